@@ -1,0 +1,36 @@
+"""What can go wrong, in one place.
+
+Every error that a user can cause derives from `ConvexonError`. Its text is one line that says what is
+wrong, where, and how to mend it; the command line prints that line and exits with `EXIT_USAGE`.
+"""
+
+EXIT_USAGE = 2
+"""Exit code of the command line for any `ConvexonError`."""
+
+
+class ConvexonError(Exception):
+    """Root of all errors that a user can cause and mend."""
+
+
+class InputError(ConvexonError, ValueError):
+    """A value handed in by the user does not fit: shape, range, NaN, labels, an empty class."""
+
+
+class FormatError(InputError):
+    """An integer does not fit the number format that must hold it."""
+
+
+class ArtefactError(ConvexonError):
+    """A file is missing, truncated, tampered with, foreign, or of an unknown schema version."""
+
+
+class ToolError(ConvexonError):
+    """An external tool is missing, too old, or failed."""
+
+
+class SolverError(ConvexonError):
+    """A solver ended without reaching the accuracy that was asked for."""
+
+
+class MismatchError(ConvexonError):
+    """The hardware and the golden model disagree; the text names the first place where they do."""
