@@ -1,7 +1,7 @@
 """What can go wrong, in one place.
 
-Every error that a user can cause derives from `ConvexonError`. Its text is one line that says what is
-wrong, where, and how to mend it; the command line prints that line and exits with `EXIT_USAGE`.
+Every error that a user can cause derives from `ConvexonError`. Its text is one line that says what
+is wrong, where, and how to mend it; the command line prints that line and exits with `EXIT_USAGE`.
 """
 
 EXIT_USAGE = 2

@@ -1,0 +1,271 @@
+"""The artefact store: how every result of a stage lies on disk.
+
+An artefact is a frozen dataclass. Its file form is canonical JSON, with large arrays in an npz file
+beside it; a `Codec` maps between the two. The JSON file states schema and version, the digest of
+the content, the digests of the parents that it was made from, and the recipe (stage and options)
+that made it::
+
+    {"schema": "convexon.card", "schema_version": 1, "digest": "sha256:...",
+     "parents": {"network": "sha256:..."}, "recipe": {...}, "arrays": {...}, "content": {...}}
+
+The same inputs give the same bytes. Files are written to a temporary name and renamed, the JSON
+last, so a reader finds either the old artefact or the new one. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import ArtefactError, ConvexonError
+
+Json = dict[str, Any]
+Arrays = dict[str, npt.NDArray[Any]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Codec(Generic[T]):
+    """File form of one kind of artefact.
+
+    Members
+    -------
+    schema, version : name and version that the file states
+    encode : maps the artefact to JSON content and arrays
+    decode : the inverse; raises `ConvexonError`, KeyError, TypeError or ValueError on bad content
+    """
+
+    schema: str
+    version: int
+    encode: Callable[[T], tuple[Json, Arrays]]
+    decode: Callable[[Json, Arrays], T]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Head of an artefact's file: everything but the content."""
+
+    schema: str
+    version: int
+    digest: str
+    parents: Mapping[str, str]
+    recipe: Mapping[str, Any]
+
+
+def save(
+    codec: Codec[T],
+    artefact: T,
+    path: Path,
+    *,
+    parents: Mapping[str, str] | None = None,
+    recipe: Mapping[str, Any] | None = None,
+) -> Record:
+    """Write ``artefact`` to ``path`` (a .json name), its arrays beside it, and return its head.
+
+    Raises
+    ------
+    ArtefactError
+        If the folder cannot be written, or the disk is full. Nothing half written is left.
+    """
+    content, arrays = codec.encode(artefact)
+    head: Json = {
+        "schema": codec.schema,
+        "schema_version": codec.version,
+        "parents": dict(parents or {}),
+        "recipe": dict(recipe or {}),
+        "arrays": {name: _describe(array) for name, array in sorted(arrays.items())},
+        "content": content,
+    }
+    digest = digest_of(head)
+    if arrays:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        atomic_write(_arrays_path(path, digest), buffer.getvalue())
+    atomic_write(path, pretty({"digest": digest, **head}).encode())
+    for stale in path.parent.glob(f"{path.stem}.????????????.npz"):
+        if stale != _arrays_path(path, digest):
+            stale.unlink(missing_ok=True)
+    return Record(codec.schema, codec.version, digest, head["parents"], head["recipe"])
+
+
+def load(codec: Codec[T], path: Path) -> tuple[T, Record]:
+    """Read the artefact at ``path`` and check it against its digest.
+
+    Raises
+    ------
+    ArtefactError
+        If the file is missing, truncated, changed, of another schema or of an unknown version.
+    """
+    head = read_head(path)
+    if head["schema"] != codec.schema:
+        raise ArtefactError(f"{path} must hold {codec.schema}, not {head['schema']!r}")
+    if head["schema_version"] != codec.version:
+        raise ArtefactError(
+            f"{path} must have {codec.schema} version {codec.version}, not "
+            f"{head['schema_version']!r}: make it again with this version of Convexon"
+        )
+    stated = head.pop("digest")
+    if digest_of(head) != stated:
+        raise ArtefactError(
+            f"{path} does not match its digest: it was changed or damaged; run its stage again"
+        )
+    arrays = _load_arrays(_arrays_path(path, stated), head["arrays"])
+    try:
+        artefact = codec.decode(head["content"], arrays)
+    except ConvexonError as error:
+        raise ArtefactError(f"{path} holds bad content: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtefactError(
+            f"{path} lacks or garbles a field of {codec.schema}: {error}"
+        ) from error
+    return artefact, Record(codec.schema, codec.version, stated, head["parents"], head["recipe"])
+
+
+def read_head(path: Path) -> Json:
+    """Read the whole JSON of an artefact file, checked for its form but not against its digest.
+
+    Raises
+    ------
+    ArtefactError
+        If the file is missing, unreadable, truncated or foreign.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ArtefactError(f"{path} is missing: run the stage that makes it first") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtefactError(f"{path} cannot be read: {_reason(error)}") from error
+    try:
+        head = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ArtefactError(
+            f"{path} is truncated or not JSON (line {error.lineno}): run its stage again"
+        ) from error
+    fields = {"schema", "schema_version", "digest", "parents", "recipe", "arrays", "content"}
+    if not isinstance(head, dict) or set(head) != fields:
+        raise ArtefactError(f"{path} is not an artefact of Convexon: its fields differ")
+    return head
+
+
+def is_current(
+    codec: Codec[T], path: Path, *, parents: Mapping[str, str], recipe: Mapping[str, Any]
+) -> bool:
+    """Whether ``path`` holds a sound artefact made from these parents by this recipe.
+
+    A damaged file is not current: the stage then runs again and replaces it.
+    """
+    if not path.exists():
+        return False
+    try:
+        _, record = load(codec, path)
+    except ArtefactError:
+        return False
+    same_recipe = canonical(record.recipe) == canonical(recipe)
+    return dict(record.parents) == dict(parents) and same_recipe
+
+
+def canonical(value: object) -> bytes:
+    """Canonical JSON: sorted keys, no spaces, no NaN; what digests are taken over."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
+    ).encode()
+
+
+def digest_of(value: object) -> str:
+    """Return ``sha256:`` and the hash of the canonical JSON of ``value``."""
+    return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
+
+
+def pretty(value: object, indent: str = "") -> str:
+    """JSON for people: one field a line, one row of numbers a line, sorted keys."""
+    deeper = indent + "  "
+    if isinstance(value, Mapping) and value:
+        rows = [f"{deeper}{json.dumps(key)}: {pretty(value[key], deeper)}" for key in sorted(value)]
+        text = "{\n" + ",\n".join(rows) + f"\n{indent}}}"
+    elif isinstance(value, list | tuple) and any(isinstance(x, Mapping | list) for x in value):
+        text = "[\n" + ",\n".join(deeper + pretty(x, deeper) for x in value) + f"\n{indent}]"
+    else:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    return text if indent else text + "\n"
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` so that a reader sees all of it or the file that was there before.
+
+    Raises
+    ------
+    ArtefactError
+        If the folder cannot be made or written, or the disk is full.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise ArtefactError(
+            f"{path} cannot be written: {_reason(error)}; choose another folder or free space"
+        ) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    """Operating system's word for an error, without the path that the message already names."""
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _arrays_path(path: Path, digest: str) -> Path:
+    """Arrays of the artefact with this digest: a new artefact never overwrites the old one's."""
+    return path.with_name(f"{path.stem}.{digest.removeprefix('sha256:')[:12]}.npz")
+
+
+def _describe(array: npt.NDArray[Any]) -> Json:
+    """Type, shape and hash of an array: what the digest of an artefact covers of it."""
+    if array.dtype.kind not in "biuf":
+        raise ArtefactError(f"arrays must be numbers, not {array.dtype}")
+    data = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return {
+        "dtype": data.dtype.str,
+        "shape": list(array.shape),
+        "sha256": hashlib.sha256(data.tobytes()).hexdigest(),
+    }
+
+
+def _load_arrays(path: Path, described: Mapping[str, Json]) -> Arrays:
+    """Read the arrays that a head describes and check each against its hash."""
+    if not described:
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in described}
+    except FileNotFoundError:
+        raise ArtefactError(f"{path} is missing: run the stage that makes it again") from None
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ArtefactError(f"{path} is truncated or damaged: run its stage again") from error
+    for name, array in arrays.items():
+        if _describe(array) != described[name]:
+            raise ArtefactError(
+                f"{path} does not match its digest in {name!r}: it was changed; run its stage again"
+            )
+    return arrays
