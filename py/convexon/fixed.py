@@ -14,7 +14,7 @@ from enum import Enum
 from convexon.errors import FormatError, InputError
 
 MAX_WIDTH = 62
-"""Widest format, in bits. The vectorised model computes in int64; two bits stay free for one addition."""
+"""Widest format, in bits: the vectorised model computes in int64, with room for one addition."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def layer_run(layer: Layer, inputs: list[list[int]]) -> tuple[list[list[int]], l
 def readout_scores(
     network: FixedPointNetwork, spikes: list[list[int]], membranes: list[list[int]]
 ) -> list[list[int]]:
-    """Scores ``[readout step][class]`` from the last layers' spikes and membranes, ``[step][neuron]``."""
+    """Scores ``[readout][class]`` from the last layers' spikes and membranes ``[step][neuron]``."""
     mode = network.readout_mode
     if mode is ReadoutMode.LAST:
         features = [spikes[-1]]

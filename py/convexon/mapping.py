@@ -78,8 +78,9 @@ class Schedule:
 
     @property
     def latency_cycles(self) -> int:
-        """Clock edges from the one that takes the first step to the one that hands over the (last)
-        result.
+        """Clock edges from the one that takes the first step to the one that hands over the result.
+
+        Where there is a result per step, the last one is meant.
 
         Step t is taken at edge t - 1 and moves one stage at each edge; the edge after the last
         stage is filled hands it over: T - 1 + stages.
@@ -88,5 +89,5 @@ class Schedule:
 
     @property
     def initiation_interval_cycles(self) -> int:
-        """Clock edges between the results of two inferences in a row: T, as every stage takes a step a clock."""
+        """Clock edges between the results of two inferences in a row: T, a step a clock."""
         return self.n_steps

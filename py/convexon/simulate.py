@@ -74,7 +74,10 @@ def branch_trace(
 
 
 def features(mode: ReadoutMode, last: LayerTrace) -> npt.NDArray[np.int64]:
-    """Return what the readout weighs, shape (samples, readouts, neurons); readouts is 1, or the steps for STEP."""
+    """Return what the readout weighs, shape (samples, readouts, neurons).
+
+    There is one readout a sample, and for STEP one a step.
+    """
     if mode is ReadoutMode.LAST:
         chosen = last.spikes[:, -1:]
     elif mode is ReadoutMode.SIGN:
@@ -88,15 +91,14 @@ def features(mode: ReadoutMode, last: LayerTrace) -> npt.NDArray[np.int64]:
 
 
 def decisions(scores: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Class of the largest score on the last axis, the lowest among equals; one score is read as (0, score)."""
+    """Class of the largest score on the last axis; `convexon.golden.decide` states the rule."""
     if scores.shape[-1] == 1:
         return np.asarray(scores[..., 0] > 0, dtype=np.int64)
     return np.asarray(scores.argmax(axis=-1), dtype=np.int64)
 
 
 def run(network: FixedPointNetwork, inputs: npt.NDArray[np.uint8]) -> SpikeTrace:
-    """Trace of ``network`` on ``inputs``, shape (samples, steps, inputs); equals
-    `convexon.golden.run`.
+    """Trace of ``network`` on ``inputs``, shape (samples, steps, inputs).
 
     Raises
     ------

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from convexon.artefact import Arrays, Codec, Json
 from convexon.errors import InputError
 
 
@@ -108,8 +109,7 @@ class SpikeTrace:
 
 
 def first_mismatch(expected: SpikeTrace, actual: SpikeTrace) -> Mismatch | None:
-    """Return the mismatch that comes first in time, and of those of one step the one nearest to the
-    input.
+    """Return the mismatch that comes first in time, nearest to the input; None if there is none.
 
     Raises
     ------
@@ -195,3 +195,36 @@ def _shapes(trace: SpikeTrace) -> tuple[object, ...]:
         trace.scores.shape,
         trace.labels.shape,
     )
+
+
+def _encode(trace: SpikeTrace) -> tuple[Json, Arrays]:
+    arrays: Arrays = {"scores": trace.scores, "labels": trace.labels}
+    if trace.latency_cycles is not None:
+        arrays["latency_cycles"] = trace.latency_cycles
+    for branch, depth, layer in trace.flat_layers():
+        arrays[f"spikes_{branch}_{depth}"] = layer.spikes
+        arrays[f"membranes_{branch}_{depth}"] = layer.membranes
+    return {"depths": [len(layers) for layers in trace.layers]}, arrays
+
+
+def _decode(content: Json, arrays: Arrays) -> SpikeTrace:
+    layers = tuple(
+        tuple(
+            LayerTrace(
+                arrays[f"spikes_{branch}_{depth}"].astype(np.uint8),
+                arrays[f"membranes_{branch}_{depth}"].astype(np.int64),
+            )
+            for depth in range(n_layers)
+        )
+        for branch, n_layers in enumerate(content["depths"])
+    )
+    return SpikeTrace(
+        layers=layers,
+        scores=arrays["scores"].astype(np.int64),
+        labels=arrays["labels"].astype(np.int64),
+        latency_cycles=arrays.get("latency_cycles"),
+    )
+
+
+TRACE = Codec("convexon.trace", 1, _encode, _decode)
+"""File form of a `SpikeTrace`."""

@@ -1,0 +1,141 @@
+"""The bench's agents: each owns one port or one layer, and one idea.
+
+All agents act at the same rising edge: first every monitor reads what the edge takes, then source
+and sink decide what the next one will see. One loop calls them in that order, so no agent depends
+on the scheduling of another.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from convexon.errors import MismatchError
+
+
+class StreamMonitor:
+    """Watches a stream: counts transfers, and holds the stream to its rules.
+
+    A stream must keep ``valid`` and its payload until ``ready`` takes them.
+    """
+
+    def __init__(self, dut: Any, stream: Mapping[str, Any], name: str) -> None:
+        self._name = name
+        self._payload = getattr(dut, stream["payload"])
+        self._valid = getattr(dut, stream["valid"])
+        self._ready = getattr(dut, stream["ready"])
+        self._offered: int | None = None
+
+    def sample(self, cycle: int) -> int | None:
+        """Return the payload that this edge transfers, or None; `MismatchError` on a breach."""
+        valid = int(self._valid.value)
+        payload = read(self._payload, self._name) if valid else None
+        if self._offered is not None and payload != self._offered:
+            what = "dropped valid" if payload is None else "changed its payload"
+            raise MismatchError(f"stream {self._name} {what} before the transfer, in clock {cycle}")
+        taken = bool(valid and int(self._ready.value))
+        self._offered = None if taken else payload
+        return payload if taken else None
+
+    def forget(self) -> None:
+        """A reset may drop what was offered."""
+        self._offered = None
+
+
+class LayerMonitor:
+    """Records spikes and membranes of one layer, a pair of vectors for each completed step."""
+
+    def __init__(self, dut: Any, probe: Mapping[str, Any]) -> None:
+        self.probe = probe
+        self._name = f"branch {probe['branch']} layer {probe['layer']}"
+        self._valid = descend(dut, probe["valid"])
+        self._ready = descend(dut, probe["ready"])
+        self._spikes = descend(dut, probe["spikes"]["path"])
+        self._membranes = descend(dut, probe["membranes"]["path"])
+        self.spikes: list[int] = []
+        self.membranes: list[int] = []
+
+    def sample(self) -> None:
+        """Record the step that this edge moves on, if any."""
+        if int(self._valid.value) and int(self._ready.value):
+            self.spikes.append(read(self._spikes, f"spikes of {self._name}"))
+            self.membranes.append(read(self._membranes, f"membranes of {self._name}"))
+
+    def rewind(self, n_steps: int) -> None:
+        """Forget everything after the first ``n_steps`` steps: a reset discarded it."""
+        del self.spikes[n_steps:], self.membranes[n_steps:]
+
+
+class Source:
+    """Offers vectors one after the other, idle at random."""
+
+    def __init__(self, dut: Any, stream: Mapping[str, Any], idle: float, seed: int) -> None:
+        self._payload = getattr(dut, stream["payload"])
+        self._valid = getattr(dut, stream["valid"])
+        self._idle = coin(idle, seed)
+        self._vectors: Iterator[int] = iter(())
+        self._offering = False
+        self.stop()
+
+    def send(self, vectors: list[int]) -> None:
+        """Replace what is left to send."""
+        self._vectors = iter(vectors)
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._vectors = iter(())
+        self._offering = False
+        self._valid.value = 0
+
+    def drive(self, taken: bool) -> None:
+        """Choose what the next edge sees; an offer that was not ``taken`` stays."""
+        if self._offering and not taken:
+            return
+        vector = None if next(self._idle) else next(self._vectors, None)
+        self._offering = vector is not None
+        self._valid.value = int(self._offering)
+        if vector is not None:
+            self._payload.value = vector
+
+
+class Sink:
+    """Takes results, refusing at random."""
+
+    def __init__(
+        self, dut: Any, stream: Mapping[str, Any], back_pressure: float, seed: int
+    ) -> None:
+        self._ready = getattr(dut, stream["ready"])
+        self._refuse = coin(back_pressure, seed)
+        self.closed = False
+
+    def refuse(self) -> None:
+        """Refuse at the next edge."""
+        self._ready.value = 0
+
+    def drive(self) -> None:
+        """Choose whether the next edge may transfer."""
+        self._ready.value = int(not self.closed and not next(self._refuse))
+
+
+def coin(probability: float, seed: int) -> Iterator[bool]:
+    """Return endless tosses that are true with ``probability``."""
+    generator = random.Random(seed)
+    while True:
+        yield generator.random() < probability
+
+
+def descend(dut: Any, path: list[str]) -> Any:
+    """Return the handle at ``path`` below ``dut``."""
+    for name in path:
+        dut = getattr(dut, name)
+    return dut
+
+
+def read(handle: Any, name: str) -> int:
+    """Return the value as an unsigned integer; an unknown bit is a mismatch, never masked."""
+    value = handle.value
+    try:
+        return int(value) if isinstance(value, int) else int(value.to_unsigned())
+    except ValueError:
+        raise MismatchError(f"{name} has unknown bits: {value}") from None

