@@ -1,0 +1,1 @@
+"""Boards: builds with real tools, and what they report."""

@@ -1,0 +1,1 @@
+"""Hardware: Amaranth components of the accelerator, the Verilog emitter, and formal proofs."""

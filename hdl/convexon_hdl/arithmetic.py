@@ -1,0 +1,235 @@
+"""Exact integer arithmetic: adders sized by intervals, and the one place where bits are dropped.
+
+Amaranth widens every result and truncates every assignment silently. Here each value travels with
+the interval of integers that it can take (`Operand`), each node of a sum is a named signal of just
+the width that its interval needs, and `resize` and `saturate` are the only ways to a narrower one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
+
+from convexon.fixed import Interval, width_of
+
+ZERO = Interval(0, 0)
+
+LUT_INPUTS = 4
+"""Inputs of the lookup table that ECP5, iCE40 and Gowin parts are made of."""
+
+
+def shape_of(interval: Interval) -> Shape:
+    """Narrowest shape of ``interval``, at least one bit; unsigned unless it goes below 0."""
+    if interval.low < 0:
+        return signed(width_of(interval))
+    return unsigned(max(1, interval.high.bit_length()))
+
+
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """A value of the hardware and the integers that it can take.
+
+    Members
+    -------
+    value : Value
+        Its shape holds ``interval``.
+    interval : Interval
+        A single integer makes the operand a constant, which costs nothing.
+    """
+
+    value: Value
+    interval: Interval
+
+    @classmethod
+    def constant(cls, number: int) -> Operand:
+        """Operand that is always ``number``."""
+        interval = Interval(number, number)
+        return cls(Const(number, shape_of(interval)), interval)
+
+    @classmethod
+    def bit(cls, value: Value) -> Operand:
+        """Operand of one unsigned bit."""
+        return cls(value, Interval(0, 1))
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether a single integer is possible."""
+        return self.interval.low == self.interval.high
+
+    @property
+    def width(self) -> int:
+        """Bits of the narrowest shape that holds the interval."""
+        return shape_of(self.interval).width
+
+    def shifted(self, places: int) -> Operand:
+        """Operand times 2**places: wires only."""
+        if self.is_constant:
+            return Operand.constant(self.interval.low << places)
+        if not places:
+            return self
+        moved = Cat(Const(0, places), self.value)
+        if self.interval.low < 0:
+            moved = moved.as_signed()  # a concatenation is unsigned, whatever its parts
+        return Operand(moved, self.interval.scaled(1 << places))
+
+
+def node(m: Module, value: Value, interval: Interval, *, name: str) -> Operand:
+    """Name an intermediate result, in a signal as wide as ``interval`` needs."""
+    if interval.low == interval.high:
+        return Operand.constant(interval.low)
+    signal = Signal(shape_of(interval), name=name)
+    m.d.comb += signal.eq(value)
+    return Operand(signal, interval)
+
+
+def add_all(m: Module, operands: Iterable[Operand], *, name: str) -> Operand:
+    """Sum of ``operands`` as a balanced tree.
+
+    Constants are added at elaboration. Each level pairs operands of similar width, so that a narrow
+    one is not carried along a wide adder. Depth is ceil(log2 n) adders; n - 1 adders in all.
+    """
+    terms: list[Operand] = []
+    constant = 0
+    for operand in operands:
+        if operand.is_constant:
+            constant += operand.interval.low
+        else:
+            terms.append(operand)
+    if constant or not terms:
+        terms.append(Operand.constant(constant))
+    level = 0
+    while len(terms) > 1:
+        terms.sort(key=lambda operand: operand.width)  # stable, hence deterministic
+        above = [
+            node(m, a.value + b.value, a.interval + b.interval, name=f"{name}_{level}_{k}")
+            for k, (a, b) in enumerate(zip(terms[0::2], terms[1::2], strict=False))
+        ]
+        if len(terms) % 2:
+            above.append(terms[-1])
+        terms = above
+        level += 1
+    return terms[0]
+
+
+def subtract(m: Module, left: Operand, right: Operand, *, name: str) -> Operand:
+    """Difference of two operands that vary independently of each other."""
+    interval = left.interval + right.interval.scaled(-1)
+    if right.interval == ZERO:
+        return left
+    return node(m, left.value - right.value, interval, name=name)
+
+
+def signed_digits(number: int) -> tuple[tuple[int, int], ...]:
+    """Canonical signed digits of ``number``: (place, +1 or -1), lowest place first.
+
+    No two are adjacent, and no other sum of signed powers of two has fewer terms: 7 is 8 - 1.
+    """
+    digits: list[tuple[int, int]] = []
+    place = 0
+    while number:
+        if number & 1:
+            digit = 2 - (number & 3)  # ...01 -> +1, ...11 -> -1
+            digits.append((place, digit))
+            number -= digit
+        number >>= 1
+        place += 1
+    return tuple(digits)
+
+
+def multiply(m: Module, operand: Operand, factor: int, *, name: str) -> Operand:
+    """Operand times a constant, by shifts and adders: one adder less than ``factor`` has digits."""
+    parts = {+1: [], -1: []}  # type: dict[int, list[Operand]]
+    for place, digit in signed_digits(factor):
+        parts[digit].append(operand.shifted(place))
+    product = subtract(
+        m,
+        add_all(m, parts[+1], name=f"{name}_plus"),
+        add_all(m, parts[-1], name=f"{name}_minus"),
+        name=f"{name}_difference",
+    )
+    return resize(m, product, operand.interval.scaled(factor), name=name)
+
+
+def weighted_sum(
+    m: Module, bits: Sequence[Value], weights: Sequence[int], *, name: str, offset: int = 0
+) -> Operand:
+    """``offset + sum_i weights[i] * bits[i]`` for constant weights: distributed arithmetic.
+
+    Four bits at a time address a table of their weighted sums, which costs one LUT4 for each bit of
+    the table's width, whatever the weights; a balanced tree adds the tables. Weights of similar
+    size share a table, which keeps most of them narrow. Tables start at 0 and their sums are
+    unsigned, but for the last table: it makes good for the lowest values of all, and adds
+    ``offset`` for nothing. Zero weights cost nothing.
+    """
+    active = [pair for pair in zip(bits, weights, strict=True) if pair[1]]
+    active.sort(key=lambda pair: abs(pair[1]))  # stable, hence deterministic
+    groups = [active[k : k + LUT_INPUTS] for k in range(0, len(active), LUT_INPUTS)]
+    if not groups:
+        return Operand.constant(offset)
+    lows = [sum(min(0, weight) for _, weight in group) for group in groups]
+    starts = [0] * (len(groups) - 1) + [offset + sum(lows)]  # the widest table takes the offset
+    tables = [
+        table(
+            m,
+            [bit for bit, _ in group],
+            [start - low + total for total in _subset_sums([weight for _, weight in group])],
+            name=f"{name}_table{k}",
+        )
+        for k, (group, low, start) in enumerate(zip(groups, lows, starts, strict=True))
+    ]
+    return add_all(m, tables, name=name)
+
+
+def _subset_sums(weights: Sequence[int]) -> list[int]:
+    """Sums of ``weights`` over the bits set in 0, 1, 2, ..."""
+    sums = [0]
+    for weight in weights:
+        sums += [weight + total for total in sums]
+    return sums
+
+
+def table(m: Module, address: Sequence[Value], entries: Sequence[int], *, name: str) -> Operand:
+    """``entries[address]``, one function of the address for each bit of the result."""
+    interval = Interval.hull(entries)
+    places = range(shape_of(interval).width)
+    columns = [_lookup(address, [(entry >> place) & 1 for entry in entries]) for place in places]
+    return node(m, Cat(columns), interval, name=name)
+
+
+def _lookup(address: Sequence[Value], ones: Sequence[int]) -> Value:
+    """``ones[address]``, reading only those bits of the address that matter."""
+    for k in range(len(address)):
+        if all(one == ones[index ^ (1 << k)] for index, one in enumerate(ones)):
+            fewer = [one for index, one in enumerate(ones) if not index & (1 << k)]
+            return _lookup([*address[:k], *address[k + 1 :]], fewer)
+    if not address:
+        return Const(ones[0], 1)
+    if len(address) == 1:
+        return address[0] if ones[1] else ~address[0]
+    mask = sum(one << index for index, one in enumerate(ones))
+    return (Const(mask, len(ones)) >> Cat(address))[0]
+
+
+def resize(m: Module, operand: Operand, interval: Interval, *, name: str) -> Operand:
+    """The same integer in a signal sized for ``interval``, which is known to hold it.
+
+    The caller's knowledge comes from `convexon.ranges` (or from the algebra of constants), and is
+    proved again on the hardware by `convexon_hdl.formal`. High bits that the interval makes
+    redundant are dropped; nothing is clamped.
+    """
+    shape = shape_of(interval)
+    if shape == shape_of(operand.interval):
+        return Operand(operand.value, interval)
+    return node(m, operand.value, interval, name=name)
+
+
+def saturate(m: Module, operand: Operand, limits: Interval, *, name: str) -> Operand:
+    """Clamp to ``limits``; a side that the interval cannot exceed costs nothing."""
+    value = operand.value
+    if operand.interval.high > limits.high:
+        value = Mux(operand.value > limits.high, limits.high, value)
+    if operand.interval.low < limits.low:
+        value = Mux(operand.value < limits.low, limits.low, value)
+    return node(m, value, operand.interval.clamped(limits), name=name)

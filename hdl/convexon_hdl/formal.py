@@ -1,0 +1,257 @@
+"""Formal specifications, and a prover that needs no more than Yosys.
+
+A *specification* is an elaboratable that holds the component under proof, lets its inputs do
+anything that its assumptions allow, and asserts a property of every clock. `prove` shows by
+induction over time that the property holds forever, from reset and across any later reset.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from enum import Enum
+
+from amaranth.asserts import AnySeq
+from amaranth.back import rtlil
+from amaranth.hdl import (
+    Assert,
+    Assume,
+    Elaboratable,
+    Module,
+    Mux,
+    ResetSignal,
+    Signal,
+    Value,
+    signed,
+)
+from amaranth.lib import wiring
+
+from convexon.errors import InputError
+from convexon.fixed import Interval, width_of
+from convexon.neuron import Reset
+from convexon.ranges import leaked, reset_range
+from convexon_hdl import yosys
+from convexon_hdl.lif import LIF, NeuronParameters
+
+MAX_INDUCTION = 12
+"""Longest induction that `prove` tries; the specifications here need one clock."""
+
+
+class Verdict(Enum):
+    """How a proof ended.
+
+    ``PROVED``: the property holds forever. ``REFUTED``: a run from reset violates it.
+    ``UNDECIDED``: neither was found within the longest induction.
+    """
+
+    PROVED = "proved"
+    REFUTED = "refuted"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class ProofResult:
+    """Outcome of one proof.
+
+    Members
+    -------
+    name : str
+        Class of the specification.
+    verdict : Verdict
+    seconds : float
+        Wall time.
+    """
+
+    name: str
+    verdict: Verdict
+    seconds: float
+
+
+def prove(specification: Elaboratable) -> ProofResult:
+    """Prove ``specification`` by temporal induction in Yosys' SAT solver.
+
+    Raises
+    ------
+    ToolError
+        If Yosys is missing, or fails for another reason than the property.
+    """
+    started = time.monotonic()
+    text = rtlil.convert(specification, name="top", ports=[], emit_src=False, platform="formal")
+    script = [
+        "read_rtlil top.il",
+        "prep -top top -flatten",
+        "async2sync",
+        "chformal -lower",
+        "dffunmap",
+        f"sat -verify -prove-asserts -set-assumes -seq 1 -tempinduct -maxsteps {MAX_INDUCTION} top",
+    ]
+    try:
+        yosys.run(script, inputs={"top.il": text})
+        verdict = Verdict.PROVED
+    except yosys.YosysError as error:
+        if "model found for base case" in error.log:
+            verdict = Verdict.REFUTED
+        elif "proof did fail" in error.log:
+            verdict = Verdict.UNDECIDED
+        else:
+            raise
+    return ProofResult(type(specification).__name__, verdict, time.monotonic() - started)
+
+
+class NeuronSpecification(Elaboratable):
+    """A neuron never overflows and computes what `convexon.neuron` states.
+
+    A second neuron stands beside it, with registers far wider than needed and the contract
+    written down plainly. The current takes any value of its range in every clock, steps come and
+    stall at will, and an inference has ``n_steps`` steps. Asserted in every clock: spikes and
+    membranes of both are equal, and after step t the wide membrane lies in the range that interval
+    analysis gives for step t, which makes the property inductive and checks the analysis too.
+
+    Parameters
+    ----------
+    parameters : NeuronParameters
+    n_steps : int
+    neuron : LIF, optional
+        The hardware under proof, by default `LIF` with these parameters.
+    """
+
+    def __init__(
+        self, parameters: NeuronParameters, *, n_steps: int, neuron: LIF | None = None
+    ) -> None:
+        if n_steps < 1:
+            raise InputError(f"n_steps must be at least 1, not {n_steps!r}")
+        self.parameters = parameters
+        self.n_steps = n_steps
+        self.neuron = neuron if neuron is not None else LIF(parameters)
+
+    def elaborate(self, platform: object) -> Module:
+        """Build both neurons and the property."""
+        m = Module()
+        m.submodules.neuron = neuron = self.neuron
+        parameters = self.parameters
+        step = Signal(range(self.n_steps + 1))
+        spike = Signal()
+        # Room for d * v, and for values outside the ranges on which the solver starts an induction.
+        width = width_of(parameters.integrated | parameters.membrane) + parameters.leak.f + 3
+        membrane = Signal(signed(width))
+        current = Signal(neuron.current.shape())
+        enable = Signal()
+        m.d.comb += [
+            current.eq(AnySeq(current.shape())),
+            enable.eq(AnySeq(1)),
+            neuron.enable.eq(enable),
+            neuron.first.eq(step == 0),
+            neuron.current.eq(current),
+            Assume(current >= parameters.current.low),
+            Assume(current <= parameters.current.high),
+        ]
+        integrated = Signal(signed(width))
+        after = Signal(signed(width))
+        start = Mux(step == 0, 0, membrane)
+        fired = integrated >= parameters.threshold
+        m.d.comb += [
+            integrated.eq(self._saturated(self._integrated(start, current))),
+            after.eq(self._saturated(self._after_reset(integrated, fired))),
+        ]
+        with m.If(enable):
+            m.d.sync += [membrane.eq(after), spike.eq(fired)]
+            m.d.sync += step.eq(Mux(step == self.n_steps - 1, 0, step + 1))
+        m.d.comb += [
+            Assert(neuron.membrane == membrane),
+            Assert(neuron.spike == spike),
+            Assert(step < self.n_steps),
+        ]
+        for t, interval in enumerate(self._ranges()):
+            with m.If(step == t):
+                m.d.comb += Assert((membrane >= interval.low) & (membrane <= interval.high))
+        return m
+
+    def _integrated(self, start: Value, current: Signal) -> Value:
+        leak = self.parameters.leak
+        return start - ((start * leak.d) >> leak.f) + current
+
+    def _saturated(self, value: Value) -> Value:
+        limits = self.parameters.saturation
+        if limits is None:
+            return value
+        upper = Mux(value > limits.high, limits.high, value)
+        return Mux(value < limits.low, limits.low, upper)
+
+    def _after_reset(self, integrated: Signal, fired: Value) -> Value:
+        reset = self.parameters.reset
+        if reset is Reset.SUBTRACT:
+            return integrated - Mux(fired, self.parameters.threshold, 0)
+        return Mux(fired, 0, integrated) if reset is Reset.ZERO else integrated
+
+    def _ranges(self) -> list[Interval]:
+        """Range of v when step t is due, for t = 0 .. n_steps - 1; step 0 also follows the last."""
+        parameters = self.parameters
+        limits = parameters.saturation
+        ranges = [Interval(0, 0)]
+        for _ in range(self.n_steps):
+            before = ranges[-1]
+            leaking = Interval(
+                leaked(before.low, parameters.leak), leaked(before.high, parameters.leak)
+            )
+            integrated = leaking + parameters.current
+            if limits is not None:
+                integrated = integrated.clamped(limits)
+            after = reset_range(integrated, parameters.threshold, parameters.reset)
+            ranges.append(after if limits is None else after.clamped(limits))
+        return [ranges[0] | ranges[-1], *ranges[1:-1]]
+
+
+class StreamSpecification(Elaboratable):
+    """A component with streams ``i`` and ``o`` obeys the rules of streams on ``o``.
+
+    Whatever happens on ``i`` and on ``o.ready``, in every clock: what was offered and not taken is
+    still offered, unchanged; and nothing is offered in the clock after a reset.
+
+    With ``capacity``, also: as many transfers as were taken on ``i`` since the last reset were
+    given on ``o``, but for at most ``capacity`` that are held, and ``o`` is valid when it is full.
+    Nothing is lost or doubled. For components with one result per transfer.
+
+    Parameters
+    ----------
+    component : wiring.Component
+    capacity : int, optional
+    """
+
+    def __init__(self, component: wiring.Component, *, capacity: int | None = None) -> None:
+        if capacity is not None and capacity < 1:
+            raise InputError(f"capacity must be at least 1, not {capacity!r}")
+        self.component = component
+        self.capacity = capacity
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the free environment and the property."""
+        m = Module()
+        m.submodules.component = component = self.component
+        i, o = component.i, component.o
+        payload, result = Value.cast(i.payload), Value.cast(o.payload)
+        m.d.comb += [
+            i.valid.eq(AnySeq(1)),
+            payload.eq(AnySeq(len(payload))),
+            o.ready.eq(AnySeq(1)),
+        ]
+        stalled = Signal()
+        offered = Signal(len(result))
+        was_reset = Signal(reset_less=True)
+        m.d.sync += [
+            stalled.eq(o.valid & ~o.ready),
+            offered.eq(result),
+            was_reset.eq(ResetSignal()),
+        ]
+        with m.If(stalled):
+            m.d.comb += Assert(o.valid & (result == offered))
+        with m.If(was_reset):
+            m.d.comb += Assert(~o.valid)
+        if self.capacity is not None:
+            held = Signal(range(-1, self.capacity + 2))
+            m.d.sync += held.eq(held + (i.valid & i.ready) - (o.valid & o.ready))
+            m.d.comb += Assert((held >= 0) & (held <= self.capacity))
+            with m.If(held == self.capacity):
+                m.d.comb += Assert(o.valid)
+            with m.If(held == 0):
+                m.d.comb += Assert(~o.valid)
+        return m

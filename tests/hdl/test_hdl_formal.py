@@ -1,0 +1,195 @@
+# amaranth: UnusedElaboratable=no
+"""Proofs, and mutants that they must refute."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from amaranth.hdl import Const, Module, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from hdl_bench import random_layer, random_network
+
+from convexon.errors import InputError
+from convexon.fixed import Interval, QFormat, width_of
+from convexon.mapping import Mapping
+from convexon.network import FixedPointNetwork
+from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon.ranges import neuron_ranges
+from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.arithmetic import shape_of
+from convexon_hdl.formal import NeuronSpecification, StreamSpecification, Verdict, prove
+from convexon_hdl.lif import LIF, LIFUpdate, NeuronParameters
+from convexon_hdl.readout import Argmax, Readout
+from convexon_hdl.stage import Stage
+
+STEPS = 6
+
+
+def parameters(
+    leak: Leak, reset: Reset, saturation: QFormat | None = None, threshold: int = 5
+) -> NeuronParameters:
+    current = Interval(-7, 9)
+    integrated, membrane = neuron_ranges(
+        current, threshold=threshold, leak=leak, reset=reset, saturation=saturation, n_steps=STEPS
+    )
+    return NeuronParameters(
+        threshold=threshold,
+        leak=leak,
+        reset=reset,
+        saturation=None if saturation is None else saturation.interval,
+        current=current,
+        integrated=integrated,
+        membrane=membrane,
+    )
+
+
+def network(mode: ReadoutMode = ReadoutMode.LAST) -> FixedPointNetwork:
+    rng = np.random.default_rng(5)
+    deep = (random_layer(rng, 3, 3), random_layer(rng, 3, 2))
+    shallow = (random_layer(rng, 3, 2, recurrent=True),)
+    return random_network(rng, (deep, shallow), mode=mode, n_steps=3)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        parameters(INTEGRATE, Reset.SUBTRACT),
+        parameters(Leak(1, 3), Reset.SUBTRACT),
+        parameters(Leak(5, 3), Reset.ZERO),
+        parameters(Leak(3, 2), Reset.NONE),
+        parameters(INTEGRATE, Reset.SUBTRACT, QFormat(5)),
+        parameters(Leak(1, 2), Reset.SUBTRACT, QFormat(4), threshold=-2),
+    ],
+    ids=["integrate", "subtract", "zero", "none", "saturating", "negative-threshold"],
+)
+def test_neuron_never_overflows(choice: NeuronParameters) -> None:
+    result = prove(NeuronSpecification(choice, n_steps=STEPS))
+    assert result.verdict is Verdict.PROVED
+    assert result.name == "NeuronSpecification"
+    assert result.seconds > 0
+
+
+class NarrowLIF(LIF):
+    """Keeps the membrane in one bit less than its range needs."""
+
+    def __init__(self, choice: NeuronParameters) -> None:
+        self._parameters = choice
+        wiring.Component.__init__(
+            self,
+            {
+                "enable": In(1),
+                "first": In(1),
+                "current": In(shape_of(choice.current)),
+                "spike": Out(1),
+                "membrane": Out(signed(width_of(choice.membrane) - 1)),
+            },
+        )
+
+
+class StrictUpdate(LIFUpdate):
+    """Fires one step of the membrane too late."""
+
+    def fired(self, integrated) -> Value:  # type: ignore[no-untyped-def]
+        return integrated.value > self.parameters.threshold
+
+
+class StrictLIF(LIF):
+    update_class = StrictUpdate
+
+
+class ForgetfulLIF(LIF):
+    """Starts an inference from what the last one left."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += m.submodules.update.membrane.eq(self.membrane)
+        return m
+
+
+@pytest.mark.parametrize("mutant", [NarrowLIF, StrictLIF, ForgetfulLIF])
+def test_neuron_mutant_is_refuted(mutant: type[LIF]) -> None:
+    choice = parameters(Leak(1, 3), Reset.SUBTRACT)
+    result = prove(NeuronSpecification(choice, n_steps=STEPS, neuron=mutant(choice)))
+    assert result.verdict is Verdict.REFUTED
+
+
+def test_stage_and_decision_hold_and_lose_nothing() -> None:
+    for component in (Stage(network(), depth=0), Stage(network(), depth=1), Argmax(network())):
+        assert prove(StreamSpecification(component, capacity=1)).verdict is Verdict.PROVED
+
+
+@pytest.mark.parametrize("mode", ReadoutMode)
+def test_readout_and_accelerator_hold_their_output(mode: ReadoutMode) -> None:
+    net = network(mode)
+    assert prove(StreamSpecification(Readout(net))).verdict is Verdict.PROVED
+    accelerator = Accelerator(net, mapping=Mapping.spatial(net))
+    assert prove(StreamSpecification(accelerator)).verdict is Verdict.PROVED
+
+
+class OverwritingStage(Stage):
+    """Takes a step even while its own is not taken."""
+
+    def can_accept(self) -> Value:
+        return Const(1)
+
+
+class OverwritingReadout(Readout):
+    """Adds a step to scores that are waiting."""
+
+    def can_accept(self) -> Value:
+        return Const(1)
+
+
+class OverwritingAccelerator(Accelerator):
+    """Its decision is overwritten while it waits."""
+
+    class argmax_class(Argmax):  # noqa: N801
+        def can_accept(self) -> Value:
+            return Const(1)
+
+
+class DroppingStage(Stage):
+    """Drops its step when it is stalled."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        with m.If(self.o.valid & ~self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        return m
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        OverwritingStage(network(), depth=0),
+        OverwritingReadout(network(ReadoutMode.STEP)),
+        OverwritingAccelerator(network(), mapping=Mapping.spatial(network())),
+        DroppingStage(network(), depth=1),
+    ],
+    ids=lambda mutant: type(mutant).__name__,
+)
+def test_stream_mutant_is_refuted(mutant: wiring.Component) -> None:
+    assert prove(StreamSpecification(mutant)).verdict is Verdict.REFUTED
+
+
+class LeakyStage(Stage):
+    """Offers only every other step that it takes: holds its output, but loses steps."""
+
+    def produces(self) -> Value:
+        return ~self.i.payload.first
+
+
+def test_lost_step_is_refuted() -> None:
+    spec = StreamSpecification(LeakyStage(network(), depth=0), capacity=1)
+    assert prove(spec).verdict is Verdict.REFUTED
+
+
+def test_bad_arguments_are_refused() -> None:
+    message = re.escape("n_steps must be at least 1, not 0")
+    with pytest.raises(InputError, match=f"^{message}$"):
+        NeuronSpecification(parameters(INTEGRATE, Reset.ZERO), n_steps=0)
+    with pytest.raises(InputError, match=r"^capacity must be at least 1, not 0$"):
+        StreamSpecification(Argmax(network()), capacity=0)

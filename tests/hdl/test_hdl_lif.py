@@ -1,0 +1,155 @@
+"""One neuron over its whole state space, and mutants that this check must reject."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import pytest
+from amaranth.hdl import Module, Mux, Value
+from amaranth.sim import Simulator
+
+from convexon import golden
+from convexon.fixed import Interval, QFormat
+from convexon.network import Layer
+from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, Reset
+from convexon_hdl.arithmetic import Operand, add_all, node, resize
+from convexon_hdl.lif import LIFUpdate, NeuronParameters
+
+MEMBRANES = range(-16, 16)
+CURRENTS = range(-8, 8)
+LEAKS = (INTEGRATE, MEMORYLESS, Leak(1, 1), Leak(1, 3), Leak(3, 2), Leak(5, 3), Leak(10, 10))
+THRESHOLDS = (-3, 0, 1, 5, 200)
+SATURATIONS = (None, QFormat(4))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One parameter set, with the golden model's answer for every state and current."""
+
+    parameters: NeuronParameters
+    answers: dict[tuple[int, int], tuple[int, int]]
+
+
+def _case(leak: Leak, threshold: int, reset: Reset, saturation: QFormat | None) -> Case:
+    layer = Layer(
+        weights=[[1]],
+        thresholds=[threshold],
+        biases=[0],
+        leak=leak,
+        reset=reset,
+        weight_format=QFormat(2),
+        threshold_format=QFormat(9),
+        saturation=saturation,
+    )
+    limits = saturation.interval if saturation is not None else None
+    states = [(v, i) for v in MEMBRANES for i in CURRENTS if limits is None or v in limits]
+    answers = {(v, i): golden.neuron_step(layer, 0, v, [i], []) for v, i in states}
+    integrated = Interval.hull(v - ((leak.d * v) >> leak.f) + i for v, i in states)
+    membrane = Interval.hull([v for v, _ in states] + [v for _, v in answers.values()])
+    parameters = NeuronParameters(
+        threshold=threshold,
+        leak=leak,
+        reset=reset,
+        saturation=limits,
+        current=Interval.hull(CURRENTS),
+        integrated=integrated,
+        membrane=membrane,
+    )
+    return Case(parameters, answers)
+
+
+CASES = [_case(*choice) for choice in itertools.product(LEAKS, THRESHOLDS, Reset, SATURATIONS)]
+
+
+def first_difference(update_class: type[LIFUpdate], case: Case) -> str | None:
+    """Text that names the first state in which the hardware disagrees, or None."""
+    update = update_class(case.parameters)
+    found: list[str] = []
+
+    async def bench(ctx) -> None:  # type: ignore[no-untyped-def]
+        for (v, i), expected in case.answers.items():
+            ctx.set(update.membrane, v)
+            ctx.set(update.current, i)
+            actual = (ctx.get(update.spike), ctx.get(update.next_membrane))
+            if actual != expected:
+                found.append(f"v={v}, I={i}: expected {expected}, got {actual}")
+                return
+
+    simulator = Simulator(update)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: f"{leak.d}_{leak.f}")
+def test_every_state_equals_golden_model(leak: Leak) -> None:
+    for case in CASES:
+        if case.parameters.leak == leak:
+            assert first_difference(LIFUpdate, case) is None, case.parameters
+
+
+class StrictThreshold(LIFUpdate):
+    """Fires at u > theta."""
+
+    def fired(self, integrated: Operand) -> Value:
+        return integrated.value > self.parameters.threshold
+
+
+class LeakTowardZero(LIFUpdate):
+    """Rounds d * v / 2**f toward zero."""
+
+    def leaked(self, m: Module, membrane: Operand) -> Operand:
+        leak = self.parameters.leak
+        product = membrane.value * leak.d
+        loss = (product + Mux(product < 0, (1 << leak.f) - 1, 0)) >> leak.f
+        return node(m, membrane.value - loss, membrane.interval, name="leaked")
+
+
+class ComparesAfterReset(LIFUpdate):
+    """Subtracts first and compares what is left."""
+
+    def fired(self, integrated: Operand) -> Value:
+        threshold = self.parameters.threshold
+        return integrated.value - threshold >= threshold
+
+
+class LeaksAfterCurrent(LIFUpdate):
+    """Lets the new current leak too."""
+
+    def integrated(self, m: Module, membrane: Operand, current: Operand) -> Operand:
+        total = add_all(m, [membrane, current], name="total")
+        return resize(m, self.leaked(m, total), self.parameters.integrated, name="integrated")
+
+
+class ResetsBeforeStep(LIFUpdate):
+    """Resets the membrane that it started from."""
+
+    def after_reset(self, m: Module, integrated: Operand, spike: Value) -> Operand:
+        if self.parameters.reset is Reset.NONE:
+            return integrated
+        threshold = self.parameters.threshold if self.parameters.reset is Reset.SUBTRACT else 0
+        value = Mux(spike, self.membrane - threshold, integrated.value)
+        return node(m, value, self.parameters.membrane, name="after_reset")
+
+
+class IgnoresSaturation(LIFUpdate):
+    """Lets the membrane wrap where it must clamp."""
+
+    def saturated(self, m: Module, value: Operand, *, name: str) -> Operand:
+        return value
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        StrictThreshold,
+        LeakTowardZero,
+        ComparesAfterReset,
+        LeaksAfterCurrent,
+        ResetsBeforeStep,
+        IgnoresSaturation,
+    ],
+)
+def test_mutant_is_rejected(mutant: type[LIFUpdate]) -> None:
+    assert any(first_difference(mutant, case) for case in CASES)
