@@ -23,7 +23,7 @@ SEMANTICS = {
     "fire": "s = 1 if u >= theta[j] else 0",
     "reset": "subtract: v = sat(u - theta[j] * s); zero: v = 0 if s else u; none: v = u",
     "start": "v = 0 and s_before = 0 before the first step of an inference",
-    "score": "score[c] = bias[c] + sum_j weight[j][c] * feature[j], over all branches' last layers",
+    "score": "score[c] = bias[c] + sum_j weight[j][c] * feature[j], j over all last layers",
     "feature": "last: s at step T; sign: v >= 0 after step T; count: sum of s; step: s at each step",
     "decision": "the largest score, the lowest class among equals; one score is read as (0, score)",
 }

@@ -46,7 +46,7 @@ class SpikeDataset:
         inputs = np.asarray(self.inputs)
         if inputs.ndim != 3 or 0 in inputs.shape:
             raise InputError(
-                f"inputs must have shape (samples, steps, inputs), all at least 1, not {inputs.shape}"
+                f"inputs must have shape (samples, steps, inputs), none 0, not {inputs.shape}"
             )
         if not 1 <= self.input_bits <= MAX_INPUT_BITS:
             raise InputError(f"input_bits must be 1 to {MAX_INPUT_BITS}, not {self.input_bits!r}")

@@ -1,0 +1,191 @@
+"""The inner solver: a smooth term plus a weighted penalty, over the columns of a working set.
+
+Accelerated proximal gradient steps (with backtracking and adaptive restart) find the support;
+Newton steps on the support then converge in a few iterations where first-order steps would need
+thousands, because the gradients of well-classified rows vanish and leave the problem badly
+conditioned. Both only ever lower the objective, so either may take over from the other at any time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from convexon.convex.loss import FloatArray
+from convexon.convex.newton import newton_direction
+from convexon.convex.penalty import Penalty
+from convexon.convex.record import Budget
+from convexon.convex.smooth import SmoothTerm
+
+_SHORTEST_BURST, _LONGEST_BURST = 20, 320
+"""First-order steps between two attempts at Newton steps: more while those fail."""
+
+_SETTLED = 0.05
+"""Share of the support that may change over half a burst if Newton steps are to pay."""
+
+_WHOLE_STEP = 0.2
+"""Fraction of a Newton step below which the support was not yet right."""
+
+_PATIENCE = 8
+"""Steps shorter than that in a row of Newton steps, before first-order steps are the better buy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Composite:
+    """``term(D W) + sum_j thresholds_j ||W_j||`` over the columns ``D`` (n, A) of a working set.
+
+    ``thresholds`` are ``rho * w_j``, shape (A,).
+    """
+
+    D: FloatArray
+    term: SmoothTerm
+    penalty: Penalty
+    thresholds: FloatArray
+
+    def value(self, W: FloatArray, Z: FloatArray) -> float:
+        """Objective at W, with ``Z = D W`` at hand."""
+        return self.term.value(Z) + self.penalty.value(W, self.thresholds)
+
+    def gap(self, W: FloatArray, Z: FloatArray) -> float:
+        """Duality gap over the working set, at the scaled negative gradient."""
+        dual = -self.term.gradient(Z)
+        ratio = self.penalty.dual_ratio(self.D.T @ dual, self.thresholds)
+        return self.value(W, Z) - self.term.dual_value(dual / max(1.0, ratio))
+
+
+@dataclass(eq=False)
+class _Iterate:
+    """Weights with their predictions and objective, and the step constant that worked last."""
+
+    W: FloatArray
+    Z: FloatArray
+    value: float
+    lipschitz: float
+
+
+def minimize(problem: Composite, W: FloatArray, *, tolerance: float, budget: Budget) -> FloatArray:
+    """Minimize ``problem`` from ``W`` to a gap of ``tolerance``, or until the budget is spent."""
+    Z = problem.D @ W
+    scale = float(np.square(problem.D).sum(axis=1).max(initial=0.0))
+    start = problem.term.smoothness() * max(scale, 1e-300)
+    at = _Iterate(W, Z, problem.value(W, Z), start)
+    burst = _SHORTEST_BURST
+    while problem.gap(at.W, at.Z) > tolerance and not budget.spent:
+        settled = _accelerate(problem, at, steps=burst, budget=budget)
+        if settled and _newton_phase(problem, at, tolerance=tolerance, budget=budget):
+            burst = _SHORTEST_BURST
+        else:
+            burst = min(2 * burst, _LONGEST_BURST)
+    return at.W
+
+
+def _accelerate(problem: Composite, at: _Iterate, *, steps: int, budget: Budget) -> bool:
+    """Accelerated proximal gradient, restarted whenever momentum points uphill; never ends higher.
+
+    Returns whether the support hardly changed over the second half of the steps.
+    """
+    W, Z = at.W, at.Z
+    previous_W, previous_Z, momentum = W, Z, 1.0
+    value = at.value
+    halfway = problem.penalty.support(W)
+    for step in range(steps):
+        if step == steps // 2:
+            halfway = problem.penalty.support(W)
+        if budget.spent:
+            break
+        budget.charge()
+        following = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum**2))
+        weight = (momentum - 1.0) / following
+        V, ZV = W + weight * (W - previous_W), Z + weight * (Z - previous_Z)
+        next_W, next_Z, next_value = _proximal_step(problem, at, V, ZV)
+        if next_value > value and momentum > 1.0:
+            previous_W, previous_Z, momentum = W, Z, 1.0
+            continue
+        previous_W, previous_Z = W, Z
+        W, Z, value, momentum = next_W, next_Z, next_value, following
+        at.lipschitz *= 0.9
+    if value <= at.value:
+        at.W, at.Z, at.value = W, Z, value
+    support = problem.penalty.support(at.W)
+    return int((support != halfway).sum()) <= _SETTLED * int(support.sum())
+
+
+def _proximal_step(
+    problem: Composite, at: _Iterate, V: FloatArray, ZV: FloatArray
+) -> tuple[FloatArray, FloatArray, float]:
+    """One proximal gradient step from ``V``, with ``at.lipschitz`` raised until it majorizes.
+
+    Returns the weights, their predictions and their objective.
+    """
+    G = problem.D.T @ problem.term.gradient(ZV)
+    base = problem.term.value(ZV)
+    # What rounding can do to the difference of two values of this size.
+    slack = 1e-15 * (1.0 + abs(base))
+    while True:
+        W = problem.penalty.prox(V - G / at.lipschitz, problem.thresholds / at.lipschitz)
+        Z = problem.D @ W
+        value = problem.term.value(Z)
+        step = W - V
+        model = float((G * step).sum()) + 0.5 * at.lipschitz * float(np.square(step).sum())
+        if value - base <= model + slack:
+            return W, Z, value + problem.penalty.value(W, problem.thresholds)
+        at.lipschitz *= 2.0
+
+
+def _newton_phase(problem: Composite, at: _Iterate, *, tolerance: float, budget: Budget) -> bool:
+    """Newton steps on the support, each followed by a proximal step that corrects the support.
+
+    Returns whether they went well: whether each nearly whole step lowered the objective.
+    """
+    patience = _PATIENCE
+    while not budget.spent:
+        budget.charge()
+        direction = newton_direction(problem, at.W, at.Z)
+        if direction is None:
+            return False
+        fraction = _line_search(problem, at, direction)
+        W, Z, value = _proximal_step(problem, at, at.W, at.Z)
+        if _improves(problem, at, W, Z, value):
+            at.W, at.Z, at.value = W, Z, value
+        if problem.gap(at.W, at.Z) <= tolerance:
+            return True
+        patience -= fraction < _WHOLE_STEP
+        if fraction == 0.0 or patience < 0:
+            return False
+    return False
+
+
+def _improves(problem: Composite, at: _Iterate, W: FloatArray, Z: FloatArray, value: float) -> bool:
+    """Whether the objective falls, or where rounding hides that, whether the gap does.
+
+    The gap is of first order in the distance to the optimum and the objective of second, so close
+    to the optimum only the gap still tells points apart.
+    """
+    slack = 4e-16 * (1.0 + abs(at.value))
+    if abs(value - at.value) > slack:
+        return value < at.value
+    return problem.gap(W, Z) < problem.gap(at.W, at.Z)
+
+
+def _line_search(problem: Composite, at: _Iterate, direction: FloatArray) -> float:
+    """Halve the step until the objective falls; entries that leave their piece stop at zero.
+
+    Where dependent columns make the objective linear along the direction, the step is long and most
+    entries would stop; then the step to the first of them is a descent, and thins the support by
+    one.
+
+    Returns the fraction that was taken, zero where none lowered the objective.
+    """
+    leaving = at.W * direction < 0.0
+    first = float((-at.W[leaving] / direction[leaving]).min(initial=np.inf)) * (1.0 + 1e-12)
+    fractions = [f for f in 0.5 ** np.arange(11.0) if f > first]
+    fractions.append(min(1.0, first))
+    for fraction in fractions:
+        W = problem.penalty.retract(at.W + fraction * direction, at.W)
+        Z = problem.D @ W
+        value = problem.value(W, Z)
+        if _improves(problem, at, W, Z, value):
+            at.W, at.Z, at.value = W, Z, value
+            return float(fraction)
+    return 0.0

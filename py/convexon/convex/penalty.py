@@ -1,0 +1,164 @@
+"""Penalties of the convex program: the entrywise l1 norm and the row-group l2 norm.
+
+With positive column weights w the penalty is ``Omega_w(W) = sum_j w_j ||W_j||`` over the rows W_j
+of W, one row per column of the dictionary. The row norm is l1 (which decides synapse by synapse) or
+l2 (which prunes whole neurons, and with them their area). A dual point lambda is feasible when the
+dual norm of each row of ``D^T lambda`` is at most ``rho * w_j``.
+
+Members
+-------
+PenaltyKind, penalty_for
+    The penalties by name.
+Penalty
+    Value, proximal map and dual ratio; and, for Newton steps, the smooth form that a penalty takes
+    on a support.
+L1, GroupL2
+    The penalties themselves. They hold no state, so any two instances are equal.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+class PenaltyKind(Enum):
+    """The penalties that a convex program can have."""
+
+    L1 = "l1"
+    GROUP_L2 = "group_l2"
+
+
+class Penalty(ABC):
+    """A weighted sum of row norms. ``W`` is (P, C), ``weights`` is (P,) and positive."""
+
+    kind: ClassVar[PenaltyKind]
+
+    @abstractmethod
+    def row_norms(self, W: FloatArray) -> FloatArray:
+        """Norm of each row, shape (P,)."""
+
+    @abstractmethod
+    def dual_row_norms(self, G: FloatArray) -> FloatArray:
+        """Dual norm of each row, shape (P,)."""
+
+    @abstractmethod
+    def prox(self, V: FloatArray, thresholds: FloatArray) -> FloatArray:
+        """Minimizer over W of ``1/2 ||W - V||^2 + sum_j thresholds_j ||W_j||``."""
+
+    @abstractmethod
+    def support(self, W: FloatArray) -> BoolArray:
+        """Entries of W near which the penalty is differentiable, shape (P, C)."""
+
+    @abstractmethod
+    def gradient(self, W: FloatArray, weights: FloatArray) -> FloatArray:
+        """Gradient of the penalty on the support of W, zero elsewhere."""
+
+    @abstractmethod
+    def curvature(self, W: FloatArray, weights: FloatArray) -> FloatArray | None:
+        """Second derivative on the support, (P, C, C); None where the penalty is linear."""
+
+    @abstractmethod
+    def retract(self, V: FloatArray, W: FloatArray) -> FloatArray:
+        """``V`` with zeros where the way from ``W`` leaves the piece that `gradient` is for."""
+
+    def value(self, W: FloatArray, weights: FloatArray) -> float:
+        """``sum_j w_j ||W_j||``."""
+        return float(weights @ self.row_norms(W))
+
+    def dual_ratios(self, G: FloatArray, weights: FloatArray) -> FloatArray:
+        """Dual norm of each row over its weight, (P,); the dual constraint is ``<= rho``.
+
+        ``G`` is ``D^T lambda``, shape (P, C).
+        """
+        return np.asarray(self.dual_row_norms(G) / weights)
+
+    def dual_ratio(self, G: FloatArray, weights: FloatArray) -> float:
+        """Largest of `dual_ratios`; zero for a dictionary without columns."""
+        return float(self.dual_ratios(G, weights).max(initial=0.0))
+
+
+@dataclass(frozen=True)
+class L1(Penalty):
+    """``sum_j w_j sum_c |W_jc|``; its dual norm is the largest magnitude in a row."""
+
+    kind: ClassVar[PenaltyKind] = PenaltyKind.L1
+
+    def row_norms(self, W: FloatArray) -> FloatArray:  # noqa: D102
+        return np.asarray(np.abs(W).sum(axis=1))
+
+    def dual_row_norms(self, G: FloatArray) -> FloatArray:  # noqa: D102
+        return np.asarray(np.abs(G).max(axis=1))
+
+    def prox(self, V: FloatArray, thresholds: FloatArray) -> FloatArray:  # noqa: D102
+        bound = thresholds[:, None]
+        return V - np.clip(V, -bound, bound)
+
+    def support(self, W: FloatArray) -> BoolArray:  # noqa: D102
+        return np.asarray(W != 0.0)
+
+    def gradient(self, W: FloatArray, weights: FloatArray) -> FloatArray:  # noqa: D102
+        return weights[:, None] * np.sign(W)
+
+    def curvature(self, W: FloatArray, weights: FloatArray) -> None:  # noqa: D102
+        return None
+
+    def retract(self, V: FloatArray, W: FloatArray) -> FloatArray:
+        """Entries that change sign stop at zero."""
+        return np.where(V * W > 0.0, V, 0.0)
+
+
+@dataclass(frozen=True)
+class GroupL2(Penalty):
+    """``sum_j w_j ||W_j||_2``; the norm is its own dual."""
+
+    kind: ClassVar[PenaltyKind] = PenaltyKind.GROUP_L2
+
+    def row_norms(self, W: FloatArray) -> FloatArray:  # noqa: D102
+        return np.asarray(np.sqrt(np.square(W).sum(axis=1)))
+
+    def dual_row_norms(self, G: FloatArray) -> FloatArray:  # noqa: D102
+        return self.row_norms(G)
+
+    def prox(self, V: FloatArray, thresholds: FloatArray) -> FloatArray:  # noqa: D102
+        norms = self.row_norms(V)
+        keep = norms > thresholds
+        shrink = np.where(keep, 1.0 - thresholds / np.where(keep, norms, 1.0), 0.0)
+        return shrink[:, None] * V
+
+    def support(self, W: FloatArray) -> BoolArray:  # noqa: D102
+        return np.repeat((self.row_norms(W) > 0.0)[:, None], W.shape[1], axis=1)
+
+    def gradient(self, W: FloatArray, weights: FloatArray) -> FloatArray:  # noqa: D102
+        norms = self.row_norms(W)
+        return (weights / np.where(norms > 0.0, norms, 1.0))[:, None] * W
+
+    def curvature(self, W: FloatArray, weights: FloatArray) -> FloatArray:  # noqa: D102
+        norms = self.row_norms(W)
+        scale = np.where(norms > 0.0, norms, 1.0)
+        unit = W / scale[:, None]
+        across = np.eye(W.shape[1]) - unit[:, :, None] * unit[:, None, :]
+        return np.asarray((weights / scale)[:, None, None] * across)
+
+    def retract(self, V: FloatArray, W: FloatArray) -> FloatArray:
+        """Rows that turn by a right angle or more stop at zero."""
+        return np.where(((V * W).sum(axis=1) > 0.0)[:, None], V, 0.0)
+
+
+_PENALTIES: dict[PenaltyKind, Penalty] = {
+    PenaltyKind.L1: L1(),
+    PenaltyKind.GROUP_L2: GroupL2(),
+}
+
+
+def penalty_for(kind: PenaltyKind) -> Penalty:
+    """The penalty of the given kind."""
+    return _PENALTIES[PenaltyKind(kind)]

@@ -1,0 +1,55 @@
+"""What a solver reports while it runs, and what it may spend."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapRecord:
+    """One point of the convergence plot: a certified gap over all columns.
+
+    Members
+    -------
+    iteration
+        Inner iterations so far.
+    seconds
+        Wall time since the solver started.
+    primal, dual, gap
+        Objective of the current weights, best dual value so far, and their difference.
+    n_working
+        Columns in the working set.
+    """
+
+    iteration: int
+    seconds: float
+    primal: float
+    dual: float
+    gap: float
+    n_working: int
+
+
+@dataclass
+class Budget:
+    """Iterations and seconds that may be spent, counted from construction."""
+
+    max_iterations: int
+    max_seconds: float | None = None
+    iterations: int = 0
+    started: float = field(default_factory=time.perf_counter)
+
+    def charge(self) -> None:
+        """Count one iteration."""
+        self.iterations += 1
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since construction."""
+        return time.perf_counter() - self.started
+
+    @property
+    def spent(self) -> bool:
+        """Whether the iterations or the seconds are used up."""
+        late = self.max_seconds is not None and self.seconds >= self.max_seconds
+        return late or self.iterations >= self.max_iterations

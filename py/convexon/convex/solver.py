@@ -1,0 +1,196 @@
+"""Convexon's solver, which a certified duality gap ends and nothing else.
+
+First-order and Newton steps over a working set of columns do the work. The solver never decides
+that it is done. It hands its iterate to `convexon.convex.certificate`, which builds a feasible dual
+point over all columns and evaluates both sides anew; the gap between them is what ends the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from convexon.convex.certificate import GapCertificate, certify
+from convexon.convex.descent import Descent
+from convexon.convex.loss import FloatArray, NonsmoothLoss, SmoothLoss
+from convexon.convex.multipliers import MethodOfMultipliers
+from convexon.convex.program import ConvexProgram
+from convexon.convex.record import Budget, GapRecord
+from convexon.convex.working_set import Method, Snapshot, minimize_over_all
+from convexon.errors import InputError, SolverError
+
+_ROUNDING = 1e-14
+"""Gap, as a share of the objective at zero, below which float64 cannot tell primal from dual."""
+
+Progress = Callable[[GapRecord], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Solution:
+    """Weights, a feasible dual point, and the certificate that both together prove.
+
+    Members
+    -------
+    W
+        Weights, shape (P, C).
+    dual
+        The dual-feasible lambda, shape (n, C).
+    certificate
+        The gap between the two, recomputed after the solver had ended.
+    history
+        Certified gaps over time, oldest first.
+    converged
+        Whether the gap reached the tolerance.
+    iterations, seconds
+        What it took.
+    """
+
+    W: FloatArray
+    dual: FloatArray
+    certificate: GapCertificate
+    history: tuple[GapRecord, ...]
+    converged: bool
+    iterations: int
+    seconds: float
+
+
+def gap_target(program: ConvexProgram, primal: float, *, tolerance: float) -> float:
+    """Gap at which a program counts as solved.
+
+    It is ``tolerance * min(1, primal)``, so that the absolute gap is at most the tolerance and,
+    where the optimum is below one, the relative gap is too; but no less than what float64 resolves.
+    """
+    at_zero = program.loss.value(np.zeros_like(program.encoded), program.encoded)
+    return max(tolerance * min(1.0, primal), _ROUNDING * at_zero)
+
+
+def solve(
+    program: ConvexProgram,
+    *,
+    tolerance: float = 1e-6,
+    start: ArrayLike | None = None,
+    max_seconds: float | None = None,
+    max_iterations: int = 100_000,
+    progress: Progress | None = None,
+    allow_unconverged: bool = False,
+) -> Solution:
+    """Solve a convex program to a certified duality gap.
+
+    Parameters
+    ----------
+    program
+        The program.
+    tolerance
+        See `gap_target`.
+    start
+        Weights to start from, (P, C), such as the solution for a neighbouring rho; zeros where
+        None.
+    max_seconds, max_iterations
+        What may be spent: wall time, and inner steps of any kind.
+    progress
+        Called with each new record of the history.
+    allow_unconverged
+        Return the best that was found, with ``converged`` false, instead of raising.
+
+    Raises
+    ------
+    InputError
+        If the tolerance or a limit is not positive, or ``start`` has the wrong shape.
+    SolverError
+        If the budget was spent before the gap reached the tolerance, unless `allow_unconverged`.
+    """
+    for name, value in (("tolerance", tolerance), ("max_iterations", max_iterations)):
+        if not value > 0:
+            raise InputError(f"{name} must be positive, not {value!r}")
+    if max_seconds is not None and not max_seconds > 0:
+        raise InputError(f"max_seconds must be positive, not {max_seconds!r}")
+    W = np.zeros((program.n_columns, program.n_outputs))
+    if start is not None:
+        W = program.checked(start, name="start").copy()
+
+    budget = Budget(max_iterations, max_seconds)
+    judge = _Judge(program, tolerance, budget, progress)
+    # The products here are thin; a second BLAS thread gains little on them when it is free, and
+    # when it is not, waiting for it costs many times the product itself.
+    with threadpool_limits(limits=1, user_api="blas"):
+        minimize_over_all(
+            program,
+            _method_for(program, budget),
+            W,
+            measure=judge.measure,
+            target=judge.target,
+            budget=budget,
+        )
+
+    certificate, dual = certify(program, judge.W, dual=judge.dual)
+    converged = certificate.gap <= gap_target(program, certificate.primal, tolerance=tolerance)
+    if not converged and not allow_unconverged:
+        raise SolverError(
+            f"duality gap must reach the tolerance {tolerance:.1e}, not {certificate.gap:.3e}, "
+            f"within {budget.iterations} iterations and {budget.seconds:.1f} s; raise max_iterations or "
+            "max_seconds, loosen tolerance, or pass allow_unconverged=True"
+        )
+    return Solution(
+        W=judge.W,
+        dual=dual,
+        certificate=certificate,
+        history=tuple(judge.history),
+        converged=converged,
+        iterations=budget.iterations,
+        seconds=budget.seconds,
+    )
+
+
+def _method_for(program: ConvexProgram, budget: Budget) -> Method:
+    loss = program.loss
+    if isinstance(loss, SmoothLoss):
+        return Descent(program, loss, budget=budget)
+    if isinstance(loss, NonsmoothLoss):
+        return MethodOfMultipliers(program, loss, budget=budget)
+    raise InputError(f"loss must be a SmoothLoss or a NonsmoothLoss, not {loss!r}")
+
+
+@dataclass(eq=False)
+class _Judge:
+    """Keeps the best weights and the best dual point that were seen, and the gap between them."""
+
+    program: ConvexProgram
+    tolerance: float
+    budget: Budget
+    progress: Progress | None
+    W: FloatArray = field(init=False)
+    dual: FloatArray | None = field(init=False, default=None)
+    primal: float = field(init=False, default=np.inf)
+    dual_value: float = field(init=False, default=-np.inf)
+    history: list[GapRecord] = field(init=False, default_factory=list)
+
+    def measure(self, snapshot: Snapshot) -> float:
+        """Best gap so far, this snapshot included; its dual point is already feasible."""
+        program = self.program
+        primal = program.loss.value(snapshot.Z, program.encoded)
+        primal += program.rho * program.penalty.value(snapshot.W, program.weights)
+        if primal < self.primal:
+            self.primal, self.W = primal, snapshot.W
+        dual_value = -program.loss.conjugate(-program.n_rows * snapshot.dual, program.encoded)
+        if dual_value > self.dual_value:
+            self.dual_value, self.dual = dual_value, snapshot.dual
+        record = GapRecord(
+            iteration=self.budget.iterations,
+            seconds=self.budget.seconds,
+            primal=self.primal,
+            dual=self.dual_value,
+            gap=self.primal - self.dual_value,
+            n_working=snapshot.n_working,
+        )
+        self.history.append(record)
+        if self.progress is not None:
+            self.progress(record)
+        return record.gap
+
+    def target(self) -> float:
+        """Gap to reach. Half is left to rounding between this measurement and the certificate."""
+        return gap_target(self.program, self.primal, tolerance=0.5 * self.tolerance)

@@ -1,0 +1,1 @@
+"""Tasks: labelled samples, split into training and test, ready to be encoded."""
