@@ -68,7 +68,7 @@ class RtlBundle:
         return {VERILOG_NAME: self.verilog.encode(), PORTS_NAME: pretty(self.ports).encode()}
 
     def write(self, folder: Path) -> None:
-        """Write the bundle into ``folder``, the manifest last; raises `ArtefactError` if it cannot."""
+        """Write into ``folder``, the manifest last; `ArtefactError` if it cannot be written."""
         for name, data in self._files().items():
             atomic_write(folder / name, data)
         atomic_write(

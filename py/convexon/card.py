@@ -30,7 +30,8 @@ SEMANTICS = {
 """The contract of `convexon.neuron` in the words that every card carries."""
 
 
-def _format_to_json(number_format: QFormat) -> Json:
+def format_to_json(number_format: QFormat) -> Json:
+    """Return a format as JSON."""
     return {
         "width": number_format.width,
         "frac": number_format.frac,
@@ -38,7 +39,8 @@ def _format_to_json(number_format: QFormat) -> Json:
     }
 
 
-def _format_from_json(content: Json) -> QFormat:
+def format_from_json(content: Json) -> QFormat:
+    """Inverse of `format_to_json`."""
     return QFormat(content["width"], content["frac"], Signedness(content["signedness"]))
 
 
@@ -50,9 +52,9 @@ def _layer_to_json(layer: Layer, membrane_width: int) -> Json:
         "thresholds": layer.thresholds.tolist(),
         "leak": {"d": layer.leak.d, "f": layer.leak.f},
         "reset": layer.reset.value,
-        "weight_format": _format_to_json(layer.weight_format),
-        "threshold_format": _format_to_json(layer.threshold_format),
-        "saturation": None if layer.saturation is None else _format_to_json(layer.saturation),
+        "weight_format": format_to_json(layer.weight_format),
+        "threshold_format": format_to_json(layer.threshold_format),
+        "saturation": None if layer.saturation is None else format_to_json(layer.saturation),
         "membrane_width": membrane_width,
     }
 
@@ -67,9 +69,9 @@ def _layer_from_json(content: Json) -> Layer:
         thresholds=np.array(content["thresholds"]),
         leak=Leak(content["leak"]["d"], content["leak"]["f"]),
         reset=Reset(content["reset"]),
-        weight_format=_format_from_json(content["weight_format"]),
-        threshold_format=_format_from_json(content["threshold_format"]),
-        saturation=None if saturation is None else _format_from_json(saturation),
+        weight_format=format_from_json(content["weight_format"]),
+        threshold_format=format_from_json(content["threshold_format"]),
+        saturation=None if saturation is None else format_from_json(saturation),
     )
 
 
@@ -93,8 +95,8 @@ def _encode(network: FixedPointNetwork) -> tuple[Json, Arrays]:
             "mode": network.readout_mode.value,
             "weights": network.readout_weights.tolist(),
             "biases": network.readout_biases.tolist(),
-            "weight_format": _format_to_json(network.readout_format),
-            "bias_format": _format_to_json(network.bias_format),
+            "weight_format": format_to_json(network.readout_format),
+            "bias_format": format_to_json(network.bias_format),
             "score_width": max(width_of(interval) for interval in network.score_ranges),
         },
         "certificate": dict(network.certificate),
@@ -114,8 +116,8 @@ def _decode(content: Json, _: Arrays) -> FixedPointNetwork:
         readout_mode=ReadoutMode(readout["mode"]),
         readout_weights=np.array(readout["weights"]),
         readout_biases=np.array(readout["biases"]),
-        readout_format=_format_from_json(readout["weight_format"]),
-        bias_format=_format_from_json(readout["bias_format"]),
+        readout_format=format_from_json(readout["weight_format"]),
+        bias_format=format_from_json(readout["bias_format"]),
         certificate=content["certificate"],
     )
     # Derived figures and the semantics are for readers, but a card that contradicts itself is

@@ -164,7 +164,7 @@ def quantization_bound(program: ConvexProgram, W: FloatArray, *, bits: int) -> Q
 
 
 def _cannot_flip(scores: FloatArray, error: FloatArray) -> int:
-    """Rows whose winner stays ahead of every other class whatever the errors within their bounds."""
+    """Count rows whose winner stays ahead whatever the errors within their bounds."""
     if scores.shape[1] == 1:  # one score is read as the pair (0, score)
         return int((np.abs(scores[:, 0]) > error[:, 0]).sum())
     index = np.arange(len(scores))

@@ -1,7 +1,8 @@
 """Spike traces, and the one way to compare two of them.
 
 The golden model, the vectorised model and every simulator produce the same `SpikeTrace`. A
-comparison is exact and never says "arrays differ": it names quantity, sample, step, layer, neuron, expected and actual.
+comparison is exact and never says "arrays differ": it names quantity, sample, step, layer, neuron,
+expected and actual.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class SpikeTrace:
     def __post_init__(self) -> None:
         if self.scores.ndim != 3 or self.labels.shape != self.scores.shape[:2]:
             raise InputError(
-                "scores must have shape (samples, readouts, classes) and labels (samples, readouts), "
+                "scores must have shape (samples, readouts, classes), labels (samples, readouts), "
                 f"not {self.scores.shape} and {self.labels.shape}"
             )
 

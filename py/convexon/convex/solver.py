@@ -131,8 +131,8 @@ def solve(
     if not converged and not allow_unconverged:
         raise SolverError(
             f"duality gap must reach the tolerance {tolerance:.1e}, not {certificate.gap:.3e}, "
-            f"within {budget.iterations} iterations and {budget.seconds:.1f} s; raise max_iterations or "
-            "max_seconds, loosen tolerance, or pass allow_unconverged=True"
+            f"within {budget.iterations} iterations and {budget.seconds:.1f} s; "
+            "raise max_iterations or max_seconds, loosen tolerance, or pass allow_unconverged=True"
         )
     return Solution(
         W=judge.W,

@@ -1,0 +1,93 @@
+"""A run folder: the artefacts of one chain, each made once and made again only when what it depends on changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from convexon.artefact import Codec, Record, atomic_write, is_current, load, pretty, save
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Made(Generic[T]):
+    """An artefact of a run folder.
+
+    Members
+    -------
+    value : the artefact
+    record : head of its file; ``record.digest`` is what children name as their parent
+    reused : whether it was there already
+    """
+
+    value: T
+    record: Record
+    reused: bool
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder with one artefact of each kind.
+
+    Members
+    -------
+    path : Path
+    """
+
+    path: Path
+
+    def file(self, name: str) -> Path:
+        """Return where the artefact ``name`` lies."""
+        return self.path / f"{name}.json"
+
+    @property
+    def rtl(self) -> Path:
+        """Folder of the emitted bundle."""
+        return self.path / "rtl"
+
+    def timing(self) -> dict[str, float]:
+        """Return the wall time in seconds of every stage that ran, by name; no artefact depends on it."""
+        try:
+            return dict(json.loads(self.file("timing").read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def time(self, stage: str, seconds: float) -> None:
+        """Note the wall time of a stage."""
+        timing = {**self.timing(), stage: round(seconds, 3)}
+        atomic_write(self.file("timing"), pretty(timing).encode())
+
+    def read(self, name: str, codec: Codec[T]) -> Made[T]:
+        """Read an artefact that an earlier stage made; raises `ArtefactError` if it is not sound."""
+        value, record = load(codec, self.file(name))
+        return Made(value, record, True)
+
+    def has(self, name: str) -> bool:
+        """Whether the artefact's file exists."""
+        return self.file(name).exists()
+
+    def made(
+        self,
+        name: str,
+        codec: Codec[T],
+        make: Callable[[], T],
+        *,
+        parents: Mapping[str, Made[Any]] | None = None,
+        recipe: Mapping[str, Any] | None = None,
+    ) -> Made[T]:
+        """Return the artefact ``name``: the one on disk if it is current, else a new one from
+        ``make``.
+
+        Current means sound, of this schema, from these parents and by this recipe.
+        """
+        digests = {role: parent.record.digest for role, parent in (parents or {}).items()}
+        path = self.file(name)
+        if is_current(codec, path, parents=digests, recipe=recipe or {}):
+            return self.read(name, codec)
+        value = make()
+        record = save(codec, value, path, parents=digests, recipe=recipe or {})
+        return Made(value, record, False)

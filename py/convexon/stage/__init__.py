@@ -1,0 +1,32 @@
+"""The stages of the chain, each a function from artefacts to artefacts in a run folder.
+
+The command line and the Python API call the same functions. Those that need hardware or a simulator
+live in the packages above this one and are found by name, so that nothing is imported before it is
+used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+STAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "solve": "convexon.stage.solve:solve_stage",
+        "baselines": "convexon.stage.compare:baselines_stage",
+        "emit": "convexon_hdl.stage:emit_stage",
+        "verify": "convexon_sim.stage:verify_stage",
+        "synthesize": "convexon_boards.stage:synthesize_stage",
+        "report": "convexon.stage.report:report_stage",
+    }
+)
+"""Where each stage's function is."""
+
+
+def stage(name: str) -> Callable[..., Any]:
+    """Return the function of the stage ``name``, imported now."""
+    module, _, function = STAGES[name].partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found

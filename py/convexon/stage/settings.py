@@ -1,0 +1,93 @@
+"""Every choice of stage ``solve``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from convexon.convex.witness import WitnessFamily
+from convexon.encode import Coding
+from convexon.errors import InputError
+from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolveSettings:
+    """Every choice of the stage; all of them are part of the artefacts' recipes.
+
+    Members
+    -------
+    data : str
+        ``digits``, or the path of an npz with features and labels.
+    coding, n_steps, bits
+        Of the encoder (`convexon.encode`).
+    readout_mode : ReadoutMode
+        What the readout weighs.
+    n_witnesses : int
+        Witnesses to draw, over all families.
+    fan_in, weight_bits : int
+        Of a witness.
+    max_neurons : int
+        Columns that the selecting program may hand to the certified one.
+    selection_rho : float
+        Strength of the row-group penalty of the selecting program.
+    rhos : tuple of float
+        Strengths of the l1 penalty to choose from on validation.
+    readout_bits : int
+        Bits of a readout weight.
+    tolerance : float
+        Duality gap to reach, absolute and relative.
+    seed : int
+        Of the split and of the witnesses.
+
+    Raises
+    ------
+    InputError
+        If a member is out of its range.
+    """
+
+    data: str = "digits"
+    coding: Coding = Coding.THRESHOLD
+    n_steps: int = 8
+    bits: int = 1
+    readout_mode: ReadoutMode = ReadoutMode.COUNT
+    n_witnesses: int = 1200
+    fan_in: int = 8
+    weight_bits: int = 2
+    max_neurons: int = 160
+    selection_rho: float = 0.008
+    rhos: tuple[float, ...] = (3e-3, 1e-3, 3e-4)
+    readout_bits: int = 6
+    tolerance: float = 1e-6
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_steps", "n_witnesses", "max_neurons"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        if not self.rhos or min(*self.rhos, self.selection_rho) <= 0:
+            raise InputError(f"rhos must be positive and at least one, not {self.rhos!r}")
+        if self.readout_mode is ReadoutMode.STEP:
+            raise InputError("readout_mode must give one decision a sample: last, sign or count")
+
+    @property
+    def families(self) -> tuple[WitnessFamily, ...]:
+        """Families of witnesses, one branch each: an integrator, and a neuron that forgets a quarter a step."""
+        often = 3.0 if self.readout_mode is ReadoutMode.COUNT else 1.0
+        return tuple(
+            WitnessFamily(
+                fan_in=self.fan_in,
+                weight_bits=self.weight_bits,
+                leak=leak,
+                reset=Reset.SUBTRACT,
+                spikes_per_sample=often,
+            )
+            for leak in (INTEGRATE, Leak(1, 2))
+        )
+
+    def recipe(self, *names: str) -> dict[str, Any]:
+        """Return the named members in JSON form."""
+        values = {name: getattr(self, name) for name in names}
+        return {name: getattr(value, "value", value) for name, value in values.items()} | {
+            name: list(value) for name, value in values.items() if isinstance(value, tuple)
+        }

@@ -1,0 +1,188 @@
+"""Stage ``solve``: from labelled samples to a certified, quantized network and its silicon card."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from convexon.artefact import digest_of
+from convexon.card import CARD
+from convexon.convex.branches import BRANCHES, NETWORK, Branches
+from convexon.convex.dictionary import DICTIONARY, SpikeDictionary, build_dictionary
+from convexon.convex.reconstruct import reconstruct
+from convexon.convex.solved import SOLVED, SolvedProgram
+from convexon.convex.witness import draw_branch
+from convexon.dataset import DATASET, SpikeDataset
+from convexon.network import FixedPointNetwork, Network
+from convexon.quantize import quantize
+from convexon.run import Made, RunFolder
+from convexon.simulate import run
+from convexon.stage.program import solve_program
+from convexon.stage.progress import QUIET, Progress
+from convexon.stage.settings import SolveSettings
+from convexon.tasks.samples import TEST_SHARE, Samples, digits, from_file
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SolveResult:
+    """What the stage made."""
+
+    train: Made[SpikeDataset]
+    test: Made[SpikeDataset]
+    dictionary: Made[SpikeDictionary]
+    solved: Made[SolvedProgram]
+    network: Made[Network]
+    card: Made[FixedPointNetwork]
+
+    @property
+    def accuracy(self) -> tuple[float, float]:
+        """Shares of correct decisions of the integer network on training and test samples."""
+        train, test = (
+            float((run(self.card.value, d.inputs).labels[:, 0] == d.labels).mean())
+            for d in (self.train.value, self.test.value)
+        )
+        return train, test
+
+    @property
+    def summary(self) -> str:
+        """The line with the figures that matter."""
+        certificate = self.solved.value.certificate
+        train, test = self.accuracy
+        return (
+            f"solve: {self.dictionary.value.n_columns} columns, {self.card.value.n_neurons} neurons, "
+            f"gap {certificate.gap:.1e}, primal {certificate.primal:.6f}, "
+            f"accuracy {100 * train:.2f} % train, {100 * test:.2f} % test"
+        )
+
+
+def samples_of(settings: SolveSettings) -> tuple[Samples, Samples]:
+    """Return the training and test samples that the settings name; the split is per class and seeded."""
+    samples = digits() if settings.data == "digits" else from_file(Path(settings.data))
+    return samples.split(TEST_SHARE, seed=settings.seed, names=("train", "test"))
+
+
+def encode_data(
+    folder: RunFolder, settings: SolveSettings
+) -> tuple[Made[SpikeDataset], Made[SpikeDataset]]:
+    """Make the artefacts ``train`` and ``test``."""
+    recipe = settings.recipe("data", "coding", "n_steps", "bits", "seed")
+    parts = samples_of(settings)
+    # A user's file can change under the same name, so its content is part of the recipe.
+    recipe["content"] = digest_of([part.features.tolist() for part in parts])
+    train, test = (
+        folder.made(
+            name,
+            DATASET,
+            lambda part=part: part.encoded(  # type: ignore[misc]
+                coding=settings.coding, n_steps=settings.n_steps, bits=settings.bits
+            ),
+            recipe=recipe,
+        )
+        for name, part in zip(("train", "test"), parts, strict=True)
+    )
+    return train, test
+
+
+def solve_stage(
+    folder: RunFolder, settings: SolveSettings, progress: Progress = QUIET
+) -> SolveResult:
+    """Run the stage; what is current is reused, so an interrupted run goes on where it was.
+
+    Raises
+    ------
+    InputError, FormatError
+        If data or settings do not fit.
+    SolverError
+        If the gap is not reached.
+    ArtefactError
+        If the folder cannot be written.
+    """
+    began = time.monotonic()
+    progress.begin("encoding samples")
+    train, test = encode_data(folder, settings)
+
+    progress.begin("drawing witnesses")
+    branches = folder.made(
+        "branches",
+        BRANCHES,
+        lambda: _draw(settings, train.value),
+        parents={"train": train},
+        recipe=settings.recipe("n_witnesses", "fan_in", "weight_bits", "readout_mode", "seed"),
+    )
+    progress.begin("building the spike dictionary")
+    dictionary = folder.made(
+        "dictionary",
+        DICTIONARY,
+        lambda: build_dictionary(branches.value, train.value, settings.readout_mode),
+        parents={"train": train, "branches": branches},
+        recipe=settings.recipe("readout_mode"),
+    )
+    solved = folder.made(
+        "solution",
+        SOLVED,
+        lambda: solve_program(settings, train.value, dictionary.value, progress),
+        parents={"train": train, "dictionary": dictionary},
+        recipe=settings.recipe(
+            "max_neurons", "selection_rho", "rhos", "readout_bits", "tolerance", "seed"
+        ),
+    )
+    progress.begin("reconstructing and quantizing")
+    network, card = _networks(folder, settings, train, branches, dictionary, solved)
+    if not card.reused:
+        folder.time("solve", time.monotonic() - began)
+    return SolveResult(
+        train=train, test=test, dictionary=dictionary, solved=solved, network=network, card=card
+    )
+
+
+def _draw(settings: SolveSettings, train: SpikeDataset) -> Branches:
+    """Draw one branch a family, the witnesses shared out evenly."""
+    families = settings.families
+    counts = [len(part) for part in np.array_split(np.arange(settings.n_witnesses), len(families))]
+    return tuple(
+        draw_branch(
+            family,
+            train,
+            n_witnesses=count,
+            generator=np.random.default_rng([settings.seed, index]),
+        )
+        for index, (family, count) in enumerate(zip(families, counts, strict=True))
+        if count
+    )
+
+
+def _networks(
+    folder: RunFolder,
+    settings: SolveSettings,
+    train: Made[SpikeDataset],
+    branches: Made[Branches],
+    dictionary: Made[SpikeDictionary],
+    solved: Made[SolvedProgram],
+) -> tuple[Made[Network], Made[FixedPointNetwork]]:
+    """Make the reconstructed network, and its card with the certificate's figures."""
+    network = folder.made(
+        "network",
+        NETWORK,
+        lambda: reconstruct(
+            branches.value,
+            dictionary.value.restricted(solved.value.columns),
+            solved.value.W,
+            n_steps=train.value.n_steps,
+            input_bits=train.value.input_bits,
+            readout_mode=settings.readout_mode,
+        ),
+        parents={"branches": branches, "dictionary": dictionary, "solution": solved},
+    )
+    card = folder.made(
+        "card",
+        CARD,
+        lambda: quantize(
+            network.value, bits=settings.readout_bits, certificate=solved.value.figures
+        ),
+        parents={"network": network, "solution": solved},
+        recipe=settings.recipe("readout_bits"),
+    )
+    return network, card

@@ -1,0 +1,29 @@
+"""Convexon's solver against cone solvers behind CVXPY, on the same programs."""
+
+import pytest
+from convex_programs import random_program
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convexon.convex import LossKind, PenaltyKind, solve
+from convexon.convex.crosscheck import ConeSolver, solve_with_cvxpy
+
+
+@pytest.mark.parametrize("kind", list(LossKind))
+@pytest.mark.parametrize("penalty", list(PenaltyKind))
+@settings(derandomize=True, max_examples=4, deadline=None)
+@given(seed=st.integers(0, 2**31), share=st.sampled_from([0.01, 0.1, 0.5]))
+def test_objective_agrees_with_clarabel(kind, penalty, seed, share):
+    program = random_program(kind, penalty, seed, n=20, P=12, C=2, share=share)
+    W, objective = solve_with_cvxpy(program, solver=ConeSolver.CLARABEL)
+    primal = solve(program, tolerance=1e-8).certificate.primal
+    assert primal == pytest.approx(objective, rel=1e-6)
+    assert primal <= program.objective(W) * (1 + 1e-7)
+
+
+@pytest.mark.parametrize("penalty", list(PenaltyKind))
+@pytest.mark.parametrize("kind", list(LossKind))
+def test_objective_agrees_with_scs(kind, penalty):
+    program = random_program(kind, penalty, 5, n=15, P=8, C=2, share=0.2)
+    _, objective = solve_with_cvxpy(program, solver=ConeSolver.SCS)
+    assert solve(program).certificate.primal == pytest.approx(objective, rel=1e-4)

@@ -1,0 +1,149 @@
+"""Losses: targets, values, gradients, conjugates, and the errors that bad targets cause."""
+
+import re
+
+import numpy as np
+import pytest
+
+from convexon.convex import LossKind, loss_for
+from convexon.convex.loss import Hinge, SmoothLoss
+from convexon.errors import InputError
+
+N, C = 7, 3
+
+
+def case(kind, seed):
+    """A loss with predictions and encoded targets."""
+    rng = np.random.default_rng(seed)
+    loss = loss_for(kind)
+    if kind is LossKind.SQUARED:
+        targets = rng.normal(size=(N, C))
+    elif kind is LossKind.SOFTMAX:
+        targets = np.arange(N) % C
+    elif kind is LossKind.LOGISTIC:
+        targets = rng.choice([-1, 1], N)
+    else:
+        targets = rng.choice([-1, 1], (N, C))
+    Y = loss.encode(targets, n_rows=N)
+    return loss, 2.0 * rng.normal(size=Y.shape), Y
+
+
+@pytest.mark.parametrize("kind", list(LossKind))
+def test_gradient_agrees_with_finite_differences(kind):
+    loss, Z, Y = case(kind, seed=1)
+    G = loss.subgradient(Z, Y)
+    step = 1e-6
+    for index in np.ndindex(Z.shape):
+        E = np.zeros_like(Z)
+        E[index] = step
+        difference = (loss.value(Z + E, Y) - loss.value(Z - E, Y)) / (2 * step)
+        assert G[index] == pytest.approx(difference, abs=1e-8)
+
+
+@pytest.mark.parametrize("kind", [k for k in LossKind if k is not LossKind.HINGE])
+def test_curvature_agrees_with_finite_differences_of_the_gradient(kind):
+    loss, Z, Y = case(kind, seed=2)
+    assert isinstance(loss, SmoothLoss)
+    diagonal, rank_one = loss.curvature(Z, Y)
+    direction = np.random.default_rng(3).normal(size=Z.shape)
+    product = diagonal * direction
+    if rank_one is not None:
+        product -= rank_one * (rank_one * direction).sum(axis=1, keepdims=True)
+    step = 1e-6
+    difference = loss.gradient(Z + step * direction, Y) - loss.gradient(Z - step * direction, Y)
+    np.testing.assert_allclose(product, difference / (2 * step), atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", [k for k in LossKind if k is not LossKind.HINGE])
+def test_smoothness_bounds_the_change_of_the_gradient(kind):
+    loss, Z, Y = case(kind, seed=4)
+    other = Z + np.random.default_rng(5).normal(size=Z.shape)
+    change = np.linalg.norm(loss.gradient(Z, Y) - loss.gradient(other, Y))
+    assert change <= loss.smoothness / N * np.linalg.norm(Z - other) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("kind", list(LossKind))
+def test_fenchel_young_holds_and_is_tight_at_the_subgradient(kind):
+    loss, Z, Y = case(kind, seed=6)
+    U = N * loss.subgradient(Z, Y)
+    total = loss.value(Z, Y) + loss.conjugate(U, Y)
+    assert total == pytest.approx(float((U * Z).sum()) / N, abs=1e-12)
+    other = loss.project_dual(np.random.default_rng(7).normal(size=Z.shape), Y)
+    assert loss.value(Z, Y) + loss.conjugate(other, Y) >= float((other * Z).sum()) / N - 1e-12
+
+
+@pytest.mark.parametrize("kind", [k for k in LossKind if k is not LossKind.SQUARED])
+def test_conjugate_is_infinite_outside_its_domain_and_projection_leads_inside(kind):
+    loss, Z, Y = case(kind, seed=8)
+    U = 10.0 * Z
+    assert loss.conjugate(U, Y) == np.inf
+    inside = loss.project_dual(U, Y)
+    assert np.isfinite(loss.conjugate(inside, Y))
+    np.testing.assert_allclose(loss.project_dual(inside, Y), inside, atol=1e-15)
+
+
+def test_conjugate_prox_of_hinge_minimizes_its_objective():
+    loss, Z, Y = case(LossKind.HINGE, seed=9)
+    assert isinstance(loss, Hinge)
+    M, step = Z / N, 0.3
+    best = loss.conjugate_prox(M, Y, step=step)
+
+    def objective(V):
+        return step * loss.conjugate(N * V, Y) + 0.5 * np.square(V - M).sum()
+
+    rng = np.random.default_rng(10)
+    for _ in range(20):
+        other = loss.project_dual(N * (best + 0.05 * rng.normal(size=Y.shape)), Y) / N
+        assert objective(best) <= objective(other) + 1e-12
+
+
+@pytest.mark.parametrize("kind", [k for k in LossKind if k is not LossKind.SQUARED])
+def test_extreme_predictions_stay_finite(kind):
+    loss, Z, Y = case(kind, seed=11)
+    assert np.isfinite(loss.value(1e4 * Z, Y))
+    assert np.isfinite(loss.subgradient(1e4 * Z, Y)).all()
+
+
+def test_softmax_keeps_tiny_losses_in_full_precision():
+    loss = loss_for(LossKind.SOFTMAX)
+    Y = loss.encode([0, 1], n_rows=2)
+    assert loss.value(50.0 * Y, Y) == pytest.approx(np.exp(-50.0), rel=1e-12)
+
+
+BAD = [
+    (LossKind.SQUARED, [0.0, np.nan], {}, "targets must be finite, not nan at row 1, column 0"),
+    (LossKind.SQUARED, [1.0], {}, "targets must have one row per row of the features (2), not 1"),
+    (LossKind.SQUARED, ["a", "b"], {}, "targets must be an array of real numbers, not a"),
+    (LossKind.SQUARED, np.zeros((2, 1, 1)), {}, "targets must be a vector or a matrix of n rows"),
+    (LossKind.SQUARED, [1.0, 2.0], {"n_classes": 2}, "targets must have 2 column(s) for this loss"),
+    (LossKind.LOGISTIC, [0, 1], {}, "targets must be -1 or +1, not 0.0 at row 0; encode labels"),
+    (LossKind.LOGISTIC, -np.ones((2, 2)), {}, "targets must have 1 column(s) for this loss, not 2"),
+    (LossKind.HINGE, [1, 2], {}, "targets must be -1 or +1, not 2.0 at row 1"),
+    (LossKind.SOFTMAX, [0, 2], {}, "targets must "),
+    (LossKind.SOFTMAX, [0, 1], {"n_classes": 3}, "targets must hold at least one row of each cla"),
+    (LossKind.SOFTMAX, [0, 3], {"n_classes": 2}, "targets must be integer labels from 0 to 1, not"),
+    (
+        LossKind.SOFTMAX,
+        [0, 0.5],
+        {},
+        "targets must be integer labels from 0 to 0, not 0.5 at row 1",
+    ),
+    (
+        LossKind.SOFTMAX,
+        [0, -1],
+        {},
+        "targets must be integer labels from 0 to 0, not -1.0 at row 1",
+    ),
+    (
+        LossKind.SOFTMAX,
+        np.zeros((2, 2)),
+        {},
+        "targets must be a vector of class labels for softmax",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "targets", "options", "message"), BAD)
+def test_bad_targets_are_refused(kind, targets, options, message):
+    with pytest.raises(InputError, match="^" + re.escape(message)):
+        loss_for(kind).encode(targets, n_rows=2, **options)

@@ -1,0 +1,70 @@
+"""Programs: construction, objective, rho_max, and the errors that bad input causes."""
+
+import re
+
+import numpy as np
+import pytest
+
+from convexon.convex import L1, ConvexProgram, Hinge, Softmax, Squared, certify
+from convexon.errors import InputError
+
+GOOD = {
+    "features": np.eye(2),
+    "targets": [1.0, -1.0],
+    "loss": Squared(),
+    "penalty": L1(),
+    "rho": 0.1,
+}
+
+BAD = [
+    ({"features": [[1.0, np.inf], [0, 0]]}, "features must be finite, not inf at row 0, column 1"),
+    ({"features": [1.0, 0.0]}, "features must be a matrix (n, P), not of shape (2,)"),
+    ({"features": [["a"], ["b"]]}, "features must be real numbers, not <U1"),
+    ({"features": np.zeros((0, 2))}, "features must have at least one row, not shape (0, 2)"),
+    ({"rho": 0.0}, "rho must be a positive finite number, not 0.0"),
+    ({"rho": np.nan}, "rho must be a positive finite number, not nan"),
+    ({"rho": "1"}, "rho must be a positive finite number, not '1'"),
+    ({"weights": [1.0]}, "weights must have one entry per column, shape (2,), not (1,)"),
+    ({"weights": [1.0, -1.0]}, "weights must be positive and finite, not -1.0 at column 1"),
+    ({"loss": "squared"}, "loss must be a Loss, not 'squared'"),
+    ({"penalty": "l1"}, "penalty must be a Penalty, not 'l1'"),
+    ({"targets": [1.0]}, "targets must have one row per row of the features (2), not 1"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD)
+def test_bad_programs_are_refused(change, message):
+    with pytest.raises(InputError, match="^" + re.escape(message)):
+        ConvexProgram(**{**GOOD, **change})
+
+
+@pytest.mark.parametrize("W", [np.zeros((3, 1)), [[np.nan], [0.0]]])
+def test_bad_weights_are_refused(W):
+    with pytest.raises(InputError, match=r"^W must "):
+        ConvexProgram(**GOOD).objective(W)
+    with pytest.raises(InputError, match=r"^W must "):
+        certify(ConvexProgram(**GOOD), W)
+
+
+def test_objective_by_hand():
+    program = ConvexProgram(**{**GOOD, "weights": [1.0, 3.0]})
+    # Residuals are 0 and -1 + 0.5: (0 + 1/8) / 2, plus 0.1 * (1 + 3 * 0.5).
+    assert program.objective([[1.0], [-0.5]]) == pytest.approx(0.0625 + 0.25)
+
+
+def test_rho_max_by_hand():
+    assert ConvexProgram(**GOOD).rho_max() == pytest.approx(0.5)
+    hinge = ConvexProgram(**{**GOOD, "loss": Hinge(), "features": np.ones((2, 1))})
+    assert hinge.rho_max() == pytest.approx(0.0)
+
+
+def test_integer_and_boolean_features_give_the_same_program():
+    D = np.random.default_rng(0).random((6, 4)) < 0.5
+    W = np.random.default_rng(1).normal(size=(4, 2))
+    values = {
+        ConvexProgram(
+            features=D.astype(kind), targets=[0, 1] * 3, loss=Softmax(), penalty=L1(), rho=0.1
+        ).objective(W)
+        for kind in (bool, np.uint8, np.float32, np.float64)
+    }
+    assert len(values) == 1

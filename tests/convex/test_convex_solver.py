@@ -1,0 +1,180 @@
+"""The solver: optimality conditions, degenerate programs, budgets, and what it reports."""
+
+import numpy as np
+import pytest
+from convex_programs import random_program
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convexon.convex import (
+    L1,
+    ConvexProgram,
+    Hinge,
+    Logistic,
+    LossKind,
+    PenaltyKind,
+    Softmax,
+    Squared,
+    loss_for,
+    penalty_for,
+    solve,
+)
+from convexon.errors import InputError, SolverError
+
+BOTH = [(kind, penalty) for kind in LossKind for penalty in PenaltyKind]
+
+
+def check_optimality(program, solution, *, tolerance=1e-6):
+    """Primal and dual feasibility, stationarity and complementarity, each from the definition."""
+    W, dual, certificate = solution.W, solution.dual, solution.certificate
+    scale = min(1.0, certificate.primal)
+    assert solution.converged
+    assert -1e-12 <= certificate.gap <= tolerance * scale
+    G = program.correlate(dual)
+    assert program.penalty.dual_ratio(G, program.weights) <= program.rho * (1 + 1e-12)
+    # The gap is a sum of two Fenchel-Young terms; each is non-negative, so each is small.
+    Z, Y, n = program.predict(W), program.encoded, program.n_rows
+    fit = program.loss.value(Z, Y) + program.loss.conjugate(-n * dual, Y) + float((dual * Z).sum())
+    assert -1e-11 <= fit <= tolerance * scale + 1e-11
+    norms = program.rho * program.weights * program.penalty.row_norms(W)
+    complementarity = norms - (G * W).sum(axis=1)
+    assert (complementarity >= -1e-11).all()
+    assert complementarity.sum() <= tolerance * scale + 1e-11
+
+
+@settings(derandomize=True, max_examples=40, deadline=None)
+@given(
+    case=st.sampled_from(BOTH),
+    seed=st.integers(0, 2**31),
+    n=st.integers(3, 40),
+    P=st.integers(1, 30),
+    C=st.integers(1, 3),
+    share=st.sampled_from([0.005, 0.05, 0.3, 0.9]),
+)
+def test_random_programs_satisfy_the_optimality_conditions(case, seed, n, P, C, share):
+    program = random_program(*case, seed, n=n, P=P, C=C, share=share)
+    check_optimality(program, solve(program))
+
+
+@pytest.mark.parametrize(("kind", "penalty"), BOTH)
+def test_rho_above_rho_max_gives_zero(kind, penalty):
+    program = random_program(kind, penalty, 1, share=1.01)
+    solution = solve(program)
+    assert not solution.W.any()
+    assert solution.iterations == 0
+    check_optimality(program, solution)
+
+
+@pytest.mark.parametrize(("kind", "penalty"), BOTH)
+def test_rho_below_rho_max_does_not(kind, penalty):
+    assert solve(random_program(kind, penalty, 1, share=0.99)).W.any()
+
+
+@pytest.mark.parametrize(("kind", "penalty"), BOTH)
+@pytest.mark.parametrize("features", [np.ones((6, 1)), np.ones((6, 5)), np.zeros((6, 3))])
+def test_degenerate_dictionaries(kind, penalty, features):
+    targets = {
+        LossKind.SQUARED: [1.0, 2.0, 0.5, 3.0, 1.0, 1.0],
+        LossKind.LOGISTIC: [1, 1, 1, 1, -1, -1],
+        LossKind.HINGE: [1, 1, 1, 1, -1, -1],
+        LossKind.SOFTMAX: [0, 0, 0, 1, 1, 2],
+    }[kind]
+    program = ConvexProgram(
+        features=features,
+        targets=targets,
+        loss=loss_for(kind),
+        penalty=penalty_for(penalty),
+        rho=0.01,
+    )
+    check_optimality(program, solve(program))
+
+
+@pytest.mark.parametrize("loss", [Squared(), Logistic(), Hinge()])
+def test_one_sample(loss):
+    program = ConvexProgram(features=[[1, 1]], targets=[1], loss=loss, penalty=L1(), rho=0.1)
+    check_optimality(program, solve(program))
+
+
+def test_no_columns():
+    program = ConvexProgram(
+        features=np.zeros((3, 0)), targets=[0, 1, 1], loss=Softmax(), penalty=L1(), rho=0.1
+    )
+    solution = solve(program)
+    assert solution.W.shape == (0, 2)
+    check_optimality(program, solution)
+
+
+def test_zero_targets_of_the_squared_loss():
+    program = ConvexProgram(
+        features=np.eye(3), targets=np.zeros(3), loss=Squared(), penalty=L1(), rho=0.1
+    )
+    solution = solve(program)
+    assert solution.certificate.gap == 0.0
+    assert solution.certificate.relative_gap == 0.0
+
+
+def test_large_targets_reach_the_absolute_gap():
+    rng = np.random.default_rng(2)
+    program = ConvexProgram(
+        features=rng.random((30, 12)) < 0.5,
+        targets=1e2 * rng.normal(size=30),
+        loss=Squared(),
+        penalty=L1(),
+        rho=1.0,
+    )
+    assert solve(program).certificate.gap <= 1e-6
+
+
+def test_working_sets_leave_the_certificate_over_all_columns():
+    program = random_program(LossKind.SOFTMAX, PenaltyKind.L1, 6, n=80, P=700, C=4, share=0.2)
+    solution = solve(program)
+    check_optimality(program, solution)
+    assert 0 < max(record.n_working for record in solution.history) < program.n_columns
+
+
+def test_history_is_monotone_and_progress_sees_it():
+    seen = []
+    program = random_program(LossKind.SOFTMAX, PenaltyKind.L1, 7, n=60, P=400)
+    solution = solve(program, progress=seen.append)
+    assert tuple(seen) == solution.history
+    gaps = [record.gap for record in seen]
+    assert gaps == sorted(gaps, reverse=True)
+    assert [r.iteration for r in seen] == sorted(r.iteration for r in seen)
+
+
+def test_warm_start_needs_no_iteration():
+    program = random_program(LossKind.LOGISTIC, PenaltyKind.GROUP_L2, 8)
+    again = solve(program, start=solve(program, tolerance=1e-8).W)
+    assert again.iterations == 0
+
+
+def test_spent_budget_raises_or_says_so():
+    program = random_program(LossKind.SOFTMAX, PenaltyKind.L1, 9)
+    with pytest.raises(SolverError, match=r"^duality gap must reach the tolerance 1\.0e-06, not "):
+        solve(program, max_iterations=2)
+    solution = solve(program, max_iterations=2, allow_unconverged=True)
+    assert not solution.converged
+    assert solution.certificate.gap > 1e-6
+    assert not solve(program, max_seconds=1e-9, allow_unconverged=True).converged
+
+
+def test_interrupt_in_progress_comes_through():
+    def interrupt(record):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        solve(random_program(LossKind.HINGE, PenaltyKind.L1, 10), progress=interrupt)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tolerance": 0.0}, r"^tolerance must be positive, not 0\.0$"),
+        ({"max_iterations": 0}, r"^max_iterations must be positive, not 0$"),
+        ({"max_seconds": -1.0}, r"^max_seconds must be positive, not -1\.0$"),
+        ({"start": np.zeros((1, 1))}, r"^start must have one row per column and one column per"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        solve(random_program(LossKind.SOFTMAX, PenaltyKind.L1, 11), **options)
