@@ -12,6 +12,7 @@ from collections.abc import Mapping as MappingType
 
 from amaranth.back import rtlil
 
+import convexon
 from convexon.bundle import RtlBundle
 from convexon.mapping import Mapping
 from convexon.network import FixedPointNetwork
@@ -62,9 +63,18 @@ def emit(
         top=TOP,
         verilog=_header(accelerator, parents) + _without_banner(result.files["design.v"]),
         ports=describe(accelerator, top=TOP),
-        tools={"amaranth": importlib.metadata.version("amaranth"), "yosys": yosys.version()},
+        tools=tools(),
         parents=parents,
     )
+
+
+def tools() -> dict[str, str]:
+    """Return names and versions of all that an emission depends on besides the network."""
+    return {
+        "amaranth": importlib.metadata.version("amaranth"),
+        "convexon": convexon.__version__,
+        "yosys": yosys.version(),
+    }
 
 
 def _header(accelerator: Accelerator, parents: MappingType[str, str]) -> str:

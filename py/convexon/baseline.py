@@ -1,4 +1,4 @@
-"""Baselines on the same split, tuned as hard as the method: regularisation is chosen on validation alone."""
+"""Baselines on the same split, their regularisation chosen on validation as the method's is."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Baselines:
 
 
 def logistic_regression(fit: Samples, validation: Samples, test: Samples) -> Baseline:
-    """Multinomial logistic regression on the raw features, C chosen on validation, refitted on both."""
+    """Multinomial logistic regression on the raw features, C chosen on validation."""
     from sklearn.linear_model import LogisticRegression
 
     def train(strength: float, features: FloatArray, labels: npt.NDArray[np.int64]) -> Predict:
@@ -154,7 +154,8 @@ def _random_reservoir(data: SpikeDataset, n_neurons: int, generator: np.random.G
 def _counts(branch: Branch, data: SpikeDataset) -> FloatArray:
     """Spike counts, shape (samples, neurons)."""
     reach = Interval(0, (1 << data.input_bits) - 1)
-    return branch_trace(branch, data.inputs, reach)[-1].spikes.sum(axis=1).astype(np.float64)
+    spikes = branch_trace(branch, data.inputs, reach)[-1].spikes
+    return np.asarray(spikes.sum(axis=1), dtype=np.float64)
 
 
 def _encode(baselines: Baselines) -> tuple[Json, Arrays]:

@@ -103,15 +103,18 @@ class RtlBundle:
                 tools=manifest["tools"],
                 parents=manifest["parents"],
             )
-            stated = (manifest["digest"], manifest["files"])
+            stated = (manifest["digest"], dict(manifest["files"]))
+            files, digest = bundle._files(), bundle.digest
         except KeyError as error:
             raise ArtefactError(f"{folder / MANIFEST_NAME} lacks {error}: emit it again") from error
-        for name, data in bundle._files().items():
+        except (TypeError, ValueError) as error:
+            raise ArtefactError(f"{folder} holds a garbled bundle: emit it again") from error
+        for name, data in files.items():
             if stated[1].get(name) != _sha256(data):
                 raise ArtefactError(
                     f"{folder / name} does not match manifest.json: it was changed; emit it again"
                 )
-        if bundle.digest != stated[0]:
+        if digest != stated[0]:
             raise ArtefactError(
                 f"{folder / MANIFEST_NAME} does not match its digest: emit it again"
             )

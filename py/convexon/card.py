@@ -24,7 +24,7 @@ SEMANTICS = {
     "reset": "subtract: v = sat(u - theta[j] * s); zero: v = 0 if s else u; none: v = u",
     "start": "v = 0 and s_before = 0 before the first step of an inference",
     "score": "score[c] = bias[c] + sum_j weight[j][c] * feature[j], j over all last layers",
-    "feature": "last: s at step T; sign: v >= 0 after step T; count: sum of s; step: s at each step",
+    "feature": "last: s of step T; sign: v >= 0 after step T; count: sum of s; step: s of each",
     "decision": "the largest score, the lowest class among equals; one score is read as (0, score)",
 }
 """The contract of `convexon.neuron` in the words that every card carries."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,10 @@ class SpikeDataset:
             values.setflags(write=False)
             object.__setattr__(self, name, values)
 
+    def take(self, rows: npt.NDArray[np.intp]) -> SpikeDataset:
+        """Return the samples at ``rows``; every class must keep one."""
+        return replace(self, inputs=self.inputs[rows], labels=self.labels[rows])
+
     @property
     def n_samples(self) -> int:
         """Number of samples."""
@@ -90,11 +94,12 @@ def check_labels(labels: npt.ArrayLike, *, n_samples: int, n_classes: int) -> np
     outside = array[(array < 0) | (array >= n_classes)]
     if len(outside):
         raise InputError(f"labels must lie in 0..{n_classes - 1}, not {int(outside[0])}")
-    counts = np.bincount(array, minlength=n_classes)
-    if (counts == 0).any():
+    present = np.unique(array).astype(np.int64)
+    if len(present) < n_classes:
+        gaps = np.flatnonzero(present != np.arange(len(present)))
+        empty = int(gaps[0]) if len(gaps) else len(present)
         raise InputError(
-            f"class {int(np.flatnonzero(counts == 0)[0])} has no sample: give it some, "
-            "or number the classes without it"
+            f"class {empty} has no sample: give it some, or number the classes without it"
         )
     return array.astype(np.int64)
 

@@ -29,11 +29,10 @@ def neuron_step(
 ) -> tuple[int, int]:
     """One step of neuron ``j``: returns its spike and its membrane after the reset."""
     current = int(layer.biases[j])
-    for i, x in enumerate(inputs):
-        current += int(layer.weights[i, j]) * x
+    current += sum(w * x for w, x in zip(layer.weights[:, j].tolist(), inputs, strict=True))
     if layer.recurrent is not None:
-        for k, s in enumerate(previous_spikes):
-            current += int(layer.recurrent[k, j]) * s
+        lateral = layer.recurrent[:, j].tolist()
+        current += sum(r * s for r, s in zip(lateral, previous_spikes, strict=True))
     threshold = int(layer.thresholds[j])
 
     u = saturate(v - ((layer.leak.d * v) >> layer.leak.f) + current, layer)

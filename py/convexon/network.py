@@ -39,13 +39,15 @@ def integer_array(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> I
     array = np.asarray(values)
     if array.shape != shape:
         raise InputError(f"{name} must have shape {shape}, not {array.shape}")
-    if array.dtype.kind not in "iub":
+    # Floats, unsigned integers, and the objects that hold larger ones, may not survive the cast.
+    try:
         with np.errstate(invalid="ignore"):
-            exact = array.astype(np.int64)
-        if array.dtype.kind != "f" or not np.array_equal(exact, array):
-            raise InputError(f"{name} must hold integers only: round to the grid first")
-        array = exact
-    result = array.astype(np.int64)
+            result = array.astype(np.int64)
+        exact = array.dtype.kind in "iubfO" and np.array_equal(result, array)
+    except (OverflowError, TypeError, ValueError):
+        exact = False
+    if not exact:
+        raise InputError(f"{name} must hold 64-bit integers only: round to the grid first")
     result.setflags(write=False)
     return result
 
@@ -210,6 +212,8 @@ class Branch:
             )
             if not len(below):  # bias-driven neurons alone: keep one input, as a layer needs one
                 below = np.array([0])
+            if depth:  # what the layer below keeps for its own sake is an input too, of weight 0
+                below = _with_lateral_sources(self.layers[depth - 1], below)
             layers.append(layer.restricted(neurons, below))
             wanted = below
         return Branch(tuple(reversed(layers)))

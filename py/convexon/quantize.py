@@ -7,6 +7,7 @@ the objective, so that the certificate survives, and the rows whose decision pro
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from convexon.convex.loss import LossKind
 from convexon.convex.program import ConvexProgram
 from convexon.errors import FormatError, InputError
-from convexon.fixed import Interval, QFormat, width_of
+from convexon.fixed import MAX_WIDTH, Interval, QFormat, width_of
 from convexon.network import FixedPointNetwork, FloatArray, IntArray, Network
 
 
@@ -87,6 +88,11 @@ def quantize_readout(weights: FloatArray, biases: FloatArray, *, bits: int) -> Q
     frac = 0
     while frac < MAX_FRAC and np.rint(np.ldexp(largest, frac + 1)) <= limit:
         frac += 1
+    if np.abs(biases).max(initial=0.0) >= math.ldexp(1.0, MAX_WIDTH - 1 - frac):
+        raise FormatError(
+            f"readout biases must fit {MAX_WIDTH} bits at the weights' step 2**-{frac}: "
+            "scale the weights up or the biases down"
+        )
     integer_weights = np.rint(np.ldexp(weights, frac)).astype(np.int64)
     integer_biases = np.rint(np.ldexp(biases, frac)).astype(np.int64)
     bias_width = width_of(Interval.hull([0, *integer_biases.tolist()]))

@@ -1,4 +1,4 @@
-"""A run folder: the artefacts of one chain, each made once and made again only when what it depends on changes."""
+"""A run folder: the artefacts of one chain, each made again only when its origins change."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from convexon.artefact import Codec, Record, atomic_write, is_current, load, pretty, save
+from convexon.bundle import SCHEMA, SCHEMA_VERSION, RtlBundle
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ class RunFolder:
         return self.path / "rtl"
 
     def timing(self) -> dict[str, float]:
-        """Return the wall time in seconds of every stage that ran, by name; no artefact depends on it."""
+        """Return the wall time in seconds of every stage that ran; no artefact depends on it."""
         try:
             return dict(json.loads(self.file("timing").read_text()))
         except (OSError, ValueError, TypeError):
@@ -62,9 +63,15 @@ class RunFolder:
         atomic_write(self.file("timing"), pretty(timing).encode())
 
     def read(self, name: str, codec: Codec[T]) -> Made[T]:
-        """Read an artefact that an earlier stage made; raises `ArtefactError` if it is not sound."""
+        """Read what an earlier stage made; raises `ArtefactError` if it is not sound."""
         value, record = load(codec, self.file(name))
         return Made(value, record, True)
+
+    def bundle(self) -> Made[RtlBundle]:
+        """Read the emitted bundle; raises `ArtefactError` if it is not sound."""
+        bundle = RtlBundle.read(self.rtl)
+        head = Record(SCHEMA, SCHEMA_VERSION, bundle.digest, dict(bundle.parents), {})
+        return Made(bundle, head, True)
 
     def has(self, name: str) -> bool:
         """Whether the artefact's file exists."""
@@ -79,8 +86,7 @@ class RunFolder:
         parents: Mapping[str, Made[Any]] | None = None,
         recipe: Mapping[str, Any] | None = None,
     ) -> Made[T]:
-        """Return the artefact ``name``: the one on disk if it is current, else a new one from
-        ``make``.
+        """Return the artefact ``name``: the one on disk if current, else a new one from ``make``.
 
         Current means sound, of this schema, from these parents and by this recipe.
         """

@@ -108,6 +108,9 @@ def run(network: FixedPointNetwork, inputs: npt.NDArray[np.uint8]) -> SpikeTrace
         If a range leaves int64.
     """
     check_inputs(network, inputs)
+    width = max(width_of(interval) for interval in network.score_ranges)
+    if width > MAX_WIDTH:
+        raise FormatError(f"scores must fit {MAX_WIDTH} bits, not {width}: use smaller weights")
     layers = tuple(branch_trace(branch, inputs, network.input_range) for branch in network.branches)
     weighed = np.concatenate(
         [features(network.readout_mode, traces[-1]) for traces in layers], axis=2

@@ -29,7 +29,7 @@ class StreamMonitor:
 
     def sample(self, cycle: int) -> int | None:
         """Return the payload that this edge transfers, or None; `MismatchError` on a breach."""
-        valid = int(self._valid.value)
+        valid = read(self._valid, f"valid of stream {self._name}")
         payload = read(self._payload, self._name) if valid else None
         if self._offered is not None and payload != self._offered:
             what = "dropped valid" if payload is None else "changed its payload"

@@ -136,6 +136,13 @@ class Bench:
         extra = len(self.results) - len(self.vectors) * self.per_sample
         if extra:
             raise MismatchError(f"{extra} results came after the last sample's: steps were doubled")
+        for layer in self.layers:
+            if len(layer.spikes) != (steps := len(self.vectors) * self.job.n_steps):
+                raise MismatchError(
+                    f"branch {layer.probe['branch']} layer {layer.probe['layer']} completed "
+                    f"{len(layer.spikes)} of {steps} steps: steps were lost or doubled"
+                    f"{self.first_difference_so_far()}"
+                )
 
     def trace(self, n_samples: int) -> SpikeTrace:
         """Return what the monitors saw of the first ``n_samples`` samples."""
@@ -164,7 +171,8 @@ class Bench:
 
     def first_difference_so_far(self) -> str:
         """Return where the complete samples of an unfinished run first differ, as a clause."""
-        n = len(self.results) // self.per_sample
+        n = min(len(self.results) // self.per_sample, len(self.vectors))
+        n = min([n, *(len(layer.spikes) // self.job.n_steps for layer in self.layers)])
         if not n:
             return ""
         mismatch = first_mismatch(_head(self.expected, n), self.trace(n))

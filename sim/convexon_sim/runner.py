@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ import numpy.typing as npt
 
 from convexon.artefact import Arrays, Codec, Json, atomic_write, pretty, save
 from convexon.bundle import PORTS_NAME, VERILOG_NAME, RtlBundle
-from convexon.errors import ToolError
+from convexon.errors import InputError, ToolError
 from convexon.mapping import Schedule
+from convexon.simulator import Simulator, SimulatorKind
 from convexon.trace import TRACE, SpikeTrace
 from convexon_sim.job import JOB_VARIABLE, SMOOTH, Job, Traffic
-from convexon_sim.simulator import Simulator
 
 CACHE_VARIABLE = "CONVEXON_CACHE"
 """Environment variable that moves the build cache."""
@@ -45,8 +44,6 @@ class Verification:
         All latencies that occurred, each once.
     clocks : int
         Clocks simulated.
-    seconds : float
-        Wall time, compilation included where the cache did not have it.
     """
 
     simulator: str
@@ -56,7 +53,6 @@ class Verification:
     first: str | None
     latency_cycles: tuple[int, ...]
     clocks: int
-    seconds: float
 
     @property
     def passed(self) -> bool:
@@ -81,8 +77,14 @@ def build_folder(bundle: RtlBundle, simulator: Simulator) -> Path:
 
 def runtime_folder(simulator: Simulator) -> Path:
     """Return where objects that all designs share are kept: they depend on the compiler too."""
-    compiler = subprocess.run(["c++", "-dumpfullversion", "-dumpmachine"], capture_output=True)
-    key = hashlib.sha256(compiler.stdout).hexdigest()[:12]
+    try:
+        command = ["c++", "-dumpfullversion", "-dumpmachine"]
+        compiler = subprocess.run(command, capture_output=True).stdout
+    except FileNotFoundError:
+        if simulator.kind is SimulatorKind.VERILATOR:
+            raise ToolError("c++ is missing, which Verilator needs: apt-get install g++") from None
+        compiler = b""  # Icarus has no such objects
+    key = hashlib.sha256(compiler).hexdigest()[:12]
     return cache_folder() / _tool_key(simulator) / f"runtime-{key}"
 
 
@@ -119,10 +121,14 @@ def simulate(
 
     Raises
     ------
+    InputError
+        If the traffic asks for a reset at a sample that does not exist.
     ToolError
         If the simulator does not compile the design, fails, or runs out of time.
     """
-    begin = time.monotonic()
+    for sample in traffic.resets:
+        if not 0 <= sample < len(inputs):
+            raise InputError(f"resets must name samples 0..{len(inputs) - 1}, not {sample!r}")
     with tempfile.TemporaryDirectory(prefix="convexon-sim-") as name:
         folder = Path(name)
         bundle.write(folder)
@@ -161,7 +167,6 @@ def simulate(
         first=outcome["first"],
         latency_cycles=tuple(outcome.get("latency", ())),
         clocks=outcome["clocks"],
-        seconds=time.monotonic() - begin,
     )
 
 

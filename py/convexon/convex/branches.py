@@ -1,4 +1,4 @@
-"""File form of branches, and of a network with a real readout: integers in arrays, the rest in JSON."""
+"""File form of branches, and of a network with a real readout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a solve leaves on disk: the solution, its certificate, and how its regularisation was chosen."""
+"""What a solve leaves on disk: solution, certificates, and how its regularisation was chosen."""
 
 from __future__ import annotations
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from convexon.artefact import read_npz
 from convexon.dataset import SpikeDataset, check_labels
 from convexon.encode import Coding, encode, scaled_to_unit
 from convexon.errors import ArtefactError, InputError
@@ -102,14 +102,14 @@ def from_file(path: Path) -> Samples:
         If a feature is NaN or infinite, shapes differ, labels are no classes, or a class is empty.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            features, labels = archive["features"], archive["labels"]
+        arrays = read_npz(path, ("features", "labels"))
     except FileNotFoundError:
         raise ArtefactError(f"{path} is missing: give an npz with features and labels") from None
     except KeyError as error:
         raise ArtefactError(f"{path} must hold features and labels: {error}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError) as error:
         raise ArtefactError(f"{path} is not a readable npz file: {error}") from error
+    features, labels = arrays["features"], arrays["labels"]
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
         raise InputError(
             f"labels must be integers of shape (samples,), not {labels.dtype} of {labels.shape}"

@@ -33,10 +33,8 @@ INSTALL: Mapping[SimulatorKind, str] = {
     SimulatorKind.ICARUS: "apt-get install iverilog",
 }
 
-WHEEL_MAKEFLAGS = (
-    f"-j{os.cpu_count() or 1} -- CFG_CXXFLAGS_PCH_I=-include CFG_LDLIBS_THREADS=-pthread"
-)
-"""The wheel was configured without these two, and its makefiles need them for g++ and clang alike."""
+WHEEL_MAKEFLAGS = "-- CFG_CXXFLAGS_PCH_I=-include CFG_LDLIBS_THREADS=-pthread"
+"""The wheel was configured without these two; its makefiles need them for g++ and clang alike."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,8 @@ def find(kind: SimulatorKind) -> Simulator:
     need = MINIMUM[kind]
     if have < need:
         raise ToolError(
-            f"{kind.value} must be version {need[0]}.{need[1]:03d} or newer, not {simulator.version} "
+            f"{kind.value} must be version {need[0]}.{need[1]} or newer, not {simulator.version} "
             f"in {simulator.folder}: {INSTALL[kind]}"
-            if kind is SimulatorKind.VERILATOR
-            else f"{kind.value} must be version {need[0]}.{need[1]} or newer, not "
-            f"{simulator.version} in {simulator.folder}: {INSTALL[kind]}"
         )
     return simulator
 

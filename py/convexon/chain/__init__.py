@@ -14,12 +14,12 @@ from typing import Any
 
 STAGES: Mapping[str, str] = MappingProxyType(
     {
-        "solve": "convexon.stage.solve:solve_stage",
-        "baselines": "convexon.stage.compare:baselines_stage",
-        "emit": "convexon_hdl.stage:emit_stage",
-        "verify": "convexon_sim.stage:verify_stage",
-        "synthesize": "convexon_boards.stage:synthesize_stage",
-        "report": "convexon.stage.report:report_stage",
+        "solve": "convexon.chain.solve:solve_stage",
+        "baselines": "convexon.chain.compare:baselines_stage",
+        "emit": "convexon_hdl.chain:emit_stage",
+        "verify": "convexon_sim.chain:verify_stage",
+        "synthesize": "convexon_boards.chain:synthesize_stage",
+        "report": "convexon.chain.report:report_stage",
     }
 )
 """Where each stage's function is."""

@@ -1,10 +1,14 @@
-"""The convex programs of stage ``solve``: one selects columns, one chooses rho, one is certified."""
+"""The convex programs of stage ``solve``: to select columns, to choose rho, and to certify."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
+from convexon.chain.progress import Progress
+from convexon.chain.settings import SolveSettings
 from convexon.convex import (
     L1,
     ConvexProgram,
@@ -21,8 +25,6 @@ from convexon.convex.solved import SolvedProgram, history_of
 from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.quantize import quantization_bound
-from convexon.stage.progress import Progress
-from convexon.stage.settings import SolveSettings
 
 VALIDATION_SHARE = 0.2
 """Share of the training samples on which rho is chosen."""
@@ -33,6 +35,7 @@ LOOSE_TOLERANCE = 1e-3
 Columns = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.intp]
+Watch = Callable[[GapRecord], None]
 
 
 def solve_program(
@@ -40,10 +43,10 @@ def solve_program(
 ) -> SolvedProgram:
     """Select columns, choose rho, and solve the l1 program to its certificate.
 
-    Columns and rho are chosen without the validation share of the training samples, and rho by its
-    accuracy on that share; the certified program is then over all training samples. Two
-    certificates follow: over the selected columns, to the tolerance, and over every column drawn,
-    which says what the selection gave away.
+    Rho is chosen by its accuracy on a validation share of the training samples, that the selection
+    and the fits have not seen. Selection and the certified program are then over all training
+    samples. Two certificates follow: over the selected columns, to the tolerance, and over every
+    column drawn, which says what the selection gave away.
 
     Raises
     ------
@@ -56,28 +59,14 @@ def solve_program(
     def watch(record: GapRecord) -> None:
         progress.advance(f"gap {record.gap:.1e}, {record.n_working} columns at work")
 
-    fit, held = validation_split(train.labels, train.n_classes, seed=settings.seed)
     everything = dictionary.with_intercept()
-
-    progress.begin("selecting columns (row-group program)")
-    selection = solve(
-        _program(everything[fit], train.labels[fit], train, GroupL2(), settings.selection_rho),
-        tolerance=LOOSE_TOLERANCE,
-        progress=watch,
-    )
-    columns = _strongest(selection.W[:-1], settings)
-    chosen = dictionary.restricted(columns).with_intercept()
-
-    progress.begin("choosing rho on validation")
-    validation: dict[float, float] = {}
-    start = None
-    for rho in sorted(settings.rhos, reverse=True):  # a warm-started path, sparse to dense
-        program = _program(chosen[fit], train.labels[fit], train, L1(), rho)
-        start = solve(program, tolerance=LOOSE_TOLERANCE, start=start, progress=watch).W
-        decided = (chosen[held].astype(np.float64) @ start).argmax(axis=1)
-        validation[rho] = float((decided == train.labels[held]).mean())
+    validation = _validate(settings, train, everything, progress, watch)
     rho = max(validation, key=lambda r: (validation[r], r))  # of equals, the sparser network
 
+    progress.begin("selecting columns (row-group program)")
+    all_rows = np.arange(len(everything))
+    columns = _select(settings, train, everything, all_rows, watch)
+    chosen = dictionary.restricted(columns).with_intercept()
     progress.begin("solving the l1 program")
     program = _program(chosen, train.labels, train, L1(), rho)
     solution = solve(program, tolerance=settings.tolerance, progress=watch)
@@ -106,17 +95,60 @@ def solve_program(
     )
 
 
+def _validate(
+    settings: SolveSettings,
+    train: SpikeDataset,
+    everything: Columns,
+    progress: Progress,
+    watch: Watch,
+) -> dict[float, float]:
+    """Validation accuracy of each rho, columns selected and weights fitted without that share."""
+    fit, held = validation_split(train.labels, train.n_classes, seed=settings.seed)
+    progress.begin("choosing rho on validation")
+    columns = _select(settings, train, everything, fit, watch)
+    chosen = everything[:, np.append(columns, everything.shape[1] - 1)]
+    accuracy: dict[float, float] = {}
+    start = None
+    for rho in sorted(settings.rhos, reverse=True):  # a warm-started path, sparse to dense
+        program = _program(chosen[fit], train.labels[fit], train, L1(), rho)
+        start = solve(program, tolerance=LOOSE_TOLERANCE, start=start, progress=watch).W
+        decided = (chosen[held].astype(np.float64) @ start).argmax(axis=1)
+        accuracy[rho] = float((decided == train.labels[held]).mean())
+    return accuracy
+
+
+def _select(
+    settings: SolveSettings, train: SpikeDataset, everything: Columns, rows: Rows, watch: Watch
+) -> Rows:
+    """Strongest columns of the row-group program over ``rows``, as many as neurons are allowed."""
+    program = _program(
+        everything[rows], train.labels[rows], train, GroupL2(), settings.selection_rho
+    )
+    selection = solve(program, tolerance=LOOSE_TOLERANCE, progress=watch)
+    strength = np.linalg.norm(selection.W[:-1], axis=1)
+    order = np.argsort(-strength, kind="stable")[: settings.max_neurons]
+    columns = np.sort(order[strength[order] > 0])
+    if not len(columns):
+        raise InputError(
+            f"selection_rho must leave a column active, which {settings.selection_rho!r} does not: "
+            "lower it"
+        )
+    return columns
+
+
 def validation_split(labels: Labels, n_classes: int, *, seed: int) -> tuple[Rows, Rows]:
-    """Return rows to fit on and rows held out for validation, by class; every class stays in the fit."""
+    """Return rows to fit on and rows held out for validation, a share of every class."""
     generator = np.random.default_rng([seed, 1])
     held = []
     for c in range(n_classes):
         members = generator.permutation(np.flatnonzero(labels == c))
-        held.append(members[: min(round(VALIDATION_SHARE * len(members)), len(members) - 1)])
+        if len(members) < 2:
+            raise InputError(
+                f"class {c} must have 2 or more training samples, one of them for validation, not 1"
+            )
+        held.append(members[: max(1, round(VALIDATION_SHARE * len(members)))])
     mask = np.zeros(len(labels), dtype=bool)
     mask[np.concatenate(held)] = True
-    if not mask.any():
-        raise InputError("data must have at least 3 samples in some class, to hold out one")
     return np.flatnonzero(~mask), np.flatnonzero(mask)
 
 
@@ -132,16 +164,3 @@ def _program(
         rho=rho,
         n_classes=dataset.n_classes,
     )
-
-
-def _strongest(W: npt.NDArray[np.float64], settings: SolveSettings) -> Rows:
-    """Columns with the largest rows, at most as many as neurons are allowed, in their order."""
-    strength = np.linalg.norm(W, axis=1)
-    order = np.argsort(-strength, kind="stable")[: settings.max_neurons]
-    columns = np.sort(order[strength[order] > 0])
-    if not len(columns):
-        raise InputError(
-            f"selection_rho must leave a column active, and {settings.selection_rho!r} leaves none: "
-            "lower it"
-        )
-    return columns

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from typing import Any, TypeVar
 
 from convexon.convex.witness import WitnessFamily
 from convexon.encode import Coding
@@ -54,10 +55,10 @@ class SolveSettings:
     n_witnesses: int = 1200
     fan_in: int = 8
     weight_bits: int = 2
-    max_neurons: int = 160
+    max_neurons: int = 192
     selection_rho: float = 0.008
     rhos: tuple[float, ...] = (3e-3, 1e-3, 3e-4)
-    readout_bits: int = 6
+    readout_bits: int = 8
     tolerance: float = 1e-6
     seed: int = 0
 
@@ -72,8 +73,8 @@ class SolveSettings:
 
     @property
     def families(self) -> tuple[WitnessFamily, ...]:
-        """Families of witnesses, one branch each: an integrator, and a neuron that forgets a quarter a step."""
-        often = 3.0 if self.readout_mode is ReadoutMode.COUNT else 1.0
+        """Families of witnesses, a branch each: one integrates, one leaks a quarter a step."""
+        often = 6.0 if self.readout_mode is ReadoutMode.COUNT else 1.0
         return tuple(
             WitnessFamily(
                 fan_in=self.fan_in,
@@ -91,3 +92,21 @@ class SolveSettings:
         return {name: getattr(value, "value", value) for name, value in values.items()} | {
             name: list(value) for name, value in values.items() if isinstance(value, tuple)
         }
+
+
+Choice = TypeVar("Choice", bound=Enum)
+
+
+def choice(kind: type[Choice], value: str, name: str) -> Choice:
+    """Return the member of an enumeration with this value.
+
+    Raises
+    ------
+    InputError
+        If there is none; the text lists those that there are.
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(str(member.value) for member in kind)
+        raise InputError(f"{name} must be one of {known}, not {value!r}") from None

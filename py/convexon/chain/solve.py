@@ -10,6 +10,9 @@ import numpy as np
 
 from convexon.artefact import digest_of
 from convexon.card import CARD
+from convexon.chain.program import solve_program
+from convexon.chain.progress import QUIET, Progress
+from convexon.chain.settings import SolveSettings
 from convexon.convex.branches import BRANCHES, NETWORK, Branches
 from convexon.convex.dictionary import DICTIONARY, SpikeDictionary, build_dictionary
 from convexon.convex.reconstruct import reconstruct
@@ -20,9 +23,6 @@ from convexon.network import FixedPointNetwork, Network
 from convexon.quantize import quantize
 from convexon.run import Made, RunFolder
 from convexon.simulate import run
-from convexon.stage.program import solve_program
-from convexon.stage.progress import QUIET, Progress
-from convexon.stage.settings import SolveSettings
 from convexon.tasks.samples import TEST_SHARE, Samples, digits, from_file
 
 
@@ -52,14 +52,29 @@ class SolveResult:
         certificate = self.solved.value.certificate
         train, test = self.accuracy
         return (
-            f"solve: {self.dictionary.value.n_columns} columns, {self.card.value.n_neurons} neurons, "
+            f"solve: {self.dictionary.value.n_columns} columns, "
+            f"{self.card.value.n_neurons} neurons, "
             f"gap {certificate.gap:.1e}, primal {certificate.primal:.6f}, "
             f"accuracy {100 * train:.2f} % train, {100 * test:.2f} % test"
         )
 
+    @property
+    def certificate_lines(self) -> list[str]:
+        """The certificate for people: what is proved, and what is not."""
+        solved = self.solved.value
+        c, bound = solved.certificate, solved.quantization
+        return [
+            f"certificate: primal {c.primal:.8f}, dual {c.dual:.8f}, gap {c.gap:.2e} "
+            f"({c.relative_gap:.2e} relative) over {c.n_columns} columns at rho {c.rho:g}",
+            f"bounds: {solved.drawn.dual:.6f} over all {solved.drawn.n_columns} drawn columns, "
+            f"{solved.universal_lower_bound:.6f} over any network at all",
+            f"rounding: moves no score by more than {bound.score_error:.4f}; "
+            f"{bound.certified_decisions} of {bound.decisions} decisions cannot flip",
+        ]
+
 
 def samples_of(settings: SolveSettings) -> tuple[Samples, Samples]:
-    """Return the training and test samples that the settings name; the split is per class and seeded."""
+    """Return the training and test samples that the settings name, split by class and seed."""
     samples = digits() if settings.data == "digits" else from_file(Path(settings.data))
     return samples.split(TEST_SHARE, seed=settings.seed, names=("train", "test"))
 

@@ -1,0 +1,73 @@
+"""Stage ``emit``: from the silicon card to the RTL bundle and the card's exports."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from convexon.bundle import MANIFEST_NAME, RtlBundle
+from convexon.card import CARD
+from convexon.chain.progress import QUIET, Progress
+from convexon.errors import ArtefactError
+from convexon.export import write_exports
+from convexon.mapping import Mapping, Schedule
+from convexon.run import Made, RunFolder
+from convexon_hdl.emit import emit, tools
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EmitResult:
+    """What the stage made."""
+
+    bundle: Made[RtlBundle]
+    schedule: Schedule
+    exports: tuple[Path, ...]
+
+    @property
+    def summary(self) -> str:
+        """The line with the figures that matter."""
+        kilobytes = len(self.bundle.value.verilog) / 1000
+        return (
+            f"emit: {kilobytes:.0f} kB of Verilog, latency {self.schedule.latency_cycles} cycles, "
+            f"a new inference every {self.schedule.initiation_interval_cycles}"
+        )
+
+
+def emit_stage(folder: RunFolder, progress: Progress = QUIET) -> EmitResult:
+    """Emit the card of ``folder`` into ``folder/rtl``, and its exports into ``folder/export``.
+
+    Raises
+    ------
+    ConvexonError
+        If there is no sound card, the network cannot be mapped, Yosys fails, or the folder cannot
+        be written.
+    """
+    card = folder.read("card", CARD)
+    mapping = Mapping.spatial(card.value)
+    parents = {"card": card.record.digest}
+    bundle = current_bundle(folder, parents)
+    if bundle is None:
+        began = time.monotonic()
+        progress.begin("elaborating and emitting")
+        new = emit(card.value, mapping, parents=parents)
+        new.write(folder.rtl)
+        folder.time("emit", time.monotonic() - began)
+        bundle = replace(folder.bundle(), reused=False)
+    exports = write_exports(card.value, folder.path / "export", digest=card.record.digest)
+    return EmitResult(
+        bundle=bundle, schedule=Schedule.of(card.value, mapping), exports=tuple(exports)
+    )
+
+
+def current_bundle(folder: RunFolder, parents: dict[str, str]) -> Made[RtlBundle] | None:
+    """Return the bundle on disk if it is sound, of these parents, and by these tools."""
+    if not (folder.rtl / MANIFEST_NAME).exists():
+        return None
+    try:
+        bundle = folder.bundle()
+    except ArtefactError:
+        return None
+    if bundle.record.parents != parents or dict(bundle.value.tools) != tools():
+        return None
+    return bundle

@@ -1,0 +1,59 @@
+"""Stage ``baselines``: what simpler methods reach on the same split."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from convexon.baseline import BASELINES, Baselines, logistic_regression, reservoir
+from convexon.chain.program import validation_split
+from convexon.chain.progress import QUIET, Progress
+from convexon.chain.settings import SolveSettings
+from convexon.chain.solve import encode_data, samples_of
+from convexon.run import Made, RunFolder
+
+
+def baselines_stage(
+    folder: RunFolder, settings: SolveSettings, progress: Progress = QUIET
+) -> Made[Baselines]:
+    """Make the artefact ``baselines``, on the samples of stage ``solve``.
+
+    Raises
+    ------
+    InputError
+        If data or settings do not fit.
+    ArtefactError
+        If the folder cannot be written.
+    """
+    train, test = encode_data(folder, settings)
+
+    def compute() -> Baselines:
+        began = time.monotonic()
+        raw_train, raw_test = samples_of(settings)
+        fit, held = validation_split(raw_train.labels, raw_train.n_classes, seed=settings.seed)
+        progress.begin("logistic regression on raw features")
+        logistic = logistic_regression(
+            raw_train.take(fit, "fit"), raw_train.take(held, "validation"), raw_test
+        )
+        progress.begin("random reservoir with ridge readout")
+        result = Baselines(
+            logistic=logistic,
+            reservoir=reservoir(
+                train.value.take(fit),
+                train.value.take(held),
+                test.value,
+                n_neurons=settings.max_neurons,
+                generator=np.random.default_rng([settings.seed, 2]),
+            ),
+        )
+        folder.time("baselines", time.monotonic() - began)
+        return result
+
+    return folder.made(
+        "baselines",
+        BASELINES,
+        compute,
+        parents={"train": train, "test": test},
+        recipe=settings.recipe("data", "seed", "max_neurons"),
+    )

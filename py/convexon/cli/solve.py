@@ -1,0 +1,67 @@
+"""``convexon solve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from convexon.cli.options import Data, Run, Seed
+
+
+def solve(
+    run: Run = Path("build/run"),
+    data: Data = "digits",
+    coding: Annotated[
+        str, typer.Option(help="threshold, latency, or intensity (bit planes).")
+    ] = "threshold",
+    steps: Annotated[int, typer.Option(help="T, the steps of an inference.")] = 8,
+    bits: Annotated[int, typer.Option(help="Bits of an intensity; 1 for spikes.")] = 1,
+    readout: Annotated[str, typer.Option(help="last, sign or count.")] = "count",
+    witnesses: Annotated[int, typer.Option(help="Witnesses to draw.")] = 1200,
+    fan_in: Annotated[int, typer.Option(help="Synapses of a neuron.")] = 8,
+    weight_bits: Annotated[int, typer.Option(help="Bits of a hidden weight; 2 is ternary.")] = 2,
+    max_neurons: Annotated[int, typer.Option(help="Neurons to keep at most.")] = 192,
+    rho: Annotated[
+        list[float] | None,
+        typer.Option(help="Strength of the l1 penalty; several are chosen from on validation."),
+    ] = None,
+    readout_bits: Annotated[int, typer.Option(help="Bits of a readout weight.")] = 8,
+    tolerance: Annotated[float, typer.Option(help="Duality gap to reach.")] = 1e-6,
+    seed: Seed = 0,
+) -> None:
+    """Solve the convex program, certify it, and write the network's silicon card.
+
+    Encodes the samples, draws integer LIF witnesses, builds the spike dictionary, solves the l1
+    program to a certified duality gap, reconstructs the pruned network, and quantizes its readout.
+    """
+    from convexon.chain import stage
+    from convexon.chain.settings import SolveSettings, choice
+    from convexon.cli.console import Console
+    from convexon.encode import Coding
+    from convexon.neuron import ReadoutMode
+    from convexon.run import RunFolder
+
+    defaults = SolveSettings()
+    settings = SolveSettings(
+        data=data,
+        coding=choice(Coding, coding, "coding"),
+        n_steps=steps,
+        bits=bits,
+        readout_mode=choice(ReadoutMode, readout, "readout"),
+        n_witnesses=witnesses,
+        fan_in=fan_in,
+        weight_bits=weight_bits,
+        max_neurons=max_neurons,
+        rhos=tuple(rho) if rho else defaults.rhos,
+        readout_bits=readout_bits,
+        tolerance=tolerance,
+        seed=seed,
+    )
+    with Console() as console:
+        with console.stage("solve") as line:
+            result = stage("solve")(RunFolder(run), settings, line)
+        console.line(result.summary)
+        for text in result.certificate_lines:
+            console.line(text)

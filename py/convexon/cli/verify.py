@@ -1,0 +1,44 @@
+"""``convexon verify``."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from convexon.cli.options import Run
+
+
+def verify(
+    run: Run = Path("build/run"),
+    simulator: Annotated[
+        list[str] | None,
+        typer.Option(help="verilator or icarus; both that are installed by default."),
+    ] = None,
+    idle: Annotated[float, typer.Option(help="Probability of an idle clock at the input.")] = 0.0,
+    back_pressure: Annotated[
+        float, typer.Option(help="Probability of a refused clock at the output.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the traffic.", min=0)] = 0,
+) -> None:
+    """Simulate the test samples on the emitted Verilog and compare with the golden model.
+
+    Spikes of every layer, membranes, scores, labels and, where nothing stalls, cycle counts must be
+    equal. Exit code 1 if anything differs; the first difference is named.
+    """
+    from convexon.cli.console import Console
+    from convexon.run import RunFolder
+
+    chain = importlib.import_module("convexon_sim.chain")
+    traffic = importlib.import_module("convexon_sim.job").Traffic(
+        idle=idle, back_pressure=back_pressure, seed=seed
+    )
+    kinds = chain.chosen_simulators(simulator)
+    with Console() as console:
+        for kind in kinds:
+            with console.stage(f"verify {kind.value}") as line:
+                result = chain.verify_stage(RunFolder(run), kind, traffic=traffic, progress=line)
+            console.line(result.summary)
+            chain.require_equal(result)

@@ -1,0 +1,1 @@
+"""Reports: figures for machines, text for people, one page for both."""

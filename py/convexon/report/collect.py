@@ -1,0 +1,186 @@
+"""Collecting a run's figures: what its artefacts say, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from convexon.artefact import Json, read_head
+from convexon.baseline import BASELINES, Baselines
+from convexon.card import CARD
+from convexon.convex.dictionary import DICTIONARY, SpikeDictionary
+from convexon.convex.solved import SOLVED, SolvedProgram
+from convexon.dataset import DATASET, SpikeDataset
+from convexon.mapping import Mapping, Schedule
+from convexon.network import FixedPointNetwork
+from convexon.report.figure import Figure, FigureKind
+from convexon.run import RunFolder
+from convexon.simulate import run
+from convexon.trace import SpikeTrace
+
+MEASURED, PROVED = FigureKind.MEASURED, FigureKind.PROVED
+SIMULATORS = ("verilator", "icarus")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RunContent:
+    """A run's artefacts; what was not made is None, or missing from the mapping.
+
+    ``verifications`` and ``cells`` are the contents of files whose types belong to packages above
+    this one.
+    """
+
+    train: SpikeDataset
+    test: SpikeDataset
+    dictionary: SpikeDictionary
+    solved: SolvedProgram
+    card: FixedPointNetwork
+    card_digest: str
+    test_trace: SpikeTrace
+    train_trace: SpikeTrace
+    baselines: Baselines | None
+    verifications: dict[str, Json]
+    cells: Json | None
+    timing: dict[str, float]
+
+    @property
+    def schedule(self) -> Schedule:
+        """Cycles of the spatial accelerator."""
+        return Schedule.of(self.card, Mapping.spatial(self.card))
+
+
+def collect(folder: RunFolder) -> RunContent:
+    """Read a run folder; raises `ArtefactError` if stage ``solve`` did not finish in it."""
+    train = folder.read("train", DATASET).value
+    test = folder.read("test", DATASET).value
+    card = folder.read("card", CARD)
+    verifications = {
+        name: read_head(folder.file(f"verify-{name}"))["content"]
+        for name in SIMULATORS
+        if folder.has(f"verify-{name}")
+    }
+    return RunContent(
+        train=train,
+        test=test,
+        dictionary=folder.read("dictionary", DICTIONARY).value,
+        solved=folder.read("solution", SOLVED).value,
+        card=card.value,
+        card_digest=card.record.digest,
+        test_trace=run(card.value, test.inputs),
+        train_trace=run(card.value, train.inputs),
+        baselines=folder.read("baselines", BASELINES).value if folder.has("baselines") else None,
+        verifications=verifications,
+        cells=read_head(folder.file("cells"))["content"] if folder.has("cells") else None,
+        timing=folder.timing(),
+    )
+
+
+def figures_of(content: RunContent) -> list[Figure]:
+    """Return every figure that the run has; figures that were not obtained are left out."""
+    return [
+        *_accuracy(content),
+        *_certificate(content),
+        *_network(content),
+        *_verification(content),
+        *_cells(content),
+        *(
+            _figure(f"{stage}.seconds", seconds, "seconds", MEASURED, "wall clock")
+            for stage, seconds in sorted(content.timing.items())
+        ),
+    ]
+
+
+def _figure(name: str, value: float, unit: str, kind: FigureKind, source: str) -> Figure:
+    return Figure(name=name, value=value, unit=unit, kind=kind, source=source)
+
+
+def _accuracy(content: RunContent) -> Iterator[Figure]:
+    for name, trace, data in (
+        ("train", content.train_trace, content.train),
+        ("test", content.test_trace, content.test),
+    ):
+        share = float((trace.labels[:, 0] == data.labels).mean())
+        yield _figure(f"accuracy.{name}", share, "1", MEASURED, f"integer network, {data.name}")
+    if content.baselines is None:
+        return
+    for name in ("logistic", "reservoir"):
+        baseline = getattr(content.baselines, name)
+        source = f"scikit-learn, regularisation {baseline.chosen:g} chosen on validation"
+        for split in ("train", "test"):
+            share = getattr(baseline, f"accuracy_{split}")
+            yield _figure(f"baseline.{name}.accuracy.{split}", share, "1", MEASURED, source)
+        if baseline.neurons:
+            yield _figure(f"baseline.{name}.neurons", baseline.neurons, "neurons", MEASURED, source)
+
+
+def _certificate(content: RunContent) -> Iterator[Figure]:
+    solved = content.solved
+    source = "certificate recomputed from weights and dual point in float64"
+    for name in ("primal", "dual", "gap", "relative_gap", "rho"):
+        value = getattr(solved.certificate, name)
+        kind = MEASURED if name in ("primal", "rho") else PROVED
+        yield _figure(f"certificate.{name}", value, "1", kind, source)
+    yield _figure(
+        "certificate.drawn.dual", solved.drawn.dual, "1", PROVED, "over all drawn columns"
+    )
+    yield _figure("certificate.drawn.gap", solved.drawn.gap, "1", PROVED, "over all drawn columns")
+    yield _figure(
+        "certificate.universal_lower_bound",
+        solved.universal_lower_bound,
+        "1",
+        PROVED,
+        "complete-arrangement program, arXiv:2303.03382",
+    )
+    bound = solved.quantization
+    source = "worst case of rounding the readout, over the training samples"
+    yield _figure("quantization.score_error", bound.score_error, "1", PROVED, source)
+    yield _figure("quantization.objective_change", bound.objective_change, "1", PROVED, source)
+    yield _figure(
+        "quantization.certified_decisions", bound.certified_decisions, "samples", PROVED, source
+    )
+
+
+def _network(content: RunContent) -> Iterator[Figure]:
+    card, dictionary = content.card, content.dictionary
+    yield _figure("dictionary.drawn", dictionary.n_drawn, "witnesses", MEASURED, "dictionary")
+    yield _figure("dictionary.columns", dictionary.n_columns, "columns", MEASURED, "dictionary")
+    source = f"silicon card {content.card_digest[:19]}"
+    yield _figure("network.branches", len(card.branches), "branches", MEASURED, source)
+    yield _figure("network.neurons", card.n_neurons, "neurons", MEASURED, source)
+    yield _figure("network.synapses", card.n_synapses, "synapses", MEASURED, source)
+    bits = max(layer.weight_format.width for branch in card.branches for layer in branch.layers)
+    yield _figure("network.weight_bits", bits, "bits", MEASURED, source)
+    yield _figure("network.readout_bits", card.readout_format.width, "bits", MEASURED, source)
+    spikes = [float(trace.spikes.mean()) for _, _, trace in content.test_trace.flat_layers()]
+    for index, rate in enumerate(spikes):
+        yield _figure(f"network.layer{index}.firing_rate", rate, "1", MEASURED, "test samples")
+
+
+def _verification(content: RunContent) -> Iterator[Figure]:
+    latencies: set[int] = set()
+    for name, found in content.verifications.items():
+        source = f"{name} {found['version']}, against the golden model"
+        for key in ("inferences", "mismatches"):
+            yield _figure(f"verify.{name}.{key}", found[key], "inferences", MEASURED, source)
+        yield _figure(f"verify.{name}.clocks", found["clocks"], "cycles", MEASURED, source)
+        latencies |= set(found["latency_cycles"])
+    schedule = content.schedule
+    yield _figure("latency.cycles.predicted", schedule.latency_cycles, "cycles", PROVED, "schedule")
+    yield _figure(
+        "interval.cycles.predicted",
+        schedule.initiation_interval_cycles,
+        "cycles",
+        PROVED,
+        "schedule",
+    )
+    if len(latencies) == 1:
+        source = " and ".join(content.verifications)
+        yield _figure("latency.cycles.simulated", latencies.pop(), "cycles", MEASURED, source)
+
+
+def _cells(content: RunContent) -> Iterator[Figure]:
+    if content.cells is None:
+        return
+    source = f"{content.cells['tool']}, out of context"
+    for key in ("lut4", "carry", "ff", "mult18", "dp16kd"):
+        yield _figure(f"cells.ecp5.{key}", content.cells[key], "cells", MEASURED, source)
