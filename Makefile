@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OUT ?= build/demo
+PYTEST ?=
 
 .PHONY: demo test lint lock clean
 
@@ -12,7 +13,7 @@ demo: $(VENV)/.demo
 	$(BIN)/convexon demo --out $(OUT)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
