@@ -1,4 +1,4 @@
-"""Reads pytest's JUnit file: prints the counts, and fails if a simulator's tests did not all run."""
+"""Read pytest's JUnit file: print the counts; fail if a simulator's tests did not all run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ SIMULATORS = ("verilator", "icarus")
 def main(path: str) -> int:
     """Return the exit code: 1 if anything failed, was skipped, or a simulator ran nothing."""
     cases = list(ElementTree.parse(path).getroot().iter("testcase"))
-    failed = [
-        case for case in cases if case.find("failure") is not None or case.find("error") is not None
-    ]
-    skipped = [case for case in cases if case.find("skipped") is not None]
+    failed = [case for case in cases if has(case, "failure") or has(case, "error")]
+    skipped = [case for case in cases if has(case, "skipped")]
     for case in skipped:
         reason = case.find("skipped")
         print(f"skipped: {name(case)}: {reason.get('message') if reason is not None else ''}")
@@ -24,6 +22,11 @@ def main(path: str) -> int:
     passed = len(cases) - len(failed) - len(skipped)
     print(f"{passed} passed, {len(failed)} failed, {len(skipped)} skipped")
     return int(bool(failed or skipped or idle))
+
+
+def has(case: ElementTree.Element, tag: str) -> bool:
+    """Whether the test has an outcome of this tag."""
+    return case.find(tag) is not None
 
 
 def name(case: ElementTree.Element) -> str:

@@ -2,9 +2,9 @@
 
     python benchmarks/demo.py [--seeds N]
 
-Writes benchmarks/results/demo.json, the report of the default seed, and benchmarks/results/demo_seeds.json with the
-accuracies beside the baselines' for seeds 0 to N - 1. The build cache of the simulators is empty in the measured
-run, so compilation counts.
+Writes benchmarks/results/demo.json, the report of the default seed, and
+benchmarks/results/demo_seeds.json with the accuracies beside the baselines' for seeds 0 to N - 1.
+The build cache of the simulators is empty in the measured run, so compilation counts.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
 from convexon.chain.compare import baselines_stage
 from convexon.chain.settings import SolveSettings
 from convexon.chain.solve import solve_stage

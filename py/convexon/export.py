@@ -116,13 +116,13 @@ def _c_table(name: str, values: Matrix) -> str:
 
 _C_ARITHMETIC = """\
 /* Floor of v * d / 2**f, whatever the compiler does to a shifted negative. */
-static int64_t convexon_leaked(int64_t v, int64_t d, int f) {
+static inline int64_t convexon_leaked(int64_t v, int64_t d, int f) {
   int64_t product = v * d, unit = (int64_t)1 << f;
   int64_t quotient = product / unit;
   return quotient - (product % unit < 0);
 }
 
-static int64_t convexon_clamp(int64_t x, int64_t low, int64_t high) {
+static inline int64_t convexon_clamp(int64_t x, int64_t low, int64_t high) {
   return x < low ? low : x > high ? high : x;
 }
 
@@ -152,7 +152,8 @@ def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
                 f"v[j] - convexon_leaked(v[j], {layer.leak.d}, {layer.leak.f}) + current"
             )
             yield (
-                f"static void convexon_{place}(const int64_t *x, int64_t *s, int64_t *v) {{\n"
+                f"static inline void convexon_{place}("
+                "const int64_t *x, int64_t *s, int64_t *v) {\n"
                 f"  int64_t next[{n}];\n"
                 f"  for (int j = 0; j < {n}; j++) {{\n"
                 f"    int64_t current = convexon_{place}_biases[j];\n"
@@ -191,7 +192,8 @@ def _c_infer(network: FixedPointNetwork) -> str:
     place_of_readout = "t" if mode is ReadoutMode.STEP else "0"
     when = "" if mode is ReadoutMode.STEP else "    if (t != CONVEXON_STEPS - 1) continue;\n"
     return (
-        "static void convexon_infer(const uint8_t *inputs, int64_t *scores, int *labels) {\n"
+        "static inline void convexon_infer("
+        "const uint8_t *inputs, int64_t *scores, int *labels) {\n"
         + "".join(declare)
         + "  int64_t feature[CONVEXON_FEATURES] = {0};\n"
         "  for (int t = 0; t < CONVEXON_STEPS; t++) {\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from convexon.artefact import Codec, Record, atomic_write, is_current, load, pre
 from convexon.bundle import SCHEMA, SCHEMA_VERSION, RtlBundle
 
 T = TypeVar("T")
+
+_TIMING = threading.Lock()
+"""Stages that run side by side note their times in one file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +63,9 @@ class RunFolder:
 
     def time(self, stage: str, seconds: float) -> None:
         """Note the wall time of a stage."""
-        timing = {**self.timing(), stage: round(seconds, 3)}
-        atomic_write(self.file("timing"), pretty(timing).encode())
+        with _TIMING:
+            timing = {**self.timing(), stage: round(seconds, 3)}
+            atomic_write(self.file("timing"), pretty(timing).encode())
 
     def read(self, name: str, codec: Codec[T]) -> Made[T]:
         """Read what an earlier stage made; raises `ArtefactError` if it is not sound."""

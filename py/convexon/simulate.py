@@ -90,7 +90,7 @@ def features(mode: ReadoutMode, last: LayerTrace) -> npt.NDArray[np.int64]:
     return chosen.astype(np.int64)
 
 
-def decisions(scores: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def decisions(scores: npt.NDArray[np.int64] | npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Class of the largest score on the last axis; `convexon.golden.decide` states the rule."""
     if scores.shape[-1] == 1:
         return np.asarray(scores[..., 0] > 0, dtype=np.int64)

@@ -34,7 +34,7 @@ class StreamMonitor:
         if self._offered is not None and payload != self._offered:
             what = "dropped valid" if payload is None else "changed its payload"
             raise MismatchError(f"stream {self._name} {what} before the transfer, in clock {cycle}")
-        taken = bool(valid and int(self._ready.value))
+        taken = bool(valid and read(self._ready, f"ready of stream {self._name}"))
         self._offered = None if taken else payload
         return payload if taken else None
 
@@ -58,9 +58,12 @@ class LayerMonitor:
 
     def sample(self) -> None:
         """Record the step that this edge moves on, if any."""
-        if int(self._valid.value) and int(self._ready.value):
+        if self._moves("valid", self._valid) and self._moves("ready", self._ready):
             self.spikes.append(read(self._spikes, f"spikes of {self._name}"))
             self.membranes.append(read(self._membranes, f"membranes of {self._name}"))
+
+    def _moves(self, what: str, handle: Any) -> bool:
+        return bool(read(handle, f"{what} of {self._name}"))
 
     def rewind(self, n_steps: int) -> None:
         """Forget everything after the first ``n_steps`` steps: a reset discarded it."""
@@ -134,8 +137,8 @@ def descend(dut: Any, path: list[str]) -> Any:
 
 def read(handle: Any, name: str) -> int:
     """Return the value as an unsigned integer; an unknown bit is a mismatch, never masked."""
-    value = handle.value
+    value = handle.value  # of one bit or of many: both convert, and neither if a bit is unknown
     try:
-        return int(value) if isinstance(value, int) else int(value.to_unsigned())
+        return int(value)
     except ValueError:
         raise MismatchError(f"{name} has unknown bits: {value}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -177,12 +178,17 @@ def _run_worker(order: dict[str, Any], folder: Path, timeout: float, outcome: Pa
     name = order["simulator"]
     with log.open("wb") as stream:
         command = [sys.executable, "-m", "convexon_sim.worker", str(folder / "order.json")]
+        process = subprocess.Popen(
+            command, stdout=stream, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True
+        )
         try:
-            subprocess.run(
-                command, stdout=stream, stderr=subprocess.STDOUT, cwd=folder, timeout=timeout
-            )
+            process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise ToolError(f"{name} did not end within {timeout:.0f} seconds") from None
+            raise ToolError(f"{name} did not end within {timeout:g} seconds") from None
+        finally:
+            if process.poll() is None:  # out of time, or interrupted: the simulator ends with it
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     if not outcome.exists():
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         telling = [line for line in lines if "error" in line.lower()] or lines[-1:] or ["no output"]

@@ -13,9 +13,10 @@ from convexon.convex import (
     L1,
     ConvexProgram,
     GroupL2,
+    LossKind,
     Penalty,
-    Softmax,
     certify,
+    loss_for,
     solve,
     universal_lower_bound,
 )
@@ -25,12 +26,13 @@ from convexon.convex.solved import SolvedProgram, history_of
 from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.quantize import quantization_bound
+from convexon.simulate import decisions
 
 VALIDATION_SHARE = 0.2
 """Share of the training samples on which rho is chosen."""
 
-LOOSE_TOLERANCE = 1e-3
-"""Gap of the programs that select columns and choose rho; they certify nothing."""
+SELECTION_TOLERANCE, VALIDATION_TOLERANCE = 1e-2, 1e-3
+"""Gaps of the programs that select columns and choose rho; they certify nothing."""
 
 Columns = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -44,9 +46,11 @@ def solve_program(
     """Select columns, choose rho, and solve the l1 program to its certificate.
 
     Rho is chosen by its accuracy on a validation share of the training samples, that the selection
-    and the fits have not seen. Selection and the certified program are then over all training
-    samples. Two certificates follow: over the selected columns, to the tolerance, and over every
-    column drawn, which says what the selection gave away.
+    and the fits have not seen. The selection's row-group norm prunes whole neurons, which the
+    entrywise l1 norm does not, and its loss is softmax, whatever the certified loss. Selection and
+    the certified program are then over all training samples. Two certificates follow: over the
+    selected columns, to the tolerance, and over every column drawn, which says what the selection
+    gave away.
 
     Raises
     ------
@@ -68,13 +72,13 @@ def solve_program(
     columns = _select(settings, train, everything, all_rows, watch)
     chosen = dictionary.restricted(columns).with_intercept()
     progress.begin("solving the l1 program")
-    program = _program(chosen, train.labels, train, L1(), rho)
+    kind, classes = settings.loss, train.n_classes
+    program = _program(chosen, train.labels, classes, loss=kind, penalty=L1(), rho=rho)
     solution = solve(program, tolerance=settings.tolerance, progress=watch)
-    full = np.zeros((everything.shape[1], train.n_classes))
+    full = np.zeros((everything.shape[1], program.n_outputs))
     full[np.append(columns, len(full) - 1)] = solution.W
-    drawn, _ = certify(
-        _program(everything, train.labels, train, L1(), rho), full, dual=solution.dual
-    )
+    over_all = _program(everything, train.labels, classes, loss=kind, penalty=L1(), rho=rho)
+    drawn, _ = certify(over_all, full, dual=solution.dual)
     return SolvedProgram(
         columns=columns.astype(np.int64),
         W=solution.W,
@@ -82,12 +86,12 @@ def solve_program(
         certificate=solution.certificate,
         drawn=drawn,
         universal_lower_bound=universal_lower_bound(
-            loss=Softmax(),
-            targets=train.labels,
+            loss=program.loss,
+            targets=program.targets,
             rho=rho,
             penalty=L1(),
             max_feature=dictionary.max_feature,
-            n_classes=train.n_classes,
+            n_classes=program.n_classes,
         ),
         quantization=quantization_bound(program, solution.W, bits=settings.readout_bits),
         history=history_of(solution.history),
@@ -110,9 +114,16 @@ def _validate(
     accuracy: dict[float, float] = {}
     start = None
     for rho in sorted(settings.rhos, reverse=True):  # a warm-started path, sparse to dense
-        program = _program(chosen[fit], train.labels[fit], train, L1(), rho)
-        start = solve(program, tolerance=LOOSE_TOLERANCE, start=start, progress=watch).W
-        decided = (chosen[held].astype(np.float64) @ start).argmax(axis=1)
+        program = _program(
+            chosen[fit],
+            train.labels[fit],
+            train.n_classes,
+            loss=settings.loss,
+            penalty=L1(),
+            rho=rho,
+        )
+        start = solve(program, tolerance=VALIDATION_TOLERANCE, start=start, progress=watch).W
+        decided = decisions(chosen[held].astype(np.float64) @ start)
         accuracy[rho] = float((decided == train.labels[held]).mean())
     return accuracy
 
@@ -122,9 +133,14 @@ def _select(
 ) -> Rows:
     """Strongest columns of the row-group program over ``rows``, as many as neurons are allowed."""
     program = _program(
-        everything[rows], train.labels[rows], train, GroupL2(), settings.selection_rho
+        everything[rows],
+        train.labels[rows],
+        train.n_classes,
+        loss=LossKind.SOFTMAX,
+        penalty=GroupL2(),
+        rho=settings.selection_rho,
     )
-    selection = solve(program, tolerance=LOOSE_TOLERANCE, progress=watch)
+    selection = solve(program, tolerance=SELECTION_TOLERANCE, progress=watch)
     strength = np.linalg.norm(selection.W[:-1], axis=1)
     order = np.argsort(-strength, kind="stable")[: settings.max_neurons]
     columns = np.sort(order[strength[order] > 0])
@@ -152,15 +168,40 @@ def validation_split(labels: Labels, n_classes: int, *, seed: int) -> tuple[Rows
     return np.flatnonzero(~mask), np.flatnonzero(mask)
 
 
+def targets_for(kind: LossKind, labels: Labels, n_classes: int) -> npt.NDArray[np.float64] | Labels:
+    """Return what a loss takes for classes: one-hot rows, +-1 for one against the rest, or labels.
+
+    Raises
+    ------
+    InputError
+        If the logistic loss, which has one score, is asked to tell more than two classes apart.
+    """
+    if kind is LossKind.SOFTMAX:
+        return labels
+    if kind is LossKind.LOGISTIC:
+        if n_classes != 2:
+            raise InputError(f"loss logistic must have 2 classes, not {n_classes}: take softmax")
+        return np.asarray(2 * labels - 1, dtype=np.float64)
+    one_hot = np.eye(n_classes, dtype=np.float64)[labels]
+    targets: npt.NDArray[np.float64] = one_hot if kind is LossKind.SQUARED else 2 * one_hot - 1
+    return targets
+
+
 def _program(
-    columns: Columns, labels: Labels, dataset: SpikeDataset, penalty: Penalty, rho: float
+    columns: Columns,
+    labels: Labels,
+    n_classes: int,
+    *,
+    loss: LossKind,
+    penalty: Penalty,
+    rho: float,
 ) -> ConvexProgram:
-    """Softmax program over ``columns``, the last of them the always-firing one."""
+    """Program over ``columns``, the last of them the always-firing one."""
     return ConvexProgram(
         features=columns,
-        targets=labels,
-        loss=Softmax(),
+        targets=targets_for(loss, labels, n_classes),
+        loss=loss_for(loss),
         penalty=penalty,
         rho=rho,
-        n_classes=dataset.n_classes,
+        n_classes=1 if loss is LossKind.LOGISTIC else n_classes,
     )

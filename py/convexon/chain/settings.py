@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
+from convexon.convex.loss import LossKind
 from convexon.convex.witness import WitnessFamily
 from convexon.encode import Coding
 from convexon.errors import InputError
@@ -22,6 +24,9 @@ class SolveSettings:
         ``digits``, or the path of an npz with features and labels.
     coding, n_steps, bits
         Of the encoder (`convexon.encode`).
+    loss : LossKind
+        Of the certified program. Squared tells one class from the rest by regression, and leaves
+        accurate networks with a dense readout; softmax and hinge a sparse one.
     readout_mode : ReadoutMode
         What the readout weighs.
     n_witnesses : int
@@ -51,13 +56,14 @@ class SolveSettings:
     coding: Coding = Coding.THRESHOLD
     n_steps: int = 8
     bits: int = 1
+    loss: LossKind = LossKind.SQUARED
     readout_mode: ReadoutMode = ReadoutMode.COUNT
-    n_witnesses: int = 1200
+    n_witnesses: int = 2000
     fan_in: int = 8
     weight_bits: int = 2
     max_neurons: int = 192
-    selection_rho: float = 0.008
-    rhos: tuple[float, ...] = (3e-3, 1e-3, 3e-4)
+    selection_rho: float = 0.003
+    rhos: tuple[float, ...] = (1e-2, 5e-3, 2e-3)
     readout_bits: int = 8
     tolerance: float = 1e-6
     seed: int = 0
@@ -66,8 +72,16 @@ class SolveSettings:
         for name in ("n_steps", "n_witnesses", "max_neurons"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if not self.rhos or min(*self.rhos, self.selection_rho) <= 0:
-            raise InputError(f"rhos must be positive and at least one, not {self.rhos!r}")
+        for name in ("rhos", "selection_rho", "tolerance"):
+            value = getattr(self, name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if not numbers or not all(0 < number < math.inf for number in numbers):
+                raise InputError(f"{name} must be positive and finite, not {value!r}")
+        if not 2 <= self.readout_bits <= 24:
+            raise InputError(f"readout_bits must be 2 to 24, not {self.readout_bits!r}")
+        if self.seed < 0:
+            raise InputError(f"seed must be at least 0, not {self.seed!r}")
+        _ = self.families  # they check fan_in and weight_bits, before anything is written
         if self.readout_mode is ReadoutMode.STEP:
             raise InputError("readout_mode must give one decision a sample: last, sign or count")
 

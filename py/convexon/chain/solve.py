@@ -86,7 +86,7 @@ def encode_data(
     recipe = settings.recipe("data", "coding", "n_steps", "bits", "seed")
     parts = samples_of(settings)
     # A user's file can change under the same name, so its content is part of the recipe.
-    recipe["content"] = digest_of([part.features.tolist() for part in parts])
+    recipe["content"] = digest_of([[p.features.tolist(), p.labels.tolist()] for p in parts])
     train, test = (
         folder.made(
             name,
@@ -141,7 +141,7 @@ def solve_stage(
         lambda: solve_program(settings, train.value, dictionary.value, progress),
         parents={"train": train, "dictionary": dictionary},
         recipe=settings.recipe(
-            "max_neurons", "selection_rho", "rhos", "readout_bits", "tolerance", "seed"
+            "loss", "max_neurons", "selection_rho", "rhos", "readout_bits", "tolerance", "seed"
         ),
     )
     progress.begin("reconstructing and quantizing")

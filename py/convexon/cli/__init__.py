@@ -58,6 +58,8 @@ class CommandGroup(TyperGroup):
         except BrokenPipeError:  # the reader of a pipe has had enough
             sys.stderr.close()
             raise typer.Exit(EXIT_INTERRUPTED) from None
+        except MemoryError:
+            _fail("memory ran out: take fewer steps, witnesses or samples", EXIT_USAGE)
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             _fail(

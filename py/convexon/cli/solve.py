@@ -18,8 +18,11 @@ def solve(
     ] = "threshold",
     steps: Annotated[int, typer.Option(help="T, the steps of an inference.")] = 8,
     bits: Annotated[int, typer.Option(help="Bits of an intensity; 1 for spikes.")] = 1,
+    loss: Annotated[
+        str, typer.Option(help="squared, hinge or softmax; logistic for two classes.")
+    ] = "squared",
     readout: Annotated[str, typer.Option(help="last, sign or count.")] = "count",
-    witnesses: Annotated[int, typer.Option(help="Witnesses to draw.")] = 1200,
+    witnesses: Annotated[int, typer.Option(help="Witnesses to draw.")] = 2000,
     fan_in: Annotated[int, typer.Option(help="Synapses of a neuron.")] = 8,
     weight_bits: Annotated[int, typer.Option(help="Bits of a hidden weight; 2 is ternary.")] = 2,
     max_neurons: Annotated[int, typer.Option(help="Neurons to keep at most.")] = 192,
@@ -39,6 +42,7 @@ def solve(
     from convexon.chain import stage
     from convexon.chain.settings import SolveSettings, choice
     from convexon.cli.console import Console
+    from convexon.convex.loss import LossKind
     from convexon.encode import Coding
     from convexon.neuron import ReadoutMode
     from convexon.run import RunFolder
@@ -49,6 +53,7 @@ def solve(
         coding=choice(Coding, coding, "coding"),
         n_steps=steps,
         bits=bits,
+        loss=choice(LossKind, loss, "loss"),
         readout_mode=choice(ReadoutMode, readout, "readout"),
         n_witnesses=witnesses,
         fan_in=fan_in,

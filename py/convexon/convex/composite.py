@@ -71,13 +71,30 @@ def minimize(problem: Composite, W: FloatArray, *, tolerance: float, budget: Bud
     start = problem.term.smoothness() * max(scale, 1e-300)
     at = _Iterate(W, Z, problem.value(W, Z), start)
     burst = _SHORTEST_BURST
+    worth = 0.0  # flops of first-order steps since the last Newton step
     while problem.gap(at.W, at.Z) > tolerance and not budget.spent:
         settled = _accelerate(problem, at, steps=burst, budget=budget)
+        worth += burst * _step_flops(problem, at.W)
+        if worth < _newton_flops(problem, at.W) and burst < _LONGEST_BURST:
+            burst = min(2 * burst, _LONGEST_BURST)  # cheap steps first: they thin the support
+            continue
+        worth = 0.0
         if settled and _newton_phase(problem, at, tolerance=tolerance, budget=budget):
             burst = _SHORTEST_BURST
         else:
             burst = min(2 * burst, _LONGEST_BURST)
     return at.W
+
+
+def _step_flops(problem: Composite, W: FloatArray) -> float:
+    """Floating-point operations of a first-order step: two products with the working set."""
+    return 4.0 * float(problem.D.size) * float(W.shape[1])
+
+
+def _newton_flops(problem: Composite, W: FloatArray) -> float:
+    """Floating-point operations of a Newton step: second derivative and its factor."""
+    support = float(problem.penalty.support(W).sum())
+    return 2.0 * len(problem.D) * support**2 + support**3 / 3.0
 
 
 def _accelerate(problem: Composite, at: _Iterate, *, steps: int, budget: Budget) -> bool:

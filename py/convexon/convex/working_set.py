@@ -98,8 +98,9 @@ def minimize_over_all(
         chosen = _chosen(ratios, active, size=max(size, 2 * len(active)))
         # The same set again means that this set was not solved well enough yet.
         repeated = np.array_equal(chosen, working)
-        if len(chosen) == program.n_columns and not repeated:
-            inner_gap = 0.9 * target()
+        if len(chosen) == program.n_columns:
+            # The inner gap is the program's own: stop once a decade, so that the history shows it.
+            inner_gap = max(0.1 * gap, 0.9 * target())
         else:
             inner_gap = max(_FORCING * min(gap, inner_gap if repeated else gap), 0.2 * target())
         size = 2 * len(chosen) if repeated else len(chosen)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
-from convexon.artefact import Json, read_head
+from convexon.artefact import Codec, Json
 from convexon.baseline import BASELINES, Baselines
+from convexon.bundle import RtlBundle
 from convexon.card import CARD
 from convexon.convex.dictionary import DICTIONARY, SpikeDictionary
 from convexon.convex.solved import SOLVED, SolvedProgram
 from convexon.dataset import DATASET, SpikeDataset
+from convexon.errors import ArtefactError
 from convexon.mapping import Mapping, Schedule
 from convexon.network import FixedPointNetwork
 from convexon.report.figure import Figure, FigureKind
-from convexon.run import RunFolder
+from convexon.run import Made, RunFolder
 from convexon.simulate import run
 from convexon.trace import SpikeTrace
+
+T = TypeVar("T")
 
 MEASURED, PROVED = FigureKind.MEASURED, FigureKind.PROVED
 SIMULATORS = ("verilator", "icarus")
@@ -24,7 +29,7 @@ SIMULATORS = ("verilator", "icarus")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RunContent:
-    """A run's artefacts; what was not made is None, or missing from the mapping.
+    """A run's artefacts; what was not made, or is of other origins, is None or not in the mapping.
 
     ``verifications`` and ``cells`` are the contents of files whose types belong to packages above
     this one.
@@ -51,28 +56,84 @@ class RunContent:
 
 def collect(folder: RunFolder) -> RunContent:
     """Read a run folder; raises `ArtefactError` if stage ``solve`` did not finish in it."""
-    train = folder.read("train", DATASET).value
-    test = folder.read("test", DATASET).value
+    train = folder.read("train", DATASET)
+    test = folder.read("test", DATASET)
+    dictionary = folder.read("dictionary", DICTIONARY)
+    solved = folder.read("solution", SOLVED)
     card = folder.read("card", CARD)
-    verifications = {
-        name: read_head(folder.file(f"verify-{name}"))["content"]
-        for name in SIMULATORS
-        if folder.has(f"verify-{name}")
+    for name, made, role, parent in (
+        ("dictionary", dictionary, "train", train),
+        ("solution", solved, "dictionary", dictionary),
+        ("card", card, "solution", solved),
+    ):
+        if made.record.parents.get(role) != parent.record.digest:
+            raise ArtefactError(
+                f"{folder.file(name)} is of another {role} than {folder.file(role)}: solve again"
+            )
+    samples = {"train": train.record.digest, "test": test.record.digest}
+    baselines = _current(folder, "baselines", BASELINES, samples)
+    bundle = _bundle_of(folder, card)
+    cells = None
+    verifications: dict[str, Json] = {}
+    if bundle is not None:
+        cells = _current(folder, "cells", CELLS, {"rtl": bundle.record.digest})
+        for name in SIMULATORS:
+            origins = {"rtl": bundle.record.digest, "test": test.record.digest}
+            found = _current(folder, f"verify-{name}", VERIFICATION, origins)
+            if found is not None:
+                verifications[name] = found
+    obtained = {
+        "baselines": baselines is not None,
+        "emit": bundle is not None,
+        "synthesize": cells is not None,
+        **{f"verify.{name}": name in verifications for name in SIMULATORS},
     }
     return RunContent(
-        train=train,
-        test=test,
-        dictionary=folder.read("dictionary", DICTIONARY).value,
-        solved=folder.read("solution", SOLVED).value,
+        train=train.value,
+        test=test.value,
+        dictionary=dictionary.value,
+        solved=solved.value,
         card=card.value,
         card_digest=card.record.digest,
-        test_trace=run(card.value, test.inputs),
-        train_trace=run(card.value, train.inputs),
-        baselines=folder.read("baselines", BASELINES).value if folder.has("baselines") else None,
+        test_trace=run(card.value, test.value.inputs),
+        train_trace=run(card.value, train.value.inputs),
+        baselines=baselines,
         verifications=verifications,
-        cells=read_head(folder.file("cells"))["content"] if folder.has("cells") else None,
-        timing=folder.timing(),
+        cells=cells,
+        timing={k: v for k, v in folder.timing().items() if obtained.get(k, True)},
     )
+
+
+def _bundle_of(folder: RunFolder, card: Made[FixedPointNetwork]) -> Made[RtlBundle] | None:
+    """Return the emitted bundle, or None if there is none or it is of another card."""
+    if not folder.rtl.exists():
+        return None
+    bundle = folder.bundle()
+    return bundle if bundle.record.parents.get("card") == card.record.digest else None
+
+
+def _current(folder: RunFolder, name: str, codec: Codec[T], parents: dict[str, str]) -> T | None:
+    """Return an artefact, or None if it was not made from ``parents``: it says nothing of them.
+
+    Raises
+    ------
+    ArtefactError
+        If its file is damaged or was changed.
+    """
+    if not folder.has(name):
+        return None
+    made = folder.read(name, codec)
+    current = all(made.record.parents.get(role) == digest for role, digest in parents.items())
+    return made.value if current else None
+
+
+def _plain_codec(schema: str) -> Codec[Json]:
+    """Codec of a file whose type belongs to a package above this one."""
+    return Codec(schema, 1, lambda content: (content, {}), lambda content, _: content)
+
+
+VERIFICATION = _plain_codec("convexon.verification")
+CELLS = _plain_codec("convexon.cells")
 
 
 def figures_of(content: RunContent) -> list[Figure]:

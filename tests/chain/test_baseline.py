@@ -1,0 +1,106 @@
+"""Baselines: sane on an easy problem, and tuned without a look at the test samples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from convexon import baseline
+from convexon.baseline import LOGISTIC_C, RIDGE_ALPHA, Baseline, logistic_regression, reservoir
+from convexon.encode import Coding
+from convexon.tasks.samples import Samples
+from convexon.trace import LayerTrace
+from toy import toy_samples
+
+
+def parts(noise: float = 0.0) -> tuple[Samples, Samples, Samples]:
+    """Samples to fit on, to validate on, and to test on."""
+    samples = toy_samples()
+    rng = np.random.default_rng(3)
+    features = np.clip(samples.features + rng.normal(0.0, noise, samples.features.shape), 0.0, 1.0)
+    noisy = Samples(features=features, labels=samples.labels, n_classes=3, name="toy")
+    rest, test = noisy.split(0.3, seed=0, names=("rest", "test"))
+    fit, validation = rest.split(0.3, seed=1, names=("fit", "validation"))
+    return fit, validation, test
+
+
+def relabelled(samples: Samples) -> Samples:
+    """The same samples, every label the next class."""
+    return Samples(
+        features=samples.features,
+        labels=(samples.labels + 1) % samples.n_classes,
+        n_classes=samples.n_classes,
+        name=samples.name,
+    )
+
+
+def run_reservoir(fit: Samples, validation: Samples, test: Samples) -> Baseline:
+    data = [s.encoded(coding=Coding.THRESHOLD, n_steps=6, bits=1) for s in (fit, validation, test)]
+    return reservoir(*data, n_neurons=40, generator=np.random.default_rng(5))
+
+
+def test_logistic_regression_solves_an_easy_problem() -> None:
+    result = logistic_regression(*parts())
+    assert result.accuracy_test >= 0.95
+    assert result.accuracy_train >= 0.95
+    assert result.neurons == 0
+    assert result.chosen in LOGISTIC_C
+
+
+def test_the_reservoir_solves_an_easy_problem() -> None:
+    result = run_reservoir(*parts())
+    assert result.accuracy_test >= 0.9
+    assert result.accuracy_train >= 0.9
+    assert result.neurons == 40
+    assert result.chosen in RIDGE_ALPHA
+
+
+def test_the_reservoir_depends_on_its_generator_alone() -> None:
+    assert run_reservoir(*parts(noise=0.3)) == run_reservoir(*parts(noise=0.3))
+
+
+def test_no_neuron_of_the_reservoir_is_silent_or_saturated(monkeypatch: pytest.MonkeyPatch) -> None:
+    traces: list[LayerTrace] = []
+    simulate = baseline.branch_trace
+
+    def recorded(branch: object, inputs: object, reach: object) -> object:
+        result = simulate(branch, inputs, reach)
+        if branch.layers[-1].recurrent is not None:
+            traces.append(result[-1])
+        return result
+
+    monkeypatch.setattr(baseline, "branch_trace", recorded)
+    run_reservoir(*parts())
+    assert len(traces) == 3, "on the samples to fit, to validate and to test"
+    rates = traces[0].spikes.mean(axis=(0, 1))
+    assert rates.shape == (40,)
+    assert rates.min() > 0.0
+    assert rates.max() < 1.0
+    assert 0.05 < rates.mean() < 0.8
+
+
+@pytest.mark.parametrize("method", [logistic_regression, run_reservoir])
+def test_the_test_samples_have_no_say_in_what_is_chosen(method: object) -> None:
+    fit, validation, test = parts(noise=0.3)
+    right = method(fit, validation, test)  # type: ignore[operator]
+    wrong = method(fit, validation, relabelled(test))  # type: ignore[operator]
+    assert (wrong.chosen, wrong.accuracy_train) == (right.chosen, right.accuracy_train)
+    assert wrong.accuracy_test < 0.5 < right.accuracy_test
+
+
+def test_the_strength_is_the_best_on_validation_after_a_fit_without_it() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    choices = set()
+    for noise in (0.0, 0.3, 0.6):
+        fit, validation, test = parts(noise)
+        scores = [
+            LogisticRegression(C=c, max_iter=5000)
+            .fit(fit.features, fit.labels)
+            .score(validation.features, validation.labels)
+            for c in LOGISTIC_C
+        ]
+        chosen = logistic_regression(fit, validation, test).chosen
+        assert chosen == LOGISTIC_C[int(np.argmax(scores))]
+        choices.add(chosen)
+    assert len(choices) > 1, "the choice must depend on the data"

@@ -1,0 +1,385 @@
+"""The whole chain in one call, on a small problem, with the simulators that are installed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from convexon.artefact import load, save
+from convexon.card import CARD
+from convexon.chain.demo import run_demo
+from convexon.chain.progress import QUIET, Progress
+from convexon.chain.report import report_stage
+from convexon.chain.settings import SolveSettings
+from convexon.chain.solve import solve_stage
+from convexon.cli import app
+from convexon.dataset import DATASET
+from convexon.errors import ArtefactError, ToolError
+from convexon.mapping import Mapping
+from convexon.network import Branch, FixedPointNetwork
+from convexon.report.figure import Figure, FigureKind, read_figures
+from convexon.run import RunFolder
+from convexon.simulate import run
+from convexon.simulator import SimulatorKind, find
+from convexon.trace import first_mismatch
+from convexon_hdl.chain import emit_stage
+from convexon_hdl.emit import emit
+from convexon_sim.chain import verify_stage
+from toy import toy_file, toy_settings
+
+CONTRACT = {
+    "accuracy.train": "1",
+    "accuracy.test": "1",
+    "baseline.logistic.accuracy.test": "1",
+    "baseline.reservoir.accuracy.test": "1",
+    "certificate.primal": "1",
+    "certificate.dual": "1",
+    "certificate.gap": "1",
+    "certificate.universal_lower_bound": "1",
+    "dictionary.columns": "columns",
+    "network.neurons": "neurons",
+    "network.synapses": "synapses",
+    "network.weight_bits": "bits",
+    "verify.verilator.inferences": "inferences",
+    "verify.verilator.mismatches": "inferences",
+    "latency.cycles.predicted": "cycles",
+    "latency.cycles.simulated": "cycles",
+    "cells.ecp5.lut4": "cells",
+    "cells.ecp5.ff": "cells",
+    "demo.seconds": "seconds",
+}
+"""Names that every demo's report.json has, with their units; Icarus' are there if it is."""
+
+UNITS = {*CONTRACT.values(), "branches", "samples", "witnesses"}
+
+
+class Recorder:
+    """A screen that remembers what it showed."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.lines: list[str] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Progress]:
+        self.stages.append(name)
+        yield QUIET
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """A finished demo."""
+
+    folder: RunFolder
+    settings: SolveSettings
+    screen: Recorder
+
+    def figures(self) -> dict[str, Figure]:
+        return read_figures(self.folder.path / "report.json")
+
+
+@pytest.fixture(scope="module")
+def demo(build_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    del build_cache  # simulations are compiled there
+    settings = toy_settings(toy_file(tmp_path_factory.mktemp("data")), max_neurons=6)
+    folder, screen = RunFolder(tmp_path_factory.mktemp("demo")), Recorder()
+    run_demo(folder, settings, screen)
+    return Demo(folder, settings, screen)
+
+
+@pytest.fixture
+def folder(demo: Demo, tmp_path: Path) -> RunFolder:
+    """A copy of the demo's folder, that a test may change."""
+    return RunFolder(Path(shutil.copytree(demo.folder.path, tmp_path / "run")))
+
+
+def test_report_json_has_every_figure_of_the_contract(demo: Demo) -> None:
+    figures = demo.figures()
+    assert {name: figures[name].unit for name in CONTRACT if name in figures} == CONTRACT
+    assert {figure.unit for figure in figures.values()} <= UNITS
+    assert all(figure.source for figure in figures.values())
+    rows = json.loads((demo.folder.path / "report.json").read_text())["figures"]
+    assert {row["kind"] for row in rows} <= {"measured", "estimated", "assumed", "proved"}
+    assert all(np.isfinite(row["value"]) for row in rows)
+
+
+def test_figures_are_what_the_artefacts_say(demo: Demo) -> None:
+    figures = {name: figure.value for name, figure in demo.figures().items()}
+    card, _ = load(CARD, demo.folder.file("card"))
+    test, _ = load(DATASET, demo.folder.file("test"))
+    share = (run(card, test.inputs).labels[:, 0] == test.labels).mean()
+    assert figures["accuracy.test"] == share
+    assert figures["network.neurons"] == card.n_neurons <= demo.settings.max_neurons
+    assert figures["network.synapses"] == card.n_synapses
+    assert figures["certificate.gap"] == card.certificate["gap"] <= 1e-6
+    assert figures["certificate.primal"] - figures["certificate.dual"] == figures["certificate.gap"]
+    assert figures["cells.ecp5.lut4"] > 0
+    assert demo.figures()["certificate.gap"].kind is FigureKind.PROVED
+    assert demo.figures()["cells.ecp5.lut4"].kind is FigureKind.MEASURED
+
+
+@pytest.mark.parametrize("kind", SimulatorKind)
+def test_each_simulator_agrees_on_the_whole_test_split(demo: Demo, kind: SimulatorKind) -> None:
+    try:
+        find(kind)
+    except ToolError as error:
+        pytest.skip(str(error))
+    figures = demo.figures()
+    test, _ = load(DATASET, demo.folder.file("test"))
+    assert figures[f"verify.{kind.value}.inferences"].value == test.n_samples
+    assert figures[f"verify.{kind.value}.mismatches"].value == 0
+    assert figures[f"verify.{kind.value}.clocks"].value > test.n_samples
+
+
+def test_simulated_cycles_are_the_predicted_ones(demo: Demo) -> None:
+    figures = demo.figures()
+    simulated, predicted = (figures[f"latency.cycles.{k}"] for k in ("simulated", "predicted"))
+    assert simulated.value == predicted.value
+    assert (simulated.kind, predicted.kind) == (FigureKind.MEASURED, FigureKind.PROVED)
+
+
+def test_every_stage_shows_itself_and_prints_a_line(demo: Demo) -> None:
+    stages = {"solve", "emit", "synthesize", "verify verilator", "baselines", "report"}
+    assert stages <= set(demo.screen.stages) <= stages | {"verify icarus"}
+    text = "\n".join(demo.screen.lines)
+    for start in ("solve: ", "certificate: ", "bounds: ", "emit: ", "verify: ", "report: "):
+        assert re.search(f"^{start}.*[0-9]", text, re.MULTILINE), start
+    assert all("\n" not in line for line in demo.screen.lines)
+
+
+class References(HTMLParser):
+    """Collects what a page loads or points to, its tags, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.tags: list[str] = []
+        self.labels: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "srcset", "data", "action", "poster"):
+                self.loaded.append(f"{tag} {name}={value}")
+            if name == "aria-label":
+                self.labels.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_report_html_needs_nothing_else(demo: Demo) -> None:
+    html = (demo.folder.path / "report.html").read_text()
+    page = References()
+    page.feed(html)
+    assert page.loaded == []
+    assert not {"script", "link", "iframe", "img", "object", "embed"} & set(page.tags)
+    assert not re.search(r"@import|url\(", html)
+    assert set(re.findall(r"https?://[^\"'\s<]+", html)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_report_html_shows_raster_convergence_certificate_and_baselines(demo: Demo) -> None:
+    page = References()
+    page.feed((demo.folder.path / "report.html").read_text())
+    assert page.labels == [
+        "Spike raster of the first test sample",
+        "Duality gap and primal objective over iterations",
+    ]
+    assert page.tags.count("svg") == 2
+    assert page.tags.count("polyline") == 2
+    figures = demo.figures()
+    test, _ = load(DATASET, demo.folder.file("test"))
+    assert page.tags.count("rect") > int(test.inputs[0].sum()), "a mark for every input spike"
+    for text in (
+        "universal lower bound",
+        f"{figures['certificate.primal'].value:.6g}",
+        "logistic regression on raw features",
+        "random reservoir, ridge readout",
+        f"{100 * figures['accuracy.test'].value:.2f} %",
+        f"{figures['cells.ecp5.lut4'].value:,}",
+    ):
+        assert text in page.text
+
+
+def test_report_md_has_whole_tables_of_the_same_figures(demo: Demo) -> None:
+    text = (demo.folder.path / "report.md").read_text()
+    sections = text.split("\n## ")[1:]
+    titles = [section.splitlines()[0] for section in sections]
+    assert titles == ["Accuracy", "Certificate", "Network and hardware", "Time"]
+    for section in sections:
+        rows = [line for line in section.splitlines() if line.startswith("|")]
+        assert len(rows) > 2
+        assert re.fullmatch(r"\|( --- \|)+", rows[1])
+        assert len({row.count("|") for row in rows}) == 1
+    figures = demo.figures()
+    logistic = 100 * figures["baseline.logistic.accuracy.test"].value
+    assert f"| {logistic:.2f} % |\n" in text
+    latency = figures["latency.cycles.predicted"].value
+    assert f"| latency.cycles.predicted | {latency} | cycles | proved |\n" in text
+
+
+def test_a_second_demo_computes_nothing(
+    demo: Demo, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a current artefact was computed again")
+
+    for name in (
+        "convexon.chain.solve.solve_program",
+        "convexon.chain.compare.logistic_regression",
+        "convexon_hdl.chain.emit",
+        "convexon_sim.chain.simulate",
+        "convexon_sim.chain.golden.run",
+        "convexon_boards.chain.synthesize_ecp5",
+    ):
+        monkeypatch.setattr(name, refuse)
+    before = demo.figures()
+    run_demo(folder, demo.settings, Recorder())
+    after = read_figures(folder.path / "report.json")
+    seconds, first = after.pop("demo.seconds"), before.pop("demo.seconds")
+    assert after == before
+    assert 0 < seconds.value < first.value
+
+
+@pytest.mark.parametrize(
+    ("removed", "prefixes"),
+    [
+        ("verify-icarus.json", ("verify.icarus.",)),
+        ("verify-verilator.json", ("verify.verilator.",)),
+        ("cells.json", ("cells.", "synthesize.")),
+        ("baselines.json", ("baseline.", "baselines.")),
+    ],
+)
+def test_a_figure_that_was_not_obtained_is_absent(
+    folder: RunFolder, removed: str, prefixes: tuple[str, ...]
+) -> None:
+    before = set(read_figures(folder.path / "report.json"))
+    (folder.path / removed).unlink(missing_ok=True)
+    report_stage(folder)
+    after = set(read_figures(folder.path / "report.json"))
+    gone = {name for name in before if name.startswith(prefixes)}
+    assert before - after == gone | {"demo.seconds"}
+    assert not any(name in (folder.path / "report.md").read_text() for name in gone)
+
+
+def test_a_latency_that_no_simulator_saw_is_absent(folder: RunFolder) -> None:
+    for kind in SimulatorKind:
+        folder.file(f"verify-{kind.value}").unlink(missing_ok=True)
+    report_stage(folder)
+    figures = read_figures(folder.path / "report.json")
+    assert "latency.cycles.simulated" not in figures
+    assert "latency.cycles.predicted" in figures
+
+
+def test_verdicts_and_cells_of_another_card_are_not_reported(demo: Demo, folder: RunFolder) -> None:
+    foreign = ("verify.", "cells.", "latency.cycles.simulated")
+    solve_stage(folder, dataclasses.replace(demo.settings, readout_bits=6))
+    report_stage(folder)
+    names = set(read_figures(folder.path / "report.json"))
+    assert not {name for name in names if name.startswith(foreign)}
+    assert "baseline.logistic.accuracy.test" in names, "baselines are of the samples alone"
+    emit_stage(folder)
+    report_stage(folder)
+    names = set(read_figures(folder.path / "report.json"))
+    assert not {name for name in names if name.startswith(foreign)}
+
+
+def test_a_report_of_stages_that_do_not_belong_together_is_refused(
+    demo: Demo, folder: RunFolder, tmp_path: Path
+) -> None:
+    other = RunFolder(tmp_path / "other")
+    solve_stage(other, dataclasses.replace(demo.settings, readout_bits=6))
+    for path in other.path.glob("solution*"):
+        shutil.copy(path, folder.path)
+    message = f"{folder.file('card')} is of another solution than {folder.file('solution')}: "
+    with pytest.raises(ArtefactError, match=f"^{re.escape(message)}solve again$"):
+        report_stage(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("verify-verilator", "mismatches"), ("cells", "lut4"), ("card", "n_steps")]
+)
+def test_a_changed_figure_is_refused(folder: RunFolder, name: str, field: str) -> None:
+    path = folder.file(name)
+    text = path.read_text()
+    changed = re.sub(rf'"{field}": (\d+)', lambda m: f'"{field}": {int(m[1]) + 1}', text, count=1)
+    assert changed != text
+    path.write_text(changed)
+    before = (folder.path / "report.json").read_bytes()
+    message = f"{path} does not match its digest: it was changed or damaged; run its stage again"
+    with pytest.raises(ArtefactError, match=f"^{re.escape(message)}$"):
+        report_stage(folder)
+    assert (folder.path / "report.json").read_bytes() == before
+
+
+def off_by_one(folder: RunFolder) -> FixedPointNetwork:
+    """The card's network with one weight off by one, so that a test sample shows it."""
+    card, _ = load(CARD, folder.file("card"))
+    test, _ = load(DATASET, folder.file("test"))
+    expected = run(card, test.inputs)
+    layer = card.branches[0].layers[0]
+    for i, j in np.argwhere(layer.weights == 0):
+        weights = layer.weights.copy()
+        weights[i, j] += 1
+        branch = Branch((dataclasses.replace(layer, weights=weights),))
+        mutant = dataclasses.replace(card, branches=(branch, *card.branches[1:]))
+        if first_mismatch(expected, run(mutant, test.inputs)) is not None:
+            return mutant
+    raise AssertionError("no weight matters")
+
+
+def test_a_bundle_of_another_card_is_refused(folder: RunFolder) -> None:
+    _, record = load(CARD, folder.file("card"))
+    save(CARD, off_by_one(folder), folder.file("card"), parents=record.parents)
+    folder.file("golden").unlink()
+    message = f"{folder.rtl} is of another card than {folder.file('card')}: emit again"
+    with pytest.raises(ArtefactError, match=f"^{re.escape(message)}$"):
+        verify_stage(folder, SimulatorKind.VERILATOR)
+    assert not folder.has("golden"), "refused before the slow golden model runs"
+    result = CliRunner().invoke(app, ["verify", str(folder.path)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"convexon: {message}\n"
+
+
+def test_verify_finds_one_weight_off_by_one_and_names_the_place(
+    build_cache: Path, folder: RunFolder
+) -> None:
+    del build_cache
+    card, record = load(CARD, folder.file("card"))
+    test, _ = load(DATASET, folder.file("test"))
+    mutant = off_by_one(folder)
+    emit(mutant, Mapping.spatial(mutant), parents={"card": record.digest}).write(folder.rtl)
+    first = first_mismatch(run(card, test.inputs), run(mutant, test.inputs))
+    arguments = ["verify", str(folder.path), "--simulator", "verilator"]
+
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    line = re.fullmatch(
+        rf"convexon: verilator: (\d+) of {test.n_samples} inferences differ; first (.*)\n",
+        result.stderr,
+    )
+    assert line
+    assert 0 < int(line[1]) <= test.n_samples
+    assert line[2] == str(first)
+    place = r"sample \d+, step \d+, branch 0, layer 0, neuron \d+: expected -?\d+, got -?\d+"
+    assert re.fullmatch(rf"(spike|membrane) at {place}", line[2])
+
+    again = CliRunner().invoke(app, arguments)
+    assert (again.exit_code, again.stderr) == (1, result.stderr), "the verdict is an artefact"
+    report_stage(folder)
+    figures = read_figures(folder.path / "report.json")
+    assert figures["verify.verilator.mismatches"].value == int(line[1])

@@ -1,0 +1,381 @@
+"""Stage ``solve``: its certificate, what it reuses, and what it makes again."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convexon import golden
+from convexon.artefact import load
+from convexon.chain import program as chain_program
+from convexon.chain.program import targets_for, validation_split
+from convexon.chain.settings import SolveSettings
+from convexon.chain.solve import SolveResult, encode_data, solve_stage
+from convexon.convex import L1, ConvexProgram, LossKind, certify, loss_for, solve
+from convexon.convex.branches import NETWORK
+from convexon.convex.dictionary import DICTIONARY, patterns
+from convexon.convex.solved import SOLVED
+from convexon.dataset import DATASET
+from convexon.encode import Coding
+from convexon.errors import InputError, SolverError
+from convexon.neuron import ReadoutMode
+from convexon.run import RunFolder
+from convexon.simulate import run
+from toy import toy_arrays, toy_file, toy_settings
+
+ARTEFACTS = ("train", "test", "branches", "dictionary", "solution", "network", "card")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> SolveSettings:
+    return toy_settings(toy_file(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="module")
+def solved(
+    settings: SolveSettings, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RunFolder, SolveResult]:
+    folder = RunFolder(tmp_path_factory.mktemp("solved"))
+    return folder, solve_stage(folder, settings)
+
+
+@pytest.fixture
+def folder(solved: tuple[RunFolder, SolveResult], tmp_path: Path) -> RunFolder:
+    """A copy of the solved folder, that a test may change."""
+    return RunFolder(Path(shutil.copytree(solved[0].path, tmp_path / "run")))
+
+
+def contents(folder: RunFolder) -> dict[str, bytes]:
+    """Every file but the wall times, by name."""
+    files = (path for path in folder.path.iterdir() if path.name != "timing.json")
+    return {path.name: path.read_bytes() for path in files}
+
+
+def written(folder: RunFolder) -> dict[str, int]:
+    """When each artefact was written."""
+    return {name: folder.file(name).stat().st_mtime_ns for name in ARTEFACTS}
+
+
+def certified(
+    folder: RunFolder, loss: LossKind, *, drawn: bool
+) -> tuple[ConvexProgram, np.ndarray, np.ndarray]:
+    """Program, weights and dual point, from the files and the loss alone."""
+    train, _ = load(DATASET, folder.file("train"))
+    dictionary, _ = load(DICTIONARY, folder.file("dictionary"))
+    solution, _ = load(SOLVED, folder.file("solution"))
+    chosen = dictionary if drawn else dictionary.restricted(solution.columns)
+    program = ConvexProgram(
+        features=chosen.with_intercept(),
+        targets=targets_for(loss, train.labels, train.n_classes),
+        loss=loss_for(loss),
+        penalty=L1(),
+        rho=solution.certificate.rho,
+        n_classes=solution.W.shape[1],
+    )
+    weights = np.zeros((program.n_columns, program.n_outputs))
+    rows = solution.columns if drawn else np.arange(len(solution.columns))
+    weights[np.append(rows, -1)] = solution.W
+    return program, weights, solution.dual
+
+
+def test_the_certificate_is_recomputed_from_the_files(
+    solved: tuple[RunFolder, SolveResult], settings: SolveSettings
+) -> None:
+    folder, result = solved
+    program, weights, dual = certified(folder, settings.loss, drawn=False)
+    again, _ = certify(program, weights, dual=dual)
+    stated = result.solved.value.certificate
+    assert again.gap <= settings.tolerance
+    assert again.relative_gap <= settings.tolerance
+    assert abs(again.primal - stated.primal) < 1e-12
+    assert abs(again.dual - stated.dual) < 1e-12
+    assert (again.n_columns, again.n_active) == (stated.n_columns, stated.n_active)
+
+
+def test_the_bounds_over_drawn_columns_and_over_any_network_hold(
+    solved: tuple[RunFolder, SolveResult], settings: SolveSettings
+) -> None:
+    folder, result = solved
+    program, weights, dual = certified(folder, settings.loss, drawn=True)
+    outcome = result.solved.value
+    again, _ = certify(program, weights, dual=dual)
+    optimum = solve(program, tolerance=1e-9).certificate.primal
+    assert abs(again.dual - outcome.drawn.dual) < 1e-12
+    assert outcome.drawn.n_columns == result.dictionary.value.n_columns + 1
+    assert outcome.drawn.dual <= optimum <= outcome.certificate.primal
+    assert optimum < outcome.certificate.primal - 1e-6, "the selection gives something away here"
+    assert 0.0 < outcome.universal_lower_bound <= outcome.certificate.dual
+    assert outcome.universal_lower_bound <= optimum
+
+
+def test_the_reconstructed_network_scores_training_rows_as_the_program_does(
+    solved: tuple[RunFolder, SolveResult], settings: SolveSettings
+) -> None:
+    folder, result = solved
+    network, _ = load(NETWORK, folder.file("network"))
+    program, weights, _ = certified(folder, settings.loss, drawn=False)
+    active = np.flatnonzero(weights[:-1].any(axis=1))
+    features = patterns(network.branches, result.train.value, network.readout_mode)
+    # The same integers under the same floats: equal, whatever the order of sums.
+    np.testing.assert_array_equal(features, program.features[:, active])
+    np.testing.assert_array_equal(network.readout_weights, weights[active])
+    np.testing.assert_array_equal(network.readout_biases, weights[-1])
+    scores = features @ network.readout_weights + network.readout_biases
+    np.testing.assert_allclose(scores, program.predict(weights), rtol=0.0, atol=1e-12)
+
+
+def test_rounding_moves_no_score_and_no_certified_decision_by_more_than_its_bound(
+    solved: tuple[RunFolder, SolveResult], settings: SolveSettings
+) -> None:
+    folder, result = solved
+    program, weights, _ = certified(folder, settings.loss, drawn=False)
+    card, bound = result.card.value, result.solved.value.quantization
+    trace = run(card, result.train.value.inputs)
+    real = program.predict(weights)
+    rounded = np.ldexp(trace.scores[:, 0].astype(np.float64), -card.readout_format.frac)
+    assert 0.0 < np.abs(rounded - real).max() <= bound.score_error + 1e-12
+    flipped = int((trace.labels[:, 0] != real.argmax(axis=1)).sum())
+    assert flipped <= bound.decisions - bound.certified_decisions
+
+
+def test_a_second_run_computes_nothing(
+    folder: RunFolder, settings: SolveSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a current artefact was computed again")
+
+    for name in ("solve_program", "build_dictionary", "draw_branch", "reconstruct", "quantize"):
+        monkeypatch.setattr(f"convexon.chain.solve.{name}", refuse)
+    before, times, timing = contents(folder), written(folder), folder.timing()
+    result = solve_stage(folder, settings)
+    made = (result.train, result.test, result.dictionary, result.solved, result.network)
+    assert all(artefact.reused for artefact in (*made, result.card))
+    assert contents(folder) == before
+    assert written(folder) == times
+    assert folder.timing() == timing
+
+
+def test_a_new_folder_gets_the_same_bytes(
+    solved: tuple[RunFolder, SolveResult], settings: SolveSettings, tmp_path: Path
+) -> None:
+    again = RunFolder(tmp_path / "again")
+    assert not solve_stage(again, settings).card.reused
+    assert contents(again) == contents(solved[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "remade"),
+    [
+        ({"readout_bits": 6}, {"solution", "network", "card"}),
+        ({"rhos": (0.01,)}, {"solution", "network", "card"}),
+        ({"weight_bits": 3}, {"branches", "dictionary", "solution", "network", "card"}),
+        ({"n_steps": 4}, set(ARTEFACTS)),
+    ],
+    ids=str,
+)
+def test_a_changed_setting_remakes_only_what_depends_on_it(
+    folder: RunFolder, settings: SolveSettings, change: dict[str, object], remade: set[str]
+) -> None:
+    times = written(folder)
+    solve_stage(folder, toy_settings(Path(settings.data), **change))
+    assert {name for name, time in written(folder).items() if time != times[name]} == remade
+
+
+def test_changed_labels_remake_the_samples_though_the_features_are_split_as_before(
+    tmp_path: Path,
+) -> None:
+    features, labels = toy_arrays()
+    rows = np.concatenate([np.flatnonzero(labels == c)[:4] for c in range(2)])
+    folder, path = RunFolder(tmp_path / "run"), tmp_path / "pair.npz"
+
+    def encoded(classes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        np.savez(path, features=features[rows], labels=classes)
+        train, _ = encode_data(folder, toy_settings(path, seed=seed))
+        return train.value.inputs, train.value.labels
+
+    classes = np.repeat([0, 1], 4)
+    for seed in range(20):
+        before, after = encoded(classes, seed), encoded(1 - classes, seed)
+        np.testing.assert_array_equal(after[1], np.sort(after[1])[::-1])
+        if np.array_equal(before[0], after[0]):
+            return
+    pytest.fail("no seed splits both alike")
+
+
+@pytest.mark.parametrize("interrupted_call", [0, 3], ids=["selecting", "certifying"])
+def test_an_interrupted_run_goes_on_where_it_was(
+    solved: tuple[RunFolder, SolveResult],
+    settings: SolveSettings,
+    tmp_path: Path,
+    interrupted_call: int,
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    calls = 0
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls > interrupted_call:
+            raise KeyboardInterrupt
+        return solve(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chain_program, "solve", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            solve_stage(folder, settings)
+    assert [name for name in ARTEFACTS if folder.has(name)] == [*ARTEFACTS[:4]]
+    result = solve_stage(folder, settings)
+    assert result.train.reused
+    assert result.dictionary.reused
+    assert not result.solved.reused
+    assert contents(folder) == contents(solved[0])
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, Path.unlink])
+@pytest.mark.parametrize("pattern", ["dictionary.json", "dictionary.*.npz", "card.json"])
+def test_a_damaged_artefact_is_made_again(
+    folder: RunFolder, settings: SolveSettings, damage: object, pattern: str
+) -> None:
+    before = contents(folder)
+    (victim,) = folder.path.glob(pattern)
+    damage(victim)  # type: ignore[operator]
+    solve_stage(folder, settings)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("coding", "bits", "mode"),
+    [
+        (Coding.LATENCY, 1, ReadoutMode.LAST),
+        (Coding.INTENSITY, 3, ReadoutMode.SIGN),
+        (Coding.INTENSITY, 1, ReadoutMode.COUNT),
+    ],
+)
+def test_every_coding_and_readout_ends_in_a_certified_network(
+    settings: SolveSettings, tmp_path: Path, coding: Coding, bits: int, mode: ReadoutMode
+) -> None:
+    changed = toy_settings(
+        Path(settings.data), coding=coding, bits=bits, readout_mode=mode, max_neurons=9
+    )
+    result = solve_stage(RunFolder(tmp_path), changed)
+    card = result.card.value
+    assert result.solved.value.certificate.gap <= changed.tolerance
+    assert (card.readout_mode, card.input_bits, card.n_steps) == (mode, bits, changed.n_steps)
+    assert 0 < card.n_neurons <= 9
+    assert result.dictionary.value.max_feature == card.max_feature
+    inputs = result.test.value.inputs[:6]
+    np.testing.assert_array_equal(run(card, inputs).scores, golden.run(card, inputs).scores)
+    assert result.accuracy[1] > 0.6, "three classes, so chance is about 0.33"
+
+
+@pytest.mark.parametrize("loss", LossKind)
+def test_every_loss_ends_in_a_certified_network(tmp_path: Path, loss: LossKind) -> None:
+    features, labels = toy_arrays()
+    kept = labels < (2 if loss is LossKind.LOGISTIC else 3)
+    np.savez(tmp_path / "data.npz", features=features[kept], labels=labels[kept])
+    settings, folder = toy_settings(tmp_path / "data.npz", loss=loss), RunFolder(tmp_path / "run")
+    result = solve_stage(folder, settings)
+    program, weights, dual = certified(folder, loss, drawn=False)
+    again, _ = certify(program, weights, dual=dual)
+    assert again.gap <= settings.tolerance
+    assert result.solved.value.universal_lower_bound <= again.dual
+    assert result.card.value.n_classes == (1 if loss is LossKind.LOGISTIC else 3)
+    assert result.accuracy[1] > 0.9
+
+
+def test_logistic_loss_on_three_classes_is_refused(settings: SolveSettings, tmp_path: Path) -> None:
+    message = "loss logistic must have 2 classes, not 3: take softmax"
+    with pytest.raises(InputError, match=f"^{message}$"):
+        solve_stage(RunFolder(tmp_path), toy_settings(Path(settings.data), loss=LossKind.LOGISTIC))
+
+
+def test_a_smaller_allowance_gives_that_many_neurons_at_most(
+    folder: RunFolder, settings: SolveSettings
+) -> None:
+    result = solve_stage(folder, toy_settings(Path(settings.data), max_neurons=4))
+    assert len(result.solved.value.columns) == 4
+    assert 0 < result.card.value.n_neurons <= 4
+
+
+def test_validation_rows_are_never_in_the_fit(
+    solved: tuple[RunFolder, SolveResult],
+    settings: SolveSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    programs: list[ConvexProgram] = []
+
+    def recorded(program: ConvexProgram, **options: object) -> object:
+        programs.append(program)
+        return solve(program, **options)
+
+    monkeypatch.setattr(chain_program, "solve", recorded)
+    result = solve_stage(RunFolder(tmp_path), settings)
+    train, everything = result.train.value, result.dictionary.value.with_intercept()
+    fit, held = validation_split(train.labels, train.n_classes, seed=settings.seed)
+    assert not set(fit) & set(held)
+    assert sorted([*fit, *held]) == list(range(train.n_samples))
+    assert set(train.labels[held]) == set(range(train.n_classes))
+
+    before, last_two = programs[:-2], programs[-2:]
+    assert len(before) == 1 + len(settings.rhos)
+    np.testing.assert_array_equal(before[0].features, everything[fit])
+    columns = {column.tobytes() for column in everything[fit].T.copy()}
+    for program in before:
+        np.testing.assert_array_equal(program.encoded.argmax(axis=1), train.labels[fit])
+        assert {column.tobytes() for column in program.features.T.copy()} <= columns
+    assert {program.rho for program in before[1:]} == set(settings.rhos)
+    for program in last_two:
+        np.testing.assert_array_equal(program.encoded.argmax(axis=1), train.labels)
+    accuracies = result.solved.value.validation
+    assert set(accuracies) == {f"{rho:g}" for rho in settings.rhos}
+    best = max(accuracies.values())
+    chosen = max(rho for rho in settings.rhos if accuracies[f"{rho:g}"] == best)
+    assert result.solved.value.certificate.rho == chosen
+
+
+def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(
+    settings: SolveSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def impatient(program: ConvexProgram, **options: object) -> object:
+        return solve(program, **{**options, "max_iterations": 1})
+
+    monkeypatch.setattr(chain_program, "solve", impatient)
+    folder = RunFolder(tmp_path)
+    with pytest.raises(SolverError):
+        solve_stage(folder, settings)
+    assert not folder.has("card")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_steps": 0}, "n_steps must be at least 1, not 0"),
+        ({"rhos": ()}, "rhos must be positive and finite, not ()"),
+        ({"rhos": (0.1, float("nan"))}, "rhos must be positive and finite, not (0.1, nan)"),
+        ({"selection_rho": -1.0}, "selection_rho must be positive and finite, not -1.0"),
+        ({"tolerance": float("inf")}, "tolerance must be positive and finite, not inf"),
+        ({"readout_bits": 25}, "readout_bits must be 2 to 24, not 25"),
+        ({"fan_in": 0}, "fan_in must be at least 1, not 0"),
+        ({"weight_bits": 17}, "weight_bits must be 2 to 16, not 17"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+    ],
+    ids=str,
+)
+def test_a_setting_out_of_its_range_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        toy_settings(Path("toy.npz"), **change)

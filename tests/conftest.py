@@ -1,0 +1,32 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "convexon",
+    derandomize=True,  # a test that failed once fails again
+    deadline=None,  # machines differ
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("convexon")
+
+
+@pytest.fixture(scope="session")
+def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder of compiled simulations: the one that is set, or else a temporary one."""
+    chosen = os.environ.get("CONVEXON_CACHE")
+    if chosen:
+        yield Path(chosen)
+        return
+    folder = tmp_path_factory.mktemp("build-cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVEXON_CACHE", str(folder))
+        yield folder

@@ -1,0 +1,160 @@
+"""The RTL bundle: every change of a file is noticed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convexon import artefact
+from convexon.artefact import canonical
+from convexon.bundle import RtlBundle
+from convexon.errors import ArtefactError
+
+BUNDLE = RtlBundle(
+    top="accelerator",
+    verilog="module accelerator;\nendmodule\n",
+    ports={"schema": "convexon.ports", "probes": [{"layer": 0}]},
+    tools={"yosys": "0.70"},
+    parents={"card": "sha256:01"},
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Folder that holds the bundle."""
+    BUNDLE.write(tmp_path / "rtl")
+    return tmp_path / "rtl"
+
+
+def refuses(folder: Path, message: str) -> None:
+    with pytest.raises(ArtefactError, match=f"^{re.escape(message)}"):
+        RtlBundle.read(folder)
+
+
+def test_folder_holds_the_bundle_unchanged(folder: Path) -> None:
+    again = RtlBundle.read(folder)
+    assert vars(again) == vars(BUNDLE)
+    assert again.digest == BUNDLE.digest
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "accelerator.v",
+        "manifest.json",
+        "ports.json",
+    ]
+
+
+def test_same_bundle_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    RtlBundle.read(folder).write(tmp_path / "again")
+    for file in folder.iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"top": "other"},
+        {"verilog": "module accelerator; endmodule\n"},
+        {"ports": {}},
+        {"tools": {"yosys": "0.71"}},
+        {"parents": {"card": "sha256:02"}},
+    ],
+)
+def test_digest_covers_every_member(change: dict[str, Any]) -> None:
+    assert RtlBundle(**{**vars(BUNDLE), **change}).digest != BUNDLE.digest
+
+
+@pytest.mark.parametrize("name", ["accelerator.v", "ports.json", "manifest.json"])
+def test_missing_file_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    refuses(folder, f"{folder / name} ")
+
+
+@pytest.mark.parametrize("name", ["accelerator.v", "ports.json", "manifest.json"])
+def test_every_truncation_is_refused(folder: Path, name: str) -> None:
+    whole = (folder / name).read_bytes().rstrip()
+    for length in range(0, len(whole), 3):
+        (folder / name).write_bytes(whole[:length])
+        refuses(folder, f"{folder / name} ")
+
+
+def test_edited_verilog_is_refused(folder: Path) -> None:
+    with (folder / "accelerator.v").open("a") as stream:
+        stream.write("// harmless\n")
+    refuses(folder, f"{folder / 'accelerator.v'} does not match manifest.json: it was changed; ")
+
+
+def test_edited_ports_are_refused(folder: Path) -> None:
+    (folder / "ports.json").write_text('{"schema": "convexon.ports", "probes": []}')
+    refuses(folder, f"{folder / 'ports.json'} does not match manifest.json: it was changed; emit")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parents": {}}, "manifest.json does not match its digest: emit it again"),
+        ({"top": "other"}, "manifest.json does not match its digest: emit it again"),
+        ({"digest": "sha256:00"}, "manifest.json does not match its digest: emit it again"),
+        (
+            {"schema_version": 2},
+            "manifest.json must have convexon.rtl version 1, not 'convexon.rtl' version 2: emit it",
+        ),
+        (
+            {"schema": "convexon.card"},
+            "manifest.json must have convexon.rtl version 1, not 'convexon.card' version 1: emit",
+        ),
+    ],
+)
+def test_edited_manifest_is_refused(folder: Path, change: dict[str, Any], message: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_bytes(canonical({**manifest, **change}))
+    refuses(folder, f"{folder}/{message}")
+
+
+@pytest.mark.parametrize("field", ["top", "tools", "parents", "digest", "files"])
+def test_manifest_that_lacks_or_garbles_a_field_is_refused(folder: Path, field: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    garbled = {**manifest, field: 5}
+    del manifest[field]
+    for content in (manifest, garbled):
+        (folder / "manifest.json").write_bytes(canonical(content))
+        refuses(folder, str(folder))
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '{"a": '])
+def test_ports_that_are_no_object_are_refused(folder: Path, text: str) -> None:
+    (folder / "ports.json").write_text(text)
+    refuses(folder, f"{folder / 'ports.json'} ")
+
+
+def test_binary_verilog_is_refused(folder: Path) -> None:
+    (folder / "accelerator.v").write_bytes(b"\xff\xff")
+    refuses(folder, f"{folder / 'accelerator.v'} cannot be read: emit it again")
+
+
+def test_interrupted_write_is_never_taken_for_a_bundle(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = RtlBundle(**{**vars(BUNDLE), "verilog": "// new\n", "ports": {"new": True}})
+    replace = os.replace
+    for done in range(3):
+        calls = iter(range(done))
+
+        def fails_at_last(source: str, target: Path, calls: Any = calls) -> None:
+            if next(calls, None) is None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            replace(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(artefact.os, "replace", fails_at_last)
+            with pytest.raises(ArtefactError, match=r" cannot be written: No space left on device"):
+                changed.write(folder)
+        assert len(list(folder.iterdir())) == 3
+        if done == 0:
+            assert RtlBundle.read(folder).digest == BUNDLE.digest
+        else:
+            refuses(folder, f"{folder}/")

