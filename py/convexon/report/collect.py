@@ -86,6 +86,7 @@ def collect(folder: RunFolder) -> RunContent:
         "baselines": baselines is not None,
         "emit": bundle is not None,
         "synthesize": cells is not None,
+        "demo": bool(verifications),
         **{f"verify.{name}": name in verifications for name in SIMULATORS},
     }
     return RunContent(
