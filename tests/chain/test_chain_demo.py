@@ -252,7 +252,7 @@ def test_a_second_demo_computes_nothing(
     after = read_figures(folder.path / "report.json")
     seconds, first = after.pop("demo.seconds"), before.pop("demo.seconds")
     assert after == before
-    assert 0 < seconds.value < first.value
+    assert 0 < seconds.value == first.value  # of the run that computed, not of this one
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_a_figure_that_was_not_obtained_is_absent(
     report_stage(folder)
     after = set(read_figures(folder.path / "report.json"))
     gone = {name for name in before if name.startswith(prefixes)}
-    assert before - after == gone | {"demo.seconds"}
+    assert before - after == gone
     assert not any(name in (folder.path / "report.md").read_text() for name in gone)
 
 

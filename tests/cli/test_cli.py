@@ -511,7 +511,8 @@ def test_doctor_says_how_to_install_what_is_missing(
     bare_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    program(bare_path, "make", "")
+    program(bare_path, "make", "GNU Make 4.3")
+    program(bare_path, "perl", "This is perl 5, version 8 (v5.8.9)")
     result = invoke("doctor")
     assert (result.exit_code, result.stderr) == (2, "")
     lines = {line.split()[0]: line for line in result.stdout.splitlines()}
@@ -519,6 +520,7 @@ def test_doctor_says_how_to_install_what_is_missing(
     assert re.search(r" missing +apt-get install g\+\+ make perl$", lines["g++"].rstrip())
     assert re.search(r" optional +apt-get install iverilog$", lines["icarus"].rstrip())
     assert re.search(r" ok$", lines["make"].rstrip())
+    assert re.search(r"5\.8, must be 5\.10 or newer", lines["perl"])
     assert result.stdout.splitlines()[-1] == "not ready: verilator, g++, perl"
 
 

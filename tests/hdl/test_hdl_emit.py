@@ -51,7 +51,7 @@ def test_header_states_origin_and_cycles_and_no_tool(bundle: RtlBundle) -> None:
     assert "// card: sha256:0123" in lines
     assert "// latency 8 clocks, a new inference every 5" in lines
     assert not re.search(r"yosys|amaranth|/tmp|\.py", bundle.verilog, re.IGNORECASE)
-    assert sorted(bundle.tools) == ["amaranth", "yosys"]
+    assert sorted(bundle.tools) == ["amaranth", "convexon", "yosys"]
     assert bundle.parents == {"card": "sha256:0123"}
 
 

@@ -61,7 +61,7 @@ class SolveSettings:
     n_witnesses: int = 2000
     fan_in: int = 8
     weight_bits: int = 2
-    max_neurons: int = 192
+    max_neurons: int = 256
     selection_rho: float = 0.003
     rhos: tuple[float, ...] = (1e-2, 5e-3, 2e-3)
     readout_bits: int = 8

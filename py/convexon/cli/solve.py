@@ -25,7 +25,7 @@ def solve(
     witnesses: Annotated[int, typer.Option(help="Witnesses to draw.")] = 2000,
     fan_in: Annotated[int, typer.Option(help="Synapses of a neuron.")] = 8,
     weight_bits: Annotated[int, typer.Option(help="Bits of a hidden weight; 2 is ternary.")] = 2,
-    max_neurons: Annotated[int, typer.Option(help="Neurons to keep at most.")] = 192,
+    max_neurons: Annotated[int, typer.Option(help="Neurons to keep at most.")] = 256,
     rho: Annotated[
         list[float] | None,
         typer.Option(help="Strength of the l1 penalty; several are chosen from on validation."),
