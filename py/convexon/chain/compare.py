@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from convexon.baseline import BASELINES, Baselines, logistic_regression, reservoir
 from convexon.chain.program import validation_split
@@ -33,9 +34,10 @@ def baselines_stage(
         raw_train, raw_test = samples_of(settings)
         fit, held = validation_split(raw_train.labels, raw_train.n_classes, seed=settings.seed)
         progress.begin("logistic regression on raw features")
-        logistic = logistic_regression(
-            raw_train.take(fit, "fit"), raw_train.take(held, "validation"), raw_test
-        )
+        with threadpool_limits(limits=1, user_api="blas"):  # its products are thin
+            logistic = logistic_regression(
+                raw_train.take(fit, "fit"), raw_train.take(held, "validation"), raw_test
+            )
         progress.begin("random reservoir with ridge readout")
         result = Baselines(
             logistic=logistic,

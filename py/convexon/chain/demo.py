@@ -57,12 +57,13 @@ def run_demo(folder: RunFolder, settings: SolveSettings, screen: Screen) -> None
         for text in solved.certificate_lines:
             screen.line(text)
         show("emit", lambda p: stage("emit")(folder, p))
+        # Two at a time: the longest first, the baselines when synthesis is done.
         jobs: list[Future[Any]] = [
-            pool.submit(show, "synthesize", lambda p: stage("synthesize")(folder, p)),
             pool.submit(_verify_all, simulation, folder, kinds, show),
+            pool.submit(show, "synthesize", lambda p: stage("synthesize")(folder, p)),
+            pool.submit(show, "baselines", lambda p: stage("baselines")(folder, settings, p)),
         ]
-        show("baselines", lambda p: stage("baselines")(folder, settings, p))
-        verdicts = [job.result() for job in jobs][1]
+        verdicts, *_ = [job.result() for job in jobs]
     # A run that only goes on, or finds all done, says nothing of how long a whole one takes.
     if not solved.card.reused or "demo" not in folder.timing():
         folder.time("demo", time.monotonic() - began)
