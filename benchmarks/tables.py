@@ -33,6 +33,7 @@ DEMO_ROWS = (
     ("latency.cycles.simulated", "latency simulated, cycles"),
     ("cells.ecp5.lut4", "LUT4 on ECP5"),
     ("cells.ecp5.carry", "carry cells (CCU2C) on ECP5"),
+    ("cells.ecp5.lut4_sites", "LUT4 sites taken, carry cells included"),
     ("cells.ecp5.ff", "flip-flops on ECP5"),
     ("demo.seconds", "whole demo, nothing cached, seconds"),
 )

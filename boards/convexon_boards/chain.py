@@ -5,23 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from convexon.artefact import Arrays, Codec, Json
+from convexon.cells import CELLS, CellReport
 from convexon.chain.progress import QUIET, Progress
 from convexon.run import Made, RunFolder
-from convexon_boards.synthesis import FLOW_VERSION, CellReport, synthesize_ecp5
+from convexon_boards.synthesis import FLOW_VERSION, synthesize_ecp5
 from convexon_hdl import yosys
-
-
-def _encode(report: CellReport) -> tuple[Json, Arrays]:
-    return {**vars(report), "raw": dict(report.raw)}, {}
-
-
-def _decode(content: Json, _: Arrays) -> CellReport:
-    return CellReport(**content)
-
-
-CELLS: Codec[CellReport] = Codec("convexon.cells", 1, _encode, _decode)
-"""File form of a `CellReport`."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -15,10 +15,10 @@ On a network of 200 neurons and 3,800 synapses this takes about a fifth of the t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from convexon.bundle import RtlBundle
+from convexon.cells import CellReport
 from convexon.errors import ToolError
 from convexon_hdl import yosys
 
@@ -88,43 +88,6 @@ _FINE = (
     f"synth_ecp5 {_OPTIONS} -run map_cells:check",
     "tee -q -o stat.json stat -json",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class CellReport:
-    """Cells of a netlist for ECP5, before placement.
-
-    Members
-    -------
-    lut4 : int
-        LUT4 cells.
-    carry : int
-        CCU2C cells. Each takes the place of two LUT4s besides: see ``lut4_sites``.
-    wide_mux : int
-        PFUMX and L6MUX21 cells, which join LUT4s and take the place of none.
-    ff : int
-        TRELLIS_FF cells.
-    mult18, dp16kd : int
-        Multipliers and block memories; a spatial mapping has none.
-    raw : mapping of str to int
-        Every cell type that Yosys counted.
-    tool : str
-        Name and version of the tool.
-    """
-
-    lut4: int
-    carry: int
-    wide_mux: int
-    ff: int
-    mult18: int
-    dp16kd: int
-    raw: Mapping[str, int]
-    tool: str
-
-    @property
-    def lut4_sites(self) -> int:
-        """LUT4s of the part that are in use: the LUT4 cells, and two for each CCU2C."""
-        return self.lut4 + 2 * self.carry
 
 
 @dataclass(frozen=True, kw_only=True)

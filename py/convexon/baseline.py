@@ -10,17 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.artefact import Arrays, Codec, Json
+from convexon.convex.dictionary import patterns
 from convexon.dataset import SpikeDataset
 from convexon.fixed import Interval, QFormat, width_of
 from convexon.network import Branch, Layer
-from convexon.neuron import Leak, Reset
+from convexon.neuron import Leak, ReadoutMode, Reset
 from convexon.simulate import branch_trace
 from convexon.tasks.samples import Samples
 
 FloatArray = npt.NDArray[np.float64]
 
 LOGISTIC_C = (0.1, 1.0, 10.0, 100.0)
-RIDGE_ALPHA = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+RIDGE_ALPHA = tuple(10.0**k for k in range(-4, 6))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,10 @@ def reservoir(
         return lambda x: np.asarray(model.predict(x).argmax(axis=1), dtype=np.int64)
 
     branch = _random_reservoir(fit, n_neurons, generator)
-    groups = [(_counts(branch, data), data.labels) for data in (fit, validation, test)]
+    groups = [
+        (patterns([branch], data, ReadoutMode.COUNT).astype(np.float64), data.labels)
+        for data in (fit, validation, test)
+    ]
     return _tuned(train, RIDGE_ALPHA, groups, neurons=n_neurons)
 
 
@@ -149,13 +153,6 @@ def _random_reservoir(data: SpikeDataset, n_neurons: int, generator: np.random.G
         threshold_format=QFormat(width_of(Interval.hull([0, *thresholds.tolist()]))),
     )
     return Branch((layer,))
-
-
-def _counts(branch: Branch, data: SpikeDataset) -> FloatArray:
-    """Spike counts, shape (samples, neurons)."""
-    reach = Interval(0, (1 << data.input_bits) - 1)
-    spikes = branch_trace(branch, data.inputs, reach)[-1].spikes
-    return np.asarray(spikes.sum(axis=1), dtype=np.float64)
 
 
 def _encode(baselines: Baselines) -> tuple[Json, Arrays]:

@@ -44,34 +44,47 @@ def format_from_json(content: Json) -> QFormat:
     return QFormat(content["width"], content["frac"], Signedness(content["signedness"]))
 
 
-def _layer_to_json(layer: Layer, membrane_width: int) -> Json:
+def layer_kind_to_json(layer: Layer) -> Json:
+    """Return everything of a layer but its integers: leak, reset and formats."""
     return {
-        "weights": layer.weights.tolist(),
-        "recurrent": None if layer.recurrent is None else layer.recurrent.tolist(),
-        "biases": layer.biases.tolist(),
-        "thresholds": layer.thresholds.tolist(),
         "leak": {"d": layer.leak.d, "f": layer.leak.f},
         "reset": layer.reset.value,
         "weight_format": format_to_json(layer.weight_format),
         "threshold_format": format_to_json(layer.threshold_format),
         "saturation": None if layer.saturation is None else format_to_json(layer.saturation),
+    }
+
+
+def layer_kind_from_json(content: Json) -> dict[str, Any]:
+    """Return the arguments of `Layer` that `layer_kind_to_json` wrote."""
+    saturation = content["saturation"]
+    return {
+        "leak": Leak(content["leak"]["d"], content["leak"]["f"]),
+        "reset": Reset(content["reset"]),
+        "weight_format": format_from_json(content["weight_format"]),
+        "threshold_format": format_from_json(content["threshold_format"]),
+        "saturation": None if saturation is None else format_from_json(saturation),
+    }
+
+
+def _layer_to_json(layer: Layer, membrane_width: int) -> Json:
+    return layer_kind_to_json(layer) | {
+        "weights": layer.weights.tolist(),
+        "recurrent": None if layer.recurrent is None else layer.recurrent.tolist(),
+        "biases": layer.biases.tolist(),
+        "thresholds": layer.thresholds.tolist(),
         "membrane_width": membrane_width,
     }
 
 
 def _layer_from_json(content: Json) -> Layer:
     recurrent = content["recurrent"]
-    saturation = content["saturation"]
     return Layer(
         weights=np.array(content["weights"]),
         recurrent=None if recurrent is None else np.array(recurrent),
         biases=np.array(content["biases"]),
         thresholds=np.array(content["thresholds"]),
-        leak=Leak(content["leak"]["d"], content["leak"]["f"]),
-        reset=Reset(content["reset"]),
-        weight_format=format_from_json(content["weight_format"]),
-        threshold_format=format_from_json(content["threshold_format"]),
-        saturation=None if saturation is None else format_from_json(saturation),
+        **layer_kind_from_json(content),
     )
 
 

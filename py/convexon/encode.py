@@ -75,8 +75,8 @@ def encode(
     return reached.astype(np.uint8)
 
 
-def scaled_to_unit(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Scale an array to [0, 1] by its own smallest and largest value.
+def finite(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the values as float64, checked to be finite numbers.
 
     Raises
     ------
@@ -91,5 +91,32 @@ def scaled_to_unit(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     if len(bad):
         where = [int(k) for k in bad[0]]
         raise InputError(f"values{where} must be finite, not {x[tuple(where)]}")
-    low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 1.0)
-    return (x - low) / (high - low) if high > low else np.zeros_like(x)
+    return x
+
+
+def scaled_to_unit(
+    values: npt.ArrayLike, *, reference: npt.ArrayLike | None = None
+) -> npt.NDArray[np.float64]:
+    """Scale to [0, 1] by the smallest and largest value of ``reference``; clip what lies outside.
+
+    Parameters
+    ----------
+    values : array
+    reference : array, optional
+        Training samples, so that test samples have no say in the scale; ``values`` where None.
+
+    Raises
+    ------
+    InputError
+        If a value is not a number, NaN or infinite.
+    """
+    x = finite(values)
+    known = x if reference is None else finite(reference)
+    largest = float(np.abs(known).max(initial=0.0)) or 1.0
+    # Divided first: the difference of two large numbers could overflow.
+    ends = (known.min(), known.max()) if known.size else (0.0, 1.0)
+    low, high = (float(end) / largest for end in ends)
+    if high <= low:
+        return np.zeros_like(x)
+    with np.errstate(over="ignore"):
+        return np.clip((x / largest - low) / (high - low), 0.0, 1.0)

@@ -28,6 +28,10 @@ class ToolError(ConvexonError):
     """An external tool is missing, too old, or failed."""
 
 
+class MissingToolError(ToolError):
+    """An external tool is not installed; what only adds to a result can do without it."""
+
+
 class SolverError(ConvexonError):
     """A solver ended without reaching the accuracy that was asked for."""
 

@@ -57,6 +57,8 @@ def write_exports(network: FixedPointNetwork, folder: Path, *, digest: str) -> l
         files[f"{name}.hex"] = as_hex(values, number_format)
     for name, text in files.items():
         atomic_write(folder / name, text.encode())
+    for stale in set(folder.glob("*.hex")) - {folder / name for name in files}:
+        stale.unlink(missing_ok=True)  # of a network with more tables than this one
     return [folder / name for name in files]
 
 

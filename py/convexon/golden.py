@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from convexon.errors import InputError
 from convexon.network import FixedPointNetwork, Layer
 from convexon.neuron import ReadoutMode, Reset
 from convexon.trace import LayerTrace, SpikeTrace
@@ -107,7 +106,7 @@ def run(network: FixedPointNetwork, inputs: npt.NDArray[np.unsignedinteger]) -> 
     InputError
         If the shape differs from the network's, or an input exceeds the network's input bits.
     """
-    check_inputs(network, inputs)
+    network.check_inputs(inputs)
     columns: list[list[list[list[list[int]]]]] = []  # [sample][flat layer][spikes, membranes]
     all_scores: list[list[list[int]]] = []
     for sample in inputs.tolist():
@@ -144,15 +143,3 @@ def run(network: FixedPointNetwork, inputs: npt.NDArray[np.unsignedinteger]) -> 
         scores=np.array(all_scores, dtype=np.int64),
         labels=np.array(labels, dtype=np.int64),
     )
-
-
-def check_inputs(network: FixedPointNetwork, inputs: npt.NDArray[np.unsignedinteger]) -> None:
-    """Raise `InputError` unless ``inputs`` are what ``network`` takes."""
-    expected = (network.n_steps, network.n_inputs)
-    if inputs.ndim != 3 or inputs.shape[1:] != expected or not len(inputs):
-        raise InputError(
-            f"inputs must have shape (samples, {expected[0]}, {expected[1]}), not {inputs.shape}"
-        )
-    limit = network.input_range.high
-    if inputs.dtype.kind not in "ui" or int(inputs.min()) < 0 or int(inputs.max()) > limit:
-        raise InputError(f"inputs must be integers in 0..{limit} ({network.input_bits} bits)")

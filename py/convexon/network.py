@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -397,6 +398,18 @@ class FixedPointNetwork(_Hidden):
     def n_classes(self) -> int:
         """Number of scores."""
         return int(self.readout_weights.shape[1])
+
+    def check_inputs(self, inputs: npt.NDArray[Any]) -> None:
+        """Raise `InputError` unless ``inputs`` are samples that this network takes."""
+        expected = (self.n_steps, self.n_inputs)
+        if inputs.ndim != 3 or inputs.shape[1:] != expected or not len(inputs):
+            raise InputError(
+                f"inputs must have shape (samples, {expected[0]}, {expected[1]}), "
+                f"not {inputs.shape}"
+            )
+        limit = self.input_range.high
+        if inputs.dtype.kind not in "ui" or int(inputs.min()) < 0 or int(inputs.max()) > limit:
+            raise InputError(f"inputs must be integers in 0..{limit} ({self.input_bits} bits)")
 
     @property
     def n_synapses(self) -> int:

@@ -4,16 +4,17 @@ All values are integers in two's complement. For neuron j of a layer, at step t 
 inference, with v[j] = 0 and all recurrent spikes 0 before the first step::
 
     I = sum_i w[i,j] * x[i,t]  +  sum_k r[k,j] * s[k,t-1]  +  b[j]
-    u = sat(v - ((d * v) >> f) + I)          leak factor 1 - d / 2**f; >> is an arithmetic shift
-    (floor) s = 1 if u >= theta[j] else 0
+    u = sat(v - ((d * v) >> f) + I)          leak factor 1 - d / 2**f; >> rounds down (floor)
+    s = 1 if u >= theta[j] else 0
     v = sat(u - theta[j] * s)                Reset.SUBTRACT
       | 0 if s else u                        Reset.ZERO
       | u                                    Reset.NONE
 
 ``x`` is a spike, or an unsigned intensity of k bits. ``sat`` is the identity, unless the layer
 chooses a saturating membrane format, and then clamps to it. This module holds what the contract is
-parametrised by. It is executed three times, and the three share no code: plainly in
-`convexon.golden`, vectorised in `convexon.simulate`, and in hardware by `convexon_hdl.lif`.
+parametrised by. It is computed four times, by programs that share no arithmetic: plainly in
+`convexon.golden`, vectorised in `convexon.simulate`, in hardware by `convexon_hdl.lif`, and in C by
+the header of `convexon.export`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from convexon import __version__
 from convexon.artefact import Codec, Record, atomic_write, is_current, load, pretty, save
 from convexon.bundle import SCHEMA, SCHEMA_VERSION, RtlBundle
 
@@ -57,14 +58,16 @@ class RunFolder:
     def timing(self) -> dict[str, float]:
         """Return the wall time in seconds of every stage that ran; no artefact depends on it."""
         try:
-            return dict(json.loads(self.file("timing").read_text()))
-        except (OSError, ValueError, TypeError):
-            return {}
+            content = json.loads(self.file("timing").read_text())
+            return {name: float(content[name]) for name in content if content[name] >= 0}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}  # a damaged note of times is no reason to fail
 
-    def time(self, stage: str, seconds: float) -> None:
-        """Note the wall time of a stage."""
+    def time(self, stage: str, seconds: float, *, first: bool = False) -> None:
+        """Note the wall time of a stage; the ``first`` of a chain forgets those of the last one."""
         with _TIMING:
-            timing = {**self.timing(), stage: round(seconds, 3)}
+            before = {} if first else self.timing()
+            timing = {**before, stage: round(seconds, 3)}
             atomic_write(self.file("timing"), pretty(timing).encode())
 
     def read(self, name: str, codec: Codec[T]) -> Made[T]:
@@ -93,12 +96,14 @@ class RunFolder:
     ) -> Made[T]:
         """Return the artefact ``name``: the one on disk if current, else a new one from ``make``.
 
-        Current means sound, of this schema, from these parents and by this recipe.
+        Current means sound, of this schema, from these parents and by this recipe, and made by this
+        version of Convexon.
         """
+        recipe = {**(recipe or {}), "convexon": __version__}
         digests = {role: parent.record.digest for role, parent in (parents or {}).items()}
         path = self.file(name)
-        if is_current(codec, path, parents=digests, recipe=recipe or {}):
+        if is_current(codec, path, parents=digests, recipe=recipe):
             return self.read(name, codec)
         value = make()
-        record = save(codec, value, path, parents=digests, recipe=recipe or {})
+        record = save(codec, value, path, parents=digests, recipe=recipe)
         return Made(value, record, False)

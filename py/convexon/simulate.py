@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from convexon.errors import FormatError
 from convexon.fixed import MAX_WIDTH, Interval, width_of
-from convexon.golden import check_inputs
 from convexon.network import Branch, FixedPointNetwork, Layer
 from convexon.neuron import ReadoutMode, Reset
 from convexon.ranges import layer_ranges
@@ -107,7 +106,7 @@ def run(network: FixedPointNetwork, inputs: npt.NDArray[np.uint8]) -> SpikeTrace
     FormatError
         If a range leaves int64.
     """
-    check_inputs(network, inputs)
+    network.check_inputs(inputs)
     width = max(width_of(interval) for interval in network.score_ranges)
     if width > MAX_WIDTH:
         raise FormatError(f"scores must fit {MAX_WIDTH} bits, not {width}: use smaller weights")

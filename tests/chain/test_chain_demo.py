@@ -148,7 +148,7 @@ def test_simulated_cycles_are_the_predicted_ones(demo: Demo) -> None:
     figures = demo.figures()
     simulated, predicted = (figures[f"latency.cycles.{k}"] for k in ("simulated", "predicted"))
     assert simulated.value == predicted.value
-    assert (simulated.kind, predicted.kind) == (FigureKind.MEASURED, FigureKind.PROVED)
+    assert (simulated.kind, predicted.kind) == (FigureKind.MEASURED, FigureKind.ESTIMATED)
 
 
 def test_every_stage_shows_itself_and_prints_a_line(demo: Demo) -> None:
@@ -229,7 +229,7 @@ def test_report_md_has_whole_tables_of_the_same_figures(demo: Demo) -> None:
     logistic = 100 * figures["baseline.logistic.accuracy.test"].value
     assert f"| {logistic:.2f} % |\n" in text
     latency = figures["latency.cycles.predicted"].value
-    assert f"| latency.cycles.predicted | {latency} | cycles | proved |\n" in text
+    assert f"| latency.cycles.predicted | {latency} | cycles | estimated |\n" in text
 
 
 def test_a_second_demo_computes_nothing(

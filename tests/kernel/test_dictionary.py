@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from convexon import golden, simulate
 from convexon.artefact import load, save
 from convexon.convex.dictionary import DICTIONARY, SpikeDictionary, build_dictionary, patterns
-from convexon.convex.witness import WitnessFamily, draw_branch, firing_rates
+from convexon.convex.witness import WitnessFamily, draw_branch
 from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.fixed import Interval, QFormat
@@ -171,19 +171,11 @@ def test_drawn_witnesses_are_sparse_small_and_alive(bits: int, seed: int) -> Non
     assert ((layer.weights != 0).sum(axis=0) == 2).all()
     assert np.abs(layer.weights).max() <= family.largest_weight
     assert (layer.thresholds >= 1).all()
-    assert 0.0 < firing_rates(branch, data)[0] < 1.0
+    spikes = simulate.branch_trace(branch, data.inputs, Interval(0, 1))[0].spikes
+    assert 0.0 < spikes.mean() < 1.0
     again = draw_branch(family, data, n_witnesses=30, generator=np.random.default_rng(seed))
     assert np.array_equal(again.layers[0].weights, layer.weights)
     assert np.array_equal(again.layers[0].thresholds, layer.thresholds)
-
-
-def test_firing_rate_is_the_mean_over_samples_steps_and_neurons() -> None:
-    branch = Branch((layer_of([[1, 0], [0, 0], [0, 0]], [1, 0], reset=Reset.ZERO),))
-    data = dataset()
-    rate = (data.inputs[:, :, 0].mean() + 1.0) / 2  # the second neuron always fires
-    assert firing_rates(branch, data) == pytest.approx([rate])
-    trace = simulate.branch_trace(branch, data.inputs, Interval(0, 1))[0]
-    assert trace.spikes[:, :, 1].all()
 
 
 @pytest.mark.parametrize(

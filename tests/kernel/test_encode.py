@@ -112,3 +112,12 @@ def test_scaling_by_hand() -> None:
 def test_scaling_refuses_what_is_no_number(values: Any, message: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         scaled_to_unit(values)
+
+
+def test_test_samples_have_no_say_in_the_scale_and_are_clipped() -> None:
+    scaled = scaled_to_unit([[-1.0, 4.0, 9.0]], reference=[[0.0, 8.0]])
+    assert scaled.tolist() == [[0.0, 0.5, 1.0]]
+
+
+def test_scale_of_the_largest_numbers_does_not_overflow() -> None:
+    assert scaled_to_unit([[-1.7e308, 0.0, 1.7e308]]).tolist() == [[0.0, 0.5, 1.0]]

@@ -106,7 +106,8 @@ GOOD = {"features": np.array([[0, 5], [10, 5], [5, 0]]), "labels": np.array([0, 
 
 def test_file_of_a_user_is_scaled_to_one(tmp_path: Path) -> None:
     data = from_file(file_with(tmp_path, **GOOD))
-    assert data.features.tolist() == [[0.0, 0.5], [1.0, 0.5], [0.5, 0.0]]
+    scaled = data.scaled_like(data).features
+    assert scaled.tolist() == [[0.0, 0.5], [1.0, 0.5], [0.5, 0.0]]
     assert (data.labels.tolist(), data.n_classes, data.name) == ([0, 1, 1], 2, "data")
 
 

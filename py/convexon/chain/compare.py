@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import sklearn
 from threadpoolctl import threadpool_limits
 
 from convexon.baseline import BASELINES, Baselines, logistic_regression, reservoir
@@ -57,5 +58,5 @@ def baselines_stage(
         BASELINES,
         compute,
         parents={"train": train, "test": test},
-        recipe=settings.recipe("data", "seed", "max_neurons"),
+        recipe=settings.recipe("seed", "max_neurons") | {"scikit-learn": sklearn.__version__},
     )

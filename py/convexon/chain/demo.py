@@ -56,16 +56,17 @@ def run_demo(folder: RunFolder, settings: SolveSettings, screen: Screen) -> None
         solved = show("solve", lambda p: stage("solve")(folder, settings, p))
         for text in solved.certificate_lines:
             screen.line(text)
-        show("emit", lambda p: stage("emit")(folder, p))
+        emitted = show("emit", lambda p: stage("emit")(folder, p))
         # Two at a time: the longest first, the baselines when synthesis is done.
         jobs: list[Future[Any]] = [
             pool.submit(_verify_all, simulation, folder, kinds, show),
             pool.submit(show, "synthesize", lambda p: stage("synthesize")(folder, p)),
             pool.submit(show, "baselines", lambda p: stage("baselines")(folder, settings, p)),
         ]
-        verdicts, *_ = [job.result() for job in jobs]
-    # A run that only goes on, or finds all done, says nothing of how long a whole one takes.
-    if not solved.card.reused or "demo" not in folder.timing():
+        verdicts, synthesized, baselines = [job.result() for job in jobs]
+    # A run that goes on where one was interrupted says nothing of how long a whole one takes.
+    made = [solved.train, solved.solved, solved.card, emitted.bundle, synthesized.cells, baselines]
+    if not any(artefact.reused for artefact in (*made, *(v.verification for v in verdicts))):
         folder.time("demo", time.monotonic() - began)
     show("report", lambda p: stage("report")(folder, progress=p))
     for verdict in verdicts:

@@ -76,16 +76,17 @@ class SolveResult:
 def samples_of(settings: SolveSettings) -> tuple[Samples, Samples]:
     """Return the training and test samples that the settings name, split by class and seed."""
     samples = digits() if settings.data == "digits" else from_file(Path(settings.data))
-    return samples.split(TEST_SHARE, seed=settings.seed, names=("train", "test"))
+    train, test = samples.split(TEST_SHARE, seed=settings.seed, names=("train", "test"))
+    return train.scaled_like(train), test.scaled_like(train)
 
 
 def encode_data(
     folder: RunFolder, settings: SolveSettings
 ) -> tuple[Made[SpikeDataset], Made[SpikeDataset]]:
     """Make the artefacts ``train`` and ``test``."""
-    recipe = settings.recipe("data", "coding", "n_steps", "bits", "seed")
+    recipe = settings.recipe("coding", "n_steps", "bits", "seed")
     parts = samples_of(settings)
-    # A user's file can change under the same name, so its content is part of the recipe.
+    # What a file holds counts, not what it is called: it can change, and it can move.
     recipe["content"] = digest_of([[p.features.tolist(), p.labels.tolist()] for p in parts])
     train, test = (
         folder.made(
@@ -147,7 +148,7 @@ def solve_stage(
     progress.begin("reconstructing and quantizing")
     network, card = _networks(folder, settings, train, branches, dictionary, solved)
     if not card.reused:
-        folder.time("solve", time.monotonic() - began)
+        folder.time("solve", time.monotonic() - began, first=True)
     return SolveResult(
         train=train, test=test, dictionary=dictionary, solved=solved, network=network, card=card
     )

@@ -52,8 +52,7 @@ def checks() -> Iterator[Check]:
     fine = sys.version_info[:2] >= MINIMUM_PYTHON
     yield Check("python", version, fine, True, "" if fine else "install Python 3.11 or newer")
     # The bounds are those of the distribution itself: pyproject.toml is where they are stated.
-    for text in importlib.metadata.requires("convexon") or ():
-        requirement = Requirement(text)
+    for requirement in _requirements():
         if requirement.name in BY_PROGRAM:
             continue
         if requirement.marker is None:
@@ -78,7 +77,7 @@ def doctor() -> None:
     for column in ("tool", "found", "", "to mend it"):
         table.add_column(column, overflow="fold")
     for check in results:
-        state = "ok" if check.fine else "missing" if check.needed else "optional"
+        state = "ok" if check.fine else "needed" if check.needed else "optional"
         table.add_row(*(Text(cell) for cell in (check.name, check.found, state, check.install)))
     console = Console(highlight=False)
     console.print(table)
@@ -87,6 +86,17 @@ def doctor() -> None:
         console.print(f"not ready: {', '.join(bad)}")
         raise typer.Exit(EXIT_USAGE)
     console.print("ready")
+
+
+def _requirements() -> list[Requirement]:
+    """Return what the distribution asks for; raises `ToolError` if it is not installed as one."""
+    try:
+        texts = importlib.metadata.requires("convexon")
+    except importlib.metadata.PackageNotFoundError:
+        texts = None
+    if not texts:
+        raise ToolError("convexon is not installed as a distribution: pip install convexon")
+    return [Requirement(text) for text in texts]
 
 
 def _package(requirement: Requirement, *, needed: bool) -> Check:
@@ -106,7 +116,10 @@ def _program(name: str, minimum: tuple[int, int]) -> str:
     install = "apt-get install g++ make perl"
     if shutil.which(name) is None:
         raise ToolError(f"missing: {install}")
-    result = subprocess.run([name, "--version"], capture_output=True, text=True, timeout=30)
+    try:
+        result = subprocess.run([name, "--version"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolError(f"cannot be run ({error}): {install}") from error
     match = re.search(r"(\d+)\.(\d+)", result.stdout)
     if match is None:
         raise ToolError(f"states no version: {install}")
@@ -125,7 +138,13 @@ def _tool(name: str, find: Callable[[], str], *, needed: bool) -> Check:
 
 
 def _yosys() -> str:
+    """Return Yosys' version, held to its wheel's bound: its text is part of what is emitted."""
     version: str = importlib.import_module("convexon_hdl.yosys").version()
+    bound = next(r for r in _requirements() if r.name == "pyosys")
+    # A build states a suffix behind the release, such as 0.70+12.
+    if not bound.specifier.contains(version.partition("+")[0]):
+        install = f"pip install '{bound.name}{bound.specifier}'"
+        raise ToolError(f"{version}, must be {bound.specifier}: {install}")
     return version
 
 

@@ -19,11 +19,12 @@ def report(
     """Write report.json, report.md and report.html from what the run folder holds."""
     from convexon.chain import stage
     from convexon.cli.console import Console
+    from convexon.report.collect import bundle_of_card
     from convexon.run import RunFolder
 
     folder = RunFolder(run)
     with Console() as console:
-        if synthesize and folder.rtl.exists():
+        if synthesize and bundle_of_card(folder) is not None:
             with console.stage("synthesize") as line:
                 console.line(stage("synthesize")(folder, line).summary)
         with console.stage("report") as line:

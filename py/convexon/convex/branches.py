@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from convexon.artefact import Arrays, Codec, Json
-from convexon.card import format_from_json, format_to_json
+from convexon.card import layer_kind_from_json, layer_kind_to_json
 from convexon.network import Branch, Layer, Network
-from convexon.neuron import Leak, ReadoutMode, Reset
+from convexon.neuron import ReadoutMode
 
 Branches = tuple[Branch, ...]
 
@@ -22,16 +22,7 @@ def _encode_branches(branches: Branches) -> tuple[Json, Arrays]:
                 array = getattr(layer, name)
                 if array is not None:
                     arrays[f"{name}_{b}_{depth}"] = array
-            saturation = layer.saturation
-            layers.append(
-                {
-                    "leak": {"d": layer.leak.d, "f": layer.leak.f},
-                    "reset": layer.reset.value,
-                    "weight_format": format_to_json(layer.weight_format),
-                    "threshold_format": format_to_json(layer.threshold_format),
-                    "saturation": None if saturation is None else format_to_json(saturation),
-                }
-            )
+            layers.append(layer_kind_to_json(layer))
         content.append(layers)
     return {"branches": content}, arrays
 
@@ -44,17 +35,12 @@ def _decode_branches(content: Json, arrays: Arrays) -> Branches:
 
 
 def _layer(content: Json, arrays: Arrays, place: str) -> Layer:
-    saturation = content["saturation"]
     return Layer(
         weights=arrays[f"weights_{place}"],
         biases=arrays[f"biases_{place}"],
         thresholds=arrays[f"thresholds_{place}"],
         recurrent=arrays.get(f"recurrent_{place}"),
-        leak=Leak(content["leak"]["d"], content["leak"]["f"]),
-        reset=Reset(content["reset"]),
-        weight_format=format_from_json(content["weight_format"]),
-        threshold_format=format_from_json(content["threshold_format"]),
-        saturation=None if saturation is None else format_from_json(saturation),
+        **layer_kind_from_json(content),
     )
 
 

@@ -19,7 +19,7 @@ from convexon.errors import InputError
 from convexon.fixed import Interval, QFormat, width_of
 from convexon.network import Branch, Layer
 from convexon.neuron import Leak, Reset
-from convexon.simulate import branch_trace, layer_trace
+from convexon.simulate import layer_trace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,9 +167,3 @@ def _layer(
         weight_format=QFormat(family.weight_bits),
         threshold_format=QFormat(width_of(Interval.hull([0, *thresholds.tolist()]))),
     )
-
-
-def firing_rates(branch: Branch, dataset: SpikeDataset) -> list[float]:
-    """Return the mean spikes per neuron and step of each layer; 0 is silent, 1 saturated."""
-    reach = Interval(0, (1 << dataset.input_bits) - 1)
-    return [float(trace.spikes.mean()) for trace in branch_trace(branch, dataset.inputs, reach)]

@@ -10,6 +10,7 @@ from convexon.artefact import Codec, Json
 from convexon.baseline import BASELINES, Baselines
 from convexon.bundle import RtlBundle
 from convexon.card import CARD
+from convexon.cells import CELLS, CellReport
 from convexon.convex.dictionary import DICTIONARY, SpikeDictionary
 from convexon.convex.solved import SOLVED, SolvedProgram
 from convexon.dataset import DATASET, SpikeDataset
@@ -45,7 +46,7 @@ class RunContent:
     train_trace: SpikeTrace
     baselines: Baselines | None
     verifications: dict[str, Json]
-    cells: Json | None
+    cells: CellReport | None
     timing: dict[str, float]
 
     @property
@@ -72,7 +73,7 @@ def collect(folder: RunFolder) -> RunContent:
             )
     samples = {"train": train.record.digest, "test": test.record.digest}
     baselines = _current(folder, "baselines", BASELINES, samples)
-    bundle = _bundle_of(folder, card)
+    bundle = bundle_of_card(folder)
     cells = None
     verifications: dict[str, Json] = {}
     if bundle is not None:
@@ -105,10 +106,11 @@ def collect(folder: RunFolder) -> RunContent:
     )
 
 
-def _bundle_of(folder: RunFolder, card: Made[FixedPointNetwork]) -> Made[RtlBundle] | None:
+def bundle_of_card(folder: RunFolder) -> Made[RtlBundle] | None:
     """Return the emitted bundle, or None if there is none or it is of another card."""
     if not folder.rtl.exists():
         return None
+    card = folder.read("card", CARD)
     bundle = folder.bundle()
     return bundle if bundle.record.parents.get("card") == card.record.digest else None
 
@@ -134,7 +136,6 @@ def _plain_codec(schema: str) -> Codec[Json]:
 
 
 VERIFICATION = _plain_codec("convexon.verification")
-CELLS = _plain_codec("convexon.cells")
 
 
 def figures_of(content: RunContent) -> list[Figure]:
@@ -177,7 +178,9 @@ def _accuracy(content: RunContent) -> Iterator[Figure]:
 
 def _certificate(content: RunContent) -> Iterator[Figure]:
     solved = content.solved
-    source = "certificate recomputed from weights and dual point in float64"
+    chosen, drawn = solved.certificate.n_columns, solved.drawn.n_columns
+    yield _figure("certificate.columns", chosen, "columns", MEASURED, "selected, and the intercept")
+    source = f"weights and dual point, over {chosen} columns selected of {drawn} drawn"
     for name in ("primal", "dual", "gap", "relative_gap", "rho"):
         value = getattr(solved.certificate, name)
         kind = MEASURED if name in ("primal", "rho") else PROVED
@@ -213,9 +216,9 @@ def _network(content: RunContent) -> Iterator[Figure]:
     bits = max(layer.weight_format.width for branch in card.branches for layer in branch.layers)
     yield _figure("network.weight_bits", bits, "bits", MEASURED, source)
     yield _figure("network.readout_bits", card.readout_format.width, "bits", MEASURED, source)
-    spikes = [float(trace.spikes.mean()) for _, _, trace in content.test_trace.flat_layers()]
-    for index, rate in enumerate(spikes):
-        yield _figure(f"network.layer{index}.firing_rate", rate, "1", MEASURED, "test samples")
+    for branch, depth, trace in content.test_trace.flat_layers():
+        name = f"network.branch{branch}.layer{depth}.firing_rate"
+        yield _figure(name, float(trace.spikes.mean()), "1", MEASURED, "test samples")
 
 
 def _verification(content: RunContent) -> Iterator[Figure]:
@@ -227,22 +230,22 @@ def _verification(content: RunContent) -> Iterator[Figure]:
         yield _figure(f"verify.{name}.clocks", found["clocks"], "cycles", MEASURED, source)
         latencies |= set(found["latency_cycles"])
     schedule = content.schedule
-    yield _figure("latency.cycles.predicted", schedule.latency_cycles, "cycles", PROVED, "schedule")
-    yield _figure(
-        "interval.cycles.predicted",
-        schedule.initiation_interval_cycles,
-        "cycles",
-        PROVED,
-        "schedule",
-    )
+    for name, cycles in (
+        ("latency", schedule.latency_cycles),
+        ("interval", schedule.initiation_interval_cycles),
+    ):
+        yield _figure(
+            f"{name}.cycles.predicted", cycles, "cycles", FigureKind.ESTIMATED, "schedule"
+        )
     if len(latencies) == 1:
         source = " and ".join(content.verifications)
         yield _figure("latency.cycles.simulated", latencies.pop(), "cycles", MEASURED, source)
 
 
 def _cells(content: RunContent) -> Iterator[Figure]:
-    if content.cells is None:
+    cells = content.cells
+    if cells is None:
         return
-    source = f"{content.cells['tool']}, out of context"
-    for key in ("lut4", "carry", "ff", "mult18", "dp16kd"):
-        yield _figure(f"cells.ecp5.{key}", content.cells[key], "cells", MEASURED, source)
+    source = f"{cells.tool}, tables and carry chains mapped by hand, out of context"
+    for key in ("lut4", "carry", "lut4_sites", "ff", "mult18", "dp16kd"):
+        yield _figure(f"cells.ecp5.{key}", getattr(cells, key), "cells", MEASURED, source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from convexon.artefact import read_npz
 from convexon.dataset import SpikeDataset, check_labels
-from convexon.encode import Coding, encode, scaled_to_unit
+from convexon.encode import Coding, encode, finite, scaled_to_unit
 from convexon.errors import ArtefactError, InputError
 
 TEST_SHARE = 0.3
@@ -19,7 +19,7 @@ TEST_SHARE = 0.3
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Samples:
-    """Features in [0, 1] with classes.
+    """Features with classes; features must lie in [0, 1] to be encoded.
 
     Members
     -------
@@ -68,6 +68,11 @@ class Samples:
             self.take(np.flatnonzero(mask), names[1]),
         )
 
+    def scaled_like(self, reference: Samples) -> Samples:
+        """Return the samples scaled to [0, 1] by the features of ``reference``: the training's."""
+        features = scaled_to_unit(self.features, reference=reference.features)
+        return replace(self, features=features)
+
     def encoded(self, *, coding: Coding, n_steps: int, bits: int) -> SpikeDataset:
         """Encode the features (`convexon.encode.encode`)."""
         return SpikeDataset(
@@ -92,8 +97,6 @@ def digits() -> Samples:
 def from_file(path: Path) -> Samples:
     """Load an npz file with ``features`` (samples, inputs) and ``labels`` (samples,).
 
-    Features are scaled to [0, 1] by their smallest and largest value.
-
     Raises
     ------
     ArtefactError
@@ -115,7 +118,7 @@ def from_file(path: Path) -> Samples:
             f"labels must be integers of shape (samples,), not {labels.dtype} of {labels.shape}"
         )
     return Samples(
-        features=scaled_to_unit(features),
+        features=finite(features),
         labels=labels,
         n_classes=max(2, int(labels.max()) + 1),
         name=path.stem,
