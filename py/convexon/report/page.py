@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -26,64 +26,77 @@ class Table:
 def tables(content: RunContent, figures: Sequence[Figure]) -> list[Table]:
     """Return the tables of the report, from the figures alone."""
     by_name = {figure.name: figure for figure in figures}
-
-    def have(*names: str) -> bool:
-        return all(name in by_name for name in names)
-
-    def show(name: str) -> str:
-        return value_text(by_name[name])
-
-    accuracy = [("Convexon, integer network", *(show(f"accuracy.{s}") for s in ("train", "test")))]
-    for name, label in (
-        ("logistic", "logistic regression on raw features"),
-        ("reservoir", "random reservoir, ridge readout"),
-    ):
-        key = f"baseline.{name}.accuracy"
-        if have(f"{key}.train", f"{key}.test"):
-            accuracy.append((label, show(f"{key}.train"), show(f"{key}.test")))
-    certificate = [
-        (label, show(f"certificate.{key}"))
-        for key, label in (
-            ("primal", "primal objective"),
-            ("dual", "dual objective, feasible by construction"),
-            ("gap", "duality gap over the selected columns"),
-            ("drawn.dual", "lower bound over all drawn columns"),
-            ("universal_lower_bound", "universal lower bound: no network at all does better"),
-        )
-    ]
-    hardware = [
-        (name, value_text(figure), figure.unit, figure.kind.value)
-        for name, figure in by_name.items()
-        if name.startswith(("verify.", "latency.", "interval.", "cells.", "network."))
-    ]
-    times = [
-        (name.removesuffix(".seconds"), value_text(figure))
-        for name, figure in by_name.items()
-        if name.endswith(".seconds")
-    ]
     return [
-        Table(
-            "Accuracy",
-            f"{content.train.n_samples} training and {content.test.n_samples} test samples; "
-            "all methods on the same split, regularisation chosen on validation.",
-            ("method", "train", "test"),
-            accuracy,
-        ),
-        Table(
-            "Certificate",
-            "The network is optimal over the selected columns to within the gap; the last two rows "
-            "bound from below what more columns, and any network whatever, could reach.",
-            ("figure", "value"),
-            certificate,
-        ),
-        Table(
-            "Network and hardware",
-            "A mismatch is an inference that differs in any spike, membrane, score or label.",
-            ("figure", "value", "unit", "kind"),
-            hardware,
-        ),
-        Table("Time", "Wall time of each stage, in seconds.", ("stage", "seconds"), times),
+        _accuracy_table(content, by_name),
+        _certificate_table(by_name),
+        _hardware_table(by_name),
+        _time_table(by_name),
     ]
+
+
+def _accuracy_table(content: RunContent, figures: Mapping[str, Figure]) -> Table:
+    methods = (
+        ("accuracy", "Convexon, integer network"),
+        ("baseline.logistic.accuracy", "logistic regression on raw features"),
+        ("baseline.reservoir.accuracy", "random reservoir, ridge readout"),
+    )
+    return Table(
+        "Accuracy",
+        f"{content.train.n_samples} training and {content.test.n_samples} test samples; "
+        "all methods on the same split, regularisation chosen on validation.",
+        ("method", "train", "test"),
+        [
+            (label, value_text(figures[f"{key}.train"]), value_text(figures[f"{key}.test"]))
+            for key, label in methods
+            if f"{key}.test" in figures
+        ],
+    )
+
+
+def _certificate_table(figures: Mapping[str, Figure]) -> Table:
+    names = (
+        ("columns", "columns selected, with the intercept"),
+        ("primal", "primal objective"),
+        ("dual", "dual objective, feasible by construction"),
+        ("gap", "duality gap over the selected columns"),
+        ("drawn.dual", "lower bound over all drawn columns"),
+        ("universal_lower_bound", "universal lower bound: no network at all does better"),
+    )
+    return Table(
+        "Certificate",
+        "The network is optimal over the selected columns to within the gap; the last two rows "
+        "bound from below what more columns, and any network whatever, could reach.",
+        ("figure", "value"),
+        [(label, value_text(figures[f"certificate.{key}"])) for key, label in names],
+    )
+
+
+def _hardware_table(figures: Mapping[str, Figure]) -> Table:
+    groups = ("verify.", "latency.", "interval.", "cells.", "network.")
+    return Table(
+        "Network and hardware",
+        "A mismatch is an inference that differs in any spike, membrane, score or label, or comes "
+        "at another cycle than the schedule says.",
+        ("figure", "value", "unit", "kind"),
+        [
+            (name, value_text(figure), figure.unit, figure.kind.value)
+            for name, figure in figures.items()
+            if name.startswith(groups) and not name.endswith(".seconds")
+        ],
+    )
+
+
+def _time_table(figures: Mapping[str, Figure]) -> Table:
+    return Table(
+        "Time",
+        "Wall time of each stage, in seconds.",
+        ("stage", "seconds"),
+        [
+            (name.removesuffix(".seconds"), value_text(figure))
+            for name, figure in figures.items()
+            if name.endswith(".seconds")
+        ],
+    )
 
 
 def value_text(figure: Figure) -> str:
