@@ -3,6 +3,14 @@
 A *specification* is an elaboratable that holds the component under proof, lets its inputs do
 anything that its assumptions allow, and asserts a property of every clock. `prove` shows by
 induction over time that the property holds forever, from reset and across any later reset.
+
+The ranges that size a neuron come from `convexon.ranges`, and so do those that its specification
+asserts. That is no circle, as nothing is assumed of them: they are the invariant of the induction.
+The prover must show, of the RTL and for every current, that a step from any membrane in the range
+of step t ends in the range of step t + 1. A range that is too narrow is left by some run, which the
+prover finds, so a fault in the analysis is refuted like one in the hardware; a test has such
+ranges. What is assumed is the range of the current alone, a sum of constants that
+`convexon.ranges` bounds term by term.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from convexon.bundle import RtlBundle
 from convexon.errors import ToolError
-from convexon.simulator import SimulatorKind, find
+from convexon.simulator import Simulator, SimulatorKind, find
 
 WAIVERS = MappingProxyType(
     {
@@ -41,7 +41,7 @@ def lint(bundle: RtlBundle) -> tuple[str, ...]:
         waivers = [f"-Wno-{rule}" for rule in WAIVERS]
         done = subprocess.run(
             [
-                str(verilator.folder / "verilator_bin"),
+                str(_program(verilator)),
                 "--lint-only",
                 "-Wall",
                 *waivers,
@@ -60,3 +60,9 @@ def lint(bundle: RtlBundle) -> tuple[str, ...]:
     if done.returncode and not found:
         raise ToolError(f"Verilator failed: {lines[-1] if lines else 'no output'}")
     return tuple(found)
+
+
+def _program(verilator: Simulator) -> Path:
+    """Return Verilator itself, or its wrapper in Perl where that is all that the folder has."""
+    binary = verilator.folder / "verilator_bin"
+    return binary if binary.is_file() else verilator.folder / "verilator"

@@ -2,7 +2,8 @@
 
 It drives the accelerator as `convexon_sim.job.Traffic` says, watches every layer, and holds what it
 saw against the golden model's trace: spikes and membranes of every layer and step, scores, labels,
-and, where nothing stalls, the cycles that the schedule promises.
+which result is an inference's last, and, where nothing stalls, the cycles that the schedule
+promises. A run that does not come to its end is judged by the samples that came out whole.
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ from cocotb.triggers import RisingEdge
 
 from convexon.artefact import atomic_write, load, pretty, save
 from convexon.errors import MismatchError
-from convexon.trace import TRACE, LayerTrace, SpikeTrace, first_mismatch, mismatched_samples
+from convexon.trace import (
+    TRACE,
+    LayerTrace,
+    Mismatch,
+    SpikeTrace,
+    first_mismatch,
+    mismatched_samples,
+)
 from convexon_sim.agents import LayerMonitor, Sink, Source, StreamMonitor
 from convexon_sim.job import JOB_VARIABLE, Job
 from convexon_sim.packing import field_of, pack, unpack, unpack_field
@@ -41,7 +49,7 @@ class Bench:
         self.job = job
         self.inputs = np.load(job.inputs)
         self.expected, _ = load(TRACE, job.expected)
-        self.per_sample = self.expected.labels.shape[1]
+        self.per_sample: int = self.expected.labels.shape[1]
         self.ports = ports
         traffic = job.traffic
         streams = ports["streams"]
@@ -104,7 +112,7 @@ class Bench:
             await self.edge()
         raise MismatchError(
             f"{len(self.results)} of {count} results came within {limit} clocks: steps were lost, "
-            f"or a stream is stuck{self.first_difference_so_far()}"
+            "or a stream is stuck"
         )
 
     async def interrupted(self, sample: int, generator: random.Random) -> None:
@@ -133,16 +141,6 @@ class Bench:
             begin = end
         for _ in range(QUIET_CLOCKS):
             await self.edge()
-        extra = len(self.results) - len(self.vectors) * self.per_sample
-        if extra:
-            raise MismatchError(f"{extra} results came after the last sample's: steps were doubled")
-        for layer in self.layers:
-            if len(layer.spikes) != (steps := len(self.vectors) * self.job.n_steps):
-                raise MismatchError(
-                    f"branch {layer.probe['branch']} layer {layer.probe['layer']} completed "
-                    f"{len(layer.spikes)} of {steps} steps: steps were lost or doubled"
-                    f"{self.first_difference_so_far()}"
-                )
 
     def trace(self, n_samples: int) -> SpikeTrace:
         """Return what the monitors saw of the first ``n_samples`` samples."""
@@ -161,37 +159,104 @@ class Bench:
         scores = unpack_field(results, field_of(output, "scores"))
         labels = unpack_field(results, field_of(output, "label"))
         first = np.array(self.taken_at[: n_samples * steps : steps], dtype=np.int64)
-        last = np.array(self.given_at[: len(results)][self.per_sample - 1 :: self.per_sample])
         return SpikeTrace(
             layers=tuple(tuple(branch) for branch in layers),
             scores=scores.reshape(n_samples, self.per_sample, -1),
             labels=labels.reshape(n_samples, self.per_sample),
-            latency_cycles=last.astype(np.int64) - first,
+            latency_cycles=self.ends(n_samples) - first,
         )
 
-    def first_difference_so_far(self) -> str:
-        """Return where the complete samples of an unfinished run first differ, as a clause."""
-        n = min(len(self.results) // self.per_sample, len(self.vectors))
-        n = min([n, *(len(layer.spikes) // self.job.n_steps for layer in self.layers)])
-        if not n:
-            return ""
-        mismatch = first_mismatch(_head(self.expected, n), self.trace(n))
-        return "" if mismatch is None else f"; {mismatch}"
+    def ends(self, n_samples: int) -> npt.NDArray[np.int64]:
+        """Return the clock that handed over the last result of each of the first samples."""
+        given = self.given_at[: n_samples * self.per_sample]
+        return np.array(given[self.per_sample - 1 :: self.per_sample], dtype=np.int64)
 
-    def cycle_faults(self, trace: SpikeTrace) -> Iterator[str]:
-        """Yield the first sample whose latency, or distance to the next, is not the schedule's."""
-        promised = {
-            "latency": (self.job.latency_cycles, trace.latency_cycles),
-            "interval": (
-                self.job.interval_cycles,
-                np.diff(self.given_at[self.per_sample - 1 :: self.per_sample]),
-            ),
+    def n_whole(self) -> int:
+        """Return how many samples came out whole: every step of every layer, and every result."""
+        steps = min(len(self.taken_at), *(len(layer.spikes) for layer in self.layers))
+        whole = min(len(self.results) // self.per_sample, steps // self.job.n_steps)
+        return min(whole, len(self.vectors))
+
+    def count_faults(self) -> Iterator[str]:
+        """Yield what a run that came to its end did too often or too rarely."""
+        extra = len(self.results) - len(self.vectors) * self.per_sample
+        if extra:
+            yield f"{extra} results came after the last sample's: steps were doubled"
+        steps = len(self.vectors) * self.job.n_steps
+        for layer in self.layers:
+            if len(layer.spikes) != steps:
+                yield (
+                    f"branch {layer.probe['branch']} layer {layer.probe['layer']} completed "
+                    f"{len(layer.spikes)} of {steps} steps: steps were lost or doubled"
+                )
+
+    def last_faults(self, n_samples: int) -> list[Mismatch]:
+        """Return the results whose ``last`` does not say whether they end their inference."""
+        results = self.results[: n_samples * self.per_sample]
+        have = unpack_field(results, field_of(self.ports["streams"]["o"], "last"))
+        have = have.reshape(n_samples, self.per_sample)
+        want = np.zeros_like(have)
+        want[:, -1] = 1
+        return [
+            Mismatch("last", int(k), int(want[k, step]), int(have[k, step]), step=int(step))
+            for k, step in np.argwhere(have != want)
+        ]
+
+    def cycle_faults(self, trace: SpikeTrace) -> list[tuple[int, str]]:
+        """Return samples whose latency, or distance from the one before, is not the schedule's."""
+        job, intervals = self.job, np.diff(self.ends(trace.n_samples))
+        checks = (
+            ("latency", job.latency_cycles, np.asarray(trace.latency_cycles), 0),
+            ("interval", job.interval_cycles, intervals, 1),
+        )
+        faults = [
+            (int(k) + first, f"{name} at sample {k + first}: expected {want} clocks, got {have[k]}")
+            for name, want, have, first in checks
+            for k in np.flatnonzero(have != want)
+        ]
+        return sorted(faults, key=lambda fault: fault[0])
+
+    def compare(self, trace: SpikeTrace) -> tuple[set[int], str | None]:
+        """Return the samples of ``trace`` that differ anywhere, and the first difference.
+
+        Wrong values are named before wrong cycles, which often follow from them.
+        """
+        n = trace.n_samples
+        expected = _samples(self.expected, slice(n))
+        wrong = {k for k in range(n) if mismatched_samples(*_pair(expected, trace, k))}
+        last = self.last_faults(n)
+        cycles = self.cycle_faults(trace) if self.job.traffic.is_smooth else []
+        wrong |= {fault.sample for fault in last} | {sample for sample, _ in cycles}
+        found = [m for m in (first_mismatch(expected, trace), *last[:1]) if m is not None]
+        if found:
+            return wrong, str(min(found, key=lambda mismatch: mismatch.sample))
+        return wrong, cycles[0][1] if cycles else None
+
+    def verdict(self, failure: str | None) -> dict[str, Any]:
+        """Return the outcome; ``failure`` says what kept the run from its end, if anything did."""
+        n = self.n_whole()
+        wrong: set[int] = set()
+        first: str | None = None
+        latency: set[int] = set()
+        if n:
+            trace = self.trace(n)
+            save(TRACE, trace, self.job.actual)
+            wrong, first = self.compare(trace)
+            latency = {int(x) for x in np.asarray(trace.latency_cycles)}
+        reason = failure or next(self.count_faults(), None)
+        finished = failure is None and n == len(self.vectors)
+        if reason:
+            first = f"{reason}; {first}" if first else reason
+            if finished:  # something came after the last sample, or within one that then differs
+                wrong = wrong or {n - 1}
+        return {
+            "finished": finished,
+            "inferences": n,
+            "mismatches": len(wrong),
+            "first": first,
+            "latency": sorted(latency),
+            "clocks": self.cycle,
         }
-        for name, (want, have) in promised.items():
-            wrong = np.flatnonzero(np.asarray(have) != want)
-            if len(wrong):
-                got = int(np.asarray(have)[wrong[0]])
-                yield f"{name} at sample {wrong[0]}: expected {want} clocks, got {got}"
 
 
 def _steps(
@@ -203,39 +268,35 @@ def _steps(
     return values.reshape(n_samples, steps, count)
 
 
-def _head(trace: SpikeTrace, n: int) -> SpikeTrace:
-    """Return the first ``n`` samples of a trace."""
+def _samples(trace: SpikeTrace, part: slice) -> SpikeTrace:
+    """Return some samples of a trace, without their cycles."""
     return SpikeTrace(
         layers=tuple(
-            tuple(LayerTrace(layer.spikes[:n], layer.membranes[:n]) for layer in branch)
+            tuple(LayerTrace(layer.spikes[part], layer.membranes[part]) for layer in branch)
             for branch in trace.layers
         ),
-        scores=trace.scores[:n],
-        labels=trace.labels[:n],
+        scores=trace.scores[part],
+        labels=trace.labels[part],
     )
+
+
+def _pair(expected: SpikeTrace, actual: SpikeTrace, k: int) -> tuple[SpikeTrace, SpikeTrace]:
+    """Return sample ``k`` of both traces."""
+    part = slice(k, k + 1)
+    return _samples(expected, part), _samples(actual, part)
 
 
 @cocotb.test()
 async def network_equals_golden_model(dut: Any) -> None:
     """Spikes, membranes, scores, labels and cycles equal the golden model's and the schedule's."""
     job = Job.from_json(json.loads(Path(os.environ[JOB_VARIABLE]).read_text()))
-    outcome: dict[str, Any] = {"inferences": 0, "mismatches": 0, "first": None, "clocks": 0}
-    bench: Bench | None = None
+    bench = Bench(dut, job)
+    failure: str | None = None
     try:
-        bench = Bench(dut, job)
         await bench.start()
         await bench.run()
-        trace = bench.trace(len(bench.vectors))
-        save(TRACE, trace, job.actual)
-        difference = first_mismatch(bench.expected, trace)
-        faults = list(bench.cycle_faults(trace)) if job.traffic.is_smooth else []
-        outcome["inferences"] = trace.n_samples
-        outcome["mismatches"] = mismatched_samples(bench.expected, trace)
-        outcome["latency"] = sorted({int(x) for x in np.asarray(trace.latency_cycles)})
-        outcome["first"] = str(difference) if difference else next(iter(faults), None)
     except MismatchError as error:
-        outcome["first"] = str(error)
-    if bench is not None:
-        outcome["clocks"] = bench.cycle
+        failure = str(error)
+    outcome = bench.verdict(failure)
     atomic_write(job.outcome, pretty(outcome).encode())
     assert outcome["first"] is None, outcome["first"]

@@ -11,14 +11,15 @@ from convexon.card import CARD
 from convexon.chain.progress import QUIET, Progress
 from convexon.chain.settings import choice
 from convexon.dataset import DATASET, SpikeDataset
-from convexon.errors import ArtefactError, MismatchError, ToolError
+from convexon.errors import ArtefactError, MismatchError, MissingToolError
 from convexon.mapping import Mapping, Schedule
 from convexon.network import FixedPointNetwork
 from convexon.run import Made, RunFolder
 from convexon.simulator import SimulatorKind, find
 from convexon.trace import TRACE, SpikeTrace
+from convexon.verification import VERIFICATION, Verification
 from convexon_sim.job import SMOOTH, Traffic
-from convexon_sim.runner import VERIFICATION, Verification, simulate
+from convexon_sim.runner import simulate
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,9 +32,16 @@ class VerifyResult:
     def summary(self) -> str:
         """The line with the figures that matter."""
         v = self.verification.value
-        verdict = "all equal" if v.passed else f"{v.mismatches} differ: {v.first}"
+        verdict = "all equal" if v.passed else f"{_count(v)} differ: first {v.first}"
+        if not v.finished:
+            differ = f", and {_count(v)} differ" if v.mismatches else ""
+            verdict = f"did not finish{differ}: {v.first}"
         ran = f"{v.inferences} inferences, {v.clocks} clocks"
         return f"verify: {v.simulator} {v.version}, {ran}, {verdict}"
+
+
+def _count(verification: Verification) -> str:
+    return f"{verification.mismatches} of {verification.inferences}"
 
 
 def golden_trace(
@@ -113,7 +121,7 @@ def chosen_simulators(names: Sequence[str] | None) -> list[SimulatorKind]:
     InputError
         If a name is not a simulator's.
     ToolError
-        If Verilator is missing or too old and no other was named.
+        If none was named, and Verilator is missing, or either is too old or cannot be run.
     """
     if names:
         return [choice(SimulatorKind, name, "simulator") for name in names]
@@ -121,16 +129,18 @@ def chosen_simulators(names: Sequence[str] | None) -> list[SimulatorKind]:
     kinds = [SimulatorKind.VERILATOR]
     try:
         find(SimulatorKind.ICARUS)
-    except ToolError:
+    except MissingToolError:
         return kinds
     return [*kinds, SimulatorKind.ICARUS]
 
 
 def require_equal(result: VerifyResult) -> None:
-    """Raise `MismatchError` unless every comparison was equal."""
+    """Raise `MismatchError` unless every sample was compared and every comparison was equal."""
     verification = result.verification.value
+    if not verification.finished:
+        raise MismatchError(f"{verification.simulator} did not finish: {verification.first}")
     if not verification.passed:
         raise MismatchError(
-            f"{verification.simulator}: {verification.mismatches} of {verification.inferences} "
-            f"inferences differ; first {verification.first}"
+            f"{verification.simulator}: {_count(verification)} inferences differ; "
+            f"first {verification.first}"
         )

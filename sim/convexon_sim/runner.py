@@ -2,63 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
+import importlib.metadata
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from cocotb_tools import config
 
-from convexon.artefact import Arrays, Codec, Json, atomic_write, pretty, save
+from convexon.artefact import Json, atomic_write, digest_of, pretty, save
 from convexon.bundle import PORTS_NAME, VERILOG_NAME, RtlBundle
 from convexon.errors import InputError, ToolError
 from convexon.mapping import Schedule
 from convexon.simulator import Simulator, SimulatorKind
 from convexon.trace import TRACE, SpikeTrace
+from convexon.verification import Verification
 from convexon_sim.job import JOB_VARIABLE, SMOOTH, Job, Traffic
 
 CACHE_VARIABLE = "CONVEXON_CACHE"
 """Environment variable that moves the build cache."""
 
+TIMESCALE = ("1ns", "1ps")
+"""The emitted Verilog has none, so that it fits any project; a simulation needs one."""
 
-@dataclass(frozen=True, kw_only=True)
-class Verification:
-    """Verdict of one simulation against the golden model.
-
-    Members
-    -------
-    simulator, version : str
-    inferences : int
-        Samples that came out whole and were compared.
-    mismatches : int
-        Samples of them that differ anywhere.
-    first : str or None
-        The first difference, or what else went wrong; None when all is equal.
-    latency_cycles : tuple of int
-        All latencies that occurred, each once.
-    clocks : int
-        Clocks simulated.
-    """
-
-    simulator: str
-    version: str
-    inferences: int
-    mismatches: int
-    first: str | None
-    latency_cycles: tuple[int, ...]
-    clocks: int
-
-    @property
-    def passed(self) -> bool:
-        """Whether every comparison was equal."""
-        return self.first is None and self.mismatches == 0 and self.inferences > 0
+VERILATOR_ARGUMENTS = ("-Wno-fatal", "-O3", "--x-initial", "unique")
+"""Lint is a check of its own (`convexon_hdl.lint`), so warnings do not stop a simulation."""
 
 
 def cache_folder() -> Path:
@@ -71,28 +45,73 @@ def cache_folder() -> Path:
 
 
 def build_folder(bundle: RtlBundle, simulator: Simulator) -> Path:
-    """Return where the compiled simulation of ``bundle`` is cached: keyed by the RTL's digest."""
-    key = bundle.digest.removeprefix("sha256:")[:20]
-    return cache_folder() / _tool_key(simulator) / key
+    """Return where the compiled simulation of ``bundle`` is cached.
+
+    It is keyed by the RTL's digest and by everything else that goes into it: what compiles it, and
+    the cocotb and the Python that it is linked with and finds again by their absolute paths.
+
+    Raises
+    ------
+    ToolError
+        If Verilator has no compiler.
+    """
+    linked = {
+        "cocotb": importlib.metadata.version("cocotb"),
+        "cocotb libraries": str(config.libs_dir),
+        "python": list(sys.version_info[:2]),
+    }
+    key = {**_compilation(simulator), **linked, "rtl": bundle.digest}
+    return _tool_folder(simulator) / _short(key)
 
 
 def runtime_folder(simulator: Simulator) -> Path:
-    """Return where objects that all designs share are kept: they depend on the compiler too."""
+    """Return where objects that all designs share are kept, keyed by all that compiles them.
+
+    Raises
+    ------
+    ToolError
+        If Verilator has no compiler.
+    """
+    return _tool_folder(simulator) / f"runtime-{_short(_compilation(simulator))}"
+
+
+def _tool_folder(simulator: Simulator) -> Path:
+    return cache_folder() / f"{simulator.kind.value}-{simulator.version}"
+
+
+def _short(key: Json) -> str:
+    """Return the name of a cache entry."""
+    return digest_of(key).removeprefix("sha256:")[:20]
+
+
+def _compilation(simulator: Simulator) -> Json:
+    """Return what the compilation of any design depends on."""
+    return {
+        "simulator": simulator.kind.value,
+        "version": simulator.version,
+        "folder": str(simulator.folder),
+        "environment": dict(simulator.environment),
+        "arguments": list(_arguments(simulator)),
+        "timescale": list(TIMESCALE),
+        "compiler": _compiler() if simulator.kind is SimulatorKind.VERILATOR else None,
+    }
+
+
+def _arguments(simulator: Simulator) -> tuple[str, ...]:
+    return VERILATOR_ARGUMENTS if simulator.kind is SimulatorKind.VERILATOR else ()
+
+
+def _compiler() -> list[str]:
+    """Return version and machine of the C++ compiler, which answers one question at a time."""
+    questions = ("-dumpfullversion", "-dumpmachine")
     try:
-        command = ["c++", "-dumpfullversion", "-dumpmachine"]
-        compiler = subprocess.run(command, capture_output=True).stdout
+        answers = [
+            subprocess.run(["c++", question], capture_output=True, text=True).stdout
+            for question in questions
+        ]
     except FileNotFoundError:
-        if simulator.kind is SimulatorKind.VERILATOR:
-            raise ToolError("c++ is missing, which Verilator needs: apt-get install g++") from None
-        compiler = b""  # Icarus has no such objects
-    key = hashlib.sha256(compiler).hexdigest()[:12]
-    return cache_folder() / _tool_key(simulator) / f"runtime-{key}"
-
-
-def _tool_key(simulator: Simulator) -> str:
-    """Name what else a compiled simulation depends on: the simulator, and Python inside it."""
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return f"{simulator.kind.value}-{simulator.version}-python{python}"
+        raise ToolError("c++ is missing, which Verilator needs: apt-get install g++") from None
+    return [answer.strip() for answer in answers]
 
 
 def simulate(
@@ -123,10 +142,12 @@ def simulate(
     Raises
     ------
     InputError
-        If the traffic asks for a reset at a sample that does not exist.
+        If there is no sample, or the traffic asks for a reset at one that does not exist.
     ToolError
         If the simulator does not compile the design, fails, or runs out of time.
     """
+    if not len(inputs):
+        raise InputError("inputs must have at least 1 sample, not 0")
     for sample in traffic.resets:
         if not 0 <= sample < len(inputs):
             raise InputError(f"resets must name samples 0..{len(inputs) - 1}, not {sample!r}")
@@ -135,40 +156,54 @@ def simulate(
         bundle.write(folder)
         np.save(folder / "inputs.npy", inputs)
         save(TRACE, expected, folder / "expected.json")
-        job = Job(
-            ports=folder / PORTS_NAME,
-            inputs=folder / "inputs.npy",
-            expected=folder / "expected.json",
-            actual=folder / "actual.json",
-            outcome=folder / "outcome.json",
-            n_steps=schedule.n_steps,
-            latency_cycles=schedule.latency_cycles,
-            interval_cycles=schedule.initiation_interval_cycles,
-            traffic=traffic,
-        )
+        job = _job(folder, schedule, traffic)
         atomic_write(folder / "job.json", pretty(job.to_json()).encode())
-        order = {
-            "simulator": simulator.kind.value,
-            "simulator_folder": str(simulator.folder),
-            "environment": {**simulator.environment, JOB_VARIABLE: str(folder / "job.json")},
-            "build_folder": str(build_folder(bundle, simulator)),
-            "runtime_folder": str(runtime_folder(simulator)),
-            "test_folder": str(folder),
-            "verilog": str(folder / VERILOG_NAME),
-            "top": bundle.top,
-            "seed": traffic.seed,
-        }
-        _run_worker(order, folder, timeout_seconds, job.outcome)
+        _run_worker(
+            _order(folder, bundle, simulator, traffic), folder, timeout_seconds, job.outcome
+        )
         outcome = json.loads(job.outcome.read_text())
     return Verification(
         simulator=simulator.kind.value,
         version=simulator.version,
+        finished=outcome["finished"],
         inferences=outcome["inferences"],
         mismatches=outcome["mismatches"],
         first=outcome["first"],
-        latency_cycles=tuple(outcome.get("latency", ())),
+        latency_cycles=tuple(outcome["latency"]),
         clocks=outcome["clocks"],
     )
+
+
+def _job(folder: Path, schedule: Schedule, traffic: Traffic) -> Job:
+    """Return what the bench is to do, its files all in ``folder``."""
+    return Job(
+        ports=folder / PORTS_NAME,
+        inputs=folder / "inputs.npy",
+        expected=folder / "expected.json",
+        actual=folder / "actual.json",
+        outcome=folder / "outcome.json",
+        n_steps=schedule.n_steps,
+        latency_cycles=schedule.latency_cycles,
+        interval_cycles=schedule.initiation_interval_cycles,
+        traffic=traffic,
+    )
+
+
+def _order(folder: Path, bundle: RtlBundle, simulator: Simulator, traffic: Traffic) -> Json:
+    """Return what the worker is to compile and run."""
+    return {
+        "simulator": simulator.kind.value,
+        "simulator_folder": str(simulator.folder),
+        "environment": {**simulator.environment, JOB_VARIABLE: str(folder / "job.json")},
+        "build_folder": str(build_folder(bundle, simulator)),
+        "runtime_folder": str(runtime_folder(simulator)),
+        "test_folder": str(folder),
+        "verilog": str(folder / VERILOG_NAME),
+        "build_arguments": list(_arguments(simulator)),
+        "timescale": list(TIMESCALE),
+        "top": bundle.top,
+        "seed": traffic.seed,
+    }
 
 
 def _run_worker(order: dict[str, Any], folder: Path, timeout: float, outcome: Path) -> None:
@@ -193,15 +228,3 @@ def _run_worker(order: dict[str, Any], folder: Path, timeout: float, outcome: Pa
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         telling = [line for line in lines if "error" in line.lower()] or lines[-1:] or ["no output"]
         raise ToolError(f"{name} failed before the bench ended: {telling[0].strip()}")
-
-
-def _encode(result: Verification) -> tuple[Json, Arrays]:
-    return {**vars(result), "latency_cycles": list(result.latency_cycles)}, {}
-
-
-def _decode(content: Json, _: Arrays) -> Verification:
-    return Verification(**{**content, "latency_cycles": tuple(content["latency_cycles"])})
-
-
-VERIFICATION: Codec[Verification] = Codec("convexon.verification", 1, _encode, _decode)
-"""File form of a `Verification`."""

@@ -17,12 +17,6 @@ from typing import Any
 
 from cocotb_tools.runner import get_runner
 
-TIMESCALE = ("1ns", "1ps")
-"""The emitted Verilog has none, so that it fits any project; a simulation needs one."""
-
-VERILATOR_ARGUMENTS = ("-Wno-fatal", "-O3", "--x-initial", "unique")
-"""Lint is a check of its own (`convexon_hdl.lint`), so warnings do not stop a simulation."""
-
 BUILT_MARK = "built"
 
 
@@ -34,18 +28,20 @@ def main(file: Path) -> None:
     build_folder = Path(order["build_folder"])
     build_folder.mkdir(parents=True, exist_ok=True)
     runner = get_runner(order["simulator"])
-    common = {"hdl_toplevel": order["top"], "build_dir": build_folder, "timescale": TIMESCALE}
+    common = {
+        "hdl_toplevel": order["top"],
+        "build_dir": build_folder,
+        "timescale": tuple(order["timescale"]),
+    }
     with (build_folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two runs of one design build it once
         built = build_folder / BUILT_MARK
-        # Icarus compiles in a second and its runner has to know the sources again; Verilator takes
-        # longest.
-        if not built.exists():
+        if not built.exists():  # the mark comes last: a build that was cut off is done again
             _copy_objects(Path(order["runtime_folder"]), build_folder)
             runner.build(
                 sources=[Path(order["verilog"])],
                 always=True,
-                build_args=list(VERILATOR_ARGUMENTS) if order["simulator"] == "verilator" else [],
+                build_args=order["build_arguments"],
                 **common,
             )
             _copy_objects(build_folder, Path(order["runtime_folder"]))

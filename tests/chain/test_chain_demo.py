@@ -32,6 +32,7 @@ from convexon.run import RunFolder
 from convexon.simulate import run
 from convexon.simulator import SimulatorKind, find
 from convexon.trace import first_mismatch
+from convexon.verification import VERIFICATION
 from convexon_hdl.chain import emit_stage
 from convexon_hdl.emit import emit
 from convexon_sim.chain import verify_stage
@@ -383,3 +384,17 @@ def test_verify_finds_one_weight_off_by_one_and_names_the_place(
     report_stage(folder)
     figures = read_figures(folder.path / "report.json")
     assert figures["verify.verilator.mismatches"].value == int(line[1])
+
+
+def test_a_run_that_broke_off_gives_its_reason_and_no_figures(folder: RunFolder) -> None:
+    path = folder.file("verify-verilator")
+    found, record = load(VERIFICATION, path)
+    broken = dataclasses.replace(found, finished=False, inferences=3, first="stream o is stuck <b>")
+    save(VERIFICATION, broken, path, parents=record.parents, recipe=record.recipe)
+    report_stage(folder)
+    figures = read_figures(folder.path / "report.json")
+    assert figures["verify.verilator.passed"].value == 0
+    assert not {"verify.verilator.inferences", "verify.verilator.mismatches"} & set(figures)
+    reason = "verilator: stream o is stuck"
+    assert f"**Not verified.** {reason} <b>" in (folder.path / "report.md").read_text()
+    assert f"</strong> {reason} &lt;b&gt;" in (folder.path / "report.html").read_text()

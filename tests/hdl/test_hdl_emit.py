@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from convexon.fixed import QFormat
 from convexon.mapping import Mapping
 from convexon.network import Branch, FixedPointNetwork, Layer, Network
 from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon.simulator import SimulatorKind, find
 from convexon_hdl import emit as emitter
 from convexon_hdl import yosys
 from convexon_hdl.emit import emit
@@ -90,6 +92,19 @@ def test_lint_waivers_are_few_and_each_is_needed(
     monkeypatch.setattr("convexon_hdl.lint.WAIVERS", {})
     found = {match[1] for line in lint(bundle) if (match := re.match(r"%Warning-(\w+)", line))}
     assert found == set(WAIVERS)
+
+
+def test_verilator_without_its_binary_beside_it_lints_through_its_wrapper(
+    bundle: RtlBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = find(SimulatorKind.VERILATOR)
+    (tmp_path / "verilator").symlink_to(found.folder / "verilator")
+    monkeypatch.setattr(
+        "convexon_hdl.lint.find", lambda kind: dataclasses.replace(found, folder=tmp_path)
+    )
+    assert lint(bundle) == ()
+    monkeypatch.setattr("convexon_hdl.lint.WAIVERS", {})
+    assert lint(bundle)
 
 
 def test_ports_describe_streams_and_probes(bundle: RtlBundle) -> None:

