@@ -4,9 +4,18 @@ import numpy as np
 
 from convexon.convex import ConvexProgram, LossKind, loss_for, penalty_for
 
+FEATURES = ("binary", "counts", "mixed")
 
-def random_program(kind, penalty_kind, seed, *, n=24, P=15, C=3, share=0.1):
-    """A program with binary columns, uneven weights, and rho at ``share`` of rho_max."""
+
+def random_features(style, rng, *, n, P):
+    """Columns of spikes, of spike counts 0 to 8, or of counts in units from 1/10 to 10."""
+    features = rng.random((n, P)) < 0.5 if style == "binary" else rng.integers(0, 9, (n, P))
+    features[0] = 1  # no column is silent, so that rho_max is positive
+    return features * rng.choice([0.1, 1.0, 10.0], P) if style == "mixed" else features
+
+
+def random_program(kind, penalty_kind, seed, *, n=24, P=15, C=3, share=0.1, features="binary"):
+    """A program with columns of a style, uneven weights, and rho at ``share`` of rho_max."""
     rng = np.random.default_rng(seed)
     if kind is LossKind.SQUARED:
         targets = rng.normal(size=(n, C))
@@ -16,12 +25,11 @@ def random_program(kind, penalty_kind, seed, *, n=24, P=15, C=3, share=0.1):
         targets = rng.choice([-1, 1], n)
     else:
         targets = rng.choice([-1, 1], (n, C))
-    features = rng.random((n, P)) < 0.5
-    features[0] = True  # no column is silent, so that rho_max is positive
+    columns = random_features(features, rng, n=n, P=P)
 
     def build(rho):
         return ConvexProgram(
-            features=features,
+            features=columns,
             targets=targets,
             loss=loss_for(kind),
             penalty=penalty_for(penalty_kind),

@@ -1,7 +1,7 @@
 """Convexon's solver against cone solvers behind CVXPY, on the same programs."""
 
 import pytest
-from convex_programs import random_program
+from convex_programs import FEATURES, random_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,10 +11,11 @@ from convexon.convex.crosscheck import ConeSolver, solve_with_cvxpy
 
 @pytest.mark.parametrize("kind", list(LossKind))
 @pytest.mark.parametrize("penalty", list(PenaltyKind))
-@settings(derandomize=True, max_examples=4, deadline=None)
+@pytest.mark.parametrize("features", FEATURES)
+@settings(derandomize=True, max_examples=3, deadline=None)
 @given(seed=st.integers(0, 2**31), share=st.sampled_from([0.01, 0.1, 0.5]))
-def test_objective_agrees_with_clarabel(kind, penalty, seed, share):
-    program = random_program(kind, penalty, seed, n=20, P=12, C=2, share=share)
+def test_objective_agrees_with_clarabel(kind, penalty, features, seed, share):
+    program = random_program(kind, penalty, seed, n=20, P=12, C=2, share=share, features=features)
     W, objective = solve_with_cvxpy(program, solver=ConeSolver.CLARABEL)
     primal = solve(program, tolerance=1e-8).certificate.primal
     assert primal == pytest.approx(objective, rel=1e-6)

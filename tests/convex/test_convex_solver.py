@@ -1,8 +1,10 @@
 """The solver: optimality conditions, degenerate programs, budgets, and what it reports."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from convex_programs import random_program
+from convex_programs import FEATURES, random_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,10 +52,35 @@ def check_optimality(program, solution, *, tolerance=1e-6):
     P=st.integers(1, 30),
     C=st.integers(1, 3),
     share=st.sampled_from([0.005, 0.05, 0.3, 0.9]),
+    features=st.sampled_from(FEATURES),
 )
-def test_random_programs_satisfy_the_optimality_conditions(case, seed, n, P, C, share):
-    program = random_program(*case, seed, n=n, P=P, C=C, share=share)
+def test_random_programs_satisfy_the_optimality_conditions(case, seed, n, P, C, share, features):
+    program = random_program(*case, seed, n=n, P=P, C=C, share=share, features=features)
     check_optimality(program, solve(program))
+
+
+@pytest.mark.parametrize("features", ["counts", "mixed"])
+@pytest.mark.parametrize("penalty", list(PenaltyKind))
+@pytest.mark.parametrize("share", [0.003, 0.03, 0.3])
+def test_hinge_converges_on_counts(penalty, features, share):
+    for seed in range(3):
+        program = random_program(
+            LossKind.HINGE, penalty, seed, n=60, P=26, share=share, features=features
+        )
+        solution = solve(program, max_iterations=6_000)
+        check_optimality(program, solution)
+
+
+@pytest.mark.parametrize(("kind", "penalty"), BOTH)
+def test_the_unit_of_a_column_does_not_matter(kind, penalty):
+    program = random_program(kind, penalty, 12, features="counts")
+    units = 2.0 ** np.random.default_rng(0).integers(-20, 20, program.n_columns)
+    scaled = replace(
+        program, features=program.features * units, weights=program.weights * units, n_classes=None
+    )
+    solution, again = solve(program), solve(scaled)
+    np.testing.assert_array_equal(again.W * units[:, None], solution.W)
+    assert again.iterations == solution.iterations
 
 
 @pytest.mark.parametrize(("kind", "penalty"), BOTH)

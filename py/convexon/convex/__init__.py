@@ -4,10 +4,11 @@ The program is that of arXiv:2605.08022, whose predecessor is arXiv:2303.03382::
 
     min_W (1/n) sum_i loss((D W)_i, y_i) + rho * Omega_w(W)
 
-State it as a `ConvexProgram`, solve it with `solve`, and read the `GapCertificate` of the solution;
-`certify` makes one for any weights. `universal_lower_bound` says how much any other dictionary
-could still gain. The same program through cone solvers is in `convexon.convex.crosscheck`, which is
-not imported here because CVXPY is slow to load.
+State it as a `ConvexProgram`, solve it with `solve` (first-order steps that find the support,
+Newton steps on the support that finish), and read the `GapCertificate` of the solution; `certify`
+makes one for any weights. `universal_lower_bound` says how much any other dictionary could still
+gain. The same program through cone solvers is in `convexon.convex.crosscheck`, which is not
+imported here because CVXPY is slow to load.
 """
 
 from convexon.convex.bound import (

@@ -10,7 +10,8 @@ leaves closed forms, or for softmax a smooth program of 2 C variables.
 
 Each function returns the value of a *dual-feasible* point: for each output the positive parts of
 lambda sum to at most rho w / m, and so do the negative parts. An inexact inner solution can only
-lower it.
+lower it. As in `convexon.convex.certificate`, the point is feasible and the bound valid in exact
+arithmetic: radii are rounded down before use, and values afterwards.
 
 For the row-group penalty ``||W_j||_2 >= ||W_j||_1 / sqrt(C)`` gives a bound that is valid, but
 weaker when C > 1.
@@ -22,20 +23,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 
-from convexon.convex.loss import FloatArray, Loss, LossKind
+from convexon.convex.certificate import feasible_multiple, rounded_dual
+from convexon.convex.loss import UNIT, FloatArray, Loss, LossKind, exact_sum
 from convexon.convex.penalty import Penalty, PenaltyKind
 from convexon.convex.program import ConvexProgram
 from convexon.errors import InputError
 
-_SHRINK = 1.0 - 2.0**-48
-"""Factor on scaled dual points, so that rounding leaves them inside their constraints."""
+_DOWN = 1.0 - 16.0 * UNIT
+"""Factor that covers the rounding of a short chain of operations on non-negative numbers."""
 
 
 def squared_arrangement(y: ArrayLike, *, beta: float) -> float:
-    """Minimum over d of ``1/2 ||d - y||^2 + beta (max_i (d_i)_+ + max_i (-d_i)_+)``, exactly.
+    """Minimum over d of ``1/2 ||d - y||^2 + beta (max_i (d_i)_+ + max_i (-d_i)_+)``.
 
-    O(n log n). Positive and negative parts separate, and each is water-filling: the largest entries
-    are cut to a level t at which what was cut off sums to beta.
+    In closed form, rounded down: the exact minimum is no lower. O(n log n). Positive and negative
+    parts separate, and each is water-filling: the largest entries are cut to a level t at which
+    what was cut off sums to beta.
 
     Parameters
     ----------
@@ -67,10 +70,8 @@ def _water_filling(y: FloatArray, beta: float) -> float:
         # above it.
         k = int(np.flatnonzero(ordered > levels)[-1]) if beta > 0.0 else 0
         cut = np.maximum(y - levels[k], 0.0)
-        total = cut.sum()
-        if total > beta:
-            cut = cut * (_SHRINK * beta / total)
-    return float(cut @ (y - 0.5 * cut))
+        cut = cut * (_DOWN * min(1.0, beta / exact_sum(cut))) if cut.any() else cut
+    return _DOWN * exact_sum(cut * (y - 0.5 * cut))
 
 
 def universal_lower_bound(
@@ -107,18 +108,20 @@ def universal_lower_bound(
         if not 0.0 < value < np.inf:
             raise InputError(f"{name} must be positive and finite, not {value!r}")
     Y = loss.encode(targets, n_rows=len(np.asarray(targets)), n_classes=n_classes)
-    radius = rho * min_weight / max_feature
+    radius = _DOWN * rho * min_weight / max_feature
     if penalty.kind is PenaltyKind.GROUP_L2:
         radius /= np.sqrt(Y.shape[1])
     n = len(Y)
     match loss.kind:
         case LossKind.SQUARED:
-            return sum(squared_arrangement(y, beta=n * radius) for y in Y.T) / n
+            parts = [squared_arrangement(y, beta=_DOWN * n * radius) for y in Y.T]
+            return _DOWN * exact_sum(np.array(parts)) / n
         case LossKind.HINGE:
             # A share a of the slope in each of g rows gives a g / n, and sums to as much.
-            return sum(min(float(share), radius) for share in _group_shares(Y))
+            return _DOWN * exact_sum(np.minimum(_group_shares(Y), radius))
         case LossKind.LOGISTIC:
-            return sum(_entropy_bound(float(share), radius) for share in _group_shares(Y))
+            parts = [_entropy_bound(float(share), radius) for share in _group_shares(Y)]
+            return _DOWN * exact_sum(np.array(parts))
         case LossKind.SOFTMAX:
             return _softmax_bound(loss, Y, radius)
     raise InputError(f"loss must be one of the four kinds, not {loss!r}")
@@ -157,8 +160,8 @@ def _entropy_bound(share: float, radius: float) -> float:
     """Logistic loss of a share of the rows: ``max share * H(a)`` over ``share * a <= radius``."""
     if share == 0.0:
         return 0.0
-    a = min(0.5, radius / share)
-    return float(-share * (a * np.log(a) + (1.0 - a) * np.log1p(-a)))
+    a = min(0.5, _DOWN * radius / share)
+    return float(-_DOWN * share * (a * np.log(a) + (1.0 - a) * np.log1p(-a)))
 
 
 def _softmax_bound(loss: Loss, Y: FloatArray, radius: float) -> float:
@@ -194,10 +197,10 @@ def _softmax_bound(loss: Loss, Y: FloatArray, radius: float) -> float:
         options={"maxiter": 2000, "ftol": 1e-16, "gtol": 1e-13},
     )
     dual = (Y - probabilities(found.x)[labels]) / n
-    heaviest = max(
-        float(np.maximum(dual, 0.0).sum(axis=0).max()),
-        float(np.maximum(-dual, 0.0).sum(axis=0).max()),
-    )
-    if heaviest > radius:
-        dual *= _SHRINK * radius / heaviest
-    return -loss.conjugate(-n * dual, Y)
+
+    def heaviest(point: FloatArray) -> float:
+        sums = [exact_sum(np.maximum(part, 0.0)) for u in point.T for part in (u, -u)]
+        return max(sums) * (1.0 + 2.0 * UNIT)
+
+    point, _ = feasible_multiple(loss, Y, dual, heaviest, limit=radius)
+    return rounded_dual(loss, Y, point)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convexon.convex.loss import FloatArray
-from convexon.convex.newton import newton_direction
+from convexon.convex.newton import LEAST_DAMPING, MOST_DAMPING, newton_direction
 from convexon.convex.penalty import Penalty
 from convexon.convex.record import Budget
 from convexon.convex.smooth import SmoothTerm
@@ -27,7 +27,10 @@ _SETTLED = 0.05
 _WHOLE_STEP = 0.2
 """Fraction of a Newton step below which the support was not yet right."""
 
-_PATIENCE = 8
+_DAMPING_FACTOR = 10.0
+"""On the damping of a Newton step after a step shorter than that; its inverse after another."""
+
+_PATIENCE = 64
 """Steps shorter than that in a row of Newton steps, before first-order steps are the better buy."""
 
 
@@ -155,10 +158,10 @@ def _newton_phase(problem: Composite, at: _Iterate, *, tolerance: float, budget:
 
     Returns whether they went well: whether each nearly whole step lowered the objective.
     """
-    patience = _PATIENCE
+    patience, damping = _PATIENCE, LEAST_DAMPING
     while not budget.spent:
         budget.charge()
-        direction = newton_direction(problem, at.W, at.Z)
+        direction = newton_direction(problem, at.W, at.Z, damping=damping)
         if direction is None:
             return False
         fraction = _line_search(problem, at, direction)
@@ -167,8 +170,12 @@ def _newton_phase(problem: Composite, at: _Iterate, *, tolerance: float, budget:
             at.W, at.Z, at.value = W, Z, value
         if problem.gap(at.W, at.Z) <= tolerance:
             return True
-        patience -= fraction < _WHOLE_STEP
-        if fraction == 0.0 or patience < 0:
+        if fraction >= _WHOLE_STEP:
+            damping = max(damping / _DAMPING_FACTOR, LEAST_DAMPING)
+            continue
+        patience -= 1
+        damping *= _DAMPING_FACTOR
+        if damping > MOST_DAMPING or patience < 0:
             return False
     return False
 

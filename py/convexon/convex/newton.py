@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 _DENSE_LIMIT = 6000
 """Largest support, in weights, whose second derivative is factored: 288 MB of float64."""
 
-_DAMPING = 1e-9
-"""Multiple of the mean diagonal that is added to it; dependent columns would leave it singular."""
+LEAST_DAMPING, MOST_DAMPING = 1e-9, 1.0
+"""Multiples of the mean diagonal that may be added to it: dependent columns would leave it
+singular, and a term with kinks in its gradient keeps its second derivative over a short way only.
+"""
 
 
-def newton_direction(problem: Composite, W: FloatArray, Z: FloatArray) -> FloatArray | None:
+def newton_direction(
+    problem: Composite, W: FloatArray, Z: FloatArray, *, damping: float
+) -> FloatArray | None:
     """Damped Newton direction (A, C), zero off the support; None where there is none."""
     support = problem.penalty.support(W)
     size = int(support.sum())
@@ -32,8 +36,7 @@ def newton_direction(problem: Composite, W: FloatArray, Z: FloatArray) -> FloatA
         return None
     rows = [np.flatnonzero(support[:, c]) for c in range(W.shape[1])]
     H = _second_derivative(problem, W, Z, rows)
-    damping = _DAMPING * max(float(np.trace(H)) / size, 1e-300)
-    H.flat[:: size + 1] += damping
+    H.flat[:: size + 1] += damping * max(float(np.trace(H)) / size, 1e-300)
     G = problem.D.T @ problem.term.gradient(Z) + problem.penalty.gradient(W, problem.thresholds)
     try:
         factor = cho_factor(H, lower=True, overwrite_a=True, check_finite=False)

@@ -5,10 +5,11 @@
 after arXiv:2605.08022, whose program has the l1 norm and equal weights, and its predecessor
 arXiv:2303.03382. Its Fenchel dual is
 
-    max_lambda -(1/n) sum_i loss*(-n lambda_i, y_i)   s.t.   ||D_j^T lambda||_dual <= rho * w_j for
-    each j.
+    max_lambda -(1/n) sum_i loss*(-n lambda_i, y_i)
+    s.t. ||D_j^T lambda||_dual <= rho * w_j for each j
 
-The dictionary is touched through `ConvexProgram.predict`, `correlate` and `take` only.
+The dictionary is touched through `ConvexProgram.take`, `predict` and `correlate` only, and through
+the forms of the last two that bound their own rounding.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexon.convex.loss import FloatArray, Loss
+from convexon.convex.loss import UNIT, FloatArray, Loss
 from convexon.convex.penalty import Penalty
 from convexon.errors import InputError
 
@@ -124,6 +125,26 @@ class ConvexProgram:
             G[block] = np.asarray(self.features[:, block], dtype=np.float64).T @ dual
         return G
 
+    def predict_bounded(self, W: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """``D W``, and how far each entry may be from that of exact arithmetic."""
+        rows = np.flatnonzero(W.any(axis=1))
+        Z = np.zeros((self.n_rows, W.shape[1]))
+        error = np.zeros_like(Z)
+        for block in self._blocks(len(rows)):
+            product, rounding = bounded_product(self.take(rows[block]), W[rows[block]])
+            Z += product
+            error += rounding + 2.0 * UNIT * np.abs(Z)
+        return Z, error * (1.0 + 2.0**-40)
+
+    def correlate_bounded(self, dual: FloatArray) -> FloatArray:
+        """Bounds on the magnitudes of ``D^T lambda`` in exact arithmetic, shape (P, C)."""
+        bounds = np.empty((self.n_columns, dual.shape[1]))
+        for block in self._blocks(self.n_columns):
+            columns = np.asarray(self.features[:, block], dtype=np.float64)
+            product, rounding = bounded_product(columns.T, dual)
+            bounds[block] = (np.abs(product) + rounding) * (1.0 + 4.0 * UNIT)
+        return bounds
+
     def checked(self, W: ArrayLike, *, name: str = "W") -> FloatArray:
         """``W`` as finite float64 of shape (P, C).
 
@@ -169,6 +190,27 @@ class ConvexProgram:
         width = max(1, _BLOCK_ENTRIES // max(1, self.n_rows))
         for first in range(0, n_columns, width):
             yield slice(first, first + width)
+
+
+def bounded_product(A: FloatArray, B: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """``A B``, and a bound on the rounding of each entry, whatever the order of summation.
+
+    Where A holds integers, B is split: the leading part is a multiple of a power of two so coarse
+    that its product with A is exact, and only the small remainder rounds (Ozaki, Ogita, Oishi and
+    Rump, "Error-free transformations of matrix multiplication", 2012). Otherwise the bound is that
+    of an inner product of k terms, ``gamma_k |A| |B|`` with ``gamma_k = k u / (1 - k u)``.
+    """
+    terms = (A.shape[1] + 2) * UNIT
+    gamma = terms / (1.0 - terms)
+    if not np.array_equal(A, np.rint(A)):
+        product = A @ B
+        return product, 1.01 * gamma * (np.abs(A) @ np.abs(B))
+    reach = 1.01 * float(np.abs(A).sum(axis=1).max(initial=0.0))
+    _, exponent = np.frexp(reach * np.abs(B).max(initial=0.0))
+    grid = float(np.ldexp(1.0, max(int(exponent), -900) - 51))
+    leading = np.rint(B / grid) * grid
+    product = A @ leading + A @ (B - leading)
+    return product, 2.0 * UNIT * np.abs(product) + 1.01 * gamma * reach * grid
 
 
 def _checked_features(features: ArrayLike) -> NDArray[np.generic]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class GapRecord:
-    """One point of the convergence plot: a certified gap over all columns.
+    """One point of the convergence plot: a gap over all columns.
+
+    It is evaluated in plain float64; the certificate at the end also covers rounding.
 
     Members
     -------

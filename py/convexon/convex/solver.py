@@ -1,8 +1,9 @@
 """Convexon's solver, which a certified duality gap ends and nothing else.
 
-First-order and Newton steps over a working set of columns do the work. The solver never decides
-that it is done. It hands its iterate to `convexon.convex.certificate`, which builds a feasible dual
-point over all columns and evaluates both sides anew; the gap between them is what ends the run.
+First-order steps find the support, Newton steps on the support finish; both work over a few of the
+columns at a time. The solver never decides that it is done. It hands its iterate to
+`convexon.convex.certificate`, which builds a feasible dual point over all columns and evaluates
+both sides anew; the gap between them is what ends the run.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ from convexon.convex.record import Budget, GapRecord
 from convexon.convex.working_set import Method, Snapshot, minimize_over_all
 from convexon.errors import InputError, SolverError
 
-_ROUNDING = 1e-14
-"""Gap, as a share of the objective at zero, below which float64 cannot tell primal from dual."""
+_ROUNDING = 1e-13
+"""Gap, as a share of the objective at zero, below which float64 cannot tell primal from dual.
+
+It leaves room for what a certificate allows for rounding.
+"""
 
 Progress = Callable[[GapRecord], None]
 

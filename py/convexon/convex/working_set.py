@@ -106,8 +106,23 @@ def minimize_over_all(
         size = 2 * len(chosen) if repeated else len(chosen)
         working = chosen
         D = np.asfortranarray(program.take(working))
-        start, W = W[working], np.zeros_like(W)
-        W[working] = method.improve(D, thresholds[working], start, tolerance=inner_gap)
+        scales = _scales(D)
+        D /= scales
+        start, W = W[working] * scales[:, None], np.zeros_like(W)
+        scaled_W = method.improve(D, thresholds[working] / scales, start, tolerance=inner_gap)
+        W[working] = scaled_W / scales[:, None]
+
+
+def _scales(D: FloatArray) -> FloatArray:
+    """Powers of two that bring the largest magnitude of each column into [1/2, 1).
+
+    The program in ``D_j / s_j``, ``s_j W_j`` and ``w_j / s_j`` is the same program, and powers of
+    two do not round. What the method meets is then independent of the unit in which a column
+    counts.
+    """
+    largest = np.abs(D).max(axis=0, initial=0.0)
+    _, exponents = np.frexp(np.where(largest > 0.0, largest, 0.5))
+    return np.ldexp(1.0, exponents)
 
 
 def _chosen(ratios: FloatArray, active: np.ndarray, *, size: int) -> np.ndarray:
