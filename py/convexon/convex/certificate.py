@@ -86,10 +86,8 @@ def certify(
 
     Parameters
     ----------
-    program
-        The program that ``W`` claims to solve.
-    W
-        Weights, shape (P, C).
+    program, W
+        The program, and weights (P, C) that claim to solve it.
     dual
         A candidate for lambda, shape (n, C), in any state: it is moved into the conjugate's domain
         and scaled. For hinge this is needed for a small gap, as a subgradient on a kink is not
@@ -105,16 +103,9 @@ def certify(
     InputError
         If ``W`` or ``dual`` is not finite or has another shape.
     """
-    values = program.checked(W)
-    Y, loss = program.encoded, program.loss
+    values, Y, loss = program.checked(W), program.encoded, program.loss
     Z, error = program.predict_bounded(values)
-    candidates = [-loss.subgradient(Z, Y)]
-    if dual is not None:
-        given = np.asarray(dual, dtype=np.float64)
-        if given.shape != Y.shape or not np.isfinite(given).all():
-            raise InputError(f"dual must be finite and of shape {Y.shape!r}, not {given.shape!r}")
-        candidates.append(given)
-    tries = [_approximately_feasible(program, point) for point in candidates]
+    tries = [_approximately_feasible(program, point) for point in _candidates(program, Z, dual)]
     _, ratio, point = max(tries, key=lambda entry: entry[0])
 
     def bounded_ratio(candidate: FloatArray) -> float:
@@ -144,6 +135,18 @@ def certify(
         rounding_allowance=max(0.0, primal - plain_primal) + max(0.0, plain_dual - dual_value),
     )
     return certificate, point
+
+
+def _candidates(program: ConvexProgram, Z: FloatArray, dual: ArrayLike | None) -> list[FloatArray]:
+    """Dual points to try: minus the subgradient at the predictions ``Z``, and the one given."""
+    Y = program.encoded
+    points = [-program.loss.subgradient(Z, Y)]
+    if dual is not None:
+        given = np.asarray(dual, dtype=np.float64)
+        if given.shape != Y.shape or not np.isfinite(given).all():
+            raise InputError(f"dual must be finite and of shape {Y.shape!r}, not {given.shape!r}")
+        points.append(given)
+    return points
 
 
 def feasible_multiple(

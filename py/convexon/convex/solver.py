@@ -107,29 +107,13 @@ def solve(
     SolverError
         If the budget was spent before the gap reached the tolerance, unless `allow_unconverged`.
     """
-    for name, value in (("tolerance", tolerance), ("max_iterations", max_iterations)):
-        if not value > 0:
-            raise InputError(f"{name} must be positive, not {value!r}")
-    if max_seconds is not None and not max_seconds > 0:
-        raise InputError(f"max_seconds must be positive, not {max_seconds!r}")
+    _require_positive(tolerance=tolerance, max_iterations=max_iterations, max_seconds=max_seconds)
     W = np.zeros((program.n_columns, program.n_outputs))
     if start is not None:
         W = program.checked(start, name="start").copy()
-
     budget = Budget(max_iterations, max_seconds)
     judge = _Judge(program, tolerance, budget, progress)
-    # The products here are thin; a second BLAS thread gains little on them when it is free, and
-    # when it is not, waiting for it costs many times the product itself.
-    with threadpool_limits(limits=1, user_api="blas"):
-        minimize_over_all(
-            program,
-            _method_for(program, budget),
-            W,
-            measure=judge.measure,
-            target=judge.target,
-            budget=budget,
-        )
-
+    _minimize(program, W, judge)
     certificate, dual = certify(program, judge.W, dual=judge.dual)
     converged = certificate.gap <= gap_target(program, certificate.primal, tolerance=tolerance)
     if not converged and not allow_unconverged:
@@ -147,6 +131,24 @@ def solve(
         iterations=budget.iterations,
         seconds=budget.seconds,
     )
+
+
+def _require_positive(**limits: float | None) -> None:
+    """Raise `InputError` for the first limit that is given and not positive."""
+    for name, value in limits.items():
+        if value is not None and not value > 0:
+            raise InputError(f"{name} must be positive, not {value!r}")
+
+
+def _minimize(program: ConvexProgram, W: FloatArray, judge: _Judge) -> None:
+    """Run the method that suits the loss, until the judge is satisfied or the budget is spent."""
+    method = _method_for(program, judge.budget)
+    # The products here are thin; a second BLAS thread gains little on them when it is free, and
+    # when it is not, waiting for it costs many times the product itself.
+    with threadpool_limits(limits=1, user_api="blas"):
+        minimize_over_all(
+            program, method, W, measure=judge.measure, target=judge.target, budget=judge.budget
+        )
 
 
 def _method_for(program: ConvexProgram, budget: Budget) -> Method:
