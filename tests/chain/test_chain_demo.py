@@ -6,8 +6,10 @@ import dataclasses
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from typer.testing import CliRunner
 
 from convexon.artefact import load, save
 from convexon.card import CARD
-from convexon.chain.demo import run_demo
+from convexon.chain.demo import run_demo, side_by_side
 from convexon.chain.progress import QUIET, Progress
 from convexon.chain.report import report_stage
 from convexon.chain.settings import SolveSettings
@@ -398,3 +400,19 @@ def test_a_run_that_broke_off_gives_its_reason_and_no_figures(folder: RunFolder)
     reason = "verilator: stream o is stuck"
     assert f"**Not verified.** {reason} <b>" in (folder.path / "report.md").read_text()
     assert f"</strong> {reason} &lt;b&gt;" in (folder.path / "report.html").read_text()
+
+
+def test_an_error_cancels_what_has_not_begun_and_keeps_what_has() -> None:
+    begun: list[int] = []
+
+    def call(number: int) -> int:
+        begun.append(number)
+        if number == 0:
+            raise ToolError("the first one fails")
+        time.sleep(0.2)
+        return number
+
+    with pytest.raises(ToolError, match=r"^the first one fails$"):
+        side_by_side(*(partial(call, number) for number in range(20)))
+    assert len(begun) < 20
+    assert side_by_side(*(partial(call, number) for number in (3, 1, 2))) == [3, 1, 2]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Protocol
 
 from convexon.chain import stage
@@ -50,20 +51,19 @@ def run_demo(folder: RunFolder, settings: SolveSettings, screen: Screen) -> None
             screen.line(result.summary)
         return result
 
-    # The pool is entered last and left first: an error in one stage waits for the others'
-    # processes.
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        solved = show("solve", lambda p: stage("solve")(folder, settings, p))
-        for text in solved.certificate_lines:
-            screen.line(text)
-        emitted = show("emit", lambda p: stage("emit")(folder, p))
-        # Two at a time: the longest first, the baselines when synthesis is done.
-        jobs: list[Future[Any]] = [
-            pool.submit(_verify_all, simulation, folder, kinds, show),
-            pool.submit(show, "synthesize", lambda p: stage("synthesize")(folder, p)),
-            pool.submit(show, "baselines", lambda p: stage("baselines")(folder, settings, p)),
-        ]
-        verdicts, synthesized, baselines = [job.result() for job in jobs]
+    def verify(kind: Any, progress: Progress) -> Any:
+        return simulation.verify_stage(folder, kind, progress=progress)
+
+    solved = show("solve", lambda p: stage("solve")(folder, settings, p))
+    for text in solved.certificate_lines:
+        screen.line(text)
+    emitted = show("emit", lambda p: stage("emit")(folder, p))
+    # Synthesis and the first simulator take longest and start together; the rest follow.
+    synthesized, *verdicts, baselines = side_by_side(
+        partial(show, "synthesize", lambda p: stage("synthesize")(folder, p)),
+        *(partial(show, f"verify {kind.value}", partial(verify, kind)) for kind in kinds),
+        partial(show, "baselines", lambda p: stage("baselines")(folder, settings, p)),
+    )
     # A run that goes on where one was interrupted says nothing of how long a whole one takes.
     made = [solved.train, solved.solved, solved.card, emitted.bundle, synthesized.cells, baselines]
     if not any(artefact.reused for artefact in (*made, *(v.verification for v in verdicts))):
@@ -73,14 +73,16 @@ def run_demo(folder: RunFolder, settings: SolveSettings, screen: Screen) -> None
         simulation.require_equal(verdict)
 
 
-def _verify_all(
-    simulation: Any, folder: RunFolder, kinds: list[Any], show: Callable[..., Any]
-) -> list[Any]:
-    """Run the simulators one after the other, so that synthesis keeps a core of its own."""
-    return [
-        show(
-            f"verify {kind.value}",
-            lambda p, kind=kind: simulation.verify_stage(folder, kind, progress=p),
-        )
-        for kind in kinds
-    ]
+def side_by_side(*calls: Callable[[], Any]) -> list[Any]:
+    """Run calls two at a time, in order, and return their results.
+
+    An error or an interrupt cancels the calls that have not begun, and waits for those that have:
+    what they make is kept, and the next run goes on from there.
+    """
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        futures = [pool.submit(call) for call in calls]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
