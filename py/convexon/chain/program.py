@@ -46,11 +46,11 @@ def solve_program(
     """Select columns, choose rho, and solve the l1 program to its certificate.
 
     Rho is chosen by its accuracy on a validation share of the training samples, that the selection
-    and the fits have not seen; the witnesses were drawn with all of them in view. The selection's row-group norm prunes whole neurons, which the
-    entrywise l1 norm does not, and its loss is softmax, whatever the certified loss. Selection and
-    the certified program are then over all training samples. Two certificates follow: over the
-    selected columns, to the tolerance, and over every column drawn, which says what the selection
-    gave away.
+    and the fits have not seen; the witnesses were drawn with all of them in view. The selection's
+    row-group norm prunes whole neurons, which the entrywise l1 norm does not, and its loss is
+    softmax, whatever the certified loss. Selection and the certified program are then over all
+    training samples. Two certificates follow: over the selected columns, to the tolerance, and over
+    every column drawn, which says what the selection gave away.
 
     Raises
     ------
