@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Signal, Value
 from sim_bench import (
     SIMULATIONS,
     icarus,
@@ -28,11 +28,11 @@ from convexon.neuron import ReadoutMode, Reset
 from convexon.simulator import Simulator, SimulatorKind, find
 from convexon.trace import LayerTrace, SpikeTrace, first_mismatch, mismatched_samples
 from convexon_hdl.accelerator import Accelerator
-from convexon_hdl.arithmetic import Operand, node
 from convexon_hdl.lif import LIF, LIFUpdate
 from convexon_hdl.readout import Argmax
 from convexon_hdl.stage import Stage
 from convexon_sim.job import SMOOTH, Traffic
+from mutants import ComparesAfterReset, LeakTowardZero, ResetsBeforeStep, StrictThreshold
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 
@@ -148,39 +148,6 @@ def test_hardware_with_one_wrong_readout_weight_is_named_exactly() -> None:
 def test_verilator_names_one_wrong_weight_exactly() -> None:
     network = small_network()
     rejects(find(SimulatorKind.VERILATOR), network, mutants_of(network)["weight"])
-
-
-class LeakTowardZero(LIFUpdate):
-    """Rounds d * v / 2**f toward zero."""
-
-    def leaked(self, m: Module, membrane: Operand) -> Operand:
-        leak = self.parameters.leak
-        product = membrane.value * leak.d
-        loss = (product + Mux(product < 0, (1 << leak.f) - 1, 0)) >> leak.f
-        return node(m, membrane.value - loss, membrane.interval, name="leaked")
-
-
-class StrictThreshold(LIFUpdate):
-    """Fires at u > theta."""
-
-    def fired(self, integrated: Operand) -> Value:
-        return integrated.value > self.parameters.threshold
-
-
-class ResetsBeforeStep(LIFUpdate):
-    """Resets the membrane that the step started from, and so loses what the step added."""
-
-    def after_reset(self, m: Module, integrated: Operand, spike: Value) -> Operand:
-        value = Mux(spike, self.membrane - self.parameters.threshold, integrated.value)
-        return node(m, value, self.parameters.membrane, name="after_reset")
-
-
-class ComparesAfterReset(LIFUpdate):
-    """Subtracts first and compares what is left."""
-
-    def fired(self, integrated: Operand) -> Value:
-        threshold = self.parameters.threshold
-        return integrated.value - threshold >= threshold
 
 
 def toward_zero(
