@@ -87,7 +87,7 @@ def reservoir(
         model = Ridge(alpha=strength).fit(features, np.eye(n_classes)[labels])
         return lambda x: np.asarray(model.predict(x).argmax(axis=1), dtype=np.int64)
 
-    branch = _random_reservoir(fit, n_neurons, generator)
+    branch = random_reservoir(fit, n_neurons, generator)
     groups = [
         (patterns([branch], data, ReadoutMode.COUNT).astype(np.float64), data.labels)
         for data in (fit, validation, test)
@@ -124,8 +124,8 @@ def _accuracy(predict: Predict, group: Group) -> float:
     return float((predict(group[0]) == group[1]).mean())
 
 
-def _random_reservoir(data: SpikeDataset, n_neurons: int, generator: np.random.Generator) -> Branch:
-    """Draw the layer; thresholds come from its membranes on ``data`` without lateral weights."""
+def random_reservoir(data: SpikeDataset, n_neurons: int, generator: np.random.Generator) -> Branch:
+    """Draw a reservoir; thresholds come from its membranes on ``data`` without lateral weights."""
     weights = generator.integers(-7, 8, (data.n_inputs, n_neurons))
     lateral = generator.integers(-7, 8, (n_neurons, n_neurons))
     lateral[generator.random((n_neurons, n_neurons)) >= 0.1] = 0

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from convexon.artefact import Arrays, Codec, Json
 from convexon.errors import InputError
+from convexon.fixed import Interval
 from convexon.network import MAX_INPUT_BITS
 
 
@@ -20,7 +21,7 @@ class SpikeDataset:
     -------
     inputs : uint8 array, shape (samples, steps, inputs)
         Spikes (``input_bits`` 1) or unsigned intensities of ``input_bits`` bits.
-    labels : int64 array, shape (samples,)
+    labels : int64 array, shape (samples,), or (samples, steps) for `ReadoutMode.STEP`
         Classes 0..n_classes - 1.
     n_classes : int
         Number of classes.
@@ -53,7 +54,8 @@ class SpikeDataset:
         limit = (1 << self.input_bits) - 1
         if inputs.dtype.kind not in "ui" or inputs.min() < 0 or inputs.max() > limit:
             raise InputError(f"inputs must be integers in 0..{limit} ({self.input_bits} bits)")
-        labels = check_labels(self.labels, n_samples=len(inputs), n_classes=self.n_classes)
+        shape = inputs.shape[: max(1, min(2, np.ndim(self.labels)))]
+        labels = check_labels(self.labels, shape=shape, n_classes=self.n_classes)
         for name, values in (("inputs", inputs.astype(np.uint8)), ("labels", labels)):
             values.setflags(write=False)
             object.__setattr__(self, name, values)
@@ -61,6 +63,16 @@ class SpikeDataset:
     def take(self, rows: npt.NDArray[np.intp]) -> SpikeDataset:
         """Return the samples at ``rows``; every class must keep one."""
         return replace(self, inputs=self.inputs[rows], labels=self.labels[rows])
+
+    @property
+    def input_range(self) -> Interval:
+        """Values of one input in one step."""
+        return Interval(0, (1 << self.input_bits) - 1)
+
+    @property
+    def has_step_labels(self) -> bool:
+        """Whether every step has a label of its own."""
+        return self.labels.ndim == 2
 
     @property
     def n_samples(self) -> int:
@@ -78,7 +90,9 @@ class SpikeDataset:
         return int(self.inputs.shape[2])
 
 
-def check_labels(labels: npt.ArrayLike, *, n_samples: int, n_classes: int) -> npt.NDArray[np.int64]:
+def check_labels(
+    labels: npt.ArrayLike, *, shape: tuple[int, ...], n_classes: int
+) -> npt.NDArray[np.int64]:
     """Return the labels as int64, checked to be classes with at least one sample each.
 
     Raises
@@ -87,8 +101,8 @@ def check_labels(labels: npt.ArrayLike, *, n_samples: int, n_classes: int) -> np
         If their number or a value does not fit, or a class is empty.
     """
     array = np.asarray(labels)
-    if array.shape != (n_samples,):
-        raise InputError(f"labels must have shape ({n_samples},), not {array.shape}")
+    if array.shape != shape:
+        raise InputError(f"labels must have shape {shape}, not {array.shape}")
     if array.dtype.kind not in "iu":
         raise InputError(f"labels must be integers, not {array.dtype}: number the classes from 0")
     outside = array[(array < 0) | (array >= n_classes)]

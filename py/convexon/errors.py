@@ -38,3 +38,7 @@ class SolverError(ConvexonError):
 
 class MismatchError(ConvexonError):
     """The hardware and the golden model disagree; the text names the first place where they do."""
+
+
+class ClaimError(MismatchError):
+    """A claim of a certificate does not hold; the text names the claim."""

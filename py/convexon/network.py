@@ -190,6 +190,10 @@ class Branch:
         """Number of layers."""
         return len(self.layers)
 
+    def closed(self, outputs: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Return ``outputs`` of the last layer, then all that they read through lateral weights."""
+        return _with_lateral_sources(self.layers[-1], np.asarray(outputs, dtype=np.intp))
+
     def pruned(self, outputs: npt.NDArray[np.intp]) -> Branch:
         """Keep the given neurons of the last layer, and below them only what they depend on.
 
@@ -204,7 +208,7 @@ class Branch:
             if depth == self.depth - 1 and len(neurons) != len(wanted):
                 raise InputError(
                     "outputs must be closed under lateral weights in the last layer: keep every "
-                    "neuron that a kept one reads"
+                    "neuron that a kept one reads (`closed`)"
                 )
             below = (
                 np.flatnonzero(layer.weights[:, neurons].any(axis=1))

@@ -14,8 +14,13 @@ def random_features(style, rng, *, n, P):
     return features * rng.choice([0.1, 1.0, 10.0], P) if style == "mixed" else features
 
 
-def random_program(kind, penalty_kind, seed, *, n=24, P=15, C=3, share=0.1, features="binary"):
-    """A program with columns of a style, uneven weights, and rho at ``share`` of rho_max."""
+def random_program(
+    kind, penalty_kind, seed, *, n=24, P=15, C=3, share=0.1, features="binary", counts=None
+):
+    """A program with columns of a style, uneven weights, and rho at ``share`` of rho_max.
+
+    ``counts`` are those of the rows; "random" draws them from 1 to 40, half of them 1.
+    """
     rng = np.random.default_rng(seed)
     if kind is LossKind.SQUARED:
         targets = rng.normal(size=(n, C))
@@ -26,6 +31,9 @@ def random_program(kind, penalty_kind, seed, *, n=24, P=15, C=3, share=0.1, feat
     else:
         targets = rng.choice([-1, 1], (n, C))
     columns = random_features(features, rng, n=n, P=P)
+    if counts == "random":
+        rng = np.random.default_rng(seed + 2)
+        counts = np.where(rng.random(n) < 0.5, 1, rng.integers(1, 41, n))
 
     def build(rho):
         return ConvexProgram(
@@ -35,6 +43,8 @@ def random_program(kind, penalty_kind, seed, *, n=24, P=15, C=3, share=0.1, feat
             penalty=penalty_for(penalty_kind),
             rho=rho,
             weights=np.random.default_rng(seed + 1).uniform(0.5, 2.0, P),
+            n_classes=min(C, n) if kind is LossKind.SOFTMAX else None,
+            counts=counts,
         )
 
     return build(max(share * build(1.0).rho_max(), 1e-6))

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from convexon.convex import (
     L1,
     ConvexProgram,
-    GroupL2,
     LossKind,
     PenaltyKind,
     Squared,
     loss_for,
-    program_lower_bound,
+    penalty_for,
+    program_bound,
     solve,
     squared_arrangement,
-    universal_lower_bound,
+    universal_bound,
 )
 from convexon.errors import InputError
 
@@ -53,7 +53,110 @@ def test_bound_is_below_the_optimum_of_any_dictionary(kind, penalty, seed, share
     program = random_program(kind, penalty, seed, n=12, P=10, share=share)
     certificate = solve(program, tolerance=1e-9).certificate
     # The optimum lies in [dual, primal].
-    assert program_lower_bound(program) <= certificate.primal
+    assert program_bound(program).lower_bound <= certificate.primal
+
+
+def test_known_value_of_64_strings():
+    """FIRST-LAST-XOR over all strings of length 6, squared loss, beta 1 (unaveraged)."""
+    strings = np.array(list(itertools.product([0, 1], repeat=6)))
+    labels = 2.0 * (strings[:, 0] ^ strings[:, -1]) - 1.0
+    bound = universal_bound(loss=Squared(), targets=labels, penalty=L1(), rho=1 / 64)
+    assert 64 * bound.lower_bound == pytest.approx(1.96875, abs=1e-12)
+
+
+def conflicting(kind, seed, *, n=10, C=3):
+    """Targets as a loss takes them and as (n, C), counts, and rows that share their inputs."""
+    rng = np.random.default_rng(seed)
+    groups = rng.integers(0, 6, n)
+    if kind is LossKind.SQUARED:
+        targets = rng.normal(size=(n, C)).round(1)
+    elif kind is LossKind.SOFTMAX:
+        targets = rng.permutation(np.arange(n) % C)
+    else:
+        targets = rng.choice([-1.0, 1.0], (n, 1 if kind is LossKind.LOGISTIC else C))
+    values = np.eye(C)[targets] if kind is LossKind.SOFTMAX else targets
+    return targets, values, rng.integers(1, 4, n), groups
+
+
+def arrangement_by_cones(kind, penalty, values, counts, groups, radius):
+    """The program over all predictions that rows of one input share, by a cone solver."""
+    scores = cp.Variable((6, values.shape[1]))
+    Z, shares = np.eye(6)[groups] @ scores, (counts / counts.sum())[:, None]
+    weights = shares * np.ones_like(values)
+    fit = {
+        LossKind.SQUARED: lambda: 0.5 * cp.sum(cp.multiply(weights, cp.square(Z - values))),
+        LossKind.HINGE: lambda: cp.sum(cp.multiply(weights, cp.pos(1 - cp.multiply(values, Z)))),
+        LossKind.LOGISTIC: lambda: cp.sum(
+            cp.multiply(weights, cp.logistic(-cp.multiply(values, Z)))
+        ),
+        LossKind.SOFTMAX: lambda: (
+            shares[:, 0] @ (cp.log_sum_exp(Z, axis=1) - cp.sum(cp.multiply(Z, values), axis=1))
+        ),
+    }[kind]()
+    spans = cp.max(cp.pos(scores), axis=0) + cp.max(cp.pos(-scores), axis=0)
+    norm = {
+        PenaltyKind.L1: cp.norm1,
+        PenaltyKind.GROUP_L2: cp.norm2,
+        PenaltyKind.GROUP_LINF: cp.norm_inf,
+    }[penalty]
+    problem = cp.Problem(cp.Minimize(fit + radius * norm(spans)))
+    return problem.solve(solver="CLARABEL")
+
+
+@pytest.mark.parametrize("kind", list(LossKind))
+@pytest.mark.parametrize("penalty", list(PenaltyKind))
+@pytest.mark.parametrize("seed", range(3))
+def test_bound_is_the_optimum_over_predictions_that_inputs_share(kind, penalty, seed):
+    targets, values, counts, groups = conflicting(kind, seed)
+    rho, counted = [0.02, 0.1, 0.3][seed], [1, 4][seed % 2]
+    bound = universal_bound(
+        loss=loss_for(kind), targets=targets, rho=rho, penalty=penalty_for(penalty),
+        max_feature=counted, counts=counts, groups=groups, n_classes=values.shape[1],
+    )  # fmt: skip
+    optimum = arrangement_by_cones(kind, penalty, values, counts, groups, rho / counted)
+    # How softmax's group norms share the radius out is optimized to fewer digits.
+    coupled = kind is LossKind.SOFTMAX and penalty is not PenaltyKind.L1
+    assert bound.lower_bound == pytest.approx(optimum, rel=2e-5 if coupled else 2e-6)
+    assert bound.lower_bound <= optimum + 1e-7
+
+
+@settings(max_examples=30)
+@given(
+    kind=st.sampled_from(LossKind),
+    penalty=st.sampled_from(PenaltyKind),
+    seed=st.integers(0, 10**6),
+    rho=st.sampled_from([1e-4, 0.01, 0.1, 1.0]),
+)
+def test_worst_column_of_any_kind_keeps_the_dual_point_feasible(kind, penalty, seed, rho):
+    """Every pattern of the distinct inputs, one by one."""
+    targets, _, counts, groups = conflicting(kind, seed)
+    kindly = penalty_for(penalty)
+    bound = universal_bound(
+        loss=loss_for(kind), targets=targets, rho=rho, penalty=kindly, counts=counts, groups=groups,
+        n_classes=3 if kind is not LossKind.LOGISTIC else 1,
+    )  # fmt: skip
+    patterns = np.array(list(itertools.product([0.0, 1.0], repeat=6)))[:, groups]
+    assert kindly.dual_ratio(patterns @ bound.dual, np.ones(len(patterns))) <= rho * (1 + 1e-14)
+    apart = universal_bound(
+        loss=loss_for(kind), targets=targets, rho=rho, penalty=kindly, counts=counts,
+        n_classes=3 if kind is not LossKind.LOGISTIC else 1,
+    )  # fmt: skip
+    # Inputs in common can only raise the bound; group norms are optimized to a few digits.
+    assert apart.lower_bound <= bound.lower_bound * (1 + 1e-4) + 1e-12
+
+
+def test_equal_inputs_with_opposite_labels_cost_what_they_must():
+    """Two rows of one input: squared 1/2 of the variance, hinge 1, logistic and softmax log 2."""
+    common = {"rho": 10.0, "penalty": L1(), "groups": [0, 0]}
+    squared = universal_bound(loss=Squared(), targets=[1.0, -1.0], **{**common, "rho": 1e-6})
+    assert squared.lower_bound == pytest.approx(0.5, abs=1e-12)
+    for kind, expected in ((LossKind.HINGE, 1.0), (LossKind.LOGISTIC, np.log(2.0))):
+        found = universal_bound(loss=loss_for(kind), targets=[1.0, -1.0], **{**common, "rho": 1e-6})
+        assert found.lower_bound == pytest.approx(expected, abs=1e-12)
+    softmax = universal_bound(
+        loss=loss_for(LossKind.SOFTMAX), targets=[0, 1], **{**common, "rho": 1e-6}
+    )
+    assert softmax.lower_bound == pytest.approx(np.log(2.0), abs=1e-12)
 
 
 TARGETS = {
@@ -72,7 +175,8 @@ def test_complete_dictionary_attains_the_bound(kind, rho):
         features=patterns, targets=TARGETS[kind], loss=loss_for(kind), penalty=L1(), rho=rho
     )
     solution = solve(program, tolerance=1e-9)
-    assert program_lower_bound(program) == pytest.approx(solution.certificate.primal, abs=1e-8)
+    bound = program_bound(program).lower_bound
+    assert bound == pytest.approx(solution.certificate.primal, abs=1e-8)
 
 
 def test_counts_are_scaled_by_their_largest_entry():
@@ -82,18 +186,26 @@ def test_counts_are_scaled_by_their_largest_entry():
         features=counts, targets=rng.choice([-1, 1], 12), loss=loss_for(LossKind.LOGISTIC),
         penalty=L1(), rho=0.05,
     )  # fmt: skip
-    assert program_lower_bound(program) <= solve(program).certificate.primal
+    assert program_bound(program).lower_bound <= solve(program).certificate.primal
 
 
-def test_group_bound_is_weaker_than_the_l1_bound():
+def test_group_bounds_are_weaker_than_the_l1_bound():
     common = {"loss": loss_for(LossKind.SOFTMAX), "targets": [0, 1, 2], "rho": 0.1}
-    group = universal_lower_bound(penalty=GroupL2(), **common)
-    assert 0 < group < universal_lower_bound(penalty=L1(), **common)
+    bounds = {
+        kind: universal_bound(penalty=penalty_for(kind), **common).lower_bound
+        for kind in PenaltyKind
+    }
+    assert 0 < bounds[PenaltyKind.GROUP_LINF] < bounds[PenaltyKind.GROUP_L2]
+    assert bounds[PenaltyKind.GROUP_L2] < bounds[PenaltyKind.L1]
 
 
 def test_bad_input_is_refused():
     with pytest.raises(InputError, match=r"^rho must be positive and finite, not 0\.0$"):
-        universal_lower_bound(loss=Squared(), targets=[1.0], penalty=L1(), rho=0.0)
+        universal_bound(loss=Squared(), targets=[1.0], penalty=L1(), rho=0.0)
+    with pytest.raises(
+        InputError, match=r"^groups must be integers, one per row \(1\), not int64 "
+    ):
+        universal_bound(loss=Squared(), targets=[1.0], penalty=L1(), rho=0.1, groups=[0, 0])
     with pytest.raises(InputError, match=r"^beta must be non-negative and finite, not -1\.0$"):
         squared_arrangement([1.0], beta=-1.0)
     with pytest.raises(InputError, match=r"^y must be a finite vector, not of shape \(1, 1\)$"):
@@ -102,4 +214,4 @@ def test_bad_input_is_refused():
         features=[[-1.0], [1.0]], targets=[1.0, 2.0], loss=Squared(), penalty=L1(), rho=0.1
     )
     with pytest.raises(InputError, match=r"^features must be non-negative for the universal bou"):
-        program_lower_bound(program)
+        program_bound(program)

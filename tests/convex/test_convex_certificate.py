@@ -25,7 +25,7 @@ def test_weak_duality_holds_for_any_weights_and_any_dual(
     program = random_program(kind, penalty, seed, n=9, P=6, share=share)
     rng = np.random.default_rng(seed)
     W = magnitude * rng.normal(size=(program.n_columns, program.n_outputs))
-    given_dual = magnitude * rng.normal(size=program.encoded.shape) if with_dual else None
+    given_dual = magnitude * rng.normal(size=program.encoded.values.shape) if with_dual else None
     certificate, dual = certify(program, W, dual=given_dual)
 
     allowance = certificate.rounding_allowance
@@ -37,7 +37,7 @@ def test_weak_duality_holds_for_any_weights_and_any_dual(
     # The dual point is feasible, and its value is what the certificate says.
     ratio = program.penalty.dual_ratio(program.correlate(dual), program.weights)
     assert ratio <= program.rho
-    value = -program.loss.conjugate(-program.n_rows * dual, program.encoded)
+    value = program.loss.dual_value(dual, program.encoded)
     assert certificate.dual == pytest.approx(value, abs=1e-13 * size)
     # Weak duality against every other point, not only against its own.
     other = rng.normal(size=W.shape)
@@ -49,7 +49,7 @@ def test_a_given_dual_never_makes_the_certificate_worse():
     program = random_program(LossKind.HINGE, PenaltyKind.L1, 3)
     W = np.zeros((program.n_columns, program.n_outputs))
     alone, _ = certify(program, W)
-    beside, _ = certify(program, W, dual=np.zeros(program.encoded.shape))
+    beside, _ = certify(program, W, dual=np.zeros(program.encoded.values.shape))
     assert beside.dual >= alone.dual
 
 

@@ -15,7 +15,9 @@ from convexon.convex.crosscheck import ConeSolver, solve_with_cvxpy
 @settings(derandomize=True, max_examples=3, deadline=None)
 @given(seed=st.integers(0, 2**31), share=st.sampled_from([0.01, 0.1, 0.5]))
 def test_objective_agrees_with_clarabel(kind, penalty, features, seed, share):
-    program = random_program(kind, penalty, seed, n=20, P=12, C=2, share=share, features=features)
+    program = random_program(
+        kind, penalty, seed, n=20, P=12, C=2, share=share, features=features, counts="random"
+    )
     W, objective = solve_with_cvxpy(program, solver=ConeSolver.CLARABEL)
     primal = solve(program, tolerance=1e-8).certificate.primal
     assert primal == pytest.approx(objective, rel=1e-6)
@@ -25,6 +27,6 @@ def test_objective_agrees_with_clarabel(kind, penalty, features, seed, share):
 @pytest.mark.parametrize("penalty", list(PenaltyKind))
 @pytest.mark.parametrize("kind", list(LossKind))
 def test_objective_agrees_with_scs(kind, penalty):
-    program = random_program(kind, penalty, 5, n=15, P=8, C=2, share=0.2)
+    program = random_program(kind, penalty, 6, n=15, P=8, C=2, share=0.2, counts="random")
     _, objective = solve_with_cvxpy(program, solver=ConeSolver.SCS)
     assert solve(program).certificate.primal == pytest.approx(objective, rel=1e-4)

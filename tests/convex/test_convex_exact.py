@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from convex_programs import FEATURES, random_program
 
-from convexon.convex import LossKind, PenaltyKind, certify, solve
+from convexon.convex import LossKind, PenaltyKind, certify, loss_for, solve
 from convexon.convex.loss import UNIT
 from convexon.convex.program import bounded_product
 
 SEEDS = range(3)
+LOSS = loss_for(LossKind.HINGE)
 
 
 def exact(values):
@@ -32,19 +33,29 @@ def assert_feasible(program, dual):
         exact(program.weights),
         Fraction(program.rho),
     )
-    Y = exact(program.encoded)
+    Y = exact(program.encoded.values)
+    per_sample = L / shares(program)
     match program.loss.kind:
         case LossKind.LOGISTIC | LossKind.HINGE:
-            assert all(0 <= share <= 1 for share in (len(Y) * L * Y).ravel())
+            assert all(0 <= share <= 1 for share in (per_sample * Y).ravel())
         case LossKind.SOFTMAX:
-            q = Y - len(Y) * L
+            q = Y - per_sample
             assert min(q.ravel()) >= 0
             assert all(row == 1 for row in q.sum(axis=1))
     for G_j, w_j in zip(D.T @ L, w, strict=True):
-        if program.penalty.kind is PenaltyKind.L1:
-            assert max(abs(G_j)) <= rho * w_j
-        else:
-            assert (G_j * G_j).sum() <= (rho * w_j) ** 2
+        match program.penalty.kind:
+            case PenaltyKind.L1:
+                assert max(abs(G_j)) <= rho * w_j
+            case PenaltyKind.GROUP_L2:
+                assert (G_j * G_j).sum() <= (rho * w_j) ** 2
+            case PenaltyKind.GROUP_LINF:
+                assert sum(abs(G_j)) <= rho * w_j
+
+
+def shares(program):
+    """The share of each row among the samples, as fractions (n, 1)."""
+    counts = [int(c) for c in program.encoded.counts]
+    return np.array([[Fraction(c, sum(counts))] for c in counts], dtype=object)
 
 
 def entropy(share):
@@ -53,29 +64,39 @@ def entropy(share):
 
 def true_values(program, W, dual):
     """Primal and dual objective to 50 digits."""
-    Y, n = exact(program.encoded), program.n_rows
-    Z, L = exact(program.features) @ exact(W), exact(dual)
+    Y, c = exact(program.encoded.values), shares(program)
+    Z, L = exact(program.features) @ exact(W), exact(dual) / c
+    c = np.broadcast_to(c, Y.shape)
+    parts = [decimal(x) for x in c.ravel()]
     match program.loss.kind:
         case LossKind.SQUARED:
-            fit = decimal(((Z - Y) ** 2).sum() / 2)
-            value = decimal((n * L * (Y - n * L / 2)).sum())
+            fit = decimal((c * (Z - Y) ** 2).sum() / 2)
+            value = decimal((c * L * (Y - L / 2)).sum())
         case LossKind.HINGE:
-            fit = decimal(sum(max(Fraction(0), 1 - m) for m in (Y * Z).ravel()))
-            value = decimal((n * L * Y).sum())
+            fit = decimal((c * np.maximum(Fraction(0), 1 - Y * Z)).sum())
+            value = decimal((c * L * Y).sum())
         case LossKind.LOGISTIC:
-            fit = sum((1 + decimal(-m).exp()).ln() for m in (Y * Z).ravel())
-            shares = [decimal(s) for s in (n * L * Y).ravel()]
-            value = -sum(entropy(s) + entropy(1 - s) for s in shares)
+            losses = [(1 + decimal(-m).exp()).ln() for m in (Y * Z).ravel()]
+            fit = sum(x * loss for x, loss in zip(parts, losses, strict=True))
+            given = [decimal(s) for s in (L * Y).ravel()]
+            value = -sum(
+                x * (entropy(s) + entropy(1 - s)) for x, s in zip(parts, given, strict=True)
+            )
         case LossKind.SOFTMAX:
             margins = Z - (Z * Y).sum(axis=1)[:, None]
-            fit = sum(sum(decimal(m).exp() for m in row).ln() for row in margins)
-            value = -sum(entropy(decimal(q)) for q in (Y - n * L).ravel())
+            losses = [sum(decimal(m).exp() for m in row).ln() for row in margins]
+            fit = sum(decimal(x) * loss for x, loss in zip(c[:, 0], losses, strict=True))
+            given = [decimal(q) for q in (Y - L).ravel()]
+            value = -sum(x * entropy(q) for x, q in zip(parts, given, strict=True))
     norms = Decimal(0)
     for row, w in zip(exact(W), exact(program.weights), strict=True):
-        squared = decimal((row * row).sum())
-        norm = decimal(abs(row).sum()) if program.penalty.kind is PenaltyKind.L1 else squared.sqrt()
+        norm = {
+            PenaltyKind.L1: decimal(abs(row).sum()),
+            PenaltyKind.GROUP_L2: decimal((row * row).sum()).sqrt(),
+            PenaltyKind.GROUP_LINF: decimal(max(abs(row))),
+        }[program.penalty.kind]
         norms += decimal(w) * norm
-    return fit / n + Decimal(program.rho) * norms, value / n
+    return fit + Decimal(program.rho) * norms, value
 
 
 @pytest.mark.parametrize("features", FEATURES)
@@ -83,8 +104,10 @@ def true_values(program, W, dual):
 @pytest.mark.parametrize("kind", list(LossKind))
 def test_certificates_hold_in_exact_arithmetic(kind, penalty, features):
     for seed in SEEDS:
-        share = (0.02, 0.1, 1.5)[seed]
-        program = random_program(kind, penalty, seed, n=23, P=12, share=share, features=features)
+        share, counts = (0.02, 0.1, 1.5)[seed], (None, "random", "random")[seed]
+        program = random_program(
+            kind, penalty, seed, n=23, P=12, share=share, features=features, counts=counts
+        )
         rng = np.random.default_rng(seed)
         solved = solve(program, tolerance=1e-9)
         W = rng.normal(size=solved.W.shape)
@@ -121,9 +144,24 @@ def testbounded_products_cover_their_rounding(features):
         assert (error <= 8.0 * UNIT * np.abs(A) @ np.abs(B)).all()
 
 
+@pytest.mark.parametrize("kind", [LossKind.HINGE, LossKind.LOGISTIC, LossKind.SOFTMAX])
 @pytest.mark.parametrize("n", [1, 3, 7, 23, 49, 1258])
-def test_clipped_duals_never_leave_the_domain_by_a_bit(n):
-    program = random_program(LossKind.HINGE, PenaltyKind.L1, 6, n=n, P=2)
-    dual = program.loss.dual_in_domain(np.full(program.encoded.shape, 9.0), program.encoded)
-    assert n * Fraction(float(dual.max())) <= 1
-    assert n * Fraction(float(np.nextafter(dual.max(), 2.0))) > 1
+def test_clipped_duals_never_leave_the_domain_by_a_bit(kind, n):
+    for counts in (None, "random"):
+        program = random_program(kind, PenaltyKind.L1, 6, n=n, P=2, counts=counts)
+        Y = program.encoded
+        for size in (1.0, 9.0):
+            point = program.loss.dual_in_domain(size * (2.0 * Y.values - 1.0), Y)
+            given = exact(point) / shares(program)
+            if kind is LossKind.SOFTMAX:
+                assert all(row == 0 for row in given.sum(axis=1))
+            assert max(abs(given).ravel()) <= 1
+
+
+@pytest.mark.parametrize("n", [1, 3, 7, 23, 49, 1258])
+def test_limits_are_the_largest_floats_within_the_shares(n):
+    counts = np.random.default_rng(n).integers(1, 2**40, n)
+    Y = LOSS.encode(np.ones(n), n_rows=n, counts=counts)
+    for limit, count in zip(Y.limits[:, 0], counts, strict=True):
+        assert Fraction(float(limit)) <= Fraction(int(count), Y.total)
+        assert Fraction(float(np.nextafter(limit, 2.0))) > Fraction(int(count), Y.total)

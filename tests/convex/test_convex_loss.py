@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convexon.convex import LossKind, loss_for
-from convexon.convex.loss import Hinge, SmoothLoss
+from convexon.convex.loss import SmoothLoss, Targets
 from convexon.errors import InputError
 
 N, C = 7, 3
@@ -24,8 +24,8 @@ def case(kind, seed):
         targets = rng.choice([-1, 1], N)
     else:
         targets = rng.choice([-1, 1], (N, C))
-    Y = loss.encode(targets, n_rows=N)
-    return loss, 2.0 * rng.normal(size=Y.shape), Y
+    Y = loss.encode(targets, n_rows=N, counts=rng.integers(1, 9, N))
+    return loss, 2.0 * rng.normal(size=Y.values.shape), Y
 
 
 @pytest.mark.parametrize("kind", list(LossKind))
@@ -59,17 +59,17 @@ def test_smoothness_bounds_the_change_of_the_gradient(kind):
     loss, Z, Y = case(kind, seed=4)
     other = Z + np.random.default_rng(5).normal(size=Z.shape)
     change = np.linalg.norm(loss.gradient(Z, Y) - loss.gradient(other, Y))
-    assert change <= loss.smoothness / N * np.linalg.norm(Z - other) * (1 + 1e-12)
+    assert change <= loss.smoothness * Y.shares.max() * np.linalg.norm(Z - other) * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("kind", list(LossKind))
 def test_fenchel_young_holds_and_is_tight_at_the_subgradient(kind):
     loss, Z, Y = case(kind, seed=6)
-    U = N * loss.subgradient(Z, Y)
-    total = loss.value(Z, Y) + loss.conjugate(U, Y)
-    assert total == pytest.approx(float((U * Z).sum()) / N, abs=1e-12)
-    other = -N * loss.dual_in_domain(np.random.default_rng(7).normal(size=Z.shape) / N, Y)
-    assert loss.value(Z, Y) + loss.conjugate(other, Y) >= float((other * Z).sum()) / N - 1e-12
+    dual = -loss.subgradient(Z, Y)
+    total = loss.value(Z, Y) - loss.dual_value(dual, Y)
+    assert total == pytest.approx(-float((dual * Z).sum()), abs=1e-12)
+    other = loss.dual_in_domain(np.random.default_rng(7).normal(size=Z.shape) / N, Y)
+    assert loss.value(Z, Y) - loss.dual_value(other, Y) >= -float((other * Z).sum()) - 1e-12
 
 
 @pytest.mark.parametrize("kind", [k for k in LossKind if k is not LossKind.SQUARED])
@@ -78,23 +78,8 @@ def test_conjugate_is_infinite_outside_its_domain_and_projection_leads_inside(ki
     U = 10.0 * Z
     assert loss.conjugate(U, Y) == np.inf
     inside = loss.dual_in_domain(-U / N, Y)
-    assert np.isfinite(loss.conjugate(-N * inside, Y))
+    assert np.isfinite(loss.dual_value(inside, Y))
     np.testing.assert_allclose(loss.dual_in_domain(inside, Y), inside, atol=1e-14)
-
-
-def test_conjugate_prox_of_hinge_minimizes_its_objective():
-    loss, Z, Y = case(LossKind.HINGE, seed=9)
-    assert isinstance(loss, Hinge)
-    M, step = Z / N, 0.3
-    best = loss.conjugate_prox(M, Y, step=step)
-
-    def objective(V):
-        return step * loss.conjugate(N * V, Y) + 0.5 * np.square(V - M).sum()
-
-    rng = np.random.default_rng(10)
-    for _ in range(20):
-        other = -loss.dual_in_domain(-best + 0.05 * rng.normal(size=Y.shape), Y)
-        assert objective(best) <= objective(other) + 1e-12
 
 
 @pytest.mark.parametrize("kind", [k for k in LossKind if k is not LossKind.SQUARED])
@@ -107,7 +92,7 @@ def test_extreme_predictions_stay_finite(kind):
 def test_softmax_keeps_tiny_losses_in_full_precision():
     loss = loss_for(LossKind.SOFTMAX)
     Y = loss.encode([0, 1], n_rows=2)
-    assert loss.value(50.0 * Y, Y) == pytest.approx(np.exp(-50.0), rel=1e-12)
+    assert loss.value(50.0 * Y.values, Y) == pytest.approx(np.exp(-50.0), rel=1e-12)
 
 
 BAD = [
@@ -120,7 +105,15 @@ BAD = [
     (LossKind.LOGISTIC, -np.ones((2, 2)), {}, "targets must have 1 column(s) for this loss, not 2"),
     (LossKind.HINGE, [1, 2], {}, "targets must be -1 or +1, not 2.0 at row 1"),
     (LossKind.SOFTMAX, [0, 2], {}, "targets must "),
-    (LossKind.SOFTMAX, [0, 1], {"n_classes": 3}, "targets must hold at least one row of each cla"),
+    (LossKind.SOFTMAX, [0, 1], {"counts": [1.0, 2.0]}, "counts must be integers, one per row of"),
+    (LossKind.SOFTMAX, [0, 1], {"counts": [1]}, "counts must be integers, one per row of the"),
+    (
+        LossKind.SQUARED,
+        [0, 1],
+        {"counts": [1, 0]},
+        "counts must be positive, not 0 at row 1: leave",
+    ),
+    (LossKind.SQUARED, [0, 1], {"counts": [1, 2**53]}, "counts must sum to no more than 2**53"),
     (LossKind.SOFTMAX, [0, 3], {"n_classes": 2}, "targets must be integer labels from 0 to 1, not"),
     (
         LossKind.SOFTMAX,
@@ -147,3 +140,21 @@ BAD = [
 def test_bad_targets_are_refused(kind, targets, options, message):
     with pytest.raises(InputError, match="^" + re.escape(message)):
         loss_for(kind).encode(targets, n_rows=2, **options)
+
+
+def test_an_announced_class_may_be_absent():
+    Y = loss_for(LossKind.SOFTMAX).encode([2, 0], n_rows=2, n_classes=4)
+    np.testing.assert_array_equal(Y.values, [[0, 0, 1, 0], [1, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("kind", list(LossKind))
+def test_a_row_that_counts_twice_is_two_rows(kind):
+    loss, Z, Y = case(kind, seed=12)
+    twice = np.repeat(np.arange(N), Y.counts)
+    repeated = Targets(values=Y.values[twice], counts=np.ones(len(twice), dtype=np.int64))
+    assert loss.value(Z, Y) == pytest.approx(loss.value(Z[twice], repeated), rel=1e-13)
+    spread = loss.subgradient(Z[twice], repeated)
+    merged = np.array([spread[twice == i].sum(axis=0) for i in range(N)])
+    np.testing.assert_allclose(merged, loss.subgradient(Z, Y), rtol=1e-13)
+    value = loss.dual_value(-merged, Y)
+    assert value == pytest.approx(loss.dual_value(-spread, repeated), rel=1e-12)

@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from convexon.convex import L1, ConvexProgram, Hinge, Softmax, Squared, certify
+from convexon.convex import L1, ConvexProgram, Hinge, Softmax, Squared, certify, solve
+from convexon.convex.bits import BitColumns
 from convexon.errors import InputError
 
 GOOD = {
@@ -23,6 +24,8 @@ BAD = [
     ({"features": np.zeros((0, 2))}, "features must have at least one row, not shape (0, 2)"),
     ({"rho": 0.0}, "rho must be a positive finite number, not 0.0"),
     ({"rho": np.nan}, "rho must be a positive finite number, not nan"),
+    ({"rho": 0.0, "radius": -1.0}, "radius must be a positive finite number, not -1.0"),
+    ({"radius": 1.0}, "radius must be None for a positive rho, not 1.0"),
     ({"rho": "1"}, "rho must be a positive finite number, not '1'"),
     ({"weights": [1.0]}, "weights must have one entry per column, shape (2,), not (1,)"),
     ({"weights": [1.0, -1.0]}, "weights must be positive and finite, not -1.0 at column 1"),
@@ -68,3 +71,45 @@ def test_integer_and_boolean_features_give_the_same_program():
         for kind in (bool, np.uint8, np.float32, np.float64)
     }
     assert len(values) == 1
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of two columns, so that small programs take the path of large ones."""
+    monkeypatch.setattr("convexon.convex.program._BLOCK_ENTRIES", 100)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("max_value", [1, 6])
+def test_packed_columns_give_the_same_program(max_value):
+    rng = np.random.default_rng(2)
+    D = rng.integers(0, max_value + 1, (43, 9))
+    common = {"targets": rng.integers(0, 3, 43), "loss": Softmax(), "penalty": L1(), "rho": 0.01}
+    packed = ConvexProgram(features=BitColumns.pack(D, max_value=max_value), **common)
+    plain = ConvexProgram(features=D, **common)
+    W, dual = rng.normal(size=(9, 3)), rng.normal(size=(43, 3))
+    W[4] = 0.0
+    np.testing.assert_array_equal(packed.predict(W), plain.predict(W))
+    np.testing.assert_array_equal(packed.correlate(dual), plain.correlate(dual))
+    np.testing.assert_array_equal(packed.correlate_bounded(dual), plain.correlate_bounded(dual))
+    np.testing.assert_array_equal(solve(packed).W, solve(plain).W)
+    assert packed.largest_feature >= plain.largest_feature
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_blocks_give_what_whole_matrices_do():
+    rng = np.random.default_rng(3)
+    D = rng.normal(size=(43, 9))
+    program = ConvexProgram(
+        features=D, targets=rng.normal(size=(43, 2)), loss=Squared(), penalty=L1(), rho=0.1
+    )
+    W, dual = rng.normal(size=(9, 2)), rng.normal(size=(43, 2))
+    weights = rng.random(43)
+    Z, error = program.predict_bounded(W)
+    np.testing.assert_allclose(program.predict(W), D @ W, rtol=1e-12)
+    np.testing.assert_allclose(Z, D @ W, rtol=1e-12)
+    assert (np.abs(Z - D @ W) <= error + 1e-12).all()
+    some = np.array([5, 1, 7])
+    np.testing.assert_allclose(program.correlate(dual), D.T @ dual, rtol=1e-12)
+    np.testing.assert_allclose(program.correlate(dual, some), D.T[some] @ dual, rtol=1e-12)
+    np.testing.assert_allclose(program.column_norms(weights) ** 2, weights @ D**2, rtol=1e-12)

@@ -35,16 +35,22 @@ def check_optimality(program, solution, *, tolerance=1e-6):
     G = program.correlate(dual)
     assert program.penalty.dual_ratio(G, program.weights) <= program.rho * (1 + 1e-12)
     # The gap is a sum of two Fenchel-Young terms; each is non-negative, so each is small.
-    Z, Y, n = program.predict(W), program.encoded, program.n_rows
-    fit = program.loss.value(Z, Y) + program.loss.conjugate(-n * dual, Y) + float((dual * Z).sum())
+    Z, Y = program.predict(W), program.encoded
+    fit = program.loss.value(Z, Y) - program.loss.dual_value(dual, Y) + float((dual * Z).sum())
     assert -1e-11 <= fit <= tolerance * scale + 1e-11
     norms = program.rho * program.weights * program.penalty.row_norms(W)
     complementarity = norms - (G * W).sum(axis=1)
     assert (complementarity >= -1e-11).all()
     assert complementarity.sum() <= tolerance * scale + 1e-11
+    # Stationarity: lambda is minus a subgradient, so the loss lies above its tangent everywhere.
+    rng = np.random.default_rng(0)
+    for size in (1e-3, 1.0):
+        other = Z + size * rng.normal(size=Z.shape)
+        tangent = program.loss.value(Z, Y) - float((dual * (other - Z)).sum())
+        assert program.loss.value(other, Y) >= tangent - tolerance * scale - 1e-11
 
 
-@settings(derandomize=True, max_examples=40, deadline=None)
+@settings(derandomize=True, max_examples=80, deadline=None)
 @given(
     case=st.sampled_from(BOTH),
     seed=st.integers(0, 2**31),
@@ -53,9 +59,14 @@ def check_optimality(program, solution, *, tolerance=1e-6):
     C=st.integers(1, 3),
     share=st.sampled_from([0.005, 0.05, 0.3, 0.9]),
     features=st.sampled_from(FEATURES),
+    counts=st.sampled_from([None, "random"]),
 )
-def test_random_programs_satisfy_the_optimality_conditions(case, seed, n, P, C, share, features):
-    program = random_program(*case, seed, n=n, P=P, C=C, share=share, features=features)
+def test_random_programs_satisfy_the_optimality_conditions(
+    case, seed, n, P, C, share, features, counts
+):
+    program = random_program(
+        *case, seed, n=n, P=P, C=C, share=share, features=features, counts=counts
+    )
     check_optimality(program, solve(program))
 
 
@@ -98,7 +109,16 @@ def test_rho_below_rho_max_does_not(kind, penalty):
 
 
 @pytest.mark.parametrize(("kind", "penalty"), BOTH)
-@pytest.mark.parametrize("features", [np.ones((6, 1)), np.ones((6, 5)), np.zeros((6, 3))])
+@pytest.mark.parametrize(
+    "features",
+    [
+        np.ones((6, 1)),
+        np.ones((6, 5)),
+        np.zeros((6, 3)),
+        np.array([[1, 0, 1, 2, 1], [0, 1, 1, 0, 0], [1, 1, 2, 2, 1]] * 2),  # of rank two
+    ],
+    ids=["one", "equal", "silent", "collinear"],
+)
 def test_degenerate_dictionaries(kind, penalty, features):
     targets = {
         LossKind.SQUARED: [1.0, 2.0, 0.5, 3.0, 1.0, 1.0],
@@ -122,13 +142,30 @@ def test_one_sample(loss):
     check_optimality(program, solve(program))
 
 
-def test_no_columns():
-    program = ConvexProgram(
-        features=np.zeros((3, 0)), targets=[0, 1, 1], loss=Softmax(), penalty=L1(), rho=0.1
+@pytest.mark.parametrize(("kind", "penalty"), BOTH)
+def test_no_columns(kind, penalty):
+    program = replace(
+        random_program(kind, penalty, 2, n=3, P=1, C=2), features=np.zeros((3, 0)), weights=None
     )
     solution = solve(program)
-    assert solution.W.shape == (0, 2)
+    assert solution.W.shape == (0, program.n_outputs)
     check_optimality(program, solution)
+
+
+@pytest.mark.parametrize("penalty", list(PenaltyKind))
+def test_an_absent_class_only_loses(penalty):
+    rng = np.random.default_rng(3)
+    program = ConvexProgram(
+        features=np.hstack([rng.random((20, 6)) < 0.5, np.ones((20, 1), dtype=bool)]),
+        targets=rng.integers(0, 2, 20) * 2,
+        loss=Softmax(),
+        penalty=penalty_for(penalty),
+        rho=0.01,
+        n_classes=3,
+    )
+    solution = solve(program)
+    check_optimality(program, solution)
+    assert (program.predict(solution.W)[:, 1] <= 1e-6).all()
 
 
 def test_zero_targets_of_the_squared_loss():

@@ -60,14 +60,14 @@ def test_data_that_does_not_fit_is_refused(changes: dict[str, Any], message: str
 
 @pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64, np.uint64])
 def test_labels_of_every_integer_type_are_accepted(kind: type) -> None:
-    labels = check_labels(np.array([0, 1, 1], dtype=kind), n_samples=3, n_classes=2)
+    labels = check_labels(np.array([0, 1, 1], dtype=kind), shape=(3,), n_classes=2)
     assert labels.dtype == np.int64
     assert labels.tolist() == [0, 1, 1]
 
 
 def test_a_huge_class_costs_no_memory() -> None:
     with pytest.raises(InputError, match=r"^class 1 has no sample: "):
-        check_labels(np.array([0, 10**15]), n_samples=2, n_classes=10**15 + 1)
+        check_labels(np.array([0, 10**15]), shape=(2,), n_classes=10**15 + 1)
 
 
 def test_data_cannot_be_changed_afterwards() -> None:

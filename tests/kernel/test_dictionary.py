@@ -13,16 +13,18 @@ from hypothesis import strategies as st
 
 from convexon import golden, simulate
 from convexon.artefact import load, save
+from convexon.convex.alphabet import TERNARY, Alphabet
+from convexon.convex.bits import BitColumns
 from convexon.convex.dictionary import DICTIONARY, SpikeDictionary, build_dictionary, patterns
 from convexon.convex.witness import WitnessFamily, draw_branch
 from convexon.dataset import SpikeDataset
-from convexon.errors import InputError
+from convexon.errors import FormatError, InputError
 from convexon.fixed import Interval, QFormat
 from convexon.network import Branch, FixedPointNetwork
 from convexon.neuron import Leak, ReadoutMode, Reset
 from strategies import branches, layer_of
 
-FAMILY = WitnessFamily(fan_in=3, weight_bits=3, leak=Leak(1, 2), reset=Reset.SUBTRACT)
+FAMILY = WitnessFamily(fan_in=3, alphabet=Alphabet.integers(3), leak=Leak(1, 2), reset=Reset.SUBTRACT)
 
 
 def dataset(n_samples: int = 20, n_steps: int = 4, input_bits: int = 1) -> SpikeDataset:
@@ -68,9 +70,11 @@ def test_every_column_is_what_its_witness_does(
         for branch in parallel
         for j in range(branch.n_outputs)
     ]
-    alive = [column for column in everything if any(column)]
+    silent = [column for column in everything if not any(column)]
+    constant = [column for column in everything if set(column) == {1}]
+    alive = [column for column in everything if any(column) and set(column) != {1}]
     if not alive:
-        message = f"^none of {len(everything)} witnesses ever fired: lower their thresholds$"
+        message = f"^none of {len(everything)} witnesses ever told two rows apart: {len(silent)} "
         with pytest.raises(InputError, match=message):
             build_dictionary(parallel, data, mode)
         return
@@ -81,8 +85,12 @@ def test_every_column_is_what_its_witness_does(
     assert len(distinct) == dictionary.n_columns
     assert distinct == set(alive)
     assert dictionary.n_drawn == len(everything)
-    assert dictionary.n_silent == len(everything) - len(alive)
+    assert dictionary.n_silent == len(silent)
+    assert dictionary.n_constant == len(constant)
     assert dictionary.n_duplicate == len(alive) - len(distinct)
+    if mode is not ReadoutMode.COUNT:
+        complements = {tuple(1 - value for value in column) for column in distinct}
+        assert dictionary.n_complement == len(distinct & complements)
     assert dictionary.columns.max() <= dictionary.max_feature
     assert dictionary.max_feature == (3 if mode is ReadoutMode.COUNT else 1)
 
@@ -107,7 +115,7 @@ def test_intercept_is_the_last_column_and_always_fires() -> None:
     dictionary = build_dictionary(
         [Branch((layer_of([[1], [0], [0]], [1]),))], dataset(), ReadoutMode.LAST
     )
-    whole = dictionary.with_intercept()
+    whole = dictionary.with_intercept().dense()
     assert whole.shape == (20, dictionary.n_columns + 1)
     assert np.array_equal(whole[:, :-1], dictionary.columns)
     assert whole[:, -1].tolist() == [1] * 20
@@ -137,19 +145,21 @@ def test_file_holds_the_dictionary_unchanged(tmp_path: Path) -> None:
     again, _ = load(DICTIONARY, tmp_path / "dictionary.json")
     assert np.array_equal(again.columns, dictionary.columns)
     assert np.array_equal(again.witnesses, dictionary.witnesses)
-    for name in ("n_drawn", "n_silent", "n_duplicate", "max_feature"):
+    for name in ("n_drawn", "n_silent", "n_constant", "n_duplicate", "n_complement", "max_feature"):
         assert getattr(again, name) == getattr(dictionary, name)
 
 
 def test_bookkeeping_of_another_shape_is_refused() -> None:
-    message = "columns must have shape (rows, P) and witnesses (P, 2), not (3, 2) and (1, 2)"
+    message = "witnesses must have shape (2, 2), one for each column, not (1, 2)"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         SpikeDictionary(
-            columns=np.zeros((3, 2), np.uint8),
+            bits=BitColumns.pack(np.zeros((3, 2), np.uint8)),
             witnesses=np.zeros((1, 2), np.int64),
             n_drawn=2,
             n_silent=0,
+            n_constant=0,
             n_duplicate=0,
+            n_complement=0,
             max_feature=1,
         )
 
@@ -157,19 +167,20 @@ def test_bookkeeping_of_another_shape_is_refused() -> None:
 def test_counts_past_a_byte_are_refused() -> None:
     message = "n_steps must be at most 255 for spike counts, not 256"
     branch = Branch((layer_of([[1], [0], [0]], [1]),))
-    with pytest.raises(InputError, match=f"^{message}$"):
+    with pytest.raises(FormatError, match=f"^{message}$"):
         patterns([branch], dataset(2, 256), ReadoutMode.COUNT)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 6])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_drawn_witnesses_are_sparse_small_and_alive(bits: int, seed: int) -> None:
-    family = WitnessFamily(fan_in=2, weight_bits=bits, leak=Leak(1, 2), reset=Reset.ZERO)
+    alphabet = Alphabet.integers(bits)
+    family = WitnessFamily(fan_in=2, alphabet=alphabet, leak=Leak(1, 2), reset=Reset.ZERO)
     data = dataset(60)
     branch = draw_branch(family, data, n_witnesses=30, generator=np.random.default_rng(seed))
     (layer,) = branch.layers
     assert ((layer.weights != 0).sum(axis=0) == 2).all()
-    assert np.abs(layer.weights).max() <= family.largest_weight
+    assert np.abs(layer.weights).max() <= alphabet.largest
     assert (layer.thresholds >= 1).all()
     spikes = simulate.branch_trace(branch, data.inputs, Interval(0, 1))[0].spikes
     assert 0.0 < spikes.mean() < 1.0
@@ -182,15 +193,14 @@ def test_drawn_witnesses_are_sparse_small_and_alive(bits: int, seed: int) -> Non
     ("changes", "message"),
     [
         ({"fan_in": 0}, "fan_in must be at least 1, not 0"),
-        ({"weight_bits": 1}, "weight_bits must be 2 to 16, not 1"),
-        ({"weight_bits": 17}, "weight_bits must be 2 to 16, not 17"),
+        ({"lateral": -1}, "lateral must be at least 0, not -1"),
         ({"firing": (0.0, 0.5)}, "firing must be a range within 0..1, not (0.0, 0.5)"),
         ({"firing": (0.6, 0.5)}, "firing must be a range within 0..1, not (0.6, 0.5)"),
         ({"spikes_per_sample": 0.5}, "spikes_per_sample must be >= 1, not 0.5"),
     ],
 )
 def test_family_outside_its_ranges_is_refused(changes: dict[str, Any], message: str) -> None:
-    members = {"fan_in": 3, "weight_bits": 3, "leak": Leak(0, 0), "reset": Reset.ZERO}
+    members = {"fan_in": 3, "alphabet": Alphabet.integers(3), "leak": Leak(0, 0), "reset": Reset.ZERO}
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         WitnessFamily(**{**members, **changes})
 
@@ -200,7 +210,7 @@ def test_family_outside_its_ranges_is_refused(changes: dict[str, Any], message: 
     [
         (FAMILY, 0, "n_witnesses must be at least 1, not 0"),
         (
-            WitnessFamily(fan_in=4, weight_bits=3, leak=Leak(0, 0), reset=Reset.ZERO),
+            WitnessFamily(fan_in=4, alphabet=TERNARY, leak=Leak(0, 0), reset=Reset.ZERO),
             1,
             "fan_in must be at most the 3 inputs, not 4",
         ),

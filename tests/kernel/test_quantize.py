@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from convexon import simulate
 from convexon.convex import L1, ConvexProgram, GroupL2, LossKind, loss_for
+from convexon.convex.alphabet import Alphabet
 from convexon.convex.dictionary import SpikeDictionary, build_dictionary
 from convexon.convex.reconstruct import reconstruct
 from convexon.convex.witness import WitnessFamily, draw_branch
@@ -37,7 +38,7 @@ def dictionary_of(mode: ReadoutMode) -> tuple[list[Branch], SpikeDictionary]:
     generator = np.random.default_rng(2)
     parallel = [
         draw_branch(
-            WitnessFamily(fan_in=3, weight_bits=3, leak=leak, reset=reset),
+            WitnessFamily(fan_in=3, alphabet=Alphabet.integers(3), leak=leak, reset=reset),
             dataset(),
             n_witnesses=5,
             generator=generator,
@@ -82,7 +83,7 @@ def test_network_scores_every_training_row_as_the_program_does(
 ) -> None:
     network, dictionary, W = network_of(mode, seed)
     scores = features_of(network) @ network.readout_weights + network.readout_biases
-    program = dictionary.with_intercept().astype(np.float64) @ W
+    program = dictionary.with_intercept().dense().astype(np.float64) @ W
     assert network.n_features == (W[:-1] != 0).any(axis=1).sum()
     assert np.allclose(scores, program, rtol=0, atol=1e-12)
 

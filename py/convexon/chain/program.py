@@ -18,8 +18,9 @@ from convexon.convex import (
     certify,
     loss_for,
     solve,
-    universal_lower_bound,
+    universal_bound,
 )
+from convexon.convex.bits import BitColumns
 from convexon.convex.dictionary import SpikeDictionary
 from convexon.convex.record import GapRecord
 from convexon.convex.solved import SolvedProgram, history_of
@@ -34,7 +35,6 @@ VALIDATION_SHARE = 0.2
 SELECTION_TOLERANCE, VALIDATION_TOLERANCE = 1e-2, 1e-3
 """Gaps of the programs that select columns and choose rho; they certify nothing."""
 
-Columns = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.intp]
 Watch = Callable[[GapRecord], None]
@@ -68,14 +68,14 @@ def solve_program(
     rho = max(validation, key=lambda r: (validation[r], r))  # of equals, the sparser network
 
     progress.begin("selecting columns (row-group program)")
-    all_rows = np.arange(len(everything))
+    all_rows = np.arange(everything.n_rows)
     columns = _select(settings, train, everything, all_rows, watch)
     chosen = dictionary.restricted(columns).with_intercept()
     progress.begin("solving the l1 program")
     kind, classes = settings.loss, train.n_classes
     program = _program(chosen, train.labels, classes, loss=kind, penalty=L1(), rho=rho)
     solution = solve(program, tolerance=settings.tolerance, progress=watch)
-    full = np.zeros((everything.shape[1], program.n_outputs))
+    full = np.zeros((everything.n_columns, program.n_outputs))
     full[np.append(columns, len(full) - 1)] = solution.W
     over_all = _program(everything, train.labels, classes, loss=kind, penalty=L1(), rho=rho)
     drawn, _ = certify(over_all, full, dual=solution.dual)
@@ -85,14 +85,14 @@ def solve_program(
         dual=solution.dual,
         certificate=solution.certificate,
         drawn=drawn,
-        universal_lower_bound=universal_lower_bound(
+        universal_lower_bound=universal_bound(
             loss=program.loss,
             targets=program.targets,
             rho=rho,
             penalty=L1(),
             max_feature=dictionary.max_feature,
             n_classes=program.n_classes,
-        ),
+        ).lower_bound,
         quantization=quantization_bound(program, solution.W, bits=settings.readout_bits),
         history=history_of(solution.history),
         validation={f"{r:g}": accuracy for r, accuracy in validation.items()},
@@ -102,7 +102,7 @@ def solve_program(
 def _validate(
     settings: SolveSettings,
     train: SpikeDataset,
-    everything: Columns,
+    everything: BitColumns,
     progress: Progress,
     watch: Watch,
 ) -> dict[float, float]:
@@ -110,12 +110,13 @@ def _validate(
     fit, held = validation_split(train.labels, train.n_classes, seed=settings.seed)
     progress.begin("choosing rho on validation")
     columns = _select(settings, train, everything, fit, watch)
-    chosen = everything[:, np.append(columns, everything.shape[1] - 1)]
+    chosen = everything.take(np.append(columns, everything.n_columns - 1))
+    held_columns = chosen.rows(held).dense().astype(np.float64)
     accuracy: dict[float, float] = {}
     start = None
     for rho in sorted(settings.rhos, reverse=True):  # a warm-started path, sparse to dense
         program = _program(
-            chosen[fit],
+            chosen.rows(fit),
             train.labels[fit],
             train.n_classes,
             loss=settings.loss,
@@ -123,17 +124,17 @@ def _validate(
             rho=rho,
         )
         start = solve(program, tolerance=VALIDATION_TOLERANCE, start=start, progress=watch).W
-        decided = decisions(chosen[held].astype(np.float64) @ start)
+        decided = decisions(held_columns @ start)
         accuracy[rho] = float((decided == train.labels[held]).mean())
     return accuracy
 
 
 def _select(
-    settings: SolveSettings, train: SpikeDataset, everything: Columns, rows: Rows, watch: Watch
+    settings: SolveSettings, train: SpikeDataset, everything: BitColumns, rows: Rows, watch: Watch
 ) -> Rows:
     """Strongest columns of the row-group program over ``rows``, as many as neurons are allowed."""
     program = _program(
-        everything[rows],
+        everything.rows(rows),
         train.labels[rows],
         train.n_classes,
         loss=LossKind.SOFTMAX,
@@ -188,7 +189,7 @@ def targets_for(kind: LossKind, labels: Labels, n_classes: int) -> npt.NDArray[n
 
 
 def _program(
-    columns: Columns,
+    columns: BitColumns,
     labels: Labels,
     n_classes: int,
     *,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
+from convexon.convex.alphabet import Alphabet
 from convexon.convex.loss import LossKind
 from convexon.convex.witness import WitnessFamily
 from convexon.encode import Coding
@@ -92,7 +93,7 @@ class SolveSettings:
         return tuple(
             WitnessFamily(
                 fan_in=self.fan_in,
-                weight_bits=self.weight_bits,
+                alphabet=Alphabet.integers(self.weight_bits),
                 leak=leak,
                 reset=Reset.SUBTRACT,
                 spikes_per_sample=often,

@@ -10,6 +10,7 @@ import numpy as np
 
 from convexon.artefact import digest_of
 from convexon.card import CARD
+from convexon.chain.certificate import certificate_for
 from convexon.chain.program import solve_program
 from convexon.chain.progress import QUIET, Progress
 from convexon.chain.settings import SolveSettings
@@ -20,6 +21,7 @@ from convexon.convex.solved import SOLVED, SolvedProgram
 from convexon.convex.witness import draw_branch
 from convexon.dataset import DATASET, SpikeDataset
 from convexon.network import FixedPointNetwork, Network
+from convexon.proof.certificate import CERTIFICATE, Certificate
 from convexon.quantize import quantize
 from convexon.run import Made, RunFolder
 from convexon.simulate import run
@@ -36,6 +38,7 @@ class SolveResult:
     solved: Made[SolvedProgram]
     network: Made[Network]
     card: Made[FixedPointNetwork]
+    certificate: Made[Certificate]
 
     @property
     def accuracy(self) -> tuple[float, float]:
@@ -61,16 +64,7 @@ class SolveResult:
     @property
     def certificate_lines(self) -> list[str]:
         """The certificate for people: what is proved, and what is not."""
-        solved = self.solved.value
-        c, bound = solved.certificate, solved.quantization
-        return [
-            f"certificate: primal {c.primal:.8f}, dual {c.dual:.8f}, gap {c.gap:.2e} "
-            f"({c.relative_gap:.2e} relative) over {c.n_columns} columns at rho {c.rho:g}",
-            f"bounds: {solved.drawn.dual:.6f} over all {solved.drawn.n_columns} drawn columns, "
-            f"{solved.universal_lower_bound:.6f} over any network at all",
-            f"rounding: moves no score by more than {bound.score_error:.4f}; "
-            f"{bound.certified_decisions} of {bound.decisions} decisions cannot flip",
-        ]
+        return [f"certificate: {sentence}" for sentence in self.certificate.value.sentences]
 
 
 def samples_of(settings: SolveSettings) -> tuple[Samples, Samples]:
@@ -147,10 +141,37 @@ def solve_stage(
     )
     progress.begin("reconstructing and quantizing")
     network, card = _networks(folder, settings, train, branches, dictionary, solved)
+    progress.begin("writing the certificate")
+    certificate = folder.made(
+        "certificate",
+        CERTIFICATE,
+        lambda: certificate_for(
+            settings,
+            train=train.value,
+            test=test.value,
+            dictionary=dictionary.value,
+            solved=solved.value,
+            network=network.value,
+        ),
+        parents={
+            "train": train,
+            "test": test,
+            "dictionary": dictionary,
+            "solution": solved,
+            "network": network,
+        },
+        recipe=settings.recipe("readout_bits", "tolerance"),
+    )
     if not card.reused:
         folder.time("solve", time.monotonic() - began, first=True)
     return SolveResult(
-        train=train, test=test, dictionary=dictionary, solved=solved, network=network, card=card
+        train=train,
+        test=test,
+        dictionary=dictionary,
+        solved=solved,
+        network=network,
+        card=card,
+        certificate=certificate,
     )
 
 

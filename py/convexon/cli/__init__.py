@@ -17,13 +17,13 @@ from convexon.errors import EXIT_USAGE, ConvexonError, MismatchError
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         name: f"convexon.cli.{name}"
-        for name in ("demo", "solve", "emit", "verify", "report", "doctor")
+        for name in ("demo", "solve", "certify", "emit", "verify", "report", "doctor")
     }
 )
 """Module of each command; each has a function of the command's name."""
 
 EXIT_MISMATCH = 1
-"""Exit code when hardware and golden model disagree."""
+"""Exit code when hardware and golden model disagree, or a claim of a certificate fails."""
 
 EXIT_INTERRUPTED = 130
 """Exit code after an interrupt, as shells have it."""

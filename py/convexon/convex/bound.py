@@ -1,33 +1,42 @@
 """A lower bound that no network beats on this data, whatever its depth, width or weights.
 
-A network of the family has an objective of the form ``(1/n) sum_i loss((D W)_i, y_i) + rho *
-Omega_w(W)`` with columns D_j in [0, m]^n, m = 1 for spikes. Then each output satisfies ``max_i
-(Z_ic)_+ + max_i (-Z_ic)_+ <= m * sum_j |W_jc|``, so the program over all predictions Z with the
-left-hand side as penalty is a lower bound; and it is attained where every pattern of {0, 1}^n is a
-column (the complete arrangement of arXiv:2303.03382, there for squared loss; the bound for the
-other losses follows in the same way). Rows with the same target share their prediction, which
-leaves closed forms, or for softmax a smooth program of 2 C variables.
+A network of the family has an objective of the form ``(1/N) sum_i loss((D W)_i, y_i) + rho *
+Omega_w(W)`` with columns D_j in [0, m]^n, m = 1 for spikes. The span of output c over the inputs,
+``s_c = max_i (Z_ic)_+ + max_i (-Z_ic)_+``, is at most ``m sum_j |W_jc|``, so by the triangle
+inequality the norm of the vector s, of the penalty's kind, is at most ``m sum_j ||W_j||``. The
+program over all predictions Z with that norm as its penalty is therefore a lower bound; for l1 it
+is attained where every pattern of {0, 1}^n is a column (the complete arrangement of
+arXiv:2303.03382, there for squared loss; the bound for the others follows in the same way).
 
-Each function returns the value of a *dual-feasible* point: for each output the positive parts of
-lambda sum to at most rho w / m, and so do the negative parts. An inexact inner solution can only
-lower it. As in `convexon.convex.certificate`, the point is feasible and the bound valid in exact
-arithmetic: radii are rounded down before use, and values afterwards.
+Rows with the same input share their prediction, whatever their labels: only distinct inputs have
+levels of their own, and what conflicting labels cost is part of the bound.
 
-For the row-group penalty ``||W_j||_2 >= ||W_j||_1 / sqrt(C)`` gives a bound that is valid, but
-weaker when C > 1.
+In the dual, let h_c be the larger of the sums of positive and of negative parts of lambda over the
+distinct inputs: it is what the worst column makes of output c. The constraint is that the dual norm
+of h be at most ``rho w / m``: each h_c for l1, their l2 norm for group l2, and their sum for group
+l-infinity. How a group penalty allots that radius to the outputs is free; any allotment is valid,
+and the best is sought.
+
+Each bound is the value of a *dual-feasible* point, which is returned with it, so that a checker
+need not trust how it was found. An inexact solution can only lower it. As in
+`convexon.convex.certificate`, the point is feasible and the bound valid in exact arithmetic: radii
+are rounded down before use, and values afterwards.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.optimize import minimize
+from numpy.typing import ArrayLike, NDArray
 
+from convexon.convex.arrangement import Basin, arrangement_of, dual_norm
 from convexon.convex.certificate import feasible_multiple, rounded_dual
-from convexon.convex.loss import UNIT, FloatArray, Loss, LossKind, exact_sum
-from convexon.convex.penalty import Penalty, PenaltyKind
+from convexon.convex.loss import UNIT, FloatArray, Loss, exact_sum
+from convexon.convex.penalty import Penalty
 from convexon.convex.program import ConvexProgram
 from convexon.errors import InputError
+from convexon.proof.certificate import UniversalBound
+
+IntArray = NDArray[np.int64]
 
 _DOWN = 1.0 - 16.0 * UNIT
 """Factor that covers the rounding of a short chain of operations on non-negative numbers."""
@@ -57,24 +66,18 @@ def squared_arrangement(y: ArrayLike, *, beta: float) -> float:
         raise InputError(f"y must be a finite vector, not of shape {values.shape!r}")
     if not 0.0 <= beta < np.inf:
         raise InputError(f"beta must be non-negative and finite, not {beta!r}")
-    return sum(_water_filling(np.maximum(part, 0.0), beta) for part in (values, -values))
+    if beta == 0.0:
+        return 0.0
+    value = 0.0
+    for part in (np.maximum(values, 0.0), np.maximum(-values, 0.0)):
+        cut = np.maximum(part - Basin(part, np.ones(len(part))).level(beta), 0.0)
+        if cut.any():
+            cut = cut * (_DOWN * min(1.0, beta / exact_sum(cut)))
+        value += _DOWN * exact_sum(cut * (part - 0.5 * cut))
+    return value
 
 
-def _water_filling(y: FloatArray, beta: float) -> float:
-    """Largest ``l.y - ||l||^2 / 2`` over ``l >= 0`` of sum at most beta, for ``y >= 0``."""
-    cut = y
-    if y.sum() > beta:
-        ordered = np.sort(y)[::-1]
-        levels = (np.cumsum(ordered) - beta) / np.arange(1, len(y) + 1)
-        # The level at which k entries are cut holds for the largest k whose smallest entry lies
-        # above it.
-        k = int(np.flatnonzero(ordered > levels)[-1]) if beta > 0.0 else 0
-        cut = np.maximum(y - levels[k], 0.0)
-        cut = cut * (_DOWN * min(1.0, beta / exact_sum(cut))) if cut.any() else cut
-    return _DOWN * exact_sum(cut * (y - 0.5 * cut))
-
-
-def universal_lower_bound(
+def universal_bound(
     *,
     loss: Loss,
     targets: ArrayLike,
@@ -83,64 +86,67 @@ def universal_lower_bound(
     min_weight: float = 1.0,
     max_feature: float = 1.0,
     n_classes: int | None = None,
-) -> float:
+    counts: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+) -> UniversalBound:
     """Objective that no dictionary with entries in [0, max_feature] goes below on these targets.
-
-    It does not see the inputs: rows with equal inputs must share a prediction, which only raises
-    the optimum.
 
     Parameters
     ----------
-    loss, targets, rho, penalty, n_classes
-        As in `ConvexProgram`.
+    loss, targets, rho, penalty, n_classes, counts
+        As in `ConvexProgram`; rho must be positive.
     min_weight
         Smallest penalty weight of any column that a network may use, positive.
     max_feature
         Largest entry of any column: 1 for spikes, the number of steps for spike counts. Entries
         must not be negative.
+    groups
+        Number of each row's input, non-negative integers, shape (n,): rows of one number have the
+        same input, so that every network gives them the same scores. Each row has an input of its
+        own where None, which is valid whatever the inputs are.
+
+    Returns
+    -------
+    UniversalBound
+        The bound, and the dual point (n, C) that attains it.
 
     Raises
     ------
     InputError
-        If an argument is not positive, or the targets do not fit the loss.
+        If an argument is not positive, or the targets or groups do not fit.
     """
     for name, value in (("rho", rho), ("min_weight", min_weight), ("max_feature", max_feature)):
         if not 0.0 < value < np.inf:
             raise InputError(f"{name} must be positive and finite, not {value!r}")
-    Y = loss.encode(targets, n_rows=len(np.asarray(targets)), n_classes=n_classes)
+    n_rows = len(np.asarray(targets))
+    Y = loss.encode(targets, n_rows=n_rows, n_classes=n_classes, counts=counts)
+    inputs = _checked_groups(groups, n_rows=n_rows)
     radius = _DOWN * rho * min_weight / max_feature
-    if penalty.kind is PenaltyKind.GROUP_L2:
-        radius /= np.sqrt(Y.shape[1])
-    n = len(Y)
-    match loss.kind:
-        case LossKind.SQUARED:
-            parts = [squared_arrangement(y, beta=_DOWN * n * radius) for y in Y.T]
-            return _DOWN * exact_sum(np.array(parts)) / n
-        case LossKind.HINGE:
-            # A share a of the slope in each of g rows gives a g / n, and sums to as much.
-            return _DOWN * exact_sum(np.minimum(_group_shares(Y), radius))
-        case LossKind.LOGISTIC:
-            parts = [_entropy_bound(float(share), radius) for share in _group_shares(Y)]
-            return _DOWN * exact_sum(np.array(parts))
-        case LossKind.SOFTMAX:
-            return _softmax_bound(loss, Y, radius)
-    raise InputError(f"loss must be one of the four kinds, not {loss!r}")
+    arrangement = arrangement_of(loss, Y, inputs)
+    dual = arrangement.dual(arrangement.allotted(penalty, radius))
+
+    def heaviest(point: FloatArray) -> float:
+        rounding = 1.0 + (8.0 + Y.n_outputs) * UNIT
+        return dual_norm(penalty, _worst_column(point, inputs)) * rounding
+
+    point, _ = feasible_multiple(loss, Y, dual, heaviest, limit=radius, guess=heaviest(dual))
+    return UniversalBound(lower_bound=rounded_dual(loss, Y, point), dual=point)
 
 
-def program_lower_bound(program: ConvexProgram) -> float:
-    """`universal_lower_bound` of a program's own targets, rho, weights and largest entry.
+def program_bound(program: ConvexProgram, *, groups: ArrayLike | None = None) -> UniversalBound:
+    """`universal_bound` of a program's own targets, rho, weights and largest entry.
 
     Raises
     ------
     InputError
-        If the dictionary has a negative entry, or no positive one.
+        If the dictionary has a negative entry, or no column.
     """
-    if program.features.size == 0:
+    if program.n_columns == 0:
         raise InputError("features must have at least one column to bound what columns can do")
-    low, high = float(program.features.min()), float(program.features.max())
+    low, high = program.least_feature, program.largest_feature
     if low < 0.0:
         raise InputError(f"features must be non-negative for the universal bound, not {low!r}")
-    return universal_lower_bound(
+    return universal_bound(
         loss=program.loss,
         targets=program.targets,
         rho=program.rho,
@@ -148,59 +154,36 @@ def program_lower_bound(program: ConvexProgram) -> float:
         min_weight=float(program.weights.min()),
         max_feature=max(high, 1.0),
         n_classes=program.n_classes,
+        counts=program.counts,
+        groups=groups,
     )
 
 
-def _group_shares(Y: FloatArray) -> FloatArray:
-    """Share of the rows with target +1, and with -1, of each output."""
-    return np.concatenate([(Y > 0.0).mean(axis=0), (Y < 0.0).mean(axis=0)])
+def _checked_groups(groups: ArrayLike | None, *, n_rows: int) -> IntArray:
+    """Number of each row's input, from 0 on without gaps."""
+    if groups is None:
+        return np.arange(n_rows)
+    values = np.asarray(groups)
+    if values.dtype.kind not in "iu" or values.shape != (n_rows,):
+        raise InputError(
+            f"groups must be integers, one per row ({n_rows}), "
+            f"not {values.dtype} of shape {values.shape!r}"
+        )
+    return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def _entropy_bound(share: float, radius: float) -> float:
-    """Logistic loss of a share of the rows: ``max share * H(a)`` over ``share * a <= radius``."""
-    if share == 0.0:
-        return 0.0
-    a = min(0.5, _DOWN * radius / share)
-    return float(-_DOWN * share * (a * np.log(a) + (1.0 - a) * np.log1p(-a)))
+def _worst_column(point: FloatArray, inputs: IntArray) -> FloatArray:
+    """What the worst column of zeros and ones makes of each output, bounded from above, (C,).
 
-
-def _softmax_bound(loss: Loss, Y: FloatArray, radius: float) -> float:
-    """Dual value of softmax over the complete arrangement.
-
-    A row of class k scores a_k on its own output and -b_c on each other output c, with a, b >= 0.
-    The optimal score of an output is as high as allowed in its own class and as low as allowed
-    elsewhere, so two numbers per output describe a solution, and the gradient there a dual point.
+    Rows of one input add up before their signs count; that sum of k terms is off by at most
+    ``gamma_k`` times the sum of their magnitudes.
     """
-    n, n_outputs = Y.shape
-    labels = Y.argmax(axis=1)
-    shares = Y.mean(axis=0)
-    own = np.eye(n_outputs, dtype=bool)
-
-    def probabilities(v: FloatArray) -> FloatArray:
-        scores = np.where(own, v[:n_outputs, None], -v[None, n_outputs:])
-        p = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return np.asarray(p / p.sum(axis=1, keepdims=True))
-
-    def objective(v: FloatArray) -> tuple[float, FloatArray]:
-        a, b = v[:n_outputs], v[n_outputs:]
-        scores = np.where(own, 0.0, -b[None, :] - a[:, None])
-        value = float(shares @ np.log(np.exp(scores).sum(axis=1))) + radius * float(v.sum())
-        weighted = shares[:, None] * np.where(own, 0.0, probabilities(v))
-        return value, radius - np.concatenate([weighted.sum(axis=1), weighted.sum(axis=0)])
-
-    found = minimize(
-        objective,
-        np.full(2 * n_outputs, 0.1),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(0.0, None)] * (2 * n_outputs),
-        options={"maxiter": 2000, "ftol": 1e-16, "gtol": 1e-13},
-    )
-    dual = (Y - probabilities(found.x)[labels]) / n
-
-    def heaviest(point: FloatArray) -> float:
-        sums = [exact_sum(np.maximum(part, 0.0)) for u in point.T for part in (u, -u)]
-        return max(sums) * (1.0 + 2.0 * UNIT)
-
-    point, _ = feasible_multiple(loss, Y, dual, heaviest, limit=radius)
-    return rounded_dual(loss, Y, point)
+    sizes = np.bincount(inputs)
+    gamma = np.where(sizes > 1, 1.01 * UNIT * sizes, 0.0)
+    worst = np.zeros(point.shape[1])
+    for c, column in enumerate(point.T):
+        sums = np.bincount(inputs, weights=column)
+        slack = gamma * np.bincount(inputs, weights=np.abs(column))
+        parts = [exact_sum(np.maximum(side + slack, 0.0)) for side in (sums, -sums)]
+        worst[c] = max(parts) * (1.0 + 4.0 * UNIT)
+    return worst

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexon.convex.loss import UNIT, FloatArray, Loss, exact_sum
+from convexon.convex.loss import UNIT, FloatArray, Loss, Targets, exact_sum
 from convexon.convex.program import ConvexProgram
 from convexon.errors import InputError
 
@@ -58,6 +58,10 @@ class GapCertificate:
         How much further apart ``primal`` and ``dual`` are than plain float64 would have them, so
         that rounding cannot have hidden a part of the gap. Zero in a certificate from before it was
         stated.
+    radius
+        None for a positive rho. For ``rho = 0`` the bound holds for all weights with ``sum_j w_j
+        ||W_j|| <= radius``, and the gap is that from the optimum over this ball; it is zero where
+        the weights lie outside and do better.
     """
 
     primal: float
@@ -73,6 +77,7 @@ class GapCertificate:
     n_active: int
     n_nonzero: int
     rounding_allowance: float = 0.0
+    radius: float | None = None
 
 
 def certify(
@@ -113,12 +118,22 @@ def certify(
         rounding = 1.0 + (8.0 + program.n_outputs) * UNIT
         return program.penalty.dual_ratio(bounds, program.weights) * rounding
 
-    point, scale = feasible_multiple(loss, Y, point, bounded_ratio, limit=program.rho, guess=ratio)
-    plain_dual = -loss.conjugate(-program.n_rows * point, Y)
-    dual_value = rounded_dual(loss, Y, point)
+    ball = 0.0
+    if program.radius is None:
+        limit = program.rho
+        point, scale = feasible_multiple(loss, Y, point, bounded_ratio, limit=limit, guess=ratio)
+    else:
+        # No constraint, but a term: <lambda, D W> is at most ratio * radius in the ball.
+        point, scale = loss.dual_in_domain(point, Y), 1.0
+        ball = bounded_ratio(point) * program.radius * (1.0 + 4.0 * UNIT)
+    plain_dual = loss.dual_value(point, Y) - ball
+    dual_value = rounded_dual(loss, Y, point) - ball
+    dual_value -= 4.0 * UNIT * abs(dual_value)
     plain_primal = loss.value(Z, Y) + program.rho * program.penalty.value(values, program.weights)
     primal = _rounded_primal(program, values, Z, error)
     gap = primal - dual_value
+    if program.radius is not None:
+        gap = max(gap, 0.0)  # weights outside the ball may do better than any inside
     certificate = GapCertificate(
         primal=primal,
         dual=dual_value,
@@ -133,6 +148,7 @@ def certify(
         n_active=int(values.any(axis=1).sum()),
         n_nonzero=int(np.count_nonzero(values)),
         rounding_allowance=max(0.0, primal - plain_primal) + max(0.0, plain_dual - dual_value),
+        radius=program.radius,
     )
     return certificate, point
 
@@ -141,17 +157,20 @@ def _candidates(program: ConvexProgram, Z: FloatArray, dual: ArrayLike | None) -
     """Dual points to try: minus the subgradient at the predictions ``Z``, and the one given."""
     Y = program.encoded
     points = [-program.loss.subgradient(Z, Y)]
+    if program.radius is not None:
+        points.append(np.zeros_like(Y.values))  # zero bounds every loss, in any ball
     if dual is not None:
         given = np.asarray(dual, dtype=np.float64)
-        if given.shape != Y.shape or not np.isfinite(given).all():
-            raise InputError(f"dual must be finite and of shape {Y.shape!r}, not {given.shape!r}")
+        shape = Y.values.shape
+        if given.shape != shape or not np.isfinite(given).all():
+            raise InputError(f"dual must be finite and of shape {shape!r}, not {given.shape!r}")
         points.append(given)
     return points
 
 
 def feasible_multiple(
     loss: Loss,
-    Y: FloatArray,
+    Y: Targets,
     point: FloatArray,
     ratio: Callable[[FloatArray], float],
     *,
@@ -188,7 +207,7 @@ def feasible_multiple(
     return scaled, scale
 
 
-def rounded_dual(loss: Loss, Y: FloatArray, point: FloatArray) -> float:
+def rounded_dual(loss: Loss, Y: Targets, point: FloatArray) -> float:
     """Lower bound on the dual value of a ``point`` that `feasible_multiple` returned."""
     total = exact_sum(loss.lower_dual_terms(point, Y))
     return total - 4.0 * UNIT * abs(total)
@@ -198,7 +217,8 @@ def _rounded_primal(
     program: ConvexProgram, W: FloatArray, Z: FloatArray, error: FloatArray
 ) -> float:
     """Upper bound on the objective; every term is non-negative, so their rounding is relative."""
-    fit = exact_sum(program.loss.upper_terms(Z, error, program.encoded)) / program.n_rows
+    Y = program.encoded
+    fit = exact_sum(Y.counts[:, None] * program.loss.upper_terms(Z, error, Y)) / Y.total
     norms = exact_sum(program.weights * program.penalty.row_norms(W))
     return (fit + program.rho * norms) * (1.0 + (16.0 + program.n_outputs) * UNIT)
 
@@ -207,7 +227,10 @@ def _approximately_feasible(
     program: ConvexProgram, candidate: FloatArray
 ) -> tuple[float, float, FloatArray]:
     """Dual value once scaled, ratio before, and the point in the domain, all but for rounding."""
-    point = program.loss.dual_in_domain(candidate, program.encoded)
+    Y = program.encoded
+    point = program.loss.dual_in_domain(candidate, Y)
     ratio = program.penalty.dual_ratio(program.correlate(point), program.weights)
+    if program.radius is not None:
+        return program.loss.dual_value(point, Y) - ratio * program.radius, ratio, point
     scaled = point * min(1.0, program.rho / ratio) if ratio > 0.0 else point
-    return -program.loss.conjugate(-program.n_rows * scaled, program.encoded), ratio, point
+    return program.loss.dual_value(scaled, Y), ratio, point

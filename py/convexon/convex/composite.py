@@ -8,15 +8,16 @@ conditioned. Both only ever lower the objective, so either may take over from th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from convexon.convex.loss import FloatArray
-from convexon.convex.newton import LEAST_DAMPING, MOST_DAMPING, newton_direction
+from convexon.convex.newton import Operator, newton_flops, solver_for
 from convexon.convex.penalty import Penalty
+from convexon.convex.products import Products
 from convexon.convex.record import Budget
-from convexon.convex.smooth import SmoothTerm
+from convexon.convex.smooth import MeanLoss
 
 _SHORTEST_BURST, _LONGEST_BURST = 20, 320
 """First-order steps between two attempts at Newton steps: more while those fail."""
@@ -27,8 +28,16 @@ _SETTLED = 0.05
 _WHOLE_STEP = 0.2
 """Fraction of a Newton step below which the support was not yet right."""
 
+_LEAST_DAMPING, _MOST_DAMPING = 1e-9, 1.0
+"""Multiples of the mean diagonal that may be added to it: dependent columns would leave it
+singular, and far from the solution it says too little.
+"""
+
 _DAMPING_FACTOR = 10.0
 """On the damping of a Newton step after a step shorter than that; its inverse after another."""
+
+_CG_ACCURACY = 1e-3
+"""Relative residual of a Newton system that is solved by iteration."""
 
 _PATIENCE = 64
 """Steps shorter than that in a row of Newton steps, before first-order steps are the better buy."""
@@ -41,8 +50,8 @@ class Composite:
     ``thresholds`` are ``rho * w_j``, shape (A,).
     """
 
-    D: FloatArray
-    term: SmoothTerm
+    D: Products
+    term: MeanLoss
     penalty: Penalty
     thresholds: FloatArray
 
@@ -53,7 +62,7 @@ class Composite:
     def gap(self, W: FloatArray, Z: FloatArray) -> float:
         """Duality gap over the working set, at the scaled negative gradient."""
         dual = -self.term.gradient(Z)
-        ratio = self.penalty.dual_ratio(self.D.T @ dual, self.thresholds)
+        ratio = self.penalty.dual_ratio(self.D.adjoint(dual), self.thresholds)
         return self.value(W, Z) - self.term.dual_value(dual / max(1.0, ratio))
 
 
@@ -69,9 +78,8 @@ class _Iterate:
 
 def minimize(problem: Composite, W: FloatArray, *, tolerance: float, budget: Budget) -> FloatArray:
     """Minimize ``problem`` from ``W`` to a gap of ``tolerance``, or until the budget is spent."""
-    Z = problem.D @ W
-    scale = float(np.square(problem.D).sum(axis=1).max(initial=0.0))
-    start = problem.term.smoothness() * max(scale, 1e-300)
+    Z = problem.D.forward(W)
+    start = problem.term.smoothness() * max(problem.D.largest_row(), 1e-300)
     at = _Iterate(W, Z, problem.value(W, Z), start)
     burst = _SHORTEST_BURST
     worth = 0.0  # flops of first-order steps since the last Newton step
@@ -91,13 +99,12 @@ def minimize(problem: Composite, W: FloatArray, *, tolerance: float, budget: Bud
 
 def _step_flops(problem: Composite, W: FloatArray) -> float:
     """Floating-point operations of a first-order step: two products with the working set."""
-    return 4.0 * float(problem.D.size) * float(W.shape[1])
+    return 4.0 * float(np.prod(problem.D.shape)) * float(W.shape[1])
 
 
 def _newton_flops(problem: Composite, W: FloatArray) -> float:
     """Floating-point operations of a Newton step: second derivative and its factor."""
-    support = float(problem.penalty.support(W).sum())
-    return 2.0 * len(problem.D) * support**2 + support**3 / 3.0
+    return newton_flops(problem.D, problem.penalty.support(W))
 
 
 def _accelerate(problem: Composite, at: _Iterate, *, steps: int, budget: Budget) -> bool:
@@ -138,13 +145,13 @@ def _proximal_step(
 
     Returns the weights, their predictions and their objective.
     """
-    G = problem.D.T @ problem.term.gradient(ZV)
+    G = problem.D.adjoint(problem.term.gradient(ZV))
     base = problem.term.value(ZV)
     # What rounding can do to the difference of two values of this size.
     slack = 1e-15 * (1.0 + abs(base))
     while True:
         W = problem.penalty.prox(V - G / at.lipschitz, problem.thresholds / at.lipschitz)
-        Z = problem.D @ W
+        Z = problem.D.forward(W)
         value = problem.term.value(Z)
         step = W - V
         model = float((G * step).sum()) + 0.5 * at.lipschitz * float(np.square(step).sum())
@@ -158,10 +165,10 @@ def _newton_phase(problem: Composite, at: _Iterate, *, tolerance: float, budget:
 
     Returns whether they went well: whether each nearly whole step lowered the objective.
     """
-    patience, damping = _PATIENCE, LEAST_DAMPING
+    patience, damping = _PATIENCE, _LEAST_DAMPING
     while not budget.spent:
         budget.charge()
-        direction = newton_direction(problem, at.W, at.Z, damping=damping)
+        direction = _newton_direction(problem, at, damping=damping)
         if direction is None:
             return False
         fraction = _line_search(problem, at, direction)
@@ -171,13 +178,35 @@ def _newton_phase(problem: Composite, at: _Iterate, *, tolerance: float, budget:
         if problem.gap(at.W, at.Z) <= tolerance:
             return True
         if fraction >= _WHOLE_STEP:
-            damping = max(damping / _DAMPING_FACTOR, LEAST_DAMPING)
+            damping = max(damping / _DAMPING_FACTOR, _LEAST_DAMPING)
             continue
         patience -= 1
         damping *= _DAMPING_FACTOR
-        if damping > MOST_DAMPING or patience < 0:
+        if damping > _MOST_DAMPING or patience < 0:
             return False
     return False
+
+
+def _newton_direction(problem: Composite, at: _Iterate, *, damping: float) -> FloatArray | None:
+    """Damped Newton direction (A, C), zero off the support; None where there is none."""
+    support = problem.penalty.support(at.W)
+    if not support.any():
+        return None
+    gradient = problem.D.adjoint(problem.term.gradient(at.Z))
+    gradient += problem.penalty.gradient(at.W, problem.thresholds)
+    gradient = np.where(support, gradient, 0.0)
+    plain = Operator(
+        problem.D,
+        problem.term.curvature(at.Z),
+        support,
+        np.zeros_like(at.W),
+        problem.penalty.curvature(at.W, problem.thresholds),
+    )
+    mean = max(float(plain.diagonal[support].mean()), 1e-300)
+    solve = solver_for(
+        replace(plain, ridge=np.full_like(at.W, damping * mean)), accuracy=_CG_ACCURACY
+    )
+    return None if solve is None else -solve(gradient)
 
 
 def _improves(problem: Composite, at: _Iterate, W: FloatArray, Z: FloatArray, value: float) -> bool:
@@ -207,7 +236,7 @@ def _line_search(problem: Composite, at: _Iterate, direction: FloatArray) -> flo
     fractions.append(min(1.0, first))
     for fraction in fractions:
         W = problem.penalty.retract(at.W + fraction * direction, at.W)
-        Z = problem.D @ W
+        Z = problem.D.forward(W)
         value = problem.value(W, Z)
         if _improves(problem, at, W, Z, value):
             at.W, at.Z, at.value = W, Z, value

@@ -47,7 +47,7 @@ def solve_with_cvxpy(
         If the cone solver fails.
     """
     W = cp.Variable((program.n_columns, program.n_outputs))
-    Z = program.features.astype(np.float64) @ W
+    Z = program.take(np.arange(program.n_columns)) @ W
     objective = _loss(program, Z) + program.rho * _penalty(program, W)
     problem = cp.Problem(cp.Minimize(objective))
     try:
@@ -60,19 +60,22 @@ def solve_with_cvxpy(
 
 
 def _loss(program: ConvexProgram, Z: cp.Expression) -> cp.Expression:
-    n, Y = program.n_rows, program.encoded
+    Y = program.encoded.values
+    share = program.encoded.counts / program.encoded.total
     match program.loss.kind:
         case LossKind.SQUARED:
-            return cp.sum_squares(Z - Y) / (2 * n)
+            return cp.sum(cp.multiply(share[:, None], cp.square(Z - Y))) / 2
         case LossKind.LOGISTIC:
-            return cp.sum(cp.logistic(-cp.multiply(Y, Z))) / n
+            return cp.sum(cp.multiply(share[:, None], cp.logistic(-cp.multiply(Y, Z))))
         case LossKind.HINGE:
-            return cp.sum(cp.pos(1 - cp.multiply(Y, Z))) / n
+            return cp.sum(cp.multiply(share[:, None], cp.pos(1 - cp.multiply(Y, Z))))
         case LossKind.SOFTMAX:
             own = cp.sum(cp.multiply(Y, Z), axis=1)
-            return cp.sum(cp.log_sum_exp(Z, axis=1) - own) / n
+            return share @ (cp.log_sum_exp(Z, axis=1) - own)
 
 
 def _penalty(program: ConvexProgram, W: cp.Variable) -> cp.Expression:
-    order = 1 if program.penalty.kind is PenaltyKind.L1 else 2
+    order = {PenaltyKind.L1: 1, PenaltyKind.GROUP_L2: 2, PenaltyKind.GROUP_LINF: "inf"}[
+        program.penalty.kind
+    ]
     return cp.sum(cp.multiply(program.weights, cp.norm(W, order, axis=1)))

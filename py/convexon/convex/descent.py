@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from convexon.convex.composite import Composite, minimize
 from convexon.convex.loss import FloatArray, SmoothLoss
+from convexon.convex.products import Products
 from convexon.convex.program import ConvexProgram
 from convexon.convex.record import Budget
 from convexon.convex.smooth import MeanLoss
@@ -32,7 +33,7 @@ class Descent:
         return -self._term.gradient(Z)
 
     def improve(
-        self, D: FloatArray, thresholds: FloatArray, W: FloatArray, *, tolerance: float
+        self, D: Products, thresholds: FloatArray, W: FloatArray, *, tolerance: float
     ) -> FloatArray:
         """Minimize over the columns ``D``."""
         problem = Composite(D, self._term, self._penalty, thresholds)

@@ -1,83 +1,262 @@
-"""Newton directions on the support of the weights.
+"""Newton systems: the second derivative over a set of weights, and how to solve with it.
 
-Near a solution the penalty is smooth on its support (linear for l1, curved for a row norm), so
-there the objective has a second derivative, and it is small: as large as the number of non-zero
-weights.
+The second derivative is ``D^T H D`` plus a term of the penalty, with H block-diagonal over the
+rows. Where no term couples the outputs it falls into one system per output; otherwise it is
+factored as a whole while that is cheap, and beyond that its products with vectors, which need
+nothing but products with D, drive a preconditioned conjugate gradient method (truncated Newton:
+Dembo, Eisenstat and Steihaug, "Inexact Newton methods", 1982).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from convexon.convex.loss import FloatArray
+from convexon.convex.loss import Curvature, FloatArray
+from convexon.convex.products import Products
 
-if TYPE_CHECKING:
-    from convexon.convex.composite import Composite
+_ALWAYS_DENSE, _NEVER_DENSE = 600, 6000
+"""Weights up to which a coupled system is always factored, and beyond which it never is: 288 MB."""
 
-_DENSE_LIMIT = 6000
-"""Largest support, in weights, whose second derivative is factored: 288 MB of float64."""
+_TYPICAL_ITERATIONS = 80
+"""Conjugate gradient iterations that a factor is weighed against."""
 
-LEAST_DAMPING, MOST_DAMPING = 1e-9, 1.0
-"""Multiples of the mean diagonal that may be added to it: dependent columns would leave it
-singular, and a term with kinks in its gradient keeps its second derivative over a short way only.
-"""
+_MOST_ITERATIONS = 400
+
+Solve = Callable[[FloatArray], FloatArray]
 
 
-def newton_direction(
-    problem: Composite, W: FloatArray, Z: FloatArray, *, damping: float
-) -> FloatArray | None:
-    """Damped Newton direction (A, C), zero off the support; None where there is none."""
-    support = problem.penalty.support(W)
-    size = int(support.sum())
-    if size == 0 or size > _DENSE_LIMIT:
-        return None
-    rows = [np.flatnonzero(support[:, c]) for c in range(W.shape[1])]
-    H = _second_derivative(problem, W, Z, rows)
-    H.flat[:: size + 1] += damping * max(float(np.trace(H)) / size, 1e-300)
-    G = problem.D.T @ problem.term.gradient(Z) + problem.penalty.gradient(W, problem.thresholds)
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """``D^T H D + diag(ridge) + bend`` over the weights of a support.
+
+    Members
+    -------
+    products
+        The columns D (n, A).
+    curvature
+        H, row by row.
+    support
+        Weights that may move, (A, C); whole rows where there is a ``bend``.
+    ridge
+        What is added to the diagonal, (A, C).
+    bend
+        A further block for each row of weights, (A, C, C), or None.
+    dent
+        Vectors v (A, C) over a support of all weights: each row's block is less ``v v^T``; or None.
+    """
+
+    products: Products
+    curvature: Curvature
+    support: NDArray[np.bool_]
+    ridge: FloatArray
+    bend: FloatArray | None = None
+    dent: FloatArray | None = None
+
+    @property
+    def decoupled(self) -> bool:
+        """Whether each output has a system of its own."""
+        if self.dent is not None:
+            return False
+        alone = self.support.shape[1] == 1
+        return alone or self.curvature.rank_one is self.bend is None
+
+    @cached_property
+    def rows(self) -> list[NDArray[np.intp]]:
+        """Rows of the support, for each output."""
+        return [np.flatnonzero(self.support[:, c]) for c in range(self.support.shape[1])]
+
+    @cached_property
+    def diagonal(self) -> FloatArray:
+        """The diagonal, (A, C), off the support too."""
+        weights = self.curvature.diagonal
+        if self.curvature.rank_one is not None:
+            weights = weights - np.square(self.curvature.rank_one)
+        total = self.products.adjoint_squares(weights) + self.ridge
+        if self.bend is not None:
+            total += np.diagonal(self.bend, axis1=1, axis2=2)
+        if self.dent is not None:
+            total -= np.square(self.dent)
+        return total
+
+    def apply(self, V: FloatArray) -> FloatArray:
+        """The product with ``V`` (A, C), which is zero off the support."""
+        Z = self.products.forward(V)
+        bent = self.curvature.diagonal * Z
+        if (r := self.curvature.rank_one) is not None:
+            bent -= r * (r * Z).sum(axis=1, keepdims=True)
+        result = self.products.adjoint(bent) + self.ridge * V
+        if self.bend is not None:
+            result += np.matmul(self.bend, V[:, :, None])[:, :, 0]
+        if self.dent is not None:
+            result -= self.dent * (self.dent * V).sum(axis=1, keepdims=True)
+        return np.where(self.support, result, 0.0)
+
+    def uncoupled(self) -> Operator:
+        """The part that couples no outputs, all but the dents."""
+        weights = self.curvature.diagonal
+        if self.curvature.rank_one is not None:
+            weights = weights - np.square(self.curvature.rank_one)
+        ridge = self.ridge
+        if self.bend is not None:
+            ridge = ridge + np.diagonal(self.bend, axis1=1, axis2=2)
+        return replace(self, curvature=Curvature(weights), ridge=ridge, bend=None, dent=None)
+
+    def dense(self) -> FloatArray:
+        """The matrix over the support, outputs one after the other."""
+        diagonal, rank_one = self.curvature
+        rows = self.rows
+        ends = np.cumsum([len(r) for r in rows])
+        parts = [slice(end - len(r), end) for end, r in zip(ends, rows, strict=True)]
+        if rank_one is None:
+            H = np.zeros((ends[-1], ends[-1]))
+        else:
+            # One large product is far cheaper than one small product per pair of outputs.
+            H = self.products.gram([(rank_one[:, c], r) for c, r in enumerate(rows)])
+            np.negative(H, out=H)
+        for c, r in enumerate(rows):
+            H[parts[c], parts[c]] += self.products.gram([(np.sqrt(diagonal[:, c]), r)])
+            across = np.arange(len(r))
+            H[parts[c], parts[c]][across, across] += self.ridge[r, c]
+        if self.bend is not None or self.dent is not None:
+            some, across = rows[0], np.arange(len(rows[0]))  # whole rows, the same for every output
+            for a, b in np.ndindex(len(rows), len(rows)):
+                block = H[parts[a], parts[b]]
+                if self.bend is not None:
+                    block[across, across] += self.bend[some, a, b]
+                if self.dent is not None:
+                    block[across, across] -= self.dent[some, a] * self.dent[some, b]
+        return H
+
+
+def solver_for(operator: Operator, *, accuracy: float) -> Solve | None:
+    """Solve with the operator, for right-hand sides (A, C); None where it is not definite.
+
+    Parameters
+    ----------
+    operator
+        The system.
+    accuracy
+        Relative residual at which conjugate gradients end, where they are what pays.
+    """
     try:
-        factor = cho_factor(H, lower=True, overwrite_a=True, check_finite=False)
+        if operator.decoupled:
+            return _per_output(operator)
+        if operator.dent is not None and operator.curvature.rank_one is None:
+            return _dented(operator, operator.dent)
+        if _dense_pays(operator):
+            return _as_a_whole(operator)
+        if operator.curvature.rank_one is None:
+            return _iterative(operator, _per_output(operator), accuracy)
     except LinAlgError:
         return None
-    solved = cho_solve(factor, _gathered(G, rows), check_finite=False)
-    return -_scattered(solved, rows, W.shape)
+    inverse = 1.0 / np.where(operator.diagonal > 0.0, operator.diagonal, 1.0)
+    return _iterative(operator, lambda R: R * inverse, accuracy)
 
 
-def _second_derivative(
-    problem: Composite, W: FloatArray, Z: FloatArray, rows: list[np.ndarray]
-) -> FloatArray:
-    """Second derivative over the support, outputs one after the other."""
-    diagonal, rank_one = problem.term.curvature(Z)
-    bend = problem.penalty.curvature(W, problem.thresholds)
-    ends = np.cumsum([len(r) for r in rows])
-    parts = [slice(end - len(r), end) for end, r in zip(ends, rows, strict=True)]
-    columns = [problem.D[:, r] for r in rows]
-    if rank_one is None:
-        H = np.zeros((ends[-1], ends[-1]))
-    else:
-        # One large product is far cheaper than one small product per pair of outputs.
-        scaled = np.hstack([rank_one[:, c, None] * part for c, part in enumerate(columns)])
-        H = -(scaled.T @ scaled)
-    for c, part in enumerate(columns):
-        H[parts[c], parts[c]] += part.T @ (diagonal[:, c, None] * part)
-    if bend is not None:  # then the support holds whole rows, the same ones for every output
-        across = np.arange(len(rows[0]))
-        for a, b in np.ndindex(len(rows), len(rows)):
-            H[parts[a], parts[b]][across, across] += bend[rows[0], a, b]
-    return H
+def newton_flops(products: Products, support: NDArray[np.bool_]) -> float:
+    """Floating-point operations of solving one system with outputs coupled, in the cheaper way."""
+    size = float(support.sum())
+    n, n_columns = products.shape
+    factor = n * size**2 + size**3 / 3.0
+    iterate = _TYPICAL_ITERATIONS * 4.0 * n * n_columns * support.shape[1]
+    return factor if size <= _ALWAYS_DENSE else min(factor, iterate)
 
 
-def _gathered(W: FloatArray, rows: list[np.ndarray]) -> FloatArray:
-    return np.concatenate([W[r, c] for c, r in enumerate(rows)])
+def _dense_pays(operator: Operator) -> bool:
+    size = float(operator.support.sum())
+    factor = operator.products.shape[0] * size**2 + size**3 / 3.0
+    return size <= _NEVER_DENSE and factor <= newton_flops(operator.products, operator.support)
 
 
-def _scattered(vector: FloatArray, rows: list[np.ndarray], shape: tuple[int, ...]) -> FloatArray:
-    W = np.zeros(shape)
-    first = 0
-    for c, r in enumerate(rows):
-        W[r, c] = vector[first : first + len(r)]
-        first += len(r)
-    return W
+def _factors(operator: Operator) -> list[tuple[FloatArray, bool]]:
+    """Cholesky factors of the systems of the outputs, whatever couples them left out."""
+    operator = operator.uncoupled()
+    factors = []
+    for c, rows in enumerate(operator.rows):
+        weights = np.sqrt(np.maximum(operator.curvature.diagonal[:, c], 0.0))
+        H = operator.products.gram([(weights, rows)])
+        H.flat[:: len(rows) + 1] += operator.ridge[rows, c]
+        factors.append(cho_factor(H, lower=True, overwrite_a=True, check_finite=False))
+    return factors
+
+
+def _per_output(operator: Operator) -> Solve:
+    factors = _factors(operator)
+
+    def solve(R: FloatArray) -> FloatArray:
+        X = np.zeros_like(R)
+        for c, (rows, factor) in enumerate(zip(operator.rows, factors, strict=True)):
+            X[rows, c] = cho_solve(factor, R[rows, c], check_finite=False)
+        return X
+
+    return solve
+
+
+def _dented(operator: Operator, dent: FloatArray) -> Solve:
+    """Systems of the outputs that are coupled by dents alone, over all weights.
+
+    With ``E = [diag(v_1) diag(v_2) ...]`` (A, A C) the inverse of ``B - E^T E`` is ``B^-1 + B^-1
+    E^T (I - E B^-1 E^T)^-1 E B^-1`` (Sherman, Morrison and Woodbury): systems as large as the
+    columns, never as the weights.
+    """
+    factors = _factors(operator)
+    S = np.eye(len(dent))
+    for v, factor in zip(dent.T, factors, strict=True):
+        S -= v[:, None] * cho_solve(factor, np.diag(v), check_finite=False)
+    schur = cho_factor(0.5 * (S + S.T), lower=True, check_finite=False)
+
+    def plain(R: FloatArray) -> FloatArray:
+        parts = [cho_solve(f, r, check_finite=False) for f, r in zip(factors, R.T, strict=True)]
+        return np.stack(parts, axis=1)
+
+    def solve(R: FloatArray) -> FloatArray:
+        X = plain(R)
+        sway = cho_solve(schur, (dent * X).sum(axis=1), check_finite=False)
+        return X + plain(dent * sway[:, None])
+
+    return solve
+
+
+def _as_a_whole(operator: Operator) -> Solve:
+    factor = cho_factor(operator.dense(), lower=True, overwrite_a=True, check_finite=False)
+    order = operator.support.T  # outputs one after the other
+
+    def solve(R: FloatArray) -> FloatArray:
+        X = np.zeros(R.T.shape)
+        X[order] = cho_solve(factor, R.T[order], check_finite=False)
+        return X.T
+
+    return solve
+
+
+def _iterative(operator: Operator, precondition: Solve, accuracy: float) -> Solve:
+    """Preconditioned conjugate gradients from zero; any iterate is a direction of descent."""
+
+    def solve(R: FloatArray) -> FloatArray:
+        X = np.zeros_like(R)
+        residual = np.where(operator.support, R, 0.0)
+        goal = accuracy * float(np.linalg.norm(residual))
+        V = precondition(residual)
+        V = np.where(operator.support, V, 0.0)
+        energy = float((residual * V).sum())
+        for _ in range(_MOST_ITERATIONS):
+            if energy <= 0.0 or float(np.linalg.norm(residual)) <= goal:
+                break
+            HV = operator.apply(V)
+            bend = float((V * HV).sum())
+            if bend <= 0.0:
+                break
+            X = X + (energy / bend) * V
+            residual = residual - (energy / bend) * HV
+            Y = np.where(operator.support, precondition(residual), 0.0)
+            before, energy = energy, float((residual * Y).sum())
+            V = Y + (energy / before) * V
+        return X
+
+    return solve

@@ -1,8 +1,9 @@
-"""Penalties of the convex program: the entrywise l1 norm and the row-group l2 norm.
+"""Penalties of the convex program: the entrywise l1 norm, and row-group l2 and l-infinity norms.
 
 With positive column weights w the penalty is ``Omega_w(W) = sum_j w_j ||W_j||`` over the rows W_j
-of W, one row per column of the dictionary. The row norm is l1 (which decides synapse by synapse) or
-l2 (which prunes whole neurons, and with them their area). A dual point lambda is feasible when the
+of W, one row per column of the dictionary. The row norm is l1 (which decides synapse by synapse),
+l2 (which prunes whole neurons, and with them their area) or l-infinity (which prunes whole neurons
+too, and drives the synapses of those that stay to one magnitude). A dual point lambda is feasible when the
 dual norm of each row of ``D^T lambda`` is at most ``rho * w_j``.
 
 Members
@@ -12,7 +13,7 @@ PenaltyKind, penalty_for
 Penalty
     Value, proximal map and dual ratio; and, for Newton steps, the smooth form that a penalty takes
     on a support.
-L1, GroupL2
+L1, GroupL2, GroupLInf
     The penalties themselves. They hold no state, so any two instances are equal.
 """
 
@@ -35,6 +36,7 @@ class PenaltyKind(Enum):
 
     L1 = "l1"
     GROUP_L2 = "group_l2"
+    GROUP_LINF = "group_linf"
 
 
 class Penalty(ABC):
@@ -69,6 +71,10 @@ class Penalty(ABC):
     @abstractmethod
     def retract(self, V: FloatArray, W: FloatArray) -> FloatArray:
         """``V`` with zeros where the way from ``W`` leaves the piece that `gradient` is for."""
+
+    def dual_norm_bound(self, n_outputs: int) -> float:
+        """Largest dual norm of a row of ``n_outputs`` entries whose Euclidean norm is one."""
+        return 1.0
 
     def value(self, W: FloatArray, weights: FloatArray) -> float:
         """``sum_j w_j ||W_j||``."""
@@ -153,9 +159,61 @@ class GroupL2(Penalty):
         return np.where(((V * W).sum(axis=1) > 0.0)[:, None], V, 0.0)
 
 
+@dataclass(frozen=True)
+class GroupLInf(Penalty):
+    """``sum_j w_j max_c |W_jc|``; its dual norm is the l1 norm of a row."""
+
+    kind: ClassVar[PenaltyKind] = PenaltyKind.GROUP_LINF
+
+    def row_norms(self, W: FloatArray) -> FloatArray:  # noqa: D102
+        return np.asarray(np.abs(W).max(axis=1, initial=0.0))
+
+    def dual_row_norms(self, G: FloatArray) -> FloatArray:  # noqa: D102
+        return np.asarray(np.abs(G).sum(axis=1))
+
+    def dual_norm_bound(self, n_outputs: int) -> float:  # noqa: D102
+        return float(np.sqrt(n_outputs))
+
+    def prox(self, V: FloatArray, thresholds: FloatArray) -> FloatArray:
+        """What is left of each row after its projection on the l1 ball (Moreau)."""
+        return V - _onto_l1_balls(V, thresholds)
+
+    def support(self, W: FloatArray) -> BoolArray:  # noqa: D102
+        return np.repeat((self.row_norms(W) > 0.0)[:, None], W.shape[1], axis=1)
+
+    def gradient(self, W: FloatArray, weights: FloatArray) -> FloatArray:
+        """The gradient where one magnitude is largest; it is shared where several tie."""
+        top = (np.abs(W) == self.row_norms(W)[:, None]) & (W != 0.0)
+        shared = weights / np.maximum(top.sum(axis=1), 1)
+        return np.asarray(np.where(top, shared[:, None] * np.sign(W), 0.0))
+
+    def curvature(self, W: FloatArray, weights: FloatArray) -> None:  # noqa: D102
+        return None
+
+    def retract(self, V: FloatArray, W: FloatArray) -> FloatArray:
+        """Rows that turn by a right angle or more stop at zero."""
+        return np.where(((V * W).sum(axis=1) > 0.0)[:, None], V, 0.0)
+
+
+def _onto_l1_balls(V: FloatArray, radii: FloatArray) -> FloatArray:
+    """Projection of each row on the l1 ball of its radius.
+
+    Magnitudes are cut by one level a row, the largest at which the k entries above it still leave
+    the radius (Duchi, Shalev-Shwartz, Singer and Chandra, 2008).
+    """
+    size = np.abs(V)
+    ordered = -np.sort(-size, axis=1)
+    ranks = np.arange(1, V.shape[1] + 1)
+    levels = (np.cumsum(ordered, axis=1) - radii[:, None]) / ranks
+    count = np.maximum((ordered > levels).sum(axis=1), 1)
+    level = np.maximum(levels[np.arange(len(V)), count - 1], 0.0)
+    return np.asarray(np.sign(V) * np.maximum(size - level[:, None], 0.0))
+
+
 _PENALTIES: dict[PenaltyKind, Penalty] = {
     PenaltyKind.L1: L1(),
     PenaltyKind.GROUP_L2: GroupL2(),
+    PenaltyKind.GROUP_LINF: GroupLInf(),
 }
 
 

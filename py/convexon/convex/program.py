@@ -1,32 +1,61 @@
 """The convex program over a dictionary of spike patterns.
 
-    min_W F(W) = (1/n) sum_i loss((D W)_i, y_i) + rho * sum_j w_j ||W_j||
+    min_W F(W) = sum_i (c_i / N) loss((D W)_i, y_i) + rho * sum_j w_j ||W_j||
 
-after arXiv:2605.08022, whose program has the l1 norm and equal weights, and its predecessor
-arXiv:2303.03382. Its Fenchel dual is
+after arXiv:2605.08022, whose program has the l1 norm, equal weights and one sample per row, and its
+predecessor arXiv:2303.03382. Row i stands for c_i equal samples. Its Fenchel dual is
 
-    max_lambda -(1/n) sum_i loss*(-n lambda_i, y_i)
+    max_lambda -sum_i (c_i / N) loss*(-(N / c_i) lambda_i, y_i)
     s.t. ||D_j^T lambda||_dual <= rho * w_j for each j
 
-The dictionary is touched through `ConvexProgram.take`, `predict` and `correlate` only, and through
-the forms of the last two that bound their own rounding.
+The dictionary is touched block by block through `ConvexProgram.take`, `predict` and `correlate`
+only, and through the forms of the last two that bound their own rounding. It may be an array, or
+packed: whatever offers what `PackedColumns` asks for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexon.convex.loss import UNIT, FloatArray, Loss
+from convexon.convex.loss import UNIT, FloatArray, Loss, Targets
 from convexon.convex.penalty import Penalty
 from convexon.errors import InputError
 
-_BLOCK_ENTRIES = 1 << 23
-"""Entries of the dictionary that are converted to float64 at once: 64 MiB."""
+_BLOCK_ENTRIES = 1 << 21
+"""Entries of the dictionary that a thread converts to float64 at once: 16 MiB."""
+
+Block = slice | NDArray[np.intp]
+_Result = TypeVar("_Result")
+
+
+@runtime_checkable
+class PackedColumns(Protocol):
+    """A dictionary of non-negative integers that is unpacked a few columns at a time.
+
+    Members
+    -------
+    shape
+        Rows and columns.
+    max_value
+        Largest entry that any column may have.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]: ...  # noqa: D102
+
+    @property
+    def max_value(self) -> int: ...  # noqa: D102
+
+    def dense(self, columns: Block) -> NDArray[np.uint8]:
+        """The given columns, shape (n, k)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,24 +66,29 @@ class ConvexProgram:
     ----------
     features
         The dictionary D, real and finite, shape (n, P). Spike patterns are {0, 1}, spike counts
-        small integers; an integer or boolean array is kept as it is and converted block by block.
-        An intercept is an always-firing column among the others.
+        small integers; an integer or boolean array, or `PackedColumns`, is kept as it is and
+        converted block by block. An intercept is an always-firing column among the others.
     targets
         What the loss's ``encode`` takes; see `convexon.convex.loss.Loss.encode`.
     loss, penalty
         The terms of the objective.
     rho
-        Regularization strength, positive: without it no scaling makes a dual point feasible, and
-        nothing could be certified.
+        Regularization strength, positive; or zero where a ``radius`` is given, as without either no
+        dual point bounds the objective from below.
     weights
         Penalty weight of each column, positive, shape (P,); ones where None.
     n_classes
         Number of outputs C; derived from the targets where None.
+    counts
+        Samples that each row stands for, positive integers (n,); ones where None.
+    radius
+        Positive, for ``rho = 0`` only: the program is then that over the ball ``sum_j w_j ||W_j||
+        <= radius``, and its bounds hold in that ball.
 
     Members
     -------
     encoded
-        The targets as (n, C) floats.
+        The targets as (n, C) floats, with the counts.
 
     Raises
     ------
@@ -62,14 +96,16 @@ class ConvexProgram:
         If any of these does not fit; the text says which, where, and how to mend it.
     """
 
-    features: NDArray[np.generic]
+    features: NDArray[np.generic] | PackedColumns
     targets: ArrayLike
     loss: Loss
     penalty: Penalty
     rho: float
     weights: FloatArray = None  # type: ignore[assignment]  # ones of length P after construction
     n_classes: int | None = None
-    encoded: FloatArray = field(init=False, repr=False)
+    counts: ArrayLike | None = None
+    radius: float | None = None
+    encoded: Targets = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.loss, Loss):
@@ -82,18 +118,18 @@ class ConvexProgram:
             )
         features = _checked_features(self.features)
         n_rows, n_columns = features.shape
-        if not (isinstance(self.rho, Real) and 0.0 < self.rho < np.inf):
-            raise InputError(f"rho must be a positive finite number, not {self.rho!r}")
+        _require_bounded(self.rho, self.radius)
         object.__setattr__(self, "features", features)
         object.__setattr__(self, "rho", float(self.rho))
         object.__setattr__(self, "weights", _checked_weights(self.weights, n_columns))
-        encoded = self.loss.encode(self.targets, n_rows=n_rows, n_classes=self.n_classes)
-        encoded.flags.writeable = False
+        encoded = self.loss.encode(
+            self.targets, n_rows=n_rows, n_classes=self.n_classes, counts=self.counts
+        )
         object.__setattr__(self, "encoded", encoded)
 
     @property
     def n_rows(self) -> int:
-        """Number of training rows n."""
+        """Number of distinct training rows n."""
         return int(self.features.shape[0])
 
     @property
@@ -104,46 +140,69 @@ class ConvexProgram:
     @property
     def n_outputs(self) -> int:
         """Number of outputs C."""
-        return int(self.encoded.shape[1])
+        return self.encoded.n_outputs
 
-    def take(self, columns: NDArray[np.intp]) -> FloatArray:
+    @property
+    def largest_feature(self) -> float:
+        """An upper bound on the dictionary's entries; zero where it has no columns."""
+        if isinstance(self.features, np.ndarray):
+            return float(self.features.max(initial=0))
+        return float(self.features.max_value)
+
+    @property
+    def least_feature(self) -> float:
+        """A lower bound on the dictionary's entries; zero at most."""
+        if isinstance(self.features, np.ndarray):
+            return float(self.features.min(initial=0))
+        return 0.0
+
+    def take(self, columns: Block) -> FloatArray:
         """The given columns of D as float64, shape (n, len(columns))."""
-        return np.asarray(self.features[:, columns], dtype=np.float64)
+        if isinstance(self.features, np.ndarray):
+            return np.asarray(self.features[:, columns], dtype=np.float64)
+        return self.features.dense(columns).astype(np.float64)
 
     def predict(self, W: FloatArray) -> FloatArray:
         """``D W``, shape (n, C); rows of W that are zero cost nothing."""
         rows = np.flatnonzero(W.any(axis=1))
         Z = np.zeros((self.n_rows, W.shape[1]))
-        for block in self._blocks(len(rows)):
-            Z += self.take(rows[block]) @ W[rows[block]]
+        for part in self._over_blocks(rows, lambda some: self.take(some) @ W[some]):
+            Z += part
         return Z
 
-    def correlate(self, dual: FloatArray) -> FloatArray:
-        """``D^T lambda``, shape (P, C)."""
-        G = np.empty((self.n_columns, dual.shape[1]))
-        for block in self._blocks(self.n_columns):
-            G[block] = np.asarray(self.features[:, block], dtype=np.float64).T @ dual
-        return G
+    def correlate(self, dual: FloatArray, columns: NDArray[np.intp] | None = None) -> FloatArray:
+        """``D^T lambda``, shape (P, C); over the given columns alone where there are any given."""
+        some = np.arange(self.n_columns) if columns is None else columns
+        parts = self._over_blocks(some, lambda block: self.take(block).T @ dual)
+        return np.concatenate([np.zeros((0, dual.shape[1])), *parts])
+
+    def column_norms(self, row_weights: FloatArray) -> FloatArray:
+        """``sqrt(sum_i r_i D_ij^2)`` for non-negative row weights (n,), shape (P,)."""
+        parts = self._over_blocks(
+            np.arange(self.n_columns), lambda block: row_weights @ np.square(self.take(block))
+        )
+        return np.sqrt(np.concatenate([np.zeros(0), *parts]))
 
     def predict_bounded(self, W: FloatArray) -> tuple[FloatArray, FloatArray]:
         """``D W``, and how far each entry may be from that of exact arithmetic."""
         rows = np.flatnonzero(W.any(axis=1))
         Z = np.zeros((self.n_rows, W.shape[1]))
         error = np.zeros_like(Z)
-        for block in self._blocks(len(rows)):
-            product, rounding = bounded_product(self.take(rows[block]), W[rows[block]])
+        parts = self._over_blocks(rows, lambda some: bounded_product(self.take(some), W[some]))
+        for product, rounding in parts:
             Z += product
             error += rounding + 2.0 * UNIT * np.abs(Z)
         return Z, error * (1.0 + 2.0**-40)
 
     def correlate_bounded(self, dual: FloatArray) -> FloatArray:
         """Bounds on the magnitudes of ``D^T lambda`` in exact arithmetic, shape (P, C)."""
-        bounds = np.empty((self.n_columns, dual.shape[1]))
-        for block in self._blocks(self.n_columns):
-            columns = np.asarray(self.features[:, block], dtype=np.float64)
-            product, rounding = bounded_product(columns.T, dual)
-            bounds[block] = (np.abs(product) + rounding) * (1.0 + 4.0 * UNIT)
-        return bounds
+
+        def bounds(columns: NDArray[np.intp]) -> FloatArray:
+            product, rounding = bounded_product(self.take(columns).T, dual)
+            return (np.abs(product) + rounding) * (1.0 + 4.0 * UNIT)
+
+        parts = self._over_blocks(np.arange(self.n_columns), bounds)
+        return np.concatenate([np.zeros((0, dual.shape[1])), *parts])
 
     def checked(self, W: ArrayLike, *, name: str = "W") -> FloatArray:
         """``W`` as finite float64 of shape (P, C).
@@ -173,8 +232,11 @@ class ConvexProgram:
             If W is not finite or not of shape (P, C).
         """
         values = self.checked(W)
-        loss = self.loss.value(self.predict(values), self.encoded)
-        return loss + self.rho * self.penalty.value(values, self.weights)
+        return self.value_at(values, self.predict(values))
+
+    def value_at(self, W: FloatArray, Z: FloatArray) -> float:
+        """F(W), with the predictions ``Z = D W`` at hand."""
+        return self.loss.value(Z, self.encoded) + self.rho * self.penalty.value(W, self.weights)
 
     def rho_max(self) -> float:
         """Smallest rho for which ``W = 0`` is optimal.
@@ -186,10 +248,37 @@ class ConvexProgram:
         G = self.correlate(self.loss.subgradient(zero, self.encoded))
         return self.penalty.dual_ratio(G, self.weights)
 
-    def _blocks(self, n_columns: int) -> Iterator[slice]:
-        width = max(1, _BLOCK_ENTRIES // max(1, self.n_rows))
-        for first in range(0, n_columns, width):
-            yield slice(first, first + width)
+    def _over_blocks(
+        self, columns: NDArray[np.intp], function: Callable[[NDArray[np.intp]], _Result]
+    ) -> list[_Result]:
+        """``function`` of each block of the columns, in their order; on all cores where it pays.
+
+        The blocks are the same for any number of cores, so results are too.
+        """
+        width = max(1, _BLOCK_ENTRIES // self.n_rows)
+        blocks = [columns[first : first + width] for first in range(0, len(columns), width)]
+        if len(blocks) < 2:
+            return [function(block) for block in blocks]
+        # Unpacking, conversion and BLAS release the interpreter's lock.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(function, blocks))
+
+
+def _require_bounded(rho: object, radius: object) -> None:
+    """Raise `InputError` unless the objective has a lower bound that can be certified."""
+    if not (isinstance(rho, Real) and 0.0 <= float(rho) < np.inf):
+        raise InputError(f"rho must be a positive finite number, not {rho!r}")
+    if rho == 0.0 and radius is None:
+        raise InputError(
+            "rho must be a positive finite number, not 0.0: or give the radius of the ball of "
+            "weights over which rho = 0 is to be solved"
+        )
+    if radius is None:
+        return
+    if rho != 0.0:
+        raise InputError(f"radius must be None for a positive rho, not {radius!r}")
+    if not (isinstance(radius, Real) and 0.0 < float(radius) < np.inf):
+        raise InputError(f"radius must be a positive finite number, not {radius!r}")
 
 
 def bounded_product(A: FloatArray, B: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -213,7 +302,13 @@ def bounded_product(A: FloatArray, B: FloatArray) -> tuple[FloatArray, FloatArra
     return product, 2.0 * UNIT * np.abs(product) + 1.01 * gamma * reach * grid
 
 
-def _checked_features(features: ArrayLike) -> NDArray[np.generic]:
+def _checked_features(
+    features: ArrayLike | PackedColumns,
+) -> NDArray[np.generic] | PackedColumns:
+    if not isinstance(features, np.ndarray) and isinstance(features, PackedColumns):
+        if features.shape[0] == 0:
+            raise InputError(f"features must have at least one row, not shape {features.shape!r}")
+        return features
     values = np.asarray(features)
     if values.dtype.kind not in "biuf":
         raise InputError(f"features must be real numbers, not {values.dtype}")

@@ -2,7 +2,8 @@
 
 Keep the witness of every column whose row of weights is not zero (arXiv:2605.08022,
 reconstruction). Nothing is rounded, and no surrogate is involved: on every training row the
-network's scores are the program's, exactly.
+network's scores are the program's, exactly. Where a witness reads neurons beside it through lateral
+weights, these stay too, with readout weights of zero.
 """
 
 from __future__ import annotations
@@ -57,8 +58,10 @@ def reconstruct(
     for b, branch in enumerate(branches):
         rows = active[dictionary.witnesses[active, 0] == b]
         if len(rows):
-            pruned.append(branch.pruned(dictionary.witnesses[rows, 1].astype(np.intp)))
-            weights.append(W[rows])
+            neurons = branch.closed(dictionary.witnesses[rows, 1].astype(np.intp))
+            pruned.append(branch.pruned(neurons))
+            read_only = np.zeros((len(neurons) - len(rows), W.shape[1]))
+            weights += [W[rows], read_only]
     return Network(
         branches=tuple(pruned),
         n_steps=n_steps,

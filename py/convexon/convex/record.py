@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class GapRecord:
-    """One point of the convergence plot: a gap over all columns.
+    """One point of the convergence plot: a gap over all columns that may be active.
 
     It is evaluated in plain float64; the certificate at the end also covers rounding.
 
@@ -22,6 +22,8 @@ class GapRecord:
         Objective of the current weights, best dual value so far, and their difference.
     n_working
         Columns in the working set.
+    n_screened
+        Columns that were proved to be zero in every solution, and dropped.
     """
 
     iteration: int
@@ -30,6 +32,7 @@ class GapRecord:
     dual: float
     gap: float
     n_working: int
+    n_screened: int = 0
 
 
 @dataclass

@@ -9,7 +9,7 @@ both sides anew; the gap between them is what ends the run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,8 +17,10 @@ from threadpoolctl import threadpool_limits
 
 from convexon.convex.certificate import GapCertificate, certify
 from convexon.convex.descent import Descent
-from convexon.convex.loss import FloatArray, NonsmoothLoss, SmoothLoss
-from convexon.convex.multipliers import MethodOfMultipliers
+from convexon.convex.interior import InteriorPoint
+from convexon.convex.loss import FloatArray, SmoothLoss
+from convexon.convex.penalty import PenaltyKind
+from convexon.convex.products import Maker, products_for
 from convexon.convex.program import ConvexProgram
 from convexon.convex.record import Budget, GapRecord
 from convexon.convex.working_set import Method, Snapshot, minimize_over_all
@@ -29,6 +31,12 @@ _ROUNDING = 1e-13
 
 It leaves room for what a certificate allows for rounding.
 """
+
+_BALL_SHARE = 0.4
+"""Of the gap to reach: what the penalty may cost that stands in for a ball."""
+
+_LEAST_RHO = 1e-14
+"""Share of rho_max below which a penalty is lost in rounding."""
 
 Progress = Callable[[GapRecord], None]
 
@@ -51,6 +59,8 @@ class Solution:
         Whether the gap reached the tolerance.
     iterations, seconds
         What it took.
+    n_screened
+        Columns that were proved to be zero in every solution before it was found.
     """
 
     W: FloatArray
@@ -60,6 +70,7 @@ class Solution:
     converged: bool
     iterations: int
     seconds: float
+    n_screened: int = 0
 
 
 def gap_target(program: ConvexProgram, primal: float, *, tolerance: float) -> float:
@@ -68,7 +79,7 @@ def gap_target(program: ConvexProgram, primal: float, *, tolerance: float) -> fl
     It is ``tolerance * min(1, primal)``, so that the absolute gap is at most the tolerance and,
     where the optimum is below one, the relative gap is too; but no less than what float64 resolves.
     """
-    at_zero = program.loss.value(np.zeros_like(program.encoded), program.encoded)
+    at_zero = program.loss.value(np.zeros_like(program.encoded.values), program.encoded)
     return max(tolerance * min(1.0, primal), _ROUNDING * at_zero)
 
 
@@ -81,6 +92,7 @@ def solve(
     max_iterations: int = 100_000,
     progress: Progress | None = None,
     allow_unconverged: bool = False,
+    device: str | None = None,
 ) -> Solution:
     """Solve a convex program to a certified duality gap.
 
@@ -99,11 +111,16 @@ def solve(
         Called with each new record of the history.
     allow_unconverged
         Return the best that was found, with ``converged`` false, instead of raising.
+    device
+        Where the inner solver's products run: NumPy where None, torch on ``"cpu"`` or ``"cuda"``.
 
     Raises
     ------
     InputError
-        If the tolerance or a limit is not positive, or ``start`` has the wrong shape.
+        If the tolerance or a limit is not positive, ``start`` has the wrong shape, or the device has
+        no such name.
+    MissingToolError
+        If the device needs torch or a GPU that is not there.
     SolverError
         If the budget was spent before the gap reached the tolerance, unless `allow_unconverged`.
     """
@@ -111,10 +128,17 @@ def solve(
     W = np.zeros((program.n_columns, program.n_outputs))
     if start is not None:
         W = program.checked(start, name="start").copy()
+    maker = products_for(device)
     budget = Budget(max_iterations, max_seconds)
-    judge = _Judge(program, tolerance, budget, progress)
-    _minimize(program, W, judge)
-    certificate, dual = certify(program, judge.W, dual=judge.dual)
+    # The products here are thin; a second BLAS thread gains little on them when it is free, and
+    # when it is not, waiting for it costs many times the product itself.
+    with threadpool_limits(limits=1, user_api="blas"):
+        if program.radius is None:
+            judge = _Judge(program, tolerance, budget, progress)
+            _minimize(judge, W, maker)
+        else:
+            judge = _minimize_in_ball(program, W, tolerance, budget, progress, maker)
+        certificate, dual = certify(program, judge.W, dual=judge.dual)
     converged = certificate.gap <= gap_target(program, certificate.primal, tolerance=tolerance)
     if not converged and not allow_unconverged:
         raise SolverError(
@@ -130,6 +154,7 @@ def solve(
         converged=converged,
         iterations=budget.iterations,
         seconds=budget.seconds,
+        n_screened=max((record.n_screened for record in judge.history), default=0),
     )
 
 
@@ -140,24 +165,50 @@ def _require_positive(**limits: float | None) -> None:
             raise InputError(f"{name} must be positive, not {value!r}")
 
 
-def _minimize(program: ConvexProgram, W: FloatArray, judge: _Judge) -> None:
-    """Run the method that suits the loss, until the judge is satisfied or the budget is spent."""
-    method = _method_for(program, judge.budget)
-    # The products here are thin; a second BLAS thread gains little on them when it is free, and
-    # when it is not, waiting for it costs many times the product itself.
-    with threadpool_limits(limits=1, user_api="blas"):
-        minimize_over_all(
-            program, method, W, measure=judge.measure, target=judge.target, budget=judge.budget
-        )
+def _minimize(judge: _Judge, W: FloatArray, maker: Maker) -> None:
+    """Run the method that suits the program, until the judge is satisfied or the budget spent."""
+    minimize_over_all(
+        judge.program,
+        _method_for(judge.program, judge.budget),
+        W,
+        maker=maker,
+        measure=judge.measure,
+        target=judge.target,
+        budget=judge.budget,
+    )
+
+
+def _minimize_in_ball(
+    program: ConvexProgram,
+    W: FloatArray,
+    tolerance: float,
+    budget: Budget,
+    progress: Progress | None,
+    maker: Maker,
+) -> _Judge:
+    """Solve for ``rho = 0`` through a rho so small that, in the ball, its penalty hardly counts.
+
+    A dual point that is feasible for rho' loses at most ``rho' * radius`` against one in the ball.
+    Where the loss falls towards zero, so does the gap to reach, and with it rho'.
+    """
+    radius = program.radius if program.radius is not None else np.inf
+    goal = gap_target(program, np.inf, tolerance=tolerance)
+    while True:
+        rho = _BALL_SHARE * goal / radius
+        judge = _Judge(replace(program, rho=rho, radius=None), tolerance, budget, progress)
+        _minimize(judge, W, maker)
+        certificate, _ = certify(program, judge.W, dual=judge.dual)
+        target = gap_target(program, certificate.primal, tolerance=tolerance)
+        if certificate.gap <= target or budget.spent or rho < _LEAST_RHO * program.rho_max():
+            return judge
+        W, goal = judge.W, min(0.1 * goal, target)
 
 
 def _method_for(program: ConvexProgram, budget: Budget) -> Method:
     loss = program.loss
-    if isinstance(loss, SmoothLoss):
+    if isinstance(loss, SmoothLoss) and program.penalty.kind is not PenaltyKind.GROUP_LINF:
         return Descent(program, loss, budget=budget)
-    if isinstance(loss, NonsmoothLoss):
-        return MethodOfMultipliers(program, loss, budget=budget)
-    raise InputError(f"loss must be a SmoothLoss or a NonsmoothLoss, not {loss!r}")
+    return InteriorPoint(program, budget=budget)
 
 
 @dataclass(eq=False)
@@ -177,11 +228,10 @@ class _Judge:
     def measure(self, snapshot: Snapshot) -> float:
         """Best gap so far, this snapshot included; its dual point is already feasible."""
         program = self.program
-        primal = program.loss.value(snapshot.Z, program.encoded)
-        primal += program.rho * program.penalty.value(snapshot.W, program.weights)
+        primal = program.value_at(snapshot.W, snapshot.Z)
         if primal < self.primal:
             self.primal, self.W = primal, snapshot.W
-        dual_value = -program.loss.conjugate(-program.n_rows * snapshot.dual, program.encoded)
+        dual_value = program.loss.dual_value(snapshot.dual, program.encoded)
         if dual_value > self.dual_value:
             self.dual_value, self.dual = dual_value, snapshot.dual
         record = GapRecord(
@@ -191,6 +241,7 @@ class _Judge:
             dual=self.dual_value,
             gap=self.primal - self.dual_value,
             n_working=snapshot.n_working,
+            n_screened=snapshot.n_screened,
         )
         self.history.append(record)
         if self.progress is not None:

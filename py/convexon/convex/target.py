@@ -1,4 +1,4 @@
-"""Targets of a learning task, checked and brought into the form (n, C) of 64-bit floats.
+"""Targets of a learning task, checked and brought into the form (m, C) of 64-bit floats.
 
 Everything a user can get wrong about targets is refused here, so that the losses themselves never
 meet a NaN, a label without a class or a shape that broadcasts by accident.
@@ -6,12 +6,100 @@ meet a NaN, a label without a class or a shape that broadcasts by accident.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexon.errors import InputError
 
 FloatArray = NDArray[np.float64]
+
+_LARGEST_TOTAL = 2**53
+"""Samples that may be counted: every integer up to here is a float64."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Targets:
+    """Encoded targets of m distinct rows, each of which stands for one or more equal samples.
+
+    Members
+    -------
+    values
+        Shape (m, C), float64, in the form that the loss takes.
+    counts
+        Samples that each row stands for, shape (m,), positive int64.
+    """
+
+    values: FloatArray
+    counts: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs C."""
+        return int(self.values.shape[1])
+
+    @cached_property
+    def total(self) -> int:
+        """Number of samples N, the sum of the counts."""
+        return int(self.counts.sum())
+
+    @cached_property
+    def shares(self) -> FloatArray:
+        """Weight of each row in the mean, ``c_i / N`` rounded to nearest, shape (m, 1)."""
+        return np.asarray(self.counts[:, None] / self.total)
+
+    @cached_property
+    def limits(self) -> FloatArray:
+        """Largest float64 that is no greater than ``c_i / N`` in exact arithmetic, shape (m, 1)."""
+        distinct, place = np.unique(self.counts, return_inverse=True)
+        below = np.array([_quotient_below(int(count), self.total) for count in distinct])
+        return below[place][:, None]
+
+    def per_sample(self, dual: FloatArray) -> FloatArray:
+        """``(N / c_i) * dual_i``, within two roundings: a dual point in units of one sample."""
+        return dual * (self.total / self.counts[:, None])
+
+
+def _quotient_below(count: int, total: int) -> float:
+    """Largest float64 that is no greater than count / total."""
+    value = count / total
+    return value if Fraction(value) * total <= count else math.nextafter(value, 0.0)
+
+
+def checked_counts(counts: ArrayLike | None, *, n_rows: int) -> NDArray[np.int64]:
+    """Row multiplicities as int64, shape (n_rows,); ones where None.
+
+    Raises
+    ------
+    InputError
+        If they are not one positive integer per row, or sum to more than 2**53.
+    """
+    if counts is None:
+        return np.ones(n_rows, dtype=np.int64)
+    values = np.asarray(counts)
+    if values.dtype.kind not in "iu" or values.shape != (n_rows,):
+        raise InputError(
+            f"counts must be integers, one per row of the features ({n_rows}), "
+            f"not {values.dtype} of shape {values.shape!r}"
+        )
+    wrong = np.flatnonzero(values <= 0)
+    if len(wrong):
+        raise InputError(
+            f"counts must be positive, not {int(values[wrong[0]])} at row {wrong[0]}: "
+            "leave out rows that stand for no sample"
+        )
+    if values.size and int(values.max()) * n_rows > _LARGEST_TOTAL:
+        raise InputError(f"counts must sum to no more than 2**53, not {values.max()} at a row")
+    result = values.astype(np.int64)
+    result.flags.writeable = False
+    return result
 
 
 def encode_real(targets: ArrayLike, *, n_rows: int, n_outputs: int | None) -> FloatArray:
@@ -76,9 +164,9 @@ def encode_classes(targets: ArrayLike, *, n_rows: int, n_classes: int | None) ->
     Raises
     ------
     InputError
-        As `encode_real`, and if a label is no integer in ``range(n_classes)`` or a class has no
-        row. An absent class is refused because its score could only fall: the task has fewer
-        classes.
+        As `encode_real`, and if a label is no integer in ``range(n_classes)``, or, where
+        `n_classes` is None, if a label below the largest has no row. A class that is absent though
+        it was announced is no error: its score can only fall, and the penalty says how far.
     """
     if np.ndim(targets) != 1:
         raise InputError(
@@ -96,15 +184,12 @@ def encode_classes(targets: ArrayLike, *, n_rows: int, n_classes: int | None) ->
             f"targets must be integer labels from 0 to {top - 1}, not {label!r} at row {wrong[0]}"
         )
     labels = values.astype(np.int64)
-    if n_classes is None and top > n_rows and top > 1:
+    present = len(np.unique(labels))
+    if n_classes is None and present < top:
         raise InputError(
-            f"targets must use every label from 0 to {top - 1}, not only "
-            f"{len(np.unique(labels))} of them; renumber the labels"
+            f"targets must use every label from 0 to {top - 1}, not only {present} of them; "
+            "renumber the labels, or pass n_classes"
         )
-    empty = np.flatnonzero(np.bincount(labels, minlength=top) == 0)
-    if len(empty):
-        raise InputError(
-            f"targets must hold at least one row of each class, not none of class {empty[0]}; "
-            f"lower n_classes or renumber the labels"
-        )
-    return np.eye(top)[labels]
+    encoded = np.zeros((n_rows, top))
+    encoded[np.arange(n_rows), labels] = 1.0
+    return encoded

@@ -1,45 +1,72 @@
-"""Witnesses: hidden weights of LIF branches, drawn on the integer grid.
+"""Witnesses: hidden weights of branches, drawn on the integer grid.
 
 A witness realises one column of the spike dictionary (arXiv:2605.08022). Drawing it on the grid,
 and simulating it with the integer contract, makes the hidden part of the later network exact by
-construction. Blind Gaussian draws give poor columns on images. Here a witness looks at the
-difference of two training samples of different classes, through a few inputs where they differ:
-sparse, of few bits, and alive by its choice of threshold.
+construction. Blind Gaussian draws give poor columns on images, and deep stacks of them fall silent
+or saturate. Here a layer is drawn on the spikes of the one below: a witness looks at the difference
+of two samples of different classes through a few of its inputs, and its threshold is a quantile of
+the membranes that it reaches, so that it is alive by its choice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
+from convexon.convex.alphabet import Alphabet
 from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.fixed import Interval, QFormat, width_of
 from convexon.network import Branch, Layer
 from convexon.neuron import Leak, Reset
-from convexon.simulate import layer_trace
+from convexon.simulate import layer_spikes, layer_trace
+
+IntArray = npt.NDArray[np.int64]
+UInt8Array = npt.NDArray[np.uint8]
+
+CALIBRATION_SAMPLES = 2048
+"""Most samples whose membranes are looked at to choose thresholds."""
+
+
+class Guide(Enum):
+    """How the weights of a witness are drawn.
+
+    ``DIFFERENCE``: along the difference of two samples of different classes. ``BLIND``: inputs and
+    values at random, whatever the data.
+    """
+
+    DIFFERENCE = "difference"
+    BLIND = "blind"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WitnessFamily:
-    """A grid of witnesses: one LIF layer whose neurons share leak, reset, fan-in and bits.
+    """A grid of witnesses: LIF layers whose neurons share leak, reset, fan-in and alphabet.
 
     Members
     -------
     fan_in : int
         Inputs with a weight that is not zero, of each neuron.
-    weight_bits : int
-        Bits of a weight, 2 (ternary) and up; symmetric, so -2**(bits - 1) does not occur.
+    alphabet : Alphabet
+        What a weight may be.
     leak, reset
         Of the layer.
     firing : tuple of float
-        Range of shares of the training samples in which a neuron should reach its threshold by step
-        T.
+        Range of shares of the samples in which a neuron should reach its threshold by step T.
+    at_last : bool
+        Whether a neuron should reach it at step T itself, which a readout of the last step asks
+        for, rather than at any step.
     spikes_per_sample : float
         For spike counts: the threshold is divided by a number drawn from 1 to this, so that a
         neuron may fire several times in an inference. 1 otherwise.
+    lateral : int
+        Neurons of the layer whose spikes of the step before a neuron reads: 0 in a feed-forward
+        layer. With a full leak this is the recurrent threshold layer of arXiv:2605.08022.
+    guide : Guide
 
     Raises
     ------
@@ -48,27 +75,47 @@ class WitnessFamily:
     """
 
     fan_in: int
-    weight_bits: int
+    alphabet: Alphabet
     leak: Leak
     reset: Reset
     firing: tuple[float, float] = (0.2, 0.8)
+    at_last: bool = False
     spikes_per_sample: float = 1.0
+    lateral: int = 0
+    guide: Guide = Guide.DIFFERENCE
 
     def __post_init__(self) -> None:
         if self.fan_in < 1:
             raise InputError(f"fan_in must be at least 1, not {self.fan_in!r}")
-        if not 2 <= self.weight_bits <= 16:
-            raise InputError(f"weight_bits must be 2 to 16, not {self.weight_bits!r}")
         low, high = self.firing
         if not 0.0 < low <= high < 1.0:
             raise InputError(f"firing must be a range within 0..1, not {self.firing!r}")
         if self.spikes_per_sample < 1.0:
             raise InputError(f"spikes_per_sample must be >= 1, not {self.spikes_per_sample!r}")
+        if self.lateral < 0:
+            raise InputError(f"lateral must be at least 0, not {self.lateral!r}")
 
-    @property
-    def largest_weight(self) -> int:
-        """Largest magnitude of a weight."""
-        return (1 << (self.weight_bits - 1)) - 1
+    def layer(
+        self, weights: IntArray, thresholds: IntArray, recurrent: IntArray | None = None
+    ) -> Layer:
+        """Return the family's layer with these parameters, its threshold format just wide enough.
+
+        Parameters
+        ----------
+        weights : int64 array, shape (inputs, neurons)
+        thresholds : int64 array, shape (neurons,)
+        recurrent : int64 array, shape (neurons, neurons), optional
+        """
+        return Layer(
+            weights=weights,
+            thresholds=thresholds,
+            biases=np.zeros(len(thresholds), dtype=np.int64),
+            recurrent=recurrent,
+            leak=self.leak,
+            reset=self.reset,
+            weight_format=self.alphabet.format,
+            threshold_format=QFormat(width_of(Interval.hull([0, *thresholds.tolist()]))),
+        )
 
 
 def draw_branch(
@@ -93,77 +140,199 @@ def draw_branch(
     InputError
         If there is no witness to draw, or the fan-in exceeds the inputs.
     """
-    if n_witnesses < 1:
-        raise InputError(f"n_witnesses must be at least 1, not {n_witnesses!r}")
-    if family.fan_in > dataset.n_inputs:
-        raise InputError(
-            f"fan_in must be at most the {dataset.n_inputs} inputs, not {family.fan_in!r}"
+    return draw_deep_branch([family], dataset, widths=[n_witnesses], generator=generator)
+
+
+def draw_deep_branch(
+    families: Sequence[WitnessFamily],
+    dataset: SpikeDataset,
+    *,
+    widths: Sequence[int],
+    generator: np.random.Generator,
+    trunk: Sequence[Layer] = (),
+) -> Branch:
+    """Draw a branch of several layers, each on the spikes of the one below; the last is witnesses.
+
+    Parameters
+    ----------
+    families : sequence of WitnessFamily
+        One a layer, from the input up.
+    dataset : SpikeDataset
+    widths : sequence of int
+        Neurons of each of these layers.
+    generator : numpy.random.Generator
+    trunk : sequence of Layer
+        Layers below those drawn, given already.
+
+    Raises
+    ------
+    InputError
+        If a layer has no neuron, or a fan-in exceeds the neurons below.
+    """
+    chosen = _calibration(dataset.n_samples, generator)
+    signal, reach = dataset.inputs[chosen], dataset.input_range
+    labels = dataset.labels[chosen, -1] if dataset.has_step_labels else dataset.labels[chosen]
+    layers = list(trunk)
+    for layer in trunk:
+        signal, reach = layer_spikes(layer, signal, reach), Interval(0, 1)
+    for family, width in zip(families, widths, strict=True):
+        layer = draw_layer(
+            family, signal, labels, reach=reach, n_neurons=width, generator=generator
         )
-    weights = _difference_weights(family, dataset, n_witnesses, generator)
-    thresholds = _live_thresholds(family, dataset, weights, generator)
-    return Branch((_layer(family, weights, thresholds),))
+        layers.append(layer)
+        signal, reach = layer_spikes(layer, signal, reach), Interval(0, 1)
+    return Branch(tuple(layers))
+
+
+def draw_layer(
+    family: WitnessFamily,
+    signal: UInt8Array,
+    labels: IntArray,
+    *,
+    reach: Interval,
+    n_neurons: int,
+    generator: np.random.Generator,
+) -> Layer:
+    """Draw a layer that is alive on ``signal``; of many samples a random part is looked at.
+
+    Parameters
+    ----------
+    family : WitnessFamily
+    signal : uint8 array, shape (samples, steps, inputs)
+        Spikes or intensities that the layer reads.
+    labels : int64 array, shape (samples,)
+    reach : Interval
+        Values of one input.
+    n_neurons : int
+    generator : numpy.random.Generator
+
+    Raises
+    ------
+    InputError
+        If there is no neuron to draw, or the fan-in exceeds the inputs.
+    """
+    chosen = _calibration(len(signal), generator)
+    signal, labels = signal[chosen], labels[chosen]
+    n_inputs = signal.shape[2]
+    if n_neurons < 1:
+        raise InputError(f"n_witnesses must be at least 1, not {n_neurons!r}")
+    if family.fan_in > n_inputs:
+        raise InputError(f"fan_in must be at most the {n_inputs} inputs, not {family.fan_in!r}")
+    if family.guide is Guide.DIFFERENCE:
+        weights = _difference_weights(family, signal, labels, n_neurons, generator)
+    else:
+        weights = _blind_weights(family.alphabet, (n_inputs, n_neurons), family.fan_in, generator)
+    thresholds = _live_thresholds(family, signal, reach, weights, generator)
+    if not family.lateral:
+        return family.layer(weights, thresholds)
+    fan = min(family.lateral, n_neurons)
+    lateral = _blind_weights(family.alphabet, (n_neurons, n_neurons), fan, generator)
+    return family.layer(weights, thresholds, lateral)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiringRate:
+    """Activity of a layer over samples and steps.
+
+    Members
+    -------
+    mean : float
+        Spikes per neuron and step.
+    silent, saturated : float
+        Shares of the neurons that never fire, and that fire at every step.
+    """
+
+    mean: float
+    silent: float
+    saturated: float
+
+
+def firing_rates(branch: Branch, inputs: UInt8Array, reach: Interval) -> tuple[FiringRate, ...]:
+    """Return how alive each layer of a branch is on ``inputs`` (samples, steps, inputs)."""
+    rates = []
+    for layer in branch.layers:
+        inputs, reach = layer_spikes(layer, inputs, reach), Interval(0, 1)
+        per_neuron = inputs.mean(axis=(0, 1))
+        rates.append(
+            FiringRate(
+                mean=float(per_neuron.mean()),
+                silent=float((per_neuron == 0.0).mean()),
+                saturated=float((per_neuron == 1.0).mean()),
+            )
+        )
+    return tuple(rates)
+
+
+def _calibration(n_samples: int, generator: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Return the samples to look at: all of a few, a random part of many."""
+    if n_samples <= CALIBRATION_SAMPLES:
+        return np.arange(n_samples)
+    return np.sort(generator.choice(n_samples, CALIBRATION_SAMPLES, replace=False))
 
 
 def _difference_weights(
     family: WitnessFamily,
-    dataset: SpikeDataset,
+    signal: UInt8Array,
+    labels: IntArray,
     n_witnesses: int,
     generator: np.random.Generator,
-) -> npt.NDArray[np.int64]:
+) -> IntArray:
     """Weights along differences of samples of different classes, on a few inputs each."""
-    activity = dataset.inputs.mean(axis=1)
-    n = dataset.n_samples
-    weights = np.zeros((dataset.n_inputs, n_witnesses), dtype=np.int64)
+    activity = signal.mean(axis=1)
+    n, n_inputs = activity.shape
+    weights = np.zeros((n_inputs, n_witnesses), dtype=np.int64)
+    floor = 0.02 * max(float(activity.max()), 1e-9)
     for p in range(n_witnesses):
         first = int(generator.integers(n))
-        others = np.flatnonzero(dataset.labels != dataset.labels[first])
+        others = np.flatnonzero(labels != labels[first])
         second = int(others[generator.integers(len(others))]) if len(others) else first
         difference = activity[first] - activity[second]
         # A small floor lets inputs in where the pair agrees: they tell it from third classes.
-        attention = np.abs(difference) + 0.02 * max(float(activity.max()), 1e-9)
+        attention = np.abs(difference) + floor
         chosen = generator.choice(
-            dataset.n_inputs, family.fan_in, replace=False, p=attention / attention.sum()
+            n_inputs, family.fan_in, replace=False, p=attention / attention.sum()
         )
         part = difference[chosen]
         scale = float(np.abs(part).max()) or 1.0
-        rounded = np.rint(part / scale * family.largest_weight).astype(np.int64)
+        rounded = family.alphabet.nearest(part / scale * family.alphabet.largest)
         silent = rounded == 0
         rounded[silent] = generator.choice(np.array([-1, 1]), int(silent.sum()))
         weights[chosen, p] = rounded
     return weights
 
 
+def _blind_weights(
+    alphabet: Alphabet, shape: tuple[int, int], fan_in: int, generator: np.random.Generator
+) -> IntArray:
+    """``fan_in`` weights a column, at random places and of random values."""
+    order = np.argsort(generator.random(shape), axis=0)
+    values = generator.choice(alphabet.nonzero, shape)
+    return np.where(order.argsort(axis=0) < fan_in, values, 0)
+
+
 def _live_thresholds(
     family: WitnessFamily,
-    dataset: SpikeDataset,
-    weights: npt.NDArray[np.int64],
+    signal: UInt8Array,
+    reach: Interval,
+    weights: IntArray,
     generator: np.random.Generator,
-) -> npt.NDArray[np.int64]:
+) -> IntArray:
     """Thresholds from quantiles of the membranes that the samples reach without a reset."""
     n_witnesses = weights.shape[1]
-    free = WitnessFamily(
-        fan_in=family.fan_in, weight_bits=family.weight_bits, leak=family.leak, reset=Reset.NONE
+    free = Layer(
+        weights=weights,
+        thresholds=np.zeros(n_witnesses, dtype=np.int64),
+        biases=np.zeros(n_witnesses, dtype=np.int64),
+        leak=family.leak,
+        reset=Reset.NONE,
+        weight_format=family.alphabet.format,
+        threshold_format=QFormat(1),
     )
-    layer = _layer(free, weights, np.zeros(n_witnesses, dtype=np.int64))
-    reach = Interval(0, (1 << dataset.input_bits) - 1)
-    highest = layer_trace(layer, dataset.inputs, reach).membranes.max(axis=1)
+    membranes = layer_trace(free, signal, reach).membranes
+    highest = np.sort(membranes[:, -1] if family.at_last else membranes.max(axis=1), axis=0)
     low, high = family.firing
     levels = 1.0 - generator.uniform(low, high, size=(n_witnesses,))
     divisors = generator.uniform(1.0, family.spikes_per_sample, n_witnesses)
-    quantiles = np.array([np.quantile(highest[:, p], levels[p]) for p in range(n_witnesses)])
+    index = np.rint(levels * (len(highest) - 1)).astype(np.int64)
+    quantiles = highest[index, np.arange(n_witnesses)]
     return np.maximum(1, np.rint(quantiles / divisors)).astype(np.int64)
-
-
-def _layer(
-    family: WitnessFamily, weights: npt.NDArray[np.int64], thresholds: npt.NDArray[np.int64]
-) -> Layer:
-    """Return the layer with these parameters, its threshold format just wide enough."""
-    return Layer(
-        weights=weights,
-        thresholds=thresholds,
-        biases=np.zeros(len(thresholds), dtype=np.int64),
-        leak=family.leak,
-        reset=family.reset,
-        weight_format=QFormat(family.weight_bits),
-        threshold_format=QFormat(width_of(Interval.hull([0, *thresholds.tolist()]))),
-    )

@@ -2,7 +2,8 @@
 
 Of thousands of columns the solution uses few. The inner solver sees only a working set; after each
 round the dual point is scaled into feasibility over *all* columns, so the gap that ends the loop is
-one of the whole program, never of the working set.
+one of the whole program, never of the working set. Of "all", columns that are proved to be zero in every
+solution may be left out (`convexon.convex.screening`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from convexon.convex.loss import FloatArray
+from convexon.convex.loss import FloatArray, SmoothLoss
+from convexon.convex.products import Maker, Products
 from convexon.convex.program import ConvexProgram
 from convexon.convex.record import Budget
+from convexon.convex.screening import Screen
+
+Indices = NDArray[np.intp]
 
 _FORCING = 0.3
 """Inner tolerance as a share of the gap over all columns: more would be wasted on this set."""
@@ -28,7 +34,7 @@ class Method(Protocol):
     """Columns that the first working set should have: fewer would save nothing."""
 
     def improve(
-        self, D: FloatArray, thresholds: FloatArray, W: FloatArray, *, tolerance: float
+        self, D: Products, thresholds: FloatArray, W: FloatArray, *, tolerance: float
     ) -> FloatArray:
         """Weights (A, C), from ``W``, whose gap over the columns ``D`` is at most ``tolerance``."""
 
@@ -38,7 +44,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """State after a round: weights, predictions, and a dual point feasible over all columns.
+    """State after a round: weights, predictions, and a dual point feasible over all kept columns.
 
     Members
     -------
@@ -48,12 +54,15 @@ class Snapshot:
         The method's dual point, scaled, (n, C).
     n_working
         Columns in the working set of this round.
+    n_screened
+        Columns that screening had dropped.
     """
 
     W: FloatArray
     Z: FloatArray
     dual: FloatArray
     n_working: int
+    n_screened: int = 0
 
 
 def minimize_over_all(
@@ -61,6 +70,7 @@ def minimize_over_all(
     method: Method,
     W: FloatArray,
     *,
+    maker: Maker,
     measure: Callable[[Snapshot], float],
     target: Callable[[], float],
     budget: Budget,
@@ -75,6 +85,8 @@ def minimize_over_all(
         What solves it over a working set.
     W
         Where to start, (P, C).
+    maker
+        Makes the products of a working set, on the device that is to compute them.
     measure
         Called with each round's snapshot; returns the best gap so far over all columns.
     target
@@ -82,35 +94,108 @@ def minimize_over_all(
     budget
         Ends the loop when it is spent.
     """
-    thresholds = program.rho * program.weights
-    working = np.zeros(0, dtype=np.intp)
-    size, inner_gap = method.first_size, np.inf
+    columns = _Columns(program, method.first_size)
     while True:
         Z = program.predict(W)
-        dual = method.dual_point(Z)
-        ratios = program.penalty.dual_ratios(program.correlate(dual), thresholds)
-        scaled = dual / max(1.0, float(ratios.max(initial=0.0)))
-        gap = max(measure(Snapshot(W, Z, scaled, len(working))), 0.0)
-        if gap <= target() or budget.spent or program.n_columns == 0:
+        dual = columns.feasible(method.dual_point(Z))
+        n_screened = program.n_columns - len(columns.kept)
+        snapshot = Snapshot(W, Z, dual, len(columns.working), n_screened)
+        gap = max(measure(snapshot), 0.0)
+        if budget.spent or program.n_columns == 0:
             return
-
-        active = np.flatnonzero(W.any(axis=1))
-        chosen = _chosen(ratios, active, size=max(size, 2 * len(active)))
-        # The same set again means that this set was not solved well enough yet.
-        repeated = np.array_equal(chosen, working)
-        if len(chosen) == program.n_columns:
-            # The inner gap is the program's own: stop once a decade, so that the history shows it.
-            inner_gap = max(0.1 * gap, 0.9 * target())
+        if gap <= target():
+            if columns.confirm(snapshot, target()):
+                return
         else:
-            inner_gap = max(_FORCING * min(gap, inner_gap if repeated else gap), 0.2 * target())
-        size = 2 * len(chosen) if repeated else len(chosen)
-        working = chosen
-        D = np.asfortranarray(program.take(working))
-        scales = _scales(D)
-        D /= scales
-        start, W = W[working] * scales[:, None], np.zeros_like(W)
-        scaled_W = method.improve(D, thresholds[working] / scales, start, tolerance=inner_gap)
-        W[working] = scaled_W / scales[:, None]
+            columns.narrow(snapshot)
+        inner_gap = columns.choose(W, gap=gap, target=target())
+        products = columns.products(maker)
+        start, W = W[columns.working] * columns.scales[:, None], np.zeros_like(W)
+        scaled = method.improve(products, columns.thresholds, start, tolerance=inner_gap)
+        W[columns.working] = scaled / columns.scales[:, None]
+
+
+class _Columns:
+    """Which columns are kept by screening, and which of those are in the working set."""
+
+    def __init__(self, program: ConvexProgram, size: int) -> None:
+        self._program, self._size = program, size
+        self._inner_gap = np.inf
+        self._products: Products | None = None
+        loss = program.loss
+        self._screen = Screen(program, loss) if isinstance(loss, SmoothLoss) else None
+        self.kept: Indices = np.arange(program.n_columns)
+        self.working: Indices = np.zeros(0, dtype=np.intp)
+        self.scales = self.thresholds = np.zeros(0)
+        self._ratios = np.zeros(0)
+
+    def feasible(self, dual: FloatArray) -> FloatArray:
+        """``dual`` scaled until the constraints of all kept columns hold.
+
+        It need not satisfy those of screened ones to bound the optimum: without them the program
+        has the same.
+        """
+        program = self._program
+        G = program.correlate(dual, self.kept)
+        self._ratios = program.penalty.dual_ratios(G, program.rho * program.weights[self.kept])
+        scale = max(1.0, float(self._ratios.max(initial=0.0)))
+        self._ratios /= scale
+        return dual / scale
+
+    def narrow(self, snapshot: Snapshot) -> None:
+        """Drop the columns that the snapshot proves to be zero in every solution."""
+        if self._screen is None:
+            return
+        program = self._program
+        primal = program.value_at(snapshot.W, snapshot.Z)
+        gap = primal - program.loss.dual_value(snapshot.dual, program.encoded)
+        still = self._screen.narrow(program.rho * self._ratios, gap=gap, primal=primal)
+        self.kept, self._ratios = self._screen.kept, self._ratios[still]
+
+    def confirm(self, snapshot: Snapshot, target: float) -> bool:
+        """Whether the dual point reaches the target with the screened columns' constraints too.
+
+        If not, all columns are taken back.
+        """
+        program = self._program
+        if self._screen is None or len(self.kept) == program.n_columns:
+            return True
+        ratio = program.penalty.dual_ratio(program.correlate(snapshot.dual), program.weights)
+        scaled = snapshot.dual / max(1.0, ratio / program.rho)
+        primal = program.value_at(snapshot.W, snapshot.Z)
+        if primal - program.loss.dual_value(scaled, program.encoded) <= target:
+            return True
+        self._screen.reset()
+        self.kept = self._screen.kept
+        self.feasible(snapshot.dual)
+        return False
+
+    def choose(self, W: FloatArray, *, gap: float, target: float) -> float:
+        """Choose the working set; returns the gap to which it is worth solving."""
+        active = np.flatnonzero(W[self.kept].any(axis=1))
+        chosen = self.kept[_chosen(self._ratios, active, size=max(self._size, 2 * len(active)))]
+        # The same set again means that this set was not solved well enough yet.
+        repeated = np.array_equal(chosen, self.working)
+        if len(chosen) == len(self.kept):
+            # The inner gap is the program's own: stop once a decade, so that the history shows it.
+            self._inner_gap = max(0.1 * gap, 0.9 * target)
+        else:
+            before = min(gap, self._inner_gap if repeated else gap)
+            self._inner_gap = max(_FORCING * before, 0.2 * target)
+        self._size = 2 * len(chosen) if repeated else len(chosen)
+        if not repeated:
+            self.working, self._products = chosen, None
+        return self._inner_gap
+
+    def products(self, maker: Maker) -> Products:
+        """Products of the working set, made when it has changed."""
+        if self._products is None:
+            D = np.asfortranarray(self._program.take(self.working))
+            self.scales = _scales(D)
+            D /= self.scales
+            self.thresholds = self._program.rho * self._program.weights[self.working] / self.scales
+            self._products = maker(D)
+        return self._products
 
 
 def _scales(D: FloatArray) -> FloatArray:

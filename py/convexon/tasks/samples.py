@@ -39,7 +39,7 @@ class Samples:
             raise InputError(
                 f"features must have shape (samples, inputs), not {self.features.shape}"
             )
-        labels = check_labels(self.labels, n_samples=len(self.features), n_classes=self.n_classes)
+        labels = check_labels(self.labels, shape=self.features.shape[:1], n_classes=self.n_classes)
         object.__setattr__(self, "labels", labels)
 
     def take(self, indices: npt.NDArray[np.intp], suffix: str) -> Samples:

@@ -1,0 +1,30 @@
+"""``convexon certify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def certify(
+    run: Annotated[
+        Path, typer.Argument(help="Run folder, or a certificate.json with its dictionary beside.")
+    ] = Path("build/run"),
+) -> None:
+    """Check a certificate from its dictionary, weights and dual vectors alone.
+
+    Every figure is recomputed in exact or directed-rounding arithmetic, by code that the solver
+    does not share. Exit code 1 if a claim does not hold, 2 if a file is broken or foreign.
+    """
+    from convexon.cli.console import Console
+    from convexon.proof import check_file
+
+    with Console() as console:
+        with console.stage("certify") as line:
+            line.begin("checking every claim")
+            verdict = check_file(run)
+        for finding in verdict.findings:
+            console.line(finding.line)
+        console.line(verdict.summary)

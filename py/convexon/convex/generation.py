@@ -1,0 +1,504 @@
+"""Column generation: a restricted master and pricing, in turn.
+
+Sampling P witnesses is optimal over those P alone. Here the master is solved over the columns at
+hand; its dual point prices what is missing; the worst violators join; columns that stay at zero
+leave. It ends when no priced column violates its constraint, or a budget is spent. Each round
+records what pricing found, so a reader sees whether proposals still help.
+
+An exact oracle proves more: scaling the dual point by the largest ratio of its set makes it
+feasible there, so its dual value bounds the objective of every network of the set (weak duality).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from convexon.convex.bits import BitColumns
+from convexon.convex.dictionary import SpikeDictionary, distinct_columns
+from convexon.convex.loss import Loss
+from convexon.convex.penalty import Penalty
+from convexon.convex.pricing.oracle import Oracle, Proposal
+from convexon.convex.pricing.site import Cost, PricingProblem, Site
+from convexon.convex.program import ConvexProgram
+from convexon.convex.rows import Rows
+from convexon.convex.solver import Solution, solve
+from convexon.convex.witness import WitnessFamily
+from convexon.errors import InputError
+from convexon.fixed import Interval
+from convexon.network import Branch, Layer
+from convexon.simulate import layer_spikes
+
+FloatArray = npt.NDArray[np.float64]
+UInt8Array = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Task:
+    """What is minimised, whatever the dictionary.
+
+    Members
+    -------
+    rows : Rows
+        Rows of the program, with their counts.
+    targets : array
+        What the loss encodes, one for each row.
+    loss, penalty, rho, n_classes
+        As in `ConvexProgram`.
+    cost : Cost, optional
+        Penalty weights of columns; ones where None. The intercept has weight one.
+    """
+
+    rows: Rows
+    targets: npt.ArrayLike
+    loss: Loss
+    penalty: Penalty
+    rho: float
+    n_classes: int | None = None
+    cost: Cost | None = None
+
+    def program(self, columns: BitColumns, weights: FloatArray) -> ConvexProgram:
+        """Return the program over ``columns`` and, last, the always-firing one."""
+        return ConvexProgram(
+            features=columns.with_intercept(),
+            targets=self.targets,
+            loss=self.loss,
+            penalty=self.penalty,
+            rho=self.rho,
+            weights=np.append(weights, 1.0),
+            n_classes=self.n_classes,
+            counts=self.rows.counts,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationBudget:
+    """When column generation ends at the latest, and how much a round may add.
+
+    Members
+    -------
+    max_rounds, max_columns
+        Rounds of pricing; columns that the master may hold.
+    max_seconds : float or None
+        Wall time.
+    columns_per_round : int
+        Most columns that join in a round.
+    tolerance : float
+        Duality gap of the master, and how far above one a ratio counts as a violation.
+    patience : int
+        Rounds that a column may stay at zero before it leaves.
+    """
+
+    max_rounds: int = 20
+    max_columns: int = 4096
+    max_seconds: float | None = None
+    columns_per_round: int = 64
+    tolerance: float = 1e-6
+    patience: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("max_rounds", "max_columns", "columns_per_round", "patience"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        if not 0.0 < self.tolerance < 1.0:
+            raise InputError(f"tolerance must lie within 0..1, not {self.tolerance!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One round: the master's certified solution, and what pricing made of its dual point.
+
+    Members
+    -------
+    objective, bound
+        Primal and dual value of the master, over the columns it has.
+    n_columns, n_active
+        Columns of the master, and those with non-zero weights.
+    largest_ratio : float
+        Largest dual norm over ``rho w`` that any oracle found: above one, a column is missing.
+    exact_bound : float or None
+        Lower bound on the objective over every site that was priced exactly; None where one was
+        not.
+    n_added, n_dropped : int
+    seconds : float
+        Wall time since the start.
+    oracles : mapping of str to float
+        Largest ratio by oracle and site.
+    """
+
+    objective: float
+    bound: float
+    n_columns: int
+    n_active: int
+    largest_ratio: float
+    exact_bound: float | None
+    n_added: int
+    n_dropped: int
+    seconds: float
+    oracles: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Generated:
+    """A master that column generation has grown.
+
+    Members
+    -------
+    branches : tuple of Branch
+        One a site that has neurons: its trunk, and all of its neurons side by side.
+    dictionary : SpikeDictionary
+        The master's columns with their witnesses among the branches, without the intercept.
+    weights : float64 array, shape (P,)
+        Penalty weights.
+    solution : Solution
+        Over the columns and, last, the intercept.
+    rounds : tuple of Round
+    closed : bool
+        Whether the last round priced every site exactly and found no violation: the solution is
+        then optimal over all networks of the sites' form.
+    """
+
+    branches: tuple[Branch, ...]
+    dictionary: SpikeDictionary
+    weights: FloatArray
+    solution: Solution
+    rounds: tuple[Round, ...]
+    closed: bool
+
+
+@dataclass(eq=False)
+class _Master:
+    """The columns at hand, where they come from, and how long each has been idle."""
+
+    task: Task
+    max_feature: int
+    columns: BitColumns
+    weights: FloatArray = field(default_factory=lambda: np.zeros(0))
+    places: list[tuple[Site, Layer]] = field(default_factory=list)
+    idle: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    known: set[bytes] = field(default_factory=set)
+    start: FloatArray | None = None
+
+    def solve(self, tolerance: float) -> Solution:
+        """Solve over the columns at hand, from the last weights."""
+        program = self.task.program(self.columns, self.weights)
+        solution = solve(program, tolerance=tolerance, start=self.start)
+        self.start = solution.W
+        idle = ~solution.W[:-1].any(axis=1)
+        self.idle = np.where(idle, self.idle + 1, 0)
+        return solution
+
+    def drop_idle(self, patience: int) -> int:
+        """Drop columns that were at zero for ``patience`` rounds; returns how many."""
+        kept = np.flatnonzero(self.idle < patience)
+        dropped = len(self.idle) - len(kept)
+        if dropped:
+            gone = self.columns.take(np.flatnonzero(self.idle >= patience))
+            self.known -= set(gone.keys())
+            self.columns = self.columns.take(kept)
+            self.weights, self.idle = self.weights[kept], self.idle[kept]
+            self.places = [self.places[j] for j in kept]
+            if self.start is not None:
+                self.start = self.start[np.append(kept, len(self.start) - 1)]
+        return dropped
+
+    def dictionary(self, n_seen: int) -> tuple[tuple[Branch, ...], SpikeDictionary]:
+        """Return the columns with their neurons gathered site by site."""
+        members: dict[int, list[int]] = {}
+        for j, (site, _) in enumerate(self.places):
+            members.setdefault(id(site), []).append(j)
+        witnesses = np.zeros((len(self.places), 2), dtype=np.int64)
+        branches = []
+        for b, columns in enumerate(members.values()):
+            site = self.places[columns[0]][0]
+            branches.append(site.branch(side_by_side(site, [self.places[j][1] for j in columns])))
+            first = site.first_neuron
+            witnesses[columns] = [(b, first + k) for k in range(len(columns))]
+        _, counts = distinct_columns(self.columns)
+        dictionary = SpikeDictionary(
+            bits=self.columns,
+            witnesses=witnesses,
+            n_drawn=max(n_seen, len(witnesses)),
+            max_feature=self.max_feature,
+            **counts,
+        )
+        return tuple(branches), dictionary
+
+    def add(self, found: Sequence[_Candidate]) -> None:
+        """Add columns, their weights at zero."""
+        if not found:
+            return
+        parts = [self.columns, *(candidate.column for candidate in found)]
+        self.columns = BitColumns.joined(parts)
+        self.weights = np.append(self.weights, [candidate.weight for candidate in found])
+        self.places += [(candidate.site, candidate.layer) for candidate in found]
+        self.idle = np.append(self.idle, np.zeros(len(found), dtype=np.int64))
+        self.known |= {candidate.key for candidate in found}
+        if self.start is not None:
+            fresh = np.zeros((len(found), self.start.shape[1]))
+            self.start = np.concatenate([self.start[:-1], fresh, self.start[-1:]])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Candidate:
+    """A proposed column."""
+
+    site: Site
+    layer: Layer
+    column: BitColumns
+    key: bytes
+    weight: float
+    ratio: float
+
+
+def side_by_side(site: Site, layers: Sequence[Layer]) -> Layer:
+    """Return the layer of a site that has the neurons of all ``layers``, in their order."""
+    return site.family.layer(
+        np.concatenate([layer.weights for layer in layers], axis=1),
+        np.concatenate([layer.thresholds for layer in layers]),
+    )
+
+
+def deepened(generated: Generated, site: Site, family: WitnessFamily, *, name: str) -> Site:
+    """Return a site one layer deeper: its inputs are the neurons of ``site`` that are active.
+
+    So a network grows in depth by pricing too: what a layer's neurons could not express is priced
+    among neurons that read them.
+
+    Raises
+    ------
+    InputError
+        If no neuron of the site is active, or fewer than the family's fan-in.
+    """
+    active = generated.solution.W[:-1].any(axis=1)
+    rows = [
+        generated.dictionary.witnesses[active & (generated.dictionary.witnesses[:, 0] == b), 1]
+        for b, branch in enumerate(generated.branches)
+        if branch.layers[:-1] == site.trunk
+    ]
+    found = [
+        branch.layers[-1]
+        for branch in generated.branches
+        if branch.layers[:-1] == site.trunk
+    ]
+    if not found or not len(rows[0]):
+        raise InputError(f"site {site.name} must have an active neuron to be deepened: lower rho")
+    layer = found[0].restricted(rows[0].astype(np.intp), np.arange(site.n_inputs))
+    return replace(
+        site,
+        name=name,
+        trunk=(*site.trunk, layer),
+        family=family,
+        signal=layer_spikes(layer, site.signal, site.reach),
+        reach=Interval(0, 1),
+    )
+
+
+def generate(
+    task: Task,
+    sites: Sequence[Site],
+    oracles: Sequence[Oracle],
+    *,
+    budget: GenerationBudget | None = None,
+    generator: np.random.Generator,
+    progress: Callable[[Round], None] | None = None,
+) -> Generated:
+    """Grow a dictionary by pricing, from nothing but the intercept.
+
+    Parameters
+    ----------
+    task : Task
+    sites : sequence of Site
+        Where neurons may stand; all with the rows of the task.
+    oracles : sequence of Oracle
+        Each prices every site, every round.
+    budget : GenerationBudget, optional
+    generator : numpy.random.Generator
+    progress : callable, optional
+        Called with each round.
+
+    Raises
+    ------
+    InputError
+        If there is no site or no oracle.
+    SolverError
+        If a master's gap is not reached.
+    """
+    budget = budget or GenerationBudget()
+    if not sites or not oracles:
+        raise InputError("sites and oracles must hold at least one each, not none")
+    began = time.perf_counter()
+    empty = np.zeros((task.rows.n_rows, 0), dtype=np.uint8)
+    top = sites[0].max_feature
+    master = _Master(task, top, BitColumns.pack(empty, max_value=top))
+    rounds: list[Round] = []
+    while True:
+        solution = master.solve(budget.tolerance)
+        proposals = _priced(task, solution, sites, oracles, budget, generator)
+        dropped = master.drop_idle(budget.patience)
+        room = min(budget.columns_per_round, budget.max_columns - master.columns.n_columns)
+        found = _chosen(proposals, master.known, room, 1.0 + budget.tolerance)
+        rounds.append(_record(task, master, solution, proposals, found, dropped, began))
+        if progress is not None:
+            progress(rounds[-1])
+        late = budget.max_seconds is not None and rounds[-1].seconds >= budget.max_seconds
+        if not found or late or len(rounds) >= budget.max_rounds:
+            break
+        master.add(found)
+    if dropped:
+        solution = master.solve(budget.tolerance)
+    n_seen = sum(priced.proposal.n_seen for priced in proposals) * len(rounds)
+    branches, dictionary = master.dictionary(n_seen)
+    return Generated(
+        branches=branches,
+        dictionary=dictionary,
+        weights=master.weights,
+        solution=solution,
+        rounds=tuple(rounds),
+        closed=rounds[-1].exact_bound is not None
+        and rounds[-1].largest_ratio <= 1.0 + budget.tolerance,
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Priced:
+    """An oracle's answer for a site, evaluated."""
+
+    label: str
+    site: Site
+    proposal: Proposal
+    features: UInt8Array
+    ratios: FloatArray
+    weights: FloatArray
+
+    @property
+    def largest(self) -> float:
+        """Largest ratio known of the site."""
+        found = float(self.ratios.max(initial=0.0))
+        return max(found, self.proposal.largest_ratio or 0.0)
+
+
+def _priced(
+    task: Task,
+    solution: Solution,
+    sites: Sequence[Site],
+    oracles: Sequence[Oracle],
+    budget: GenerationBudget,
+    generator: np.random.Generator,
+) -> list[_Priced]:
+    """Ask every oracle about every site."""
+    wanted = max(1, 2 * budget.columns_per_round // (len(sites) * len(oracles)))
+    problem = PricingProblem(
+        dual=solution.dual, penalty=task.penalty, rho=task.rho, n_wanted=wanted, cost=task.cost
+    )
+    answers = []
+    for site in sites:
+        for oracle in oracles:
+            with threadpool_limits(limits=1, user_api="blas"):  # thin products: see `solve`
+                proposal = oracle.propose(problem, site, generator)
+            features = np.zeros((task.rows.n_rows, 0), dtype=np.uint8)
+            weights = ratios = np.zeros(0)
+            if proposal.layer is not None:
+                features = site.features(proposal.layer)
+                weights = np.ones(proposal.layer.n_neurons)
+                if task.cost is not None:
+                    weights = task.cost(site, proposal.layer, features)
+                ratios = problem.norms(features) / (task.rho * weights)
+            answers.append(
+                _Priced(
+                    label=f"{oracle.name}, {site.name}",
+                    site=site,
+                    proposal=proposal,
+                    features=features,
+                    ratios=ratios,
+                    weights=weights,
+                )
+            )
+    return answers
+
+
+def _chosen(
+    proposals: Sequence[_Priced], known: set[bytes], room: int, least: float
+) -> list[_Candidate]:
+    """Take the best violators of every oracle in turn: each pattern once, none twice in a master.
+
+    In turn, because the oracle with the largest ratios would otherwise crowd out the others, and
+    with them the variety that keeps later rounds useful.
+    """
+    queues = []
+    for priced in proposals:
+        if not len(priced.ratios):
+            continue
+        bits = BitColumns.pack(priced.features, max_value=priced.site.max_feature)
+        keys = bits.keys()
+        order = [int(j) for j in np.argsort(-priced.ratios) if priced.ratios[j] > least]
+        queues.append((priced, bits, keys, order))
+    taken: set[bytes] = set()
+    found: list[_Candidate] = []
+    while any(order for *_, order in queues) and len(found) < room:
+        for priced, bits, keys, order in queues:
+            while order and (keys[order[0]] in known or keys[order[0]] in taken):
+                order.pop(0)
+            if not order or len(found) >= room:
+                continue
+            j = order.pop(0)
+            taken.add(keys[j])
+            layer = priced.proposal.layer
+            if layer is None:
+                continue
+            found.append(
+                _Candidate(
+                    site=priced.site,
+                    layer=layer.restricted(np.array([j]), np.arange(layer.n_inputs)),
+                    column=bits.take(np.array([j])),
+                    key=keys[j],
+                    weight=float(priced.weights[j]),
+                    ratio=float(priced.ratios[j]),
+                )
+            )
+    return found
+
+
+def _record(
+    task: Task,
+    master: _Master,
+    solution: Solution,
+    proposals: Sequence[_Priced],
+    found: Sequence[_Candidate],
+    dropped: int,
+    began: float,
+) -> Round:
+    """Return the round's record, with the bound that exact pricing gives."""
+    certificate = solution.certificate
+    largest = max((priced.largest for priced in proposals), default=0.0)
+    exact = {
+        id(priced.site) for priced in proposals if priced.proposal.largest_ratio is not None
+    } == {id(priced.site) for priced in proposals}
+    bound = None
+    if exact:
+        # The dual point is feasible over the master already; this makes it so over the sites.
+        scaled = solution.dual / max(1.0, largest * (1.0 + 1e-12))
+        encoded = task.loss.encode(
+            task.targets,
+            n_rows=task.rows.n_rows,
+            n_classes=task.n_classes,
+            counts=task.rows.counts,
+        )
+        bound = task.loss.dual_value(scaled, encoded)
+    return Round(
+        objective=certificate.primal,
+        bound=certificate.dual,
+        n_columns=certificate.n_columns - 1,
+        n_active=int(solution.W[:-1].any(axis=1).sum()),
+        largest_ratio=largest,
+        exact_bound=bound,
+        n_added=len(found),
+        n_dropped=dropped,
+        seconds=time.perf_counter() - began,
+        oracles={priced.label: priced.largest for priced in proposals},
+    )

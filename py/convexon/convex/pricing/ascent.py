@@ -1,0 +1,81 @@
+"""Pricing by surrogate ascent on ``lambda^T s``, quantized on the grid at every step.
+
+Needs the torch extra: `convexon.surrogate.ascent` climbs, this module asks it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from convexon.convex.pricing.oracle import Proposal, best_columns
+from convexon.convex.pricing.site import PricingProblem, Site
+from convexon.convex.witness import draw_layer
+from convexon.errors import InputError
+from convexon.neuron import ReadoutMode
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurrogateAscent:
+    """Starts from witnesses drawn at random, each with a direction of its own, and climbs.
+
+    Members
+    -------
+    n_candidates : int
+        Neurons that climb side by side.
+    n_steps : int
+        Steps of the optimizer.
+    """
+
+    n_candidates: int = 64
+    n_steps: int = 60
+
+    def __post_init__(self) -> None:
+        for name in ("n_candidates", "n_steps"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return f"surrogate ascent, {self.n_candidates} candidates of {self.n_steps} steps"
+
+    def propose(
+        self, problem: PricingProblem, site: Site, generator: np.random.Generator
+    ) -> Proposal:
+        """See `convexon.convex.pricing.oracle.Oracle`."""
+        from convexon.surrogate.ascent import AscentPlan, ascend
+        from convexon.surrogate.grid import WeightGrid
+
+        layer = draw_layer(
+            site.family,
+            site.signal,
+            site.sample_labels,
+            reach=site.reach,
+            n_neurons=self.n_candidates,
+            generator=generator,
+        )
+        directions = problem.directions(self.n_candidates, generator)
+        signal, mode = site.signal, site.mode
+        if site.memoryless:  # each row depends on one step alone
+            signal, mode = site.last_step()[:, None], ReadoutMode.LAST
+        elif mode is ReadoutMode.STEP:  # rows that were merged away have no pull
+            every = np.zeros((len(signal) * signal.shape[1], self.n_candidates))
+            every[site.rows.index] = directions
+            directions = every
+        climbed = ascend(
+            layer,
+            signal,
+            directions,
+            reach=site.reach,
+            mode=mode,
+            grid=WeightGrid.of_family(site.family),
+            plan=AscentPlan(steps=self.n_steps, seed=int(generator.integers(2**31))),
+        )
+        found = site.family.layer(climbed.layer.weights, climbed.layer.thresholds)
+        features = site.features(found)
+        ratios = problem.ratios(site, found, features)
+        chosen = best_columns(site, features, ratios, problem.n_wanted)
+        kept = found.restricted(np.array(chosen), np.arange(found.n_inputs))
+        return Proposal(layer=kept, largest_ratio=None, n_seen=self.n_candidates * self.n_steps)

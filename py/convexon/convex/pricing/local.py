@@ -1,0 +1,302 @@
+"""Pricing by local search on the integer weights of many candidates at once.
+
+Without memory the gain of every single change of a weight is known exactly from two matrix products
+for each value v of an input: raising w_i by g lifts just the rows with x_i = v that lie g v or less
+below the threshold, and lowering it drops those that lie less than g v above. So each step takes
+the best of all changes, then the best of all thresholds. Elsewhere (leaks, resets, counts) changes
+are drawn at random, and kept where they pay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.convex.alphabet import Alphabet
+from convexon.convex.parallel import on_all_cores
+from convexon.convex.pricing.oracle import Proposal, best_columns
+from convexon.convex.pricing.site import PricingProblem, Site
+from convexon.convex.rows import Rows
+from convexon.convex.witness import draw_layer
+from convexon.errors import InputError
+from convexon.neuron import ReadoutMode
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+_CHUNK = 32
+"""Candidates of one thread; each chunk has random numbers of its own, so threads change nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalSearch:
+    """Starts from witnesses drawn at random, each with a direction of its own, and improves them.
+
+    Members
+    -------
+    n_candidates : int
+        Neurons that are improved side by side.
+    n_moves : int
+        Changes that each of them may try.
+    n_rows : int
+        Rows that a change is judged on; a random part where there are more.
+    """
+
+    n_candidates: int = 64
+    n_moves: int = 100
+    n_rows: int = 4096
+
+    def __post_init__(self) -> None:
+        for name in ("n_candidates", "n_moves", "n_rows"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return f"local search, {self.n_candidates} candidates of {self.n_moves} moves"
+
+    def propose(
+        self, problem: PricingProblem, site: Site, generator: np.random.Generator
+    ) -> Proposal:
+        """See `convexon.convex.pricing.oracle.Oracle`."""
+        layer = draw_layer(
+            site.family,
+            site.signal,
+            site.sample_labels,
+            reach=site.reach,
+            n_neurons=self.n_candidates,
+            generator=generator,
+        )
+        directions = problem.directions(self.n_candidates, generator)
+        judged, directions = _judged_on(site, directions, self.n_rows, generator)
+        kind = _SteepestAscent if site.memoryless else _RandomMoves
+        streams = generator.spawn(-(-self.n_candidates // _CHUNK))
+
+        def improve(part: slice, stream: np.random.Generator) -> tuple[IntArray, IntArray]:
+            search = kind(
+                judged,
+                directions[:, part],
+                layer.weights[:, part],
+                layer.thresholds[part],
+                stream,
+            )
+            for _ in range(self.n_moves):
+                search.move()
+            return search.best_weights, search.best_thresholds
+
+        chunks = [(slice(k * _CHUNK, (k + 1) * _CHUNK), s) for k, s in enumerate(streams)]
+        parts = on_all_cores(improve, chunks)
+        found = site.family.layer(
+            np.concatenate([weights for weights, _ in parts], axis=1),
+            np.concatenate([thresholds for _, thresholds in parts]),
+        )
+        features = site.features(found)
+        ratios = problem.ratios(site, found, features)
+        chosen = best_columns(site, features, ratios, problem.n_wanted)
+        kept = found.restricted(np.array(chosen), np.arange(found.n_inputs))
+        return Proposal(layer=kept, largest_ratio=None, n_seen=self.n_candidates * self.n_moves)
+
+
+def _judged_on(
+    site: Site, directions: FloatArray, n_rows: int, generator: np.random.Generator
+) -> tuple[Site, FloatArray]:
+    """Return the site on a random part of its rows where it has more than ``n_rows``."""
+    m = site.rows.n_rows
+    if m <= n_rows:
+        return site, directions
+    part = np.sort(generator.choice(m, n_rows, replace=False))
+    rows = site.rows
+    fewer = Rows(
+        index=rows.index[part] if site.mode is ReadoutMode.STEP else np.arange(n_rows),
+        labels=rows.labels[part],
+        counts=rows.counts[part],
+        groups=np.unique(rows.groups[part], return_inverse=True)[1],
+        per_sample=rows.per_sample,
+    )
+    signal = site.signal if site.mode is ReadoutMode.STEP else site.signal[part]
+    return replace(site, rows=fewer, signal=signal), directions[part]
+
+
+class _Search:
+    """Candidates with their directions, and the best of each that was met."""
+
+    def __init__(
+        self,
+        site: Site,
+        directions: FloatArray,
+        weights: IntArray,
+        thresholds: IntArray,
+        generator: np.random.Generator,
+    ) -> None:
+        self.site = site
+        self.directions = directions
+        self.weights = weights.copy()
+        self.thresholds = thresholds.copy()
+        self.generator = generator
+        self.best_weights = weights.copy()
+        self.best_thresholds = thresholds.copy()
+        self.best = np.full(weights.shape[1], -np.inf)
+
+    def keep_best(self, scores: FloatArray) -> None:
+        """Remember the candidates that were never better."""
+        better = scores > self.best
+        self.best[better] = scores[better]
+        self.best_weights[:, better] = self.weights[:, better]
+        self.best_thresholds[better] = self.thresholds[better]
+
+
+_TABU = 8
+"""Moves for which an input that was just changed stays as it is, so that the search leaves."""
+
+
+class _SteepestAscent(_Search):
+    """The best of all single changes at each move, for sites without memory."""
+
+    def __init__(
+        self,
+        site: Site,
+        directions: FloatArray,
+        weights: IntArray,
+        thresholds: IntArray,
+        generator: np.random.Generator,
+    ) -> None:
+        super().__init__(site, directions, weights, thresholds, generator)
+        x = site.last_step()
+        self.x = x.astype(np.float32)
+        self.values = {
+            int(v): (x == v).T.astype(np.float32) for v in np.unique(x) if v
+        }  # of inputs, with who has them
+        self.delta = directions.astype(np.float32)
+        self.tabu = np.zeros(weights.shape, dtype=np.int64)
+        self.time = 0
+        self.steps = _Steps(site.family.alphabet)
+
+    def move(self) -> None:
+        """Choose the best thresholds, note the scores, and make each candidate's best change."""
+        self.time += 1
+        membranes = np.rint(self.x @ self.weights.astype(np.float32)).astype(np.int64)
+        self._best_thresholds(membranes)
+        gains, inputs, targets = self._best_changes(membranes)
+        candidates = np.flatnonzero(np.isfinite(gains))
+        where = inputs[candidates]
+        self.weights[where, candidates] = targets[candidates]
+        # A change that costs is made too: the best was noted, and standing still finds nothing.
+        self.tabu[where, candidates] = self.time + self.generator.integers(
+            1, _TABU + 1, len(where)
+        )
+
+    def _best_thresholds(self, membranes: IntArray) -> None:
+        """Set each candidate's threshold to the best level for its weights."""
+        k = membranes.shape[1]
+        low, high = int(membranes.min()), int(membranes.max())
+        span = high - low + 1
+        cells = (membranes - low) + span * np.arange(k)
+        mass = np.bincount(cells.ravel(), self.directions.ravel(), minlength=span * k)
+        above = mass.reshape(k, span)[:, ::-1].cumsum(axis=1)[:, ::-1]
+        # A threshold of at least one: a neuron at rest is silent.
+        first = max(0, 1 - low)
+        if first >= span:
+            levels, scores = np.full(k, 1), np.zeros(k)
+        else:
+            at = above[:, first:].argmax(axis=1)
+            scores = above[np.arange(k), first + at]
+            levels = low + first + at
+        self.thresholds = np.asarray(levels, dtype=np.int64)
+        self.keep_best(scores)
+
+    def _best_changes(self, membranes: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
+        """Return each candidate's largest gain, the input it concerns, and that one's weight."""
+        distance = membranes - self.thresholds
+        up_to, down_to = self.steps.up[self.weights], self.steps.down[self.weights]
+        best = np.full(self.weights.shape, -np.inf)
+        target = self.weights.copy()
+        for size in self.steps.sizes:
+            lifted, dropped = (np.zeros(best.shape, dtype=np.float32) for _ in range(2))
+            for value, having in self.values.items():
+                far = size * value
+                lifted += having @ (self.delta * ((distance < 0) & (distance >= -far)))
+                dropped -= having @ (self.delta * ((distance >= 0) & (distance < far)))
+            for gain, new in ((lifted, up_to), (dropped, down_to)):
+                fits = (np.abs(new - self.weights) == size) & self._allowed(new)
+                gain = np.where(fits, gain, -np.inf)
+                better = gain > best
+                best[better] = gain[better]
+                target[better] = new[better]
+        inputs = best.argmax(axis=0)
+        columns = np.arange(best.shape[1])
+        return best[inputs, columns], inputs, target[inputs, columns]
+
+    def _allowed(self, new: IntArray) -> npt.NDArray[np.bool_]:
+        """Whether each change is off the tabu list and leaves the fan-in within its limit."""
+        fan_in = (self.weights != 0).sum(axis=0)
+        grows = (self.weights == 0) & (new != 0)
+        ends = (self.weights != 0) & (new == 0)
+        full = fan_in >= self.site.family.fan_in
+        return (self.tabu < self.time) & ~(grows & full) & ~(ends & (fan_in <= 1))
+
+
+class _Steps:
+    """For each value of an alphabet the next one up and down, looked up by the value itself."""
+
+    def __init__(self, alphabet: Alphabet) -> None:
+        values = alphabet.values
+        size = 2 * alphabet.largest + 1
+        self.up = np.zeros(size, dtype=np.int64)  # negative values index from the end
+        self.down = np.zeros(size, dtype=np.int64)
+        self.up[values] = np.append(values[1:], values[-1])
+        self.down[values] = np.append(values[0], values[:-1])
+        self.sizes = sorted({int(gap) for gap in np.diff(values)})
+
+
+class _RandomMoves(_Search):
+    """Random changes, each simulated in full and kept where the score does not fall."""
+
+    def __init__(
+        self,
+        site: Site,
+        directions: FloatArray,
+        weights: IntArray,
+        thresholds: IntArray,
+        generator: np.random.Generator,
+    ) -> None:
+        super().__init__(site, directions, weights, thresholds, generator)
+        self.scores = self._scores(weights, thresholds)
+        self.keep_best(self.scores)
+        # Inputs whose activity goes with the direction are tried more often.
+        activity = site.signal[site.rows.samples if len(site.signal) != site.rows.n_rows else ...]
+        relevance = np.abs(activity.mean(axis=1).T @ directions)
+        relevance /= np.maximum(relevance.sum(axis=0), 1e-300)
+        self.odds = 0.5 * relevance + 0.5 / site.n_inputs
+        self.odds /= self.odds.sum(axis=0)
+
+    def move(self) -> None:
+        """Try one change of each candidate: a weight, a synapse that moves, or the threshold."""
+        weights, thresholds = self.weights.copy(), self.thresholds.copy()
+        nonzero = self.site.family.alphabet.nonzero
+        for k in range(weights.shape[1]):
+            kind = self.generator.random()
+            if kind < 0.25:
+                spread = max(1, int(thresholds[k]) // 8)
+                thresholds[k] = max(1, thresholds[k] + self.generator.integers(-spread, spread + 1))
+                continue
+            used = np.flatnonzero(weights[:, k])
+            target = self.generator.choice(self.site.n_inputs, p=self.odds[:, k])
+            full = len(used) >= self.site.family.fan_in
+            if full and weights[target, k] == 0:
+                weights[self.generator.choice(used), k] = 0
+            remove = kind > 0.9 and len(used) > 1 and weights[target, k] != 0
+            weights[target, k] = 0 if remove else self.generator.choice(nonzero)
+        scores = self._scores(weights, thresholds)
+        kept = scores >= self.scores
+        self.weights[:, kept] = weights[:, kept]
+        self.thresholds[kept] = thresholds[kept]
+        self.scores[kept] = scores[kept]
+        self.keep_best(self.scores)
+
+    def _scores(self, weights: IntArray, thresholds: IntArray) -> FloatArray:
+        features = self.site.features(self.site.family.layer(weights, thresholds))
+        return np.asarray((features * self.directions).sum(axis=0))

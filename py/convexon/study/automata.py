@@ -1,0 +1,57 @@
+"""Random automata: whether a random finite automaton accepts a string (arXiv:2605.08022).
+
+All symbols reach the last step through a tapped delay line; one layer of priced threshold units
+reads them. Sums of a few taps are what such a layer can tell, so automata that count far do worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from convexon.convex.alphabet import TERNARY
+from convexon.convex.generation import GenerationBudget, Round
+from convexon.convex.loss import LossKind
+from convexon.convex.penalty import L1
+from convexon.convex.pricing.local import LocalSearch
+from convexon.convex.pricing.site import site_on
+from convexon.convex.threshold import delay_line
+from convexon.convex.witness import WitnessFamily
+from convexon.dataset import SpikeDataset
+from convexon.neuron import MEMORYLESS, ReadoutMode, Reset
+from convexon.study.fit import Fitted, Plan, fit, held_out
+
+VALIDATION_SHARE = 0.2
+"""Share of the distinct training strings on which rho is chosen."""
+
+
+def plan(
+    n_steps: int, *, fan_in: int = 8, rhos: tuple[float, ...] = (1e-2, 3e-3, 1e-3)
+) -> Plan:
+    """Return the plan for strings of ``n_steps`` symbols."""
+    mode = ReadoutMode.LAST
+    family = WitnessFamily(
+        fan_in=fan_in, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.NONE, at_last=True
+    )
+    return Plan(
+        mode=mode,
+        sites=lambda data, rows: [
+            site_on(
+                data, mode, rows, family, trunk=[delay_line(data.n_inputs, n_steps)], name="taps"
+            )
+        ],
+        oracles=[LocalSearch(n_candidates=128, n_moves=60, n_rows=2048)],
+        loss=LossKind.LOGISTIC,
+        penalty=L1(),
+        rhos=rhos,
+        budget=GenerationBudget(
+            max_rounds=8, columns_per_round=64, tolerance=1e-4, max_columns=1024
+        ),
+    )
+
+
+def fit_automaton(
+    train: SpikeDataset, *, seed: int, progress: Callable[[Round], None] | None = None
+) -> Fitted:
+    """Fit an automaton's strings, rho chosen on strings that the fit has not seen."""
+    rest, validation = held_out(train, VALIDATION_SHARE, seed=seed)
+    return fit(plan(train.n_steps), rest, validation, seed=seed, progress=progress)

@@ -1,0 +1,218 @@
+"""Fit a network by column generation, its regularisation chosen on validation samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.convex.generation import (
+    Generated,
+    GenerationBudget,
+    Round,
+    Task,
+    deepened,
+    generate,
+)
+from convexon.convex.loss import LossKind, loss_for
+from convexon.convex.penalty import Penalty
+from convexon.convex.pricing.oracle import Oracle
+from convexon.convex.pricing.site import Cost, Site
+from convexon.convex.reconstruct import reconstruct
+from convexon.convex.rows import Rows, distinct_rows
+from convexon.convex.labels import targets_for
+from convexon.convex.witness import WitnessFamily
+from convexon.dataset import SpikeDataset
+from convexon.errors import InputError
+from convexon.network import FixedPointNetwork, Network
+from convexon.neuron import ReadoutMode
+from convexon.quantize import quantize
+from convexon.simulate import decisions, scores
+
+Sites = Callable[[SpikeDataset, Rows], Sequence[Site]]
+"""Sites on a data set and its rows."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+    """How a network is fitted.
+
+    Members
+    -------
+    mode : ReadoutMode
+    sites : Sites
+        Where neurons may stand.
+    oracles : sequence of Oracle
+    loss : LossKind
+    penalty : Penalty
+    rhos : tuple of float
+        Strengths to choose from on validation.
+    budget : GenerationBudget
+    deeper : tuple of WitnessFamily
+        Families of further layers: each reads the active neurons of the layer before, and only
+        neurons of the last are kept.
+    cost : Cost, optional
+        Penalty weights of columns.
+    readout_bits : int
+    """
+
+    mode: ReadoutMode
+    sites: Sites
+    oracles: Sequence[Oracle]
+    loss: LossKind
+    penalty: Penalty
+    rhos: tuple[float, ...]
+    budget: GenerationBudget
+    deeper: tuple[WitnessFamily, ...] = ()
+    cost: Cost | None = None
+    readout_bits: int = 8
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Fitted:
+    """A fitted network with what certifies it.
+
+    Members
+    -------
+    rows : Rows
+        Of the training samples.
+    generated : Generated
+        Solution over the dictionary that pricing grew.
+    network : Network
+    card : FixedPointNetwork
+    rho : float
+        The strength that did best on validation.
+    validation : mapping of float to float
+        Accuracy by strength.
+    """
+
+    rows: Rows
+    generated: Generated
+    network: Network
+    card: FixedPointNetwork
+    rho: float
+    validation: Mapping[float, float]
+
+
+def fit(
+    plan: Plan,
+    train: SpikeDataset,
+    validation: SpikeDataset,
+    *,
+    seed: int,
+    progress: Callable[[Round], None] | None = None,
+) -> Fitted:
+    """Fit on ``train`` for every rho of the plan; keep the one that is best on ``validation``.
+
+    Of equals the larger rho is kept, whose network is the sparser.
+
+    Raises
+    ------
+    InputError
+        If the plan has no rho, or no rho leaves a neuron.
+    SolverError
+        If a master's gap is not reached.
+    """
+    if not plan.rhos:
+        raise InputError("rhos must hold at least one strength, not none")
+    rows = distinct_rows(train, plan.mode)
+    sites = plan.sites(train, rows)
+    best: Fitted | None = None
+    accuracies: dict[float, float] = {}
+    for rho in sorted(plan.rhos, reverse=True):
+        generator = np.random.default_rng([seed, 7])
+        generated = _generated(plan, rows, train.n_classes, sites, rho, generator, progress)
+        if not generated.solution.W[:-1].any():
+            continue
+        network = reconstruct(
+            generated.branches,
+            generated.dictionary,
+            generated.solution.W,
+            n_steps=train.n_steps,
+            input_bits=train.input_bits,
+            readout_mode=plan.mode,
+        )
+        card = quantize(network, bits=plan.readout_bits)
+        accuracies[rho] = accuracy(card, validation)
+        if best is None or accuracies[rho] > accuracies[best.rho]:
+            best = Fitted(
+                rows=rows,
+                generated=generated,
+                network=network,
+                card=card,
+                rho=rho,
+                validation=accuracies,
+            )
+    if best is None:
+        raise InputError(f"rhos must leave a neuron active, not {plan.rhos!r}: lower them")
+    return best
+
+
+def _generated(
+    plan: Plan,
+    rows: Rows,
+    n_classes: int,
+    sites: Sequence[Site],
+    rho: float,
+    generator: np.random.Generator,
+    progress: Callable[[Round], None] | None,
+) -> Generated:
+    """Grow the dictionary on the sites, then layer by layer on top of them."""
+    single = plan.loss is LossKind.LOGISTIC or (n_classes == 2 and plan.loss is not _SOFTMAX)
+    task = Task(
+        rows=rows,
+        targets=targets_for(plan.loss, rows.labels, 1 if single else n_classes),
+        loss=loss_for(plan.loss),
+        penalty=plan.penalty,
+        rho=rho,
+        n_classes=1 if single else n_classes,
+        cost=plan.cost,
+    )
+    generated = generate(
+        task, sites, plan.oracles, budget=plan.budget, generator=generator, progress=progress
+    )
+    for depth, family in enumerate(plan.deeper, start=1):
+        upper = [deepened(generated, site, family, name=f"layer {depth}") for site in sites]
+        sites = upper
+        generated = generate(
+            task, sites, plan.oracles, budget=plan.budget, generator=generator, progress=progress
+        )
+    return generated
+
+
+_SOFTMAX = LossKind.SOFTMAX
+
+
+def accuracy(network: Network | FixedPointNetwork, data: SpikeDataset) -> float:
+    """Return the share of right decisions of a network, step by step where labels are."""
+    labels = data.labels if data.has_step_labels else data.labels[:, None]
+    return float((decisions(scores(network, data.inputs)) == labels).mean())
+
+
+def held_out(
+    train: SpikeDataset, share: float, *, seed: int
+) -> tuple[SpikeDataset, SpikeDataset]:
+    """Split off ``share`` of the *distinct* inputs of a training set for validation.
+
+    Copies of an input go to the same side, so validation asks for inputs that no fit has seen.
+
+    Raises
+    ------
+    InputError
+        If a side lacks a class.
+    """
+    groups = _input_numbers(train)
+    n_groups = int(groups.max()) + 1
+    generator = np.random.default_rng([seed, 3])
+    held = np.zeros(n_groups, dtype=bool)
+    held[generator.permutation(n_groups)[: max(1, round(share * n_groups))]] = True
+    rows = np.arange(train.n_samples)
+    return train.take(rows[~held[groups]]), train.take(rows[held[groups]])
+
+
+def _input_numbers(data: SpikeDataset) -> npt.NDArray[np.int64]:
+    """Return a number for each sample, equal where the inputs are."""
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(x.tobytes(), len(seen)) for x in data.inputs], dtype=np.int64)

@@ -1,0 +1,77 @@
+"""FIRST-LAST-XOR: whether the first and the last bit of a string differ (arXiv:2605.08022).
+
+A tapped delay line of recurrent threshold units (`convexon.convex.threshold`) brings all bits to
+the last step; pricing then finds which of them matter. Layers above are priced on the active
+neurons of the layer below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from convexon.convex.alphabet import TERNARY
+from convexon.convex.generation import GenerationBudget, Round
+from convexon.convex.loss import LossKind
+from convexon.convex.penalty import L1
+from convexon.convex.pricing.enumeration import Enumeration
+from convexon.convex.pricing.site import site_on
+from convexon.convex.threshold import delay_line
+from convexon.convex.witness import WitnessFamily
+from convexon.dataset import SpikeDataset
+from convexon.errors import InputError
+from convexon.neuron import MEMORYLESS, ReadoutMode, Reset
+from convexon.study.fit import Fitted, Plan, fit, held_out
+
+VALIDATION_SHARE = 0.2
+"""Share of the distinct training strings on which rho is chosen."""
+
+UNITS = WitnessFamily(
+    fan_in=2, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.NONE, at_last=True
+)
+"""Threshold units of two ternary synapses: ANDs and ORs of taps and of each other."""
+
+
+def plan(n_steps: int, *, n_layers: int, rhos: tuple[float, ...] = (0.1, 0.03, 0.01)) -> Plan:
+    """Return the plan for strings of ``n_steps`` bits and ``n_layers`` hidden layers.
+
+    The paper's L counts the readout, so that its L = 3 has two hidden layers.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two hidden layers.
+    """
+    if n_layers < 2:
+        raise InputError(f"n_layers must be at least 2, taps and units, not {n_layers!r}")
+    return Plan(
+        mode=ReadoutMode.LAST,
+        sites=lambda data, rows: [
+            site_on(
+                data,
+                ReadoutMode.LAST,
+                rows,
+                UNITS,
+                trunk=[delay_line(data.n_inputs, n_steps)],
+                name="taps",
+            )
+        ],
+        oracles=[Enumeration()],
+        loss=LossKind.SQUARED,
+        penalty=L1(),
+        rhos=rhos,
+        budget=GenerationBudget(max_rounds=12, columns_per_round=64),
+        deeper=(UNITS,) * (n_layers - 2),
+    )
+
+
+def fit_xor(
+    train: SpikeDataset,
+    *,
+    n_layers: int,
+    seed: int,
+    progress: Callable[[Round], None] | None = None,
+) -> Fitted:
+    """Fit FIRST-LAST-XOR strings, rho chosen on strings that the fit has not seen."""
+    rest, validation = held_out(train, VALIDATION_SHARE, seed=seed)
+    chosen = plan(train.n_steps, n_layers=n_layers)
+    return fit(chosen, rest, validation, seed=seed, progress=progress)

@@ -1,0 +1,170 @@
+"""``convexon certify``: what it says of a sound run, and how it refuses every other."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from convexon.artefact import load, save
+from convexon.chain.solve import solve_stage
+from convexon.cli import app
+from convexon.dataset import DATASET
+from convexon.proof import CERTIFICATE, Certificate
+from convexon.run import RunFolder
+from toy import toy_file, toy_settings
+
+
+@pytest.fixture(scope="module")
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certify")
+    solve_stage(RunFolder(folder / "run"), toy_settings(toy_file(folder)))
+    return folder / "run"
+
+
+@pytest.fixture
+def run(solved: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(solved, tmp_path / "run"))
+
+
+def certify(path: Path) -> Result:
+    return CliRunner().invoke(app, ["certify", str(path)])
+
+
+def refused(result: Result, code: int, message: str) -> None:
+    """One line on stderr, which matches the pattern, and nothing else."""
+    assert result.exit_code == code, result.output
+    assert re.fullmatch(f"convexon: {message}\n", result.stderr), result.stderr
+    assert result.stdout == ""
+
+
+def rewrite(run: Path, change: Certificate) -> None:
+    """Save a changed certificate with sound digests and the same parents."""
+    _, record = load(CERTIFICATE, run / "certificate.json")
+    save(CERTIFICATE, change, run / "certificate.json", parents=record.parents)
+
+
+def read(run: Path) -> Certificate:
+    return load(CERTIFICATE, run / "certificate.json")[0]
+
+
+def test_every_claim_of_a_run_is_checked_but_for_the_test_samples(solved: Path) -> None:
+    for path in (solved, solved / "certificate.json"):
+        result = certify(path)
+        assert result.exit_code == 0, result.output
+        lines = result.stdout.splitlines()
+        open_claims = [line for line in lines if line.startswith("not checkable here: ")]
+        assert [line.split(",")[0] for line in open_claims] == [
+            "not checkable here: margins (test)"
+        ]
+        checked = [line.split(": ")[1] for line in lines if line.startswith("checked: ")]
+        assert checked == [
+            "primal", "dual", "gap", "dictionary", "universal", "score_error", "objective_change",
+            "margins", "data",
+        ]  # fmt: skip
+        assert lines[-1] == "certify: 9 of 10 claims checked, none fails"
+        assert "globally optimal" not in result.stdout
+
+
+@pytest.mark.parametrize("digit", range(8))
+def test_a_changed_digit_is_refused(run: Path, digit: int) -> None:
+    path = run / "certificate.json"
+    text = path.read_text()
+    places = [m.start() for m in re.finditer(r"\d", text)]
+    place = places[len(places) * digit // 8]
+    path.write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :])
+    result = certify(run)
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert str(path.parent) in result.stderr
+
+
+@pytest.mark.parametrize("flag", ["exact", "every_network_of_form", "intercept"])
+def test_a_changed_flag_is_refused(run: Path, flag: str) -> None:
+    path = run / "certificate.json"
+    head = json.loads(path.read_text())
+    home = head["content"]["statement"] if flag == "intercept" else head["content"]["priced"][0]
+    home[flag] = not home[flag]
+    path.write_text(json.dumps(head))
+    refused(certify(run), 2, ".*certificate.json does not match its digest: .*")
+
+
+def test_a_damaged_array_is_refused(run: Path) -> None:
+    (arrays,) = run.glob("certificate.*.npz")
+    data = bytearray(arrays.read_bytes())
+    data[len(data) // 2] ^= 1
+    arrays.write_bytes(data)
+    refused(certify(run), 2, ".*certificate.*npz (is truncated|does not match).*")
+
+
+def test_another_runs_dictionary_is_refused(run: Path, tmp_path: Path) -> None:
+    other = RunFolder(tmp_path / "other")
+    solve_stage(other, toy_settings(toy_file(tmp_path), seed=1))
+    for file in other.path.glob("dictionary.*"):
+        shutil.copy(file, run)
+    refused(
+        certify(run),
+        2,
+        ".*dictionary.json is not the dictionary of .*certificate.json: solve again",
+    )
+
+
+def test_what_is_missing_is_named(run: Path, tmp_path: Path) -> None:
+    refused(certify(tmp_path / "none"), 2, ".*none is missing: run the stage that makes it first")
+    (run / "dictionary.json").unlink()
+    refused(certify(run), 2, ".*dictionary.json is missing: run the stage that makes it first")
+    shutil.copy(run / "solution.json", run / "certificate.json")
+    refused(certify(run), 2, ".*must hold convexon.certificate, not 'convexon.solution'")
+
+
+def test_a_false_claim_with_a_sound_digest_is_exit_code_1(run: Path) -> None:
+    certificate = read(run)
+    rewrite(run, replace(certificate, lower=np.nextafter(certificate.primal, 1e9)))
+    refused(certify(run), 1, "claim dual does not hold: it is .*, below .*")
+
+
+def test_labels_that_are_not_the_data_sets_are_refused(run: Path) -> None:
+    """Two labels exchanged, and every figure certified for those: only the data object."""
+    certificate = read(run)
+    statement, order = certificate.statement, np.arange(certificate.statement.n_rows)
+    targets = statement.targets[order]
+    targets[0] = np.roll(targets[0], 1)
+    relabelled = replace(
+        certificate,
+        statement=replace(statement, targets=targets),
+        primal=1e3,
+        lower=-1e3,
+        gap=2e3,
+        priced=(),
+        universal=None,
+        rounded=None,
+    )
+    rewrite(run, relabelled)
+    refused(certify(run), 1, "claim data does not hold: the labels of equal inputs .*train.json")
+
+
+def test_inputs_that_are_not_equal_may_not_be_called_so(run: Path) -> None:
+    """Rows that fire alike in every column are told apart by the data set alone."""
+    certificate = read(run)
+    groups = certificate.statement.groups.copy()
+    labels = certificate.statement.targets.argmax(axis=1)
+    first, second = np.flatnonzero(labels == labels[0])[:2]
+    groups[second] = groups[first]
+    merged = replace(certificate, statement=replace(certificate.statement, groups=groups))
+    rewrite(run, replace(merged, universal=None))
+    refused(certify(run), 1, "claim data does not hold: the labels of equal inputs .*train.json")
+
+
+def test_without_the_data_set_its_claim_is_left_open(run: Path) -> None:
+    data, _ = load(DATASET, run / "train.json")
+    save(DATASET, data.take(np.arange(data.n_samples - 1)), run / "train.json")
+    assert "not checkable here: data, because train.json holds other" in certify(run).stdout
+    (run / "train.json").unlink()
+    assert "not checkable here: data, because train.json is not beside it" in certify(run).stdout

@@ -1,0 +1,74 @@
+"""Paths of rho, and rho = 0 in a ball."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from convex_programs import random_program
+
+from convexon.convex import L1, ConvexProgram, LossKind, PenaltyKind, Squared, certify, path, solve
+from convexon.errors import InputError
+
+BOTH = [(kind, penalty) for kind in LossKind for penalty in PenaltyKind]
+
+
+@pytest.mark.parametrize(("kind", "penalty"), BOTH)
+def test_a_path_holds_the_solution_of_each_rho(kind, penalty):
+    program = random_program(kind, penalty, 1, counts="random")
+    rhos = program.rho_max() * np.array([0.05, 1.2, 0.3])
+    solutions = path(program, rhos, tolerance=1e-8)
+    assert [s.certificate.rho for s in solutions] == list(rhos)
+    assert not solutions[1].W.any()
+    for rho, solution in zip(rhos, solutions, strict=True):
+        alone = solve(replace(program, rho=rho), tolerance=1e-8)
+        assert solution.converged
+        assert solution.certificate.primal == pytest.approx(alone.certificate.primal, abs=2e-8)
+
+
+def test_a_warm_start_saves_work():
+    program = random_program(LossKind.SOFTMAX, PenaltyKind.L1, 2, n=80, P=60)
+    rhos = program.rho_max() * 0.5 ** np.arange(1, 8)
+    along = sum(solution.iterations for solution in path(program, rhos))
+    assert along < sum(solve(replace(program, rho=rho)).iterations for rho in rhos)
+
+
+@pytest.mark.parametrize("rhos", [[], [0.1, 0.0], [np.nan]])
+def test_bad_paths_are_refused(rhos):
+    with pytest.raises(InputError, match=r"^rhos must be positive finite numbers"):
+        path(random_program(LossKind.SQUARED, PenaltyKind.L1, 3), rhos)
+
+
+@pytest.mark.parametrize(("kind", "penalty"), BOTH)
+def test_rho_zero_is_certified_in_a_ball(kind, penalty):
+    program = replace(random_program(kind, penalty, 4, n=40, P=5), rho=0.0, radius=1e3)
+    solution = solve(program)
+    certificate = solution.certificate
+    assert solution.converged
+    assert (certificate.rho, certificate.radius) == (0.0, 1e3)
+    assert program.penalty.value(solution.W, program.weights) < 1e3
+    assert certificate.gap <= 1e-6 * min(1.0, certificate.primal)
+    # The bound holds at other points of the ball, near the optimum and at its border.
+    rng = np.random.default_rng(5)
+    for size in (1e-3, 1.0, None):
+        W = solution.W + (size or 1.0) * rng.normal(size=solution.W.shape)
+        if size is None:
+            W *= 1e3 / program.penalty.value(W, program.weights)
+        assert program.objective(W) >= certificate.dual
+
+
+def test_rho_zero_is_least_squares():
+    rng = np.random.default_rng(6)
+    D, y = rng.normal(size=(30, 4)), rng.normal(size=30)
+    program = ConvexProgram(
+        features=D, targets=y, loss=Squared(), penalty=L1(), rho=0.0, radius=100.0
+    )
+    best = np.linalg.lstsq(D, y)[0]
+    np.testing.assert_allclose(solve(program, tolerance=1e-10).W[:, 0], best, atol=1e-4)
+    # A ball too small to hold that solution bounds less, and says so by a gap of zero.
+    small, _ = certify(replace(program, radius=1e-3), best[:, None])
+    assert small.gap == 0.0
+    assert small.dual > small.primal
+
+
+def test_a_certificate_without_rho_names_no_ball():
+    assert solve(random_program(LossKind.SQUARED, PenaltyKind.L1, 7)).certificate.radius is None

@@ -1,0 +1,70 @@
+"""Gap-safe screening: what is dropped is zero at the optimum, and a radius too small is caught."""
+
+import numpy as np
+import pytest
+from convex_programs import random_program
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convexon.convex import LossKind, PenaltyKind, solve
+from convexon.convex.screening import Screen
+
+SMOOTH = [kind for kind in LossKind if kind is not LossKind.HINGE]
+
+
+def wrongly_screened(program):
+    """Columns that are active at the optimum, yet dropped at some point on the way there."""
+    solution = solve(program, tolerance=1e-10)
+    active = set(np.flatnonzero(np.abs(solution.W).max(axis=1) > 1e-5))
+    wrong = set()
+    for blend in (0.0, 0.3, 0.9, 0.999):
+        W = blend * solution.W
+        Z = program.predict(W)
+        dual = -program.loss.subgradient(Z, program.encoded)
+        ratios = program.penalty.dual_ratios(program.correlate(dual), program.weights)
+        scale = max(1.0, ratios.max() / program.rho)
+        primal = program.value_at(W, Z)
+        gap = primal - program.loss.dual_value(dual / scale, program.encoded)
+        screen = Screen(program, program.loss)
+        screen.narrow(ratios / scale, gap=gap, primal=primal)
+        wrong |= active - set(screen.kept)
+    return wrong
+
+
+@settings(derandomize=True, max_examples=40, deadline=None)
+@given(
+    kind=st.sampled_from(SMOOTH),
+    penalty=st.sampled_from(PenaltyKind),
+    seed=st.integers(0, 2**31),
+    share=st.sampled_from([0.05, 0.3, 0.8]),
+)
+def test_no_screened_column_is_active_at_the_optimum(kind, penalty, seed, share):
+    assert not wrongly_screened(
+        random_program(kind, penalty, seed, n=20, P=30, share=share, counts="random")
+    )
+
+
+@pytest.mark.parametrize("penalty", list(PenaltyKind))
+@pytest.mark.parametrize("kind", SMOOTH)
+def test_a_radius_too_small_is_caught(kind, penalty, monkeypatch):
+    monkeypatch.setattr("convexon.convex.screening.safe_radius", lambda gap, smoothness: 0.0)
+    programs = [random_program(kind, penalty, seed, n=20, P=30, share=0.05) for seed in range(8)]
+    assert any(wrongly_screened(program) for program in programs)
+
+
+@pytest.mark.parametrize("penalty", list(PenaltyKind))
+@pytest.mark.parametrize("kind", SMOOTH)
+def test_screening_drops_columns_on_the_way_and_says_how_many(kind, penalty):
+    program = random_program(kind, penalty, 5, n=60, P=400, share=0.6)
+    solution = solve(program, tolerance=1e-9)
+    counts = [record.n_screened for record in solution.history]
+    assert solution.n_screened == max(counts) > 0
+    assert not solution.W[program.penalty.row_norms(solution.W) > 0].shape[0] > 400 - max(counts)
+    assert solution.certificate.n_columns == 400
+    assert solution.converged
+
+
+def test_wrong_screening_is_undone_before_the_end(monkeypatch):
+    monkeypatch.setattr("convexon.convex.screening.safe_radius", lambda gap, smoothness: 0.0)
+    program = random_program(LossKind.SOFTMAX, PenaltyKind.L1, 6, n=60, P=300, share=0.05)
+    assert solve(program).converged
