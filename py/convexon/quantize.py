@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from convexon.convex.certificate import certify
 from convexon.convex.loss import UNIT, LossKind, exact_sum
 from convexon.convex.program import ConvexProgram, bounded_product
 from convexon.errors import FormatError, InputError
@@ -199,6 +200,7 @@ def rounded_readout(program: ConvexProgram, W: FloatArray, *, bits: int) -> Roun
     return Rounded(
         readout=readout.stacked,
         frac=readout.weight_format.frac,
+        primal=float(certify(program, readout.stacked_real)[0].primal),
         score_error=float(error.max()),
         objective_change=(fit + _penalty_change(program, W, readout)) * _UP,
         train=_margins(readout, program.predict_bounded, error, counts=Y.counts, name="train"),

@@ -27,7 +27,10 @@ from convexon.run import RunFolder
 from convexon.simulate import run
 from toy import toy_arrays, toy_file, toy_settings
 
-ARTEFACTS = ("train", "test", "branches", "dictionary", "solution", "network", "card")
+ARTEFACTS = (
+    "train", "test", "branches", "dictionary", "solution", "network", "card", "certificate"
+)  # fmt: skip
+ENDS = ("card", "certificate")
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +124,7 @@ def test_the_reconstructed_network_scores_training_rows_as_the_program_does(
     active = np.flatnonzero(weights[:-1].any(axis=1))
     features = patterns(network.branches, result.train.value, network.readout_mode)
     # The same integers under the same floats: equal, whatever the order of sums.
-    np.testing.assert_array_equal(features, program.features[:, active])
+    np.testing.assert_array_equal(features, program.features.dense(active))
     np.testing.assert_array_equal(network.readout_weights, weights[active])
     np.testing.assert_array_equal(network.readout_biases, weights[-1])
     scores = features @ network.readout_weights + network.readout_biases
@@ -170,9 +173,9 @@ def test_a_new_folder_gets_the_same_bytes(
 @pytest.mark.parametrize(
     ("change", "remade"),
     [
-        ({"readout_bits": 6}, {"solution", "network", "card"}),
-        ({"rhos": (0.01,)}, {"solution", "network", "card"}),
-        ({"weight_bits": 3}, {"branches", "dictionary", "solution", "network", "card"}),
+        ({"readout_bits": 6}, {"solution", "network", *ENDS}),
+        ({"rhos": (0.01,)}, {"solution", "network", *ENDS}),
+        ({"weight_bits": 3}, {"branches", "dictionary", "solution", "network", *ENDS}),
         ({"n_steps": 4}, set(ARTEFACTS)),
     ],
     ids=str,
@@ -333,14 +336,14 @@ def test_validation_rows_are_never_in_the_fit(
 
     before, last_two = programs[:-2], programs[-2:]
     assert len(before) == 1 + len(settings.rhos)
-    np.testing.assert_array_equal(before[0].features, everything[fit])
-    columns = {column.tobytes() for column in everything[fit].T.copy()}
+    np.testing.assert_array_equal(before[0].features.dense(), everything.dense()[fit])
+    columns = {column.tobytes() for column in everything.dense()[fit].T.copy()}
     for program in before:
-        np.testing.assert_array_equal(program.encoded.argmax(axis=1), train.labels[fit])
-        assert {column.tobytes() for column in program.features.T.copy()} <= columns
+        np.testing.assert_array_equal(program.encoded.values.argmax(axis=1), train.labels[fit])
+        assert {column.tobytes() for column in program.features.dense().T.copy()} <= columns
     assert {program.rho for program in before[1:]} == set(settings.rhos)
     for program in last_two:
-        np.testing.assert_array_equal(program.encoded.argmax(axis=1), train.labels)
+        np.testing.assert_array_equal(program.encoded.values.argmax(axis=1), train.labels)
     accuracies = result.solved.value.validation
     assert set(accuracies) == {f"{rho:g}" for rho in settings.rhos}
     best = max(accuracies.values())

@@ -22,8 +22,10 @@ from convexon.artefact import load, save
 from convexon.convex import ConvexProgram, LossKind, PenaltyKind, loss_for, penalty_for, solve
 from convexon.convex.bits import BitColumns
 from convexon.convex.claims import certificate_of
+from convexon.dataset import DATASET, SpikeDataset
 from convexon.errors import ArtefactError, ClaimError, InputError
-from convexon.proof import CERTIFICATE, Certificate, Columns, Finding, Verdict, check
+from convexon.proof import CERTIFICATE, Certificate, Columns, Finding, Statement, Verdict, check
+from convexon.proof.data import check_data
 from convexon.proof.dyadic import Dyadic
 from convexon.proof.losses import DOWN, UP, dual_value, exceeds, mean_loss, penalty_value
 
@@ -85,8 +87,8 @@ def test_what_the_convex_core_claims_holds(
     certificate, columns = certified(kind, penalty, seed, high=high)
     findings = list(check(certificate, columns))
     assert [found.claim for found in findings] == [
-        "primal", "dual", "gap", "dictionary", "universal", "score_error", "objective_change",
-        "margins",
+        "primal", "dual", "gap", "dictionary", "universal", "score_error",
+        "rounded primal", "objective_change",         "margins",
     ]  # fmt: skip
     assert all(found.checked for found in findings)
 
@@ -225,6 +227,9 @@ def mutants(certificate: Certificate) -> dict[str, tuple[Certificate, str]]:
             "score_error",
         ),
         "objective change": (_with_rounding(certificate, objective_change=0.0), "objective_change"),
+        "rounded primal": (
+            _with_rounding(certificate, primal=rounded.primal * (1 - 1e-9)), "rounded primal"
+        ),
         "readout": (_with_rounding(certificate, readout=readout), "score_error"),
         "margin": (_with_rounding(certificate, train=replace(train, margin=margin)), "margins"),
         "rounding": (
@@ -368,3 +373,71 @@ def test_a_conclusion_from_common_inputs_needs_the_data() -> None:
     findings = tuple(check(whole, Columns.packed(everything)))
     assert Verdict(shared, findings).conclusion is None
     assert Verdict(shared, (*findings, Finding.held("data", ""))).conclusion is not None
+
+
+def merged_statement(**changes: object) -> Statement:
+    """Six samples of three inputs as four rows: inputs 0 (twice 1), 1 (0 and 1), 2 (twice 0)."""
+    members: dict[str, object] = {
+        "loss": "softmax",
+        "penalty": "l1",
+        "rho": 0.1,
+        "targets": np.eye(2)[[1, 0, 1, 0]],
+        "counts": np.array([2, 1, 1, 2]),
+        "groups": np.array([0, 1, 1, 2]),
+        "columns": np.array([0]),
+        "intercept": True,
+        "weights": np.ones(2),
+        "min_weight": 1.0,
+        "max_feature": 1,
+    }
+    return Statement(**{**members, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "holds"),
+    [
+        ({}, True),
+        ({"groups": np.array([5, 2, 2, 0])}, True),
+        ({"groups": np.arange(4)}, True),  # says less than it could
+        ({"groups": np.array([0, 0, 1, 2])}, False),
+        ({"counts": np.array([1, 2, 1, 2])}, False),
+        ({"counts": np.array([2, 1, 1, 3])}, False),
+        ({"targets": np.eye(2)[[0, 0, 1, 1]], "groups": np.arange(4)}, True),
+        ({"targets": np.eye(2)[[0, 0, 1, 0]], "groups": np.arange(4)}, False),
+    ],
+)
+def test_merged_rows_are_compared_with_the_samples(changes, holds, tmp_path) -> None:
+    inputs = np.array([0, 1, 2, 0, 1, 2], dtype=np.uint8)[:, None, None]
+    dataset = SpikeDataset(
+        inputs=inputs, labels=np.array([1, 0, 0, 1, 1, 0]), n_classes=2, input_bits=2, name="six"
+    )
+    record = save(DATASET, dataset, tmp_path / "train.json")
+    statement, parents = merged_statement(**changes), {"train": record.digest}
+    if holds:
+        assert check_data(statement, tmp_path / "train.json", parents).checked
+        return
+    with pytest.raises(ClaimError, match=r"^claim data does not hold: "):
+        check_data(statement, tmp_path / "train.json", parents)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "cubic"}, "loss must be one of squared, logistic, hinge, softmax, not 'cubic'"),
+        ({"penalty": "l0"}, "penalty must be one of l1, group_l2, group_linf, not 'l0'"),
+        ({"rho": 0.0}, "rho must be a positive finite number, not 0.0"),
+        ({"rho": float("inf")}, "rho must be a positive finite number, not inf"),
+        ({"max_feature": 0}, "max_feature must be 1 to 255, not 0"),
+        ({"counts": np.array([2, 1, 0, 2])}, "counts must be positive and sum to no more than"),
+        ({"counts": np.array([2, 1])}, "counts must be one integer a row (4), none of them neg"),
+        ({"columns": np.array([1])}, "columns must be ascending columns of the dictionary"),
+        ({"weights": np.array([1.0, 0.5])}, "weights must be no less than min_weight, 1.0"),
+        ({"targets": np.ones((4, 2))}, "targets must be one-hot for softmax"),
+        ({"targets": np.full((4, 2), np.nan)}, "targets must be finite float64 of shape (4, 2)"),
+        ({"loss": "hinge"}, "targets must be -1 or +1 for hinge"),
+        ({"loss": "logistic"}, "targets must have one column for logistic, not 2"),
+    ],
+)
+def test_a_statement_that_does_not_fit_itself_is_refused(changes, message) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        merged_statement(**changes)

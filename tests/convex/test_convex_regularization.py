@@ -25,13 +25,6 @@ def test_a_path_holds_the_solution_of_each_rho(kind, penalty):
         assert solution.certificate.primal == pytest.approx(alone.certificate.primal, abs=2e-8)
 
 
-def test_a_warm_start_saves_work():
-    program = random_program(LossKind.SOFTMAX, PenaltyKind.L1, 2, n=80, P=60)
-    rhos = program.rho_max() * 0.5 ** np.arange(1, 8)
-    along = sum(solution.iterations for solution in path(program, rhos))
-    assert along < sum(solve(replace(program, rho=rho)).iterations for rho in rhos)
-
-
 @pytest.mark.parametrize("rhos", [[], [0.1, 0.0], [np.nan]])
 def test_bad_paths_are_refused(rhos):
     with pytest.raises(InputError, match=r"^rhos must be positive finite numbers"):
@@ -64,10 +57,9 @@ def test_rho_zero_is_least_squares():
     )
     best = np.linalg.lstsq(D, y)[0]
     np.testing.assert_allclose(solve(program, tolerance=1e-10).W[:, 0], best, atol=1e-4)
-    # A ball too small to hold that solution bounds less, and says so by a gap of zero.
+    # No weights in a ball too small for that solution do better than it.
     small, _ = certify(replace(program, radius=1e-3), best[:, None])
-    assert small.gap == 0.0
-    assert small.dual > small.primal
+    assert 0.0 <= small.gap <= 1e-12
 
 
 def test_a_certificate_without_rho_names_no_ball():

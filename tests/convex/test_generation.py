@@ -16,12 +16,12 @@ from convexon.convex.generation import (
     Generated,
     GenerationBudget,
     Round,
-    Task,
     deepened,
     generate,
 )
 from convexon.convex.labels import targets_for
 from convexon.convex.loss import LossKind, loss_for
+from convexon.convex.master import Task
 from convexon.convex.penalty import L1, GroupL2, Penalty
 from convexon.convex.pricing.draw import RandomDraws
 from convexon.convex.pricing.enumeration import Enumeration
@@ -94,7 +94,7 @@ def run(task: Task, sites: list[Site], oracles: list[object], **budget: object) 
 
 
 def test_two_layers_and_then_three_close_on_xor() -> None:
-    """PAPER's example: 64 strings, beta 1. Four ANDs give 3.875; the XOR itself the least of all."""
+    """64 strings, beta 1: four ANDs give 3.875, the XOR itself the least of all."""
     data = xor_strings(6)
     task, site = task_on(data), taps(data)
     two = run(task, [site], [Enumeration()])
@@ -272,10 +272,10 @@ def test_budgets_that_are_none_are_refused(changes: dict[str, object], message: 
 
 def test_without_site_or_oracle_there_is_nothing_to_do() -> None:
     data = xor_strings(3)
-    with pytest.raises(InputError, match="^sites and oracles must hold at least one each"):
+    with pytest.raises(InputError, match=r"^sites and oracles must hold at least one each"):
         run(task_on(data), [taps(data)], [])
     empty = run(task_on(data, rho=10.0), [taps(data)], [Enumeration()])
     assert empty.closed
     assert empty.dictionary.n_columns == 0
-    with pytest.raises(InputError, match="^site taps must have an active neuron to be deepened"):
+    with pytest.raises(InputError, match=r"^site taps must have an active neuron to be deepened"):
         deepened(empty, taps(data), UNITS, name="above")

@@ -55,9 +55,7 @@ def site(
 
 def problem(place: Site, *, outputs: int = 2, penalty: object = None, **members: object) -> object:
     dual = np.random.default_rng(9).normal(size=(place.rows.n_rows, outputs))
-    return PricingProblem(
-        dual=dual, penalty=penalty or L1(), rho=0.5, n_wanted=8, **members
-    )  # type: ignore[arg-type]
+    return PricingProblem(dual=dual, penalty=penalty or L1(), rho=0.5, n_wanted=8, **members)  # type: ignore[arg-type]
 
 
 def golden_column(place: Site, weights: np.ndarray, threshold: int) -> np.ndarray:
@@ -124,7 +122,9 @@ def test_mixed_integer_program_agrees_with_enumeration(
 def test_mixed_integer_program_keeps_the_fan_in_and_refuses_what_is_not_linear() -> None:
     one = replace(LIF, fan_in=1, alphabet=Alphabet.integers(3))
     place = site(family=one, n_samples=5, n_steps=2, n_inputs=3)
-    found = MixedIntegerProgram().propose(problem(place, outputs=1), place, np.random.default_rng(0))
+    found = MixedIntegerProgram().propose(
+        problem(place, outputs=1), place, np.random.default_rng(0)
+    )
     assert ((found.layer.weights != 0).sum(axis=0) <= 1).all()
     refused = [
         (place, problem(place, penalty=GroupL2()), "penalty must be l1"),
@@ -133,9 +133,7 @@ def test_mixed_integer_program_keeps_the_fan_in_and_refuses_what_is_not_linear()
     ]
     for where, asked, message in refused:
         with pytest.raises(InputError, match=f"^{message}"):
-            MixedIntegerProgram().propose(
-                asked or problem(where), where, np.random.default_rng(0)
-            )
+            MixedIntegerProgram().propose(asked or problem(where), where, np.random.default_rng(0))
 
 
 HEURISTICS: list[Oracle] = [
@@ -174,7 +172,9 @@ def test_local_search_finds_what_enumeration_proves_best(family: WitnessFamily) 
     place = site(family=replace(family, alphabet=TERNARY), n_samples=60, n_inputs=6)
     asked = problem(place)
     exact = Enumeration().propose(asked, place, np.random.default_rng(0)).largest_ratio
-    search = LocalSearch(n_candidates=96, n_moves=60).propose(asked, place, np.random.default_rng(1))
+    search = LocalSearch(n_candidates=96, n_moves=60).propose(
+        asked, place, np.random.default_rng(1)
+    )
     drawn = RandomDraws(n_drawn=96).propose(asked, place, np.random.default_rng(1))
     best, blind = (
         asked.ratios(place, found.layer, place.features(found.layer)).max()
@@ -236,7 +236,7 @@ def test_given_neurons_are_priced_all_of_them() -> None:
     found = GivenNeurons(layer=layer).propose(asked, place, np.random.default_rng(0))
     ratios = asked.ratios(place, layer, place.features(layer))
     assert found.largest_ratio == pytest.approx(ratios.max())
-    with pytest.raises(InputError, match="^layer must read the 3 inputs of site input, not 4$"):
+    with pytest.raises(InputError, match=r"^layer must read the 3 inputs of site input, not 4$"):
         GivenNeurons(layer=layer).propose(asked, site(n_inputs=3), np.random.default_rng(0))
 
 
@@ -260,7 +260,7 @@ def test_neurons_beside_self_exciting_units_see_their_last_spikes() -> None:
     )
     flat = whole.reshape(-1, whole.shape[2])[:, place.first_neuron :]
     assert np.array_equal(flat[place.rows.index], place.features(layer))
-    with pytest.raises(InputError, match="^family and beside must be threshold units"):
+    with pytest.raises(InputError, match=r"^family and beside must be threshold units"):
         site_on(data, ReadoutMode.STEP, plain.rows, LIF, beside=hubs)
 
 

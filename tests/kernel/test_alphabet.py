@@ -17,7 +17,7 @@ alphabets = st.builds(Alphabet.integers, st.integers(2, 8)) | st.builds(
 )
 
 
-@given(alphabets, st.floats(-2.0**15, 2.0**15))
+@given(alphabets, st.floats(-(2.0**15), 2.0**15))
 def test_nearest_value_is_nearest(alphabet: Alphabet, weight: float) -> None:
     found = int(alphabet.nearest(np.array([weight]))[0])
     distance = np.abs(alphabet.values - weight)
@@ -55,7 +55,7 @@ def test_unknown_names_are_refused(text: str) -> None:
 def test_messages_say_what_fits() -> None:
     with pytest.raises(InputError, match=re.escape("alphabet must be ternary, intB or pow2-B")):
         Alphabet.parse("binary")
-    with pytest.raises(InputError, match="^weight_bits must be 2 to 16, not 17$"):
+    with pytest.raises(InputError, match=r"^weight_bits must be 2 to 16, not 17$"):
         Alphabet.integers(17)
-    with pytest.raises(InputError, match="^weight_bits must be 2 to 5 for powers of two, not 6$"):
+    with pytest.raises(InputError, match=r"^weight_bits must be 2 to 5 for powers of two, not 6$"):
         Alphabet.powers_of_two(6)

@@ -31,9 +31,7 @@ def test_packed_columns_are_the_matrix(case: tuple[np.ndarray, int], data: st.Da
     rows = data.draw(npst.arrays(np.intp, 5, elements=st.integers(0, len(matrix) - 1)))
     assert np.array_equal(bits.rows(rows).dense(), matrix[rows])
     if matrix.shape[1]:
-        columns = data.draw(
-            npst.arrays(np.intp, 3, elements=st.integers(0, matrix.shape[1] - 1))
-        )
+        columns = data.draw(npst.arrays(np.intp, 3, elements=st.integers(0, matrix.shape[1] - 1)))
         assert np.array_equal(bits.dense(columns), matrix[:, columns])
         assert np.array_equal(bits.take(columns).dense(), matrix[:, columns])
     ones = np.ones((len(matrix), 1), dtype=np.uint8)
@@ -101,5 +99,5 @@ def test_parts_must_have_the_same_rows_and_counts_no_complements() -> None:
     one, other = BitColumns.pack([[1], [0]]), BitColumns.pack([[1]])
     with pytest.raises(InputError, match=r"^parts must have the same number of rows, not \[1, 2\]"):
         BitColumns.joined([one, other])
-    with pytest.raises(InputError, match="^planes must be one for complements"):
+    with pytest.raises(InputError, match=r"^planes must be one for complements"):
         BitColumns.pack([[2]], max_value=2).complement_keys()

@@ -24,7 +24,9 @@ from convexon.network import Branch, FixedPointNetwork
 from convexon.neuron import Leak, ReadoutMode, Reset
 from strategies import branches, layer_of
 
-FAMILY = WitnessFamily(fan_in=3, alphabet=Alphabet.integers(3), leak=Leak(1, 2), reset=Reset.SUBTRACT)
+FAMILY = WitnessFamily(
+    fan_in=3, alphabet=Alphabet.integers(3), leak=Leak(1, 2), reset=Reset.SUBTRACT
+)
 
 
 def dataset(n_samples: int = 20, n_steps: int = 4, input_bits: int = 1) -> SpikeDataset:
@@ -200,7 +202,12 @@ def test_drawn_witnesses_are_sparse_small_and_alive(bits: int, seed: int) -> Non
     ],
 )
 def test_family_outside_its_ranges_is_refused(changes: dict[str, Any], message: str) -> None:
-    members = {"fan_in": 3, "alphabet": Alphabet.integers(3), "leak": Leak(0, 0), "reset": Reset.ZERO}
+    members = {
+        "fan_in": 3,
+        "alphabet": Alphabet.integers(3),
+        "leak": Leak(0, 0),
+        "reset": Reset.ZERO,
+    }
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         WitnessFamily(**{**members, **changes})
 

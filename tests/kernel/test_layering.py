@@ -18,6 +18,7 @@ KERNEL = (
     "mapping",
     "network",
     "neuron",
+    "proof",
     "ranges",
     "simulate",
     "trace",

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import convexon.quantize
 from convexon import simulate
 from convexon.convex import L1, ConvexProgram, GroupL2, LossKind, loss_for
 from convexon.convex.alphabet import Alphabet
@@ -20,7 +21,13 @@ from convexon.errors import FormatError, InputError
 from convexon.fixed import QFormat
 from convexon.network import Branch, Network
 from convexon.neuron import Leak, ReadoutMode, Reset
-from convexon.quantize import quantization_bound, quantize, quantize_readout
+from convexon.quantize import (
+    quantization_bound,
+    quantize,
+    quantize_readout,
+    rounded_readout,
+    sample_margins,
+)
 from strategies import integers, layer_of
 
 N_ROWS, N_STEPS = 30, 3
@@ -267,3 +274,71 @@ def test_exact_readout_has_no_error_and_certifies_every_clear_decision() -> None
     # A score of zero is a tie, which any error could turn.
     tied = quantization_bound(program, np.array([[0.5], [-0.5]]), bits=6)
     assert tied.certified_decisions == 2
+
+
+@pytest.mark.parametrize("mode", ReadoutMode)
+def test_margins_are_those_of_the_integer_networks_scores(
+    mode: ReadoutMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the model's own scores, for samples without labels, block by block."""
+    network, dictionary, W = network_of(mode, 2)
+    fixed = quantize(network, bits=6)
+    scores = simulate.run(fixed, dataset().inputs).scores.reshape(-1, 3)
+    monkeypatch.setattr(convexon.quantize, "_ROWS", 7)
+    margins = sample_margins(
+        features_of(network).astype(np.uint8),
+        network.readout_weights,
+        network.readout_biases,
+        bits=6,
+        name="anything",
+    )
+    ordered = np.sort(scores, axis=1)
+    step = 2.0**-fixed.readout_format.frac
+    assert margins.margin.tolist() == ((ordered[:, -1] - ordered[:, -2]) * step).tolist()
+    assert margins.n_decisions == len(scores)
+    # Rounding moved the difference of the winner and any other by no more than is said.
+    before = features_of(network) @ network.readout_weights + network.readout_biases
+    rows, winner = np.arange(len(scores)), scores.argmax(axis=1)
+    change = np.abs((scores * step - before) - (scores * step - before)[rows, winner][:, None])
+    assert (change.max(axis=1) <= margins.rounding).all()
+    kept = margins.margin > margins.rounding
+    assert (before.argmax(axis=1) == winner)[kept].all()
+    program = ConvexProgram(
+        features=dictionary.with_intercept(),
+        targets=np.eye(3)[np.arange(len(scores)) % 3],
+        loss=loss_for(LossKind.SQUARED),
+        penalty=L1(),
+        rho=0.05,
+    )
+    own = rounded_readout(program, W, bits=6).train
+    assert own.margin.tolist() == margins.margin.tolist()
+    np.testing.assert_allclose(own.rounding, margins.rounding, rtol=1e-12)
+
+
+def test_a_sample_counts_as_often_as_its_row_stands_for() -> None:
+    program = ConvexProgram(
+        features=np.array([[1, 1], [0, 1], [2, 1]], np.uint8),
+        targets=[1.0, -1.0, 1.0],
+        loss=loss_for(LossKind.SQUARED),
+        penalty=L1(),
+        rho=0.1,
+        counts=[5, 1, 2],
+    )
+    tied = quantization_bound(program, np.array([[0.5], [-0.5]]), bits=6)
+    assert (tied.decisions, tied.certified_decisions) == (8, 3)
+
+
+def test_the_integer_readouts_objective_is_certified() -> None:
+    rng = np.random.default_rng(0)
+    program = ConvexProgram(
+        features=rng.integers(0, 2, (12, 5)).astype(np.uint8),
+        targets=rng.permutation(np.arange(12) % 3),
+        loss=loss_for(LossKind.SOFTMAX),
+        penalty=GroupL2(),
+        rho=0.05,
+    )
+    W = rng.normal(size=(5, 3)) / 4
+    rounded = rounded_readout(program, W, bits=4)
+    real = np.ldexp(rounded.readout.astype(np.float64), -rounded.frac)
+    assert program.objective(real) <= rounded.primal <= program.objective(real) + 1e-12
+    assert abs(program.objective(real) - program.objective(W)) <= rounded.objective_change

@@ -87,7 +87,7 @@ def test_every_row_keeps_all_and_numbers_inputs(data: SpikeDataset) -> None:
 
 def test_labels_of_steps_ask_for_scores_of_steps() -> None:
     data = dataset(np.zeros((2, 3, 1)), np.array([[0, 1, 0], [1, 1, 0]]))
-    with pytest.raises(InputError, match="^readout_mode must be step for labels of every step"):
+    with pytest.raises(InputError, match=r"^readout_mode must be step for labels of every step"):
         distinct_rows(data, ReadoutMode.LAST)
 
 

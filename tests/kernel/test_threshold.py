@@ -116,5 +116,5 @@ def test_layers_that_no_unrolling_fits_are_refused(
 
 
 def test_delay_line_without_a_tap_is_refused() -> None:
-    with pytest.raises(InputError, match="^n_taps must be at least 1, not 0$"):
+    with pytest.raises(InputError, match=r"^n_taps must be at least 1, not 0$"):
         delay_line(2, 0)

@@ -15,6 +15,7 @@ from typing import Any
 STAGES: Mapping[str, str] = MappingProxyType(
     {
         "solve": "convexon.chain.solve:solve_stage",
+        "study": "convexon.study.stage:study_stage",
         "baselines": "convexon.chain.compare:baselines_stage",
         "emit": "convexon_hdl.chain:emit_stage",
         "verify": "convexon_sim.chain:verify_stage",

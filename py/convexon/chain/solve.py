@@ -142,26 +142,7 @@ def solve_stage(
     progress.begin("reconstructing and quantizing")
     network, card = _networks(folder, settings, train, branches, dictionary, solved)
     progress.begin("writing the certificate")
-    certificate = folder.made(
-        "certificate",
-        CERTIFICATE,
-        lambda: certificate_for(
-            settings,
-            train=train.value,
-            test=test.value,
-            dictionary=dictionary.value,
-            solved=solved.value,
-            network=network.value,
-        ),
-        parents={
-            "train": train,
-            "test": test,
-            "dictionary": dictionary,
-            "solution": solved,
-            "network": network,
-        },
-        recipe=settings.recipe("readout_bits", "tolerance"),
-    )
+    certificate = _certificate(folder, settings, train, test, dictionary, solved, network)
     if not card.reused:
         folder.time("solve", time.monotonic() - began, first=True)
     return SolveResult(
@@ -223,3 +204,35 @@ def _networks(
         recipe=settings.recipe("readout_bits"),
     )
     return network, card
+
+
+def _certificate(
+    folder: RunFolder,
+    settings: SolveSettings,
+    train: Made[SpikeDataset],
+    test: Made[SpikeDataset],
+    dictionary: Made[SpikeDictionary],
+    solved: Made[SolvedProgram],
+    network: Made[Network],
+) -> Made[Certificate]:
+    """Make the artefact that `convexon.proof.check` rechecks."""
+    return folder.made(
+        "certificate",
+        CERTIFICATE,
+        lambda: certificate_for(
+            settings,
+            train=train.value,
+            test=test.value,
+            dictionary=dictionary.value,
+            solved=solved.value,
+            network=network.value,
+        ),
+        parents={
+            "train": train,
+            "test": test,
+            "dictionary": dictionary,
+            "solution": solved,
+            "network": network,
+        },
+        recipe=settings.recipe("readout_bits", "tolerance"),
+    )

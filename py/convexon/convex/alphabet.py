@@ -97,7 +97,7 @@ class Alphabet:
     def nonzero(self) -> IntArray:
         """All values but zero."""
         values = self.values
-        return values[values != 0]
+        return np.asarray(values[values != 0])
 
     def nearest(self, weights: npt.NDArray[np.float64]) -> IntArray:
         """Round each weight to the nearest value; of two equally near, to the smaller magnitude."""

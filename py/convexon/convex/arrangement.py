@@ -111,7 +111,7 @@ class Arrangement(ABC):
             },
             options={"maxiter": 100, "ftol": 1e-13},
         )
-        return np.maximum(found.x, _LEAST) * even
+        return np.asarray(np.maximum(found.x, _LEAST) * even)
 
     @abstractmethod
     def dual(self, radii: FloatArray) -> FloatArray:
@@ -240,7 +240,7 @@ class _Coupled(Arrangement):
         slope = np.maximum(1.0 - inside.sum(axis=1, keepdims=True), 1e-300)
         t = at + over / slope
         t = np.where(beyond > at, np.minimum(t, beyond), t)
-        return np.log(np.clip(self._mix * t, low, high))
+        return np.asarray(np.log(np.clip(self._mix * t, low, high)))
 
     def _fit(self, levels: FloatArray) -> tuple[float, FloatArray]:
         """Mean loss at ``levels``, and minus its slopes: what each level takes of the radii."""
@@ -268,7 +268,7 @@ class _Coupled(Arrangement):
             jac=True,
             method="L-BFGS-B",
             bounds=[(0.0, _HIGHEST)] * len(prices),
-            options={"maxiter": 500, "ftol": 1e-15, "gtol": 1e-10},
+            options={"maxiter": 2000, "ftol": 0.0, "gtol": 1e-9, "maxcor": 3 * len(prices)},
         )
         self._last = (key, found.x)
         return np.asarray(found.x)
@@ -290,7 +290,7 @@ class _Coupled(Arrangement):
 
         def room(variables: FloatArray) -> FloatArray:
             if penalty.kind is PenaltyKind.GROUP_LINF:  # an inequality an output, each smooth
-                return variables[-1] - spans(variables)
+                return np.asarray(variables[-1] - spans(variables))
             return variables[-1:] - penalty.row_norms(spans(variables)[None])
 
         found = minimize(

@@ -159,9 +159,7 @@ class BitColumns:
             If there are more planes: counts have no complement.
         """
         if len(self.planes) != 1:
-            raise InputError(
-                f"planes must be one for complements to exist, not {len(self.planes)}"
-            )
+            raise InputError(f"planes must be one for complements to exist, not {len(self.planes)}")
         flipped = ~self.planes[0]
         padding = 8 * flipped.shape[1] - self.n_rows
         if padding:

@@ -13,7 +13,13 @@ from convexon.convex.bound import universal_bound
 from convexon.convex.certificate import certify
 from convexon.convex.loss import UNIT, FloatArray
 from convexon.convex.program import ConvexProgram
-from convexon.proof.certificate import Certificate, PricedSet, SampleMargins, gap_above
+from convexon.proof.certificate import (
+    Certificate,
+    PricedSet,
+    SampleMargins,
+    UniversalBound,
+    gap_above,
+)
 from convexon.proof.statement import Statement
 from convexon.quantize import rounded_readout
 
@@ -67,14 +73,13 @@ def certificate_of(
     InputError
         If shapes do not fit.
     """
-    Y = drawn.encoded
     statement = Statement(
         loss=drawn.loss.kind.value,
         penalty=drawn.penalty.kind.value,
         rho=float(drawn.rho),
-        targets=Y.values,
-        counts=Y.counts,
-        groups=np.arange(len(Y), dtype=np.int64) if groups is None else groups.astype(np.int64),
+        targets=drawn.encoded.values,
+        counts=drawn.encoded.counts,
+        groups=_own_groups(drawn) if groups is None else groups.astype(np.int64),
         columns=columns.astype(np.int64),
         intercept=True,
         weights=drawn.weights,
@@ -87,18 +92,18 @@ def certificate_of(
     rounded = None
     if readout_bits is not None:
         rounded = replace(rounded_readout(program, W, bits=readout_bits), others=others)
-    universal = universal_bound(
-        loss=drawn.loss,
-        targets=drawn.targets,
-        rho=drawn.rho,
-        penalty=drawn.penalty,
-        min_weight=statement.min_weight,
-        max_feature=max_feature,
-        n_classes=drawn.n_classes,
-        counts=Y.counts,
-        groups=statement.groups,
-    )
     bound, feasible = certify(drawn, _spread(W, places, drawn), dual=point)
+    dictionary = PricedSet(
+        name="dictionary",
+        about=about,
+        n_columns=drawn.n_columns,
+        violation=violation_of(drawn, point),
+        exact=True,
+        every_network_of_form=every_network_of_form,
+        lower_bound=float(bound.dual),
+        dual=feasible,
+        columns=np.arange(drawn.n_columns - 1, dtype=np.int64),
+    )
     return Certificate(
         statement=statement,
         W=W,
@@ -107,21 +112,29 @@ def certificate_of(
         lower=float(own.dual),
         gap=gap_above(own.primal, own.dual),
         tolerance=float(tolerance),
-        priced=(
-            PricedSet(
-                name="dictionary",
-                about=about,
-                n_columns=drawn.n_columns,
-                violation=violation_of(drawn, point),
-                exact=True,
-                every_network_of_form=every_network_of_form,
-                lower_bound=float(bound.dual),
-                dual=feasible,
-                columns=np.arange(drawn.n_columns - 1, dtype=np.int64),
-            ),
-        ),
-        universal=universal,
+        priced=(dictionary,),
+        universal=_universal(drawn, statement),
         rounded=rounded,
+    )
+
+
+def _own_groups(program: ConvexProgram) -> IntArray:
+    """Groups that say of no two rows that their inputs are the same."""
+    return np.arange(program.n_rows, dtype=np.int64)
+
+
+def _universal(program: ConvexProgram, statement: Statement) -> UniversalBound:
+    """The bound over any network for the statement's rows."""
+    return universal_bound(
+        loss=program.loss,
+        targets=program.targets,
+        rho=program.rho,
+        penalty=program.penalty,
+        min_weight=statement.min_weight,
+        max_feature=statement.max_feature,
+        n_classes=program.n_classes,
+        counts=statement.counts,
+        groups=statement.groups,
     )
 
 

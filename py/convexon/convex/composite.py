@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from convexon.convex.loss import FloatArray
-from convexon.convex.newton import Operator, newton_flops, solver_for
+from convexon.convex.newton import Operator, newton_cost, solver_for
 from convexon.convex.penalty import Penalty
 from convexon.convex.products import Products
 from convexon.convex.record import Budget
@@ -82,11 +82,11 @@ def minimize(problem: Composite, W: FloatArray, *, tolerance: float, budget: Bud
     start = problem.term.smoothness() * max(problem.D.largest_row(), 1e-300)
     at = _Iterate(W, Z, problem.value(W, Z), start)
     burst = _SHORTEST_BURST
-    worth = 0.0  # flops of first-order steps since the last Newton step
+    worth = 0.0  # cost of first-order steps since the last Newton step
     while problem.gap(at.W, at.Z) > tolerance and not budget.spent:
         settled = _accelerate(problem, at, steps=burst, budget=budget)
-        worth += burst * _step_flops(problem, at.W)
-        if worth < _newton_flops(problem, at.W) and burst < _LONGEST_BURST:
+        worth += burst * _step_cost(problem, at.W)
+        if worth < newton_cost(problem.D, problem.penalty.support(at.W)) and burst < _LONGEST_BURST:
             burst = min(2 * burst, _LONGEST_BURST)  # cheap steps first: they thin the support
             continue
         worth = 0.0
@@ -97,14 +97,9 @@ def minimize(problem: Composite, W: FloatArray, *, tolerance: float, budget: Bud
     return at.W
 
 
-def _step_flops(problem: Composite, W: FloatArray) -> float:
+def _step_cost(problem: Composite, W: FloatArray) -> float:
     """Floating-point operations of a first-order step: two products with the working set."""
     return 4.0 * float(np.prod(problem.D.shape)) * float(W.shape[1])
-
-
-def _newton_flops(problem: Composite, W: FloatArray) -> float:
-    """Floating-point operations of a Newton step: second derivative and its factor."""
-    return newton_flops(problem.D, problem.penalty.support(W))
 
 
 def _accelerate(problem: Composite, at: _Iterate, *, steps: int, budget: Budget) -> bool:

@@ -7,9 +7,10 @@ set, and drives their complementarity to zero along the central path. Each class
 such triples, eliminates everything but x from the linearized equations, and leaves the one relation
 that a Newton system needs, ``dg = K dx + k``.
 
-The equations of a ball are those of Alizadeh, Haeberly and Overton ("Primal-dual interior-point
-methods for semidefinite programming", 1998) for the second-order cone, ``radius * t - <x, g> = mu``
-and ``radius * x = t * g``; in one dimension they are the usual two pairs of a linear program.
+For a ball, ``s = (t, x)`` and ``z = (radius, -g)`` lie in second-order cones, and the equations are
+those of Nesterov and Todd ("Self-scaled barriers and interior-point methods for convex
+programming", 1997): a symmetric W with ``W z = W^-1 s`` keeps K definite wherever the iterate is.
+In one dimension they are the two pairs of a linear program.
 
 Members
 -------
@@ -24,6 +25,7 @@ Move
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +42,34 @@ class Move:
     t: FloatArray
 
 
+class _Scaling(NamedTuple):
+    """``W = eta [[w0, w1^T], [w1, I + w1 w1^T / (1 + w0)]]`` for each row, and ``W z``."""
+
+    eta: FloatArray
+    w0: FloatArray
+    w1: FloatArray
+    scaled: FloatArray
+    determinant: FloatArray
+
+    def apply(self, v: FloatArray, *, inverse: bool = False) -> FloatArray:
+        """``W v`` or ``W^-1 v`` for ``v`` (m, 1 + d)."""
+        sign = -1.0 if inverse else 1.0
+        factor = (1.0 / self.eta if inverse else self.eta)[:, None]
+        along = (self.w1 * v[:, 1:]).sum(axis=1)
+        rest = along / (1.0 + self.w0) + sign * v[:, 0]
+        head = self.w0 * v[:, 0] + sign * along
+        return np.asarray(
+            factor * np.concatenate([head[:, None], v[:, 1:] + self.w1 * rest[:, None]], axis=1)
+        )
+
+    def divide(self, r: FloatArray) -> FloatArray:
+        """The v with ``(W z) o v = r`` in the algebra of the cone."""
+        head, tail = self.scaled[:, 0], self.scaled[:, 1:]
+        v0 = (head * r[:, 0] - (tail * r[:, 1:]).sum(axis=1)) / self.determinant
+        rest = (r[:, 1:] - v0[:, None] * tail) / head[:, None]
+        return np.asarray(np.concatenate([v0[:, None], rest], axis=1))
+
+
 @dataclass(eq=False)
 class Balls:
     """Rows ``x`` (m, d) with slopes ``g`` in balls of ``radii`` (m,), and ``t`` (m,) above them."""
@@ -52,6 +82,7 @@ class Balls:
     def __post_init__(self) -> None:
         self.g = np.zeros_like(self.x)
         self.t = np.maximum(self.t, 1.5 * _norms(self.x))
+        self._scaling = self._scaled()
 
     @property
     def degree(self) -> int:
@@ -60,46 +91,60 @@ class Balls:
 
     def complementarity(self) -> float:
         """Sum of the products; the gap, where the slopes add up to what they should."""
-        return float(self._products().sum())
+        return float((self.radii * self.t).sum() - (self.x * self.g).sum())
 
-    def _products(self) -> FloatArray:
-        return np.asarray(self.radii * self.t - (self.x * self.g).sum(axis=1))
+    def _scaled(self) -> _Scaling:
+        s = np.column_stack([self.t, self.x])
+        z = np.column_stack([self.radii, -self.g])
+        det_s, det_z = _determinant(self.t, self.x), _determinant(self.radii, self.g)
+        root = np.sqrt(det_s * det_z)
+        gamma = np.sqrt(0.5 * (1.0 + (s * z).sum(axis=1) / root))
+        w = s / np.sqrt(det_s)[:, None]
+        w[:, 0] += z[:, 0] / np.sqrt(det_z)
+        w[:, 1:] -= z[:, 1:] / np.sqrt(det_z)[:, None]
+        w /= 2.0 * gamma[:, None]
+        # Normalized by its definition; the head follows from the tail without cancellation.
+        w0 = np.sqrt(1.0 + np.square(w[:, 1:]).sum(axis=1))
+        partial = _Scaling((det_s / det_z) ** 0.25, w0, w[:, 1:], z, root)
+        return partial._replace(scaled=partial.apply(z))
 
-    def stiffness(self) -> FloatArray:
-        """K, symmetrized, (m, d, d); it is symmetric on the central path."""
-        inner = self.radii * self.t + (self.x * self.g).sum(axis=1)
-        if self.x.shape[1] == 1:
-            return ((self.radii**2 - self.g[:, 0] ** 2) / inner)[:, None, None]
-        ratio = self.radii / self.t
-        mixed = self.g[:, :, None] * self.x[:, None, :]
-        across = self.g[:, :, None] * self.g[:, None, :]
-        across += (0.5 * ratio)[:, None, None] * (mixed + mixed.transpose(0, 2, 1))
-        identity = ratio[:, None, None] * np.eye(self.x.shape[1])
-        return np.asarray(identity - across / inner[:, None, None])
+    def stiffness(self) -> tuple[FloatArray, FloatArray]:
+        """K as a diagonal (m, d) less the square of a vector, (m, d), for each row."""
+        eta, w0, w1 = self._scaling[:3]
+        share = 2.0 * np.square(w0) - 1.0
+        if w1.shape[1] == 1:  # the difference of the two, without cancellation
+            return (1.0 / (eta**2 * share))[:, None], np.zeros_like(w1)
+        total = np.repeat((1.0 / eta**2)[:, None], w1.shape[1], axis=1)
+        return total, w1 * (np.sqrt(2.0 / share) / eta)[:, None]
 
     def respond(self, dx: FloatArray) -> FloatArray:
         """``K dx``."""
-        return np.asarray(np.matmul(self.stiffness(), dx[:, :, None])[:, :, 0])
+        total, dent = self.stiffness()
+        return np.asarray(total * dx - dent * (dent * dx).sum(axis=1, keepdims=True))
 
     def pull(self, mu: float, after: Move | None) -> tuple[FloatArray, FloatArray]:
         """``k`` (m, d), and what `move` needs, for products of ``mu``.
 
         ``after`` is the predictor, whose second-order terms are then taken off.
         """
-        first = mu - self._products()
-        second = self.t[:, None] * self.g - self.radii[:, None] * self.x
+        scaling = self._scaling
+        r = np.zeros((len(self.x), 1 + self.x.shape[1]))
+        r[:, 0] = mu
         if after is not None:
-            first += (after.x * after.g).sum(axis=1)
-            second += after.t[:, None] * after.g
-        v = -second - self.g * (first / self.radii)[:, None]
-        inner = self.radii * self.t + (self.x * self.g).sum(axis=1)
-        along = (self.x * v).sum(axis=1) / inner
-        return (v - self.g * along[:, None]) / self.t[:, None], first
+            ds = scaling.apply(np.column_stack([after.t, after.x]), inverse=True)
+            dz = scaling.apply(np.column_stack([np.zeros_like(after.t), -after.g]))
+            r[:, 0] -= (ds * dz).sum(axis=1)
+            r[:, 1:] -= ds[:, :1] * dz[:, 1:] + dz[:, :1] * ds[:, 1:]
+        p = scaling.apply(scaling.divide(r), inverse=True)
+        p -= np.column_stack([self.radii, -self.g])
+        lean = 2.0 * scaling.w0 / (2.0 * np.square(scaling.w0) - 1.0)
+        return -p[:, 1:] - scaling.w1 * (lean * p[:, 0])[:, None], p[:, 0]
 
     def move(self, dx: FloatArray, dg: FloatArray, first: FloatArray) -> Move:
         """The direction of all variables, once that of the rows and slopes is known."""
-        dt = (first + (self.g * dx).sum(axis=1) + (self.x * dg).sum(axis=1)) / self.radii
-        return Move(dx, dg, dt)
+        eta, w0, w1 = self._scaling[:3]
+        along = 2.0 * w0 * (w1 * dx).sum(axis=1)
+        return Move(dx, dg, (eta**2 * first + along) / (2.0 * np.square(w0) - 1.0))
 
     def longest(self, move: Move) -> float:
         """Step at which a variable first leaves its cone; infinite where none does."""
@@ -110,6 +155,9 @@ class Balls:
         """Take the step; ``x`` are the rows after it."""
         self.x, self.g = x, self.g + step * move.g
         self.t = np.maximum(self.t + step * move.t, _norms(x) * (1.0 + 1e-15) + 1e-300)
+        size = _norms(self.g)
+        self.g *= np.minimum(1.0, self.radii * (1.0 - 1e-15) / np.maximum(size, 1e-300))[:, None]
+        self._scaling = self._scaled()
 
 
 @dataclass(eq=False)
@@ -159,7 +207,7 @@ class Polytopes:
     def respond(self, dx: FloatArray) -> FloatArray:
         """``K dx``."""
         total, dent = self.stiffness()
-        return total * dx - dent * (dent * dx).sum(axis=1, keepdims=True)
+        return np.asarray(total * dx - dent * (dent * dx).sum(axis=1, keepdims=True))
 
     def pull(self, mu: float, after: Move | None) -> tuple[FloatArray, FloatArray]:
         """``k`` (m, d), and what `move` needs: the residuals over the slacks, (2, m, d)."""
@@ -203,7 +251,9 @@ class Polytopes:
         d_upper, d_lower = self._multipliers(move, self._last)
         self._upper = self._upper + step * d_upper
         self._lower = self._lower + step * d_lower
-        scale = self.radii / (self._upper + self._lower).sum(axis=1)  # keeps rounding from adding up
+        scale = self.radii / (self._upper + self._lower).sum(
+            axis=1
+        )  # keeps rounding from adding up
         self._upper *= scale[:, None]
         self._lower *= scale[:, None]
         self.g = self._upper - self._lower
@@ -213,6 +263,12 @@ class Polytopes:
 
 def _norms(x: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt(np.square(x).sum(axis=1)))
+
+
+def _determinant(t: FloatArray, x: FloatArray) -> FloatArray:
+    """``t^2 - ||x||^2``, positive."""
+    size = _norms(x)
+    return np.maximum((t - size) * (t + size), 1e-16 * np.square(t) + 1e-300)
 
 
 def _orthant_step(value: FloatArray, change: FloatArray) -> float:
@@ -228,7 +284,7 @@ def _cone_step(t: FloatArray, x: FloatArray, dt: FloatArray, dx: FloatArray) -> 
         return min(up, down)
     a = dt**2 - np.square(dx).sum(axis=1)
     b = t * dt - (x * dx).sum(axis=1)
-    c = np.maximum((t - _norms(x)) * (t + _norms(x)), 0.0)
+    c = _determinant(t, x)
     root = np.sqrt(np.maximum(b * b - a * c, 0.0))
     # The smallest positive root of a s^2 + 2 b s + c, in the form without cancellation.
     leaves = (b < root) & ((a < 0.0) | (b < 0.0)) & (b * b >= a * c)

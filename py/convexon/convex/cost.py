@@ -64,9 +64,7 @@ class SiliconCost:
         if not 0.0 <= self.share <= 1.0:
             raise InputError(f"share must lie within 0..1, not {self.share!r}")
 
-    def __call__(
-        self, site: Site, layer: Layer, features: npt.NDArray[np.uint8]
-    ) -> FloatArray:
+    def __call__(self, site: Site, layer: Layer, features: npt.NDArray[np.uint8]) -> FloatArray:
         """Return penalty weights, shape (neurons,)."""
         del features  # what a neuron costs does not depend on its own spikes
         relative = costs_of(self.kind, site, layer) / self.unit
@@ -104,7 +102,7 @@ def _widths(site: Site, layer: Layer) -> IntArray:
     """Bits of each membrane, from the sum of the magnitudes over the steps that it integrates."""
     steps = 1 if site.memoryless else site.signal.shape[1]
     reach = np.abs(layer.weights).sum(axis=0) * site.reach.high * steps
-    return np.ceil(np.log2(reach + 1)).astype(np.int64) + 1
+    return np.asarray(np.ceil(np.log2(reach + 1)).astype(np.int64) + 1)
 
 
 def _luts(site: Site, layer: Layer) -> FloatArray:

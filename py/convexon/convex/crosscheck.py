@@ -7,6 +7,7 @@ that share nothing with Convexon's solver.
 
 from __future__ import annotations
 
+import warnings
 from enum import Enum
 
 import cvxpy as cp
@@ -51,7 +52,10 @@ def solve_with_cvxpy(
     objective = _loss(program, Z) + program.rho * _penalty(program, W)
     problem = cp.Problem(cp.Minimize(objective))
     try:
-        problem.solve(solver=solver.value, **_OPTIONS[solver])
+        with warnings.catch_warnings():
+            # A status short of optimal is dealt with below.
+            warnings.filterwarnings("ignore", message="Solution may be inaccurate")
+            problem.solve(solver=solver.value, **_OPTIONS[solver])
     except cp.error.SolverError as error:
         raise SolverError(f"{solver.value} failed on the program: {error}") from error
     if problem.status not in {cp.OPTIMAL, cp.OPTIMAL_INACCURATE} or W.value is None:

@@ -13,67 +13,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from convexon.convex.bits import BitColumns
-from convexon.convex.dictionary import SpikeDictionary, distinct_columns
-from convexon.convex.loss import Loss
-from convexon.convex.penalty import Penalty
+from convexon.convex.certificate import rounded_dual
+from convexon.convex.dictionary import SpikeDictionary
+from convexon.convex.loss import UNIT
+from convexon.convex.master import Candidate, Master, Task
 from convexon.convex.pricing.oracle import Oracle, Proposal
-from convexon.convex.pricing.site import Cost, PricingProblem, Site
-from convexon.convex.program import ConvexProgram
-from convexon.convex.rows import Rows
-from convexon.convex.solver import Solution, solve
+from convexon.convex.pricing.site import PricingProblem, Site
+from convexon.convex.solver import Solution
 from convexon.convex.witness import WitnessFamily
 from convexon.errors import InputError
 from convexon.fixed import Interval
-from convexon.network import Branch, Layer
+from convexon.network import Branch
 from convexon.simulate import layer_spikes
 
 FloatArray = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Task:
-    """What is minimised, whatever the dictionary.
-
-    Members
-    -------
-    rows : Rows
-        Rows of the program, with their counts.
-    targets : array
-        What the loss encodes, one for each row.
-    loss, penalty, rho, n_classes
-        As in `ConvexProgram`.
-    cost : Cost, optional
-        Penalty weights of columns; ones where None. The intercept has weight one.
-    """
-
-    rows: Rows
-    targets: npt.ArrayLike
-    loss: Loss
-    penalty: Penalty
-    rho: float
-    n_classes: int | None = None
-    cost: Cost | None = None
-
-    def program(self, columns: BitColumns, weights: FloatArray) -> ConvexProgram:
-        """Return the program over ``columns`` and, last, the always-firing one."""
-        return ConvexProgram(
-            features=columns.with_intercept(),
-            targets=self.targets,
-            loss=self.loss,
-            penalty=self.penalty,
-            rho=self.rho,
-            weights=np.append(weights, 1.0),
-            n_classes=self.n_classes,
-            counts=self.rows.counts,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,99 +132,6 @@ class Generated:
     closed: bool
 
 
-@dataclass(eq=False)
-class _Master:
-    """The columns at hand, where they come from, and how long each has been idle."""
-
-    task: Task
-    max_feature: int
-    columns: BitColumns
-    weights: FloatArray = field(default_factory=lambda: np.zeros(0))
-    places: list[tuple[Site, Layer]] = field(default_factory=list)
-    idle: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    known: set[bytes] = field(default_factory=set)
-    start: FloatArray | None = None
-
-    def solve(self, tolerance: float) -> Solution:
-        """Solve over the columns at hand, from the last weights."""
-        program = self.task.program(self.columns, self.weights)
-        solution = solve(program, tolerance=tolerance, start=self.start)
-        self.start = solution.W
-        idle = ~solution.W[:-1].any(axis=1)
-        self.idle = np.where(idle, self.idle + 1, 0)
-        return solution
-
-    def drop_idle(self, patience: int) -> int:
-        """Drop columns that were at zero for ``patience`` rounds; returns how many."""
-        kept = np.flatnonzero(self.idle < patience)
-        dropped = len(self.idle) - len(kept)
-        if dropped:
-            gone = self.columns.take(np.flatnonzero(self.idle >= patience))
-            self.known -= set(gone.keys())
-            self.columns = self.columns.take(kept)
-            self.weights, self.idle = self.weights[kept], self.idle[kept]
-            self.places = [self.places[j] for j in kept]
-            if self.start is not None:
-                self.start = self.start[np.append(kept, len(self.start) - 1)]
-        return dropped
-
-    def dictionary(self, n_seen: int) -> tuple[tuple[Branch, ...], SpikeDictionary]:
-        """Return the columns with their neurons gathered site by site."""
-        members: dict[int, list[int]] = {}
-        for j, (site, _) in enumerate(self.places):
-            members.setdefault(id(site), []).append(j)
-        witnesses = np.zeros((len(self.places), 2), dtype=np.int64)
-        branches = []
-        for b, columns in enumerate(members.values()):
-            site = self.places[columns[0]][0]
-            branches.append(site.branch(side_by_side(site, [self.places[j][1] for j in columns])))
-            first = site.first_neuron
-            witnesses[columns] = [(b, first + k) for k in range(len(columns))]
-        _, counts = distinct_columns(self.columns)
-        dictionary = SpikeDictionary(
-            bits=self.columns,
-            witnesses=witnesses,
-            n_drawn=max(n_seen, len(witnesses)),
-            max_feature=self.max_feature,
-            **counts,
-        )
-        return tuple(branches), dictionary
-
-    def add(self, found: Sequence[_Candidate]) -> None:
-        """Add columns, their weights at zero."""
-        if not found:
-            return
-        parts = [self.columns, *(candidate.column for candidate in found)]
-        self.columns = BitColumns.joined(parts)
-        self.weights = np.append(self.weights, [candidate.weight for candidate in found])
-        self.places += [(candidate.site, candidate.layer) for candidate in found]
-        self.idle = np.append(self.idle, np.zeros(len(found), dtype=np.int64))
-        self.known |= {candidate.key for candidate in found}
-        if self.start is not None:
-            fresh = np.zeros((len(found), self.start.shape[1]))
-            self.start = np.concatenate([self.start[:-1], fresh, self.start[-1:]])
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Candidate:
-    """A proposed column."""
-
-    site: Site
-    layer: Layer
-    column: BitColumns
-    key: bytes
-    weight: float
-    ratio: float
-
-
-def side_by_side(site: Site, layers: Sequence[Layer]) -> Layer:
-    """Return the layer of a site that has the neurons of all ``layers``, in their order."""
-    return site.family.layer(
-        np.concatenate([layer.weights for layer in layers], axis=1),
-        np.concatenate([layer.thresholds for layer in layers]),
-    )
-
-
 def deepened(generated: Generated, site: Site, family: WitnessFamily, *, name: str) -> Site:
     """Return a site one layer deeper: its inputs are the neurons of ``site`` that are active.
 
@@ -281,11 +149,7 @@ def deepened(generated: Generated, site: Site, family: WitnessFamily, *, name: s
         for b, branch in enumerate(generated.branches)
         if branch.layers[:-1] == site.trunk
     ]
-    found = [
-        branch.layers[-1]
-        for branch in generated.branches
-        if branch.layers[:-1] == site.trunk
-    ]
+    found = [branch.layers[-1] for branch in generated.branches if branch.layers[:-1] == site.trunk]
     if not found or not len(rows[0]):
         raise InputError(f"site {site.name} must have an active neuron to be deepened: lower rho")
     layer = found[0].restricted(rows[0].astype(np.intp), np.arange(site.n_inputs))
@@ -335,7 +199,7 @@ def generate(
     began = time.perf_counter()
     empty = np.zeros((task.rows.n_rows, 0), dtype=np.uint8)
     top = sites[0].max_feature
-    master = _Master(task, top, BitColumns.pack(empty, max_value=top))
+    master = Master(task, top, BitColumns.pack(empty, max_value=top))
     rounds: list[Round] = []
     while True:
         solution = master.solve(budget.tolerance)
@@ -424,7 +288,7 @@ def _priced(
 
 def _chosen(
     proposals: Sequence[_Priced], known: set[bytes], room: int, least: float
-) -> list[_Candidate]:
+) -> list[Candidate]:
     """Take the best violators of every oracle in turn: each pattern once, none twice in a master.
 
     In turn, because the oracle with the largest ratios would otherwise crowd out the others, and
@@ -439,7 +303,7 @@ def _chosen(
         order = [int(j) for j in np.argsort(-priced.ratios) if priced.ratios[j] > least]
         queues.append((priced, bits, keys, order))
     taken: set[bytes] = set()
-    found: list[_Candidate] = []
+    found: list[Candidate] = []
     while any(order for *_, order in queues) and len(found) < room:
         for priced, bits, keys, order in queues:
             while order and (keys[order[0]] in known or keys[order[0]] in taken):
@@ -452,7 +316,7 @@ def _chosen(
             if layer is None:
                 continue
             found.append(
-                _Candidate(
+                Candidate(
                     site=priced.site,
                     layer=layer.restricted(np.array([j]), np.arange(layer.n_inputs)),
                     column=bits.take(np.array([j])),
@@ -466,30 +330,19 @@ def _chosen(
 
 def _record(
     task: Task,
-    master: _Master,
+    master: Master,
     solution: Solution,
     proposals: Sequence[_Priced],
-    found: Sequence[_Candidate],
+    found: Sequence[Candidate],
     dropped: int,
     began: float,
 ) -> Round:
     """Return the round's record, with the bound that exact pricing gives."""
     certificate = solution.certificate
     largest = max((priced.largest for priced in proposals), default=0.0)
-    exact = {
-        id(priced.site) for priced in proposals if priced.proposal.largest_ratio is not None
-    } == {id(priced.site) for priced in proposals}
-    bound = None
-    if exact:
-        # The dual point is feasible over the master already; this makes it so over the sites.
-        scaled = solution.dual / max(1.0, largest * (1.0 + 1e-12))
-        encoded = task.loss.encode(
-            task.targets,
-            n_rows=task.rows.n_rows,
-            n_classes=task.n_classes,
-            counts=task.rows.counts,
-        )
-        bound = task.loss.dual_value(scaled, encoded)
+    priced = {id(p.site) for p in proposals if p.proposal.largest_ratio is not None}
+    exact = priced == {id(p.site) for p in proposals}
+    bound = _bound(task, solution, largest, proposals[0].site.max_feature) if exact else None
     return Round(
         objective=certificate.primal,
         bound=certificate.dual,
@@ -502,3 +355,22 @@ def _record(
         seconds=time.perf_counter() - began,
         oracles={priced.label: priced.largest for priced in proposals},
     )
+
+
+def _bound(task: Task, solution: Solution, largest: float, max_feature: int) -> float:
+    """Return the dual value of the point scaled into feasibility over all that was priced.
+
+    A lower bound in exact arithmetic: what rounding can hide of a ratio is added to it, the scaled
+    point is put back into the conjugate's domain, and its value is rounded down.
+    """
+    encoded = task.loss.encode(
+        task.targets,
+        n_rows=task.rows.n_rows,
+        n_classes=task.n_classes,
+        counts=task.rows.counts,
+    )
+    dual = solution.dual
+    hidden = (len(dual) + 8) * UNIT * max_feature * float(np.abs(dual).sum())
+    scale = max(1.0, (largest + hidden / task.rho) * (1.0 + 8.0 * UNIT))
+    point = task.loss.dual_in_domain(dual / scale * (1.0 - 4.0 * UNIT), encoded)
+    return rounded_dual(task.loss, encoded, point)

@@ -31,6 +31,9 @@ _BACK_OFF = 0.99
 """Share of the way to the boundary that a step goes at most."""
 
 _BACKTRACKS = 12
+_PATIENCE = 50
+"""Steps without any better bound after which the method says that it has stalled."""
+
 _TOLERABLE = 0.05
 """Excess over a dual constraint, as a share of it, that the next Newton step mends."""
 
@@ -121,7 +124,7 @@ class _HingeFit:
         return np.asarray(self._y * (self._half + self._balls.g.reshape(self._y.shape)))
 
     def curvature(self) -> Curvature:
-        return Curvature(self._balls.stiffness().reshape(self._y.shape))
+        return Curvature(self._balls.stiffness()[0].reshape(self._y.shape))
 
     def complementarity(self) -> float:
         return self._balls.complementarity()
@@ -171,14 +174,9 @@ class _Norms:
 
     def operator(self, D: Products, curvature: Curvature) -> Operator:
         """The Newton system of the weights."""
-        everywhere, nothing = np.ones(self._shape, dtype=bool), np.zeros(self._shape)
-        if isinstance(self.cones, Polytopes):
-            total, dent = self.cones.stiffness()
-            return Operator(D, curvature, everywhere, total, dent=dent)
-        K = self.cones.stiffness()
-        if self._entrywise:
-            return Operator(D, curvature, everywhere, K.reshape(self._shape))
-        return Operator(D, curvature, everywhere, nothing, bend=K)
+        total, dent = (part.reshape(self._shape) for part in self.cones.stiffness())
+        everywhere = np.ones(self._shape, dtype=bool)
+        return Operator(D, curvature, everywhere, total, dent=None if self._entrywise else dent)
 
     def move(self, dW: FloatArray) -> Move:
         """The direction of all its variables."""
@@ -351,17 +349,19 @@ class InteriorPoint:
         self._path = path
         best_W, best_primal = W, path.primal(W, D.forward(W))
         best_dual, best_value = path.fit.dual(), -np.inf
+        idle = 0  # steps since either bound last moved
         while not self._budget.spent:
-            gap, dual = path.gap()
+            _, dual = path.gap()
             primal, value = path.primal(path.W, path.Z), self._loss.dual_value(dual, self._targets)
+            idle += 1
             if primal < best_primal:
-                best_W, best_primal = path.W, primal
+                best_W, best_primal, idle = path.W, primal, 0
             if value > best_value:
-                best_dual, best_value = dual, value
+                best_dual, best_value, idle = dual, value, 0
             if best_primal - best_value <= 0.5 * tolerance:
                 break
             self._budget.charge()
-            if not path.step():
-                break
+            if not path.step() or idle > _PATIENCE:
+                self._budget.stalled = True
         self._dual = best_dual
         return path.thinned(best_W, best_dual, tolerance)

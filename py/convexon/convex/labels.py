@@ -11,9 +11,7 @@ from convexon.errors import InputError
 Labels = npt.NDArray[np.int64]
 
 
-def targets_for(
-    kind: LossKind, labels: Labels, n_outputs: int
-) -> npt.NDArray[np.float64] | Labels:
+def targets_for(kind: LossKind, labels: Labels, n_outputs: int) -> npt.NDArray[np.float64] | Labels:
     """Return what a loss takes for class labels.
 
     Softmax takes labels. The others tell each class from the rest, squared by 1 and 0, hinge and
@@ -34,9 +32,7 @@ def targets_for(
     if n_outputs == 1 or kind is LossKind.LOGISTIC:
         top = int(labels.max(initial=0))
         if top > 1:
-            raise InputError(
-                f"loss {kind.value} must have 2 classes, not {top + 1}: take softmax"
-            )
+            raise InputError(f"loss {kind.value} must have 2 classes, not {top + 1}: take softmax")
         return np.asarray(2 * labels - 1, dtype=np.float64)
     if kind is LossKind.SOFTMAX:
         return labels

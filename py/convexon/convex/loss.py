@@ -40,6 +40,8 @@ from scipy.special import expit, xlog1py, xlogy
 
 from convexon.convex.target import (
     Targets as Targets,  # re-exported: losses are used with it
+)
+from convexon.convex.target import (
     checked_counts,
     encode_classes,
     encode_real,

@@ -28,6 +28,9 @@ _TYPICAL_ITERATIONS = 80
 
 _MOST_ITERATIONS = 400
 
+_THICK = 0.2
+"""Time of an operation in a product of two large matrices, over that in one with few columns."""
+
 Solve = Callable[[FloatArray], FloatArray]
 
 
@@ -159,19 +162,26 @@ def solver_for(operator: Operator, *, accuracy: float) -> Solve | None:
     return _iterative(operator, lambda R: R * inverse, accuracy)
 
 
-def newton_flops(products: Products, support: NDArray[np.bool_]) -> float:
-    """Floating-point operations of solving one system with outputs coupled, in the cheaper way."""
-    size = float(support.sum())
+def newton_cost(products: Products, support: NDArray[np.bool_]) -> float:
+    """Cost of solving one system with outputs coupled, in the cheaper way.
+
+    In floating-point operations of products with D.
+    """
+    size = int(support.sum())
     n, n_columns = products.shape
-    factor = n * size**2 + size**3 / 3.0
+    factor = _factor_cost(n, size)
     iterate = _TYPICAL_ITERATIONS * 4.0 * n * n_columns * support.shape[1]
     return factor if size <= _ALWAYS_DENSE else min(factor, iterate)
 
 
+def _factor_cost(n: int, size: int) -> float:
+    return _THICK * (float(n) * size**2 + size**3 / 3.0)
+
+
 def _dense_pays(operator: Operator) -> bool:
-    size = float(operator.support.sum())
-    factor = operator.products.shape[0] * size**2 + size**3 / 3.0
-    return size <= _NEVER_DENSE and factor <= newton_flops(operator.products, operator.support)
+    size = int(operator.support.sum())
+    factor = _factor_cost(operator.products.shape[0], size)
+    return size <= _NEVER_DENSE and factor <= newton_cost(operator.products, operator.support)
 
 
 def _factors(operator: Operator) -> list[tuple[FloatArray, bool]]:

@@ -3,8 +3,8 @@
 With positive column weights w the penalty is ``Omega_w(W) = sum_j w_j ||W_j||`` over the rows W_j
 of W, one row per column of the dictionary. The row norm is l1 (which decides synapse by synapse),
 l2 (which prunes whole neurons, and with them their area) or l-infinity (which prunes whole neurons
-too, and drives the synapses of those that stay to one magnitude). A dual point lambda is feasible when the
-dual norm of each row of ``D^T lambda`` is at most ``rho * w_j``.
+too, and drives the synapses of those that stay to one magnitude). A dual point lambda is feasible
+when the dual norm of each row of ``D^T lambda`` is at most ``rho * w_j``.
 
 Members
 -------

@@ -75,9 +75,7 @@ class NumpyProducts:
         B = np.empty((self.shape[0], sum(len(columns) for _, columns in parts)), order="F")
         first = 0
         for scale, columns in parts:
-            np.multiply(
-                scale[:, None], self._D[:, columns], out=B[:, first : first + len(columns)]
-            )
+            np.multiply(scale[:, None], self._D[:, columns], out=B[:, first : first + len(columns)])
             first += len(columns)
         return np.asarray(B.T @ B)
 
@@ -94,7 +92,7 @@ class TorchProducts:
         self._squares: Any = None
         self.shape = (D.shape[0], D.shape[1])
 
-    def _there(self, array: FloatArray) -> Any:
+    def _there(self, array: NDArray[Any]) -> Any:
         return self._torch.as_tensor(np.ascontiguousarray(array), device=self._device)
 
     def _here(self, tensor: Any) -> FloatArray:

@@ -197,7 +197,7 @@ class ConvexProgram:
     def correlate_bounded(self, dual: FloatArray) -> FloatArray:
         """Bounds on the magnitudes of ``D^T lambda`` in exact arithmetic, shape (P, C)."""
 
-        def bounds(columns: NDArray[np.intp]) -> FloatArray:
+        def bounds(columns: Block) -> FloatArray:
             product, rounding = bounded_product(self.take(columns).T, dual)
             return (np.abs(product) + rounding) * (1.0 + 4.0 * UNIT)
 
@@ -249,19 +249,26 @@ class ConvexProgram:
         return self.penalty.dual_ratio(G, self.weights)
 
     def _over_blocks(
-        self, columns: NDArray[np.intp], function: Callable[[NDArray[np.intp]], _Result]
+        self, columns: NDArray[np.intp], function: Callable[[Block], _Result]
     ) -> list[_Result]:
         """``function`` of each block of the columns, in their order; on all cores where it pays.
 
-        The blocks are the same for any number of cores, so results are too.
+        ``columns`` ascend. The blocks are the same for any number of cores, so results are too.
         """
         width = max(1, _BLOCK_ENTRIES // self.n_rows)
-        blocks = [columns[first : first + width] for first in range(0, len(columns), width)]
+        parts = (columns[first : first + width] for first in range(0, len(columns), width))
+        blocks = [_as_slice(part) for part in parts]
         if len(blocks) < 2:
             return [function(block) for block in blocks]
         # Unpacking, conversion and BLAS release the interpreter's lock.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(function, blocks))
+
+
+def _as_slice(columns: NDArray[np.intp]) -> Block:
+    """Adjacent columns as a slice, which copies nothing."""
+    first, last = int(columns[0]), int(columns[-1])
+    return slice(first, last + 1) if last - first + 1 == len(columns) else columns
 
 
 def _require_bounded(rho: object, radius: object) -> None:

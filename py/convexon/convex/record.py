@@ -42,6 +42,8 @@ class Budget:
     max_iterations: int
     max_seconds: float | None = None
     iterations: int = 0
+    stalled: bool = False
+    """Set by a method that rounding, or a bad system, keeps from going on."""
     started: float = field(default_factory=time.perf_counter)
 
     def charge(self) -> None:
@@ -55,6 +57,6 @@ class Budget:
 
     @property
     def spent(self) -> bool:
-        """Whether the iterations or the seconds are used up."""
+        """Whether the iterations or the seconds are used up, or nothing can be made of them."""
         late = self.max_seconds is not None and self.seconds >= self.max_seconds
-        return late or self.iterations >= self.max_iterations
+        return late or self.stalled or self.iterations >= self.max_iterations

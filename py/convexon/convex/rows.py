@@ -47,7 +47,7 @@ class Rows:
 
     @property
     def n_rows(self) -> int:
-        """m."""
+        """Return m."""
         return len(self.index)
 
     @property
@@ -86,9 +86,7 @@ def distinct_rows(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:
     """
     stepwise = mode is ReadoutMode.STEP
     if dataset.has_step_labels and not stepwise:
-        raise InputError(
-            f"readout_mode must be step for labels of every step, not {mode.value}"
-        )
+        raise InputError(f"readout_mode must be step for labels of every step, not {mode.value}")
     per_sample = dataset.n_steps if stepwise else 1
     inputs = _prefixes(dataset) if stepwise else _whole(dataset)
     labels = dataset.labels.ravel()

@@ -54,9 +54,7 @@ class Screen:
         norms = program.column_norms(program.encoded.shares[:, 0])
         return norms * program.penalty.dual_norm_bound(program.n_outputs) / program.weights
 
-    def narrow(
-        self, ratios: FloatArray, *, gap: float, primal: float
-    ) -> NDArray[np.bool_]:
+    def narrow(self, ratios: FloatArray, *, gap: float, primal: float) -> NDArray[np.bool_]:
         """Drop the columns that a dual point, feasible over `kept`, proves to be zero.
 
         Parameters
@@ -78,7 +76,3 @@ class Screen:
         still = reached >= self._program.rho
         self.kept = self.kept[still]
         return np.asarray(still)
-
-    def reset(self) -> None:
-        """Take every column back."""
-        self.kept = np.arange(self._program.n_columns)

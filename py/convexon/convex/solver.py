@@ -1,6 +1,7 @@
 """Convexon's solver, which a certified duality gap ends and nothing else.
 
-First-order steps find the support, Newton steps on the support finish; both work over a few of the
+First-order steps find the support, Newton steps on the support finish; where there are kinks besides
+the zeros of the weights, an interior-point method takes their place. All work over a few of the
 columns at a time. The solver never decides that it is done. It hands its iterate to
 `convexon.convex.certificate`, which builds a feasible dual point over all columns and evaluates
 both sides anew; the gap between them is what ends the run.
@@ -10,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from convexon.convex.certificate import GapCertificate, certify
 from convexon.convex.descent import Descent
@@ -117,8 +119,8 @@ def solve(
     Raises
     ------
     InputError
-        If the tolerance or a limit is not positive, ``start`` has the wrong shape, or the device has
-        no such name.
+        If the tolerance or a limit is not positive, ``start`` has the wrong shape, or there is no
+        such device.
     MissingToolError
         If the device needs torch or a GPU that is not there.
     SolverError
@@ -132,7 +134,7 @@ def solve(
     budget = Budget(max_iterations, max_seconds)
     # The products here are thin; a second BLAS thread gains little on them when it is free, and
     # when it is not, waiting for it costs many times the product itself.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _blas().limit(limits=1, user_api="blas"):
         if program.radius is None:
             judge = _Judge(program, tolerance, budget, progress)
             _minimize(judge, W, maker)
@@ -156,6 +158,12 @@ def solve(
         seconds=budget.seconds,
         n_screened=max((record.n_screened for record in judge.history), default=0),
     )
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """The libraries that are loaded; looking for them takes longer than a small program does."""
+    return ThreadpoolController()
 
 
 def _require_positive(**limits: float | None) -> None:

@@ -174,15 +174,14 @@ def refined(layer: Layer, n_steps: int) -> Layer:
     whose leak is d / 2^f in lowest terms needs the factor 2^(f (T - 1)).
     """
     factor = 1 << (_leak_in_lowest_terms(layer)[1] * (n_steps - 1))
-    arrays = {
-        name: None if (values := getattr(layer, name)) is None else values * factor
-        for name in ("weights", "recurrent", "thresholds", "biases")
-    }
     return replace(
         layer,
+        weights=layer.weights * factor,
+        recurrent=None if layer.recurrent is None else layer.recurrent * factor,
+        thresholds=layer.thresholds * factor,
+        biases=layer.biases * factor,
         weight_format=QFormat(layer.weight_format.width + factor.bit_length() - 1),
         threshold_format=QFormat(layer.threshold_format.width + factor.bit_length() - 1),
-        **arrays,
     )
 
 

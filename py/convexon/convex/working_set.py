@@ -2,8 +2,8 @@
 
 Of thousands of columns the solution uses few. The inner solver sees only a working set; after each
 round the dual point is scaled into feasibility over *all* columns, so the gap that ends the loop is
-one of the whole program, never of the working set. Of "all", columns that are proved to be zero in every
-solution may be left out (`convexon.convex.screening`).
+one of the whole program, never of the working set. Of "all", columns that are proved to be zero in
+every solution may be left out (`convexon.convex.screening`).
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class _Columns:
     def confirm(self, snapshot: Snapshot, target: float) -> bool:
         """Whether the dual point reaches the target with the screened columns' constraints too.
 
-        If not, all columns are taken back.
+        If not, all columns are taken back, for good.
         """
         program = self._program
         if self._screen is None or len(self.kept) == program.n_columns:
@@ -165,8 +165,8 @@ class _Columns:
         primal = program.value_at(snapshot.W, snapshot.Z)
         if primal - program.loss.dual_value(scaled, program.encoded) <= target:
             return True
-        self._screen.reset()
-        self.kept = self._screen.kept
+        self._screen = None
+        self.kept = np.arange(program.n_columns)
         self.feasible(snapshot.dual)
         return False
 

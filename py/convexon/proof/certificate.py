@@ -132,6 +132,9 @@ class Rounded:
     frac : int
     score_error : float
         No score of any row moves by more.
+    primal : float
+        Upper bound on the objective of the rounded weights: what is certified of the integer
+        network itself, whose readout they are.
     objective_change : float
         The objective of the rounded weights differs from that of the weights by no more.
     train : SampleMargins
@@ -142,6 +145,7 @@ class Rounded:
 
     readout: IntArray
     frac: int
+    primal: float
     score_error: float
     objective_change: float
     train: SampleMargins
@@ -258,8 +262,8 @@ class Certificate:
         if self.rounded is not None:
             r = self.rounded
             lines.append(
-                f"rounding the readout moves no score by more than {r.score_error:.4f} and the "
-                f"objective by no more than {r.objective_change:.2e}"
+                f"the integer network's objective is at most {r.primal:.8f}: rounding moved no "
+                f"score by more than {r.score_error:.4f}"
             )
             lines += [
                 f"{m.n_certified} of {m.n_decisions} decisions on {m.name} samples cannot flip"
@@ -287,7 +291,7 @@ def gap_above(primal: float, lower: float) -> float:
 
 _FIGURES = ("primal", "lower", "gap", "tolerance")
 _SET = ("name", "about", "n_columns", "violation", "exact", "every_network_of_form", "lower_bound")
-_ROUNDED = ("frac", "score_error", "objective_change")
+_ROUNDED = ("frac", "primal", "score_error", "objective_change")
 _MARGINS = ("margin", "rounding", "counts")
 
 
@@ -363,6 +367,7 @@ def _decode_rounded(content: Mapping[str, object], arrays: Arrays) -> Rounded:
     return Rounded(
         readout=arrays["rounded.readout"],
         frac=frac,
+        primal=_number(content["primal"], "primal"),
         score_error=_number(content["score_error"], "score_error"),
         objective_change=_number(content["objective_change"], "objective_change"),
         train=margins[0],

@@ -256,6 +256,10 @@ class _Check:
         _require_above("score_error", rounded.score_error, error.largest())
         yield Finding.held("score_error", f"no score moves by more than {rounded.score_error!r}")
         after = self._objective(scores, Q, up=True)
+        _require_above("rounded primal", rounded.primal, after)
+        yield Finding.held(
+            "rounded primal", f"the integer readout's objective is at most {rounded.primal!r}"
+        )
         change = max(
             after - self._objective(Z, W, up=False), primal - self._objective(scores, Q, up=False)
         )

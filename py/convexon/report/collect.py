@@ -17,6 +17,7 @@ from convexon.dataset import DATASET, SpikeDataset
 from convexon.errors import ArtefactError
 from convexon.mapping import Mapping, Schedule
 from convexon.network import FixedPointNetwork
+from convexon.proof.certificate import CERTIFICATE, Certificate
 from convexon.report.figure import Figure, FigureKind
 from convexon.run import Made, RunFolder
 from convexon.simulate import run
@@ -41,6 +42,7 @@ class RunContent:
     card_digest: str
     test_trace: SpikeTrace
     train_trace: SpikeTrace
+    certificate: Certificate | None
     baselines: Baselines | None
     verifications: dict[str, Verification]
     cells: CellReport | None
@@ -69,6 +71,7 @@ def collect(folder: RunFolder) -> RunContent:
                 f"{folder.file(name)} is of another {role} than {folder.file(role)}: solve again"
             )
     samples = {"train": train.record.digest, "test": test.record.digest}
+    certified = {"solution": solved.record.digest, "test": test.record.digest}
     baselines = _current(folder, "baselines", BASELINES, samples)
     bundle = bundle_of_card(folder)
     cells = None
@@ -96,6 +99,7 @@ def collect(folder: RunFolder) -> RunContent:
         card_digest=card.record.digest,
         test_trace=run(card.value, test.value.inputs),
         train_trace=run(card.value, train.value.inputs),
+        certificate=_current(folder, "certificate", CERTIFICATE, certified),
         baselines=baselines,
         verifications=verifications,
         cells=cells,
@@ -192,6 +196,22 @@ def _certificate(content: RunContent) -> Iterator[Figure]:
     yield _figure(
         "quantization.certified_decisions", bound.certified_decisions, "samples", PROVED, source
     )
+    yield from _claims(content.certificate)
+
+
+def _claims(certificate: Certificate | None) -> Iterator[Figure]:
+    """What certificate.json adds to the solution's own figures."""
+    if certificate is None:
+        return
+    source = "certificate.json, which convexon certify rechecks"
+    for part in certificate.priced:
+        name = f"certificate.{part.name}.violation"
+        yield _figure(name, part.violation, "1", PROVED, f"{source}: {part.about}")
+    if certificate.rounded is not None:
+        for margins in certificate.rounded.others:
+            name = f"quantization.certified_decisions.{margins.name}"
+            source = f"margins above what rounding can do, {margins.name} samples"
+            yield _figure(name, margins.n_certified, "samples", PROVED, source)
 
 
 def _network(content: RunContent) -> Iterator[Figure]:

@@ -1,7 +1,7 @@
 """Addition in a base, with the carry as an input or without it (arXiv:2605.08022).
 
-With the carry the task has no memory: whether ``a + b + c >= k`` is one threshold unit, and the
-leak is chosen on validation. Without it the network has to carry by itself: units beside the readout
+With the carry the task has no memory: whether ``a + b + c >= k`` is one threshold unit, and the leak
+is chosen on validation. Without it the network has to carry by itself: units beside the readout
 units excite themselves (`convexon.convex.threshold.self_exciting`), and pricing finds which of
 them is the carry.
 """

@@ -24,9 +24,7 @@ VALIDATION_SHARE = 0.2
 """Share of the distinct training strings on which rho is chosen."""
 
 
-def plan(
-    n_steps: int, *, fan_in: int = 8, rhos: tuple[float, ...] = (1e-2, 3e-3, 1e-3)
-) -> Plan:
+def plan(n_steps: int, *, fan_in: int = 8, rhos: tuple[float, ...] = (1e-2, 3e-3, 1e-3)) -> Plan:
     """Return the plan for strings of ``n_steps`` symbols."""
     mode = ReadoutMode.LAST
     family = WitnessFamily(

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from convexon.convex.alphabet import Alphabet
 from convexon.convex.dictionary import build_dictionary, patterns
-from convexon.convex.generation import Task
 from convexon.convex.labels import targets_for
 from convexon.convex.loss import LossKind, loss_for
+from convexon.convex.master import Task
 from convexon.convex.penalty import L1
 from convexon.convex.reconstruct import reconstruct
 from convexon.convex.rows import distinct_rows

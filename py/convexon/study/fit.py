@@ -12,17 +12,17 @@ from convexon.convex.generation import (
     Generated,
     GenerationBudget,
     Round,
-    Task,
     deepened,
     generate,
 )
+from convexon.convex.labels import targets_for
 from convexon.convex.loss import LossKind, loss_for
+from convexon.convex.master import Task
 from convexon.convex.penalty import Penalty
 from convexon.convex.pricing.oracle import Oracle
 from convexon.convex.pricing.site import Cost, Site
 from convexon.convex.reconstruct import reconstruct
 from convexon.convex.rows import Rows, distinct_rows
-from convexon.convex.labels import targets_for
 from convexon.convex.witness import WitnessFamily
 from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
@@ -191,9 +191,7 @@ def accuracy(network: Network | FixedPointNetwork, data: SpikeDataset) -> float:
     return float((decisions(scores(network, data.inputs)) == labels).mean())
 
 
-def held_out(
-    train: SpikeDataset, share: float, *, seed: int
-) -> tuple[SpikeDataset, SpikeDataset]:
+def held_out(train: SpikeDataset, share: float, *, seed: int) -> tuple[SpikeDataset, SpikeDataset]:
     """Split off ``share`` of the *distinct* inputs of a training set for validation.
 
     Copies of an input go to the same side, so validation asks for inputs that no fit has seen.

@@ -25,9 +25,7 @@ from convexon.study.fit import Fitted, Plan, fit, held_out
 VALIDATION_SHARE = 0.2
 """Share of the distinct training strings on which rho is chosen."""
 
-UNITS = WitnessFamily(
-    fan_in=2, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.NONE, at_last=True
-)
+UNITS = WitnessFamily(fan_in=2, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.NONE, at_last=True)
 """Threshold units of two ternary synapses: ANDs and ORs of taps and of each other."""
 
 

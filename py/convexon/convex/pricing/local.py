@@ -185,13 +185,11 @@ class _SteepestAscent(_Search):
         where = inputs[candidates]
         self.weights[where, candidates] = targets[candidates]
         # A change that costs is made too: the best was noted, and standing still finds nothing.
-        self.tabu[where, candidates] = self.time + self.generator.integers(
-            1, _TABU + 1, len(where)
-        )
+        self.tabu[where, candidates] = self.time + self.generator.integers(1, _TABU + 1, len(where))
 
     def _best_thresholds(self, membranes: IntArray) -> None:
         """Set each candidate's threshold to the best level for its weights."""
-        k = membranes.shape[1]
+        k = self.weights.shape[1]
         low, high = int(membranes.min()), int(membranes.max())
         span = high - low + 1
         cells = (membranes - low) + span * np.arange(k)
@@ -227,16 +225,16 @@ class _SteepestAscent(_Search):
                 best[better] = gain[better]
                 target[better] = new[better]
         inputs = best.argmax(axis=0)
-        columns = np.arange(best.shape[1])
+        columns = np.arange(self.weights.shape[1])
         return best[inputs, columns], inputs, target[inputs, columns]
 
     def _allowed(self, new: IntArray) -> npt.NDArray[np.bool_]:
         """Whether each change is off the tabu list and leaves the fan-in within its limit."""
-        fan_in = (self.weights != 0).sum(axis=0)
+        fan_in = np.count_nonzero(self.weights, axis=0)
         grows = (self.weights == 0) & (new != 0)
         ends = (self.weights != 0) & (new == 0)
         full = fan_in >= self.site.family.fan_in
-        return (self.tabu < self.time) & ~(grows & full) & ~(ends & (fan_in <= 1))
+        return np.asarray((self.tabu < self.time) & ~(grows & full) & ~(ends & (fan_in <= 1)))
 
 
 class _Steps:

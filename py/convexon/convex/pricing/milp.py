@@ -162,7 +162,7 @@ class _Model:
 
     def spike(self, sample: int, step: int) -> int:
         """Index of a spike's variable; membrane, leak and reset follow it."""
-        return self.threshold + 1 + 4 * (sample * self.n_steps + step)
+        return int(self.threshold + 1 + 4 * (sample * self.n_steps + step))
 
     def _add(self, where: list[int], factors: list[float], low: float, high: float) -> None:
         self._rows.append((where, factors, low, high))

@@ -1,0 +1,244 @@
+"""Measure column generation against sampling: `python benchmarks/pricing.py`.
+
+The instance is FIRST-LAST-XOR on all 64 strings of 6 bits, squared loss, one unit of penalty for
+each unit of weight (beta = 1), objectives unaveraged, as where sampling was measured. Three forms
+of network are priced exactly: one LIF layer of the paper's leak, threshold units above a delay
+line, and one more layer of those above. Heuristic oracles are compared on the first form and on
+8x8 digits. Then small instances are closed, by enumeration and by the mixed-integer program.
+
+Writes benchmarks/results/pricing.json.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from convexon.convex import universal_bound
+from convexon.convex.alphabet import TERNARY, Alphabet
+from convexon.convex.dictionary import build_dictionary
+from convexon.convex.generation import Generated, GenerationBudget, deepened, generate
+from convexon.convex.labels import targets_for
+from convexon.convex.loss import LossKind, loss_for
+from convexon.convex.master import Task
+from convexon.convex.penalty import L1, GroupL2
+from convexon.convex.pricing.ascent import SurrogateAscent
+from convexon.convex.pricing.draw import RandomDraws
+from convexon.convex.pricing.enumeration import Enumeration
+from convexon.convex.pricing.local import LocalSearch
+from convexon.convex.pricing.milp import MixedIntegerProgram
+from convexon.convex.pricing.oracle import Oracle
+from convexon.convex.pricing.site import Site, site_on
+from convexon.convex.rows import distinct_rows
+from convexon.convex.solver import solve
+from convexon.convex.threshold import delay_line
+from convexon.convex.witness import Guide, WitnessFamily, draw_branch
+from convexon.dataset import SpikeDataset
+from convexon.encode import Coding
+from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.report.figure import Figure, FigureKind, write_figures
+from convexon.tasks.samples import digits
+
+RESULTS = Path(__file__).parent / "results"
+MODE = ReadoutMode.LAST
+PAPER_LEAK = Leak(10, 10)
+LIF = WitnessFamily(
+    fan_in=2,
+    alphabet=Alphabet.integers(4),
+    leak=PAPER_LEAK,
+    reset=Reset.SUBTRACT,
+    at_last=True,
+)
+UNITS = WitnessFamily(fan_in=2, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.NONE, at_last=True)
+SAMPLED = (100, 400, 1000, 4000)
+SOURCE = "benchmarks/pricing.py, 64 strings of 6 bits, squared loss, beta 1"
+
+
+def strings(length: int) -> SpikeDataset:
+    """Return all strings of a length with their FIRST-LAST-XOR."""
+    bits = np.array(list(itertools.product([0, 1], repeat=length)), dtype=np.uint8)
+    return SpikeDataset(
+        inputs=np.stack([1 - bits, bits], axis=2),
+        labels=(bits[:, 0] ^ bits[:, -1]).astype(np.int64),
+        n_classes=2,
+        input_bits=1,
+        name=f"FIRST-LAST-XOR, all strings of {length} bits",
+    )
+
+
+def task_of(data: SpikeDataset, *, beta: float = 1.0) -> Task:
+    """Return the squared program whose unaveraged objective has penalty ``beta``."""
+    rows = distinct_rows(data, MODE)
+    return Task(
+        rows=rows,
+        targets=targets_for(LossKind.SQUARED, rows.labels, 1),
+        loss=loss_for(LossKind.SQUARED),
+        penalty=L1(),
+        rho=beta / rows.n_total,
+        n_classes=1,
+    )
+
+
+def grown(task: Task, sites: Sequence[Site], oracles: Sequence[Oracle], **budget: int) -> Generated:
+    """Run column generation with one seed."""
+    return generate(
+        task,
+        sites,
+        oracles,
+        budget=GenerationBudget(**{"max_rounds": 60, "columns_per_round": 32, **budget}),
+        generator=np.random.default_rng(0),
+    )
+
+
+def figure(
+    name: str, value: float, unit: str, *, source: str = SOURCE, proved: bool = False
+) -> Figure:
+    """Return a figure; objectives and bounds are proved by their certificates."""
+    kind = FigureKind.PROVED if proved else FigureKind.MEASURED
+    return Figure(name=f"pricing.{name}", value=value, unit=unit, kind=kind, source=source)
+
+
+def rounds_of(name: str, generated: Generated, scale: float) -> Iterator[Figure]:
+    """Yield what each round came to, and the end."""
+    for k, record in enumerate(generated.rounds):
+        where = f"{name}.round{k}"
+        yield figure(f"{where}.objective", scale * record.objective, "1", proved=True)
+        yield figure(f"{where}.violation", record.largest_ratio, "1")
+        yield figure(f"{where}.columns", record.n_columns, "columns")
+        if record.exact_bound is not None:
+            yield figure(f"{where}.lower_bound", scale * record.exact_bound, "1", proved=True)
+    yield from ending(name, generated, scale)
+
+
+def ending(name: str, generated: Generated, scale: float) -> Iterator[Figure]:
+    """Yield the figures of the last round."""
+    last, prefix = generated.rounds[-1], f"{name}." if name else ""
+    objective = scale * generated.solution.certificate.primal
+    yield figure(f"{prefix}objective", objective, "1", proved=True)
+    yield figure(f"{prefix}columns", generated.dictionary.n_columns, "columns")
+    yield figure(f"{prefix}violation", last.largest_ratio, "1")
+    yield figure(f"{prefix}seconds", last.seconds, "seconds")
+    if last.exact_bound is not None:
+        yield figure(f"{prefix}lower_bound", scale * last.exact_bound, "1", proved=True)
+        yield figure(f"{prefix}closed", int(generated.closed), "1", proved=True)
+
+
+def sampling(data: SpikeDataset, task: Task, site: Site) -> Iterator[Figure]:
+    """Yield what sampled witnesses of the LIF family come to, and what pricing says of them."""
+    problem_grid = Enumeration().columns(site).dense().astype(np.float64)
+    family = replace(LIF, alphabet=Alphabet.integers(8), guide=Guide.BLIND)
+    for n_drawn in SAMPLED:
+        branch = draw_branch(family, data, n_witnesses=n_drawn, generator=np.random.default_rng(0))
+        dictionary = build_dictionary([branch], data, MODE, rows=task.rows)
+        solution = solve(task.program(dictionary.bits, np.ones(dictionary.n_columns)))
+        objective = 64 * solution.certificate.primal
+        violation = float(np.abs(problem_grid.T @ solution.dual).max()) / task.rho
+        print(f"sampled {n_drawn}: {dictionary.n_columns} distinct, objective {objective:.4f}")
+        name = f"sampled.{n_drawn}"
+        yield figure(f"{name}.objective", objective, "1", proved=True)
+        yield figure(f"{name}.columns", dictionary.n_columns, "columns")
+        yield figure(f"{name}.violation", violation, "1")
+
+
+def exact(data: SpikeDataset, task: Task, site: Site) -> Iterator[Figure]:
+    """Yield the three forms of network, each priced exactly."""
+    one = grown(task, [site], [Enumeration()])
+    print(f"one LIF layer: {64 * one.solution.certificate.primal:.5f}, closed {one.closed}")
+    yield from rounds_of("lif", one, 64)
+    taps = site_on(data, MODE, task.rows, UNITS, trunk=[delay_line(2, data.n_steps)], name="taps")
+    two = grown(task, [taps], [Enumeration()], columns_per_round=4)
+    print(f"delay line and units: {64 * two.solution.certificate.primal:.5f}, closed {two.closed}")
+    yield from rounds_of("delay", two, 64)
+    above = deepened(two, taps, UNITS, name="second layer")
+    three = grown(task, [taps, above], [Enumeration()], columns_per_round=4)
+    print(f"one layer more: {64 * three.solution.certificate.primal:.5f}, closed {three.closed}")
+    yield from rounds_of("deep", three, 64)
+    yield from ending("", three, 64)
+    bound = universal_bound(
+        loss=task.loss, targets=task.targets, rho=task.rho, penalty=L1(), n_classes=1
+    )
+    yield figure("universal_lower_bound", 64 * bound.lower_bound, "1", proved=True)
+
+
+def heuristics(task: Task, site: Site) -> Iterator[Figure]:
+    """Yield objective and violation, round by round, of the oracles that prove nothing."""
+    oracles: dict[str, Oracle] = {
+        "random": RandomDraws(n_drawn=2000),
+        "local": LocalSearch(n_candidates=128, n_moves=80),
+        "ascent": SurrogateAscent(n_candidates=128, n_steps=60),
+    }
+    for name, oracle in oracles.items():
+        found = grown(task, [site], [oracle], max_rounds=8)
+        print(f"{name}: {64 * found.solution.certificate.primal:.4f}")
+        yield from rounds_of(f"lif.{name}", found, 64)
+    images = digits().scaled_like(digits()).encoded(coding=Coding.THRESHOLD, n_steps=1, bits=1)
+    rows = distinct_rows(images, MODE)
+    program = Task(
+        rows=rows,
+        targets=rows.labels,
+        loss=loss_for(LossKind.SOFTMAX),
+        penalty=GroupL2(),
+        rho=1e-3,
+        n_classes=10,
+    )
+    place = site_on(images, MODE, rows, replace(UNITS, fan_in=8), name="pixels")
+    oracles["local"] = LocalSearch(n_candidates=128, n_moves=40, n_rows=2048)
+    for name, oracle in oracles.items():
+        found = grown(program, [place], [oracle], max_rounds=6, columns_per_round=64)
+        print(f"digits, {name}: {found.solution.certificate.primal:.5f}")
+        yield from rounds_of(f"digits.{name}", found, 1.0)
+
+
+def small_instances() -> Iterator[tuple[str, bool, float]]:
+    """Yield small instances with whether exact pricing closed, and the gap that is left."""
+    resets = (Reset.SUBTRACT, Reset.ZERO, Reset.NONE)
+    for length, leak, reset in itertools.product(
+        (3, 4, 5), (PAPER_LEAK, Leak(1, 1), INTEGRATE), resets
+    ):
+        data = strings(length)
+        task = task_of(data)
+        site = site_on(data, MODE, task.rows, replace(LIF, leak=leak, reset=reset))
+        found = grown(task, [site], [Enumeration()])
+        yield f"{length} bits, leak {leak.factor:.2f}, {reset.value}", found.closed, _gap(found)
+    for reset in resets:
+        data = strings(3)
+        task = task_of(data)
+        family = replace(LIF, alphabet=TERNARY, leak=Leak(1, 1), reset=reset)
+        site = site_on(data, MODE, task.rows, family)
+        found = grown(task, [site], [MixedIntegerProgram()], max_rounds=8)
+        yield f"3 bits by HiGHS, {reset.value}", found.closed, _gap(found)
+
+
+def _gap(found: Generated) -> float:
+    last = found.rounds[-1]
+    return found.solution.certificate.primal - (last.exact_bound or 0.0)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    began = time.perf_counter()
+    data = strings(6)
+    task = task_of(data)
+    site = site_on(data, MODE, task.rows, LIF, name="LIF")
+    figures = [
+        *sampling(data, task, site),
+        *exact(data, task, site),
+        *heuristics(task, site),
+    ]
+    instances = list(small_instances())
+    for name, closed, gap in instances:
+        print(f"{name}: {'closed' if closed else 'open'}, gap {gap:.1e}")
+    source = "benchmarks/pricing.py, FIRST-LAST-XOR of 3 to 5 bits, squared loss, beta 1"
+    counts = (("total", len(instances)), ("instances", sum(closed for _, closed, _ in instances)))
+    figures += [figure(f"certified.{n}", c, "instances", source=source) for n, c in counts]
+    figures.append(figure("benchmark.seconds", time.perf_counter() - began, "seconds"))
+    write_figures(figures, RESULTS / "pricing.json")
+
+
+if __name__ == "__main__":
+    main()

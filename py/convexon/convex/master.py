@@ -1,0 +1,152 @@
+"""The restricted master of column generation: a program whose columns come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.convex.bits import BitColumns
+from convexon.convex.dictionary import SpikeDictionary, distinct_columns
+from convexon.convex.loss import Loss
+from convexon.convex.penalty import Penalty
+from convexon.convex.pricing.site import Cost, Site
+from convexon.convex.program import ConvexProgram
+from convexon.convex.rows import Rows
+from convexon.convex.solver import Solution, solve
+from convexon.network import Branch, Layer
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Task:
+    """What is minimised, whatever the dictionary.
+
+    Members
+    -------
+    rows : Rows
+        Rows of the program, with their counts.
+    targets : array
+        What the loss encodes, one for each row.
+    loss, penalty, rho, n_classes
+        As in `ConvexProgram`.
+    cost : Cost, optional
+        Penalty weights of columns; ones where None. The intercept has weight one.
+    """
+
+    rows: Rows
+    targets: npt.ArrayLike
+    loss: Loss
+    penalty: Penalty
+    rho: float
+    n_classes: int | None = None
+    cost: Cost | None = None
+
+    def program(self, columns: BitColumns, weights: FloatArray) -> ConvexProgram:
+        """Return the program over ``columns`` and, last, the always-firing one."""
+        return ConvexProgram(
+            features=columns.with_intercept(),
+            targets=self.targets,
+            loss=self.loss,
+            penalty=self.penalty,
+            rho=self.rho,
+            weights=np.append(weights, 1.0),
+            n_classes=self.n_classes,
+            counts=self.rows.counts,
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Candidate:
+    """A proposed column."""
+
+    site: Site
+    layer: Layer
+    column: BitColumns
+    key: bytes
+    weight: float
+    ratio: float
+
+
+@dataclass(eq=False)
+class Master:
+    """The columns at hand, where they come from, and how long each has been idle."""
+
+    task: Task
+    max_feature: int
+    columns: BitColumns
+    weights: FloatArray = field(default_factory=lambda: np.zeros(0))
+    places: list[tuple[Site, Layer]] = field(default_factory=list)
+    idle: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    known: set[bytes] = field(default_factory=set)
+    start: FloatArray | None = None
+
+    def solve(self, tolerance: float) -> Solution:
+        """Solve over the columns at hand, from the last weights."""
+        program = self.task.program(self.columns, self.weights)
+        solution = solve(program, tolerance=tolerance, start=self.start)
+        self.start = solution.W
+        idle = ~solution.W[:-1].any(axis=1)
+        self.idle = np.where(idle, self.idle + 1, 0)
+        return solution
+
+    def drop_idle(self, patience: int) -> int:
+        """Drop columns that were at zero for ``patience`` rounds; returns how many."""
+        kept = np.flatnonzero(self.idle < patience)
+        dropped = len(self.idle) - len(kept)
+        if dropped:
+            gone = self.columns.take(np.flatnonzero(self.idle >= patience))
+            self.known -= set(gone.keys())
+            self.columns = self.columns.take(kept)
+            self.weights, self.idle = self.weights[kept], self.idle[kept]
+            self.places = [self.places[j] for j in kept]
+            if self.start is not None:
+                self.start = self.start[np.append(kept, len(self.start) - 1)]
+        return dropped
+
+    def dictionary(self, n_seen: int) -> tuple[tuple[Branch, ...], SpikeDictionary]:
+        """Return the columns with their neurons gathered site by site."""
+        members: dict[int, list[int]] = {}
+        for j, (site, _) in enumerate(self.places):
+            members.setdefault(id(site), []).append(j)
+        witnesses = np.zeros((len(self.places), 2), dtype=np.int64)
+        branches = []
+        for b, columns in enumerate(members.values()):
+            site = self.places[columns[0]][0]
+            branches.append(site.branch(side_by_side(site, [self.places[j][1] for j in columns])))
+            first = site.first_neuron
+            witnesses[columns] = [(b, first + k) for k in range(len(columns))]
+        _, counts = distinct_columns(self.columns)
+        dictionary = SpikeDictionary(
+            bits=self.columns,
+            witnesses=witnesses,
+            n_drawn=max(n_seen, len(witnesses)),
+            max_feature=self.max_feature,
+            **counts,
+        )
+        return tuple(branches), dictionary
+
+    def add(self, found: Sequence[Candidate]) -> None:
+        """Add columns, their weights at zero."""
+        if not found:
+            return
+        parts = [self.columns, *(candidate.column for candidate in found)]
+        self.columns = BitColumns.joined(parts)
+        self.weights = np.append(self.weights, [candidate.weight for candidate in found])
+        self.places += [(candidate.site, candidate.layer) for candidate in found]
+        self.idle = np.append(self.idle, np.zeros(len(found), dtype=np.int64))
+        self.known |= {candidate.key for candidate in found}
+        if self.start is not None:
+            fresh = np.zeros((len(found), self.start.shape[1]))
+            self.start = np.concatenate([self.start[:-1], fresh, self.start[-1:]])
+
+
+def side_by_side(site: Site, layers: Sequence[Layer]) -> Layer:
+    """Return the layer of a site that has the neurons of all ``layers``, in their order."""
+    return site.family.layer(
+        np.concatenate([layer.weights for layer in layers], axis=1),
+        np.concatenate([layer.thresholds for layer in layers]),
+    )
