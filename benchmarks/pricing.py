@@ -53,6 +53,7 @@ LIF = WitnessFamily(
     leak=PAPER_LEAK,
     reset=Reset.SUBTRACT,
     at_last=True,
+    guide=Guide.BLIND,
 )
 UNITS = WitnessFamily(fan_in=2, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.NONE, at_last=True)
 SAMPLED = (100, 400, 1000, 4000)

@@ -7,8 +7,8 @@ The program is that of arXiv:2605.08022, whose predecessor is arXiv:2303.03382::
 State it as a `ConvexProgram`, solve it with `solve` (first-order and Newton steps on the support,
 or an interior-point method where there are other kinks), or with `path` for many rho, and read the
 `GapCertificate` of the solution; `certify` makes one for any weights. `universal_bound` says how
-much any other dictionary could still gain. The same program through cone solvers is in `convexon.convex.crosscheck`, which is not
-imported here because CVXPY is slow to load.
+much any other dictionary could still gain. The same program through cone solvers is in
+`convexon.convex.crosscheck`, which is not imported here because CVXPY is slow to load.
 """
 
 from convexon.convex.bound import (

@@ -181,7 +181,7 @@ class ConvexProgram:
         parts = self._over_blocks(
             np.arange(self.n_columns), lambda block: row_weights @ np.square(self.take(block))
         )
-        return np.sqrt(np.concatenate([np.zeros(0), *parts]))
+        return np.asarray(np.sqrt(np.concatenate([np.zeros(0), *parts])))
 
     def predict_bounded(self, W: FloatArray) -> tuple[FloatArray, FloatArray]:
         """``D W``, and how far each entry may be from that of exact arithmetic."""

@@ -23,6 +23,9 @@ from convexon.convex.screening import Screen
 
 Indices = NDArray[np.intp]
 
+_PATIENCE = 8
+"""Rounds without an inner step after which the method says that it has stalled."""
+
 _FORCING = 0.3
 """Inner tolerance as a share of the gap over all columns: more would be wasted on this set."""
 
@@ -95,6 +98,7 @@ def minimize_over_all(
         Ends the loop when it is spent.
     """
     columns = _Columns(program, method.first_size)
+    idle, spent = 0, -1
     while True:
         Z = program.predict(W)
         dual = columns.feasible(method.dual_point(Z))
@@ -108,6 +112,10 @@ def minimize_over_all(
                 return
         else:
             columns.narrow(snapshot)
+        # The method finds nothing to do, yet the gap is not there: rounding stands between the two.
+        idle = idle + 1 if budget.iterations == spent else 0
+        budget.stalled |= idle > _PATIENCE
+        spent = budget.iterations
         inner_gap = columns.choose(W, gap=gap, target=target())
         products = columns.products(maker)
         start, W = W[columns.working] * columns.scales[:, None], np.zeros_like(W)

@@ -1,9 +1,9 @@
 """Addition in a base, with the carry as an input or without it (arXiv:2605.08022).
 
-With the carry the task has no memory: whether ``a + b + c >= k`` is one threshold unit, and the leak
-is chosen on validation. Without it the network has to carry by itself: units beside the readout
-units excite themselves (`convexon.convex.threshold.self_exciting`), and pricing finds which of
-them is the carry.
+With the carry the task has no memory: whether ``a + b + c >= k`` is one threshold unit, and the
+leak is chosen on validation. Without it the network has to carry by itself: units beside the
+readout units excite themselves (`convexon.convex.threshold.self_exciting`), and pricing finds which
+of them is the carry.
 """
 
 from __future__ import annotations
@@ -105,10 +105,10 @@ def fit_addition(
 
 
 def decider(network: Network | FixedPointNetwork) -> Decide:
-    """Return what `Addition.accuracy` asks: classes at the last step of inputs of any length."""
+    """Return what `Addition.accuracy` asks: classes at every step of inputs of any length."""
 
     def decide(inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         longer = replace(network, n_steps=inputs.shape[1])
-        return decisions(scores(longer, inputs))[:, -1]
+        return decisions(scores(longer, inputs))
 
     return decide

@@ -1,20 +1,22 @@
 """What the method is compared with, each tuned on the same validation samples.
 
 - the paper's method as it stands: Gaussian witnesses of K parallel LIF branches, hinge loss, the
-  membrane's sign as readout (CVX of arXiv:2605.08022), on our integer grid;
+  membrane's sign as readout (CVX of arXiv:2605.08022), on an integer grid fine enough for its leak;
 - ridge regression on a random LIF reservoir;
 - logistic regression on the raw input;
-- surrogate gradient end to end, by `convexon.surrogate` (the torch extra).
+- surrogate gradient end to end through K parallel LIF branches, by `convexon.surrogate` (the torch
+  extra).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from convexon.baseline import random_reservoir
 from convexon.convex.alphabet import Alphabet
 from convexon.convex.dictionary import build_dictionary, patterns
 from convexon.convex.labels import targets_for
@@ -24,6 +26,7 @@ from convexon.convex.penalty import L1
 from convexon.convex.reconstruct import reconstruct
 from convexon.convex.rows import distinct_rows
 from convexon.convex.solver import solve
+from convexon.convex.witness import Guide, WitnessFamily
 from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.fixed import Interval, QFormat, width_of
@@ -32,7 +35,9 @@ from convexon.neuron import Leak, ReadoutMode, Reset
 from convexon.study.fit import accuracy
 
 FloatArray = npt.NDArray[np.float64]
-Decide = Callable[[SpikeDataset], npt.NDArray[np.int64]]
+Classes = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.int64]]
+"""Classes (samples, readouts) of inputs (samples, steps, inputs), of any number of steps where each
+has a readout of its own."""
 
 PAPER_LEAK = Leak(10, 10)
 """About the paper's 0.99."""
@@ -41,29 +46,41 @@ RIDGE_ALPHAS = tuple(10.0**k for k in range(-3, 5))
 LOGISTIC_STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 PAPER_RHOS = (1e-1, 1e-2, 1e-3)
 
+PAPER_TOLERANCE = 1e-3
+"""Relative duality gap of the paper's programs."""
+
+PAPER_BITS = 12
+"""Bits of the paper's weights on our grid: at 8 a leak of 0.99 would be below its rounding."""
+
+SURROGATE_BATCH = 128
+"""Samples of a batch of surrogate training."""
+
+SURROGATE_BITS = 8
+"""Bits of weights that surrogate gradient trains: float32 then holds every membrane exactly."""
+
+N_BRANCHES = 2
+"""K, parallel branches, in nearly all of the paper's experiments."""
+
 
 def paper_method(
     train: SpikeDataset,
     validation: SpikeDataset,
     *,
-    n_layers: int,
-    width: int,
+    widths: Sequence[int],
     seed: int,
-    n_branches: int = 2,
+    n_branches: int = N_BRANCHES,
     rhos: Sequence[float] = PAPER_RHOS,
 ) -> Network:
     """Fit the paper's CVX: random deep LIF branches, then the convex program over their columns.
 
-    Weights are Gaussian, with the paper's scale of one over the square root of the inputs, rounded
-    to 8 bits; thresholds are one on that scale.
+    Weights are Gaussian, with the paper's scale of one over the square root of the inputs, and
+    rounded to `PAPER_BITS` bits; thresholds are one on that scale, inputs at most one.
 
     Parameters
     ----------
     train, validation : SpikeDataset
-    n_layers : int
-        Hidden layers of a branch.
-    width : int
-        Neurons of a layer, over all branches.
+    widths : sequence of int
+        Neurons of each hidden layer, over all branches.
     seed : int
     n_branches : int
         K.
@@ -73,31 +90,29 @@ def paper_method(
     Raises
     ------
     InputError
-        If every strength leaves no neuron.
+        If a layer has fewer neurons than there are branches, or every strength leaves no neuron.
     """
+    shares = _shares(widths, n_branches)
     generator = np.random.default_rng([seed, 5])
-    branches = [
-        _gaussian_branch(train.n_inputs, n_layers, width // n_branches, generator)
-        for _ in range(n_branches)
-    ]
+    top = int(train.inputs.max(initial=1))
+    branches = [_gaussian_branch(train.n_inputs, shares, top, generator) for _ in range(n_branches)]
     mode = ReadoutMode.STEP if train.has_step_labels else ReadoutMode.SIGN
     rows = distinct_rows(train, mode)
     dictionary = build_dictionary(branches, train, mode, rows=rows)
-    loss = LossKind.HINGE
     n_outputs = 1 if train.n_classes == 2 else train.n_classes
     best: tuple[float, Network] | None = None
     start = None
     for rho in sorted(rhos, reverse=True):
         task = Task(
             rows=rows,
-            targets=targets_for(loss, rows.labels, n_outputs),
-            loss=loss_for(loss),
+            targets=targets_for(LossKind.HINGE, rows.labels, n_outputs),
+            loss=loss_for(LossKind.HINGE),
             penalty=L1(),
             rho=rho,
             n_classes=n_outputs,
         )
         program = task.program(dictionary.bits, np.ones(dictionary.n_columns))
-        start = solve(program, tolerance=1e-3, start=start).W
+        start = solve(program, tolerance=PAPER_TOLERANCE, start=start).W
         if not start[:-1].any():
             continue
         network = reconstruct(
@@ -116,16 +131,27 @@ def paper_method(
     return best[1]
 
 
+def _shares(widths: Sequence[int], n_branches: int) -> list[int]:
+    """Neurons that one branch has of each layer."""
+    if not widths or n_branches < 1 or min(widths) < n_branches:
+        raise InputError(
+            f"widths must hold at least {max(n_branches, 1)} neurons a layer, one a branch, "
+            f"not {tuple(widths)!r}"
+        )
+    return [width // n_branches for width in widths]
+
+
 def _gaussian_branch(
-    n_inputs: int, n_layers: int, width: int, generator: np.random.Generator
+    n_inputs: int, widths: Sequence[int], top: int, generator: np.random.Generator
 ) -> Branch:
-    """Draw a branch as the paper does, on a grid of 8 bits."""
+    """Draw a branch as the paper does, for inputs of 0 to ``top``, on a fine integer grid."""
     layers = []
-    alphabet = Alphabet.integers(8)
-    for _ in range(n_layers):
+    alphabet = Alphabet.integers(PAPER_BITS)
+    for width in widths:
         drawn = generator.standard_normal((n_inputs, width)) / np.sqrt(n_inputs)
         scale = alphabet.largest / float(np.abs(drawn).max())
-        threshold = max(1, round(scale))
+        # The paper divides inputs by their largest value; here it multiplies the threshold.
+        threshold = round(scale * top)
         layers.append(
             Layer(
                 weights=alphabet.nearest(drawn * scale),
@@ -137,7 +163,7 @@ def _gaussian_branch(
                 threshold_format=QFormat(width_of(Interval(0, threshold))),
             )
         )
-        n_inputs = width
+        n_inputs, top = width, 1
     return Branch(tuple(layers))
 
 
@@ -146,58 +172,161 @@ def ridge_reservoir(
 ) -> Network:
     """Fit a ridge readout on a random recurrent LIF reservoir, alpha chosen on validation.
 
-    The readout weighs the spikes of the last step, or of each step where each has a label.
-    """
-    from convexon.baseline import random_reservoir
+    The readout weighs spikes of each step where each has a label. Elsewhere it weighs spikes or
+    membrane signs of the last step, or spike counts, whichever is best on validation.
 
+    Parameters
+    ----------
+    train, validation : SpikeDataset
+    n_neurons : int
+    seed : int
+    """
     generator = np.random.default_rng([seed, 2])
     branch = random_reservoir(train, n_neurons, generator)
-    mode = ReadoutMode.STEP if train.has_step_labels else ReadoutMode.LAST
-    columns = patterns([branch], train, mode).astype(np.float64)
-    labels = train.labels.ravel()
-    one_hot = np.eye(train.n_classes)[labels] - 1.0 / train.n_classes
-    mean = columns.mean(axis=0)
-    centred = columns - mean
-    values, vectors = np.linalg.eigh(centred.T @ centred)
-    projected = vectors.T @ (centred.T @ (one_hot - one_hot.mean(axis=0)))
+    modes = [ReadoutMode.LAST, ReadoutMode.SIGN, ReadoutMode.COUNT]
+    if train.has_step_labels:
+        modes = [ReadoutMode.STEP]
+    one_hot = np.eye(train.n_classes)[train.labels.ravel()]
     best: tuple[float, Network] | None = None
-    for alpha in RIDGE_ALPHAS:
-        weights = vectors @ (projected / (np.maximum(values, 0.0)[:, None] + alpha))
-        network = Network(
-            branches=(branch,),
-            n_steps=train.n_steps,
-            input_bits=train.input_bits,
-            readout_mode=mode,
-            readout_weights=weights,
-            readout_biases=one_hot.mean(axis=0) - mean @ weights,
-        )
-        reached = accuracy(network, validation)
-        if best is None or reached > best[0]:
-            best = reached, network
+    for mode in modes:
+        columns = patterns([branch], train, mode).astype(np.float64)
+        for weights, biases in _ridge_path(columns, one_hot):
+            network = Network(
+                branches=(branch,),
+                n_steps=train.n_steps,
+                input_bits=train.input_bits,
+                readout_mode=mode,
+                readout_weights=weights,
+                readout_biases=biases,
+            )
+            reached = accuracy(network, validation)
+            if best is None or reached > best[0]:
+                best = reached, network
     assert best is not None  # noqa: S101  # there is an alpha
     return best[1]
 
 
-def logistic_on_raw(train: SpikeDataset, validation: SpikeDataset) -> Decide:
+def _ridge_path(
+    columns: FloatArray, targets: FloatArray
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield weights and biases of ridge regression for every alpha, from one decomposition."""
+    mean, level = columns.mean(axis=0), targets.mean(axis=0)
+    centred = columns - mean
+    values, vectors = np.linalg.eigh(centred.T @ centred)
+    projected = vectors.T @ (centred.T @ (targets - level))
+    for alpha in RIDGE_ALPHAS:
+        weights = vectors @ (projected / (np.maximum(values, 0.0)[:, None] + alpha))
+        yield weights, level - mean @ weights
+
+
+def logistic_on_raw(train: SpikeDataset, validation: SpikeDataset) -> Classes:
     """Fit logistic regression on the raw input, its strength chosen on validation.
 
     The input is the whole sample, or the step alone where each step has a label.
     """
     from sklearn.linear_model import LogisticRegression
 
-    def raw(data: SpikeDataset) -> FloatArray:
-        rows = data.n_samples * (data.n_steps if data.has_step_labels else 1)
-        return data.inputs.reshape(rows, -1).astype(np.float64) / data.input_range.high
+    stepwise = train.has_step_labels
+    top = float(train.inputs.max(initial=1))
+
+    def raw(inputs: npt.NDArray[np.uint8]) -> FloatArray:
+        rows = inputs.shape[0] * (inputs.shape[1] if stepwise else 1)
+        return inputs.reshape(rows, -1).astype(np.float64) / top
 
     best: tuple[float, LogisticRegression] | None = None
     for strength in LOGISTIC_STRENGTHS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an unconverged fit is judged by its accuracy
             model = LogisticRegression(C=strength, max_iter=300)
-            model.fit(raw(train), train.labels.ravel())
-        reached = float((model.predict(raw(validation)) == validation.labels.ravel()).mean())
+            model.fit(raw(train.inputs), train.labels.ravel())
+        named = model.predict(raw(validation.inputs))
+        reached = float((named == validation.labels.ravel()).mean())
         if best is None or reached > best[0]:
             best = reached, model
     assert best is not None  # noqa: S101  # there is a strength
     chosen = best[1]
-    return lambda data: np.asarray(chosen.predict(raw(data)), dtype=np.int64)
+
+    def classes(inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        return np.asarray(chosen.predict(raw(inputs)), dtype=np.int64).reshape(len(inputs), -1)
+
+    return classes
+
+
+def surrogate_gradient(
+    train: SpikeDataset,
+    validation: SpikeDataset,
+    *,
+    widths: Sequence[int],
+    seconds: float,
+    seed: int,
+    n_branches: int = N_BRANCHES,
+    leaks: Sequence[Leak] = (PAPER_LEAK,),
+    learning_rates: Sequence[float] | None = None,
+    max_epochs: int = 1000,
+) -> Network:
+    """Train deep LIF branches end to end by surrogate gradient (the paper's SG, tuned).
+
+    Learning rate and leak are chosen on validation, and so is the epoch whose network is kept. The
+    start is drawn alive, in every layer. The readout weighs spikes of the last step, or of each
+    step where each has a label.
+
+    Parameters
+    ----------
+    train, validation : SpikeDataset
+    widths : sequence of int
+        Neurons of each hidden layer, over all branches.
+    seconds : float
+        Wall time for everything: all learning rates and all leaks, in equal parts.
+    seed : int
+    n_branches : int
+        K.
+    leaks : sequence of Leak
+    learning_rates : sequence of float, optional
+        `convexon.surrogate.hybrid.LEARNING_RATES` where None.
+    max_epochs : int
+        Of each leak, over all learning rates: the end where it comes before that of ``seconds``.
+
+    Raises
+    ------
+    InputError
+        If a layer has fewer neurons than there are branches, or there is no leak.
+    MissingToolError
+        If torch is not installed.
+    """
+    from convexon.surrogate import LayerPlan, TrainingPlan, surrogate_baseline
+    from convexon.surrogate.hybrid import LEARNING_RATES
+
+    if not leaks:
+        raise InputError("leaks must hold at least one leak, not none")
+    shares = _shares(widths, n_branches)
+    fans = [train.n_inputs, *shares[:-1]]
+    mode = ReadoutMode.STEP if train.has_step_labels else ReadoutMode.LAST
+    plan = TrainingPlan(
+        epochs=max_epochs, seconds=seconds / len(leaks), batch_size=SURROGATE_BATCH, seed=seed
+    )
+    trained = []
+    for leak in leaks:
+        stack = [
+            LayerPlan(
+                n_neurons=width,
+                family=WitnessFamily(
+                    fan_in=fan,
+                    alphabet=Alphabet.integers(SURROGATE_BITS),
+                    leak=leak,
+                    reset=Reset.SUBTRACT,
+                    guide=Guide.BLIND,
+                ),
+            )
+            for fan, width in zip(fans, shares, strict=True)
+        ]
+        trained.append(
+            surrogate_baseline(
+                [stack] * n_branches,
+                train,
+                validation,
+                mode=mode,
+                plan=plan,
+                learning_rates=learning_rates or LEARNING_RATES,
+            )
+        )
+    return max(trained, key=lambda training: training.best.merit).network

@@ -20,7 +20,7 @@ IntArray = npt.NDArray[np.int64]
 UInt8Array = npt.NDArray[np.uint8]
 
 Decide = Callable[[UInt8Array], IntArray]
-"""Classes at the last step (samples,) from the inputs so far (samples, steps, inputs)."""
+"""Classes (samples, steps) of inputs (samples, steps, inputs), each from the steps up to its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,16 +110,23 @@ class Addition:
     ) -> tuple[float, float]:
         """Return shares of right tokens and of wholly right sums, fed back its own carries.
 
-        A token is right where both digit and carry are.
+        A token is right where both digit and carry are. ``decide`` is asked again about the sums
+        whose carries it has just changed. As it is causal, each pass settles at least one more
+        step, so that the outcome is that of one step after another.
         """
         pairs, first = self.digits(n_samples, n_steps, generator)
         right, _ = self.sums(pairs, first)
         named = np.empty_like(right)
         carries = np.zeros_like(right)
-        carry = first
-        for t in range(n_steps):
-            carries[:, t] = carry
-            named[:, t] = decide(self._inputs(pairs[:, : t + 1], carries[:, : t + 1]))
-            carry = named[:, t] // self.base
+        carries[:, 0] = first
+        unsettled = np.arange(n_samples)
+        for _ in range(n_steps):
+            named[unsettled] = decide(self._inputs(pairs[unsettled], carries[unsettled]))
+            fed_back = named[unsettled, :-1] // self.base
+            changed = (fed_back != carries[unsettled, 1:]).any(axis=1)
+            carries[unsettled, 1:] = fed_back
+            unsettled = unsettled[changed & self.carry_input]
+            if not len(unsettled):
+                break
         correct = named == right
         return float(correct.mean()), float(correct.all(axis=1).mean())
