@@ -1,6 +1,6 @@
 """Time Convexon's solver beside others, on the same programs and to the same certified gap.
 
-    python benchmarks/solver.py [--scs-seconds S]
+    python benchmarks/solver.py [--scs-seconds S] [--clarabel-seconds S]
 
 Writes benchmarks/results/solver.json. Features are correlated spikes at rates of 0.1 to 0.6, labels
 come from a planted sparse model with noise, and rho is 0.05 of rho_max. Every contender's weights
@@ -116,32 +116,45 @@ def cone_weights(program: ConvexProgram, solver: str, **options: float) -> Weigh
     return np.asarray(W.value)
 
 
-def against_cone_solvers(program: ConvexProgram, scs_seconds: float) -> dict[str, float]:
-    """Clarabel to the goal; SCS to what it reaches in its time."""
-    figures = {}
+def against_clarabel(program: ConvexProgram, limit: float) -> dict[str, float]:
+    """Clarabel to the goal, or a lower bound on the ratio where its time ends before that."""
     names = ("tol_gap_rel", "tol_gap_abs", "tol_feas")
-    seconds = theirs(
-        "CVXPY with Clarabel",
-        program,
-        [
-            partial(cone_weights, program, "CLARABEL", **dict.fromkeys(names, tolerance))
-            for tolerance in (1e-8, 1e-10, 1e-12)
-        ],
-    )
-    if seconds is not None:
-        figures["speedup.clarabel"] = seconds / ours(program, GOAL)
+    start = time.perf_counter()
+    try:
+        seconds = theirs(
+            "CVXPY with Clarabel",
+            program,
+            [
+                partial(
+                    cone_weights,
+                    program,
+                    "CLARABEL",
+                    time_limit=limit,
+                    **dict.fromkeys(names, tolerance),
+                )
+                for tolerance in (1e-8, 1e-10, 1e-12)
+            ],
+        )
+    except cp.error.SolverError:
+        seconds = time.perf_counter() - start
+        print(f"  CVXPY with Clarabel: nothing within {seconds:.0f} s", flush=True)
+        return {"speedup.clarabel.at_least": seconds / ours(program, GOAL)}
+    return {} if seconds is None else {"speedup.clarabel": seconds / ours(program, GOAL)}
+
+
+def against_scs(program: ConvexProgram, limit: float) -> dict[str, float]:
+    """Both to the gap that SCS reaches in its time."""
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is inaccurate is what is measured
         W = cone_weights(
-            program, "SCS", eps_abs=1e-9, eps_rel=1e-9, max_iters=10**7, time_limit_secs=scs_seconds
+            program, "SCS", eps_abs=1e-9, eps_rel=1e-9, max_iters=10**7, time_limit_secs=limit
         )
     seconds = time.perf_counter() - start
     gap = certify(program, W)[0].relative_gap
-    print(f"  CVXPY with SCS: {seconds:.1f} s, relative gap {gap:.1e}", flush=True)
-    figures["scs.gap"] = gap
-    figures["speedup.scs"] = seconds / ours(program, max(gap, GOAL))
-    return figures
+    own = ours(program, max(gap, GOAL))
+    print(f"  CVXPY with SCS: {seconds:.1f} s, relative gap {gap:.1e}; Convexon {own:.3f} s")
+    return {"scs.gap": gap, "speedup.scs": seconds / own}
 
 
 def against_saga(program: ConvexProgram) -> dict[str, float]:
@@ -155,7 +168,7 @@ def against_saga(program: ConvexProgram) -> dict[str, float]:
         )  # fmt: skip
         return lambda: model.fit(program.features, program.targets).coef_.T
 
-    seconds = theirs("saga", program, [run(100 * 4**k) for k in range(6)])
+    seconds = theirs("saga", program, [run(100 * 2**k) for k in range(12)])
     return {} if seconds is None else {"speedup.saga": seconds / ours(program, GOAL)}
 
 
@@ -210,6 +223,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scs-seconds", type=float, default=240.0)
+    parser.add_argument("--clarabel-seconds", type=float, default=600.0)
     arguments = parser.parse_args()
     large = softmax(6000, 1024)
     solution = solve(large)
@@ -219,9 +233,10 @@ def main() -> None:
     figures["seconds"] = ours(program, GOAL)
     print(f"softmax n = 1000, P = 256: Convexon {figures['seconds']:.3f} s", flush=True)
     for section in (
-        lambda: against_cone_solvers(program, arguments.scs_seconds),
+        lambda: against_scs(program, arguments.scs_seconds),
         lambda: against_saga(program),
         against_coordinate_descent,
+        lambda: against_clarabel(program, arguments.clarabel_seconds),
     ):
         figures |= section()
         save(figures, scs_seconds=arguments.scs_seconds)

@@ -175,7 +175,7 @@ def test_a_new_folder_gets_the_same_bytes(
     [
         ({"readout_bits": 6}, {"solution", "network", *ENDS}),
         ({"rhos": (0.01,)}, {"solution", "network", *ENDS}),
-        ({"weight_bits": 3}, {"branches", "dictionary", "solution", "network", *ENDS}),
+        ({"alphabet": "int3"}, {"branches", "dictionary", "solution", "network", *ENDS}),
         ({"n_steps": 4}, set(ARTEFACTS)),
     ],
     ids=str,
@@ -374,7 +374,8 @@ def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(
         ({"tolerance": float("inf")}, "tolerance must be positive and finite, not inf"),
         ({"readout_bits": 25}, "readout_bits must be 2 to 24, not 25"),
         ({"fan_in": 0}, "fan_in must be at least 1, not 0"),
-        ({"weight_bits": 17}, "weight_bits must be 2 to 16, not 17"),
+        ({"alphabet": "int17"}, "weight_bits must be 2 to 16, not 17"),
+        ({"pricing_rounds": -1}, "pricing_rounds must be at least 0, not -1"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
     ],
     ids=str,

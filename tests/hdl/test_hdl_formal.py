@@ -13,6 +13,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from hdl_bench import random_layer, random_network
 
+from convexon.convex.alphabet import Alphabet
 from convexon.convex.witness import WitnessFamily, draw_branch
 from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
@@ -83,9 +84,11 @@ def drawn_card() -> FixedPointNetwork:
         inputs=inputs, labels=np.arange(24) % 3, n_classes=3, input_bits=1, name="random"
     )
     families = (
-        WitnessFamily(fan_in=3, weight_bits=3, leak=Leak(1, 3), reset=Reset.SUBTRACT),
-        WitnessFamily(fan_in=2, weight_bits=2, leak=INTEGRATE, reset=Reset.ZERO),
-        WitnessFamily(fan_in=4, weight_bits=3, leak=Leak(1, 1), reset=Reset.NONE),
+        WitnessFamily(
+            fan_in=3, alphabet=Alphabet.integers(3), leak=Leak(1, 3), reset=Reset.SUBTRACT
+        ),
+        WitnessFamily(fan_in=2, alphabet=Alphabet.integers(2), leak=INTEGRATE, reset=Reset.ZERO),
+        WitnessFamily(fan_in=4, alphabet=Alphabet.integers(3), leak=Leak(1, 1), reset=Reset.NONE),
     )
     branches = tuple(
         draw_branch(family, dataset, n_witnesses=2, generator=rng) for family in families

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from convexon.chain.program import targets_for
+from convexon.chain.program import Pool, least_weight
 from convexon.chain.settings import SolveSettings
-from convexon.convex import L1, ConvexProgram, LossKind, loss_for
+from convexon.convex import L1
 from convexon.convex.claims import certificate_of
 from convexon.convex.dictionary import SpikeDictionary, patterns
-from convexon.convex.rows import every_row
+from convexon.convex.rows import Rows
 from convexon.convex.solved import SolvedProgram
 from convexon.dataset import SpikeDataset
 from convexon.network import Network
@@ -18,7 +18,7 @@ from convexon.quantize import sample_margins
 def certificate_for(
     settings: SolveSettings,
     *,
-    train: SpikeDataset,
+    rows: Rows,
     test: SpikeDataset,
     dictionary: SpikeDictionary,
     solved: SolvedProgram,
@@ -28,16 +28,8 @@ def certificate_for(
 
     The universal bound counts samples with equal inputs as one input, whatever their labels are.
     """
-    rows = every_row(train, settings.readout_mode)
-    classes = train.n_classes
-    drawn = ConvexProgram(
-        features=dictionary.with_intercept(),
-        targets=targets_for(settings.loss, train.labels, classes),
-        loss=loss_for(settings.loss),
-        penalty=L1(),
-        rho=solved.certificate.rho,
-        n_classes=1 if settings.loss is LossKind.LOGISTIC else classes,
-    )
+    pool = Pool(rows=rows, n_classes=test.n_classes, dictionary=dictionary, weights=solved.weights)
+    drawn = pool.program(settings.loss, L1(), solved.certificate.rho)
     held_out = sample_margins(
         patterns(network.branches, test, settings.readout_mode),
         network.readout_weights,
@@ -53,6 +45,7 @@ def certificate_for(
         tolerance=settings.tolerance,
         max_feature=dictionary.max_feature,
         groups=rows.groups,
+        min_weight=least_weight(settings),
         about="every column drawn",
         readout_bits=settings.readout_bits,
         others=(held_out,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +21,12 @@ from convexon.convex import (
     solve,
     universal_bound,
 )
-from convexon.convex.bits import BitColumns
+from convexon.convex.cost import LEAST_WEIGHT
 from convexon.convex.dictionary import SpikeDictionary
+from convexon.convex.labels import targets_for
 from convexon.convex.record import GapRecord
+from convexon.convex.rows import Rows
 from convexon.convex.solved import SolvedProgram, history_of
-from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.quantize import quantization_bound
 from convexon.simulate import decisions
@@ -36,13 +38,60 @@ SELECTION_TOLERANCE, VALIDATION_TOLERANCE = 1e-2, 1e-3
 """Gaps of the programs that select columns and choose rho; they certify nothing."""
 
 Labels = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.intp]
+Indices = npt.NDArray[np.intp]
 Watch = Callable[[GapRecord], None]
 
 
-def solve_program(
-    settings: SolveSettings, train: SpikeDataset, dictionary: SpikeDictionary, progress: Progress
-) -> SolvedProgram:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pool:
+    """A dictionary with its rows and the penalty weights of its columns.
+
+    Members
+    -------
+    rows : Rows
+    n_classes : int
+    dictionary : SpikeDictionary
+        Over the rows.
+    weights : float64 array, shape (P,)
+    """
+
+    rows: Rows
+    n_classes: int
+    dictionary: SpikeDictionary
+    weights: npt.NDArray[np.float64]
+
+    def restricted(self, columns: Indices) -> Pool:
+        """Return the pool of the given columns."""
+        return Pool(
+            rows=self.rows,
+            n_classes=self.n_classes,
+            dictionary=self.dictionary.restricted(columns),
+            weights=self.weights[columns],
+        )
+
+    def program(
+        self, loss: LossKind, penalty: Penalty, rho: float, *, rows: Indices | None = None
+    ) -> ConvexProgram:
+        """Return the program over all columns and, last, the always-firing one.
+
+        ``rows`` are those to fit on, all where None. The intercept has weight one.
+        """
+        columns = self.dictionary.with_intercept()
+        chosen = np.arange(self.rows.n_rows) if rows is None else rows
+        n_outputs = 1 if loss is LossKind.LOGISTIC else self.n_classes
+        return ConvexProgram(
+            features=columns if rows is None else columns.rows(rows),
+            targets=targets_for(loss, self.rows.labels[chosen], n_outputs),
+            loss=loss_for(loss),
+            penalty=penalty,
+            rho=rho,
+            weights=np.append(self.weights, 1.0),
+            n_classes=n_outputs,
+            counts=self.rows.counts[chosen],
+        )
+
+
+def solve_program(settings: SolveSettings, pool: Pool, progress: Progress) -> SolvedProgram:
     """Select columns, choose rho, and solve the l1 program to its certificate.
 
     Rho is chosen by its accuracy on a validation share of the training samples, that the selection
@@ -63,24 +112,20 @@ def solve_program(
     def watch(record: GapRecord) -> None:
         progress.advance(f"gap {record.gap:.1e}, {record.n_working} columns at work")
 
-    everything = dictionary.with_intercept()
-    validation = _validate(settings, train, everything, progress, watch)
+    validation = _validate(settings, pool, progress, watch)
     rho = max(validation, key=lambda r: (validation[r], r))  # of equals, the sparser network
 
     progress.begin("selecting columns (row-group program)")
-    all_rows = np.arange(everything.n_rows)
-    columns = _select(settings, train, everything, all_rows, watch)
-    chosen = dictionary.restricted(columns).with_intercept()
+    columns = _select(settings, pool, None, watch)
     progress.begin("solving the l1 program")
-    kind, classes = settings.loss, train.n_classes
-    program = _program(chosen, train.labels, classes, loss=kind, penalty=L1(), rho=rho)
+    program = pool.restricted(columns).program(settings.loss, L1(), rho)
     solution = solve(program, tolerance=settings.tolerance, progress=watch)
-    full = np.zeros((everything.n_columns, program.n_outputs))
+    full = np.zeros((pool.dictionary.n_columns + 1, program.n_outputs))
     full[np.append(columns, len(full) - 1)] = solution.W
-    over_all = _program(everything, train.labels, classes, loss=kind, penalty=L1(), rho=rho)
-    drawn, _ = certify(over_all, full, dual=solution.dual)
+    drawn, _ = certify(pool.program(settings.loss, L1(), rho), full, dual=solution.dual)
     return SolvedProgram(
         columns=columns.astype(np.int64),
+        weights=pool.weights,
         W=solution.W,
         dual=solution.dual,
         certificate=solution.certificate,
@@ -90,8 +135,11 @@ def solve_program(
             targets=program.targets,
             rho=rho,
             penalty=L1(),
-            max_feature=dictionary.max_feature,
+            min_weight=least_weight(settings),
+            max_feature=pool.dictionary.max_feature,
             n_classes=program.n_classes,
+            counts=program.counts,
+            groups=pool.rows.groups,
         ).lower_bound,
         quantization=quantization_bound(program, solution.W, bits=settings.readout_bits),
         history=history_of(solution.history),
@@ -99,48 +147,33 @@ def solve_program(
     )
 
 
+def least_weight(settings: SolveSettings) -> float:
+    """Return the smallest penalty weight that a column of any network has."""
+    return 1.0 if settings.cost is None else LEAST_WEIGHT
+
+
 def _validate(
-    settings: SolveSettings,
-    train: SpikeDataset,
-    everything: BitColumns,
-    progress: Progress,
-    watch: Watch,
+    settings: SolveSettings, pool: Pool, progress: Progress, watch: Watch
 ) -> dict[float, float]:
     """Validation accuracy of each rho, columns selected and weights fitted without that share."""
-    fit, held = validation_split(train.labels, train.n_classes, seed=settings.seed)
+    rows = pool.rows
+    fit, held = validation_split(rows.labels, pool.n_classes, seed=settings.seed)
     progress.begin("choosing rho on validation")
-    columns = _select(settings, train, everything, fit, watch)
-    chosen = everything.take(np.append(columns, everything.n_columns - 1))
-    held_columns = chosen.rows(held).dense().astype(np.float64)
+    chosen = pool.restricted(_select(settings, pool, fit, watch))
+    held_columns = chosen.dictionary.with_intercept().rows(held).dense().astype(np.float64)
     accuracy: dict[float, float] = {}
     start = None
     for rho in sorted(settings.rhos, reverse=True):  # a warm-started path, sparse to dense
-        program = _program(
-            chosen.rows(fit),
-            train.labels[fit],
-            train.n_classes,
-            loss=settings.loss,
-            penalty=L1(),
-            rho=rho,
-        )
+        program = chosen.program(settings.loss, L1(), rho, rows=fit)
         start = solve(program, tolerance=VALIDATION_TOLERANCE, start=start, progress=watch).W
-        decided = decisions(held_columns @ start)
-        accuracy[rho] = float((decided == train.labels[held]).mean())
+        right = decisions(held_columns @ start) == rows.labels[held]
+        accuracy[rho] = float(np.average(right, weights=rows.counts[held]))
     return accuracy
 
 
-def _select(
-    settings: SolveSettings, train: SpikeDataset, everything: BitColumns, rows: Rows, watch: Watch
-) -> Rows:
+def _select(settings: SolveSettings, pool: Pool, rows: Indices | None, watch: Watch) -> Indices:
     """Strongest columns of the row-group program over ``rows``, as many as neurons are allowed."""
-    program = _program(
-        everything.rows(rows),
-        train.labels[rows],
-        train.n_classes,
-        loss=LossKind.SOFTMAX,
-        penalty=GroupL2(),
-        rho=settings.selection_rho,
-    )
+    program = pool.program(LossKind.SOFTMAX, GroupL2(), settings.selection_rho, rows=rows)
     selection = solve(program, tolerance=SELECTION_TOLERANCE, progress=watch)
     strength = np.linalg.norm(selection.W[:-1], axis=1)
     order = np.argsort(-strength, kind="stable")[: settings.max_neurons]
@@ -153,7 +186,7 @@ def _select(
     return columns
 
 
-def validation_split(labels: Labels, n_classes: int, *, seed: int) -> tuple[Rows, Rows]:
+def validation_split(labels: Labels, n_classes: int, *, seed: int) -> tuple[Indices, Indices]:
     """Return rows to fit on and rows held out for validation, a share of every class."""
     generator = np.random.default_rng([seed, 1])
     held = []
@@ -167,42 +200,3 @@ def validation_split(labels: Labels, n_classes: int, *, seed: int) -> tuple[Rows
     mask = np.zeros(len(labels), dtype=bool)
     mask[np.concatenate(held)] = True
     return np.flatnonzero(~mask), np.flatnonzero(mask)
-
-
-def targets_for(kind: LossKind, labels: Labels, n_classes: int) -> npt.NDArray[np.float64] | Labels:
-    """Return what a loss takes for classes: one-hot rows, +-1 for one against the rest, or labels.
-
-    Raises
-    ------
-    InputError
-        If the logistic loss, which has one score, is asked to tell more than two classes apart.
-    """
-    if kind is LossKind.SOFTMAX:
-        return labels
-    if kind is LossKind.LOGISTIC:
-        if n_classes != 2:
-            raise InputError(f"loss logistic must have 2 classes, not {n_classes}: take softmax")
-        return np.asarray(2 * labels - 1, dtype=np.float64)
-    one_hot = np.eye(n_classes, dtype=np.float64)[labels]
-    targets: npt.NDArray[np.float64] = one_hot if kind is LossKind.SQUARED else 2 * one_hot - 1
-    return targets
-
-
-def _program(
-    columns: BitColumns,
-    labels: Labels,
-    n_classes: int,
-    *,
-    loss: LossKind,
-    penalty: Penalty,
-    rho: float,
-) -> ConvexProgram:
-    """Program over ``columns``, the last of them the always-firing one."""
-    return ConvexProgram(
-        features=columns,
-        targets=targets_for(loss, labels, n_classes),
-        loss=loss_for(loss),
-        penalty=penalty,
-        rho=rho,
-        n_classes=1 if loss is LossKind.LOGISTIC else n_classes,
-    )

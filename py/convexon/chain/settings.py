@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from convexon.convex.alphabet import Alphabet
+from convexon.convex.cost import CostKind
 from convexon.convex.loss import LossKind
 from convexon.convex.witness import WitnessFamily
 from convexon.encode import Coding
@@ -32,8 +33,14 @@ class SolveSettings:
         What the readout weighs.
     n_witnesses : int
         Witnesses to draw, over all families.
-    fan_in, weight_bits : int
-        Of a witness.
+    fan_in : int
+        Synapses of a witness.
+    alphabet : str
+        What a hidden weight may be: ``ternary``, ``intB`` or ``pow2-B`` of B bits.
+    pricing_rounds : int
+        Rounds of column generation that add witnesses to the drawn ones; 0 for none.
+    cost : CostKind or None
+        What a witness costs, as its penalty weight; None for equal weights.
     max_neurons : int
         Columns that the selecting program may hand to the certified one.
     selection_rho : float
@@ -61,7 +68,9 @@ class SolveSettings:
     readout_mode: ReadoutMode = ReadoutMode.COUNT
     n_witnesses: int = 2000
     fan_in: int = 8
-    weight_bits: int = 2
+    alphabet: str = "ternary"
+    pricing_rounds: int = 0
+    cost: CostKind | None = None
     max_neurons: int = 256
     selection_rho: float = 0.003
     rhos: tuple[float, ...] = (1e-2, 5e-3, 2e-3)
@@ -80,9 +89,11 @@ class SolveSettings:
                 raise InputError(f"{name} must be positive and finite, not {value!r}")
         if not 2 <= self.readout_bits <= 24:
             raise InputError(f"readout_bits must be 2 to 24, not {self.readout_bits!r}")
+        if self.pricing_rounds < 0:
+            raise InputError(f"pricing_rounds must be at least 0, not {self.pricing_rounds!r}")
         if self.seed < 0:
             raise InputError(f"seed must be at least 0, not {self.seed!r}")
-        _ = self.families  # they check fan_in and weight_bits, before anything is written
+        _ = self.families  # they check fan_in and alphabet, before anything is written
         if self.readout_mode is ReadoutMode.STEP:
             raise InputError("readout_mode must give one decision a sample: last, sign or count")
 
@@ -93,9 +104,10 @@ class SolveSettings:
         return tuple(
             WitnessFamily(
                 fan_in=self.fan_in,
-                alphabet=Alphabet.integers(self.weight_bits),
+                alphabet=Alphabet.parse(self.alphabet),
                 leak=leak,
                 reset=Reset.SUBTRACT,
+                at_last=self.readout_mode is ReadoutMode.LAST,
                 spikes_per_sample=often,
             )
             for leak in (INTEGRATE, Leak(1, 2))

@@ -6,19 +6,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from convexon.artefact import digest_of
 from convexon.card import CARD
 from convexon.chain.certificate import certificate_for
 from convexon.chain.program import solve_program
 from convexon.chain.progress import QUIET, Progress
 from convexon.chain.settings import SolveSettings
+from convexon.chain.witnesses import pool_for, witnesses_for
 from convexon.convex.branches import BRANCHES, NETWORK, Branches
 from convexon.convex.dictionary import DICTIONARY, SpikeDictionary, build_dictionary
 from convexon.convex.reconstruct import reconstruct
+from convexon.convex.rows import Rows, distinct_rows
 from convexon.convex.solved import SOLVED, SolvedProgram
-from convexon.convex.witness import draw_branch
 from convexon.dataset import DATASET, SpikeDataset
 from convexon.network import FixedPointNetwork, Network
 from convexon.proof.certificate import CERTIFICATE, Certificate
@@ -114,35 +113,62 @@ def solve_stage(
     progress.begin("encoding samples")
     train, test = encode_data(folder, settings)
 
+    rows = distinct_rows(train.value, settings.readout_mode)
     progress.begin("drawing witnesses")
     branches = folder.made(
         "branches",
         BRANCHES,
-        lambda: _draw(settings, train.value),
+        lambda: witnesses_for(settings, train.value, rows, progress),
         parents={"train": train},
-        recipe=settings.recipe("n_witnesses", "fan_in", "weight_bits", "readout_mode", "seed"),
+        recipe=settings.recipe(
+            "n_witnesses",
+            "fan_in",
+            "alphabet",
+            "pricing_rounds",
+            "selection_rho",
+            "cost",
+            "readout_mode",
+            "seed",
+        ),
     )
     progress.begin("building the spike dictionary")
     dictionary = folder.made(
         "dictionary",
         DICTIONARY,
-        lambda: build_dictionary(branches.value, train.value, settings.readout_mode),
+        lambda: build_dictionary(
+            branches.value,
+            train.value,
+            settings.readout_mode,
+            rows=rows,
+            progress=lambda done, of: progress.advance(f"{done} of {of} chunks"),
+        ),
         parents={"train": train, "branches": branches},
         recipe=settings.recipe("readout_mode"),
     )
     solved = folder.made(
         "solution",
         SOLVED,
-        lambda: solve_program(settings, train.value, dictionary.value, progress),
-        parents={"train": train, "dictionary": dictionary},
+        lambda: solve_program(
+            settings,
+            pool_for(settings, train.value, rows, branches.value, dictionary.value),
+            progress,
+        ),
+        parents={"train": train, "branches": branches, "dictionary": dictionary},
         recipe=settings.recipe(
-            "loss", "max_neurons", "selection_rho", "rhos", "readout_bits", "tolerance", "seed"
+            "loss",
+            "max_neurons",
+            "selection_rho",
+            "rhos",
+            "cost",
+            "readout_bits",
+            "tolerance",
+            "seed",
         ),
     )
     progress.begin("reconstructing and quantizing")
     network, card = _networks(folder, settings, train, branches, dictionary, solved)
     progress.begin("writing the certificate")
-    certificate = _certificate(folder, settings, train, test, dictionary, solved, network)
+    certificate = _certificate(folder, settings, rows, train, test, dictionary, solved, network)
     if not card.reused:
         folder.time("solve", time.monotonic() - began, first=True)
     return SolveResult(
@@ -153,22 +179,6 @@ def solve_stage(
         network=network,
         card=card,
         certificate=certificate,
-    )
-
-
-def _draw(settings: SolveSettings, train: SpikeDataset) -> Branches:
-    """Draw one branch a family, the witnesses shared out evenly."""
-    families = settings.families
-    counts = [len(part) for part in np.array_split(np.arange(settings.n_witnesses), len(families))]
-    return tuple(
-        draw_branch(
-            family,
-            train,
-            n_witnesses=count,
-            generator=np.random.default_rng([settings.seed, index]),
-        )
-        for index, (family, count) in enumerate(zip(families, counts, strict=True))
-        if count
     )
 
 
@@ -209,6 +219,7 @@ def _networks(
 def _certificate(
     folder: RunFolder,
     settings: SolveSettings,
+    rows: Rows,
     train: Made[SpikeDataset],
     test: Made[SpikeDataset],
     dictionary: Made[SpikeDictionary],
@@ -221,7 +232,7 @@ def _certificate(
         CERTIFICATE,
         lambda: certificate_for(
             settings,
-            train=train.value,
+            rows=rows,
             test=test.value,
             dictionary=dictionary.value,
             solved=solved.value,
@@ -234,5 +245,5 @@ def _certificate(
             "solution": solved,
             "network": network,
         },
-        recipe=settings.recipe("readout_bits", "tolerance"),
+        recipe=settings.recipe("readout_bits", "tolerance", "cost"),
     )

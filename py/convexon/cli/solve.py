@@ -24,7 +24,15 @@ def solve(
     readout: Annotated[str, typer.Option(help="last, sign or count.")] = "count",
     witnesses: Annotated[int, typer.Option(help="Witnesses to draw.")] = 2000,
     fan_in: Annotated[int, typer.Option(help="Synapses of a neuron.")] = 8,
-    weight_bits: Annotated[int, typer.Option(help="Bits of a hidden weight; 2 is ternary.")] = 2,
+    alphabet: Annotated[
+        str, typer.Option(help="Hidden weights: ternary, intB or pow2-B (B bits).")
+    ] = "ternary",
+    pricing_rounds: Annotated[
+        int, typer.Option(help="Rounds of column generation that add to the drawn witnesses.")
+    ] = 0,
+    cost: Annotated[
+        str | None, typer.Option(help="Penalty weights by silicon: luts, events or memory.")
+    ] = None,
     max_neurons: Annotated[int, typer.Option(help="Neurons to keep at most.")] = 256,
     rho: Annotated[
         list[float] | None,
@@ -42,6 +50,7 @@ def solve(
     from convexon.chain import stage
     from convexon.chain.settings import SolveSettings, choice
     from convexon.cli.console import Console
+    from convexon.convex.cost import CostKind
     from convexon.convex.loss import LossKind
     from convexon.encode import Coding
     from convexon.neuron import ReadoutMode
@@ -57,7 +66,9 @@ def solve(
         readout_mode=choice(ReadoutMode, readout, "readout"),
         n_witnesses=witnesses,
         fan_in=fan_in,
-        weight_bits=weight_bits,
+        alphabet=alphabet,
+        pricing_rounds=pricing_rounds,
+        cost=None if cost is None else choice(CostKind, cost, "cost"),
         max_neurons=max_neurons,
         rhos=tuple(rho) if rho else defaults.rhos,
         readout_bits=readout_bits,

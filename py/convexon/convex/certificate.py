@@ -112,20 +112,7 @@ def certify(
     Z, error = program.predict_bounded(values)
     tries = [_approximately_feasible(program, point) for point in _candidates(program, Z, dual)]
     _, ratio, point = max(tries, key=lambda entry: entry[0])
-
-    def bounded_ratio(candidate: FloatArray) -> float:
-        bounds = program.correlate_bounded(candidate)
-        rounding = 1.0 + (8.0 + program.n_outputs) * UNIT
-        return program.penalty.dual_ratio(bounds, program.weights) * rounding
-
-    ball = 0.0
-    if program.radius is None:
-        limit = program.rho
-        point, scale = feasible_multiple(loss, Y, point, bounded_ratio, limit=limit, guess=ratio)
-    else:
-        # No constraint, but a term: <lambda, D W> is at most ratio * radius in the ball.
-        point, scale = loss.dual_in_domain(point, Y), 1.0
-        ball = bounded_ratio(point) * program.radius * (1.0 + 4.0 * UNIT)
+    point, scale, ball = _within_constraints(program, point, ratio)
     plain_dual = loss.dual_value(point, Y) - ball
     dual_value = rounded_dual(loss, Y, point) - ball
     dual_value -= 4.0 * UNIT * abs(dual_value)
@@ -151,6 +138,25 @@ def certify(
         radius=program.radius,
     )
     return certificate, point
+
+
+def _within_constraints(
+    program: ConvexProgram, point: FloatArray, ratio: float
+) -> tuple[FloatArray, float, float]:
+    """The point once scaled, its scale, and what its value loses in a ball where ``rho = 0``."""
+
+    def bounded_ratio(candidate: FloatArray) -> float:
+        bounds = program.correlate_bounded(candidate)
+        rounding = 1.0 + (8.0 + program.n_outputs) * UNIT
+        return program.penalty.dual_ratio(bounds, program.weights) * rounding
+
+    loss, Y = program.loss, program.encoded
+    if program.radius is None:
+        limit = program.rho
+        return *feasible_multiple(loss, Y, point, bounded_ratio, limit=limit, guess=ratio), 0.0
+    # No constraint, but a term: <lambda, D W> is at most ratio * radius in the ball.
+    point = loss.dual_in_domain(point, Y)
+    return point, 1.0, bounded_ratio(point) * program.radius * (1.0 + 4.0 * UNIT)
 
 
 def _candidates(program: ConvexProgram, Z: FloatArray, dual: ArrayLike | None) -> list[FloatArray]:

@@ -67,11 +67,15 @@ class SiliconCost:
     def __call__(self, site: Site, layer: Layer, features: npt.NDArray[np.uint8]) -> FloatArray:
         """Return penalty weights, shape (neurons,)."""
         del features  # what a neuron costs does not depend on its own spikes
-        relative = costs_of(self.kind, site, layer) / self.unit
-        return np.maximum(self.share * relative + (1.0 - self.share), _LEAST)
+        return self.weights(costs_of(self.kind, site, layer) / self.unit)
+
+    def weights(self, relative: FloatArray) -> FloatArray:
+        """Return penalty weights of costs in units of `unit`."""
+        return np.maximum(self.share * relative + (1.0 - self.share), LEAST_WEIGHT)
 
 
-_LEAST = 0.01
+LEAST_WEIGHT = 0.01
+"""Smallest penalty weight: at zero a column would be free, and nothing could be certified."""
 
 
 def typical_cost(kind: CostKind, site: Site, layer: Layer) -> float:

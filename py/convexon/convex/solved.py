@@ -22,6 +22,8 @@ class SolvedProgram:
     -------
     columns : int64 array
         Columns of the drawn dictionary that the program is over, besides the always-firing one.
+    weights : float64 array, shape (P,)
+        Penalty weight of every drawn column.
     W : float64 array, shape (columns + 1, C)
     dual : float64 array, shape (rows, C)
         The dual-feasible point behind the certificate.
@@ -41,6 +43,7 @@ class SolvedProgram:
     """
 
     columns: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float64]
     W: npt.NDArray[np.float64]
     dual: npt.NDArray[np.float64]
     certificate: GapCertificate
@@ -78,13 +81,14 @@ def _encode(solved: SolvedProgram) -> tuple[Json, Arrays]:
         "quantization": vars(solved.quantization),
         "validation": dict(solved.validation),
     }
-    names = ("columns", "W", "dual", "history")
+    names = ("columns", "weights", "W", "dual", "history")
     return content, {name: getattr(solved, name) for name in names}
 
 
 def _decode(content: Json, arrays: Arrays) -> SolvedProgram:
     return SolvedProgram(
         columns=arrays["columns"],
+        weights=arrays["weights"],
         W=arrays["W"],
         dual=arrays["dual"],
         certificate=GapCertificate(**content["certificate"]),
@@ -96,5 +100,5 @@ def _decode(content: Json, arrays: Arrays) -> SolvedProgram:
     )
 
 
-SOLVED = Codec("convexon.solution", 1, _encode, _decode)
+SOLVED = Codec("convexon.solution", 2, _encode, _decode)
 """File form of a `SolvedProgram`."""

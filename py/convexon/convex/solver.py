@@ -135,27 +135,39 @@ def solve(
     # The products here are thin; a second BLAS thread gains little on them when it is free, and
     # when it is not, waiting for it costs many times the product itself.
     with _blas().limit(limits=1, user_api="blas"):
+        judge = _Judge(program, tolerance, budget, progress)
         if program.radius is None:
-            judge = _Judge(program, tolerance, budget, progress)
             _minimize(judge, W, maker)
         else:
-            judge = _minimize_in_ball(program, W, tolerance, budget, progress, maker)
+            judge = _minimize_in_ball(judge, W, maker)
         certificate, dual = certify(program, judge.W, dual=judge.dual)
-    converged = certificate.gap <= gap_target(program, certificate.primal, tolerance=tolerance)
-    if not converged and not allow_unconverged:
-        raise SolverError(
-            f"duality gap must reach the tolerance {tolerance:.1e}, not {certificate.gap:.3e}, "
-            f"within {budget.iterations} iterations and {budget.seconds:.1f} s; "
-            "raise max_iterations or max_seconds, loosen tolerance, or pass allow_unconverged=True"
-        )
+    solution = _solution(judge, certificate, dual, tolerance)
+    if not (solution.converged or allow_unconverged):
+        raise SolverError(_shortfall(solution, tolerance))
+    return solution
+
+
+def _shortfall(solution: Solution, tolerance: float) -> str:
+    return (
+        f"duality gap must reach the tolerance {tolerance:.1e}, not "
+        f"{solution.certificate.gap:.3e}, within {solution.iterations} iterations and "
+        f"{solution.seconds:.1f} s; raise max_iterations or max_seconds, loosen tolerance, or pass "
+        "allow_unconverged=True"
+    )
+
+
+def _solution(
+    judge: _Judge, certificate: GapCertificate, dual: FloatArray, tolerance: float
+) -> Solution:
+    target = gap_target(judge.program, certificate.primal, tolerance=tolerance)
     return Solution(
         W=judge.W,
         dual=dual,
         certificate=certificate,
         history=tuple(judge.history),
-        converged=converged,
-        iterations=budget.iterations,
-        seconds=budget.seconds,
+        converged=certificate.gap <= target,
+        iterations=judge.budget.iterations,
+        seconds=judge.budget.seconds,
         n_screened=max((record.n_screened for record in judge.history), default=0),
     )
 
@@ -186,24 +198,19 @@ def _minimize(judge: _Judge, W: FloatArray, maker: Maker) -> None:
     )
 
 
-def _minimize_in_ball(
-    program: ConvexProgram,
-    W: FloatArray,
-    tolerance: float,
-    budget: Budget,
-    progress: Progress | None,
-    maker: Maker,
-) -> _Judge:
+def _minimize_in_ball(outer: _Judge, W: FloatArray, maker: Maker) -> _Judge:
     """Solve for ``rho = 0`` through a rho so small that, in the ball, its penalty hardly counts.
 
     A dual point that is feasible for rho' loses at most ``rho' * radius`` against one in the ball.
     Where the loss falls towards zero, so does the gap to reach, and with it rho'.
     """
+    program, tolerance, budget = outer.program, outer.tolerance, outer.budget
     radius = program.radius if program.radius is not None else np.inf
     goal = gap_target(program, np.inf, tolerance=tolerance)
     while True:
         rho = _BALL_SHARE * goal / radius
-        judge = _Judge(replace(program, rho=rho, radius=None), tolerance, budget, progress)
+        inner = replace(program, rho=rho, radius=None)
+        judge = _Judge(inner, tolerance, budget, outer.progress)
         _minimize(judge, W, maker)
         certificate, _ = certify(program, judge.W, dual=judge.dual)
         target = gap_target(program, certificate.primal, tolerance=tolerance)

@@ -44,7 +44,7 @@ PAPER_LEAK = Leak(10, 10)
 
 RIDGE_ALPHAS = tuple(10.0**k for k in range(-3, 5))
 LOGISTIC_STRENGTHS = (0.01, 0.1, 1.0, 10.0)
-PAPER_RHOS = (1e-1, 1e-2, 1e-3)
+PAPER_RHOS = (1e-1, 1e-2, 1e-3, 1e-4)
 
 PAPER_TOLERANCE = 1e-3
 """Relative duality gap of the paper's programs."""

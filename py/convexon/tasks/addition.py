@@ -20,7 +20,7 @@ IntArray = npt.NDArray[np.int64]
 UInt8Array = npt.NDArray[np.uint8]
 
 Decide = Callable[[UInt8Array], IntArray]
-"""Classes (samples, steps) of inputs (samples, steps, inputs), each from the steps up to its own."""
+"""Classes (samples, steps) of inputs (samples, steps, inputs); none looks at a later step."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,147 @@
+"""Addition digit by digit, beyond the length that was trained: `python benchmarks/addition.py`.
+
+Training on sums of 6 digits is teacher-forced; tests are autoregressive, at once, twice, five and
+ten times the length, 1000 sums each. ``joint`` is the share of steps at which both digit and carry
+are right, ``sequence`` that of wholly right sums. Then the harder task, where no carry is an input.
+
+Beside Convexon's method: the paper's (CVX); surrogate gradient, once with its leak chosen on
+validation as ours is (``sg``) and once with the paper's leak (``sg_leaky``); a ridge reservoir; and
+logistic regression on the input of a step. Writes benchmarks/results/addition.json.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from cells import Cells, Measure, arguments
+
+from convexon.neuron import MEMORYLESS, Leak
+from convexon.study.addition import LEAKS, N_STEPS, N_TRAIN, data_of, decider, fit_addition
+from convexon.study.baselines import (
+    PAPER_LEAK,
+    PAPER_RHOS,
+    logistic_on_raw,
+    paper_method,
+    ridge_reservoir,
+    surrogate_gradient,
+)
+from convexon.tasks.addition import Addition, Decide
+
+BASES = (2, 3, 5)
+LENGTHS = (1, 2, 5, 10)
+N_SUMS = 1000
+WIDTHS = (256, 512)
+"""P_rec and P_last of the paper, over both branches."""
+
+SG_RATES = (0.03, 0.1)
+
+
+def tested(task: Addition, decide: Decide, seed: int) -> dict[str, float]:
+    """Return joint and sequence accuracy at every length."""
+    figures = {}
+    for times in LENGTHS:
+        generator = np.random.default_rng([seed, 13, times])
+        joint, sequence = task.accuracy(
+            decide, times * N_STEPS, n_samples=N_SUMS, generator=generator
+        )
+        figures |= {f"joint.{times}x": joint, f"sequence.{times}x": sequence}
+    return figures
+
+
+def convexon(task: Addition) -> Measure:
+    """Return the measurement of Convexon's method: of its card."""
+
+    def measure(seed: int) -> Mapping[str, float]:
+        fitted, leak = fit_addition(task, seed=seed)
+        figures = {"neurons": float(fitted.card.n_neurons), "leak": leak.factor}
+        return tested(task, decider(fitted.card), seed) | figures
+
+    return measure
+
+
+def baseline(task: Addition, fit: Callable[..., Decide]) -> Measure:
+    """Return the measurement of a baseline that is fitted on (train, validation, seed)."""
+
+    def measure(seed: int) -> Mapping[str, float]:
+        train, validation = data_of(task, seed=seed)
+        return tested(task, fit(train, validation, seed), seed)
+
+    return measure
+
+
+def baselines_of(task: Addition, sg_seconds: float) -> Mapping[str, tuple[str, Measure]]:
+    """Return settings and measurement of every baseline."""
+
+    def sg(leaks: tuple[Leak, ...]) -> Measure:
+        return baseline(
+            task,
+            lambda train, validation, seed: decider(
+                surrogate_gradient(
+                    train,
+                    validation,
+                    widths=WIDTHS,
+                    seconds=sg_seconds,
+                    seed=seed,
+                    leaks=leaks,
+                    learning_rates=SG_RATES,
+                )
+            ),
+        )
+
+    width = "/".join(map(str, WIDTHS))
+    trained = f"K 2, P {width}, rates {SG_RATES}, {sg_seconds:g} s in all on a shared core"
+    methods = {
+        "cvx": (
+            f"K 2, P {width}, leak 0.99, hinge one against the rest, rho of {PAPER_RHOS}",
+            baseline(
+                task,
+                lambda train, validation, seed: decider(
+                    paper_method(train, validation, widths=WIDTHS, seed=seed)
+                ),
+            ),
+        ),
+        "sg": (
+            f"{trained}, leak of 0.99 and {0 if task.carry_input else 0.5} chosen on validation",
+            sg((MEMORYLESS if task.carry_input else Leak(1, 1), PAPER_LEAK)),
+        ),
+        "sg_leaky": (f"{trained}, leak 0.99", sg((PAPER_LEAK,))),
+        "reservoir": (
+            f"{WIDTHS[-1]} neurons, alpha chosen on validation",
+            baseline(
+                task,
+                lambda train, validation, seed: decider(
+                    ridge_reservoir(train, validation, n_neurons=WIDTHS[-1], seed=seed)
+                ),
+            ),
+        ),
+        "logistic": (
+            "input of a step, strength chosen on validation",
+            baseline(task, lambda train, validation, seed: logistic_on_raw(train, validation)),
+        ),
+    }
+    return methods if task.carry_input else {k: methods[k] for k in methods if k != "sg_leaky"}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    options = arguments(__doc__, sg_seconds=16.0, seeds=3)
+    seeds = range(1 if options.quick else options.seeds)
+    settings = f"n_train {N_TRAIN}, T {N_STEPS}, {N_SUMS} sums a length"
+    cells = Cells("addition", seeds, settings, fresh=options.fresh)
+    factors = ", ".join(f"{leak.factor:.2f}" for leak in LEAKS)
+    for carry_input in (True, False):
+        for base in (2,) if options.quick else BASES:
+            task = Addition(base=base, carry_input=carry_input)
+            name = f"addition.base{base}" + ("" if carry_input else ".nocarry")
+            how = f"leak factor of {factors}" if carry_input else "self-exciting units"
+            cells.measure(name, f"{how}, card with 8-bit readout", convexon(task))
+            for method, (how, measure) in baselines_of(task, options.sg_seconds).items():
+                cells.measure(f"{name}.{method}", how, measure)
+    cells.write(Path(tempfile.gettempdir()) / "convexon-addition.json" if options.quick else None)
+
+
+if __name__ == "__main__":
+    main()

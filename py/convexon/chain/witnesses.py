@@ -1,0 +1,135 @@
+"""The witnesses of stage ``solve``: drawn, priced, and weighed by what they cost."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convexon.chain.program import Pool
+from convexon.chain.progress import Progress
+from convexon.chain.settings import SolveSettings
+from convexon.convex.branches import Branches
+from convexon.convex.cost import CostKind, SiliconCost, costs_of, typical_cost
+from convexon.convex.dictionary import SpikeDictionary
+from convexon.convex.generation import GenerationBudget, Round, generate
+from convexon.convex.loss import LossKind, loss_for
+from convexon.convex.master import Task
+from convexon.convex.penalty import GroupL2
+from convexon.convex.pricing.local import LocalSearch
+from convexon.convex.pricing.site import Site, site_on
+from convexon.convex.rows import Rows
+from convexon.convex.witness import WitnessFamily, draw_branch
+from convexon.dataset import SpikeDataset
+from convexon.network import Branch
+
+_SEARCH = LocalSearch(n_candidates=64, n_moves=40, n_rows=1024)
+_COLUMNS_PER_ROUND = 64
+
+
+def witnesses_for(
+    settings: SolveSettings, train: SpikeDataset, rows: Rows, progress: Progress
+) -> Branches:
+    """Return drawn branches, one a family, then priced ones where rounds of pricing are asked for.
+
+    The drawn witnesses are shared out evenly. Pricing adds what the selecting program lacks: it
+    grows a dictionary of its own by local search, whose neurons join the drawn ones.
+
+    Raises
+    ------
+    InputError
+        If the fan-in exceeds the inputs.
+    SolverError
+        If a master's gap is not reached.
+    """
+    drawn = _draw(settings, train)
+    if not settings.pricing_rounds:
+        return drawn
+    progress.begin("pricing witnesses")
+
+    def watch(record: Round) -> None:
+        progress.advance(f"{record.n_columns} columns, largest ratio {record.largest_ratio:.2f}")
+
+    sites = [_site(settings, family, train, rows) for family in settings.families]
+    task = Task(
+        rows=rows,
+        targets=rows.labels,
+        loss=loss_for(LossKind.SOFTMAX),
+        penalty=GroupL2(),
+        rho=settings.selection_rho,
+        n_classes=train.n_classes,
+        cost=None if settings.cost is None else _cost(settings.cost, sites[0], drawn[0]),
+    )
+    priced = generate(
+        task,
+        sites,
+        [_SEARCH],
+        budget=GenerationBudget(
+            max_rounds=settings.pricing_rounds + 1,
+            columns_per_round=_COLUMNS_PER_ROUND,
+            tolerance=1e-3,
+        ),
+        generator=np.random.default_rng([settings.seed, 3]),
+        progress=watch,
+    )
+    return (*drawn, *priced.branches)
+
+
+def pool_for(
+    settings: SolveSettings,
+    train: SpikeDataset,
+    rows: Rows,
+    branches: Branches,
+    dictionary: SpikeDictionary,
+) -> Pool:
+    """Return the dictionary with the penalty weight of each of its columns."""
+    weights = np.ones(dictionary.n_columns)
+    if settings.cost is not None:
+        weights = _weights(settings, settings.cost, train, rows, branches, dictionary)
+    return Pool(rows=rows, n_classes=train.n_classes, dictionary=dictionary, weights=weights)
+
+
+def _draw(settings: SolveSettings, train: SpikeDataset) -> Branches:
+    """Draw one branch a family, the witnesses shared out evenly."""
+    families = settings.families
+    counts = [len(part) for part in np.array_split(np.arange(settings.n_witnesses), len(families))]
+    return tuple(
+        draw_branch(
+            family,
+            train,
+            n_witnesses=count,
+            generator=np.random.default_rng([settings.seed, index]),
+        )
+        for index, (family, count) in enumerate(zip(families, counts, strict=True))
+        if count
+    )
+
+
+def _site(settings: SolveSettings, family: WitnessFamily, train: SpikeDataset, rows: Rows) -> Site:
+    name = f"leak {family.leak.factor:g}"
+    return site_on(train, settings.readout_mode, rows, family, name=name)
+
+
+def _cost(kind: CostKind, site: Site, reference: Branch) -> SiliconCost:
+    """Return the cost in units of the mean neuron of a branch on the site."""
+    return SiliconCost(kind=kind, unit=typical_cost(kind, site, reference.layers[-1]))
+
+
+def _weights(
+    settings: SolveSettings,
+    kind: CostKind,
+    train: SpikeDataset,
+    rows: Rows,
+    branches: Branches,
+    dictionary: SpikeDictionary,
+) -> np.ndarray:
+    """Return the cost of each column's witness, the mean drawn neuron counting as one."""
+    families = {family.leak: family for family in settings.families}
+    sites = {leak: _site(settings, family, train, rows) for leak, family in families.items()}
+    first = branches[0].layers[-1]
+    cost = _cost(kind, sites[first.leak], branches[0])
+    per_branch = [
+        costs_of(kind, sites[branch.layers[-1].leak], branch.layers[-1]) / cost.unit
+        for branch in branches
+    ]
+    b, j = dictionary.witnesses.T
+    relative = np.array([per_branch[int(x)][int(y)] for x, y in zip(b, j, strict=True)])
+    return cost.weights(relative)
