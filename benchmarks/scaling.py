@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convexon.convex.dictionary import build_dictionary, simulate_columns
+from convexon.convex.dictionary import build_dictionary
 from convexon.convex.labels import targets_for
 from convexon.convex.loss import LossKind, loss_for
 from convexon.convex.master import Task
@@ -147,7 +147,8 @@ def in_its_own_process(folder: Path, n: int, p: int, t: int, *, solving: bool = 
     point = Point(**json.loads(found.stdout))
     print(
         f"n {n}, P {p}, T {t}: {point.columns} columns in {point.build:.1f} s, solved in "
-        f"{point.solve:.1f} s to {point.relative_gap:.1e}, peak {point.peak_bytes / 2**20:.0f} MiB, "
+        f"{point.solve:.1f} s to {point.relative_gap:.1e}, "
+        f"peak {point.peak_bytes / 2**20:.0f} MiB, "
         f"test {100 * point.test:.2f} %",
         flush=True,
     )

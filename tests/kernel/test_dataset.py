@@ -43,7 +43,7 @@ def dataset(**changes: Any) -> SpikeDataset:
         ({"input_bits": 0}, "input_bits must be 1 to 8, not 0"),
         ({"input_bits": 9}, "input_bits must be 1 to 8, not 9"),
         ({"labels": [0, 1]}, "labels must have shape (3,), not (2,)"),
-        ({"labels": [[0], [1], [1]]}, "labels must have shape (3,), not (3, 1)"),
+        ({"labels": [[0], [1], [1]]}, "labels must have shape (3, 2), not (3, 1)"),
         ({"labels": [0.0, 1.0, 1.0]}, "labels must be integers, not float64: number the classes"),
         ({"labels": ["a", "b", "b"]}, "labels must be integers, not <U1: number the classes from"),
         ({"labels": [0, 1, 2]}, "labels must lie in 0..1, not 2"),

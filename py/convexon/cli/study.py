@@ -66,3 +66,5 @@ def study(
         with console.stage("study") as line:
             result = stage("study")(RunFolder(run), settings, line)
         console.line(result.summary)
+        for text in result.certificate_lines:
+            console.line(text)

@@ -27,7 +27,7 @@ from convexon.convex.loss import UNIT, FloatArray, Loss, Targets, exact_sum
 from convexon.convex.program import ConvexProgram
 from convexon.errors import InputError
 
-_LEAST_MARGIN, _MOST_MARGIN = 4.0 * UNIT, 0.5
+_FIRST_MARGIN, _LEAST_MARGIN, _MOST_MARGIN = 64.0 * UNIT, 4.0 * UNIT, 0.5
 """Shares by which a dual point is scaled further than its bounds ask, from one try to the next."""
 
 
@@ -203,7 +203,8 @@ def feasible_multiple(
     tuple[FloatArray, float]
         The multiple, rounded within the domain and checked after that; and the factor in [0, 1].
     """
-    scale = min(1.0, limit / guess) if guess > 0.0 else 1.0
+    # The bound is a little above the guess; to leave it room at once saves a pass over all columns.
+    scale = 1.0 if guess < limit else (limit / guess) * (1.0 - _FIRST_MARGIN)
     margin = _LEAST_MARGIN
     scaled = loss.dual_in_domain(scale * point, Y)
     while (reached := ratio(scaled)) > limit:

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from threadpoolctl import ThreadpoolController
 
+from convexon.convex.active_set import ActiveSet
 from convexon.convex.certificate import GapCertificate, certify
 from convexon.convex.descent import Descent
 from convexon.convex.interior import InteriorPoint
-from convexon.convex.loss import FloatArray, SmoothLoss
+from convexon.convex.loss import FloatArray, SmoothLoss, Squared
 from convexon.convex.penalty import PenaltyKind
 from convexon.convex.products import Maker, products_for
 from convexon.convex.program import ConvexProgram
@@ -220,8 +221,10 @@ def _minimize_in_ball(outer: _Judge, W: FloatArray, maker: Maker) -> _Judge:
 
 
 def _method_for(program: ConvexProgram, budget: Budget) -> Method:
-    loss = program.loss
-    if isinstance(loss, SmoothLoss) and program.penalty.kind is not PenaltyKind.GROUP_LINF:
+    loss, kind = program.loss, program.penalty.kind
+    if isinstance(loss, Squared) and kind is PenaltyKind.L1:
+        return ActiveSet(program, loss, budget=budget)
+    if isinstance(loss, SmoothLoss) and kind is not PenaltyKind.GROUP_LINF:
         return Descent(program, loss, budget=budget)
     return InteriorPoint(program, budget=budget)
 

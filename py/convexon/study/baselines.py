@@ -99,14 +99,15 @@ def paper_method(
     mode = ReadoutMode.STEP if train.has_step_labels else ReadoutMode.SIGN
     rows = distinct_rows(train, mode)
     dictionary = build_dictionary(branches, train, mode, rows=rows)
-    n_outputs = 1 if train.n_classes == 2 else train.n_classes
+    two = train.n_classes == 2
+    kind, n_outputs = (LossKind.HINGE, 1) if two else (LossKind.SOFTMAX, train.n_classes)
     best: tuple[float, Network] | None = None
     start = None
     for rho in sorted(rhos, reverse=True):
         task = Task(
             rows=rows,
-            targets=targets_for(LossKind.HINGE, rows.labels, n_outputs),
-            loss=loss_for(LossKind.HINGE),
+            targets=targets_for(kind, rows.labels, n_outputs),
+            loss=loss_for(kind),
             penalty=L1(),
             rho=rho,
             n_classes=n_outputs,

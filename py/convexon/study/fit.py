@@ -78,8 +78,14 @@ class Fitted:
     -------
     rows : Rows
         Of the training samples.
+    task : Task
+        What was minimised.
     generated : Generated
         Solution over the dictionary that pricing grew.
+    sites : sequence of Site
+        Where its neurons stand.
+    oracles : sequence of Oracle
+        Those that priced them.
     network : Network
     card : FixedPointNetwork
     rho : float
@@ -89,7 +95,10 @@ class Fitted:
     """
 
     rows: Rows
+    task: Task
     generated: Generated
+    sites: Sequence[Site]
+    oracles: Sequence[Oracle]
     network: Network
     card: FixedPointNetwork
     rho: float
@@ -123,7 +132,8 @@ def fit(
     accuracies: dict[float, float] = {}
     for rho in sorted(plan.rhos, reverse=True):
         generator = np.random.default_rng([seed, 7])
-        generated = _generated(plan, rows, train.n_classes, sites, rho, generator, progress)
+        task = _task(plan, rows, train.n_classes, rho)
+        generated, last = _generated(plan, task, sites, generator, progress)
         if not generated.solution.W[:-1].any():
             continue
         network = reconstruct(
@@ -139,7 +149,10 @@ def fit(
         if best is None or accuracies[rho] > accuracies[best.rho]:
             best = Fitted(
                 rows=rows,
+                task=task,
                 generated=generated,
+                sites=last,
+                oracles=plan.oracles,
                 network=network,
                 card=card,
                 rho=rho,
@@ -150,18 +163,12 @@ def fit(
     return best
 
 
-def _generated(
-    plan: Plan,
-    rows: Rows,
-    n_classes: int,
-    sites: Sequence[Site],
-    rho: float,
-    generator: np.random.Generator,
-    progress: Callable[[Round], None] | None,
-) -> Generated:
-    """Grow the dictionary on the sites, then layer by layer on top of them."""
-    single = plan.loss is LossKind.LOGISTIC or (n_classes == 2 and plan.loss is not _SOFTMAX)
-    task = Task(
+def _task(plan: Plan, rows: Rows, n_classes: int, rho: float) -> Task:
+    """Return the program; two classes are told apart by one score, except by softmax."""
+    single = plan.loss is LossKind.LOGISTIC or (
+        n_classes == 2 and plan.loss is not LossKind.SOFTMAX
+    )
+    return Task(
         rows=rows,
         targets=targets_for(plan.loss, rows.labels, 1 if single else n_classes),
         loss=loss_for(plan.loss),
@@ -170,19 +177,25 @@ def _generated(
         n_classes=1 if single else n_classes,
         cost=plan.cost,
     )
+
+
+def _generated(
+    plan: Plan,
+    task: Task,
+    sites: Sequence[Site],
+    generator: np.random.Generator,
+    progress: Callable[[Round], None] | None,
+) -> tuple[Generated, Sequence[Site]]:
+    """Grow the dictionary on the sites, then layer by layer on top; returns the last sites too."""
     generated = generate(
         task, sites, plan.oracles, budget=plan.budget, generator=generator, progress=progress
     )
     for depth, family in enumerate(plan.deeper, start=1):
-        upper = [deepened(generated, site, family, name=f"layer {depth}") for site in sites]
-        sites = upper
+        sites = [deepened(generated, site, family, name=f"layer {depth}") for site in sites]
         generated = generate(
             task, sites, plan.oracles, budget=plan.budget, generator=generator, progress=progress
         )
-    return generated
-
-
-_SOFTMAX = LossKind.SOFTMAX
+    return generated, sites
 
 
 def accuracy(network: Network | FixedPointNetwork, data: SpikeDataset) -> float:

@@ -45,7 +45,7 @@ MODE = ReadoutMode.LAST
 VALIDATION_SHARE = 0.1
 """Share of the training digits on which rho and learning rates are chosen."""
 
-RHOS = (3e-3, 1e-3, 3e-4, 1e-4)
+RHOS = (1e-3, 3e-4, 1e-4, 3e-5)
 """Strengths of the row-group penalty to choose from."""
 
 LEARNING_RATES, FINE_TUNING_RATES = (0.05, 0.1, 0.2), (0.01, 0.03)
@@ -213,6 +213,7 @@ def priced(
     oracles: Sequence[Oracle],
     seed: int,
     rhos: Sequence[float] = RHOS,
+    max_rounds: int = 12,
     max_seconds: float | None = None,
     progress: Callable[[Round], None] | None = None,
 ) -> Network:
@@ -227,8 +228,8 @@ def priced(
         oracles,
         rhos=rhos,
         budget=GenerationBudget(
-            max_rounds=24,
-            columns_per_round=max(1, n_neurons // 8),
+            max_rounds=max_rounds + 1,
+            columns_per_round=-(-n_neurons // max_rounds),
             max_columns=n_neurons,
             max_seconds=max_seconds,
             tolerance=TOLERANCE,
@@ -315,6 +316,6 @@ def _network(generated: Generated, W: npt.NDArray[np.float64], data: SpikeDatase
     )
 
 
-BLIND = RandomDraws(n_drawn=2048)
+BLIND = RandomDraws(n_drawn=1024)
 SEARCH = LocalSearch(n_candidates=192, n_moves=60, n_rows=2048)
 """Oracles of the study without surrogates."""

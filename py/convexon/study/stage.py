@@ -6,20 +6,24 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from convexon.card import CARD
 from convexon.chain.progress import QUIET, Progress
 from convexon.convex.branches import NETWORK
+from convexon.convex.dictionary import DICTIONARY
 from convexon.convex.generation import Round
 from convexon.dataset import DATASET, SpikeDataset
-from convexon.errors import InputError
+from convexon.errors import ArtefactError, InputError
 from convexon.network import FixedPointNetwork, Network
+from convexon.proof.certificate import CERTIFICATE, Certificate
 from convexon.quantize import quantize
 from convexon.report.figure import Figure, FigureKind, write_figures
 from convexon.run import Made, RunFolder
-from convexon.study.fit import accuracy
+from convexon.study.fit import Fitted, accuracy, fit, held_out
+from convexon.study.proof import Proved, proved
 from convexon.tasks.addition import Addition
 
 LENGTHS = (1, 2, 5, 10)
@@ -103,15 +107,17 @@ class Study:
     Members
     -------
     train, test : SpikeDataset
+        What is fitted, without what rho is chosen on; and what is measured.
     fit : callable
-        Returns the network, from what shows progress.
+        Returns the network, and where the convex program ends the fit its proof, from what shows
+        progress.
     measure : callable
         Returns figures of the card by name: shares of right answers.
     """
 
     train: SpikeDataset
     test: SpikeDataset
-    fit: Callable[[Callable[[Round], None]], Network]
+    fit: Callable[[Callable[[Round], None]], tuple[Network, Proved | None]]
     measure: Callable[[FixedPointNetwork], Mapping[str, float]]
 
 
@@ -121,7 +127,15 @@ class StudyResult:
 
     network: Made[Network]
     card: Made[FixedPointNetwork]
+    certificate: Made[Certificate] | None
     figures: Mapping[str, float]
+
+    @property
+    def certificate_lines(self) -> list[str]:
+        """The certificate for people; nothing where the fit does not end in a convex program."""
+        if self.certificate is None:
+            return []
+        return [f"certificate: {sentence}" for sentence in self.certificate.value.sentences]
 
     @property
     def summary(self) -> str:
@@ -152,30 +166,34 @@ def _addition(settings: StudySettings) -> Study:
     return Study(
         train=train,
         test=test,
-        fit=lambda watch: fit_addition(task, seed=settings.seed, progress=watch)[0].network,
+        fit=lambda watch: _with_proof(
+            settings, fit_addition(task, seed=settings.seed, progress=watch)[0]
+        ),
         measure=measure,
     )
 
 
 def _xor(settings: StudySettings) -> Study:
-    from convexon.study.xor import fit_xor
+    from convexon.study.xor import VALIDATION_SHARE, plan
     from convexon.tasks.strings import first_last_xor
 
-    train, test = first_last_xor(settings.length).split(
+    drawn, test = first_last_xor(settings.length).split(
         settings.n_train, settings.n_test, seed=settings.seed, disjoint=settings.disjoint
     )
+    train, validation = held_out(drawn, VALIDATION_SHARE, seed=settings.seed)
+    chosen = plan(settings.length, n_layers=settings.layers)
     return Study(
         train=train,
         test=test,
-        fit=lambda watch: (
-            fit_xor(train, n_layers=settings.layers, seed=settings.seed, progress=watch).network
+        fit=lambda watch: _with_proof(
+            settings, fit(chosen, train, validation, seed=settings.seed, progress=watch)
         ),
         measure=lambda card: {"test": accuracy(card, test)},
     )
 
 
 def _automaton(settings: StudySettings) -> Study:
-    from convexon.study.automata import fit_automaton
+    from convexon.study.automata import VALIDATION_SHARE, plan
     from convexon.tasks.strings import random_automaton
 
     task = random_automaton(
@@ -184,13 +202,17 @@ def _automaton(settings: StudySettings) -> Study:
         length=settings.length,
         seed=settings.seed,
     )
-    train, test = task.split(
+    drawn, test = task.split(
         settings.n_train, settings.n_test, seed=settings.seed, disjoint=settings.disjoint
     )
+    train, validation = held_out(drawn, VALIDATION_SHARE, seed=settings.seed)
+    chosen = plan(settings.length)
     return Study(
         train=train,
         test=test,
-        fit=lambda watch: fit_automaton(train, seed=settings.seed, progress=watch).network,
+        fit=lambda watch: _with_proof(
+            settings, fit(chosen, train, validation, seed=settings.seed, progress=watch)
+        ),
         measure=lambda card: {"test": accuracy(card, test)},
     )
 
@@ -213,11 +235,26 @@ def _mnist(settings: StudySettings) -> Study:
                 n_neurons=settings.neurons,
                 seconds=settings.seconds,
                 progress=watch,
-            ).network
+            ).network,
+            None,
         ),
         measure=lambda card: {"test": accuracy(card, test)},
     )
 
+
+def _with_proof(settings: StudySettings, fitted: Fitted) -> tuple[Network, Proved | None]:
+    return fitted.network, proved(
+        fitted.task,
+        fitted.generated,
+        fitted.sites,
+        fitted.oracles,
+        tolerance=_TOLERANCE,
+        readout_bits=settings.readout_bits,
+    )
+
+
+_TOLERANCE = 1e-5
+"""Tolerance to which the bounds of a study's certificate are to close."""
 
 STUDIES: Mapping[str, Callable[[StudySettings], Study]] = {
     "addition": _addition,
@@ -263,9 +300,7 @@ def study_stage(
             f"largest ratio {record.largest_ratio:.2f}"
         )
 
-    network = folder.made(
-        "network", NETWORK, lambda: study.fit(watch), parents={"train": train}, recipe=recipe
-    )
+    network, certificate = _fitted(folder, study, train, recipe, watch)
     card = folder.made(
         "card",
         CARD,
@@ -278,7 +313,52 @@ def study_stage(
     _write(folder, settings, figures, card.value)
     if not network.reused:
         folder.time("study", time.monotonic() - began, first=True)
-    return StudyResult(network=network, card=card, figures=figures)
+    return StudyResult(network=network, card=card, certificate=certificate, figures=figures)
+
+
+def _fitted(
+    folder: RunFolder,
+    study: Study,
+    train: Made[SpikeDataset],
+    recipe: Mapping[str, Any],
+    watch: Callable[[Round], None],
+) -> tuple[Made[Network], Made[Certificate] | None]:
+    """Make the network, and the certificate with its dictionary; all of them from one fit."""
+    found: list[tuple[Network, Proved | None]] = []
+
+    def fitted() -> tuple[Network, Proved | None]:
+        if not found:
+            found.append(study.fit(watch))
+        return found[0]
+
+    def part(proof: Proved | None) -> Proved:
+        if proof is None:
+            raise ArtefactError(f"{folder.path} holds a proof of another study: take a new folder")
+        return proof
+
+    network = folder.made(
+        "network", NETWORK, lambda: fitted()[0], parents={"train": train}, recipe=recipe
+    )
+    if found and found[0][1] is None:
+        for name in ("dictionary", "certificate"):
+            folder.file(name).unlink(missing_ok=True)  # of an earlier study
+    if not found and not folder.has("certificate"):
+        return network, None
+    if found and found[0][1] is None:
+        return network, None
+    parents = {"train": train}
+    dictionary = folder.made(
+        "dictionary", DICTIONARY, lambda: part(fitted()[1]).dictionary,
+        parents=parents, recipe=recipe,
+    )  # fmt: skip
+    certificate = folder.made(
+        "certificate",
+        CERTIFICATE,
+        lambda: part(fitted()[1]).certificate,
+        parents={**parents, "dictionary": dictionary, "network": network},
+        recipe=recipe,
+    )
+    return network, certificate
 
 
 def _write(
