@@ -32,6 +32,9 @@ search stops where a weight gets to zero, and goes on without it.
 _SMALLEST_BLOCK = 16
 """Columns that may enter at once while there are fewer than that; later, as many as there are."""
 
+_STEPS = tuple(0.5**k for k in range(6))
+"""Steps that are tried before the one at which the first weight gets to zero."""
+
 _ROUNDING = 1e-14
 """Share of the largest correlation below which a gradient is rounding."""
 
@@ -115,22 +118,27 @@ class Quadratic:
     def _lower(
         self, gradient: FloatArray, w: FloatArray, direction: FloatArray
     ) -> FloatArray | None:
-        """The best point of the way at which a weight is zero, or its end; None if none is lower.
+        """A point of lower objective on the way, which bends; None if rounding leaves none.
 
-        Up to the first such point the objective is that of the piece, and falls.
+        Weights that would change their sign stop at zero instead. Up to the first of them the
+        objective is that of the piece, and falls; the longer steps are tried because they take out
+        many at once.
         """
         crossing = np.flatnonzero(w * (w + direction) < 0.0)
         at = -w[crossing] / direction[crossing]
-        steps = np.append(at, 1.0)
-        slope, bend = -(gradient @ direction), direction @ (self.gram @ direction)
-        norms = np.abs(w + steps[:, None] * direction) - np.abs(w)
-        change = steps * (slope + 0.5 * steps * bend) + norms @ self.thresholds
-        best = int(change.argmin())
-        if not change[best] < 0.0:
-            return None
-        lower = np.asarray(w + steps[best] * direction)
-        lower[crossing[at == steps[best]]] = 0.0
-        return lower
+        first = float(at.min(initial=1.0))
+        for step in (*(s for s in _STEPS if s > first), first):
+            end = w + step * direction
+            end[crossing[at <= step]] = 0.0
+            if self._change(gradient, w, end) < 0.0:
+                return end
+        return None
+
+    def _change(self, gradient: FloatArray, w: FloatArray, end: FloatArray) -> float:
+        """Objective at ``end`` less that at ``w``."""
+        move = end - w
+        bend = 0.5 * (move @ (self.gram @ move)) - gradient @ move
+        return float(bend + self.thresholds @ (np.abs(end) - np.abs(w)))
 
 
 class ActiveSet:

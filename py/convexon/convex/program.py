@@ -324,21 +324,21 @@ def _is_integral(A: FloatArray) -> bool:
 
 
 def bounded_product(
-    A: FloatArray, B: FloatArray, *, integral: bool
+    A: FloatArray, B: FloatArray, *, integral: bool | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """``A B``, and a bound on the rounding of each entry, whatever the order of summation.
 
-    Where A is ``integral``, B is split: the leading part is a multiple of a power of two so coarse
+    Where A is ``integral`` (looked up if None), B is split: the leading part is a multiple of a power of two so coarse
     that its product with A is exact, and only the small remainder rounds (Ozaki, Ogita, Oishi and
     Rump, "Error-free transformations of matrix multiplication", 2012). Otherwise the bound is that
     of an inner product of k terms, ``gamma_k |A| |B|`` with ``gamma_k = k u / (1 - k u)``.
     """
     terms = (A.shape[1] + 2) * UNIT
     gamma = terms / (1.0 - terms)
-    if not integral:
+    if not (_is_integral(A) if integral is None else integral):
         product = A @ B
         return product, 1.01 * gamma * (np.abs(A) @ np.abs(B))
-    reach = A.shape[1] * max(float(A.max(initial=0.0)), -float(A.min(initial=0.0)))
+    reach = 1.01 * A.shape[1] * max(float(A.max(initial=0.0)), -float(A.min(initial=0.0)))
     _, exponent = np.frexp(reach * np.abs(B).max(initial=0.0))
     grid = float(np.ldexp(1.0, max(int(exponent), -900) - 51))
     leading = np.rint(B / grid) * grid
