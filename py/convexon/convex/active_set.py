@@ -35,6 +35,9 @@ _SMALLEST_BLOCK = 16
 _STEPS = tuple(0.5**k for k in range(6))
 """Steps that are tried before the one at which the first weight gets to zero."""
 
+_CARE = 0.1
+"""Share of the tolerance to which a working set is solved: a step costs less than another round."""
+
 _ROUNDING = 1e-14
 """Share of the largest correlation below which a gradient is rounding."""
 
@@ -181,7 +184,7 @@ class ActiveSet:
             self._gram = D.gram([(np.sqrt(shares[:, 0]), everywhere)])
             self._correlations = D.adjoint(shares * self._targets.values)
             self._of = D
-        slack = min(1.0, tolerance / max(self._at_zero, 1e-300))
+        slack = min(1.0, _CARE * tolerance / max(self._at_zero, 1e-300))
         outputs = [
             Quadratic(self._gram, c, thresholds).minimize(w, slack=slack, budget=self._budget)
             for c, w in zip(self._correlations.T, W.T, strict=True)

@@ -99,8 +99,8 @@ def minimize_over_all(
     """
     columns = _Columns(program, method.first_size)
     idle, spent = 0, -1
+    Z = program.predict(W)
     while True:
-        Z = program.predict(W)
         dual = columns.feasible(method.dual_point(Z))
         n_screened = program.n_columns - len(columns.kept)
         snapshot = Snapshot(W, Z, dual, len(columns.working), n_screened)
@@ -121,6 +121,7 @@ def minimize_over_all(
         start, W = W[columns.working] * columns.scales[:, None], np.zeros_like(W)
         scaled = method.improve(products, columns.thresholds, start, tolerance=inner_gap)
         W[columns.working] = scaled / columns.scales[:, None]
+        Z = products.forward(scaled)
 
 
 class _Columns:
