@@ -208,7 +208,7 @@ class Branch:
             if depth == self.depth - 1 and len(neurons) != len(wanted):
                 raise InputError(
                     "outputs must be closed under lateral weights in the last layer: keep every "
-                    "neuron that a kept one reads (`closed`)"
+                    "neuron that a kept one reads"
                 )
             below = (
                 np.flatnonzero(layer.weights[:, neurons].any(axis=1))

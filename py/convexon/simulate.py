@@ -213,9 +213,7 @@ def run(network: FixedPointNetwork, inputs: npt.NDArray[np.uint8]) -> SpikeTrace
     return SpikeTrace(layers=layers, scores=scores, labels=decisions(scores))
 
 
-def scores(
-    network: Network | FixedPointNetwork, inputs: npt.NDArray[np.uint8]
-) -> npt.NDArray[Any]:
+def scores(network: Network | FixedPointNetwork, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
     """Scores of ``network`` on ``inputs`` alone, shape (samples, readouts, classes).
 
     Integers for a `FixedPointNetwork`, those of `run`; floats for a `Network`. No trace is kept, so

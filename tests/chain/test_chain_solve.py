@@ -151,7 +151,7 @@ def test_a_second_run_computes_nothing(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a current artefact was computed again")
 
-    for name in ("solve_program", "build_dictionary", "draw_branch", "reconstruct", "quantize"):
+    for name in ("solve_program", "build_dictionary", "witnesses_for", "reconstruct", "quantize"):
         monkeypatch.setattr(f"convexon.chain.solve.{name}", refuse)
     before, times, timing = contents(folder), written(folder), folder.timing()
     result = solve_stage(folder, settings)

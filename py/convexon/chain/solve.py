@@ -114,37 +114,7 @@ def solve_stage(
     train, test = encode_data(folder, settings)
 
     rows = distinct_rows(train.value, settings.readout_mode)
-    progress.begin("drawing witnesses")
-    branches = folder.made(
-        "branches",
-        BRANCHES,
-        lambda: witnesses_for(settings, train.value, rows, progress),
-        parents={"train": train},
-        recipe=settings.recipe(
-            "n_witnesses",
-            "fan_in",
-            "alphabet",
-            "pricing_rounds",
-            "selection_rho",
-            "cost",
-            "readout_mode",
-            "seed",
-        ),
-    )
-    progress.begin("building the spike dictionary")
-    dictionary = folder.made(
-        "dictionary",
-        DICTIONARY,
-        lambda: build_dictionary(
-            branches.value,
-            train.value,
-            settings.readout_mode,
-            rows=rows,
-            progress=lambda done, of: progress.advance(f"{done} of {of} chunks"),
-        ),
-        parents={"train": train, "branches": branches},
-        recipe=settings.recipe("readout_mode"),
-    )
+    branches, dictionary = _dictionary(folder, settings, rows, train, progress)
     solved = folder.made(
         "solution",
         SOLVED,
@@ -180,6 +150,48 @@ def solve_stage(
         card=card,
         certificate=certificate,
     )
+
+
+def _dictionary(
+    folder: RunFolder,
+    settings: SolveSettings,
+    rows: Rows,
+    train: Made[SpikeDataset],
+    progress: Progress,
+) -> tuple[Made[Branches], Made[SpikeDictionary]]:
+    """Make the witnesses, and the dictionary of what they do."""
+    progress.begin("drawing witnesses")
+    branches = folder.made(
+        "branches",
+        BRANCHES,
+        lambda: witnesses_for(settings, train.value, rows, progress),
+        parents={"train": train},
+        recipe=settings.recipe(
+            "n_witnesses",
+            "fan_in",
+            "alphabet",
+            "pricing_rounds",
+            "selection_rho",
+            "cost",
+            "readout_mode",
+            "seed",
+        ),
+    )
+    progress.begin("building the spike dictionary")
+    dictionary = folder.made(
+        "dictionary",
+        DICTIONARY,
+        lambda: build_dictionary(
+            branches.value,
+            train.value,
+            settings.readout_mode,
+            rows=rows,
+            progress=lambda done, of: progress.advance(f"{done} of {of} chunks"),
+        ),
+        parents={"train": train, "branches": branches},
+        recipe=settings.recipe("readout_mode"),
+    )
+    return branches, dictionary
 
 
 def _networks(

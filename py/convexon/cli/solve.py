@@ -9,35 +9,36 @@ import typer
 
 from convexon.cli.options import Data, Run, Seed
 
+Coding = Annotated[str, typer.Option(help="threshold, latency, or intensity (bit planes).")]
+Loss = Annotated[str, typer.Option(help="squared, hinge or softmax; logistic for two classes.")]
+Alphabet = Annotated[str, typer.Option(help="Hidden weights: ternary, intB or pow2-B (B bits).")]
+Rounds = Annotated[
+    int, typer.Option(help="Rounds of column generation that add to the drawn witnesses.")
+]
+Cost = Annotated[
+    str | None, typer.Option(help="Penalty weights by silicon: luts, events or memory.")
+]
+Rhos = Annotated[
+    list[float] | None,
+    typer.Option(help="Strength of the l1 penalty; several are chosen from on validation."),
+]
+
 
 def solve(
     run: Run = Path("build/run"),
     data: Data = "digits",
-    coding: Annotated[
-        str, typer.Option(help="threshold, latency, or intensity (bit planes).")
-    ] = "threshold",
+    coding: Coding = "threshold",
     steps: Annotated[int, typer.Option(help="T, the steps of an inference.")] = 8,
     bits: Annotated[int, typer.Option(help="Bits of an intensity; 1 for spikes.")] = 1,
-    loss: Annotated[
-        str, typer.Option(help="squared, hinge or softmax; logistic for two classes.")
-    ] = "squared",
+    loss: Loss = "squared",
     readout: Annotated[str, typer.Option(help="last, sign or count.")] = "count",
     witnesses: Annotated[int, typer.Option(help="Witnesses to draw.")] = 2000,
     fan_in: Annotated[int, typer.Option(help="Synapses of a neuron.")] = 8,
-    alphabet: Annotated[
-        str, typer.Option(help="Hidden weights: ternary, intB or pow2-B (B bits).")
-    ] = "ternary",
-    pricing_rounds: Annotated[
-        int, typer.Option(help="Rounds of column generation that add to the drawn witnesses.")
-    ] = 0,
-    cost: Annotated[
-        str | None, typer.Option(help="Penalty weights by silicon: luts, events or memory.")
-    ] = None,
+    alphabet: Alphabet = "ternary",
+    pricing_rounds: Rounds = 0,
+    cost: Cost = None,
     max_neurons: Annotated[int, typer.Option(help="Neurons to keep at most.")] = 256,
-    rho: Annotated[
-        list[float] | None,
-        typer.Option(help="Strength of the l1 penalty; several are chosen from on validation."),
-    ] = None,
+    rho: Rhos = None,
     readout_bits: Annotated[int, typer.Option(help="Bits of a readout weight.")] = 8,
     tolerance: Annotated[float, typer.Option(help="Duality gap to reach.")] = 1e-6,
     seed: Seed = 0,
@@ -52,14 +53,14 @@ def solve(
     from convexon.cli.console import Console
     from convexon.convex.cost import CostKind
     from convexon.convex.loss import LossKind
-    from convexon.encode import Coding
+    from convexon.encode import Coding as CodingKind
     from convexon.neuron import ReadoutMode
     from convexon.run import RunFolder
 
     defaults = SolveSettings()
     settings = SolveSettings(
         data=data,
-        coding=choice(Coding, coding, "coding"),
+        coding=choice(CodingKind, coding, "coding"),
         n_steps=steps,
         bits=bits,
         loss=choice(LossKind, loss, "loss"),

@@ -70,8 +70,11 @@ def paper_method(
     seed: int,
     n_branches: int = N_BRANCHES,
     rhos: Sequence[float] = PAPER_RHOS,
+    max_seconds: float | None = None,
 ) -> Network:
     """Fit the paper's CVX: random deep LIF branches, then the convex program over their columns.
+
+    The loss is the hinge for two classes, softmax for more.
 
     Weights are Gaussian, with the paper's scale of one over the square root of the inputs, and
     rounded to `PAPER_BITS` bits; thresholds are one on that scale, inputs at most one.
@@ -86,6 +89,8 @@ def paper_method(
         K.
     rhos : sequence of float
         Strengths to choose from on validation.
+    max_seconds : float, optional
+        Wall time of the program of each strength; the best weights found by then are taken.
 
     Raises
     ------
@@ -113,7 +118,13 @@ def paper_method(
             n_classes=n_outputs,
         )
         program = task.program(dictionary.bits, np.ones(dictionary.n_columns))
-        start = solve(program, tolerance=PAPER_TOLERANCE, start=start).W
+        start = solve(
+            program,
+            tolerance=PAPER_TOLERANCE,
+            start=start,
+            max_seconds=max_seconds,
+            allow_unconverged=max_seconds is not None,
+        ).W
         if not start[:-1].any():
             continue
         network = reconstruct(
