@@ -126,6 +126,7 @@ def fit_digits(
     n_neurons: int,
     seconds: float,
     bits: int = 2,
+    rhos: Sequence[float] = RHOS,
     progress: Callable[[Round], None] | None = None,
 ) -> DigitsFit:
     """Fit the hybrid: surrogate witnesses, convex program, fine-tuning.
@@ -140,6 +141,8 @@ def fit_digits(
         Wall time for surrogate training, three quarters of it before the convex program.
     bits : int
         Of a hidden weight.
+    rhos : sequence of float
+        Strengths of the row-group penalty to choose from on validation.
     progress : callable, optional
 
     Raises
@@ -164,7 +167,9 @@ def fit_digits(
         learning_rates=LEARNING_RATES,
         lower=lower,
     ).network
-    weighed = weighed_by_program(sg.branches[0], fit_on, chosen_on, family, progress=progress)
+    weighed = weighed_by_program(
+        sg.branches[0], fit_on, chosen_on, family, rhos=rhos, progress=progress
+    )
     tuned = fine_tune(
         weighed,
         fit_on,
