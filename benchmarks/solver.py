@@ -1,5 +1,6 @@
 """Time Convexon's solver beside others, on the same programs and to the same certified gap.
 
+    pip install --group bench            # celer and skglm, pip 25.1 or newer
     python benchmarks/solver.py [--scs-seconds S] [--clarabel-seconds S]
 
 Writes benchmarks/results/solver.json. Features are correlated spikes at rates of 0.1 to 0.6, labels
