@@ -147,10 +147,14 @@ def main() -> None:
             task = Addition(base=base, carry_input=carry_input)
             name = f"addition.base{base}" + ("" if carry_input else ".nocarry")
             how = f"leak factor of {factors}" if carry_input else "self-exciting units"
-            cells.measure(name, f"{how}, card with 8-bit readout", convexon(task))
+            if options.only in ("", "convexon"):
+                cells.measure(name, f"{how}, card with 8-bit readout", convexon(task))
             for method, (how, measure) in baselines_of(task, options.sg_seconds).items():
+                if options.only not in ("", method):
+                    continue
                 cells.measure(f"{name}.{method}", how, measure)
-    cells.write(Path(tempfile.gettempdir()) / "convexon-addition.json" if options.quick else None)
+    partly = options.quick or options.only
+    cells.write(Path(tempfile.gettempdir()) / "convexon-addition.json" if partly else None)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Cells of a benchmark: one experiment each, measured over seeds, kept in a file as they come.
 
 A benchmark that is broken off goes on where it stopped: what a cell measured is kept under
-``build/benchmarks``, by its settings. Figures are means over seeds.
+``build/benchmarks``, by its settings, a file each, so that runs may go side by side. Figures are
+means over seeds.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,10 +32,7 @@ class Cells:
 
     def __init__(self, name: str, seeds: Sequence[int], settings: str, *, fresh: bool) -> None:
         self.name, self.seeds, self.settings = name, seeds, settings
-        self._cache = CACHE / f"{name}.json"
-        self._known: dict[str, dict[str, float]] = {}
-        if self._cache.exists() and not fresh:
-            self._known = json.loads(self._cache.read_text(encoding="utf-8"))
+        self._fresh = fresh
         self._figures: list[Figure] = []
 
     def measure(self, cell: str, how: str, measure: Measure) -> None:
@@ -67,14 +66,15 @@ class Cells:
 
     def _at(self, cell: str, how: str, seed: int, measure: Measure) -> dict[str, float]:
         key = f"{cell}, seed {seed}; {self.settings}; {how}"
-        if key not in self._known:
-            began = time.perf_counter()
-            row = dict(measure(seed))
-            row.setdefault("seconds", time.perf_counter() - began)
-            self._known[key] = row
-            self._cache.parent.mkdir(parents=True, exist_ok=True)
-            self._cache.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
-        return self._known[key]
+        kept = CACHE / self.name / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+        if kept.exists() and not self._fresh:
+            return dict(json.loads(kept.read_text(encoding="utf-8"))["figures"])
+        began = time.perf_counter()
+        row = dict(measure(seed))
+        row.setdefault("seconds", time.perf_counter() - began)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps({"cell": key, "figures": row}, indent=1), encoding="utf-8")
+        return row
 
     def write(self, path: Path | None = None) -> None:
         """Write the figures to ``path``, or to the benchmark's file of results."""
@@ -93,6 +93,7 @@ def arguments(description: str | None, *, sg_seconds: float, seeds: int) -> argp
         default=sg_seconds,
         help="wall time of a surrogate-gradient baseline, for all of its settings",
     )
+    parser.add_argument("--only", default="", help="measure this method alone; no results")
     parser.add_argument("--quick", action="store_true", help="a few cells, one seed; no results")
     parser.add_argument("--fresh", action="store_true", help="measure known cells again")
     return parser.parse_args()

@@ -114,8 +114,11 @@ def main() -> None:
                     length, n_layers, disjoint=disjoint, sg_seconds=options.sg_seconds
                 )
                 for method, (how, measure) in methods.items():
+                    if options.only not in ("", method):
+                        continue
                     cells.measure(f"xor.t{length}.l{n_layers}.{name}.{method}", how, measure)
-    cells.write(Path(tempfile.gettempdir()) / "convexon-xor.json" if options.quick else None)
+    partly = options.quick or options.only
+    cells.write(Path(tempfile.gettempdir()) / "convexon-xor.json" if partly else None)
 
 
 if __name__ == "__main__":

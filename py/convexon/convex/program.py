@@ -220,7 +220,6 @@ class ConvexProgram:
 
     def correlate_bounded(self, dual: FloatArray) -> FloatArray:
         """Bounds on the magnitudes of ``D^T lambda`` in exact arithmetic, shape (P, C)."""
-
         exact = self._integral
 
         def bounds(columns: Block) -> FloatArray:

@@ -47,9 +47,24 @@ def plan(n_steps: int, *, fan_in: int = 8, rhos: tuple[float, ...] = (1e-2, 3e-3
     )
 
 
+FAN_INS = (8, 16)
+"""Fan-ins to choose from on validation: few synapses generalise, more tell more strings apart."""
+
+
 def fit_automaton(
     train: SpikeDataset, *, seed: int, progress: Callable[[Round], None] | None = None
 ) -> Fitted:
-    """Fit an automaton's strings, rho chosen on strings that the fit has not seen."""
+    """Fit an automaton's strings; rho and fan-in are chosen on strings that no fit has seen.
+
+    Of equals the smaller fan-in is kept.
+    """
     rest, validation = held_out(train, VALIDATION_SHARE, seed=seed)
-    return fit(plan(train.n_steps), rest, validation, seed=seed, progress=progress)
+    taps = train.n_inputs * train.n_steps
+    best: Fitted | None = None
+    for fan_in in sorted({min(fan_in, taps) for fan_in in FAN_INS}):
+        chosen = plan(train.n_steps, fan_in=fan_in)
+        fitted = fit(chosen, rest, validation, seed=seed, progress=progress)
+        if best is None or fitted.validation[fitted.rho] > best.validation[best.rho]:
+            best = fitted
+    assert best is not None  # noqa: S101  # there is a fan-in
+    return best

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexon.convex.pricing.oracle import Proposal, best_columns
+from convexon.convex.pricing.oracle import Proposal, candidates, proposed
 from convexon.convex.pricing.site import PricingProblem, Site
-from convexon.convex.witness import draw_layer
 from convexon.errors import InputError
 from convexon.neuron import ReadoutMode
 
@@ -48,14 +47,7 @@ class SurrogateAscent:
         from convexon.surrogate.ascent import AscentPlan, ascend
         from convexon.surrogate.grid import WeightGrid
 
-        layer = draw_layer(
-            site.family,
-            site.signal,
-            site.sample_labels,
-            reach=site.reach,
-            n_neurons=self.n_candidates,
-            generator=generator,
-        )
+        layer = candidates(site, self.n_candidates, generator)
         directions = problem.directions(self.n_candidates, generator)
         signal, mode = site.signal, site.mode
         if site.memoryless:  # each row depends on one step alone
@@ -73,9 +65,4 @@ class SurrogateAscent:
             grid=WeightGrid.of_family(site.family),
             plan=AscentPlan(steps=self.n_steps, seed=int(generator.integers(2**31))),
         )
-        found = site.family.layer(climbed.layer.weights, climbed.layer.thresholds)
-        features = site.features(found)
-        ratios = problem.ratios(site, found, features)
-        chosen = best_columns(site, features, ratios, problem.n_wanted)
-        kept = found.restricted(np.array(chosen), np.arange(found.n_inputs))
-        return Proposal(layer=kept, largest_ratio=None, n_seen=self.n_candidates * self.n_steps)
+        return proposed(problem, site, climbed.layer, n_seen=self.n_candidates * self.n_steps)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexon.convex.pricing.oracle import Proposal, best_columns
+from convexon.convex.pricing.oracle import Proposal, candidates, proposed
 from convexon.convex.pricing.site import PricingProblem, Site
-from convexon.convex.witness import draw_layer
 from convexon.errors import InputError
 
 
@@ -37,16 +36,5 @@ class RandomDraws:
         self, problem: PricingProblem, site: Site, generator: np.random.Generator
     ) -> Proposal:
         """See `convexon.convex.pricing.oracle.Oracle`."""
-        layer = draw_layer(
-            site.family,
-            site.signal,
-            site.sample_labels,
-            reach=site.reach,
-            n_neurons=self.n_drawn,
-            generator=generator,
-        )
-        features = site.features(layer)
-        ratios = problem.ratios(site, layer, features)
-        chosen = best_columns(site, features, ratios, problem.n_wanted)
-        kept = layer.restricted(np.array(chosen), np.arange(layer.n_inputs))
-        return Proposal(layer=kept, largest_ratio=None, n_seen=self.n_drawn)
+        layer = candidates(site, self.n_drawn, generator)
+        return proposed(problem, site, layer, n_seen=self.n_drawn)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexon.convex.pricing.oracle import Proposal, best_columns
+from convexon.convex.pricing.oracle import Proposal, proposed
 from convexon.convex.pricing.site import PricingProblem, Site
 from convexon.errors import InputError
 from convexon.network import Layer
@@ -44,13 +44,4 @@ class GivenNeurons:
                 f"layer must read the {site.n_inputs} inputs of site {site.name}, "
                 f"not {self.layer.n_inputs}"
             )
-        found = site.family.layer(self.layer.weights, self.layer.thresholds)
-        features = site.features(found)
-        ratios = problem.ratios(site, found, features)
-        chosen = best_columns(site, features, ratios, problem.n_wanted)
-        kept = found.restricted(np.array(chosen), np.arange(found.n_inputs))
-        return Proposal(
-            layer=kept,
-            largest_ratio=float(ratios.max(initial=0.0)),
-            n_seen=self.layer.n_neurons,
-        )
+        return proposed(problem, site, self.layer, n_seen=self.layer.n_neurons, exact=True)

@@ -16,10 +16,9 @@ import numpy.typing as npt
 
 from convexon.convex.alphabet import Alphabet
 from convexon.convex.parallel import on_all_cores
-from convexon.convex.pricing.oracle import Proposal, best_columns
+from convexon.convex.pricing.oracle import Proposal, candidates, proposed
 from convexon.convex.pricing.site import PricingProblem, Site
 from convexon.convex.rows import Rows
-from convexon.convex.witness import draw_layer
 from convexon.errors import InputError
 from convexon.neuron import ReadoutMode
 
@@ -63,14 +62,7 @@ class LocalSearch:
         self, problem: PricingProblem, site: Site, generator: np.random.Generator
     ) -> Proposal:
         """See `convexon.convex.pricing.oracle.Oracle`."""
-        layer = draw_layer(
-            site.family,
-            site.signal,
-            site.sample_labels,
-            reach=site.reach,
-            n_neurons=self.n_candidates,
-            generator=generator,
-        )
+        layer = candidates(site, self.n_candidates, generator)
         directions = problem.directions(self.n_candidates, generator)
         judged, directions = _judged_on(site, directions, self.n_rows, generator)
         kind = _SteepestAscent if site.memoryless else _RandomMoves
@@ -94,11 +86,7 @@ class LocalSearch:
             np.concatenate([weights for weights, _ in parts], axis=1),
             np.concatenate([thresholds for _, thresholds in parts]),
         )
-        features = site.features(found)
-        ratios = problem.ratios(site, found, features)
-        chosen = best_columns(site, features, ratios, problem.n_wanted)
-        kept = found.restricted(np.array(chosen), np.arange(found.n_inputs))
-        return Proposal(layer=kept, largest_ratio=None, n_seen=self.n_candidates * self.n_moves)
+        return proposed(problem, site, found, n_seen=self.n_candidates * self.n_moves)
 
 
 def _judged_on(
@@ -140,6 +128,10 @@ class _Search:
         self.best_weights = weights.copy()
         self.best_thresholds = thresholds.copy()
         self.best = np.full(weights.shape[1], -np.inf)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Set up what the kind of search needs besides."""
 
     def keep_best(self, scores: FloatArray) -> None:
         """Remember the candidates that were never better."""
@@ -156,29 +148,24 @@ _TABU = 8
 class _SteepestAscent(_Search):
     """The best of all single changes at each move, for sites without memory."""
 
-    def __init__(
-        self,
-        site: Site,
-        directions: FloatArray,
-        weights: IntArray,
-        thresholds: IntArray,
-        generator: np.random.Generator,
-    ) -> None:
-        super().__init__(site, directions, weights, thresholds, generator)
-        x = site.last_step()
-        self.x = x.astype(np.float32)
+    def prepare(self) -> None:
+        """Set up what the kind of search needs besides."""
+        x, family = self.site.last_step(), self.site.family
+        reach = family.alphabet.largest * family.fan_in * self.site.reach.high
+        exact = np.float32 if reach < 1 << 24 else np.float64
+        self.x = x.astype(exact)
         self.values = {
             int(v): (x == v).T.astype(np.float32) for v in np.unique(x) if v
         }  # of inputs, with who has them
-        self.delta = directions.astype(np.float32)
-        self.tabu = np.zeros(weights.shape, dtype=np.int64)
+        self.delta = self.directions.astype(np.float32)
+        self.tabu = np.zeros(self.weights.shape, dtype=np.int64)
         self.time = 0
-        self.steps = _Steps(site.family.alphabet)
+        self.steps = _Steps(family.alphabet)
 
     def move(self) -> None:
         """Choose the best thresholds, note the scores, and make each candidate's best change."""
         self.time += 1
-        membranes = np.rint(self.x @ self.weights.astype(np.float32)).astype(np.int64)
+        membranes = np.rint(self.x @ self.weights.astype(self.x.dtype)).astype(np.int64)
         self._best_thresholds(membranes)
         gains, inputs, targets = self._best_changes(membranes)
         candidates = np.flatnonzero(np.isfinite(gains))
@@ -253,20 +240,14 @@ class _Steps:
 class _RandomMoves(_Search):
     """Random changes, each simulated in full and kept where the score does not fall."""
 
-    def __init__(
-        self,
-        site: Site,
-        directions: FloatArray,
-        weights: IntArray,
-        thresholds: IntArray,
-        generator: np.random.Generator,
-    ) -> None:
-        super().__init__(site, directions, weights, thresholds, generator)
-        self.scores = self._scores(weights, thresholds)
+    def prepare(self) -> None:
+        """Set up what the kind of search needs besides."""
+        self.scores = self._scores(self.weights, self.thresholds)
         self.keep_best(self.scores)
+        site = self.site
         # Inputs whose activity goes with the direction are tried more often.
         activity = site.signal[site.rows.samples if len(site.signal) != site.rows.n_rows else ...]
-        relevance = np.abs(activity.mean(axis=1).T @ directions)
+        relevance = np.abs(activity.mean(axis=1).T @ self.directions)
         relevance /= np.maximum(relevance.sum(axis=0), 1e-300)
         self.odds = 0.5 * relevance + 0.5 / site.n_inputs
         self.odds /= self.odds.sum(axis=0)

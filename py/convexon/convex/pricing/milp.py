@@ -9,7 +9,7 @@ neuron is simulated with the contract like any other, and the bound is as good a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
 from convexon.convex.penalty import PenaltyKind
-from convexon.convex.pricing.oracle import Proposal, best_columns
+from convexon.convex.pricing.oracle import Proposal, proposed
 from convexon.convex.pricing.site import PricingProblem, Site
 from convexon.errors import InputError, SolverError
 from convexon.neuron import ReadoutMode, Reset
@@ -64,19 +64,15 @@ class MixedIntegerProgram:
             largest = max(largest, bound)
             if weights is not None:
                 neurons.append((weights, threshold))
-        layer = None
-        if neurons:
-            layer = site.family.layer(
-                np.stack([weights for weights, _ in neurons], axis=1),
-                np.array([threshold for _, threshold in neurons], dtype=np.int64),
-            )
-            features = site.features(layer)
-            ratios = problem.ratios(site, layer, features)
-            chosen = best_columns(site, features, ratios, problem.n_wanted)
-            layer = layer.restricted(np.array(chosen), np.arange(layer.n_inputs))
-        return Proposal(
-            layer=layer, largest_ratio=largest / problem.rho, n_seen=2 * problem.dual.shape[1]
+        n_seen = 2 * problem.dual.shape[1]
+        ratio = largest / problem.rho
+        if not neurons:
+            return Proposal(layer=None, largest_ratio=ratio, n_seen=n_seen)
+        layer = site.family.layer(
+            np.stack([weights for weights, _ in neurons], axis=1),
+            np.array([threshold for _, threshold in neurons], dtype=np.int64),
         )
+        return replace(proposed(problem, site, layer, n_seen=n_seen), largest_ratio=ratio)
 
 
 def _require_linear(problem: PricingProblem, site: Site) -> None:

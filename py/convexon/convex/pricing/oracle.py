@@ -1,4 +1,4 @@
-"""The interface of a pricing oracle, and how proposals are chosen among.
+"""The interface of a pricing oracle, and what oracles have in common.
 
 The certificate does not depend on where a column comes from, so an oracle may be as heuristic as it
 likes; only one that has seen every column of its set says that it is exact.
@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from convexon.convex.bits import BitColumns
 from convexon.convex.pricing.site import PricingProblem, Site
+from convexon.convex.witness import draw_layer
 from convexon.network import Layer
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -52,17 +50,36 @@ class Oracle(Protocol):
         """Return neurons for ``site``, about ``problem.n_wanted`` of them, the best first."""
 
 
-def best_columns(
-    site: Site, features: npt.NDArray[np.uint8], ratios: FloatArray, count: int
-) -> list[int]:
-    """Return up to ``count`` columns of the largest ratios, each pattern once."""
+def candidates(site: Site, count: int, generator: np.random.Generator) -> Layer:
+    """Draw ``count`` neurons of the site's family: where a heuristic search starts."""
+    return draw_layer(
+        site.family,
+        site.signal,
+        site.sample_labels,
+        reach=site.reach,
+        n_neurons=count,
+        generator=generator,
+    )
+
+
+def proposed(
+    problem: PricingProblem, site: Site, layer: Layer, *, n_seen: int, exact: bool = False
+) -> Proposal:
+    """Return the best neurons of ``layer`` as a proposal, each pattern once, the best first.
+
+    With ``exact`` these neurons are the whole set that was to be priced.
+    """
+    found = site.family.layer(layer.weights, layer.thresholds)
+    features = site.features(found)
+    ratios = problem.ratios(site, found, features)
     keys = BitColumns.pack(features, max_value=site.max_feature).keys()
-    chosen: list[int] = []
-    seen: set[bytes] = set()
+    chosen: dict[bytes, int] = {}
     for j in np.argsort(-ratios, kind="stable"):
-        if keys[j] not in seen:
-            seen.add(keys[j])
-            chosen.append(int(j))
-            if len(chosen) == count:
-                break
-    return chosen
+        chosen.setdefault(keys[j], int(j))
+        if len(chosen) == problem.n_wanted:
+            break
+    return Proposal(
+        layer=found.restricted(np.array(list(chosen.values())), np.arange(found.n_inputs)),
+        largest_ratio=float(ratios.max(initial=0.0)) if exact else None,
+        n_seen=n_seen,
+    )

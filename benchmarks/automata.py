@@ -1,0 +1,123 @@
+"""Random finite automata on strings that were not trained on: `python benchmarks/automata.py`.
+
+Strings of 9 symbols, 5000 drawn for training, in the shape of arXiv:2605.08022: with two symbols
+there are 512 strings, and a quarter of them are the test. Convexon's method beside the paper's
+(CVX), surrogate gradient (SG), a ridge reservoir and logistic regression on the symbols, each tuned
+on the same fifth of the distinct training strings. Writes benchmarks/results/automata.json.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from cells import Cells, Measure, arguments
+
+from convexon.dataset import SpikeDataset
+from convexon.study.automata import FAN_INS, VALIDATION_SHARE, fit_automaton
+from convexon.study.baselines import (
+    logistic_on_raw,
+    paper_method,
+    ridge_reservoir,
+    surrogate_gradient,
+)
+from convexon.study.fit import accuracy, held_out
+from convexon.tasks.strings import random_automaton
+
+CELLS = ((3, 2), (5, 2), (8, 2), (3, 4), (5, 4), (8, 4))
+"""States and symbols; the seed draws the automaton, the strings and the fit."""
+
+LENGTH, N_TRAIN, N_TEST = 9, 5000, 2000
+WIDTH = 500
+SG_WIDTH = 256
+SG_RATES = (0.03, 0.1)
+CVX_RHOS = (1e-2, 1e-3, 1e-4)
+CVX_SECONDS = 5.0
+"""Wall time of one program of the paper's method."""
+
+
+def methods_of(
+    n_states: int, n_symbols: int, sg_seconds: float
+) -> Mapping[str, tuple[str, Measure]]:
+    """Return settings and measurement of every method on one size of automaton."""
+
+    def parts(seed: int) -> tuple[SpikeDataset, SpikeDataset]:
+        task = random_automaton(n_states=n_states, n_symbols=n_symbols, length=LENGTH, seed=seed)
+        return task.split(N_TRAIN, N_TEST, seed=seed)
+
+    def split(seed: int) -> tuple[SpikeDataset, SpikeDataset, SpikeDataset]:
+        train, test = parts(seed)
+        return *held_out(train, VALIDATION_SHARE, seed=seed), test
+
+    def convexon(seed: int) -> Mapping[str, float]:
+        train, test = parts(seed)
+        card = fit_automaton(train, seed=seed).card
+        return {"": accuracy(card, test), "neurons": card.n_neurons}
+
+    def cvx(seed: int) -> Mapping[str, float]:
+        train, validation, test = split(seed)
+        network = paper_method(
+            train,
+            validation,
+            widths=(WIDTH, WIDTH),
+            seed=seed,
+            rhos=CVX_RHOS,
+            max_seconds=CVX_SECONDS,
+        )
+        return {"": accuracy(network, test)}
+
+    def sg(seed: int) -> Mapping[str, float]:
+        train, validation, test = split(seed)
+        network = surrogate_gradient(
+            train,
+            validation,
+            widths=(SG_WIDTH, SG_WIDTH),
+            seconds=sg_seconds,
+            seed=seed,
+            learning_rates=SG_RATES,
+        )
+        return {"": accuracy(network, test)}
+
+    def reservoir(seed: int) -> Mapping[str, float]:
+        train, validation, test = split(seed)
+        network = ridge_reservoir(train, validation, n_neurons=WIDTH, seed=seed)
+        return {"": accuracy(network, test)}
+
+    def logistic(seed: int) -> Mapping[str, float]:
+        train, validation, test = split(seed)
+        named = logistic_on_raw(train, validation)(test.inputs)
+        return {"": float((named[:, 0] == test.labels).mean())}
+
+    return {
+        "convexon": (f"rho and fan-in of {FAN_INS} on validation, 8-bit readout", convexon),
+        "cvx": (
+            f"K 2, L 3, P {WIDTH}, leak 0.99, rho of {CVX_RHOS}, {CVX_SECONDS:g} s a program",
+            cvx,
+        ),
+        "sg": (
+            f"K 2, L 3, {SG_WIDTH} neurons a layer, leak 0.99, rates {SG_RATES}, {sg_seconds:g} s "
+            "in all on a shared core",
+            sg,
+        ),
+        "reservoir": (f"{WIDTH} neurons, alpha and readout chosen on validation", reservoir),
+        "logistic": ("one-hot symbols, strength chosen on validation", logistic),
+    }
+
+
+def main() -> None:
+    """Run the benchmark."""
+    options = arguments(__doc__, sg_seconds=12.0, seeds=2)
+    seeds = range(1 if options.quick else options.seeds)
+    settings = f"strings of {LENGTH}, n_train {N_TRAIN}, disjoint"
+    cells = Cells("automata", seeds, settings, fresh=options.fresh)
+    for n_states, n_symbols in CELLS[:1] if options.quick else CELLS:
+        for method, (how, measure) in methods_of(n_states, n_symbols, options.sg_seconds).items():
+            if options.only in ("", method):
+                cells.measure(f"automata.s{n_states}.a{n_symbols}.{method}", how, measure)
+    partly = options.quick or options.only
+    cells.write(Path(tempfile.gettempdir()) / "convexon-automata.json" if partly else None)
+
+
+if __name__ == "__main__":
+    main()
