@@ -375,6 +375,11 @@ def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(
         ({"readout_bits": 25}, "readout_bits must be 2 to 24, not 25"),
         ({"fan_in": 0}, "fan_in must be at least 1, not 0"),
         ({"alphabet": "int17"}, "weight_bits must be 2 to 16, not 17"),
+        ({"depth": 0}, "depth must be at least 1, not 0"),
+        (
+            {"depth": 2, "hidden": 4, "fan_in": 5},
+            "fan_in must be at most the 4 hidden neurons below, not 5",
+        ),
         ({"pricing_rounds": -1}, "pricing_rounds must be at least 0, not -1"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
     ],

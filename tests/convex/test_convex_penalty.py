@@ -39,8 +39,10 @@ def test_gradient_and_curvature_agree_with_finite_differences(penalty):
     G = penalty.gradient(W, WEIGHTS)
     assert (G * E).sum() == pytest.approx(slope / (2 * step), abs=1e-7)
     change = penalty.gradient(W + step * E, WEIGHTS) - penalty.gradient(W - step * E, WEIGHTS)
-    bend = penalty.curvature(W, WEIGHTS)
-    product = np.zeros_like(W) if bend is None else np.einsum("jcd,jd->jc", bend, E)
+    product = np.zeros_like(W)
+    if (curved := penalty.curvature(W, WEIGHTS)) is not None:
+        ridge, dent = curved
+        product = ridge[:, None] * E - dent * (dent * E).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(product, change / (2 * step), atol=1e-7)
 
 

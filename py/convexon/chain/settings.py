@@ -35,6 +35,8 @@ class SolveSettings:
         Witnesses to draw, over all families.
     fan_in : int
         Synapses of a witness.
+    depth, hidden : int
+        Layers of a branch, and neurons of each below the last.
     alphabet : str
         What a hidden weight may be: ``ternary``, ``intB`` or ``pow2-B`` of B bits.
     pricing_rounds : int
@@ -68,6 +70,8 @@ class SolveSettings:
     readout_mode: ReadoutMode = ReadoutMode.COUNT
     n_witnesses: int = 2000
     fan_in: int = 8
+    depth: int = 1
+    hidden: int = 128
     alphabet: str = "ternary"
     pricing_rounds: int = 0
     cost: CostKind | None = None
@@ -79,7 +83,7 @@ class SolveSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("n_steps", "n_witnesses", "max_neurons"):
+        for name in ("n_steps", "n_witnesses", "max_neurons", "depth", "hidden"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
         for name in ("rhos", "selection_rho", "tolerance"):
@@ -93,6 +97,10 @@ class SolveSettings:
             raise InputError(f"pricing_rounds must be at least 0, not {self.pricing_rounds!r}")
         if self.seed < 0:
             raise InputError(f"seed must be at least 0, not {self.seed!r}")
+        if self.depth > 1 and self.fan_in > self.hidden:
+            raise InputError(
+                f"fan_in must be at most the {self.hidden} hidden neurons below, not {self.fan_in}"
+            )
         _ = self.families  # they check fan_in and alphabet, before anything is written
         if self.readout_mode is ReadoutMode.STEP:
             raise InputError("readout_mode must give one decision a sample: last, sign or count")

@@ -169,6 +169,8 @@ def _dictionary(
         recipe=settings.recipe(
             "n_witnesses",
             "fan_in",
+            "depth",
+            "hidden",
             "alphabet",
             "pricing_rounds",
             "selection_rho",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from convexon.chain.program import Pool
@@ -17,7 +19,7 @@ from convexon.convex.penalty import GroupL2
 from convexon.convex.pricing.local import LocalSearch
 from convexon.convex.pricing.site import Site, site_on
 from convexon.convex.rows import Rows
-from convexon.convex.witness import WitnessFamily, draw_branch
+from convexon.convex.witness import draw_deep_branch
 from convexon.dataset import SpikeDataset
 from convexon.network import Branch
 
@@ -48,7 +50,7 @@ def witnesses_for(
     def watch(record: Round) -> None:
         progress.advance(f"{record.n_columns} columns, largest ratio {record.largest_ratio:.2f}")
 
-    sites = [_site(settings, family, train, rows) for family in settings.families]
+    sites = _sites(settings, drawn, train, rows)
     task = Task(
         rows=rows,
         targets=rows.labels,
@@ -91,11 +93,12 @@ def _draw(settings: SolveSettings, train: SpikeDataset) -> Branches:
     """Draw one branch a family, the witnesses shared out evenly."""
     families = settings.families
     counts = [len(part) for part in np.array_split(np.arange(settings.n_witnesses), len(families))]
+    below = settings.depth - 1
     return tuple(
-        draw_branch(
-            family,
+        draw_deep_branch(
+            [replace(family, spikes_per_sample=1.0)] * below + [family],
             train,
-            n_witnesses=count,
+            widths=[settings.hidden] * below + [count],
             generator=np.random.default_rng([settings.seed, index]),
         )
         for index, (family, count) in enumerate(zip(families, counts, strict=True))
@@ -103,9 +106,22 @@ def _draw(settings: SolveSettings, train: SpikeDataset) -> Branches:
     )
 
 
-def _site(settings: SolveSettings, family: WitnessFamily, train: SpikeDataset, rows: Rows) -> Site:
-    name = f"leak {family.leak.factor:g}"
-    return site_on(train, settings.readout_mode, rows, family, name=name)
+def _sites(
+    settings: SolveSettings, branches: Branches, train: SpikeDataset, rows: Rows
+) -> list[Site]:
+    """Return for each branch the site that its last layer stands on."""
+    families = {family.leak: family for family in settings.families}
+    return [
+        site_on(
+            train,
+            settings.readout_mode,
+            rows,
+            families[branch.layers[-1].leak],
+            trunk=branch.layers[:-1],
+            name=f"leak {branch.layers[-1].leak.factor:g}",
+        )
+        for branch in branches
+    ]
 
 
 def _cost(kind: CostKind, site: Site, reference: Branch) -> SiliconCost:
@@ -122,13 +138,11 @@ def _weights(
     dictionary: SpikeDictionary,
 ) -> np.ndarray:
     """Return the cost of each column's witness, the mean drawn neuron counting as one."""
-    families = {family.leak: family for family in settings.families}
-    sites = {leak: _site(settings, family, train, rows) for leak, family in families.items()}
-    first = branches[0].layers[-1]
-    cost = _cost(kind, sites[first.leak], branches[0])
+    sites = _sites(settings, branches, train, rows)
+    cost = _cost(kind, sites[0], branches[0])
     per_branch = [
-        costs_of(kind, sites[branch.layers[-1].leak], branch.layers[-1]) / cost.unit
-        for branch in branches
+        costs_of(kind, site, branch.layers[-1]) / cost.unit
+        for site, branch in zip(sites, branches, strict=True)
     ]
     b, j = dictionary.witnesses.T
     relative = np.array([per_branch[int(x)][int(y)] for x, y in zip(b, j, strict=True)])

@@ -82,7 +82,8 @@ def minimize(problem: Composite, W: FloatArray, *, tolerance: float, budget: Bud
     start = problem.term.smoothness() * max(problem.D.largest_row(), 1e-300)
     at = _Iterate(W, Z, problem.value(W, Z), start)
     burst = _SHORTEST_BURST
-    worth = 0.0  # cost of first-order steps since the last Newton step
+    # Cost of first-order steps since the last Newton step; from a warm start, one is due.
+    worth = np.inf if W.any() else 0.0
     while problem.gap(at.W, at.Z) > tolerance and not budget.spent:
         settled = _accelerate(problem, at, steps=burst, budget=budget)
         worth += burst * _step_cost(problem, at.W)
@@ -190,17 +191,12 @@ def _newton_direction(problem: Composite, at: _Iterate, *, damping: float) -> Fl
     gradient = problem.D.adjoint(problem.term.gradient(at.Z))
     gradient += problem.penalty.gradient(at.W, problem.thresholds)
     gradient = np.where(support, gradient, 0.0)
-    plain = Operator(
-        problem.D,
-        problem.term.curvature(at.Z),
-        support,
-        np.zeros_like(at.W),
-        problem.penalty.curvature(at.W, problem.thresholds),
-    )
+    ridge, dent = np.zeros_like(at.W), None
+    if (curved := problem.penalty.curvature(at.W, problem.thresholds)) is not None:
+        ridge, dent = ridge + curved[0][:, None], curved[1]
+    plain = Operator(problem.D, problem.term.curvature(at.Z), support, ridge, dent)
     mean = max(float(plain.diagonal[support].mean()), 1e-300)
-    solve = solver_for(
-        replace(plain, ridge=np.full_like(at.W, damping * mean)), accuracy=_CG_ACCURACY
-    )
+    solve = solver_for(replace(plain, ridge=ridge + damping * mean), accuracy=_CG_ACCURACY)
     return None if solve is None else -solve(gradient)
 
 

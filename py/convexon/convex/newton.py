@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ from convexon.convex.products import Products
 _ALWAYS_DENSE, _NEVER_DENSE = 600, 6000
 """Weights up to which a coupled system is always factored, and beyond which it never is: 288 MB."""
 
-_TYPICAL_ITERATIONS = 80
+_TYPICAL_ITERATIONS = 40
 """Conjugate gradient iterations that a factor is weighed against."""
 
 _MOST_ITERATIONS = 400
@@ -36,7 +38,7 @@ Solve = Callable[[FloatArray], FloatArray]
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """``D^T H D + diag(ridge) + bend`` over the weights of a support.
+    """``D^T H D + diag(ridge)``, less a dent, over the weights of a support.
 
     Members
     -------
@@ -45,20 +47,17 @@ class Operator:
     curvature
         H, row by row.
     support
-        Weights that may move, (A, C); whole rows where there is a ``bend``.
+        Weights that may move, (A, C); whole rows where there is a ``dent``.
     ridge
         What is added to the diagonal, (A, C).
-    bend
-        A further block for each row of weights, (A, C, C), or None.
     dent
-        Vectors v (A, C) over a support of all weights: each row's block is less ``v v^T``; or None.
+        Vectors v (A, C): the block of each row of weights is less ``v v^T``; or None.
     """
 
     products: Products
     curvature: Curvature
     support: NDArray[np.bool_]
     ridge: FloatArray
-    bend: FloatArray | None = None
     dent: FloatArray | None = None
 
     @property
@@ -66,8 +65,7 @@ class Operator:
         """Whether each output has a system of its own."""
         if self.dent is not None:
             return False
-        alone = self.support.shape[1] == 1
-        return alone or self.curvature.rank_one is self.bend is None
+        return self.support.shape[1] == 1 or self.curvature.rank_one is None
 
     @cached_property
     def rows(self) -> list[NDArray[np.intp]]:
@@ -81,8 +79,6 @@ class Operator:
         if self.curvature.rank_one is not None:
             weights = weights - np.square(self.curvature.rank_one)
         total = self.products.adjoint_squares(weights) + self.ridge
-        if self.bend is not None:
-            total += np.diagonal(self.bend, axis1=1, axis2=2)
         if self.dent is not None:
             total -= np.square(self.dent)
         return total
@@ -94,8 +90,6 @@ class Operator:
         if (r := self.curvature.rank_one) is not None:
             bent -= r * (r * Z).sum(axis=1, keepdims=True)
         result = self.products.adjoint(bent) + self.ridge * V
-        if self.bend is not None:
-            result += np.matmul(self.bend, V[:, :, None])[:, :, 0]
         if self.dent is not None:
             result -= self.dent * (self.dent * V).sum(axis=1, keepdims=True)
         return np.where(self.support, result, 0.0)
@@ -105,10 +99,7 @@ class Operator:
         weights = self.curvature.diagonal
         if self.curvature.rank_one is not None:
             weights = weights - np.square(self.curvature.rank_one)
-        ridge = self.ridge
-        if self.bend is not None:
-            ridge = ridge + np.diagonal(self.bend, axis1=1, axis2=2)
-        return replace(self, curvature=Curvature(weights), ridge=ridge, bend=None, dent=None)
+        return replace(self, curvature=Curvature(weights), dent=None)
 
     def dense(self) -> FloatArray:
         """The matrix over the support, outputs one after the other."""
@@ -126,14 +117,10 @@ class Operator:
             H[parts[c], parts[c]] += self.products.gram([(np.sqrt(diagonal[:, c]), r)])
             across = np.arange(len(r))
             H[parts[c], parts[c]][across, across] += self.ridge[r, c]
-        if self.bend is not None or self.dent is not None:
+        if self.dent is not None:
             some, across = rows[0], np.arange(len(rows[0]))  # whole rows, the same for every output
             for a, b in np.ndindex(len(rows), len(rows)):
-                block = H[parts[a], parts[b]]
-                if self.bend is not None:
-                    block[across, across] += self.bend[some, a, b]
-                if self.dent is not None:
-                    block[across, across] -= self.dent[some, a] * self.dent[some, b]
+                H[parts[a], parts[b]][across, across] -= self.dent[some, a] * self.dent[some, b]
         return H
 
 
@@ -154,12 +141,9 @@ def solver_for(operator: Operator, *, accuracy: float) -> Solve | None:
             return _dented(operator, operator.dent)
         if _dense_pays(operator):
             return _as_a_whole(operator)
-        if operator.curvature.rank_one is None:
-            return _iterative(operator, _per_output(operator), accuracy)
     except LinAlgError:
         return None
-    inverse = 1.0 / np.where(operator.diagonal > 0.0, operator.diagonal, 1.0)
-    return _iterative(operator, lambda R: R * inverse, accuracy)
+    return _iterative(operator, _nearby(operator), accuracy)
 
 
 def newton_cost(products: Products, support: NDArray[np.bool_]) -> float:
@@ -184,16 +168,49 @@ def _dense_pays(operator: Operator) -> bool:
     return size <= _NEVER_DENSE and factor <= newton_cost(operator.products, operator.support)
 
 
+def _nearby(operator: Operator) -> Solve:
+    """Solve a system near the operator's, to precondition it; by its diagonal if rounding forbids.
+
+    What couples the outputs through the rows is left out, and the dents are kept: along them a row
+    of small weights is all that is soft. With dents the curvature is that of the mean output, as
+    one factor then serves all outputs.
+    """
+    near = operator.uncoupled()
+    try:
+        if operator.dent is None:
+            return _per_output(near)
+        mean = near.curvature.diagonal.mean(axis=1, keepdims=True)
+        alike = Curvature(np.broadcast_to(mean, near.curvature.diagonal.shape))
+        return _dented(replace(near, curvature=alike), operator.dent)
+    except LinAlgError:
+        inverse = 1.0 / np.where(operator.diagonal > 0.0, operator.diagonal, 1.0)
+        return lambda R: R * inverse
+
+
 def _factors(operator: Operator) -> list[tuple[FloatArray, bool]]:
-    """Cholesky factors of the systems of the outputs, whatever couples them left out."""
+    """Cholesky factors of the systems of the outputs, whatever couples them left out.
+
+    Neighbouring outputs share what is the same for both.
+    """
     operator = operator.uncoupled()
-    factors = []
+    factors: list[tuple[FloatArray, bool]] = []
+    before = None
     for c, rows in enumerate(operator.rows):
-        weights = np.sqrt(np.maximum(operator.curvature.diagonal[:, c], 0.0))
-        H = operator.products.gram([(weights, rows)])
-        H.flat[:: len(rows) + 1] += operator.ridge[rows, c]
+        weights, ridge = operator.curvature.diagonal[:, c], operator.ridge[rows, c]
+        if before is None or not _equal(before[:2], (weights, rows)):
+            gram = operator.products.gram([(np.sqrt(np.maximum(weights, 0.0)), rows)])
+        elif _equal(before[2:], (ridge,)):
+            factors.append(factors[-1])
+            continue
+        H = gram.copy()
+        H.flat[:: len(rows) + 1] += ridge
         factors.append(cho_factor(H, lower=True, overwrite_a=True, check_finite=False))
+        before = (weights, rows, ridge)
     return factors
+
+
+def _equal(some: tuple[NDArray[Any], ...], other: tuple[NDArray[Any], ...]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(some, other, strict=True))
 
 
 def _per_output(operator: Operator) -> Solve:
@@ -209,16 +226,18 @@ def _per_output(operator: Operator) -> Solve:
 
 
 def _dented(operator: Operator, dent: FloatArray) -> Solve:
-    """Systems of the outputs that are coupled by dents alone, over all weights.
+    """Systems of the outputs that are coupled by dents alone.
 
     With ``E = [diag(v_1) diag(v_2) ...]`` (A, A C) the inverse of ``B - E^T E`` is ``B^-1 + B^-1
     E^T (I - E B^-1 E^T)^-1 E B^-1`` (Sherman, Morrison and Woodbury): systems as large as the
     columns, never as the weights.
     """
-    factors = _factors(operator)
-    S = np.eye(len(dent))
-    for v, factor in zip(dent.T, factors, strict=True):
-        S -= v[:, None] * cho_solve(factor, np.diag(v), check_finite=False)
+    factors, rows = _factors(operator), operator.rows[0]
+    v = dent[rows]
+    S = np.eye(len(rows))
+    for factor, columns in groupby(range(v.shape[1]), key=lambda c: factors[c]):
+        some = v[:, list(columns)]
+        S -= cho_solve(factor, np.eye(len(rows)), check_finite=False) * (some @ some.T)
     schur = cho_factor(0.5 * (S + S.T), lower=True, check_finite=False)
 
     def plain(R: FloatArray) -> FloatArray:
@@ -226,9 +245,11 @@ def _dented(operator: Operator, dent: FloatArray) -> Solve:
         return np.stack(parts, axis=1)
 
     def solve(R: FloatArray) -> FloatArray:
-        X = plain(R)
-        sway = cho_solve(schur, (dent * X).sum(axis=1), check_finite=False)
-        return X + plain(dent * sway[:, None])
+        X = plain(R[rows])
+        sway = cho_solve(schur, (v * X).sum(axis=1), check_finite=False)
+        solution = np.zeros_like(R)
+        solution[rows] = X + plain(v * sway[:, None])
+        return solution
 
     return solve
 

@@ -65,8 +65,11 @@ class Penalty(ABC):
         """Gradient of the penalty on the support of W, zero elsewhere."""
 
     @abstractmethod
-    def curvature(self, W: FloatArray, weights: FloatArray) -> FloatArray | None:
-        """Second derivative on the support, (P, C, C); None where the penalty is linear."""
+    def curvature(self, W: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+        """Second derivative on the support; None where the penalty is linear.
+
+        A ridge r (P,) and dents v (P, C): the block of a row is ``r I - v v^T``.
+        """
 
     @abstractmethod
     def retract(self, V: FloatArray, W: FloatArray) -> FloatArray:
@@ -147,12 +150,15 @@ class GroupL2(Penalty):
         norms = self.row_norms(W)
         return (weights / np.where(norms > 0.0, norms, 1.0))[:, None] * W
 
-    def curvature(self, W: FloatArray, weights: FloatArray) -> FloatArray:  # noqa: D102
+    def curvature(  # noqa: D102
+        self, W: FloatArray, weights: FloatArray
+    ) -> tuple[FloatArray, FloatArray] | None:
+        if W.shape[1] == 1:
+            return None
         norms = self.row_norms(W)
         scale = np.where(norms > 0.0, norms, 1.0)
-        unit = W / scale[:, None]
-        across = np.eye(W.shape[1]) - unit[:, :, None] * unit[:, None, :]
-        return np.asarray((weights / scale)[:, None, None] * across)
+        ridge = weights / scale
+        return ridge, (np.sqrt(ridge) / scale)[:, None] * W
 
     def retract(self, V: FloatArray, W: FloatArray) -> FloatArray:
         """Rows that turn by a right angle or more stop at zero."""

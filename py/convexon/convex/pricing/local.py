@@ -246,7 +246,9 @@ class _RandomMoves(_Search):
         self.keep_best(self.scores)
         site = self.site
         # Inputs whose activity goes with the direction are tried more often.
-        activity = site.signal[site.rows.samples if len(site.signal) != site.rows.n_rows else ...]
+        activity = site.signal
+        if site.mode is ReadoutMode.STEP:
+            activity = activity[site.rows.samples]
         relevance = np.abs(activity.mean(axis=1).T @ self.directions)
         relevance /= np.maximum(relevance.sum(axis=0), 1e-300)
         self.odds = 0.5 * relevance + 0.5 / site.n_inputs
