@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,20 @@ import pytest
 from convexon import golden
 from convexon.artefact import load
 from convexon.chain import program as chain_program
-from convexon.chain.program import targets_for, validation_split
+from convexon.chain.program import validation_split
 from convexon.chain.settings import SolveSettings
 from convexon.chain.solve import SolveResult, encode_data, solve_stage
 from convexon.convex import L1, ConvexProgram, LossKind, certify, loss_for, solve
-from convexon.convex.branches import NETWORK
+from convexon.convex.branches import BRANCHES, NETWORK
+from convexon.convex.cost import CostKind
 from convexon.convex.dictionary import DICTIONARY, patterns
+from convexon.convex.labels import targets_for
 from convexon.convex.solved import SOLVED
 from convexon.dataset import DATASET
 from convexon.encode import Coding
 from convexon.errors import InputError, SolverError
 from convexon.neuron import ReadoutMode
+from convexon.proof.check import check_file
 from convexon.run import RunFolder
 from convexon.simulate import run
 from toy import toy_arrays, toy_file, toy_settings
@@ -408,3 +412,52 @@ def test_damaged_times_are_no_reason_to_fail(tmp_path: Path) -> None:
     assert folder.timing() == {"solve": 1.0, "emit": 2.0}
     folder.time("solve", 3.0, first=True)
     assert folder.timing() == {"solve": 3.0}
+
+
+@pytest.mark.parametrize("kind", CostKind)
+def test_costs_are_penalty_weights_and_certified(
+    settings: SolveSettings, tmp_path: Path, kind: CostKind
+) -> None:
+    folder = RunFolder(tmp_path)
+    result = solve_stage(folder, replace(settings, cost=kind))
+    weights = result.solved.value.weights
+    assert weights.min() >= 0.01
+    # Ternary neurons of one fan-in all take the same memory, but not the same logic or events.
+    assert (weights.std() > 0.0) == (kind is not CostKind.MEMORY)
+    statement = check_file(tmp_path).certificate.statement
+    assert np.array_equal(statement.weights[:-1], weights)
+    assert statement.min_weight <= weights.min()
+    used = result.solved.value.columns
+    norms = np.abs(result.solved.value.W).sum(axis=1)
+    penalty = float(norms[:-1] @ weights[used] + norms[-1])
+    program_value = result.solved.value.certificate.primal
+    assert program_value >= result.solved.value.certificate.rho * penalty
+
+
+def test_deep_branches_and_priced_witnesses_are_certified_too(
+    settings: SolveSettings, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path)
+    deep = replace(settings, depth=3, hidden=12, fan_in=2, pricing_rounds=2)
+    result = solve_stage(folder, deep)
+    branches, _ = load(BRANCHES, folder.file("branches"))
+    assert {branch.depth for branch in branches} == {3}
+    assert len(branches) > len(deep.families)  # what pricing adds stands on the drawn trunks
+    trunks = {branch.layers[0].weights.tobytes() for branch in branches}
+    assert len(trunks) == len(deep.families)
+    check_file(tmp_path)
+    test = result.test.value
+    slow, fast = golden.run(result.card.value, test.inputs), run(result.card.value, test.inputs)
+    assert np.array_equal(slow.scores, fast.scores)
+
+
+def test_samples_that_repeat_are_merged(tmp_path: Path) -> None:
+    features, labels = toy_arrays()
+    twice = tmp_path / "twice.npz"
+    np.savez(twice, features=np.concatenate([features] * 2), labels=np.concatenate([labels] * 2))
+    result = solve_stage(RunFolder(tmp_path / "run"), toy_settings(twice))
+    dictionary = result.dictionary.value
+    assert dictionary.bits.n_rows < result.train.value.n_samples
+    statement = check_file(tmp_path / "run").certificate.statement
+    assert statement.counts.sum() == result.train.value.n_samples
+    assert statement.counts.max() > 1

@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,30 +185,38 @@ def _nearby(operator: Operator) -> Solve:
         return lambda R: R * inverse
 
 
-def _factors(operator: Operator) -> list[tuple[FloatArray, bool]]:
-    """Cholesky factors of the systems of the outputs, whatever couples them left out.
+@dataclass(frozen=True, eq=False)
+class _Factor:
+    """A Cholesky factor (lower) of the system that some neighbouring outputs have in common."""
 
-    Neighbouring outputs share what is the same for both.
-    """
+    lower: FloatArray
+    outputs: slice
+
+    def solve(self, R: FloatArray) -> FloatArray:
+        return np.asarray(cho_solve((self.lower, True), R, check_finite=False))
+
+
+def _factors(operator: Operator) -> list[_Factor]:
+    """Factors of the systems of the outputs, whatever couples them left out."""
     operator = operator.uncoupled()
-    factors: list[tuple[FloatArray, bool]] = []
-    before = None
-    for c, rows in enumerate(operator.rows):
-        weights, ridge = operator.curvature.diagonal[:, c], operator.ridge[rows, c]
-        if before is None or not _equal(before[:2], (weights, rows)):
-            gram = operator.products.gram([(np.sqrt(np.maximum(weights, 0.0)), rows)])
-        elif _equal(before[2:], (ridge,)):
-            factors.append(factors[-1])
+    rows, weights = operator.rows, operator.curvature.diagonal
+    factors: list[_Factor] = []
+    gram = np.zeros((0, 0))
+    for c, some in enumerate(rows):
+        alike = c > 0 and np.array_equal(some, rows[c - 1])
+        alike = alike and np.array_equal(weights[:, c], weights[:, c - 1])
+        ridge = operator.ridge[some]
+        if alike and np.array_equal(ridge[:, c], ridge[:, c - 1]):
+            shared = factors.pop()
+            factors.append(replace(shared, outputs=slice(shared.outputs.start, c + 1)))
             continue
+        if not alike:
+            gram = operator.products.gram([(np.sqrt(np.maximum(weights[:, c], 0.0)), some)])
         H = gram.copy()
-        H.flat[:: len(rows) + 1] += ridge
-        factors.append(cho_factor(H, lower=True, overwrite_a=True, check_finite=False))
-        before = (weights, rows, ridge)
+        H.flat[:: len(some) + 1] += ridge[:, c]
+        lower, _ = cho_factor(H, lower=True, overwrite_a=True, check_finite=False)
+        factors.append(_Factor(lower, slice(c, c + 1)))
     return factors
-
-
-def _equal(some: tuple[NDArray[Any], ...], other: tuple[NDArray[Any], ...]) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(some, other, strict=True))
 
 
 def _per_output(operator: Operator) -> Solve:
@@ -218,8 +224,9 @@ def _per_output(operator: Operator) -> Solve:
 
     def solve(R: FloatArray) -> FloatArray:
         X = np.zeros_like(R)
-        for c, (rows, factor) in enumerate(zip(operator.rows, factors, strict=True)):
-            X[rows, c] = cho_solve(factor, R[rows, c], check_finite=False)
+        for factor in factors:
+            rows = operator.rows[factor.outputs.start]
+            X[rows, factor.outputs] = factor.solve(R[rows, factor.outputs])
         return X
 
     return solve
@@ -235,20 +242,18 @@ def _dented(operator: Operator, dent: FloatArray) -> Solve:
     factors, rows = _factors(operator), operator.rows[0]
     v = dent[rows]
     S = np.eye(len(rows))
-    for factor, columns in groupby(range(v.shape[1]), key=lambda c: factors[c]):
-        some = v[:, list(columns)]
-        S -= cho_solve(factor, np.eye(len(rows)), check_finite=False) * (some @ some.T)
-    schur = cho_factor(0.5 * (S + S.T), lower=True, check_finite=False)
+    for factor in factors:
+        some = v[:, factor.outputs]
+        S -= factor.solve(np.eye(len(rows))) * (some @ some.T)
+    schur = _Factor(cho_factor(0.5 * (S + S.T), lower=True, check_finite=False)[0], slice(None))
 
     def plain(R: FloatArray) -> FloatArray:
-        parts = [cho_solve(f, r, check_finite=False) for f, r in zip(factors, R.T, strict=True)]
-        return np.stack(parts, axis=1)
+        return np.hstack([factor.solve(R[:, factor.outputs]) for factor in factors])
 
     def solve(R: FloatArray) -> FloatArray:
         X = plain(R[rows])
-        sway = cho_solve(schur, (v * X).sum(axis=1), check_finite=False)
         solution = np.zeros_like(R)
-        solution[rows] = X + plain(v * sway[:, None])
+        solution[rows] = X + plain(v * schur.solve((v * X).sum(axis=1))[:, None])
         return solution
 
     return solve
