@@ -140,7 +140,7 @@ def main() -> None:
     options = arguments(__doc__, sg_seconds=8.0, seeds=3)
     seeds = range(1 if options.quick else options.seeds)
     settings = f"n_train {N_TRAIN}, T {N_STEPS}, {N_SUMS} sums a length"
-    cells = Cells("addition", seeds, settings, fresh=options.fresh)
+    cells = Cells("addition", seeds, settings, options)
     factors = ", ".join(f"{leak.factor:.2f}" for leak in LEAKS)
     for carry_input in (True, False):
         for base in (2,) if options.quick else BASES:

@@ -110,7 +110,7 @@ def main() -> None:
     options = arguments(__doc__, sg_seconds=12.0, seeds=2)
     seeds = range(1 if options.quick else options.seeds)
     settings = f"strings of {LENGTH}, n_train {N_TRAIN}, disjoint"
-    cells = Cells("automata", seeds, settings, fresh=options.fresh)
+    cells = Cells("automata", seeds, settings, options)
     for n_states, n_symbols in CELLS[:1] if options.quick else CELLS:
         for method, (how, measure) in methods_of(n_states, n_symbols, options.sg_seconds).items():
             if options.only in ("", method):

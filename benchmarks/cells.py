@@ -30,9 +30,11 @@ Measure = Callable[[int], Mapping[str, float]]
 class Cells:
     """The cells of the benchmark ``name``."""
 
-    def __init__(self, name: str, seeds: Sequence[int], settings: str, *, fresh: bool) -> None:
+    def __init__(
+        self, name: str, seeds: Sequence[int], settings: str, options: argparse.Namespace
+    ) -> None:
         self.name, self.seeds, self.settings = name, seeds, settings
-        self._fresh = fresh
+        self._fresh, self._known_alone = options.fresh, options.known
         self._figures: list[Figure] = []
 
     def measure(self, cell: str, how: str, measure: Measure) -> None:
@@ -47,6 +49,8 @@ class Cells:
         measure : callable
             Its figure "" is named as the cell is. The wall time is a figure too.
         """
+        if self._known_alone and not all(self._kept(cell, how, s).exists() for s in self.seeds):
+            return
         rows = [self._at(cell, how, seed, measure) for seed in self.seeds]
         means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
         shown = ", ".join(f"{key or 'accuracy'} {value:.4g}" for key, value in means.items())
@@ -65,16 +69,21 @@ class Cells:
         ]
 
     def _at(self, cell: str, how: str, seed: int, measure: Measure) -> dict[str, float]:
-        key = f"{cell}, seed {seed}; {self.settings}; {how}"
-        kept = CACHE / self.name / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+        kept = self._kept(cell, how, seed)
         if kept.exists() and not self._fresh:
             return dict(json.loads(kept.read_text(encoding="utf-8"))["figures"])
         began = time.perf_counter()
         row = dict(measure(seed))
         row.setdefault("seconds", time.perf_counter() - began)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps({"cell": key, "figures": row}, indent=1), encoding="utf-8")
+        kept.write_text(
+            json.dumps({"cell": f"{cell}, seed {seed}", "figures": row}), encoding="utf-8"
+        )
         return row
+
+    def _kept(self, cell: str, how: str, seed: int) -> Path:
+        key = f"{cell}, seed {seed}; {self.settings}; {how}"
+        return CACHE / self.name / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
     def write(self, path: Path | None = None) -> None:
         """Write the figures to ``path``, or to the benchmark's file of results."""
@@ -96,4 +105,7 @@ def arguments(description: str | None, *, sg_seconds: float, seeds: int) -> argp
     parser.add_argument("--only", default="", help="measure this method alone; no results")
     parser.add_argument("--quick", action="store_true", help="a few cells, one seed; no results")
     parser.add_argument("--fresh", action="store_true", help="measure known cells again")
+    parser.add_argument(
+        "--known", action="store_true", help="write what earlier runs measured; measure nothing"
+    )
     return parser.parse_args()

@@ -104,7 +104,7 @@ def main() -> None:
     """Run the benchmark."""
     options = arguments(__doc__, sg_seconds=16.0, seeds=3)
     seeds = range(1 if options.quick else options.seeds)
-    cells = Cells("xor", seeds, "n_train 2000, 4000 at t14", fresh=options.fresh)
+    cells = Cells("xor", seeds, "n_train 2000, 4000 at t14", options)
     lengths = (6, 8) if options.quick else tuple(N_TRAIN)
     depths = (3,) if options.quick else (3, 5)
     for disjoint, name in ((True, "disjoint"), (False, "paper")):

@@ -36,8 +36,11 @@ singular, and far from the solution it says too little.
 _DAMPING_FACTOR = 10.0
 """On the damping of a Newton step after a step shorter than that; its inverse after another."""
 
-_CG_ACCURACY = 1e-3
-"""Relative residual of a Newton system that is solved by iteration."""
+_CG_ACCURACY = 0.1
+"""Relative residual of a Newton system that is solved by iteration.
+
+The support is not final while the objective still falls much, and more accuracy would be wasted.
+"""
 
 _PATIENCE = 64
 """Steps shorter than that in a row of Newton steps, before first-order steps are the better buy."""

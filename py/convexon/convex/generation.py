@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +71,13 @@ class GenerationBudget:
             raise InputError(f"tolerance must lie within 0..1, not {self.tolerance!r}")
 
 
+class Priced(NamedTuple):
+    """What an oracle found at a site: the largest ratio, among how many columns."""
+
+    largest_ratio: float
+    n_seen: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Round:
     """One round: the master's certified solution, and what pricing made of its dual point.
@@ -88,8 +96,8 @@ class Round:
     n_added, n_dropped : int
     seconds : float
         Wall time since the start.
-    oracles : mapping of str to float
-        Largest ratio by oracle and site.
+    oracles : mapping of str to Priced
+        What each oracle found at each site.
     """
 
     objective: float
@@ -101,7 +109,7 @@ class Round:
     n_added: int
     n_dropped: int
     seconds: float
-    oracles: dict[str, float]
+    oracles: dict[str, Priced]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -230,7 +238,7 @@ def generate(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Priced:
+class _Answer:
     """An oracle's answer for a site, evaluated."""
 
     label: str
@@ -254,7 +262,7 @@ def _priced(
     oracles: Sequence[Oracle],
     budget: GenerationBudget,
     generator: np.random.Generator,
-) -> list[_Priced]:
+) -> list[_Answer]:
     """Ask every oracle about every site."""
     wanted = max(1, 2 * budget.columns_per_round // (len(sites) * len(oracles)))
     problem = PricingProblem(
@@ -274,7 +282,7 @@ def _priced(
                     weights = task.cost(site, proposal.layer, features)
                 ratios = problem.norms(features) / (task.rho * weights)
             answers.append(
-                _Priced(
+                _Answer(
                     label=f"{oracle.name}, {site.name}",
                     site=site,
                     proposal=proposal,
@@ -287,7 +295,7 @@ def _priced(
 
 
 def _chosen(
-    proposals: Sequence[_Priced], known: set[bytes], room: int, least: float
+    proposals: Sequence[_Answer], known: set[bytes], room: int, least: float
 ) -> list[Candidate]:
     """Take the best violators of every oracle in turn: each pattern once, none twice in a master.
 
@@ -332,7 +340,7 @@ def _record(
     task: Task,
     master: Master,
     solution: Solution,
-    proposals: Sequence[_Priced],
+    proposals: Sequence[_Answer],
     found: Sequence[Candidate],
     dropped: int,
     began: float,
@@ -353,7 +361,9 @@ def _record(
         n_added=len(found),
         n_dropped=dropped,
         seconds=time.perf_counter() - began,
-        oracles={priced.label: priced.largest for priced in proposals},
+        oracles={
+            priced.label: Priced(priced.largest, priced.proposal.n_seen) for priced in proposals
+        },
     )
 
 

@@ -23,7 +23,7 @@ from convexon.convex.products import Products
 _ALWAYS_DENSE, _NEVER_DENSE = 600, 6000
 """Weights up to which a coupled system is always factored, and beyond which it never is: 288 MB."""
 
-_TYPICAL_ITERATIONS = 40
+_TYPICAL_ITERATIONS = 20
 """Conjugate gradient iterations that a factor is weighed against."""
 
 _MOST_ITERATIONS = 400

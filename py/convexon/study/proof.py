@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from convexon.convex.master import Task
 from convexon.convex.pricing.enumeration import Enumeration
 from convexon.convex.pricing.oracle import Oracle
 from convexon.convex.pricing.site import Site
-from convexon.proof.certificate import Certificate
+from convexon.proof.certificate import Certificate, PricedSet
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,25 +62,39 @@ def proved(
         places = np.array([numbers[key] for key in own], dtype=np.intp)
         names = " and ".join(site.name for site in sites)
         about = f"every network of neurons on {names}, of {sites[0].family.fan_in} synapses or less"
+    searched = () if whole else tuple(_searched(task, generated))
     order = np.argsort(places, kind="stable")
     solution = generated.solution
     weights = np.ones(dictionary.n_columns) if whole else generated.weights
+    certificate = certificate_of(
+        task.program(dictionary.bits, weights),
+        places[order].astype(np.int64),
+        np.concatenate([solution.W[:-1][order], solution.W[-1:]]),
+        dual=solution.dual,
+        tolerance=tolerance,
+        max_feature=dictionary.max_feature,
+        groups=task.rows.groups,
+        min_weight=None if task.cost is None else float(weights.min(initial=1.0)),
+        about=about,
+        every_network_of_form=whole,
+        readout_bits=readout_bits,
+    )
     return Proved(
         dictionary=dictionary,
-        certificate=certificate_of(
-            task.program(dictionary.bits, weights),
-            places[order].astype(np.int64),
-            np.concatenate([solution.W[:-1][order], solution.W[-1:]]),
-            dual=solution.dual,
-            tolerance=tolerance,
-            max_feature=dictionary.max_feature,
-            groups=task.rows.groups,
-            min_weight=None if task.cost is None else float(weights.min(initial=1.0)),
-            about=about,
-            every_network_of_form=whole,
-            readout_bits=readout_bits,
-        ),
+        certificate=replace(certificate, priced=(*certificate.priced, *searched)),
     )
+
+
+def _searched(task: Task, generated: Generated) -> Iterator[PricedSet]:
+    """Yield what the last round of pricing found: without having seen all, it proves no bound."""
+    for k, (label, found) in enumerate(generated.rounds[-1].oracles.items()):
+        yield PricedSet(
+            name=f"search{k}",
+            about=f"what {label} found when column generation ended",
+            n_columns=found.n_seen,
+            violation=max(0.0, task.rho * (found.largest_ratio - 1.0) * (1.0 + 1e-9)),
+            exact=False,
+        )
 
 
 def _grid(listing: Enumeration, sites: Sequence[Site]) -> SpikeDictionary:
