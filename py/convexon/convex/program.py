@@ -327,10 +327,11 @@ def bounded_product(
 ) -> tuple[FloatArray, FloatArray]:
     """``A B``, and a bound on the rounding of each entry, whatever the order of summation.
 
-    Where A is ``integral`` (looked up if None), B is split: the leading part is a multiple of a power of two so coarse
-    that its product with A is exact, and only the small remainder rounds (Ozaki, Ogita, Oishi and
-    Rump, "Error-free transformations of matrix multiplication", 2012). Otherwise the bound is that
-    of an inner product of k terms, ``gamma_k |A| |B|`` with ``gamma_k = k u / (1 - k u)``.
+    Where A is ``integral`` (looked up if None), B is split: the leading part is a multiple of a
+    power of two so coarse that its product with A is exact, and only the small remainder rounds
+    (Ozaki, Ogita, Oishi and Rump, "Error-free transformations of matrix multiplication", 2012).
+    Otherwise the bound is that of an inner product of k terms, ``gamma_k |A| |B|`` with ``gamma_k =
+    k u / (1 - k u)``.
     """
     terms = (A.shape[1] + 2) * UNIT
     gamma = terms / (1.0 - terms)
