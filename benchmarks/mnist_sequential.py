@@ -38,7 +38,7 @@ from convexon.study.mnist import BLIND, RHOS, SEARCH, data_of, fit_digits, parts
 RESULT = Path(__file__).parent / "results" / "mnist_sequential.json"
 N_STEPS, N_NEURONS = 4, 1024
 READOUT_BITS = 8
-RHOS_OF_ALL = (1e-4, 3e-5)
+RHOS_OF_ALL = (3e-4, 1e-4)
 """Strengths to choose from with all digits, where a program takes minutes."""
 
 
@@ -55,7 +55,7 @@ def methods(
                 chosen_on,
                 n_neurons=N_NEURONS,
                 family=units(fan_in=fan_in),
-                oracles=[oracle],
+                oracle=oracle,
                 seed=seed,
                 rhos=(1e-3, 3e-4),
                 max_seconds=seconds,

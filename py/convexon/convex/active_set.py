@@ -155,7 +155,7 @@ class ActiveSet:
         Ends the search when it is spent.
     """
 
-    first_size = 64
+    first_size = 32
 
     def __init__(self, program: ConvexProgram, loss: SmoothLoss, *, budget: Budget) -> None:
         self._targets = program.encoded

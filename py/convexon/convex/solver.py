@@ -2,10 +2,10 @@
 
 First-order steps find the support, Newton steps on the support finish. For the squared loss with
 the l1 norm an active-set method takes their place, and where there are kinks besides the zeros of
-the weights, an interior-point method. All work over a few of
-the columns at a time. The solver never decides that it is done. It hands its iterate to
-`convexon.convex.certificate`, which builds a feasible dual point over all columns and evaluates
-both sides anew; the gap between them is what ends the run.
+the weights, an interior-point method. All work over a few of the columns at a time. The solver
+never decides that it is done. It hands its iterate to `convexon.convex.certificate`, which builds a
+feasible dual point over all columns and evaluates both sides anew; the gap between them is what
+ends the run.
 """
 
 from __future__ import annotations

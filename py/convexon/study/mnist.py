@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.convex.alphabet import Alphabet
-from convexon.convex.generation import Generated, GenerationBudget, Round, generate
+from convexon.convex.dictionary import SpikeDictionary, build_dictionary
+from convexon.convex.generation import GenerationBudget, Round, generate
 from convexon.convex.labels import targets_for
 from convexon.convex.loss import LossKind, loss_for
 from convexon.convex.master import Task
 from convexon.convex.penalty import GroupL2
 from convexon.convex.pricing.draw import RandomDraws
-from convexon.convex.pricing.given import GivenNeurons
 from convexon.convex.pricing.local import LocalSearch
 from convexon.convex.pricing.oracle import Oracle
 from convexon.convex.pricing.site import Site, site_on
@@ -51,7 +51,7 @@ RHOS = (1e-3, 3e-4, 1e-4, 3e-5)
 LEARNING_RATES, FINE_TUNING_RATES = (0.05, 0.1, 0.2), (0.01, 0.03)
 """Rates of surrogate training to choose from on validation."""
 
-TOLERANCE = 1e-3
+TOLERANCE = 3e-3
 """Duality gap of the programs that choose rho."""
 
 
@@ -127,7 +127,6 @@ def fit_digits(
     seconds: float,
     bits: int = 2,
     rhos: Sequence[float] = RHOS,
-    progress: Callable[[Round], None] | None = None,
 ) -> DigitsFit:
     """Fit the hybrid: surrogate witnesses, convex program, fine-tuning.
 
@@ -143,7 +142,6 @@ def fit_digits(
         Of a hidden weight.
     rhos : sequence of float
         Strengths of the row-group penalty to choose from on validation.
-    progress : callable, optional
 
     Raises
     ------
@@ -167,9 +165,7 @@ def fit_digits(
         learning_rates=LEARNING_RATES,
         lower=lower,
     ).network
-    weighed = weighed_by_program(
-        sg.branches[0], fit_on, chosen_on, family, rhos=rhos, progress=progress
-    )
+    weighed = weighed_by_program(sg.branches[0], fit_on, chosen_on, rhos=rhos)
     tuned = fine_tune(
         weighed,
         fit_on,
@@ -197,16 +193,21 @@ def weighed_by_program(
     branch: Branch,
     fit_on: SpikeDataset,
     chosen_on: SpikeDataset,
-    family: WitnessFamily,
     *,
     rhos: Sequence[float] = RHOS,
-    progress: Callable[[Round], None] | None = None,
 ) -> Network:
-    """Weigh the neurons of a branch by the softmax program, rho chosen on validation."""
+    """Weigh the neurons of a branch by the softmax program, rho chosen on validation.
+
+    Raises
+    ------
+    InputError
+        If no rho leaves a neuron.
+    SolverError
+        If a gap is not reached.
+    """
     rows = distinct_rows(fit_on, MODE)
-    site = site_of(fit_on, rows, family)
-    oracle = GivenNeurons(layer=branch.layers[-1])
-    return best_of_path(fit_on, chosen_on, rows, [site], [oracle], rhos=rhos, progress=progress)
+    dictionary = build_dictionary([branch], fit_on, MODE, rows=rows)
+    return best_of_path(fit_on, chosen_on, rows, [branch], dictionary, rhos=rhos)
 
 
 def priced(
@@ -215,23 +216,29 @@ def priced(
     *,
     n_neurons: int,
     family: WitnessFamily,
-    oracles: Sequence[Oracle],
+    oracle: Oracle,
     seed: int,
     rhos: Sequence[float] = RHOS,
     max_rounds: int = 12,
     max_seconds: float | None = None,
     progress: Callable[[Round], None] | None = None,
 ) -> Network:
-    """Fit without any surrogate: neurons by pricing alone (CVX), rho chosen on validation."""
+    """Fit without any surrogate: neurons by pricing alone (CVX), rho chosen on validation.
+
+    Columns are priced at the smallest rho, which keeps the most of them.
+
+    Raises
+    ------
+    InputError
+        If no rho leaves a neuron.
+    SolverError
+        If a gap is not reached.
+    """
     rows = distinct_rows(fit_on, MODE)
-    site = site_of(fit_on, rows, family)
-    return best_of_path(
-        fit_on,
-        chosen_on,
-        rows,
-        [site],
-        oracles,
-        rhos=rhos,
+    generated = generate(
+        _task(rows, min(rhos), fit_on.n_classes),
+        [site_of(fit_on, rows, family)],
+        [oracle],
         budget=GenerationBudget(
             max_rounds=max_rounds + 1,
             columns_per_round=-(-n_neurons // max_rounds),
@@ -240,8 +247,11 @@ def priced(
             tolerance=TOLERANCE,
             patience=3,
         ),
-        seed=seed,
+        generator=np.random.default_rng([seed, 17]),
         progress=progress,
+    )
+    return best_of_path(
+        fit_on, chosen_on, rows, generated.branches, generated.dictionary, rhos=rhos
     )
 
 
@@ -249,48 +259,29 @@ def best_of_path(
     fit_on: SpikeDataset,
     chosen_on: SpikeDataset,
     rows: Rows,
-    sites: Sequence[Site],
-    oracles: Sequence[Oracle],
+    branches: Sequence[Branch],
+    dictionary: SpikeDictionary,
     *,
     rhos: Sequence[float],
-    budget: GenerationBudget | None = None,
-    seed: int = 0,
-    progress: Callable[[Round], None] | None = None,
 ) -> Network:
-    """Grow at the largest rho that is worth it, then choose rho over those columns.
-
-    Columns are priced once, at the smallest rho, which keeps the most; then a path of programs over
-    them is solved, each from the weights of the one before.
-
-    Raises
-    ------
-    InputError
-        If no rho leaves a neuron.
-    """
-    least = min(rhos)
-    generated = generate(
-        _task(rows, least, fit_on.n_classes),
-        sites,
-        oracles,
-        budget=budget
-        or GenerationBudget(
-            max_rounds=2, columns_per_round=4096, tolerance=TOLERANCE, max_columns=4096
-        ),
-        generator=np.random.default_rng([seed, 17]),
-        progress=progress,
-    )
+    """Solve from the largest rho down, each from the weights of the one before; keep the best."""
     best: tuple[float, Network] | None = None
     start: npt.NDArray[np.float64] | None = None
     for rho in sorted(rhos, reverse=True):
-        W = generated.solution.W
-        if rho != least:
-            program = _task(rows, rho, fit_on.n_classes).program(
-                generated.dictionary.bits, generated.weights
-            )
-            start = W = solve(program, tolerance=TOLERANCE, start=start).W
-        if not W[:-1].any():
+        program = _task(rows, rho, fit_on.n_classes).program(
+            dictionary.bits, np.ones(dictionary.n_columns)
+        )
+        start = solve(program, tolerance=TOLERANCE, start=start).W
+        if not start[:-1].any():
             continue
-        network = _network(generated, W, fit_on)
+        network = reconstruct(
+            branches,
+            dictionary,
+            start,
+            n_steps=fit_on.n_steps,
+            input_bits=fit_on.input_bits,
+            readout_mode=MODE,
+        )
         reached = accuracy(network, chosen_on)
         if best is None or reached > best[0]:
             best = reached, network
@@ -307,17 +298,6 @@ def _task(rows: Rows, rho: float, n_classes: int) -> Task:
         penalty=GroupL2(),
         rho=rho,
         n_classes=n_classes,
-    )
-
-
-def _network(generated: Generated, W: npt.NDArray[np.float64], data: SpikeDataset) -> Network:
-    return reconstruct(
-        generated.branches,
-        generated.dictionary,
-        W,
-        n_steps=data.n_steps,
-        input_bits=data.input_bits,
-        readout_mode=MODE,
     )
 
 

@@ -228,13 +228,12 @@ def _mnist(settings: StudySettings) -> Study:
     return Study(
         train=train,
         test=test,
-        fit=lambda watch: (
+        fit=lambda _: (
             fit_digits(
                 train,
                 seed=settings.seed,
                 n_neurons=settings.neurons,
                 seconds=settings.seconds,
-                progress=watch,
             ).network,
             None,
         ),
