@@ -18,7 +18,8 @@ from convexon.proof.check import check_file
 from convexon.report.figure import read_figures
 from convexon.run import RunFolder
 from convexon.simulate import decisions, scores
-from convexon.study.stage import StudySettings, study_stage
+from convexon.study.settings import StudySettings
+from convexon.study.stage import study_stage
 
 
 @pytest.fixture(scope="module")

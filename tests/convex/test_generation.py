@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from convexon.convex.alphabet import TERNARY, Alphabet
+from convexon.convex.bits import BitColumns
 from convexon.convex.cost import CostKind, SiliconCost, typical_cost
 from convexon.convex.dictionary import simulate_columns
 from convexon.convex.generation import (
@@ -34,8 +35,9 @@ from convexon.convex.threshold import delay_line, self_exciting
 from convexon.convex.witness import WitnessFamily
 from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
+from convexon.network import Layer
 from convexon.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.simulate import scores
+from convexon.simulate import layer_spikes, scores
 
 UNITS = WitnessFamily(fan_in=2, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.NONE, at_last=True)
 LIF = WitnessFamily(
@@ -129,6 +131,63 @@ def test_closed_solution_is_that_of_the_program_over_the_whole_grid(
         assert record.objective >= whole.certificate.primal * (1 - 1e-6)
     objectives = [record.objective for record in found.rounds]
     assert all(b <= a * (1 + 2e-6) for a, b in itertools.pairwise(objectives))
+
+
+def test_each_site_is_deepened_on_its_own_neurons() -> None:
+    data = xor_strings(5)
+    task = task_on(data, rho=1e-4)
+    sites = [
+        site_on(data, ReadoutMode.LAST, task.rows, replace(LIF, leak=leak), name=name)
+        for leak, name in ((Leak(1, 2), "fast"), (Leak(10, 10), "slow"))
+    ]
+    found = run(task, sites, [Enumeration()])
+    for site in sites:
+        above = deepened(found, site, UNITS, name="above")
+        assert above.trunk[-1].leak == site.family.leak
+        assert np.array_equal(above.signal, site_signal(above.trunk[-1], site))
+
+
+def site_signal(layer: Layer, site: Site) -> np.ndarray:
+    return layer_spikes(layer, site.signal, site.reach)
+
+
+def test_sites_with_neurons_beside_are_not_deepened() -> None:
+    data = xor_strings(4)
+    task = task_on(data)
+    hubs = self_exciting(data.inputs, data.input_range, alphabet=TERNARY)
+    site = site_on(data, ReadoutMode.LAST, task.rows, UNITS, beside=hubs, name="beside")
+    found = run(task, [site], [LocalSearch(n_candidates=32, n_moves=5)], max_rounds=2)
+    with pytest.raises(InputError, match=r"^site beside must have no neurons beside it to be"):
+        deepened(found, site, UNITS, name="above")
+
+
+@pytest.mark.parametrize("kind", CostKind)
+def test_bounds_with_costs_hold_for_every_neuron_of_the_grid(kind: CostKind) -> None:
+    data = xor_strings(3)
+    family = replace(UNITS, alphabet=Alphabet.integers(3))
+    rows = distinct_rows(data, ReadoutMode.LAST)
+    site = site_on(data, ReadoutMode.LAST, rows, family)
+    pairs = [
+        (np.array(v), t)
+        for v in itertools.product(range(-3, 4), repeat=2)
+        if any(v)
+        for t in range(1, 7)
+    ]
+    layer = family.layer(np.stack([v for v, _ in pairs], axis=1), np.array([t for _, t in pairs]))
+    cost = SiliconCost(kind=kind, unit=5.0)
+    task = task_on(data, cost=cost, rho=0.02)
+    features = site.features(layer)
+    whole = solve(
+        task.program(BitColumns.pack(features), cost(site, layer, features)), tolerance=1e-8
+    )
+    found = run(task, [site], [Enumeration(), RandomDraws(n_drawn=50)], max_rounds=30)
+    optimum = whole.certificate.primal
+    assert found.rounds[-1].largest_ratio <= 1.0 + 1e-6
+    assert found.solution.certificate.primal == pytest.approx(optimum, rel=1e-5)
+    exact = run(task, [site], [Enumeration()], max_rounds=30, columns_per_round=2)
+    assert exact.closed
+    for record in exact.rounds:
+        assert record.exact_bound <= optimum
 
 
 def test_reconstructed_network_scores_as_the_program_predicts() -> None:
@@ -277,5 +336,5 @@ def test_without_site_or_oracle_there_is_nothing_to_do() -> None:
     empty = run(task_on(data, rho=10.0), [taps(data)], [Enumeration()])
     assert empty.closed
     assert empty.dictionary.n_columns == 0
-    with pytest.raises(InputError, match=r"^site taps must have an active neuron to be deepened"):
+    with pytest.raises(InputError, match=r"^site taps must have 2 active neurons or more to be"):
         deepened(empty, taps(data), UNITS, name="above")

@@ -106,7 +106,25 @@ def test_enumeration_is_exact(family: WitnessFamily, mode: ReadoutMode, bits: in
     assert (np.diff(ratios) <= 1e-12).all()
 
 
-@pytest.mark.parametrize(("family", "mode", "bits"), CASES)
+@pytest.mark.parametrize("kind", CostKind)
+def test_enumeration_takes_the_cheapest_neuron_of_a_pattern(kind: CostKind) -> None:
+    family = replace(UNITS, alphabet=Alphabet.integers(3))
+    place = site(family=family, n_samples=8, n_steps=1, n_inputs=3)
+    cost = SiliconCost(kind=kind, unit=3.0)
+    asked = problem(place, cost=cost)
+    vectors = [
+        np.array(v)
+        for v in itertools.product(range(-3, 4), repeat=3)
+        if 1 <= np.count_nonzero(v) <= 2
+    ]
+    pairs = [(v, t) for v in vectors for t in range(1, 7)]
+    layer = family.layer(np.stack([v for v, _ in pairs], axis=1), np.array([t for _, t in pairs]))
+    largest = asked.ratios(place, layer, place.features(layer)).max()
+    found = Enumeration().propose(asked, place, np.random.default_rng(0))
+    assert found.largest_ratio == pytest.approx(largest, rel=1e-12)
+
+
+@pytest.mark.parametrize(("family", "mode", "bits"), [*CASES, (UNITS, ReadoutMode.LAST, 1)])
 def test_mixed_integer_program_agrees_with_enumeration(
     family: WitnessFamily, mode: ReadoutMode, bits: int
 ) -> None:
@@ -236,6 +254,13 @@ def test_given_neurons_are_priced_all_of_them() -> None:
     found = GivenNeurons(layer=layer).propose(asked, place, np.random.default_rng(0))
     ratios = asked.ratios(place, layer, place.features(layer))
     assert found.largest_ratio == pytest.approx(ratios.max())
+    for wrong in (
+        replace(layer, leak=Leak(1, 2)),
+        replace(layer, reset=Reset.ZERO),
+        replace(layer, recurrent=np.eye(4, dtype=np.int64)),
+    ):
+        with pytest.raises(InputError, match=r"^layer must have leak and reset of site input"):
+            GivenNeurons(layer=wrong).propose(asked, place, np.random.default_rng(0))
     with pytest.raises(InputError, match=r"^layer must read the 3 inputs of site input, not 4$"):
         GivenNeurons(layer=layer).propose(asked, site(n_inputs=3), np.random.default_rng(0))
 
@@ -307,7 +332,8 @@ def test_signed_digits_are_the_fewest() -> None:
         (lambda: SurrogateAscent(n_steps=0), "n_steps must be at least 1, not 0"),
         (lambda: SiliconCost(kind=CostKind.LUTS, unit=0.0), "unit must be positive and finite"),
         (lambda: SiliconCost(kind=CostKind.LUTS, unit=1.0, share=2.0), "share must lie within"),
-        (lambda: Enumeration(max_neurons=3).columns(site()), "fan_in must leave at most 3 weight"),
+        (lambda: Enumeration(max_neurons=3).columns(site()), "fan_in must leave at most 3 neuron"),
+        (lambda: site(family=replace(UNITS, lateral=1)), "lateral must be 0 on a site"),
         (lambda: site(family=replace(UNITS, fan_in=5)), "fan_in must be at most the 4 inputs"),
     ],
 )

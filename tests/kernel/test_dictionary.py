@@ -16,7 +16,7 @@ from convexon.artefact import load, save
 from convexon.convex.alphabet import TERNARY, Alphabet
 from convexon.convex.bits import BitColumns
 from convexon.convex.dictionary import DICTIONARY, SpikeDictionary, build_dictionary, patterns
-from convexon.convex.witness import WitnessFamily, draw_branch
+from convexon.convex.witness import WitnessFamily, draw_branch, draw_deep_branch, firing_rates
 from convexon.dataset import SpikeDataset
 from convexon.errors import FormatError, InputError
 from convexon.fixed import Interval, QFormat
@@ -189,6 +189,26 @@ def test_drawn_witnesses_are_sparse_small_and_alive(bits: int, seed: int) -> Non
     again = draw_branch(family, data, n_witnesses=30, generator=np.random.default_rng(seed))
     assert np.array_equal(again.layers[0].weights, layer.weights)
     assert np.array_equal(again.layers[0].thresholds, layer.thresholds)
+
+
+@pytest.mark.parametrize("depth", [2, 4])
+def test_deep_branches_live_and_their_rates_are_reported(depth: int) -> None:
+    families = [
+        WitnessFamily(fan_in=3, alphabet=TERNARY, leak=Leak(1, 3), reset=Reset.SUBTRACT)
+    ] * depth
+    data = dataset(200, 6)
+    branch = draw_deep_branch(
+        families, data, widths=[30] * depth, generator=np.random.default_rng(2)
+    )
+    rates = firing_rates(branch, data.inputs, data.input_range)
+    traces = simulate.branch_trace(branch, data.inputs, data.input_range)
+    assert len(rates) == depth
+    for rate, trace in zip(rates, traces, strict=True):
+        per_neuron = trace.spikes.mean(axis=(0, 1))
+        assert rate.mean == pytest.approx(per_neuron.mean())
+        assert rate.silent == (per_neuron == 0).mean() <= 0.1
+        assert rate.saturated == (per_neuron == 1).mean() <= 0.1
+        assert 0.05 < rate.mean < 0.95
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,11 @@ def test_layers_that_no_unrolling_fits_are_refused(
         unrolled(layer, 3)
 
 
+def test_a_grid_beyond_64_bits_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^weights must fit 62 bits on the finer grid, not 80"):
+        refined(layer_of([[3]], [4], leak=Leak(5, 9)), 9)
+
+
 def test_delay_line_without_a_tap_is_refused() -> None:
     with pytest.raises(InputError, match=r"^n_taps must be at least 1, not 0$"):
         delay_line(2, 0)

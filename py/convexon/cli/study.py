@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from convexon.cli.options import Run, Seed
+from convexon.errors import InputError
 
 
 def study(
+    ctx: typer.Context,
     task: Annotated[str, typer.Argument(help="addition, xor, automaton or mnist.")],
     run: Run = Path("build/study"),
     base: Annotated[int, typer.Option(help="addition: base of the numbers.")] = 2,
@@ -27,8 +30,10 @@ def study(
     data: Annotated[
         str, typer.Option(help="mnist: folder with the idx files.", envvar="CONVEXON_DATA")
     ] = "",
-    train: Annotated[int, typer.Option(help="Training samples to draw.")] = 2000,
-    test: Annotated[int, typer.Option(help="Test strings to draw.")] = 2000,
+    train: Annotated[
+        int, typer.Option(help="xor, automaton, mnist: training samples to draw.")
+    ] = 2000,
+    test: Annotated[int, typer.Option(help="xor, automaton: test strings to draw.")] = 2000,
     steps: Annotated[int, typer.Option(help="mnist: T, chunks of an image.")] = 4,
     neurons: Annotated[int, typer.Option(help="mnist: most last-layer neurons.")] = 1024,
     seconds: Annotated[float, typer.Option(help="mnist: time for surrogate training.")] = 180.0,
@@ -42,25 +47,25 @@ def study(
     from convexon.chain import stage
     from convexon.cli.console import Console
     from convexon.run import RunFolder
-    from convexon.study.stage import StudySettings
+    from convexon.study.settings import StudySettings
 
+    given = {
+        "base": base,
+        "carry": carry,
+        "length": length,
+        "layers": layers,
+        "disjoint": disjoint,
+        "states": states,
+        "symbols": symbols,
+        "data": data,
+        "train": train,
+        "test": test,
+        "steps": steps,
+        "neurons": neurons,
+        "seconds": seconds,
+    }
     settings = StudySettings(
-        task=task,
-        seed=seed,
-        base=base,
-        carry_input=carry,
-        length=length,
-        layers=layers,
-        disjoint=disjoint,
-        states=states,
-        symbols=symbols,
-        data=data,
-        n_train=train,
-        n_test=test,
-        n_steps=steps,
-        neurons=neurons,
-        seconds=seconds,
-        readout_bits=readout_bits,
+        task=task, seed=seed, readout_bits=readout_bits, **_chosen(ctx, task, given)
     )
     with Console() as console:
         with console.stage("study") as line:
@@ -68,3 +73,31 @@ def study(
         console.line(result.summary)
         for text in result.certificate_lines:
             console.line(text)
+
+
+_OPTIONS: Mapping[str, str] = {
+    "carry_input": "carry",
+    "n_train": "train",
+    "n_test": "test",
+    "n_steps": "steps",
+}
+"""Options whose names are not those of the settings' members."""
+
+
+def _chosen(ctx: typer.Context, task: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the task's choices by member; refuse an option on the command line that it lacks.
+
+    Raises
+    ------
+    InputError
+        If there is such an option, or no such task.
+    """
+    from convexon.study.settings import choices_of
+
+    own = {_OPTIONS.get(member, member): member for member in choices_of(task)}
+    for option in given:
+        source = ctx.get_parameter_source(option)
+        if option not in own and source is not None and source.name == "COMMANDLINE":
+            has = ", ".join(f"--{name}" for name in own)
+            raise InputError(f"--{option} must be left out for {task}, which has {has}")
+    return {member: given[option] for option, member in own.items()}

@@ -22,8 +22,9 @@ from threadpoolctl import threadpool_limits
 
 from convexon.convex.bits import BitColumns
 from convexon.convex.certificate import rounded_dual
+from convexon.convex.cost import LEAST_WEIGHT
 from convexon.convex.dictionary import SpikeDictionary
-from convexon.convex.loss import UNIT
+from convexon.convex.loss import UNIT, exact_sum
 from convexon.convex.master import Candidate, Master, Task
 from convexon.convex.pricing.oracle import Oracle, Proposal
 from convexon.convex.pricing.site import PricingProblem, Site
@@ -120,6 +121,8 @@ class Generated:
     -------
     branches : tuple of Branch
         One a site that has neurons: its trunk, and all of its neurons side by side.
+    sites : tuple of Site
+        Where each branch stands.
     dictionary : SpikeDictionary
         The master's columns with their witnesses among the branches, without the intercept.
     weights : float64 array, shape (P,)
@@ -129,10 +132,12 @@ class Generated:
     rounds : tuple of Round
     closed : bool
         Whether the last round priced every site exactly and found no violation: the solution is
-        then optimal over all networks of the sites' form.
+        then optimal over all neurons that the exact oracles stand for, such as every neuron of the
+        sites' form for an enumeration, to HiGHS's tolerances for the mixed-integer program.
     """
 
     branches: tuple[Branch, ...]
+    sites: tuple[Site, ...]
     dictionary: SpikeDictionary
     weights: FloatArray
     solution: Solution
@@ -151,16 +156,19 @@ def deepened(generated: Generated, site: Site, family: WitnessFamily, *, name: s
     InputError
         If no neuron of the site is active, or fewer than the family's fan-in.
     """
+    if site.beside is not None:
+        raise InputError(f"site {site.name} must have no neurons beside it to be deepened")
     active = generated.solution.W[:-1].any(axis=1)
-    rows = [
-        generated.dictionary.witnesses[active & (generated.dictionary.witnesses[:, 0] == b), 1]
-        for b, branch in enumerate(generated.branches)
-        if branch.layers[:-1] == site.trunk
-    ]
-    found = [branch.layers[-1] for branch in generated.branches if branch.layers[:-1] == site.trunk]
-    if not found or not len(rows[0]):
-        raise InputError(f"site {site.name} must have an active neuron to be deepened: lower rho")
-    layer = found[0].restricted(rows[0].astype(np.intp), np.arange(site.n_inputs))
+    b, j = generated.dictionary.witnesses.T
+    place = next((k for k, other in enumerate(generated.sites) if other is site), None)
+    neurons = j[active & (b == place)].astype(np.intp)
+    if place is None or len(neurons) < family.fan_in:
+        raise InputError(
+            f"site {site.name} must have {family.fan_in} active neurons or more to be deepened, "
+            f"not {len(neurons)}: lower rho"
+        )
+    below = generated.branches[place].layers[-1]
+    layer = below.restricted(neurons, np.arange(site.n_inputs))
     return replace(
         site,
         name=name,
@@ -214,7 +222,7 @@ def generate(
         proposals = _priced(task, solution, sites, oracles, budget, generator)
         dropped = master.drop_idle(budget.patience)
         room = min(budget.columns_per_round, budget.max_columns - master.columns.n_columns)
-        found = _chosen(proposals, master.known, room, 1.0 + budget.tolerance)
+        found = _chosen(proposals, master, room, 1.0 + budget.tolerance)
         rounds.append(_record(task, master, solution, proposals, found, dropped, began))
         if progress is not None:
             progress(rounds[-1])
@@ -224,10 +232,11 @@ def generate(
         master.add(found)
     if dropped:
         solution = master.solve(budget.tolerance)
-    n_seen = sum(priced.proposal.n_seen for priced in proposals) * len(rounds)
-    branches, dictionary = master.dictionary(n_seen)
+    n_seen = sum(found.n_seen for record in rounds for found in record.oracles.values())
+    branches, places, dictionary = master.dictionary(n_seen)
     return Generated(
         branches=branches,
+        sites=places,
         dictionary=dictionary,
         weights=master.weights,
         solution=solution,
@@ -295,7 +304,7 @@ def _priced(
 
 
 def _chosen(
-    proposals: Sequence[_Answer], known: set[bytes], room: int, least: float
+    proposals: Sequence[_Answer], master: Master, room: int, least: float
 ) -> list[Candidate]:
     """Take the best violators of every oracle in turn: each pattern once, none twice in a master.
 
@@ -314,7 +323,10 @@ def _chosen(
     found: list[Candidate] = []
     while any(order for *_, order in queues) and len(found) < room:
         for priced, bits, keys, order in queues:
-            while order and (keys[order[0]] in known or keys[order[0]] in taken):
+            while order and (
+                keys[order[0]] in taken
+                or not master.lacks(keys[order[0]], float(priced.weights[order[0]]))
+            ):
                 order.pop(0)
             if not order or len(found) >= room:
                 continue
@@ -330,7 +342,6 @@ def _chosen(
                     column=bits.take(np.array([j])),
                     key=keys[j],
                     weight=float(priced.weights[j]),
-                    ratio=float(priced.ratios[j]),
                 )
             )
     return found
@@ -379,8 +390,15 @@ def _bound(task: Task, solution: Solution, largest: float, max_feature: int) -> 
         n_classes=task.n_classes,
         counts=task.rows.counts,
     )
+    least = 1.0 if task.cost is None else LEAST_WEIGHT
     dual = solution.dual
     hidden = (len(dual) + 8) * UNIT * max_feature * float(np.abs(dual).sum())
-    scale = max(1.0, (largest + hidden / task.rho) * (1.0 + 8.0 * UNIT))
-    point = task.loss.dual_in_domain(dual / scale * (1.0 - 4.0 * UNIT), encoded)
-    return rounded_dual(task.loss, encoded, point)
+    scale = max(1.0, (largest + hidden / (task.rho * least)) * (1.0 + 8.0 * UNIT))
+    while True:
+        point = task.loss.dual_in_domain(dual / scale, encoded)
+        # No dual norm of a column moves by more than the entries of the point do in all.
+        moved = max_feature * exact_sum(np.abs(point - dual / scale)) * (1.0 + 8.0 * UNIT)
+        reached = (largest + hidden / (task.rho * least)) / scale + moved / (task.rho * least)
+        if reached * (1.0 + 16.0 * UNIT) <= 1.0:
+            return rounded_dual(task.loss, encoded, point)
+        scale *= reached * (1.0 + 64.0 * UNIT)

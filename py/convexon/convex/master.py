@@ -68,7 +68,6 @@ class Candidate:
     column: BitColumns
     key: bytes
     weight: float
-    ratio: float
 
 
 @dataclass(eq=False)
@@ -81,7 +80,7 @@ class Master:
     weights: FloatArray = field(default_factory=lambda: np.zeros(0))
     places: list[tuple[Site, Layer]] = field(default_factory=list)
     idle: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    known: set[bytes] = field(default_factory=set)
+    known: dict[bytes, float] = field(default_factory=dict)
     start: FloatArray | None = None
 
     def solve(self, tolerance: float) -> Solution:
@@ -98,24 +97,35 @@ class Master:
         kept = np.flatnonzero(self.idle < patience)
         dropped = len(self.idle) - len(kept)
         if dropped:
-            gone = self.columns.take(np.flatnonzero(self.idle >= patience))
-            self.known -= set(gone.keys())
-            self.columns = self.columns.take(kept)
-            self.weights, self.idle = self.weights[kept], self.idle[kept]
-            self.places = [self.places[j] for j in kept]
-            if self.start is not None:
-                self.start = self.start[np.append(kept, len(self.start) - 1)]
+            self._keep(kept)
         return dropped
 
-    def dictionary(self, n_seen: int) -> tuple[tuple[Branch, ...], SpikeDictionary]:
-        """Return the columns with their neurons gathered site by site."""
+    def _keep(self, kept: npt.NDArray[np.intp]) -> None:
+        """Keep the columns at ``kept``; the others leave."""
+        self.columns = self.columns.take(kept)
+        self.weights, self.idle = self.weights[kept], self.idle[kept]
+        self.places = [self.places[j] for j in kept]
+        self.known = dict(zip(self.columns.keys(), self.weights.tolist(), strict=True))
+        if self.start is not None:
+            self.start = self.start[np.append(kept, len(self.start) - 1)]
+
+    def lacks(self, key: bytes, weight: float) -> bool:
+        """Whether the pattern is not there yet, or only at a higher weight."""
+        return key not in self.known or weight < self.known[key] * (1.0 - 1e-9)
+
+    def dictionary(
+        self, n_seen: int
+    ) -> tuple[tuple[Branch, ...], tuple[Site, ...], SpikeDictionary]:
+        """Return a branch for each site, those sites, and the columns with their neurons."""
         members: dict[int, list[int]] = {}
         for j, (site, _) in enumerate(self.places):
             members.setdefault(id(site), []).append(j)
         witnesses = np.zeros((len(self.places), 2), dtype=np.int64)
-        branches = []
+        branches: list[Branch] = []
+        sites: list[Site] = []
         for b, columns in enumerate(members.values()):
             site = self.places[columns[0]][0]
+            sites.append(site)
             branches.append(site.branch(side_by_side(site, [self.places[j][1] for j in columns])))
             first = site.first_neuron
             witnesses[columns] = [(b, first + k) for k in range(len(columns))]
@@ -127,18 +137,22 @@ class Master:
             max_feature=self.max_feature,
             **counts,
         )
-        return tuple(branches), dictionary
+        return tuple(branches), tuple(sites), dictionary
 
     def add(self, found: Sequence[Candidate]) -> None:
-        """Add columns, their weights at zero."""
+        """Add columns, their weights at zero; a pattern's cheaper neuron replaces a dearer one."""
         if not found:
             return
+        keys = {candidate.key for candidate in found}
+        if keys & self.known.keys():
+            own = self.columns.keys()
+            self._keep(np.array([j for j, k in enumerate(own) if k not in keys], dtype=np.intp))
         parts = [self.columns, *(candidate.column for candidate in found)]
         self.columns = BitColumns.joined(parts)
         self.weights = np.append(self.weights, [candidate.weight for candidate in found])
         self.places += [(candidate.site, candidate.layer) for candidate in found]
         self.idle = np.append(self.idle, np.zeros(len(found), dtype=np.int64))
-        self.known |= {candidate.key for candidate in found}
+        self.known |= {candidate.key: candidate.weight for candidate in found}
         if self.start is not None:
             fresh = np.zeros((len(found), self.start.shape[1]))
             self.start = np.concatenate([self.start[:-1], fresh, self.start[-1:]])

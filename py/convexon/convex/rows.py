@@ -88,7 +88,7 @@ def distinct_rows(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:
     if dataset.has_step_labels and not stepwise:
         raise InputError(f"readout_mode must be step for labels of every step, not {mode.value}")
     per_sample = dataset.n_steps if stepwise else 1
-    inputs = _prefixes(dataset) if stepwise else _whole(dataset)
+    inputs = _prefixes(dataset) if stepwise else input_numbers(dataset)
     labels = dataset.labels.ravel()
     if stepwise and not dataset.has_step_labels:
         labels = np.repeat(labels, per_sample)
@@ -97,8 +97,9 @@ def distinct_rows(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:
 
 def every_row(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:
     """Keep every row, each counted once; groups still say which inputs are the same."""
-    merged_inputs = _prefixes(dataset) if mode is ReadoutMode.STEP else _whole(dataset)
-    per_sample = dataset.n_steps if mode is ReadoutMode.STEP else 1
+    stepwise = mode is ReadoutMode.STEP
+    merged_inputs = _prefixes(dataset) if stepwise else input_numbers(dataset)
+    per_sample = dataset.n_steps if stepwise else 1
     labels = dataset.labels.ravel()
     if len(labels) != len(merged_inputs):
         labels = np.repeat(labels, per_sample)
@@ -130,8 +131,8 @@ def _merged(inputs: IntArray, labels: IntArray, per_sample: int) -> Rows:
     )
 
 
-def _whole(dataset: SpikeDataset) -> IntArray:
-    """Number of each sample's input, equal where the inputs are."""
+def input_numbers(dataset: SpikeDataset) -> IntArray:
+    """Return a number for each sample from 0 on, shape (samples,), equal where the inputs are."""
     seen: dict[bytes, int] = {}
     flat = np.ascontiguousarray(dataset.inputs.reshape(dataset.n_samples, -1))
     return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in flat], dtype=np.int64)

@@ -38,7 +38,7 @@ import numpy.typing as npt
 
 from convexon.convex.alphabet import Alphabet
 from convexon.errors import InputError
-from convexon.fixed import Interval, QFormat, width_of
+from convexon.fixed import MAX_WIDTH, Interval, QFormat, width_of
 from convexon.network import Layer
 from convexon.neuron import MEMORYLESS, Reset
 from convexon.ranges import weighted_range
@@ -172,8 +172,20 @@ def refined(layer: Layer, n_steps: int) -> Layer:
 
     Weights, lateral weights, thresholds and biases are scaled together, by a power of two. A layer
     whose leak is d / 2^f in lowest terms needs the factor 2^(f (T - 1)).
+
+    Raises
+    ------
+    InputError
+        If that leaves 64-bit integers.
     """
-    factor = 1 << (_leak_in_lowest_terms(layer)[1] * (n_steps - 1))
+    shift = _leak_in_lowest_terms(layer)[1] * (n_steps - 1)
+    formats = (layer.weight_format.width, layer.threshold_format.width)
+    if shift + max(formats) > MAX_WIDTH:
+        raise InputError(
+            f"weights must fit {MAX_WIDTH} bits on the finer grid, not {shift + max(formats)}: "
+            "take fewer steps or a leak of fewer bits"
+        )
+    factor = 1 << shift
     return replace(
         layer,
         weights=layer.weights * factor,

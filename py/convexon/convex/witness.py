@@ -317,22 +317,39 @@ def _live_thresholds(
     weights: IntArray,
     generator: np.random.Generator,
 ) -> IntArray:
-    """Thresholds from quantiles of the membranes that the samples reach without a reset."""
+    """Thresholds from quantiles of the membranes that the samples reach without a reset.
+
+    Weights that let no sample reach 1, the smallest threshold, change their signs in place: then
+    nearly all samples do. No threshold is beyond what the highest sample reaches, so each neuron
+    fires for one at least.
+    """
     n_witnesses = weights.shape[1]
+    highest = _highest(family, signal, reach, weights)
+    dead = np.flatnonzero(highest[-1] < 1)
+    if len(dead):
+        weights[:, dead] *= -1
+        highest[:, dead] = _highest(family, signal, reach, weights[:, dead])
+    low, high = family.firing
+    levels = 1.0 - generator.uniform(low, high, size=(n_witnesses,))
+    divisors = generator.uniform(1.0, family.spikes_per_sample, n_witnesses)
+    index = np.rint(levels * (len(highest) - 1)).astype(np.int64)
+    quantiles = np.rint(highest[index, np.arange(n_witnesses)] / divisors).astype(np.int64)
+    return np.clip(quantiles, 1, np.maximum(highest[-1], 1))
+
+
+def _highest(
+    family: WitnessFamily, signal: UInt8Array, reach: Interval, weights: IntArray
+) -> IntArray:
+    """Membrane that each sample reaches without a reset, sorted by neuron: (samples, neurons)."""
+    silent = np.zeros(weights.shape[1], dtype=np.int64)
     free = Layer(
         weights=weights,
-        thresholds=np.zeros(n_witnesses, dtype=np.int64),
-        biases=np.zeros(n_witnesses, dtype=np.int64),
+        thresholds=silent,
+        biases=silent,
         leak=family.leak,
         reset=Reset.NONE,
         weight_format=family.alphabet.format,
         threshold_format=QFormat(1),
     )
     membranes = layer_trace(free, signal, reach).membranes
-    highest = np.sort(membranes[:, -1] if family.at_last else membranes.max(axis=1), axis=0)
-    low, high = family.firing
-    levels = 1.0 - generator.uniform(low, high, size=(n_witnesses,))
-    divisors = generator.uniform(1.0, family.spikes_per_sample, n_witnesses)
-    index = np.rint(levels * (len(highest) - 1)).astype(np.int64)
-    quantiles = highest[index, np.arange(n_witnesses)]
-    return np.maximum(1, np.rint(quantiles / divisors)).astype(np.int64)
+    return np.sort(membranes[:, -1] if family.at_last else membranes.max(axis=1), axis=0)

@@ -33,8 +33,8 @@ from convexon.tasks.addition import Addition, Decide
 LEAKS = (MEMORYLESS, Leak(1, 2), Leak(10, 10))
 """Leaks to choose from on validation; the last is about the paper's 0.99."""
 
-N_TRAIN, N_VALIDATION, N_STEPS = 2304, 256, 6
-"""Sums to train on, as in the paper; to choose on; and their digits."""
+N_TRAIN, N_VALIDATION, N_TEST, N_STEPS = 2304, 256, 1000, 6
+"""Sums to train on, as in the paper; to choose on; to test on; and their digits."""
 
 
 def data_of(task: Addition, *, seed: int) -> tuple[SpikeDataset, SpikeDataset]:
@@ -44,7 +44,18 @@ def data_of(task: Addition, *, seed: int) -> tuple[SpikeDataset, SpikeDataset]:
     return train, task.dataset(N_VALIDATION, N_STEPS, generator, name="validation")
 
 
-def plan(task: Addition, leak: Leak, *, rhos: tuple[float, ...] = (1e-3,)) -> Plan:
+def test_of(task: Addition, *, seed: int) -> SpikeDataset:
+    """Return fresh sums of the training length, teacher-forced: they have no say in any choice.
+
+    In a small base some of them are training sums too, as there are few sums of that length.
+    """
+    generator = np.random.default_rng([seed, 17])
+    return task.dataset(N_TEST, N_STEPS, generator, name="test")
+
+
+def plan(
+    task: Addition, leak: Leak, *, rhos: tuple[float, ...] = (1e-3,), readout_bits: int = 8
+) -> Plan:
     """Return the plan for units of a leak; without the carry as an input they have none."""
     memoryless = leak == MEMORYLESS
     family = WitnessFamily(
@@ -64,6 +75,7 @@ def plan(task: Addition, leak: Leak, *, rhos: tuple[float, ...] = (1e-3,)) -> Pl
             penalty=GroupL2(),
             rhos=rhos,
             budget=budget,
+            readout_bits=readout_bits,
         )
     return Plan(
         mode=mode,
@@ -82,11 +94,16 @@ def plan(task: Addition, leak: Leak, *, rhos: tuple[float, ...] = (1e-3,)) -> Pl
         penalty=GroupL2(),
         rhos=rhos,
         budget=budget,
+        readout_bits=readout_bits,
     )
 
 
 def fit_addition(
-    task: Addition, *, seed: int, progress: Callable[[Round], None] | None = None
+    task: Addition,
+    *,
+    seed: int,
+    readout_bits: int = 8,
+    progress: Callable[[Round], None] | None = None,
 ) -> tuple[Fitted, Leak]:
     """Fit a base; of the leaks the one that does best on validation is kept.
 
@@ -95,7 +112,8 @@ def fit_addition(
     train, validation = data_of(task, seed=seed)
     best: tuple[Fitted, Leak] | None = None
     for leak in LEAKS if task.carry_input else LEAKS[:1]:
-        fitted = fit(plan(task, leak), train, validation, seed=seed, progress=progress)
+        chosen = plan(task, leak, readout_bits=readout_bits)
+        fitted = fit(chosen, train, validation, seed=seed, progress=progress)
         if best is None or fitted.validation[fitted.rho] > best[0].validation[best[0].rho]:
             best = fitted, leak
         if best[0].validation[best[0].rho] == 1.0:

@@ -24,8 +24,14 @@ VALIDATION_SHARE = 0.2
 """Share of the distinct training strings on which rho is chosen."""
 
 
-def plan(n_steps: int, *, fan_in: int = 8, rhos: tuple[float, ...] = (1e-2, 3e-3, 1e-3)) -> Plan:
-    """Return the plan for strings of ``n_steps`` symbols."""
+def plan(
+    n_steps: int,
+    *,
+    fan_in: int,
+    rhos: tuple[float, ...] = (1e-2, 3e-3, 1e-3),
+    readout_bits: int = 8,
+) -> Plan:
+    """Return the plan for strings of ``n_steps`` symbols; all taps must be ``fan_in`` or more."""
     mode = ReadoutMode.LAST
     family = WitnessFamily(
         fan_in=fan_in, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.NONE, at_last=True
@@ -44,6 +50,7 @@ def plan(n_steps: int, *, fan_in: int = 8, rhos: tuple[float, ...] = (1e-2, 3e-3
         budget=GenerationBudget(
             max_rounds=8, columns_per_round=64, tolerance=1e-4, max_columns=1024
         ),
+        readout_bits=readout_bits,
     )
 
 
@@ -52,18 +59,31 @@ FAN_INS = (8, 16)
 
 
 def fit_automaton(
-    train: SpikeDataset, *, seed: int, progress: Callable[[Round], None] | None = None
+    train: SpikeDataset,
+    *,
+    seed: int,
+    validation: SpikeDataset | None = None,
+    readout_bits: int = 8,
+    progress: Callable[[Round], None] | None = None,
 ) -> Fitted:
     """Fit an automaton's strings; rho and fan-in are chosen on strings that no fit has seen.
 
-    Of equals the smaller fan-in is kept.
+    Those are the ``validation`` strings; where none are given, `VALIDATION_SHARE` of the distinct
+    strings of ``train`` is held out. A fan-in of more than all taps is cut to them; of equals the
+    smaller fan-in is kept.
+
+    Raises
+    ------
+    InputError
+        If strings are too few or short to be fitted.
     """
-    rest, validation = held_out(train, VALIDATION_SHARE, seed=seed)
+    if validation is None:
+        train, validation = held_out(train, VALIDATION_SHARE, seed=seed)
     taps = train.n_inputs * train.n_steps
     best: Fitted | None = None
     for fan_in in sorted({min(fan_in, taps) for fan_in in FAN_INS}):
-        chosen = plan(train.n_steps, fan_in=fan_in)
-        fitted = fit(chosen, rest, validation, seed=seed, progress=progress)
+        chosen = plan(train.n_steps, fan_in=fan_in, readout_bits=readout_bits)
+        fitted = fit(chosen, train, validation, seed=seed, progress=progress)
         if best is None or fitted.validation[fitted.rho] > best.validation[best.rho]:
             best = fitted
     assert best is not None  # noqa: S101  # there is a fan-in

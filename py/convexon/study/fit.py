@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from convexon.convex.generation import (
     Generated,
@@ -22,7 +21,7 @@ from convexon.convex.penalty import Penalty
 from convexon.convex.pricing.oracle import Oracle
 from convexon.convex.pricing.site import Cost, Site
 from convexon.convex.reconstruct import reconstruct
-from convexon.convex.rows import Rows, distinct_rows
+from convexon.convex.rows import Rows, distinct_rows, input_numbers
 from convexon.convex.witness import WitnessFamily
 from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
@@ -56,6 +55,7 @@ class Plan:
     cost : Cost, optional
         Penalty weights of columns.
     readout_bits : int
+        Bits of a readout weight on the card that validation measures.
     """
 
     mode: ReadoutMode
@@ -115,7 +115,8 @@ def fit(
 ) -> Fitted:
     """Fit on ``train`` for every rho of the plan; keep the one that is best on ``validation``.
 
-    Of equals the larger rho is kept, whose network is the sparser.
+    Of equals the larger rho is kept, whose network is the sparser. A rho that leaves no neuron,
+    or too few in a layer for the next to read, is passed over.
 
     Raises
     ------
@@ -134,7 +135,7 @@ def fit(
         generator = np.random.default_rng([seed, 7])
         task = _task(plan, rows, train.n_classes, rho)
         generated, last = _generated(plan, task, sites, generator, progress)
-        if not generated.solution.W[:-1].any():
+        if not last:
             continue
         network = reconstruct(
             generated.branches,
@@ -186,16 +187,32 @@ def _generated(
     generator: np.random.Generator,
     progress: Callable[[Round], None] | None,
 ) -> tuple[Generated, Sequence[Site]]:
-    """Grow the dictionary on the sites, then layer by layer on top; returns the last sites too."""
+    """Grow the dictionary on the sites, then layer by layer on top; returns the last sites too.
+
+    There are none of them where a layer is left with too few active neurons for the next.
+    """
     generated = generate(
         task, sites, plan.oracles, budget=plan.budget, generator=generator, progress=progress
     )
     for depth, family in enumerate(plan.deeper, start=1):
-        sites = [deepened(generated, site, family, name=f"layer {depth}") for site in sites]
+        sites = [
+            deepened(generated, site, family, name=f"layer {depth}")
+            for site in sites
+            if _n_active(generated, site) >= family.fan_in
+        ]
+        if not sites:
+            return generated, ()
         generated = generate(
             task, sites, plan.oracles, budget=plan.budget, generator=generator, progress=progress
         )
-    return generated, sites
+    return generated, sites if generated.solution.W[:-1].any() else ()
+
+
+def _n_active(generated: Generated, site: Site) -> int:
+    """Return how many neurons of the site have a weight."""
+    active = generated.solution.W[:-1].any(axis=1)
+    places = generated.dictionary.witnesses[active, 0]
+    return sum(generated.sites[b] is site for b in places)
 
 
 def accuracy(network: Network | FixedPointNetwork, data: SpikeDataset) -> float:
@@ -214,16 +231,18 @@ def held_out(train: SpikeDataset, share: float, *, seed: int) -> tuple[SpikeData
     InputError
         If a side lacks a class.
     """
-    groups = _input_numbers(train)
+    groups = input_numbers(train)
     n_groups = int(groups.max()) + 1
     generator = np.random.default_rng([seed, 3])
     held = np.zeros(n_groups, dtype=bool)
     held[generator.permutation(n_groups)[: max(1, round(share * n_groups))]] = True
-    rows = np.arange(train.n_samples)
-    return train.take(rows[~held[groups]]), train.take(rows[held[groups]])
-
-
-def _input_numbers(data: SpikeDataset) -> npt.NDArray[np.int64]:
-    """Return a number for each sample, equal where the inputs are."""
-    seen: dict[bytes, int] = {}
-    return np.array([seen.setdefault(x.tobytes(), len(seen)) for x in data.inputs], dtype=np.int64)
+    side = held[groups]
+    rest, validation = np.flatnonzero(~side), np.flatnonzero(side)
+    for name, part in (("training", rest), ("validation", validation)):
+        n_present = len(np.unique(train.labels[part]))
+        if n_present < train.n_classes:
+            raise InputError(
+                f"{name} samples must have all {train.n_classes} classes when validation is held "
+                f"out, not {n_present}: take longer strings or more training strings"
+            )
+    return train.take(rest), train.take(validation)

@@ -9,13 +9,14 @@ import numpy as np
 
 from convexon.convex.bits import BitColumns
 from convexon.convex.claims import certificate_of
+from convexon.convex.cost import LEAST_WEIGHT
 from convexon.convex.dictionary import SpikeDictionary, distinct_columns
 from convexon.convex.generation import Generated
 from convexon.convex.master import Task
 from convexon.convex.pricing.enumeration import Enumeration
 from convexon.convex.pricing.oracle import Oracle
 from convexon.convex.pricing.site import Site
-from convexon.proof.certificate import Certificate, PricedSet
+from convexon.proof.certificate import Certificate, PricedSet, SampleMargins
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,8 +43,9 @@ def proved(
     *,
     tolerance: float,
     readout_bits: int,
+    others: tuple[SampleMargins, ...] = (),
 ) -> Proved:
-    """Certify what column generation has left.
+    """Certify what column generation has left; ``others`` are margins of samples not fitted.
 
     Raises
     ------
@@ -60,8 +62,7 @@ def proved(
         numbers = {key: j for j, key in enumerate(dictionary.bits.keys())}
         own = generated.dictionary.bits.keys()
         places = np.array([numbers[key] for key in own], dtype=np.intp)
-        names = " and ".join(site.name for site in sites)
-        about = f"every network of neurons on {names}, of {sites[0].family.fan_in} synapses or less"
+        about = "every network of " + ", or ".join(site.form for site in sites)
     searched = () if whole else tuple(_searched(task, generated))
     order = np.argsort(places, kind="stable")
     solution = generated.solution
@@ -74,10 +75,11 @@ def proved(
         tolerance=tolerance,
         max_feature=dictionary.max_feature,
         groups=task.rows.groups,
-        min_weight=None if task.cost is None else float(weights.min(initial=1.0)),
+        min_weight=None if task.cost is None else LEAST_WEIGHT,
         about=about,
         every_network_of_form=whole,
         readout_bits=readout_bits,
+        others=others,
     )
     return Proved(
         dictionary=dictionary,
@@ -90,7 +92,7 @@ def _searched(task: Task, generated: Generated) -> Iterator[PricedSet]:
     for k, (label, found) in enumerate(generated.rounds[-1].oracles.items()):
         yield PricedSet(
             name=f"search{k}",
-            about=f"what {label} found when column generation ended",
+            about=f"what {label} found in its last round",
             n_columns=found.n_seen,
             violation=max(0.0, task.rho * (found.largest_ratio - 1.0) * (1.0 + 1e-9)),
             exact=False,

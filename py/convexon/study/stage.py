@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -9,22 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from convexon.artefact import digest_of
 from convexon.card import CARD
 from convexon.chain.progress import QUIET, Progress
 from convexon.convex.branches import NETWORK
-from convexon.convex.dictionary import DICTIONARY
+from convexon.convex.dictionary import DICTIONARY, SpikeDictionary
 from convexon.convex.generation import Round
 from convexon.dataset import DATASET, SpikeDataset
-from convexon.errors import ArtefactError, InputError
+from convexon.errors import InputError
 from convexon.network import FixedPointNetwork, Network
 from convexon.proof.certificate import CERTIFICATE, Certificate
 from convexon.quantize import quantize
 from convexon.report.figure import Figure, FigureKind, write_figures
 from convexon.run import Made, RunFolder
-from convexon.study.fit import Fitted, accuracy, fit, held_out
+from convexon.study.fit import Fitted, accuracy, held_out
 from convexon.study.proof import Proved, proved
+from convexon.study.settings import StudySettings
 from convexon.tasks.addition import Addition
+from convexon.tasks.mnist import N_CLASSES
 
 LENGTHS = (1, 2, 5, 10)
 """Multiples of the training length at which addition is tested."""
@@ -32,72 +37,8 @@ LENGTHS = (1, 2, 5, 10)
 _N_SUMS = 1000
 """Sums of each length in the test of addition."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class StudySettings:
-    """Every choice of a study; those that its task does not have are ignored.
-
-    Members
-    -------
-    task : str
-        ``addition``, ``xor``, ``automaton`` or ``mnist``.
-    seed : int
-        Of the data and of the fit.
-    base, carry_input
-        Of addition.
-    length : int
-        Bits of FIRST-LAST-XOR, symbols of an automaton's string.
-    layers : int
-        Hidden layers of FIRST-LAST-XOR.
-    disjoint : bool
-        Whether no test string is among the training strings.
-    states, symbols : int
-        Of the automaton.
-    data : str
-        Folder with the idx files of MNIST.
-    n_train, n_test : int
-        Samples to draw, for all but addition.
-    n_steps : int
-        Steps of sequential MNIST.
-    neurons : int
-        Most last-layer neurons, for MNIST.
-    seconds : float
-        Wall time for surrogate training, for MNIST.
-    readout_bits : int
-
-    Raises
-    ------
-    InputError
-        If a member is out of its range.
-    """
-
-    task: str
-    seed: int = 0
-    base: int = 2
-    carry_input: bool = True
-    length: int = 11
-    layers: int = 2
-    disjoint: bool = True
-    states: int = 5
-    symbols: int = 2
-    data: str = ""
-    n_train: int = 2000
-    n_test: int = 2000
-    n_steps: int = 4
-    neurons: int = 1024
-    seconds: float = 180.0
-    readout_bits: int = 8
-
-    def __post_init__(self) -> None:
-        if self.task not in STUDIES:
-            raise InputError(f"task must be one of {', '.join(STUDIES)}, not {self.task!r}")
-        for name in ("n_train", "n_test", "n_steps", "neurons", "readout_bits"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if self.seed < 0:
-            raise InputError(f"seed must be at least 0, not {self.seed!r}")
-        if not self.seconds > 0.0:
-            raise InputError(f"seconds must be positive, not {self.seconds!r}")
+Watch = Callable[[Round], None]
+"""Shows progress."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -107,18 +48,22 @@ class Study:
     Members
     -------
     train, test : SpikeDataset
-        What is fitted, without what rho is chosen on; and what is measured.
+        What is fitted, without what rho is chosen on (MNIST's is set apart of ``train`` by its
+        fit); and what is measured.
+    proves : bool
+        Whether the fit ends in a convex program, and so in a proof.
     fit : callable
-        Returns the network, and where the convex program ends the fit its proof, from what shows
+        Returns the network, and its proof if ``proves``, from training samples and what shows
         progress.
     measure : callable
-        Returns figures of the card by name: shares of right answers.
+        Returns figures of the card on test samples by name: shares of right answers.
     """
 
     train: SpikeDataset
     test: SpikeDataset
-    fit: Callable[[Callable[[Round], None]], tuple[Network, Proved | None]]
-    measure: Callable[[FixedPointNetwork], Mapping[str, float]]
+    proves: bool = True
+    fit: Callable[[SpikeDataset, Watch], tuple[Network, Proved | None]]
+    measure: Callable[[FixedPointNetwork, SpikeDataset], Mapping[str, float]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -141,59 +86,62 @@ class StudyResult:
     def summary(self) -> str:
         """The line with the figures that matter."""
         shares = ", ".join(f"{name} {100 * value:.2f} %" for name, value in self.figures.items())
-        return f"study: {self.card.value.n_neurons} neurons, {shares}"
+        card = self.card.value
+        return f"study: {card.n_features} last-layer neurons, {card.n_neurons} in all, {shares}"
 
 
 def _addition(settings: StudySettings) -> Study:
-    from convexon.study.addition import data_of, decider, fit_addition
+    from convexon.study.addition import data_of, decider, fit_addition, test_of
 
     task = Addition(base=settings.base, carry_input=settings.carry_input)
-    train, test = data_of(task, seed=settings.seed)
-    n_steps = train.n_steps
+    train, _ = data_of(task, seed=settings.seed)
 
-    def measure(card: FixedPointNetwork) -> dict[str, float]:
-        figures: dict[str, float] = {}
+    def fit(_: SpikeDataset, watch: Watch) -> tuple[Network, Proved]:
+        fitted, _leak = fit_addition(
+            task, seed=settings.seed, readout_bits=settings.readout_bits, progress=watch
+        )
+        return _with_proof(settings, fitted)
+
+    def measure(card: FixedPointNetwork, test: SpikeDataset) -> dict[str, float]:
+        figures = {"test": accuracy(card, test)}
         for times in LENGTHS:
             token, sequence = task.accuracy(
                 decider(card),
-                times * n_steps,
+                times * test.n_steps,
                 n_samples=_N_SUMS,
                 generator=np.random.default_rng([settings.seed, 13]),
             )
             figures |= {f"joint.{times}x": token, f"sequence.{times}x": sequence}
         return figures
 
-    return Study(
-        train=train,
-        test=test,
-        fit=lambda watch: _with_proof(
-            settings, fit_addition(task, seed=settings.seed, progress=watch)[0]
-        ),
-        measure=measure,
-    )
+    return Study(train=train, test=test_of(task, seed=settings.seed), fit=fit, measure=measure)
 
 
 def _xor(settings: StudySettings) -> Study:
-    from convexon.study.xor import VALIDATION_SHARE, plan
+    from convexon.study.xor import VALIDATION_SHARE, fit_xor
     from convexon.tasks.strings import first_last_xor
 
     drawn, test = first_last_xor(settings.length).split(
         settings.n_train, settings.n_test, seed=settings.seed, disjoint=settings.disjoint
     )
-    train, validation = held_out(drawn, VALIDATION_SHARE, seed=settings.seed)
-    chosen = plan(settings.length, n_layers=settings.layers)
-    return Study(
-        train=train,
-        test=test,
-        fit=lambda watch: _with_proof(
-            settings, fit(chosen, train, validation, seed=settings.seed, progress=watch)
-        ),
-        measure=lambda card: {"test": accuracy(card, test)},
-    )
+    rest, validation = held_out(drawn, VALIDATION_SHARE, seed=settings.seed)
+
+    def fit(train: SpikeDataset, watch: Watch) -> tuple[Network, Proved]:
+        fitted = fit_xor(
+            train,
+            validation=validation,
+            n_layers=settings.layers,
+            seed=settings.seed,
+            readout_bits=settings.readout_bits,
+            progress=watch,
+        )
+        return _with_proof(settings, fitted)
+
+    return Study(train=rest, test=test, fit=fit, measure=_on_test)
 
 
 def _automaton(settings: StudySettings) -> Study:
-    from convexon.study.automata import VALIDATION_SHARE, plan
+    from convexon.study.automata import VALIDATION_SHARE, fit_automaton
     from convexon.tasks.strings import random_automaton
 
     task = random_automaton(
@@ -205,43 +153,55 @@ def _automaton(settings: StudySettings) -> Study:
     drawn, test = task.split(
         settings.n_train, settings.n_test, seed=settings.seed, disjoint=settings.disjoint
     )
-    train, validation = held_out(drawn, VALIDATION_SHARE, seed=settings.seed)
-    chosen = plan(settings.length)
-    return Study(
-        train=train,
-        test=test,
-        fit=lambda watch: _with_proof(
-            settings, fit(chosen, train, validation, seed=settings.seed, progress=watch)
-        ),
-        measure=lambda card: {"test": accuracy(card, test)},
-    )
+    rest, validation = held_out(drawn, VALIDATION_SHARE, seed=settings.seed)
+
+    def fit(train: SpikeDataset, watch: Watch) -> tuple[Network, Proved]:
+        fitted = fit_automaton(
+            train,
+            validation=validation,
+            seed=settings.seed,
+            readout_bits=settings.readout_bits,
+            progress=watch,
+        )
+        return _with_proof(settings, fitted)
+
+    return Study(train=rest, test=test, fit=fit, measure=_on_test)
 
 
 def _mnist(settings: StudySettings) -> Study:
-    from convexon.study.mnist import data_of, fit_digits
+    from convexon.study.mnist import VALIDATION_SHARE, data_of, fit_digits
 
     if not settings.data:
         raise InputError("data must name the folder with MNIST's idx files: give --data")
+    least = round(N_CLASSES / VALIDATION_SHARE)
+    if settings.n_train < least:
+        raise InputError(
+            f"n_train must be at least {least}, of which {VALIDATION_SHARE:.0%} are to choose on "
+            f"and hold every digit, not {settings.n_train}"
+        )
     train, test = data_of(
         Path(settings.data), n_train=settings.n_train, n_steps=settings.n_steps, seed=settings.seed
     )
-    return Study(
-        train=train,
-        test=test,
-        fit=lambda _: (
-            fit_digits(
-                train,
-                seed=settings.seed,
-                n_neurons=settings.neurons,
-                seconds=settings.seconds,
-            ).network,
-            None,
-        ),
-        measure=lambda card: {"test": accuracy(card, test)},
-    )
+    if train.n_samples < settings.n_train:
+        raise InputError(
+            f"n_train must be at most the {train.n_samples} training digits in {settings.data}, "
+            f"not {settings.n_train}"
+        )
+
+    def fit(train: SpikeDataset, _: Watch) -> tuple[Network, None]:
+        fitted = fit_digits(
+            train, seed=settings.seed, n_neurons=settings.neurons, seconds=settings.seconds
+        )
+        return fitted.network, None
+
+    return Study(train=train, test=test, proves=False, fit=fit, measure=_on_test)
 
 
-def _with_proof(settings: StudySettings, fitted: Fitted) -> tuple[Network, Proved | None]:
+def _on_test(card: FixedPointNetwork, test: SpikeDataset) -> dict[str, float]:
+    return {"test": accuracy(card, test)}
+
+
+def _with_proof(settings: StudySettings, fitted: Fitted) -> tuple[Network, Proved]:
     return fitted.network, proved(
         fitted.task,
         fitted.generated,
@@ -283,14 +243,13 @@ def study_stage(
     """
     began = time.monotonic()
     progress.begin("making the data")
-    recipe = asdict(settings)
-    # A folder is a place, not data; what was read from it counts, and its digest is a parent.
-    recipe.pop("data")
     study = STUDIES[settings.task](settings)
-    train, _ = (
-        folder.made(name, DATASET, lambda part=part: part, recipe=recipe)  # type: ignore[misc]
-        for name, part in (("train", study.train), ("test", study.test))
-    )
+    recipe = asdict(settings)
+    # A folder is a place, not data: what counts is what was read from it.
+    del recipe["data"]
+    recipe["samples"] = _digest(study.train, study.test)
+    train = folder.made("train", DATASET, lambda: study.train, recipe=recipe)
+    test = folder.made("test", DATASET, lambda: study.test, recipe=recipe)
     progress.begin("fitting")
 
     def watch(record: Round) -> None:
@@ -308,11 +267,32 @@ def study_stage(
         recipe={"readout_bits": settings.readout_bits},
     )
     progress.begin("measuring")
-    figures = dict(study.measure(card.value))
+    figures = dict(study.measure(card.value, test.value))
     _write(folder, settings, figures, card.value)
     if not network.reused:
         folder.time("study", time.monotonic() - began, first=True)
     return StudyResult(network=network, card=card, certificate=certificate, figures=figures)
+
+
+def _digest(*parts: SpikeDataset) -> str:
+    """Return a digest of data sets, hashing the bytes of their arrays."""
+
+    def hashed(array: npt.NDArray[Any]) -> list[object]:
+        content = hashlib.sha256(array.tobytes()).hexdigest()
+        return [str(array.dtype), list(array.shape), content]
+
+    return digest_of(
+        [
+            {
+                "name": part.name,
+                "n_classes": part.n_classes,
+                "input_bits": part.input_bits,
+                "inputs": hashed(part.inputs),
+                "labels": hashed(part.labels),
+            }
+            for part in parts
+        ]
+    )
 
 
 def _fitted(
@@ -320,44 +300,56 @@ def _fitted(
     study: Study,
     train: Made[SpikeDataset],
     recipe: Mapping[str, Any],
-    watch: Callable[[Round], None],
+    watch: Watch,
 ) -> tuple[Made[Network], Made[Certificate] | None]:
-    """Make the network, and the certificate with its dictionary; all of them from one fit."""
+    """Make the network, and its certificate over its dictionary; all of them from one fit."""
     found: list[tuple[Network, Proved | None]] = []
 
-    def fitted() -> tuple[Network, Proved | None]:
+    def network() -> Network:
         if not found:
-            found.append(study.fit(watch))
-        return found[0]
+            found.append(study.fit(train.value, watch))
+        return found[0][0]
 
-    def part(proof: Proved | None) -> Proved:
-        if proof is None:
-            raise ArtefactError(f"{folder.path} holds a proof of another study: take a new folder")
+    def proof() -> Proved:
+        network()
+        proof = found[0][1]
+        assert proof is not None  # noqa: S101  # the study proves
         return proof
 
-    network = folder.made(
-        "network", NETWORK, lambda: fitted()[0], parents={"train": train}, recipe=recipe
-    )
-    if found and found[0][1] is None:
-        for name in ("dictionary", "certificate"):
-            folder.file(name).unlink(missing_ok=True)  # of an earlier study
-    if not found and not folder.has("certificate"):
-        return network, None
-    if found and found[0][1] is None:
-        return network, None
-    parents = {"train": train}
-    dictionary = folder.made(
-        "dictionary", DICTIONARY, lambda: part(fitted()[1]).dictionary,
-        parents=parents, recipe=recipe,
-    )  # fmt: skip
-    certificate = folder.made(
-        "certificate",
-        CERTIFICATE,
-        lambda: part(fitted()[1]).certificate,
-        parents={**parents, "dictionary": dictionary, "network": network},
-        recipe=recipe,
-    )
-    return network, certificate
+    def made() -> tuple[Made[Network], Made[SpikeDictionary] | None, Made[Certificate] | None]:
+        parents: dict[str, Made[Any]] = {"train": train}
+        net = folder.made("network", NETWORK, network, parents=parents, recipe=recipe)
+        if not study.proves:
+            return net, None, None
+        dictionary = folder.made(
+            "dictionary", DICTIONARY, lambda: proof().dictionary, parents=parents, recipe=recipe
+        )
+        certificate = folder.made(
+            "certificate",
+            CERTIFICATE,
+            lambda: proof().certificate,
+            parents={**parents, "dictionary": dictionary, "network": net},
+            recipe=recipe,
+        )
+        return net, dictionary, certificate
+
+    if not study.proves:
+        _forget(folder, "dictionary", "certificate")  # of an earlier study
+    parts = made()
+    if found and any(part is not None and part.reused for part in parts):
+        # An earlier run stopped before its last file, or a file was lost.
+        _forget(folder, "network", "dictionary", "certificate")
+        parts = made()
+    return parts[0], parts[2]
+
+
+def _forget(folder: RunFolder, *names: str) -> None:
+    """Delete artefacts with the files of their arrays."""
+    for name in names:
+        path = folder.file(name)
+        path.unlink(missing_ok=True)
+        for arrays in folder.path.glob(f"{path.stem}.????????????.npz"):
+            arrays.unlink(missing_ok=True)
 
 
 def _write(
@@ -367,6 +359,7 @@ def _write(
     card: FixedPointNetwork,
 ) -> None:
     source = f"convexon study {settings.task}, seed {settings.seed}"
+    counted = {**figures, "neurons": card.n_features, "neurons.all": card.n_neurons}
     rows = [
         Figure(
             name=f"study.{settings.task}.{name}",
@@ -375,6 +368,6 @@ def _write(
             kind=FigureKind.MEASURED,
             source=source,
         )
-        for name, value in {**figures, "neurons": card.n_neurons}.items()
+        for name, value in counted.items()
     ]
     write_figures(rows, folder.path / "study.json")

@@ -29,7 +29,13 @@ UNITS = WitnessFamily(fan_in=2, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.N
 """Threshold units of two ternary synapses: ANDs and ORs of taps and of each other."""
 
 
-def plan(n_steps: int, *, n_layers: int, rhos: tuple[float, ...] = (0.1, 0.03, 0.01)) -> Plan:
+def plan(
+    n_steps: int,
+    *,
+    n_layers: int,
+    rhos: tuple[float, ...] = (0.1, 0.03, 0.01),
+    readout_bits: int = 8,
+) -> Plan:
     """Return the plan for strings of ``n_steps`` bits and ``n_layers`` hidden layers.
 
     The paper's L counts the readout, so that its L = 3 has two hidden layers.
@@ -59,6 +65,7 @@ def plan(n_steps: int, *, n_layers: int, rhos: tuple[float, ...] = (0.1, 0.03, 0
         rhos=rhos,
         budget=GenerationBudget(max_rounds=12, columns_per_round=64),
         deeper=(UNITS,) * (n_layers - 2),
+        readout_bits=readout_bits,
     )
 
 
@@ -67,9 +74,21 @@ def fit_xor(
     *,
     n_layers: int,
     seed: int,
+    validation: SpikeDataset | None = None,
+    readout_bits: int = 8,
     progress: Callable[[Round], None] | None = None,
 ) -> Fitted:
-    """Fit FIRST-LAST-XOR strings, rho chosen on strings that the fit has not seen."""
-    rest, validation = held_out(train, VALIDATION_SHARE, seed=seed)
-    chosen = plan(train.n_steps, n_layers=n_layers)
-    return fit(chosen, rest, validation, seed=seed, progress=progress)
+    """Fit FIRST-LAST-XOR strings, rho chosen on strings that the fit has not seen.
+
+    Those are the ``validation`` strings; where none are given, `VALIDATION_SHARE` of the distinct
+    strings of ``train`` is held out.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two hidden layers, or strings are too few or short to be fitted.
+    """
+    if validation is None:
+        train, validation = held_out(train, VALIDATION_SHARE, seed=seed)
+    chosen = plan(train.n_steps, n_layers=n_layers, readout_bits=readout_bits)
+    return fit(chosen, train, validation, seed=seed, progress=progress)

@@ -54,10 +54,15 @@ class StringTask:
         InputError
             If a label does not occur.
         """
-        one_hot = np.eye(self.n_symbols, dtype=np.uint8)[strings]
+        labels = self.label(strings)
+        if len(np.unique(labels)) < 2:
+            raise InputError(
+                f"{name} strings must have both labels, not one: take longer strings or more "
+                "training and test strings"
+            )
         return SpikeDataset(
-            inputs=one_hot,
-            labels=self.label(strings),
+            inputs=np.eye(self.n_symbols, dtype=np.uint8)[strings],
+            labels=labels,
             n_classes=2,
             input_bits=1,
             name=f"{self.name}, {name}",
@@ -140,10 +145,16 @@ def random_automaton(
     Raises
     ------
     InputError
-        If there are fewer than two states, or no such automaton is found.
+        If there are fewer than two states or symbols, or none in a string, or no such automaton is
+        found.
     """
-    if n_states < 2:
-        raise InputError(f"n_states must be at least 2, not {n_states!r}")
+    for name, value, least in (
+        ("n_states", n_states, 2),
+        ("n_symbols", n_symbols, 2),
+        ("length", length, 1),
+    ):
+        if value < least:
+            raise InputError(f"{name} must be at least {least}, not {value!r}")
     generator = np.random.default_rng(seed)
     for _ in range(1000):
         transitions = generator.integers(0, n_states, (n_states, n_symbols))

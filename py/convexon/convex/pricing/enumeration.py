@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from convexon.convex.bits import BitColumns
 from convexon.convex.pricing.oracle import Proposal
-from convexon.convex.pricing.site import PricingProblem, Site
+from convexon.convex.pricing.site import Cost, PricingProblem, Site
 from convexon.errors import InputError
 from convexon.ranges import weighted_range
 
@@ -31,9 +31,9 @@ _BLOCK = 4096
 class Enumeration:
     """Every neuron of a site with up to ``fan_in`` synapses.
 
-    Weights are all of the family's alphabet; thresholds all integers from 1 to the largest membrane
-    that the weights can reach, and without memory also those down to the smallest, which realise
-    the complements.
+    Weights are all of the family's alphabet; thresholds all integers from 1, below which a neuron
+    at rest would fire, to the largest membrane that the weights can reach. Where columns have costs
+    the cheapest neuron of each pattern is listed.
 
     Members
     -------
@@ -41,8 +41,8 @@ class Enumeration:
         Most neurons that may be listed.
     """
 
-    max_neurons: int = 2_000_000
-    _listed: dict[int, _Listing] = field(default_factory=dict, init=False, repr=False)
+    max_neurons: int = 5_000_000
+    _listed: dict[tuple[int, int], _Listing] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -50,21 +50,23 @@ class Enumeration:
         return "enumeration"
 
     def size(self, site: Site) -> int:
-        """Return about how many neurons the grid has: weight vectors, times the mean threshold."""
+        """Return a bound on the neurons of the grid: weight vectors times the most thresholds."""
         values = len(site.family.alphabet.nonzero)
+        most = site.family.alphabet.largest * site.reach.high * _steps(site)
         return sum(
-            math.comb(site.n_inputs, k) * values**k for k in range(1, site.family.fan_in + 1)
+            math.comb(site.n_inputs, k) * values**k * k * most
+            for k in range(1, site.family.fan_in + 1)
         )
 
     def columns(self, site: Site) -> BitColumns:
         """Return the distinct columns of all neurons of the grid."""
-        return self._listing(site).bits
+        return self._listing(site, None).bits
 
     def propose(
         self, problem: PricingProblem, site: Site, generator: np.random.Generator
     ) -> Proposal:
         """See `convexon.convex.pricing.oracle.Oracle`; ``largest_ratio`` is exact."""
-        listing = self._listing(site)
+        listing = self._listing(site, problem.cost)
         n = listing.bits.n_columns
         ratios = np.empty(n)
         width = max(1, (1 << 22) // listing.bits.n_rows)
@@ -79,48 +81,58 @@ class Enumeration:
             n_seen=n,
         )
 
-    def _listing(self, site: Site) -> _Listing:
-        if id(site) not in self._listed:
+    def _listing(self, site: Site, cost: Cost | None) -> _Listing:
+        key = (id(site), id(cost))
+        if key not in self._listed:
             if self.size(site) > self.max_neurons:
                 raise InputError(
-                    f"fan_in must leave at most {self.max_neurons} weight vectors to enumerate, "
+                    f"fan_in must leave at most {self.max_neurons} neurons to enumerate, "
                     f"not {self.size(site)}: lower it, or take a smaller alphabet"
                 )
-            self._listed[id(site)] = _listed(site)
-        return self._listed[id(site)]
+            self._listed[key] = _listed(site, cost)
+        return self._listed[key]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Listing:
-    """Distinct columns of a grid, each with the first neuron that realises it."""
+    """Distinct columns of a grid, each with the cheapest neuron that realises it."""
 
-    site: Site  # kept alive, so that its id stays its own
+    owners: tuple[Site, Cost | None]  # kept alive, so that their ids stay their own
     bits: BitColumns
     weights: IntArray
     thresholds: IntArray
 
 
-def _listed(site: Site) -> _Listing:
-    seen: dict[bytes, int] = {}
+def _listed(site: Site, cost: Cost | None) -> _Listing:
+    place: dict[bytes, int] = {}  # of a pattern in the list
     parts: list[BitColumns] = []
     weights: list[IntArray] = []
-    thresholds: list[IntArray] = []
+    thresholds: list[int] = []
+    prices: list[float] = []
     for block_weights, block_thresholds in _blocks(site):
         layer = site.family.layer(block_weights, block_thresholds)
-        bits = BitColumns.pack(site.features(layer), max_value=site.max_feature)
-        new = []
+        features = site.features(layer)
+        bits = BitColumns.pack(features, max_value=site.max_feature)
+        block_prices = np.ones(len(block_thresholds))
+        if cost is not None:
+            block_prices = cost(site, layer, features)
+        fresh = []
         for j, key in enumerate(bits.keys()):
-            if key not in seen:
-                seen[key] = j
-                new.append(j)
-        parts.append(bits.take(np.array(new, dtype=np.intp)))
-        weights.append(block_weights[:, new])
-        thresholds.append(block_thresholds[new])
+            at = place.setdefault(key, len(prices))
+            if at == len(prices):
+                fresh.append(j)
+                weights.append(block_weights[:, j])
+                thresholds.append(int(block_thresholds[j]))
+                prices.append(float(block_prices[j]))
+            elif block_prices[j] < prices[at]:
+                weights[at], prices[at] = block_weights[:, j], float(block_prices[j])
+                thresholds[at] = int(block_thresholds[j])
+        parts.append(bits.take(np.array(fresh, dtype=np.intp)))
     return _Listing(
-        site=site,
+        owners=(site, cost),
         bits=BitColumns.joined(parts),
-        weights=np.concatenate(weights, axis=1),
-        thresholds=np.concatenate(thresholds),
+        weights=np.stack(weights, axis=1),
+        thresholds=np.array(thresholds, dtype=np.int64),
     )
 
 
@@ -129,10 +141,8 @@ def _blocks(site: Site) -> Iterator[tuple[IntArray, IntArray]]:
     columns: list[IntArray] = []
     levels: list[int] = []
     for vector in _vectors(site):
-        reach = weighted_range(vector, site.reach)
-        steps = 1 if site.memoryless else site.signal.shape[1]
-        low = min(1, reach.low + 1) if site.memoryless else 1
-        for threshold in range(low, steps * reach.high + 1):
+        highest = _steps(site) * weighted_range(vector, site.reach).high
+        for threshold in range(1, highest + 1):
             columns.append(vector)
             levels.append(threshold)
             if len(levels) == _BLOCK:
@@ -151,3 +161,8 @@ def _vectors(site: Site) -> Iterator[IntArray]:
                 vector = np.zeros(site.n_inputs, dtype=np.int64)
                 vector[list(inputs)] = chosen
                 yield vector
+
+
+def _steps(site: Site) -> int:
+    """Steps over which a membrane of the site integrates."""
+    return 1 if site.memoryless else int(site.signal.shape[1])

@@ -37,8 +37,15 @@ class GivenNeurons:
         Raises
         ------
         InputError
-            If the layer does not read what the site offers.
+            If the layer does not read what the site offers, or its neurons are not of the family.
         """
+        kind = (self.layer.leak, self.layer.reset, self.layer.saturation)
+        lateral = self.layer.recurrent is not None or self.layer.biases.any()
+        if kind != (site.family.leak, site.family.reset, None) or lateral:
+            raise InputError(
+                f"layer must have leak and reset of site {site.name}, no biases and no lateral "
+                "weights: its neurons would be others there"
+            )
         if self.layer.n_inputs != site.n_inputs:
             raise InputError(
                 f"layer must read the {site.n_inputs} inputs of site {site.name}, "

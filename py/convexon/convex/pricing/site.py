@@ -68,6 +68,24 @@ class Site:
         return int(self.signal.shape[2])
 
     @property
+    def form(self) -> str:
+        """The neurons that may stand here, in words: what a bound over all of them is about."""
+        family = self.family
+        kind = "threshold units"
+        if (family.leak, family.reset) != (MEMORYLESS, Reset.NONE):
+            resets = {Reset.SUBTRACT: "by subtraction", Reset.ZERO: "to zero", Reset.NONE: "off"}
+            kind = (
+                f"LIF neurons of leak factor {family.leak.factor:.6g}, reset {resets[family.reset]}"
+            )
+        below = "the input"
+        if self.trunk:
+            below = f"the {self.trunk[-1].n_neurons} neurons of a fixed layer ({self.name})"
+        if self.beside is not None:
+            below += f" and {self.beside.n_neurons} fixed neurons beside them"
+        weights = f"up to {family.fan_in} {family.alphabet.name} weights"
+        return f"{kind} on {below}, {weights}, any threshold of 1 or more"
+
+    @property
     def max_feature(self) -> int:
         """Largest value that a column can take: 1, or T for counts."""
         return int(self.signal.shape[1]) if self.mode is ReadoutMode.COUNT else 1
@@ -141,8 +159,8 @@ def site_on(
     Raises
     ------
     InputError
-        If the fan-in exceeds what there is to read, or neurons beside the site are given and it or
-        they are not recurrent threshold units.
+        If the family has lateral weights, the fan-in exceeds what there is to read, or neurons
+        beside the site are given and it or they are not recurrent threshold units.
     """
     inputs = dataset.inputs if mode is ReadoutMode.STEP else dataset.inputs[rows.samples]
     signal, reach = inputs, dataset.input_range
@@ -157,6 +175,8 @@ def site_on(
         before = np.concatenate([np.zeros_like(held[:, :1]), held[:, :-1]], axis=1)
         signal = np.concatenate([signal, before], axis=2)
         reach = reach | Interval(0, 1)
+    if family.lateral:
+        raise InputError("lateral must be 0 on a site: give the neurons to be read as beside")
     if family.fan_in > signal.shape[2]:
         raise InputError(
             f"fan_in must be at most the {signal.shape[2]} inputs of site {name}, "
@@ -214,7 +234,14 @@ class PricingProblem:
 
     def norms(self, features: UInt8Array) -> FloatArray:
         """Dual norm of each column's correlation with the dual point, (k,)."""
-        return self.penalty.dual_row_norms(features.T.astype(np.float64) @ self.dual)
+        width = max(1, _BLOCK_ENTRIES // max(1, len(features)))
+        blocks = [
+            self.penalty.dual_row_norms(
+                features[:, first : first + width].T.astype(np.float64) @ self.dual
+            )
+            for first in range(0, features.shape[1], width)
+        ]
+        return np.concatenate(blocks) if blocks else np.zeros(0)
 
     def directions(self, count: int, generator: np.random.Generator) -> FloatArray:
         """Return signed directions to ascend, shape (m, count): sums of outputs of the dual.
@@ -232,6 +259,9 @@ class PricingProblem:
         seen = generator.random((m, count)) < _ROWS_SEEN
         return np.asarray((self.dual @ mix) * seen)
 
+
+_BLOCK_ENTRIES = 1 << 22
+"""Entries of columns that are converted to float64 at once."""
 
 _ROWS_SEEN = 0.7
 """Share of the rows that a direction looks at."""
