@@ -37,11 +37,12 @@ from convexon.convex.pricing.site import Site, site_on
 from convexon.convex.rows import distinct_rows
 from convexon.convex.solver import solve
 from convexon.convex.threshold import delay_line
-from convexon.convex.witness import Guide, WitnessFamily, draw_branch
+from convexon.convex.witness import Guide, WitnessFamily
 from convexon.dataset import SpikeDataset
 from convexon.encode import Coding
 from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
 from convexon.report.figure import Figure, FigureKind, write_figures
+from convexon.study.baselines import gaussian_branch
 from convexon.tasks.samples import digits
 
 RESULTS = Path(__file__).parent / "results"
@@ -130,11 +131,10 @@ def ending(name: str, generated: Generated, scale: float) -> Iterator[Figure]:
 
 
 def sampling(data: SpikeDataset, task: Task, site: Site) -> Iterator[Figure]:
-    """Yield what sampled witnesses of the LIF family come to, and what pricing says of them."""
+    """Yield what the paper's Gaussian branches come to, and what pricing says of them."""
     problem_grid = Enumeration().columns(site).dense().astype(np.float64)
-    family = replace(LIF, alphabet=Alphabet.integers(8), guide=Guide.BLIND)
     for n_drawn in SAMPLED:
-        branch = draw_branch(family, data, n_witnesses=n_drawn, generator=np.random.default_rng(0))
+        branch = gaussian_branch(2, (64, n_drawn), 1, np.random.default_rng(0))
         dictionary = build_dictionary([branch], data, MODE, rows=task.rows)
         solution = solve(task.program(dictionary.bits, np.ones(dictionary.n_columns)))
         objective = 64 * solution.certificate.primal
@@ -235,8 +235,15 @@ def main() -> None:
     for name, closed, gap in instances:
         print(f"{name}: {'closed' if closed else 'open'}, gap {gap:.1e}")
     source = "benchmarks/pricing.py, FIRST-LAST-XOR of 3 to 5 bits, squared loss, beta 1"
-    counts = (("total", len(instances)), ("instances", sum(closed for _, closed, _ in instances)))
-    figures += [figure(f"certified.{n}", c, "instances", source=source) for n, c in counts]
+    proved = [closed for name, closed, _ in instances if "HiGHS" not in name]
+    others = [closed for name, closed, _ in instances if "HiGHS" in name]
+    counts = (
+        ("certified.total", len(proved)),
+        ("certified.instances", sum(proved)),
+        ("highs.total", len(others)),
+        ("highs.closed", sum(others)),
+    )
+    figures += [figure(name, count, "instances", source=source) for name, count in counts]
     figures.append(figure("benchmark.seconds", time.perf_counter() - began, "seconds"))
     write_figures(figures, RESULTS / "pricing.json")
 

@@ -202,9 +202,7 @@ def run(network: FixedPointNetwork, inputs: npt.NDArray[np.uint8]) -> SpikeTrace
         If a range leaves int64.
     """
     network.check_inputs(inputs)
-    width = max(width_of(interval) for interval in network.score_ranges)
-    if width > MAX_WIDTH:
-        raise FormatError(f"scores must fit {MAX_WIDTH} bits, not {width}: use smaller weights")
+    _require_scores_fit(network)
     layers = tuple(branch_trace(branch, inputs, network.input_range) for branch in network.branches)
     weighed = np.concatenate(
         [features(network.readout_mode, traces[-1]) for traces in layers], axis=2
@@ -224,6 +222,8 @@ def scores(network: Network | FixedPointNetwork, inputs: npt.NDArray[np.uint8]) 
     FormatError
         If a range leaves int64, or counts do not fit 8 bits.
     """
+    if isinstance(network, FixedPointNetwork):
+        _require_scores_fit(network)
     parts = []
     for first in range(0, len(inputs), _SAMPLES):
         part = inputs[first : first + _SAMPLES]
@@ -240,6 +240,12 @@ def scores(network: Network | FixedPointNetwork, inputs: npt.NDArray[np.uint8]) 
 
 _SAMPLES = 1024
 """Samples whose scores are computed at once."""
+
+
+def _require_scores_fit(network: FixedPointNetwork) -> None:
+    width = max(width_of(interval) for interval in network.score_ranges)
+    if width > MAX_WIDTH:
+        raise FormatError(f"scores must fit {MAX_WIDTH} bits, not {width}: use smaller weights")
 
 
 def _saturate(values: npt.NDArray[Any], layer: Layer) -> None:

@@ -15,7 +15,7 @@ from convexon.convex.loss import LossKind
 from convexon.convex.penalty import L1
 from convexon.convex.pricing.enumeration import Enumeration
 from convexon.convex.pricing.site import site_on
-from convexon.convex.rows import distinct_rows
+from convexon.convex.rows import distinct_rows, input_numbers
 from convexon.convex.witness import WitnessFamily
 from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
@@ -103,6 +103,25 @@ def test_validation_labels_alone_change_which_rho_is_taken() -> None:
         assert on_other.validation[rho] == accuracy(network.card, other)
 
 
+def deeper_plan(rhos: tuple[float, ...]) -> Plan:
+    family = WitnessFamily(
+        fan_in=2, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.NONE, at_last=True
+    )
+    return small_plan(rhos=rhos, deeper=(family,))
+
+
+def test_a_rho_with_too_few_neurons_to_read_is_passed_over() -> None:
+    train = bits_of(3, lambda row: int(row[0]))
+    alone = fit(small_plan(rhos=(0.1,)), train, train, seed=0)
+    assert np.count_nonzero(alone.generated.solution.W[:-1]) == 1  # of the two that a layer reads
+    with pytest.raises(InputError, match="^rhos must leave a neuron active"):
+        fit(deeper_plan((10.0, 0.1)), train, train, seed=0)
+    data = bits_of(3, xor_of)
+    fitted = fit(deeper_plan((10.0, 0.01)), data, data, seed=0)
+    assert fitted.validation == {0.01: 1.0}
+    assert fitted.card.branches[0].depth == 2
+
+
 @given(st.integers(1, 4), st.integers(0, 50), st.floats(0.1, 0.6))
 def test_held_out_never_splits_the_copies_of_an_input(copies: int, seed: int, share: float) -> None:
     data = bits_of(4, xor_of, copies=copies)
@@ -115,6 +134,29 @@ def test_held_out_never_splits_the_copies_of_an_input(copies: int, seed: int, sh
     assert len(sides[0] | sides[1]) == 16
     assert len(sides[1]) == max(1, round(share * 16))
     assert rest.n_samples + held.n_samples == data.n_samples
+
+
+def test_inputs_have_one_number_each() -> None:
+    data = bits_of(2, xor_of, copies=2)
+    assert input_numbers(data).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("kept", [(0, 3), (0, 1)])  # of one class; too few of both
+def test_validation_without_a_class_is_refused(kept: tuple[int, int]) -> None:
+    data = bits_of(2, xor_of)
+    few = SpikeDataset(
+        inputs=data.inputs[list(kept)],
+        labels=np.array([0, 1]),
+        n_classes=2,
+        input_bits=1,
+        name="few",
+    )
+    message = (
+        "^training samples must have all 2 classes when validation is held out, not 1: "
+        "take longer strings or more training strings$"
+    )
+    with pytest.raises(InputError, match=message):
+        held_out(few, 0.5, seed=0)
 
 
 def test_accuracy_counts_samples_and_steps() -> None:

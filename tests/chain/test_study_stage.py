@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,20 +14,37 @@ import pytest
 from convexon.artefact import load
 from convexon.card import CARD
 from convexon.convex.branches import NETWORK
+from convexon.convex.rows import distinct_rows
 from convexon.dataset import DATASET
 from convexon.errors import ArtefactError, InputError
+from convexon.network import FixedPointNetwork, Network
+from convexon.neuron import ReadoutMode
 from convexon.proof.check import check_file
+from convexon.quantize import quantize
 from convexon.report.figure import read_figures
 from convexon.run import RunFolder
 from convexon.simulate import decisions, scores
+from convexon.study.addition import data_of
+from convexon.study.automata import FAN_INS, fit_automaton
+from convexon.study.fit import accuracy
+from convexon.study.mnist import data_of as digits_of
 from convexon.study.settings import StudySettings
-from convexon.study.stage import study_stage
+from convexon.study.stage import StudyResult, study_stage
+from convexon.tasks.addition import Addition
+from convexon.tasks.strings import random_automaton
+from idx_files import write_digits
+
+
+XOR = StudySettings(task="xor", length=5, layers=3, n_train=400)
+
+AUTOMATON = 0
+"""Seed of an automaton that more synapses than `FAN_INS` begins with tell better."""
 
 
 @pytest.fixture(scope="module")
 def xor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("xor")
-    study_stage(RunFolder(folder), StudySettings(task="xor", length=5, layers=3, n_train=400))
+    study_stage(RunFolder(folder), XOR)
     return folder
 
 
@@ -54,30 +73,113 @@ def test_the_files_are_of_one_fit(xor: Path) -> None:
     assert verdict.certificate.primal == pytest.approx(loss + rho * weights, rel=1e-9)
     figures = read_figures(xor / "study.json")
     assert figures["study.xor.test"].value == 1.0
-    assert figures["study.xor.neurons"].value == card.n_neurons
+    assert figures["study.xor.neurons"].value == card.n_features
+    assert figures["study.xor.neurons.all"].value == card.n_neurons > card.n_features
+    assert any(
+        line.endswith(f"of {test.n_samples} decisions on test samples cannot flip")
+        for line in verdict.certificate.sentences
+    )
 
 
 def test_what_is_current_is_not_fitted_again(xor: Path) -> None:
-    settings = StudySettings(task="xor", length=5, layers=3, n_train=400)
     before = {path: path.read_bytes() for path in xor.glob("*.json")}
-    again = study_stage(RunFolder(xor), settings)
+    again = study_stage(RunFolder(xor), XOR)
     assert again.network.reused
     assert again.certificate is not None
     assert again.certificate.reused
     assert {path: path.read_bytes() for path in xor.glob("*.json")} == before
-    assert again.summary.startswith("study: ")
+    card = again.card.value
+    assert again.summary == (
+        f"study: {card.n_features} last-layer neurons, {card.n_neurons} in all, test 100.00 %"
+    )
     assert any("globally optimal" in line for line in again.certificate_lines)
+
+
+@pytest.mark.parametrize("lost", ["network", "dictionary", "certificate"])
+def test_a_lost_file_is_made_again_with_all_that_its_fit_makes(
+    xor: Path, tmp_path: Path, lost: str
+) -> None:
+    folder = RunFolder(shutil.copytree(xor, tmp_path / "xor"))
+    folder.file(lost).unlink()
+    result = study_stage(folder, XOR)
+    assert result.certificate is not None
+    assert not result.network.reused
+    assert not result.certificate.reused
+    assert result.certificate_lines[-1].startswith("certificate: the weights are globally optimal")
+    check_file(folder.path)
+    assert names(folder.path) == names(xor)  # no arrays of files that were replaced
+    assert study_stage(folder, XOR).network.reused
+
+
+def names(folder: Path) -> set[str]:
+    """Files of a folder, but for digests in their names."""
+    found = [re.sub(r"\.[0-9a-f]{12}\.", ".", path.name) for path in folder.iterdir()]
+    assert len(set(found)) == len(found)
+    return set(found)
+
+
+def test_addition_is_tested_on_sums_that_have_had_no_say(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    result = study_stage(folder, StudySettings(task="addition", base=5, seed=1))
+    test = folder.read("test", DATASET).value
+    assert test.name == "addition in base 5, test"
+    train, validation = data_of(Addition(base=5), seed=1)
+    assert np.array_equal(folder.read("train", DATASET).value.inputs, train.inputs)
+    # Of 2 * 5 ** 12 sums hardly any is drawn twice.
+    seen = {sums.tobytes() for part in (train, validation) for sums in part.inputs}
+    assert not any(sums.tobytes() in seen for sums in test.inputs)
+    assert result.figures["test"] == accuracy(result.card.value, test)
+
+
+def test_the_command_line_fits_as_the_benchmark_does(tmp_path: Path) -> None:
+    settings = StudySettings(task="automaton", length=8, n_train=120, n_test=30, seed=AUTOMATON)
+    folder = RunFolder(tmp_path)
+    network = study_stage(folder, settings).network.value
+    task = random_automaton(n_states=5, n_symbols=2, length=8, seed=AUTOMATON)
+    drawn, _ = task.split(120, 30, seed=AUTOMATON)
+    expected = fit_automaton(drawn, seed=AUTOMATON).network
+    used = np.count_nonzero(expected.branches[0].layers[-1].weights, axis=0)
+    assert used.max() > FAN_INS[0]  # else nothing was chosen
+    assert np.array_equal(network.readout_weights, expected.readout_weights)
+    # What was fitted is the artefact, so that the checker finds its rows there.
+    verdict = check_file(tmp_path)
+    train = folder.read("train", DATASET).value
+    assert verdict.certificate.statement.rows == distinct_rows(train, ReadoutMode.LAST).n_rows
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"task": "addition"},
+        {"task": "xor", "length": 5},
+        {"task": "automaton", "length": 5, "states": 3},
+    ],
+)
+def test_rho_is_chosen_on_the_card_that_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: dict[str, Any]
+) -> None:
+    tried = []
+
+    def recorded(network: Network, *, bits: int) -> FixedPointNetwork:
+        tried.append(bits)
+        return quantize(network, bits=bits)
+
+    monkeypatch.setattr("convexon.study.fit.quantize", recorded)
+    card = study_stage(RunFolder(tmp_path), StudySettings(**members, readout_bits=5)).card.value
+    assert tried
+    assert set(tried) == {5}
+    assert np.abs(card.readout_weights).max() <= 15
 
 
 def test_the_form_that_was_enumerated_is_named(tmp_path: Path) -> None:
     settings = StudySettings(task="addition", base=2)
     result = study_stage(RunFolder(tmp_path), settings)
     assert {name: value for name, value in result.figures.items() if value < 1.0} == {}
-    assert set(result.figures) == {
+    assert set(result.figures) == {"test"} | {
         f"{kind}.{k}x" for kind in ("joint", "sequence") for k in (1, 2, 5, 10)
     }
     said = " ".join(result.certificate_lines)
-    assert "every network of neurons on input, of 3 synapses or less" in said
+    assert "over every network of threshold units on the input, up to 3 ternary weights" in said
     check_file(tmp_path)
 
 
@@ -99,6 +201,8 @@ def test_a_study_of_another_kind_takes_the_folder_over(xor: Path, tmp_path: Path
         ({"task": "chess"}, "task must be one of addition, xor, automaton, mnist, not 'chess'"),
         ({"task": "xor", "n_train": 0}, "n_train must be at least 1, not 0"),
         ({"task": "xor", "seed": -1}, "seed must be at least 0, not -1"),
+        ({"task": "xor", "readout_bits": 1}, "readout_bits must be 2 to 24, not 1"),
+        ({"task": "xor", "readout_bits": 60}, "readout_bits must be 2 to 24, not 60"),
         ({"task": "mnist", "seconds": 0.0}, "seconds must be positive, not 0.0"),
     ],
 )
@@ -113,6 +217,46 @@ def test_digits_need_a_folder(tmp_path: Path) -> None:
     missing = StudySettings(task="mnist", data=str(tmp_path))
     with pytest.raises(ArtefactError, match="is missing: put the idx files of MNIST there"):
         study_stage(RunFolder(tmp_path), missing)
+
+
+@pytest.mark.parametrize(
+    ("n_train", "message"),
+    [
+        (50, "n_train must be at least 100, of which 10% are to choose on"),
+        (5000, "n_train must be at most the 120 training digits in "),
+    ],
+)
+def test_digits_that_are_too_few_are_refused(tmp_path: Path, n_train: int, message: str) -> None:
+    write_digits(tmp_path, n_train=120, n_test=20, seed=0)
+    settings = StudySettings(task="mnist", data=str(tmp_path), n_train=n_train)
+    with pytest.raises(InputError, match=f"^{message}"):
+        study_stage(RunFolder(tmp_path / "run"), settings)
+
+
+def test_other_digits_in_place_of_the_first_are_fitted_anew(xor: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    folder = RunFolder(shutil.copytree(xor, tmp_path / "run"))
+
+    def result_on(place: str) -> StudyResult:
+        settings = StudySettings(
+            task="mnist", data=str(tmp_path / place), n_train=200, neurons=8, seconds=0.5
+        )
+        return study_stage(folder, settings)
+
+    for place, seed in (("first", 0), ("copy", 0), ("other", 1)):
+        write_digits(tmp_path / place, n_train=240, n_test=30, seed=seed)
+    first = result_on("first")
+    assert names(folder.path).isdisjoint(
+        {"dictionary.json", "dictionary.npz", "certificate.json", "certificate.npz"}
+    )
+    assert result_on("copy").network.reused  # a folder is a place, not data
+    other = result_on("other")
+    assert not other.network.reused
+    test = folder.read("test", DATASET)
+    assert other.figures["test"] == accuracy(other.card.value, test.value)
+    _, expected = digits_of(tmp_path / "other", n_train=200, n_steps=4, seed=0)
+    assert np.array_equal(test.value.inputs, expected.inputs)
+    assert first.network.record.parents != other.network.record.parents
 
 
 def test_digits_are_fitted_where_the_data_folder_is_given(mnist: Path, tmp_path: Path) -> None:

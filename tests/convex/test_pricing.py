@@ -17,7 +17,7 @@ from convexon.convex.pricing.ascent import SurrogateAscent
 from convexon.convex.pricing.draw import RandomDraws
 from convexon.convex.pricing.enumeration import Enumeration
 from convexon.convex.pricing.given import GivenNeurons
-from convexon.convex.pricing.local import LocalSearch
+from convexon.convex.pricing.local import LocalSearch, ReceptiveField
 from convexon.convex.pricing.milp import MixedIntegerProgram
 from convexon.convex.pricing.oracle import Oracle
 from convexon.convex.pricing.site import PricingProblem, Site, site_on
@@ -230,6 +230,32 @@ def test_steepest_ascent_gains_are_exact() -> None:
         assert np.allclose((score() - before)[can], gains[can], atol=1e-4)
 
 
+@pytest.mark.parametrize("family", [UNITS, LIF])
+def test_candidates_read_windows_of_the_grid(family: WitnessFamily) -> None:
+    field = ReceptiveField(height=4, width=5, size=2)
+    place = site(family=replace(family, fan_in=4), n_inputs=20, n_samples=40)
+    search = LocalSearch(n_candidates=40, n_moves=15, field=field)
+    layer = search.propose(problem(place), place, np.random.default_rng(3)).layer
+    for column in layer.weights.T:
+        rows, columns = np.divmod(np.flatnonzero(column), 5)
+        assert np.ptp(rows) <= 1
+        assert np.ptp(columns) <= 1
+    with pytest.raises(InputError, match=r"^height and width must make the 6 inputs, not 4 x 5$"):
+        search.propose(problem(site(n_inputs=6)), site(n_inputs=6), np.random.default_rng(0))
+    with pytest.raises(InputError, match=r"^size must be 1 to 4 for a window of the grid, not 5$"):
+        ReceptiveField(height=4, width=5, size=5)
+
+
+def test_candidates_have_fan_ins_of_their_own() -> None:
+    place = site(family=replace(UNITS, fan_in=12), n_inputs=16, n_samples=120)
+    found = LocalSearch(n_candidates=64, n_moves=20).propose(
+        replace(problem(place), n_wanted=64), place, np.random.default_rng(3)
+    )
+    fan_in = (found.layer.weights != 0).sum(axis=0)
+    assert fan_in.min() <= 4
+    assert fan_in.max() >= 9
+
+
 def test_best_threshold_is_the_best_of_all() -> None:
     from convexon.convex.pricing.local import _SteepestAscent
 
@@ -242,8 +268,10 @@ def test_best_threshold_is_the_best_of_all() -> None:
     )
     u = place.last_step().astype(np.int64) @ weights
     search._best_thresholds(u)
-    best = np.max([((u >= t) * directions).sum(axis=0) for t in range(1, 7)], axis=0)
-    assert np.allclose(search.best, best)
+    for k in range(6):
+        levels = [t for t in np.unique(u[:, k]) if t >= 1]
+        best = max(((u[:, k] >= t) * directions[:, k]).sum() for t in levels)
+        assert search.best[k] == pytest.approx(best)
     assert (search.thresholds >= 1).all()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from convexon.errors import ArtefactError, InputError
 from convexon.tasks.addition import Addition
 from convexon.tasks.mnist import balanced_subset, load_digits, read_idx, sequential
 from convexon.tasks.strings import first_last_xor, random_automaton
+from idx_files import write_idx
 
 
 @given(st.integers(2, 16), st.booleans(), st.integers(1, 9), st.integers(0, 2**32 - 1))
@@ -116,6 +116,26 @@ def test_automaton_labels_depend_on_the_string_alone_and_are_balanced() -> None:
             "n_states must be at least 2",
         ),
         (
+            lambda: random_automaton(n_states=2, n_symbols=0, length=3, seed=0),
+            "n_symbols must be at least 2, not 0",
+        ),
+        (
+            lambda: random_automaton(n_states=2, n_symbols=1, length=3, seed=0),
+            "n_symbols must be at least 2, not 1",
+        ),
+        (
+            lambda: random_automaton(n_states=2, n_symbols=2, length=-1, seed=0),
+            "length must be at least 1, not -1",
+        ),
+        (
+            lambda: random_automaton(n_states=2, n_symbols=2, length=0, seed=0),
+            "length must be at least 1, not 0",
+        ),
+        (
+            lambda: first_last_xor(2).split(9, 9, seed=0),
+            "test strings must have both labels, not one: take longer strings or more training",
+        ),
+        (
             lambda: random_automaton(n_states=2, n_symbols=2, length=3, seed=0, balance=0.9),
             "balance must leave an automaton",
         ),
@@ -124,12 +144,6 @@ def test_automaton_labels_depend_on_the_string_alone_and_are_balanced() -> None:
 def test_tasks_that_are_none_are_refused(make: object, message: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         make()
-
-
-def write_idx(path: Path, array: np.ndarray, *, packed: bool) -> None:
-    head = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    data = head + array.astype(np.uint8).tobytes()
-    path.write_bytes(gzip.compress(data) if packed else data)
 
 
 @pytest.mark.parametrize("packed", [True, False])

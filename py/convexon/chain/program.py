@@ -158,6 +158,8 @@ def _validate(
     """Validation accuracy of each rho, columns selected and weights fitted without that share."""
     rows = pool.rows
     fit, held = validation_split(rows.labels, pool.n_classes, seed=settings.seed)
+    # Rows of one input with another label must not be on both sides.
+    fit = fit[~np.isin(rows.groups[fit], rows.groups[held])]
     progress.begin("choosing rho on validation")
     chosen = pool.restricted(_select(settings, pool, fit, watch))
     held_columns = chosen.dictionary.with_intercept().rows(held).dense().astype(np.float64)

@@ -33,7 +33,9 @@ def witnesses_for(
     """Return drawn branches, one a family, then priced ones where rounds of pricing are asked for.
 
     The drawn witnesses are shared out evenly. Pricing adds what the selecting program lacks: it
-    grows a dictionary of its own by local search, whose neurons join the drawn ones.
+    grows a dictionary of its own by local search, whose neurons join the drawn ones. Drawing and
+    pricing see all training samples, those too on which rho is chosen later; test samples are never
+    seen.
 
     Raises
     ------

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from os import cpu_count
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -27,7 +27,7 @@ def on_all_cores(
     """
     with (
         threadpool_limits(limits=1, user_api="blas"),
-        ThreadPoolExecutor(max_workers=cpu_count()) as pool,
+        ThreadPoolExecutor(max_workers=_cores()) as pool,
     ):
         running = [pool.submit(work, *chunk) for chunk in chunks]
         try:
@@ -39,3 +39,9 @@ def on_all_cores(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         return [future.result() for future in running]
+
+
+def _cores() -> int:
+    """Return the cores that this process may use, which may be fewer than the machine has."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -100,7 +100,7 @@ def paper_method(
     shares = _shares(widths, n_branches)
     generator = np.random.default_rng([seed, 5])
     top = int(train.inputs.max(initial=1))
-    branches = [_gaussian_branch(train.n_inputs, shares, top, generator) for _ in range(n_branches)]
+    branches = [gaussian_branch(train.n_inputs, shares, top, generator) for _ in range(n_branches)]
     mode = ReadoutMode.STEP if train.has_step_labels else ReadoutMode.SIGN
     rows = distinct_rows(train, mode)
     dictionary = build_dictionary(branches, train, mode, rows=rows)
@@ -153,7 +153,7 @@ def _shares(widths: Sequence[int], n_branches: int) -> list[int]:
     return [width // n_branches for width in widths]
 
 
-def _gaussian_branch(
+def gaussian_branch(
     n_inputs: int, widths: Sequence[int], top: int, generator: np.random.Generator
 ) -> Branch:
     """Draw a branch as the paper does, for inputs of 0 to ``top``, on a fine integer grid."""

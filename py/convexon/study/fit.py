@@ -160,7 +160,10 @@ def fit(
                 validation=accuracies,
             )
     if best is None:
-        raise InputError(f"rhos must leave a neuron active, not {plan.rhos!r}: lower them")
+        raise InputError(
+            f"rhos must leave a neuron active, not {plan.rhos!r}: lower them, "
+            "or take more training samples"
+        )
     return best
 
 

@@ -16,13 +16,13 @@ from convexon.artefact import digest_of
 from convexon.card import CARD
 from convexon.chain.progress import QUIET, Progress
 from convexon.convex.branches import NETWORK
-from convexon.convex.dictionary import DICTIONARY, SpikeDictionary
+from convexon.convex.dictionary import DICTIONARY, SpikeDictionary, patterns
 from convexon.convex.generation import Round
 from convexon.dataset import DATASET, SpikeDataset
 from convexon.errors import InputError
 from convexon.network import FixedPointNetwork, Network
 from convexon.proof.certificate import CERTIFICATE, Certificate
-from convexon.quantize import quantize
+from convexon.quantize import quantize, sample_margins
 from convexon.report.figure import Figure, FigureKind, write_figures
 from convexon.run import Made, RunFolder
 from convexon.study.fit import Fitted, accuracy, held_out
@@ -95,12 +95,13 @@ def _addition(settings: StudySettings) -> Study:
 
     task = Addition(base=settings.base, carry_input=settings.carry_input)
     train, _ = data_of(task, seed=settings.seed)
+    test = test_of(task, seed=settings.seed)
 
     def fit(_: SpikeDataset, watch: Watch) -> tuple[Network, Proved]:
         fitted, _leak = fit_addition(
             task, seed=settings.seed, readout_bits=settings.readout_bits, progress=watch
         )
-        return _with_proof(settings, fitted)
+        return _with_proof(settings, fitted, test)
 
     def measure(card: FixedPointNetwork, test: SpikeDataset) -> dict[str, float]:
         figures = {"test": accuracy(card, test)}
@@ -114,7 +115,7 @@ def _addition(settings: StudySettings) -> Study:
             figures |= {f"joint.{times}x": token, f"sequence.{times}x": sequence}
         return figures
 
-    return Study(train=train, test=test_of(task, seed=settings.seed), fit=fit, measure=measure)
+    return Study(train=train, test=test, fit=fit, measure=measure)
 
 
 def _xor(settings: StudySettings) -> Study:
@@ -135,7 +136,7 @@ def _xor(settings: StudySettings) -> Study:
             readout_bits=settings.readout_bits,
             progress=watch,
         )
-        return _with_proof(settings, fitted)
+        return _with_proof(settings, fitted, test)
 
     return Study(train=rest, test=test, fit=fit, measure=_on_test)
 
@@ -163,7 +164,7 @@ def _automaton(settings: StudySettings) -> Study:
             readout_bits=settings.readout_bits,
             progress=watch,
         )
-        return _with_proof(settings, fitted)
+        return _with_proof(settings, fitted, test)
 
     return Study(train=rest, test=test, fit=fit, measure=_on_test)
 
@@ -201,14 +202,26 @@ def _on_test(card: FixedPointNetwork, test: SpikeDataset) -> dict[str, float]:
     return {"test": accuracy(card, test)}
 
 
-def _with_proof(settings: StudySettings, fitted: Fitted) -> tuple[Network, Proved]:
-    return fitted.network, proved(
+def _with_proof(
+    settings: StudySettings, fitted: Fitted, test: SpikeDataset
+) -> tuple[Network, Proved]:
+    """Return the network with its proof, which states the margins of the test samples too."""
+    network = fitted.network
+    margins = sample_margins(
+        patterns(network.branches, test, network.readout_mode),
+        network.readout_weights,
+        network.readout_biases,
+        bits=settings.readout_bits,
+        name="test",
+    )
+    return network, proved(
         fitted.task,
         fitted.generated,
         fitted.sites,
         fitted.oracles,
         tolerance=_TOLERANCE,
         readout_bits=settings.readout_bits,
+        others=(margins,),
     )
 
 

@@ -26,6 +26,57 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReceptiveField:
+    """Windows of a grid of inputs, such as the pixels of an image.
+
+    Members
+    -------
+    height, width : int
+        Of the grid; inputs run along its rows.
+    size : int
+        Height and width of a window.
+
+    Raises
+    ------
+    InputError
+        If the window does not fit the grid.
+    """
+
+    height: int
+    width: int
+    size: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= min(self.height, self.width):
+            raise InputError(
+                f"size must be 1 to {min(self.height, self.width)} for a window of the grid, "
+                f"not {self.size!r}"
+            )
+
+    def windows(
+        self, n_inputs: int, count: int, generator: np.random.Generator
+    ) -> npt.NDArray[np.bool_]:
+        """Return which inputs each of ``count`` random windows holds, (n_inputs, count).
+
+        Raises
+        ------
+        InputError
+            If the inputs are not those of the grid.
+        """
+        if n_inputs != self.height * self.width:
+            raise InputError(
+                f"height and width must make the {n_inputs} inputs, "
+                f"not {self.height} x {self.width}"
+            )
+        tops = generator.integers(0, self.height - self.size + 1, count)
+        lefts = generator.integers(0, self.width - self.size + 1, count)
+        rows, columns = np.divmod(np.arange(n_inputs), self.width)
+        down = (rows[:, None] >= tops) & (rows[:, None] < tops + self.size)
+        across = (columns[:, None] >= lefts) & (columns[:, None] < lefts + self.size)
+        return np.asarray(down & across)
+
+
 _CHUNK = 32
 """Candidates of one thread; each chunk has random numbers of its own, so threads change nothing."""
 
@@ -42,11 +93,16 @@ class LocalSearch:
         Changes that each of them may try.
     n_rows : int
         Rows that a change is judged on; a random part where there are more.
+    field : ReceptiveField or None
+        Where inputs lie on a grid: each candidate reads a window of its own.
+
+    For diversity each candidate also has a fan-in of its own, from a quarter of the family's up.
     """
 
     n_candidates: int = 64
     n_moves: int = 100
     n_rows: int = 4096
+    field: ReceptiveField | None = None
 
     def __post_init__(self) -> None:
         for name in ("n_candidates", "n_moves", "n_rows"):
@@ -64,6 +120,12 @@ class LocalSearch:
         """See `convexon.convex.pricing.oracle.Oracle`."""
         layer = candidates(site, self.n_candidates, generator)
         directions = problem.directions(self.n_candidates, generator)
+        fan_in = site.family.fan_in
+        limits = generator.integers(-(-fan_in // 4), fan_in + 1, self.n_candidates)
+        mask = np.ones(layer.weights.shape, dtype=np.bool_)
+        if self.field is not None:
+            mask = self.field.windows(site.n_inputs, self.n_candidates, generator)
+        start = _within(layer.weights, limits, mask, generator)
         judged, directions = _judged_on(site, directions, self.n_rows, generator)
         kind = _SteepestAscent if site.memoryless else _RandomMoves
         streams = generator.spawn(-(-self.n_candidates // _CHUNK))
@@ -72,9 +134,11 @@ class LocalSearch:
             search = kind(
                 judged,
                 directions[:, part],
-                layer.weights[:, part],
+                start[:, part],
                 layer.thresholds[part],
                 stream,
+                limits=limits[part],
+                mask=mask[:, part],
             )
             for _ in range(self.n_moves):
                 search.move()
@@ -109,6 +173,23 @@ def _judged_on(
     return replace(site, rows=fewer, signal=signal), directions[part]
 
 
+def _within(
+    weights: IntArray,
+    limits: IntArray,
+    mask: npt.NDArray[np.bool_],
+    generator: np.random.Generator,
+) -> IntArray:
+    """Return weights within each candidate's window, of no more synapses than its limit."""
+    kept = np.where(mask, weights, 0)
+    for k in range(kept.shape[1]):
+        used = np.flatnonzero(kept[:, k])
+        if len(used) > limits[k]:
+            kept[generator.permutation(used)[limits[k] :], k] = 0
+        elif not len(used):
+            kept[generator.choice(np.flatnonzero(mask[:, k])), k] = 1
+    return kept
+
+
 class _Search:
     """Candidates with their directions, and the best of each that was met."""
 
@@ -119,8 +200,14 @@ class _Search:
         weights: IntArray,
         thresholds: IntArray,
         generator: np.random.Generator,
+        *,
+        limits: IntArray | None = None,
+        mask: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self.site = site
+        n = weights.shape[1]
+        self.limits = np.full(n, site.family.fan_in) if limits is None else limits
+        self.mask = np.ones(weights.shape, dtype=np.bool_) if mask is None else mask
         self.directions = directions
         self.weights = weights.copy()
         self.thresholds = thresholds.copy()
@@ -176,22 +263,18 @@ class _SteepestAscent(_Search):
 
     def _best_thresholds(self, membranes: IntArray) -> None:
         """Set each candidate's threshold to the best level for its weights."""
-        k = self.weights.shape[1]
-        low, high = int(membranes.min()), int(membranes.max())
-        span = high - low + 1
-        cells = (membranes - low) + span * np.arange(k)
-        mass = np.bincount(cells.ravel(), self.directions.ravel(), minlength=span * k)
-        above = mass.reshape(k, span)[:, ::-1].cumsum(axis=1)[:, ::-1]
+        order = np.argsort(-membranes, axis=0, kind="stable")
+        levels = np.take_along_axis(membranes, order, axis=0)
+        # Score of the threshold at a level: all rows at or above it, so its last row counts.
+        scores = np.take_along_axis(self.directions, order, axis=0).cumsum(axis=0)
+        ends = np.ones(levels.shape, dtype=np.bool_)
+        ends[:-1] = levels[1:] < levels[:-1]
         # A threshold of at least one: a neuron at rest is silent.
-        first = max(0, 1 - low)
-        if first >= span:
-            levels, scores = np.full(k, 1), np.zeros(k)
-        else:
-            at = above[:, first:].argmax(axis=1)
-            scores = above[np.arange(k), first + at]
-            levels = low + first + at
-        self.thresholds = np.asarray(levels, dtype=np.int64)
-        self.keep_best(scores)
+        scores = np.where(ends & (levels >= 1), scores, -np.inf)
+        best, columns = scores.argmax(axis=0), np.arange(self.weights.shape[1])
+        silent = np.isneginf(scores[best, columns])
+        self.thresholds = np.where(silent, 1, levels[best, columns]).astype(np.int64)
+        self.keep_best(np.where(silent, 0.0, scores[best, columns]))
 
     def _best_changes(self, membranes: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
         """Return each candidate's largest gain, the input it concerns, and that one's weight."""
@@ -220,8 +303,10 @@ class _SteepestAscent(_Search):
         fan_in = np.count_nonzero(self.weights, axis=0)
         grows = (self.weights == 0) & (new != 0)
         ends = (self.weights != 0) & (new == 0)
-        full = fan_in >= self.site.family.fan_in
-        return np.asarray((self.tabu < self.time) & ~(grows & full) & ~(ends & (fan_in <= 1)))
+        full = fan_in >= self.limits
+        return np.asarray(
+            self.mask & (self.tabu < self.time) & ~(grows & full) & ~(ends & (fan_in <= 1))
+        )
 
 
 class _Steps:
@@ -251,7 +336,7 @@ class _RandomMoves(_Search):
             activity = activity[site.rows.samples]
         relevance = np.abs(activity.mean(axis=1).T @ self.directions)
         relevance /= np.maximum(relevance.sum(axis=0), 1e-300)
-        self.odds = 0.5 * relevance + 0.5 / site.n_inputs
+        self.odds = (0.5 * relevance + 0.5 / site.n_inputs) * self.mask
         self.odds /= self.odds.sum(axis=0)
 
     def move(self) -> None:
@@ -266,7 +351,7 @@ class _RandomMoves(_Search):
                 continue
             used = np.flatnonzero(weights[:, k])
             target = self.generator.choice(self.site.n_inputs, p=self.odds[:, k])
-            full = len(used) >= self.site.family.fan_in
+            full = len(used) >= self.limits[k]
             if full and weights[target, k] == 0:
                 weights[self.generator.choice(used), k] = 0
             remove = kind > 0.9 and len(used) > 1 and weights[target, k] != 0
