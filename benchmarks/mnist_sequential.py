@@ -33,13 +33,24 @@ from convexon.quantize import quantize
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.study.baselines import logistic_on_raw, ridge_reservoir
 from convexon.study.fit import accuracy
-from convexon.study.mnist import BLIND, RHOS, SEARCH, data_of, fit_digits, parts, priced, units
+from convexon.study.mnist import (
+    BLIND,
+    LEARNING_RATES,
+    RHOS,
+    SEARCH,
+    data_of,
+    fit_digits,
+    parts,
+    priced,
+    units,
+)
 
 RESULT = Path(__file__).parent / "results" / "mnist_sequential.json"
 N_STEPS, N_NEURONS = 4, 1024
 READOUT_BITS = 8
-RHOS_OF_ALL = (3e-4, 1e-4)
-"""Strengths to choose from with all digits, where a program takes minutes."""
+RHOS_OF_ALL, RATES_OF_ALL = (3e-4, 1e-4), (0.1,)
+"""Strengths to choose from with all digits, where a program takes minutes; and the rate that 6,000
+digits chose."""
 
 
 def methods(
@@ -69,6 +80,7 @@ def methods(
         n_neurons=N_NEURONS,
         seconds=seconds,
         rhos=RHOS if without_gradient else RHOS_OF_ALL,
+        learning_rates=LEARNING_RATES if without_gradient else RATES_OF_ALL,
     )
     elapsed = time.perf_counter() - began
     for name, network in fitted.stages.items():

@@ -127,6 +127,7 @@ def fit_digits(
     seconds: float,
     bits: int = 2,
     rhos: Sequence[float] = RHOS,
+    learning_rates: Sequence[float] = LEARNING_RATES,
 ) -> DigitsFit:
     """Fit the hybrid: surrogate witnesses, convex program, fine-tuning.
 
@@ -142,6 +143,8 @@ def fit_digits(
         Of a hidden weight.
     rhos : sequence of float
         Strengths of the row-group penalty to choose from on validation.
+    learning_rates : sequence of float
+        Rates of surrogate training to choose from on validation, each for its share of the time.
 
     Raises
     ------
@@ -162,7 +165,7 @@ def fit_digits(
         chosen_on,
         mode=MODE,
         plan=plan,
-        learning_rates=LEARNING_RATES,
+        learning_rates=learning_rates,
         lower=lower,
     ).network
     weighed = weighed_by_program(sg.branches[0], fit_on, chosen_on, rhos=rhos)
