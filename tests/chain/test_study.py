@@ -111,11 +111,11 @@ def deeper_plan(rhos: tuple[float, ...]) -> Plan:
 
 
 def test_a_rho_with_too_few_neurons_to_read_is_passed_over() -> None:
-    train = bits_of(3, lambda row: int(row[0]))
-    alone = fit(small_plan(rhos=(0.1,)), train, train, seed=0)
+    train = bits_of(2, lambda row: int(row.all()))
+    alone = fit(small_plan(rhos=(0.2,)), train, train, seed=0)
     assert np.count_nonzero(alone.generated.solution.W[:-1]) == 1  # of the two that a layer reads
     with pytest.raises(InputError, match=r"^rhos must leave a neuron active"):
-        fit(deeper_plan((10.0, 0.1)), train, train, seed=0)
+        fit(deeper_plan((10.0, 0.2)), train, train, seed=0)
     data = bits_of(3, xor_of)
     fitted = fit(deeper_plan((10.0, 0.01)), data, data, seed=0)
     assert fitted.validation == {0.01: 1.0}

@@ -24,7 +24,7 @@ from convexon.quantize import quantize
 from convexon.report.figure import read_figures
 from convexon.run import RunFolder
 from convexon.simulate import decisions, scores
-from convexon.study.addition import N_TEST, data_of, test_of
+from convexon.study.addition import N_TEST, data_of, fresh_sums
 from convexon.study.automata import fit_automaton
 from convexon.study.fit import accuracy
 from convexon.study.mnist import data_of as digits_of
@@ -118,30 +118,29 @@ def test_addition_is_tested_on_sums_that_have_had_no_say() -> None:
     task = Addition(base=5)
     seen = {sums.tobytes() for part in data_of(task, seed=1) for sums in part.inputs}
     # Of 2 * 5 ** 12 sums hardly any is drawn twice.
-    assert not any(sums.tobytes() in seen for sums in test_of(task, seed=1).inputs)
+    assert not any(sums.tobytes() in seen for sums in fresh_sums(task, seed=1).inputs)
 
 
 def test_the_command_line_fits_as_the_benchmark_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("convexon.study.automata.FAN_INS", (1, 4))
-    settings = StudySettings(task="automaton", length=6, states=3, n_train=100, n_test=16, seed=1)
+    monkeypatch.setattr("convexon.study.automata.FAN_INS", (1, 3))
+    settings = StudySettings(task="automaton", length=5, states=3, n_train=100, n_test=8, seed=11)
     folder = RunFolder(tmp_path)
     network = study_stage(folder, settings).network.value
-    task = random_automaton(n_states=3, n_symbols=2, length=6, seed=1)
-    drawn, _ = task.split(100, 16, seed=1)
-    expected = fit_automaton(drawn, seed=1).network
+    task = random_automaton(n_states=3, n_symbols=2, length=5, seed=11)
+    drawn, _ = task.split(100, 8, seed=11)
+    expected = fit_automaton(drawn, seed=11).network
     used = np.count_nonzero(network.branches[0].layers[-1].weights, axis=0)
-    assert 1 < used.max() <= 4  # the greater fan-in was chosen, on validation
+    assert 1 < used.max() <= 3  # the greater fan-in was chosen, on validation
     assert np.array_equal(network.readout_weights, expected.readout_weights)
     # What was fitted is the artefact, so that the checker finds its rows there.
     train = folder.read("train", DATASET).value
     rows = distinct_rows(train, ReadoutMode.LAST).n_rows
     verdict = check_file(tmp_path)
-    assert any(
-        line == f"data: {train.n_samples} samples, {rows} distinct inputs"
-        for line in map(str, verdict.findings)
-    )
+    data = next(finding for finding in verdict.findings if finding.claim == "data")
+    assert data.checked
+    assert data.detail == f"{train.n_samples} samples, {rows} distinct inputs"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +175,7 @@ def test_the_form_that_was_enumerated_is_named(tmp_path: Path) -> None:
         f"{kind}.{k}x" for kind in ("joint", "sequence") for k in (1, 2, 5, 10)
     }
     stored, _ = load(DATASET, tmp_path / "test.json")
-    assert np.array_equal(stored.inputs, test_of(Addition(base=2), seed=0).inputs)
+    assert np.array_equal(stored.inputs, fresh_sums(Addition(base=2), seed=0).inputs)
     assert stored.n_samples == N_TEST
     said = " ".join(result.certificate_lines)
     assert "over every network of threshold units on the input, up to 3 ternary weights" in said

@@ -30,9 +30,7 @@ def study(
     data: Annotated[
         str, typer.Option(help="mnist: folder with the idx files.", envvar="CONVEXON_DATA")
     ] = "",
-    train: Annotated[
-        int, typer.Option(help="xor, automaton, mnist: training samples to draw.")
-    ] = 2000,
+    train: Annotated[int, typer.Option(help="All but addition: training samples.")] = 2000,
     test: Annotated[int, typer.Option(help="xor, automaton: test strings to draw.")] = 2000,
     steps: Annotated[int, typer.Option(help="mnist: T, chunks of an image.")] = 4,
     neurons: Annotated[int, typer.Option(help="mnist: most last-layer neurons.")] = 1024,

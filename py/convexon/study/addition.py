@@ -44,7 +44,7 @@ def data_of(task: Addition, *, seed: int) -> tuple[SpikeDataset, SpikeDataset]:
     return train, task.dataset(N_VALIDATION, N_STEPS, generator, name="validation")
 
 
-def test_of(task: Addition, *, seed: int) -> SpikeDataset:
+def fresh_sums(task: Addition, *, seed: int) -> SpikeDataset:
     """Return fresh sums of the training length, teacher-forced: they have no say in any choice.
 
     In a small base some of them are training sums too, as there are few sums of that length.

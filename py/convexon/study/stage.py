@@ -91,11 +91,11 @@ class StudyResult:
 
 
 def _addition(settings: StudySettings) -> Study:
-    from convexon.study.addition import data_of, decider, fit_addition, test_of
+    from convexon.study.addition import data_of, decider, fit_addition, fresh_sums
 
     task = Addition(base=settings.base, carry_input=settings.carry_input)
     train, _ = data_of(task, seed=settings.seed)
-    test = test_of(task, seed=settings.seed)
+    test = fresh_sums(task, seed=settings.seed)
 
     def fit(_: SpikeDataset, watch: Watch) -> tuple[Network, Proved]:
         fitted, _leak = fit_addition(
