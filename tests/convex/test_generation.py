@@ -283,6 +283,18 @@ def test_dear_neurons_make_way_for_cheap_ones() -> None:
     assert luts(weighed) < luts(plain)
 
 
+def test_rounding_leaves_no_neuron_active() -> None:
+    bits = np.array(list(itertools.product([0, 1], repeat=3)), dtype=np.uint8)
+    data = SpikeDataset(
+        inputs=bits[:, None], labels=bits[:, 0].astype(np.int64), n_classes=2, input_bits=1,
+        name="first bit",
+    )  # fmt: skip
+    task = task_on(data, rho=0.1)
+    found = run(task, [site_on(data, ReadoutMode.LAST, task.rows, UNITS)], [Enumeration()])
+    W = found.solution.W[:-1]
+    assert np.count_nonzero(W) == np.count_nonzero(np.abs(W) > 1e-6)
+
+
 def test_budget_ends_it_and_progress_sees_every_round() -> None:
     data = xor_strings(6)
     site = site_on(data, ReadoutMode.LAST, distinct_rows(data, ReadoutMode.LAST), LIF)
