@@ -47,6 +47,7 @@ STEPS = (1, 2, 4, 7, 14)
 LARGEST = (60000, 20000)
 BASE_SAMPLES, BASE_COLUMNS, BASE_STEPS = 6000, 512, 4
 RHO = 1e-3
+_WIDTH = 4096  # witnesses of a branch: what draws them looks at all of a branch at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +92,17 @@ def measured(folder: Path, n: int, p: int, t: int, *, solving: bool) -> Point:
     train, test = data_of(folder, n_train=n, n_steps=t, seed=0)
     rows = distinct_rows(train, MODE)
     began = time.perf_counter()
-    branch = draw_deep_branch(
-        [units(fan_in=32)],
-        train,
-        widths=[p],
-        generator=np.random.default_rng(0),
-        trunk=[delay_line(train.n_inputs, t)],
-    )
-    dictionary = build_dictionary([branch], train, MODE, rows=rows)
+    branches = [
+        draw_deep_branch(
+            [units(fan_in=32)],
+            train,
+            widths=[min(p - first, _WIDTH)],
+            generator=np.random.default_rng(first),
+            trunk=[delay_line(train.n_inputs, t)],
+        )
+        for first in range(0, p, _WIDTH)
+    ]
+    dictionary = build_dictionary(branches, train, MODE, rows=rows)
     build = time.perf_counter() - began
     peak = _resident()
     seconds = relative = reached = 0.0
@@ -118,7 +122,7 @@ def measured(folder: Path, n: int, p: int, t: int, *, solving: bool) -> Point:
         seconds = time.perf_counter() - began
         relative = solution.certificate.relative_gap
         network = reconstruct(
-            [branch],
+            branches,
             dictionary,
             solution.W,
             n_steps=t,

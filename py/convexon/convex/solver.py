@@ -142,14 +142,16 @@ def solve(
             _minimize(judge, W, maker)
         else:
             judge = _minimize_in_ball(judge, W, maker)
-        certificate, dual = _certified(judge, tolerance)
+        certificate, dual = _certified(program, judge, tolerance)
     solution = _solution(judge, certificate, dual, tolerance)
     if not (solution.converged or allow_unconverged):
         raise SolverError(_shortfall(solution, tolerance))
     return solution
 
 
-def _certified(judge: _Judge, tolerance: float) -> tuple[GapCertificate, FloatArray]:
+def _certified(
+    program: ConvexProgram, judge: _Judge, tolerance: float
+) -> tuple[GapCertificate, FloatArray]:
     """Certify the judge's weights, without those that rounding has left instead of a zero.
 
     A neuron is active where a weight is not zero, so such dust would cost silicon. Where the gap
@@ -159,8 +161,8 @@ def _certified(judge: _Judge, tolerance: float) -> tuple[GapCertificate, FloatAr
     dust = _DUST * np.abs(given).max(initial=0.0)
     for W in (np.where(np.abs(given) > dust, given, 0.0), given):
         judge.W = W
-        certificate, dual = certify(judge.program, W, dual=judge.dual)
-        if certificate.gap <= gap_target(judge.program, certificate.primal, tolerance=tolerance):
+        certificate, dual = certify(program, W, dual=judge.dual)
+        if certificate.gap <= gap_target(program, certificate.primal, tolerance=tolerance):
             break
     return certificate, dual
 

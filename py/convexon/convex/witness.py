@@ -28,6 +28,9 @@ from convexon.simulate import layer_spikes, layer_trace
 IntArray = npt.NDArray[np.int64]
 UInt8Array = npt.NDArray[np.uint8]
 
+_NEURONS = 1024
+"""Neurons whose membranes are held at once while thresholds are chosen."""
+
 CALIBRATION_SAMPLES = 2048
 """Most samples whose membranes are looked at to choose thresholds."""
 
@@ -341,15 +344,20 @@ def _highest(
     family: WitnessFamily, signal: UInt8Array, reach: Interval, weights: IntArray
 ) -> IntArray:
     """Membrane that each sample reaches without a reset, sorted by neuron: (samples, neurons)."""
-    silent = np.zeros(weights.shape[1], dtype=np.int64)
-    free = Layer(
-        weights=weights,
-        thresholds=silent,
-        biases=silent,
-        leak=family.leak,
-        reset=Reset.NONE,
-        weight_format=family.alphabet.format,
-        threshold_format=QFormat(1),
-    )
-    membranes = layer_trace(free, signal, reach).membranes
-    return np.sort(membranes[:, -1] if family.at_last else membranes.max(axis=1), axis=0)
+    reached = np.empty((len(signal), weights.shape[1]), dtype=np.int64)
+    for first in range(0, weights.shape[1], _NEURONS):
+        block = slice(first, first + _NEURONS)
+        silent = np.zeros(weights[:, block].shape[1], dtype=np.int64)
+        free = Layer(
+            weights=weights[:, block],
+            thresholds=silent,
+            biases=silent,
+            leak=family.leak,
+            reset=Reset.NONE,
+            weight_format=family.alphabet.format,
+            threshold_format=QFormat(1),
+        )
+        membranes = layer_trace(free, signal, reach).membranes
+        reached[:, block] = membranes[:, -1] if family.at_last else membranes.max(axis=1)
+    reached.sort(axis=0)
+    return reached
