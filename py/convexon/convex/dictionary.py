@@ -233,8 +233,10 @@ def distinct_columns(bits: BitColumns) -> tuple[npt.NDArray[np.intp], dict[str, 
         else:
             kept[key] = j
     chosen = np.array(list(kept.values()), dtype=np.intp)
-    complements = bits.take(chosen).complement_keys() if len(bits.planes) == 1 else []
-    counts["n_complement"] = sum(key in kept for key in complements)
+    blocks = list(_parts(len(chosen), _NEURONS)) if len(bits.planes) == 1 else []
+    counts["n_complement"] = sum(
+        key in kept for block in blocks for key in bits.take(chosen[block]).complement_keys()
+    )
     return chosen, counts
 
 
