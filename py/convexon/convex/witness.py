@@ -178,9 +178,16 @@ def draw_deep_branch(
     layers = list(trunk)
     for layer in trunk:
         signal, reach = layer_spikes(layer, signal, reach), Interval(0, 1)
-    for family, width in zip(families, widths, strict=True):
+    for depth, (family, width) in enumerate(zip(families, widths, strict=True), start=1):
         layer = draw_layer(
-            family, signal, labels, reach=reach, n_neurons=width, generator=generator
+            family,
+            signal,
+            labels,
+            reach=reach,
+            n_neurons=width,
+            generator=generator,
+            # A silent witness is no column; a silent neuron below one would starve those above.
+            revive=depth < len(families),
         )
         layers.append(layer)
         signal, reach = layer_spikes(layer, signal, reach), Interval(0, 1)
@@ -195,6 +202,7 @@ def draw_layer(
     reach: Interval,
     n_neurons: int,
     generator: np.random.Generator,
+    revive: bool = False,
 ) -> Layer:
     """Draw a layer that is alive on ``signal``; of many samples a random part is looked at.
 
@@ -208,6 +216,8 @@ def draw_layer(
         Values of one input.
     n_neurons : int
     generator : numpy.random.Generator
+    revive : bool
+        Whether weights that let no sample reach a threshold of 1 change their signs.
 
     Raises
     ------
@@ -225,7 +235,7 @@ def draw_layer(
         weights = _difference_weights(family, signal, labels, n_neurons, generator)
     else:
         weights = _blind_weights(family.alphabet, (n_inputs, n_neurons), family.fan_in, generator)
-    thresholds = _live_thresholds(family, signal, reach, weights, generator)
+    thresholds = _live_thresholds(family, signal, reach, weights, generator, revive=revive)
     if not family.lateral:
         return family.layer(weights, thresholds)
     fan = min(family.lateral, n_neurons)
@@ -319,17 +329,18 @@ def _live_thresholds(
     reach: Interval,
     weights: IntArray,
     generator: np.random.Generator,
+    *,
+    revive: bool,
 ) -> IntArray:
     """Thresholds from quantiles of the membranes that the samples reach without a reset.
 
-    Weights that let no sample reach 1, the smallest threshold, change their signs in place: then
-    nearly all samples do. No threshold is beyond what the highest sample reaches, so each neuron
-    fires for one at least.
+    With ``revive`` weights that let no sample reach 1, the smallest threshold, change their signs
+    in place: then nearly all samples do. No threshold is beyond what the highest sample reaches.
     """
     n_witnesses = weights.shape[1]
     highest = _highest(family, signal, reach, weights)
     dead = np.flatnonzero(highest[-1] < 1)
-    if len(dead):
+    if revive and len(dead):
         weights[:, dead] *= -1
         highest[:, dead] = _highest(family, signal, reach, weights[:, dead])
     low, high = family.firing
