@@ -8,8 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from convexon.errors import FormatError, InputError
 from convexon.fixed import MAX_WIDTH, Interval, width_of
-from convexon.mapping import LayerMapping, Mapping, Schedule
+from convexon.mapping import Mapping, Spatial
 from convexon.network import FixedPointNetwork
+from convexon.schedule import Schedule
 from convexon_hdl.readout import Argmax, Readout, ResultLayout
 from convexon_hdl.sequencer import Sequencer
 from convexon_hdl.stage import Stage
@@ -108,10 +109,9 @@ def require_mappable(network: FixedPointNetwork, mapping: Mapping) -> None:
     mapping.check(network)
     for b, choices in enumerate(mapping.layers):
         for depth, choice in enumerate(choices):
-            if choice is not LayerMapping.SPATIAL:
+            if not isinstance(choice, Spatial):
                 raise InputError(
-                    f"mapping of branch {b} layer {depth} must be LayerMapping.SPATIAL, "
-                    f"not {choice!r}"
+                    f"mapping of branch {b} layer {depth} must be Spatial, not {choice!r}"
                 )
             ranges = network.ranges[b][depth]
             where = f"branch {b} layer {depth} neuron"

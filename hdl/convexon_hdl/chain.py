@@ -11,8 +11,9 @@ from convexon.card import CARD
 from convexon.chain.progress import QUIET, Progress
 from convexon.errors import ArtefactError
 from convexon.export import write_exports
-from convexon.mapping import Mapping, Schedule
+from convexon.mapping import Mapping
 from convexon.run import Made, RunFolder
+from convexon.schedule import Schedule
 from convexon_hdl.emit import emit, tools
 
 

@@ -1,31 +1,145 @@
-"""How a network is laid out in hardware, and the cycles that follow.
+"""How a network is laid out in hardware: the choice for every layer, and its file form.
 
-`Schedule` is the one definition of cycle counts: the estimator prints it, and the benches compare
-every simulated inference with it, without tolerance.
+`convexon.schedule` says how many cycles follow.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass, fields
 from enum import Enum
+from typing import Any
 
-from convexon.errors import InputError
+from convexon.artefact import Arrays, Codec, Json
+from convexon.errors import ConvexonError, InputError
 from convexon.network import FixedPointNetwork
 
+MAX_REGISTERS = 8
+"""Most pipeline registers inside one sum: beyond, not even a single adder stands between two."""
 
-class LayerMapping(Enum):
-    """How one layer becomes hardware.
+MAX_BANKS = 8
+"""Most memory banks of one layer, so most spikes that it takes in a clock."""
 
-    ``SPATIAL``: weights are constants in the logic, all neurons are updated in the same clock, one
-    time step a clock.
+
+def _require_within(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise InputError(f"{name} must be {low} to {high}, not {value!r}")
+
+
+class Sums(Enum):
+    """How the logic of a spatial layer adds its constant weights.
+
+    ``TABLES``: four inputs at a time address a table of their weighted sums; a balanced tree adds
+    the tables. ``TREE``: a balanced tree of shifted inputs, neuron by neuron. ``SHARED``: the
+    same, after terms that occur in several neurons were found and are added once.
     """
 
-    SPATIAL = "spatial"
+    TABLES = "tables"
+    TREE = "tree"
+    SHARED = "shared"
 
 
-@dataclass(frozen=True)
+class Weights(Enum):
+    """Where a folded layer has its weights from.
+
+    ``FIXED``: block RAM that is filled when the part is configured. ``LOADED``: block RAM that the
+    host fills at run time. ``SEEDED``: no memory; logic that makes them from a seed
+    (`convexon.seeded`).
+    """
+
+    FIXED = "fixed"
+    LOADED = "loaded"
+    SEEDED = "seeded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spatial:
+    """Weights are constants in the logic; all neurons take a step in the same clock.
+
+    Members
+    -------
+    registers : int
+        Pipeline registers inside the sum of the inputs, 0 to 8. Branches of one depth move in
+        lockstep, so that the largest of a depth counts for all.
+    sums : Sums
+
+    Raises
+    ------
+    InputError
+    """
+
+    registers: int = 0
+    sums: Sums = Sums.TABLES
+
+    def __post_init__(self) -> None:
+        _require_within("registers", self.registers, 0, MAX_REGISTERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """Weights lie in block RAM, and are read for spikes only.
+
+    Members
+    -------
+    lanes : int
+        Neurons whose weights one read brings: a layer of n neurons takes ceil(n / lanes) passes
+        over the spikes of a step.
+    banks : int
+        Memories that are read side by side, so spikes that are taken per clock, 1 to 8. Input i
+        is in bank i mod banks.
+    updates : int
+        Neurons whose membranes are updated per clock, a divisor of ``lanes``. Updates run beside
+        the accumulation of the next pass.
+    weights : Weights
+    seed : int or None
+        Of `Weights.SEEDED`, for which it must be given, 0 to 2**32 - 1.
+
+    Raises
+    ------
+    InputError
+    """
+
+    lanes: int
+    banks: int = 1
+    updates: int = 1
+    weights: Weights = Weights.FIXED
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        _require_within("lanes", self.lanes, 1, 2048)
+        _require_within("banks", self.banks, 1, MAX_BANKS)
+        _require_within("updates", self.updates, 1, self.lanes)
+        if self.lanes % self.updates:
+            raise InputError(
+                f"updates must divide the {self.lanes} lanes, which {self.updates!r} does not"
+            )
+        if (self.seed is not None) != (self.weights is Weights.SEEDED):
+            raise InputError(
+                "seed must be given for seeded weights, and for no others, "
+                f"not {self.seed!r} with {self.weights.value} weights"
+            )
+        if self.seed is not None:
+            _require_within("seed", self.seed, 0, (1 << 32) - 1)
+
+
+LayerMapping = Spatial | Folded
+
+PLAIN = Spatial()
+"""Spatial, with nothing but the register that every stage has."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mapping:
-    """The choice for every layer, by branch and layer.
+    """The choice for every layer, by branch and layer, and for what follows.
+
+    Members
+    -------
+    layers : tuple of tuples of Spatial or Folded
+        By branch and layer.
+    readout : Spatial or Folded
+        Of the scores.
+    decision_registers : int
+        Pipeline registers between the rounds of the decision's tournament, 0 to 8.
 
     Raises
     ------
@@ -34,13 +148,30 @@ class Mapping:
     """
 
     layers: tuple[tuple[LayerMapping, ...], ...]
+    readout: LayerMapping = PLAIN
+    decision_registers: int = 0
+
+    def __post_init__(self) -> None:
+        _require_within("decision_registers", self.decision_registers, 0, MAX_REGISTERS)
 
     @classmethod
-    def spatial(cls, network: FixedPointNetwork) -> Mapping:
-        """Map every layer spatially."""
+    def spatial(cls, network: FixedPointNetwork, choice: Spatial = PLAIN) -> Mapping:
+        """Map every layer and the readout spatially, all in the same way."""
         return cls(
-            tuple(tuple(LayerMapping.SPATIAL for _ in branch.layers) for branch in network.branches)
+            layers=tuple(tuple(choice for _ in branch.layers) for branch in network.branches),
+            readout=choice,
+            decision_registers=min(choice.registers, 1),
         )
+
+    @property
+    def is_spatial(self) -> bool:
+        """Whether no layer, and not the readout, is folded."""
+        choices = [choice for layers in self.layers for choice in layers]
+        return all(isinstance(choice, Spatial) for choice in [*choices, self.readout])
+
+    def at_depth(self, depth: int) -> dict[int, LayerMapping]:
+        """Return the choices of all layers at ``depth``, by branch."""
+        return {b: layers[depth] for b, layers in enumerate(self.layers) if depth < len(layers)}
 
     def check(self, network: FixedPointNetwork) -> None:
         """Raise `InputError` unless this mapping has one choice per layer of ``network``."""
@@ -50,44 +181,76 @@ class Mapping:
             raise InputError(f"mapping must have {needed} layers by branch, not {own}")
 
 
-READOUT_STAGES = 2
-"""Registers behind the last layer: one holds the scores, one the decision."""
+_KINDS: dict[str, type[Spatial] | type[Folded]] = {"spatial": Spatial, "folded": Folded}
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Cycles of an accelerator whose source is never idle and whose sink is always ready.
+def choice_to_json(choice: LayerMapping) -> Json:
+    """Return a choice as JSON, with its ``kind``."""
+    kind = next(name for name, cls in _KINDS.items() if isinstance(choice, cls))
+    content = {
+        name: value.value if isinstance(value, Enum) else value
+        for name, value in vars(choice).items()
+        if value is not None
+    }
+    return {"kind": kind, **content}
 
-    Members
-    -------
-    n_steps : int
-        T.
-    n_stages : int
-        Pipeline registers between input and output: one for each layer of the deepest branch
-        (shallower branches are delayed to match), and the readout's.
+
+def choice_from_json(content: MappingType[str, Any], *, where: str = "a layer") -> LayerMapping:
+    """Inverse of `choice_to_json`; members that have a default may be left out.
+
+    Raises
+    ------
+    InputError
+        If the kind or a member is unknown or missing, or a value does not fit; it names ``where``.
     """
+    members = dict(content)
+    kind = members.pop("kind", None)
+    if kind not in _KINDS:
+        raise InputError(f"kind of {where} must be one of {', '.join(_KINDS)}, not {kind!r}")
+    known = {f.name for f in fields(_KINDS[kind])}
+    for name in members:
+        if name not in known:
+            raise InputError(
+                f"{where} must have members of {', '.join(sorted(known))}, not {name!r}"
+            )
+    enums: dict[str, type[Enum]] = {"sums": Sums, "weights": Weights}
+    for name, enum in enums.items():
+        if name in members:
+            names = [member.value for member in enum]
+            if members[name] not in names:
+                raise InputError(
+                    f"{name} of {where} must be one of {', '.join(names)}, not {members[name]!r}"
+                )
+            members[name] = enum(members[name])
+        # An int that TOML or JSON gave as something else is refused by name, not by arithmetic.
+    for name, value in members.items():
+        if name not in enums and (isinstance(value, bool) or not isinstance(value, int)):
+            raise InputError(f"{name} of {where} must be an integer, not {value!r}")
+    if kind == "folded" and "lanes" not in members:
+        raise InputError(f"lanes of {where} must be given: a folded layer needs it")
+    try:
+        return _KINDS[kind](**members)
+    except ConvexonError as error:
+        raise InputError(f"{where}: {error}") from None
 
-    n_steps: int
-    n_stages: int
 
-    @classmethod
-    def of(cls, network: FixedPointNetwork, mapping: Mapping) -> Schedule:
-        """Schedule of ``network`` under ``mapping``."""
-        mapping.check(network)
-        return cls(n_steps=network.n_steps, n_stages=network.depth + READOUT_STAGES)
+def _encode(mapping: Mapping) -> tuple[Json, Arrays]:
+    return {
+        "layers": [[choice_to_json(choice) for choice in layers] for layers in mapping.layers],
+        "readout": choice_to_json(mapping.readout),
+        "decision_registers": mapping.decision_registers,
+    }, {}
 
-    @property
-    def latency_cycles(self) -> int:
-        """Clock edges from the one that takes the first step to the one that hands over the result.
 
-        Where there is a result per step, the last one is meant.
+def _decode(content: Json, _: Arrays) -> Mapping:
+    return Mapping(
+        layers=tuple(
+            tuple(choice_from_json(choice) for choice in layers) for layers in content["layers"]
+        ),
+        readout=choice_from_json(content["readout"]),
+        decision_registers=content["decision_registers"],
+    )
 
-        Step t is taken at edge t - 1 and moves one stage at each edge; the edge after the last
-        stage is filled hands it over: T - 1 + stages.
-        """
-        return self.n_steps - 1 + self.n_stages
 
-    @property
-    def initiation_interval_cycles(self) -> int:
-        """Clock edges between the results of two inferences in a row: T, a step a clock."""
-        return self.n_steps
+MAPPING: Codec[Mapping] = Codec("convexon.mapping", 1, _encode, _decode)
+"""File form of a `Mapping`."""

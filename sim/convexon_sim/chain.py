@@ -12,9 +12,10 @@ from convexon.chain.progress import QUIET, Progress
 from convexon.chain.settings import choice
 from convexon.dataset import DATASET, SpikeDataset
 from convexon.errors import ArtefactError, MismatchError, MissingToolError
-from convexon.mapping import Mapping, Schedule
+from convexon.mapping import Mapping
 from convexon.network import FixedPointNetwork
 from convexon.run import Made, RunFolder
+from convexon.schedule import Schedule
 from convexon.simulator import SimulatorKind, find
 from convexon.trace import TRACE, SpikeTrace
 from convexon.verification import VERIFICATION, Verification

@@ -19,7 +19,7 @@ from cocotb_tools import config
 from convexon.artefact import Json, atomic_write, digest_of, pretty, save
 from convexon.bundle import PORTS_NAME, VERILOG_NAME, RtlBundle
 from convexon.errors import InputError, ToolError
-from convexon.mapping import Schedule
+from convexon.schedule import Schedule
 from convexon.simulator import Simulator, SimulatorKind
 from convexon.trace import TRACE, SpikeTrace
 from convexon.verification import Verification

@@ -20,9 +20,10 @@ from hdl_bench import (
 
 from convexon import golden
 from convexon.fixed import QFormat
-from convexon.mapping import Mapping, Schedule
+from convexon.mapping import Mapping
 from convexon.network import Branch, FixedPointNetwork
 from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.schedule import Schedule
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.readout import Argmax, Readout
 from convexon_hdl.sequencer import Sequencer

@@ -210,13 +210,13 @@ def test_network_with_a_real_readout_is_refused() -> None:
 def test_mapping_that_does_not_fit_is_refused() -> None:
     net = network()
     with refuses(InputError, "mapping must have [2, 1] layers by branch, not [2]"):
-        emit(net, Mapping(Mapping.spatial(net).layers[:1]))
+        emit(net, Mapping(layers=Mapping.spatial(net).layers[:1]))
     with refuses(InputError, "mapping must be a Mapping, not NoneType"):
         emit(net, None)  # type: ignore[arg-type]
     layers = (("folded",) * 2, Mapping.spatial(net).layers[1])
-    message = "mapping of branch 0 layer 0 must be LayerMapping.SPATIAL, not 'folded'"
+    message = "mapping of branch 0 layer 0 must be Spatial, not 'folded'"
     with refuses(InputError, message):
-        emit(net, Mapping(layers))  # type: ignore[arg-type]
+        emit(net, Mapping(layers=layers))  # type: ignore[arg-type]
 
 
 def test_number_beyond_the_widest_format_is_refused_before_anything_is_made(

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 
 from convexon.errors import InputError
-from convexon.mapping import LayerMapping, Mapping, Schedule
+from convexon.mapping import Mapping, Spatial
 from convexon.network import FixedPointNetwork
+from convexon.schedule import Schedule
 from strategies import layer_of, network_of, networks
 
 ONE = layer_of([[1]], [1])
@@ -19,7 +20,7 @@ ONE = layer_of([[1]], [1])
 def test_spatial_mapping_fits_every_network(network: FixedPointNetwork) -> None:
     mapping = Mapping.spatial(network)
     mapping.check(network)
-    assert {choice for layers in mapping.layers for choice in layers} == {LayerMapping.SPATIAL}
+    assert {choice for layers in mapping.layers for choice in layers} == {Spatial()}
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,6 @@ def test_cycles_by_hand(depths: tuple[int, ...], n_steps: int, latency: int) -> 
 )
 def test_mapping_of_another_network_is_refused(depths: tuple[int, ...], message: str) -> None:
     network = network_of((ONE, ONE), (ONE,), n_steps=2)
-    mapping = Mapping(tuple((LayerMapping.SPATIAL,) * depth for depth in depths))
+    mapping = Mapping(layers=tuple((Spatial(),) * depth for depth in depths))
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         Schedule.of(network, mapping)

@@ -13,9 +13,10 @@ from convexon import golden
 from convexon.bundle import RtlBundle
 from convexon.errors import MissingToolError
 from convexon.fixed import QFormat
-from convexon.mapping import Mapping, Schedule
+from convexon.mapping import Mapping
 from convexon.network import Branch, FixedPointNetwork, Layer
 from convexon.neuron import Leak, ReadoutMode, Reset
+from convexon.schedule import Schedule
 from convexon.simulator import Simulator, SimulatorKind, find
 from convexon.verification import Verification
 from convexon_hdl.emit import emit

@@ -22,9 +22,10 @@ from sim_bench import (
 
 from convexon import golden
 from convexon.fixed import width_of
-from convexon.mapping import Mapping, Schedule
+from convexon.mapping import Mapping
 from convexon.network import FixedPointNetwork, Layer
 from convexon.neuron import ReadoutMode, Reset
+from convexon.schedule import Schedule
 from convexon.simulator import Simulator, SimulatorKind, find
 from convexon.trace import LayerTrace, SpikeTrace, first_mismatch, mismatched_samples
 from convexon_hdl.accelerator import Accelerator

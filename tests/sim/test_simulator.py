@@ -15,7 +15,8 @@ from sim_bench import icarus, small_network
 from convexon import golden, simulator
 from convexon.bundle import RtlBundle
 from convexon.errors import InputError, ToolError
-from convexon.mapping import Mapping, Schedule
+from convexon.mapping import Mapping
+from convexon.schedule import Schedule
 from convexon.simulator import INSTALL, Simulator, SimulatorKind, find
 from convexon.trace import SpikeTrace
 from convexon_sim import runner

@@ -15,11 +15,12 @@ from convexon.convex.dictionary import DICTIONARY, SpikeDictionary
 from convexon.convex.solved import SOLVED, SolvedProgram
 from convexon.dataset import DATASET, SpikeDataset
 from convexon.errors import ArtefactError
-from convexon.mapping import Mapping, Schedule
+from convexon.mapping import Mapping
 from convexon.network import FixedPointNetwork
 from convexon.proof.certificate import CERTIFICATE, Certificate
 from convexon.report.figure import Figure, FigureKind
 from convexon.run import Made, RunFolder
+from convexon.schedule import Schedule
 from convexon.simulate import run
 from convexon.trace import SpikeTrace
 from convexon.verification import VERIFICATION, Verification

@@ -1,0 +1,128 @@
+"""The cycles of an accelerator: one definition, that estimator and benches share.
+
+The estimator prints them, and the benches compare every simulated inference with them, without
+tolerance. Clock edges are numbered from the one that takes the first step of a run, which is 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import InputError
+from convexon.mapping import Mapping, Spatial
+from convexon.network import FixedPointNetwork
+from convexon.trace import SpikeTrace
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Cycles:
+    """Clock edges of a run whose source is never idle and whose sink is always ready.
+
+    Members
+    -------
+    taken : int64 array, shape (samples,)
+        Edge that takes the first step of each sample.
+    given : int64 array, shape (samples,)
+        Edge that hands over the (last) result of each sample.
+    """
+
+    taken: IntArray
+    given: IntArray
+
+    @property
+    def latency(self) -> IntArray:
+        """Clock edges from the first step to the result, shape (samples,)."""
+        return self.given - self.taken
+
+    @property
+    def interval(self) -> IntArray:
+        """Clock edges between the results of two samples in a row, shape (samples - 1,)."""
+        return np.diff(self.given)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Schedule:
+    """Cycles of ``network`` under ``mapping``.
+
+    Members
+    -------
+    network : FixedPointNetwork
+    mapping : Mapping
+    """
+
+    network: FixedPointNetwork
+    mapping: Mapping
+
+    @classmethod
+    def of(cls, network: FixedPointNetwork, mapping: Mapping) -> Schedule:
+        """Schedule of ``network`` under ``mapping``; `InputError` if they do not fit."""
+        mapping.check(network)
+        return cls(network=network, mapping=mapping)
+
+    @property
+    def n_steps(self) -> int:
+        """T, the steps of an inference."""
+        return self.network.n_steps
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether every inference takes the same cycles, whatever it reads."""
+        return self.mapping.is_spatial
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """Pipeline registers of every layer depth, of the readout, and of the decision."""
+        depths = [
+            1 + max(_registers(choice) for choice in self.mapping.at_depth(depth).values())
+            for depth in range(self.network.depth)
+        ]
+        readout = 1 + _registers(self.mapping.readout)
+        return (*depths, readout, 1 + self.mapping.decision_registers)
+
+    @property
+    def latency_cycles(self) -> int:
+        """Clock edges from the one that takes the first step to the one that hands over the result.
+
+        Where there is a result per step, the last one is meant. Step t is taken at edge t - 1 and
+        moves one register at each edge; the edge after the last register is filled hands it over:
+        T - 1 + registers. `InputError` where the cycles are not constant.
+        """
+        self._require_constant()
+        return self.n_steps - 1 + sum(self.stages)
+
+    @property
+    def initiation_interval_cycles(self) -> int:
+        """Clock edges between the results of two inferences in a row: T, a step a clock.
+
+        `InputError` where the cycles are not constant.
+        """
+        self._require_constant()
+        return self.n_steps
+
+    def cycles(self, inputs: npt.NDArray[np.uint8], trace: SpikeTrace) -> Cycles:
+        """Return the cycles of a run.
+
+        Parameters
+        ----------
+        inputs : uint8 array, shape (samples, steps, inputs)
+        trace : SpikeTrace
+            The golden model's trace of ``inputs``: a folded layer's cycles follow from spikes.
+        """
+        samples = np.arange(len(inputs), dtype=np.int64)
+        taken = samples * self.initiation_interval_cycles
+        return Cycles(taken=taken, given=taken + self.latency_cycles)
+
+    def _require_constant(self) -> None:
+        if not self.is_constant:
+            raise InputError(
+                "cycles of a folded network follow from its spikes: use Schedule.cycles"
+            )
+
+
+def _registers(choice: object) -> int:
+    return choice.registers if isinstance(choice, Spatial) else 0
