@@ -45,7 +45,7 @@ class Cycles:
         return np.diff(self.given)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """Cycles of ``network`` under ``mapping``.
 
