@@ -1,15 +1,22 @@
-"""Stage ``synthesize``: the bundle's cells on ECP5, from Yosys."""
+"""Stages ``synthesize`` and ``route``: the bundle's cells and clock on a real part."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convexon.cells import CELLS, CellReport
+from convexon.cells import CELLS, ROUTES, CellReport, Family, RouteReport
 from convexon.chain.progress import QUIET, Progress
 from convexon.run import Made, RunFolder
-from convexon_boards.synthesis import FLOW_VERSION, synthesize_ecp5
+from convexon_boards import nextpnr
+from convexon_boards.flows import FLOW_VERSION
+from convexon_boards.parts import LFE5U_25F, Part
+from convexon_boards.synthesis import synthesize
 from convexon_hdl import yosys
+
+_NAMES = {Family.ECP5: "ECP5", Family.ICE40: "iCE40"}
+_CARRIES = {Family.ECP5: "CCU2C", Family.ICE40: "SB_CARRY"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,11 +29,17 @@ class SynthesizeResult:
     def summary(self) -> str:
         """The line with the figures that matter."""
         c = self.cells.value
-        return f"synthesize: ECP5, {c.lut4} LUT4, {c.carry} CCU2C, {c.ff} FF ({c.tool})"
+        memory = f", {c.block_ram} block RAM" if c.block_ram else ""
+        return (
+            f"synthesize: {_NAMES[c.family]}, {c.lut4} LUT4, {c.carry} {_CARRIES[c.family]}, "
+            f"{c.ff} FF{memory} ({c.tool})"
+        )
 
 
-def synthesize_stage(folder: RunFolder, progress: Progress = QUIET) -> SynthesizeResult:
-    """Synthesize the bundle of ``folder`` for ECP5, out of context, and count the cells.
+def synthesize_stage(
+    folder: RunFolder, progress: Progress = QUIET, *, family: Family = Family.ECP5
+) -> SynthesizeResult:
+    """Synthesize the bundle of ``folder`` for ``family``, out of context, and count the cells.
 
     Raises
     ------
@@ -39,8 +52,8 @@ def synthesize_stage(folder: RunFolder, progress: Progress = QUIET) -> Synthesiz
 
     def compute() -> CellReport:
         began = time.monotonic()
-        progress.begin("synthesizing for ECP5")
-        report = synthesize_ecp5(bundle.value)
+        progress.begin(f"synthesizing for {_NAMES[family]}")
+        report = synthesize(bundle.value, family).cells
         folder.time("synthesize", time.monotonic() - began)
         return report
 
@@ -49,6 +62,63 @@ def synthesize_stage(folder: RunFolder, progress: Progress = QUIET) -> Synthesiz
         CELLS,
         compute,
         parents={"rtl": bundle},
-        recipe={"family": "ecp5", "flow": FLOW_VERSION, "yosys": yosys.version()},
+        recipe={"family": family.value, "flow": FLOW_VERSION, "yosys": yosys.version()},
     )
     return SynthesizeResult(cells=cells)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RouteResult:
+    """What place and route reached."""
+
+    routes: Made[RouteReport]
+
+    @property
+    def summary(self) -> str:
+        """The line with the figures that matter."""
+        r = self.routes.value
+        seeds = f", median of {len(r.routes)} seeds" if len(r.routes) > 1 else ""
+        return f"route: {r.part}, {r.median_fmax_mhz:.1f} MHz{seeds}"
+
+
+def route_stage(
+    folder: RunFolder,
+    progress: Progress = QUIET,
+    *,
+    part: Part = LFE5U_25F,
+    target_mhz: float = 100.0,
+    seeds: Sequence[int] = (1,),
+) -> RouteResult:
+    """Place and route the bundle of ``folder`` on ``part``, as `convexon_boards.nextpnr.route`.
+
+    Raises
+    ------
+    ArtefactError
+        If there is no sound bundle.
+    ConvexonError
+        As `convexon_boards.nextpnr.route` does.
+    """
+    bundle = folder.bundle()
+
+    def compute() -> RouteReport:
+        began = time.monotonic()
+        progress.begin(f"placing and routing on {part.name}")
+        report = nextpnr.route(bundle.value, part, target_mhz=target_mhz, seeds=seeds)
+        folder.time("route", time.monotonic() - began)
+        return report
+
+    routes = folder.made(
+        "routes",
+        ROUTES,
+        compute,
+        parents={"rtl": bundle},
+        recipe={
+            "part": part.name,
+            "target_mhz": target_mhz,
+            "seeds": list(seeds),
+            "flow": FLOW_VERSION,
+            "yosys": yosys.version(),
+            "nextpnr": nextpnr.version(part.family),
+        },
+    )
+    return RouteResult(routes=routes)

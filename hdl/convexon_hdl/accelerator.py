@@ -8,16 +8,19 @@ from amaranth.lib.wiring import In, Out
 
 from convexon.errors import FormatError, InputError
 from convexon.fixed import MAX_WIDTH, Interval, width_of
-from convexon.mapping import Mapping, Spatial
+from convexon.fold import plans_at, readout_plan
+from convexon.mapping import Folded, Mapping, Spatial
 from convexon.network import FixedPointNetwork
 from convexon.schedule import Schedule
+from convexon_hdl.folded.readout import FoldedReadout
+from convexon_hdl.folded.stage import MixedStage, folded_at
 from convexon_hdl.readout import Argmax, Readout, ResultLayout
 from convexon_hdl.sequencer import Sequencer
 from convexon_hdl.stage import Stage
 
 
 class Accelerator(wiring.Component):
-    """A network in the spatial mapping: weights in the logic, one time step per clock.
+    """A whole network, each of its layers in the mapping chosen for it.
 
     ``i`` takes the steps of one inference after another, T transfers each; ``o`` gives the results,
     one per inference, or one per step for `ReadoutMode.STEP`. Idle clocks and back-pressure delay
@@ -26,8 +29,8 @@ class Accelerator(wiring.Component):
 
         i -> sequencer -> stage0 -> ... -> stage(depth - 1) -> readout -> argmax -> o
 
-    Latency and initiation interval are those of `convexon.mapping.Schedule`: T - 1 + depth + 2
-    and T clocks. Resources: the sum of the parts'.
+    Latency and initiation interval are those of `convexon.schedule`: constant where all is
+    spatial, a function of the spikes elsewhere. Resources: the sum of the parts'.
 
     Parameters
     ----------
@@ -49,7 +52,9 @@ class Accelerator(wiring.Component):
     """
 
     stage_class: type[Stage] = Stage
+    mixed_stage_class: type[MixedStage] = MixedStage
     readout_class: type[Readout] = Readout
+    folded_readout_class: type[FoldedReadout] = FoldedReadout
     argmax_class: type[Argmax] = Argmax
 
     def __init__(self, network: FixedPointNetwork, *, mapping: Mapping) -> None:
@@ -85,16 +90,32 @@ class Accelerator(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), sequencer.i)
         above: wiring.Component = sequencer
         for depth in range(self.network.depth):
-            stage = self.stage_class(self.network, depth=depth)
+            stage = self._stage(depth)
             m.submodules[f"stage{depth}"] = stage
             wiring.connect(m, above.o, stage.i)
             above = stage
-        m.submodules.readout = readout = self.readout_class(self.network)
-        m.submodules.argmax = argmax = self.argmax_class(self.network)
+        m.submodules.readout = readout = self._readout()
+        m.submodules.argmax = argmax = self.argmax_class(
+            self.network, registers=self.mapping.decision_registers
+        )
         wiring.connect(m, above.o, readout.i)
         wiring.connect(m, readout.o, argmax.i)
         wiring.connect(m, argmax.o, wiring.flipped(self.o))
         return m
+
+    def _stage(self, depth: int) -> Stage | MixedStage:
+        """Layers at ``depth``, by their mapping."""
+        choices = self.mapping.at_depth(depth).values()
+        if all(isinstance(choice, Spatial) for choice in choices):
+            return self.stage_class(self.network, depth=depth, mapping=self.mapping)
+        return self.mixed_stage_class(self.network, depth=depth, mapping=self.mapping)
+
+    def _readout(self) -> Readout | FoldedReadout:
+        """Readout, by its mapping."""
+        choice = self.mapping.readout
+        if isinstance(choice, Spatial):
+            return self.readout_class(self.network, choice=choice)
+        return self.folded_readout_class(self.network, choice=choice)
 
 
 def require_mappable(network: FixedPointNetwork, mapping: Mapping) -> None:
@@ -109,9 +130,9 @@ def require_mappable(network: FixedPointNetwork, mapping: Mapping) -> None:
     mapping.check(network)
     for b, choices in enumerate(mapping.layers):
         for depth, choice in enumerate(choices):
-            if not isinstance(choice, Spatial):
+            if not isinstance(choice, Spatial | Folded):
                 raise InputError(
-                    f"mapping of branch {b} layer {depth} must be Spatial, not {choice!r}"
+                    f"mapping of branch {b} layer {depth} must be Spatial or Folded, not {choice!r}"
                 )
             ranges = network.ranges[b][depth]
             where = f"branch {b} layer {depth} neuron"
@@ -119,6 +140,14 @@ def require_mappable(network: FixedPointNetwork, mapping: Mapping) -> None:
                 _require_width(f"{where} {j}", "membrane", intervals[0] | intervals[1])
     for c, interval in enumerate(network.score_ranges):
         _require_width(f"class {c}", "score", interval)
+    if isinstance(mapping.readout, Folded):
+        readout_plan(network, mapping.readout)
+    for depth in range(network.depth):
+        for plan in plans_at(network, folded_at(mapping, depth), depth):
+            where = f"folded layer {depth} neuron"
+            pairs = zip(plan.ranges.integrated, plan.ranges.membrane, strict=True)
+            for j, (integrated, membrane) in enumerate(pairs):
+                _require_width(f"{where} {j}", "membrane", integrated | membrane)
 
 
 def _require_width(where: str, what: str, interval: Interval) -> None:

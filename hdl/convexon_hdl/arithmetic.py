@@ -152,44 +152,6 @@ def multiply(m: Module, operand: Operand, factor: int, *, name: str) -> Operand:
     return resize(m, product, operand.interval.scaled(factor), name=name)
 
 
-def weighted_sum(
-    m: Module, bits: Sequence[Value], weights: Sequence[int], *, name: str, offset: int = 0
-) -> Operand:
-    """``offset + sum_i weights[i] * bits[i]`` for constant weights: distributed arithmetic.
-
-    Four bits at a time address a table of their weighted sums, which costs one LUT4 for each bit of
-    the table's width, whatever the weights; a balanced tree adds the tables. Weights of similar
-    size share a table, which keeps most of them narrow. Tables start at 0 and their sums are
-    unsigned, but for the last table: it makes good for the lowest values of all, and adds
-    ``offset`` for nothing. Zero weights cost nothing.
-    """
-    active = [pair for pair in zip(bits, weights, strict=True) if pair[1]]
-    active.sort(key=lambda pair: abs(pair[1]))  # stable, hence deterministic
-    groups = [active[k : k + LUT_INPUTS] for k in range(0, len(active), LUT_INPUTS)]
-    if not groups:
-        return Operand.constant(offset)
-    lows = [sum(min(0, weight) for _, weight in group) for group in groups]
-    starts = [0] * (len(groups) - 1) + [offset + sum(lows)]  # the widest table takes the offset
-    tables = [
-        table(
-            m,
-            [bit for bit, _ in group],
-            [start - low + total for total in _subset_sums([weight for _, weight in group])],
-            name=f"{name}_table{k}",
-        )
-        for k, (group, low, start) in enumerate(zip(groups, lows, starts, strict=True))
-    ]
-    return add_all(m, tables, name=name)
-
-
-def _subset_sums(weights: Sequence[int]) -> list[int]:
-    """Sums of ``weights`` over the bits set in 0, 1, 2, ..."""
-    sums = [0]
-    for weight in weights:
-        sums += [weight + total for total in sums]
-    return sums
-
-
 def table(m: Module, address: Sequence[Value], entries: Sequence[int], *, name: str) -> Operand:
     """``entries[address]``, one function of the address for each bit of the result."""
     interval = Interval.hull(entries)

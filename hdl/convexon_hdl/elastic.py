@@ -1,55 +1,151 @@
-"""One register in a stream: the handshake that every pipeline stage has."""
+"""Registers in a stream: the handshake that every pipeline stage has."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
-from amaranth.hdl import Const, Module, Value
+from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from convexon.errors import InputError
+
+
+class Chain:
+    """Registers that values pass, one after another, inside a stage.
+
+    Parameters
+    ----------
+    advance : sequence of Value
+        For each inner register, whether it takes what stands before it at the next clock edge.
+    """
+
+    def __init__(self, advance: Sequence[Value]) -> None:
+        self._advance = tuple(advance)
+
+    @property
+    def advance(self) -> tuple[Value, ...]:
+        """For each inner register, whether it takes what stands before it."""
+        return self._advance
+
+    def carry(self, m: Module, value: Value, start: int, stop: int, *, name: str) -> Value:
+        """``value``, which is there after ``start`` registers, as it is after ``stop``.
+
+        What is carried is read only with a valid transfer, so its registers have no reset. A
+        constant needs none.
+        """
+        if isinstance(value, Const):
+            return value
+        for k in range(start, stop):
+            register = Signal(value.shape(), name=f"{name}_clock{k + 1}", reset_less=True)
+            with m.If(self._advance[k]):
+                m.d.sync += register.eq(value)
+            value = register
+        return value
+
 
 class ElasticRegister(wiring.Component, ABC):
-    """A stream stage that holds one result.
+    """A stream stage that holds one result, and one more in each inner register.
 
-    A transfer on ``i`` is taken when the register is empty or is being emptied in the same clock,
-    so a full pipeline moves a result per clock and a stalled one loses none. ``o.valid`` comes
-    from a flip-flop and never depends on ``o.ready``; ``o.payload`` is held while ``o.valid`` is
-    high and ``o.ready`` low.
+    The registers form a chain, each with its own valid bit. One takes what stands before it when it
+    is empty or is being emptied in the same clock, so that bubbles close, a full pipeline moves a
+    result per clock, and a stalled one loses none. ``o.valid`` comes from a flip-flop and never
+    depends on ``o.ready``; ``o.payload`` is held while ``o.valid`` is high and ``o.ready`` low.
 
-    Latency: 1 clock. Resources: one flip-flop and two gates, and the data path's.
+    Latency: 1 + registers clocks. Resources: for each register one flip-flop and two gates, and the
+    data path's.
 
-    Subclasses drive ``o.payload`` from registers in `datapath`, and update those registers only
-    where ``accept`` is high.
+    Subclasses build the data path: inner registers with `Chain.carry`, and the last one, which
+    takes what arrives only where ``accept`` is high.
+
+    Parameters
+    ----------
+    i_layout, o_layout : StructLayout
+    registers : int
+        Inner registers, before the last one.
 
     Members
     -------
     i : In(stream)
     o : Out(stream)
+
+    Raises
+    ------
+    InputError
+        If ``registers`` is negative.
     """
 
-    def __init__(self, *, i_layout: data.StructLayout, o_layout: data.StructLayout) -> None:
+    def __init__(
+        self, *, i_layout: data.StructLayout, o_layout: data.StructLayout, registers: int = 0
+    ) -> None:
+        if registers < 0:
+            raise InputError(f"registers must be 0 or more, not {registers!r}")
+        self._valid = [Signal(name=f"valid{k}") for k in range(registers)]
+        self._chain = Chain([Signal(name=f"advance{k}") for k in range(registers)])
+        tags = {name: 1 for name in ("first", "last") if name in i_layout.members}
+        self._arriving = Signal(data.StructLayout(tags), name="arriving")
         super().__init__(
             {"i": In(stream.Signature(i_layout)), "o": Out(stream.Signature(o_layout))}
         )
 
+    @property
+    def registers(self) -> int:
+        """Inner registers, before the last one."""
+        return len(self._valid)
+
+    @property
+    def chain(self) -> Chain:
+        """Inner registers, as values pass them."""
+        return self._chain
+
+    @property
+    def arriving(self) -> data.View:
+        """Tags ``first`` and ``last``, where ``i`` has them, of what the last register is offered.
+
+        That is the transfer that ``accept`` and `produces` mean.
+        """
+        return self._arriving
+
+    @property
+    def occupied(self) -> tuple[Value, ...]:
+        """Whether each register holds a transfer, the last one last."""
+        return (*self._valid, self.o.valid)
+
     def can_accept(self) -> Value:
-        """Whether the register is empty or is being emptied."""
+        """Whether the last register is empty or is being emptied."""
         return ~self.o.valid | self.o.ready
 
     def produces(self) -> Value:
-        """Whether the transfer on ``i`` leads to a result; where not, it is absorbed."""
+        """Whether what arrives at the last register leads to a result; else it is absorbed."""
         return Const(1)
 
     @abstractmethod
     def datapath(self, m: Module, accept: Value) -> None:
-        """Add the registers that take ``i.payload`` on ``accept``, and drive ``o.payload``."""
+        """Add the registers, and drive ``o.payload`` from those that take a transfer on ``accept``.
+
+        What ``i.payload`` says is carried along `chain` to them.
+        """
 
     def elaborate(self, platform: object) -> Module:
         """Build the handshake around the data path."""
         m = Module()
-        m.d.comb += self.i.ready.eq(self.can_accept())
-        with m.If(self.i.ready):
-            m.d.sync += self.o.valid.eq(self.i.valid & self.produces())
-        self.datapath(m, self.i.valid & self.i.ready)
+        takes = Signal()  # whether the last register does, if there is something to take
+        m.d.comb += takes.eq(self.can_accept())
+        arriving: Value = self.i.valid
+        for k, (advance, valid) in enumerate(zip(self.chain.advance, self._valid, strict=True)):
+            after = self.chain.advance[k + 1] if k + 1 < self.registers else takes
+            m.d.comb += advance.eq(~valid | after)
+            with m.If(advance):
+                m.d.sync += valid.eq(arriving)
+            arriving = valid
+        m.d.comb += self.i.ready.eq(self.chain.advance[0] if self.registers else takes)
+        for name in self.arriving.shape().members:
+            tag = self.chain.carry(m, self.i.payload[name], 0, self.registers, name=name)
+            m.d.comb += self.arriving[name].eq(tag)
+        with m.If(takes):
+            m.d.sync += self.o.valid.eq(arriving & self.produces())
+        accept = Signal()
+        m.d.comb += accept.eq(arriving & takes)
+        self.datapath(m, accept)
         return m

@@ -9,36 +9,67 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping as MappingType
+from enum import Enum
 
 from amaranth.back import rtlil
+from amaranth.lib import wiring
 
 import convexon
+from convexon.artefact import pretty
 from convexon.bundle import RtlBundle
 from convexon.mapping import Mapping
 from convexon.network import FixedPointNetwork
 from convexon_hdl import yosys
 from convexon_hdl.accelerator import Accelerator, require_mappable
+from convexon_hdl.axi.accelerator import AxiAccelerator
+from convexon_hdl.axi.stream import require_width
 from convexon_hdl.ports import describe
+from convexon_hdl.wrappers import systemverilog, vhdl
+from convexon_hdl.wrappers.port import member_ports, stream_ports
 
 TOP = "accelerator"
 """Name of the top module."""
 
+AXI_TOP = "accelerator_axi"
+"""Name of the top module with AXI."""
+
+REGISTERS_NAME = "registers.json"
+"""Register map of the top module with AXI."""
+
 _SCRIPT = (
     "read_rtlil design.il",
-    "proc",
+    "proc -noopt",  # its opt_expr writes !vector for vector == 0, which lint takes for a truncation
+    "pmuxtree",  # a parallel multiplexer becomes a function $name, a system function to Icarus 11
     "memory_collect",
     "opt_clean",
     "write_verilog -norename -noattr design.v",
 )
 
 
+class Host(Enum):
+    """Who drives the accelerator: the user's own logic, or a bus.
+
+    ``STREAMS``: the accelerator's streams alone. ``AXI``: also a top module with AXI4-Stream and
+    AXI4-Lite, and its register map.
+    """
+
+    STREAMS = "streams"
+    AXI = "axi"
+
+
 def emit(
-    network: FixedPointNetwork, mapping: Mapping, *, parents: MappingType[str, str] | None = None
+    network: FixedPointNetwork,
+    mapping: Mapping,
+    *,
+    parents: MappingType[str, str] | None = None,
+    host: Host = Host.STREAMS,
+    axi_width: int = 32,
 ) -> RtlBundle:
     """Generate the accelerator of ``network``.
 
     The same arguments give the same bytes, in every process. What cannot be mapped is refused
-    before anything is generated.
+    before anything is generated. Beside the Verilog stand wrappers for VHDL and SystemVerilog, and
+    with `Host.AXI` accelerator_axi.v, registers.json and accelerator_axi.h.
 
     Parameters
     ----------
@@ -46,26 +77,75 @@ def emit(
     mapping : Mapping
     parents : mapping of str to str, optional
         Digests of the artefacts that the network came from, by role; the Verilog's header states
-        them.
+        them, and registers hold the first 64 bits of the one whose role is ``card``.
+    host : Host
+    axi_width : int
+        Bits of tdata: 32, 64 or 128.
 
     Raises
     ------
     ConvexonError
-        `InputError` or `FormatError` if the network cannot be mapped, `ToolError` if Yosys is
-        missing or fails.
+        `InputError` or `FormatError` if the network cannot be mapped or the width is none,
+        `ToolError` if Yosys is missing or fails.
     """
     parents = dict(parents or {})
     require_mappable(network, mapping)
+    require_width(axi_width)
     accelerator = Accelerator(network, mapping=mapping)
-    text = rtlil.convert(accelerator, name=TOP, emit_src=False)
-    result = yosys.run(_SCRIPT, inputs={"design.il": text}, outputs=["design.v"])
+    header = _header(accelerator, parents)
+    ports = describe(accelerator, top=TOP)
+    others: dict[str, str] = {}
+    components = {vhdl.SHIM: stream_ports(ports)}
+    if host is Host.AXI:
+        hardware = AxiAccelerator(
+            Accelerator(network, mapping=mapping),
+            width=axi_width,
+            digest=parents.get("card", ""),
+        )
+        components[AXI_TOP] = member_ports(hardware)
+        others = {
+            f"{AXI_TOP}.v": header + to_verilog(hardware, AXI_TOP),
+            f"{AXI_TOP}.h": hardware.register_map.c_header(),
+            REGISTERS_NAME: pretty(hardware.register_map.to_json()),
+        }
+    constants = _constants(accelerator)
     return RtlBundle(
         top=TOP,
-        verilog=_header(accelerator, parents) + _without_banner(result.files["design.v"]),
-        ports=describe(accelerator, top=TOP),
+        verilog=header + to_verilog(accelerator, TOP),
+        ports=ports,
         tools=tools(),
         parents=parents,
+        others={
+            **others,
+            f"{vhdl.SHIM}.v": vhdl.shim(TOP, stream_ports(ports)),
+            "accelerator.vhd": vhdl.package(components, constants),
+            "accelerator_example.vhd": vhdl.example(components),
+            f"{systemverilog.PACKAGE}.sv": systemverilog.package(ports, constants),
+            f"{systemverilog.EXAMPLE}.sv": systemverilog.example(ports),
+        },
     )
+
+
+def _constants(accelerator: Accelerator) -> dict[str, int]:
+    """Parameters of the packages; the cycles only where they are constant."""
+    network, schedule = accelerator.network, accelerator.schedule
+    constants = {
+        "N_INPUTS": network.n_inputs,
+        "INPUT_BITS": network.input_bits,
+        "N_STEPS": network.n_steps,
+        "N_CLASSES": network.n_classes,
+    }
+    if schedule.is_constant:
+        constants["LATENCY_CYCLES"] = schedule.latency_cycles
+        constants["INTERVAL_CYCLES"] = schedule.initiation_interval_cycles
+    return constants
+
+
+def to_verilog(component: wiring.Component, top: str) -> str:
+    """Verilog of ``component`` as module ``top``; `ToolError` if Yosys is missing or fails."""
+    text = rtlil.convert(component, name=top, emit_src=False)
+    result = yosys.run(_SCRIPT, inputs={"design.il": text}, outputs=["design.v"])
+    return _without_banner(result.files["design.v"])
 
 
 def tools() -> dict[str, str]:
@@ -86,9 +166,12 @@ def _header(accelerator: Accelerator, parents: MappingType[str, str]) -> str:
         f"branches {len(network.branches)}, neurons {network.n_neurons}, synapses "
         f"{network.n_synapses}, inputs {network.n_inputs} of {network.input_bits} bits, "
         f"classes {network.n_classes}, steps {network.n_steps}",
-        f"latency {schedule.latency_cycles} clocks, a new inference every "
-        f"{schedule.initiation_interval_cycles}",
     ]
+    if schedule.is_constant:
+        lines.append(
+            f"latency {schedule.latency_cycles} clocks, a new inference every "
+            f"{schedule.initiation_interval_cycles}"
+        )
     return "".join(f"// {line}\n" for line in lines) + "\n"
 
 

@@ -16,6 +16,7 @@ ranges. What is assumed is the range of the current alone, a sum of constants th
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -24,6 +25,8 @@ from amaranth.back import rtlil
 from amaranth.hdl import (
     Assert,
     Assume,
+    Cat,
+    Const,
     Elaboratable,
     Module,
     Mux,
@@ -39,7 +42,11 @@ from convexon.fixed import Interval, width_of
 from convexon.neuron import Reset
 from convexon.ranges import leaked, reset_range
 from convexon_hdl import yosys
-from convexon_hdl.lif import LIF, NeuronParameters
+from convexon_hdl.adder_graph import Addend, AdderGraph
+from convexon_hdl.arithmetic import shape_of
+from convexon_hdl.elastic import Chain, ElasticRegister
+from convexon_hdl.lif import LIF, NeuronParameters, SplitLIF
+from convexon_hdl.lowering import lower
 
 MAX_INDUCTION = 12
 """Longest induction that `prove` tries; the specifications here need one clock."""
@@ -142,16 +149,13 @@ class NeuronSpecification(Elaboratable):
         # Room for d * v, and for values outside the ranges on which the solver starts an induction.
         width = width_of(parameters.integrated | parameters.membrane) + parameters.leak.f + 3
         membrane = Signal(signed(width))
-        current = Signal(neuron.current.shape())
+        current = Signal(signed(width))
         enable = Signal()
         m.d.comb += [
-            current.eq(AnySeq(current.shape())),
+            current.eq(self._driven(m)),
             enable.eq(AnySeq(1)),
             neuron.enable.eq(enable),
             neuron.first.eq(step == 0),
-            neuron.current.eq(current),
-            Assume(current >= parameters.current.low),
-            Assume(current <= parameters.current.high),
         ]
         integrated = Signal(signed(width))
         after = Signal(signed(width))
@@ -173,6 +177,21 @@ class NeuronSpecification(Elaboratable):
             with m.If(step == t):
                 m.d.comb += Assert((membrane >= interval.low) & (membrane <= interval.high))
         return m
+
+    def _driven(self, m: Module) -> Value:
+        """Drive the neuron's currents to any values of their ranges, and return their sum."""
+        parameters, neuron = self.parameters, self.neuron
+        if not isinstance(neuron, SplitLIF):
+            m.d.comb += neuron.current.eq(_anything(m, "current", parameters.current))
+            return neuron.current
+        forward = _anything(m, "forward", parameters.forward)
+        lateral = _anything(m, "lateral", parameters.lateral)
+        m.d.comb += [
+            neuron.current.eq(forward),
+            neuron.surplus.eq(forward - parameters.threshold),
+            neuron.lateral.eq(lateral),
+        ]
+        return forward + lateral
 
     def _integrated(self, start: Value, current: Signal) -> Value:
         leak = self.parameters.leak
@@ -209,6 +228,78 @@ class NeuronSpecification(Elaboratable):
         return [ranges[0] | ranges[-1], *ranges[1:-1]]
 
 
+def _anything(m: Module, name: str, interval: Interval) -> Signal:
+    """Signal that takes any value of ``interval`` in every clock."""
+    signal = Signal(shape_of(interval), name=name)
+    m.d.comb += [
+        signal.eq(AnySeq(signal.shape())),
+        Assume(signal >= interval.low),
+        Assume(signal <= interval.high),
+    ]
+    return signal
+
+
+class SumSpecification(Elaboratable):
+    """An adder graph, cut by registers or not, computes the plain weighted sums.
+
+    ``offsets[j] + sum of rows[j]`` is written down beside it, one addition after another, over the
+    input bits of as many clocks ago as there are registers. The bits take any values in every
+    clock. Asserted for each sum, once the registers are filled: both are equal. That a register
+    holds its value where a stage stalls is the business of `StreamSpecification`.
+
+    Parameters
+    ----------
+    graph : AdderGraph
+    rows : sequence of sequences of Addend
+    offsets : sequence of int
+    registers : int
+    """
+
+    def __init__(
+        self,
+        graph: AdderGraph,
+        rows: Sequence[Sequence[Addend]],
+        offsets: Sequence[int],
+        *,
+        registers: int = 0,
+    ) -> None:
+        if not len(rows) == len(offsets) == len(graph.outputs):
+            raise InputError(
+                f"rows and offsets must be {len(graph.outputs)}, as the graph's outputs, "
+                f"not {len(rows)} and {len(offsets)}"
+            )
+        self.graph = graph
+        self.rows = rows
+        self.offsets = offsets
+        self.registers = registers
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the graph, the plain sums and the property."""
+        m = Module()
+        bits = Signal(max(1, self.graph.n_bits))
+        chain = Chain([Const(1)] * self.registers)
+        filled = Signal(self.registers + 1)
+        m.d.comb += bits.eq(AnySeq(len(bits)))
+        m.d.sync += filled.eq(Cat(Const(1, 1), filled))
+        outputs = lower(
+            m,
+            self.graph,
+            list(bits)[: self.graph.n_bits],
+            chain=chain,
+            n_clocks=self.registers + 1,
+            name="graph",
+        )
+        then = chain.carry(m, bits, 0, self.registers, name="bits")
+        for output, row, offset in zip(outputs, self.rows, self.offsets, strict=True):
+            reach = abs(offset) + sum(abs(a.weight) << a.place for a in row)
+            plain: Value = Const(offset, signed(width_of(Interval(-reach, reach))))
+            for addend in row:
+                part = Mux(then[addend.bit], addend.weight << addend.place, 0)
+                plain = (plain + part)[: len(plain)].as_signed()
+            m.d.comb += Assert((output.value == plain) | ~Cat(1, filled)[self.registers])
+        return m
+
+
 class StreamSpecification(Elaboratable):
     """A component with streams ``i`` and ``o`` obeys the rules of streams on ``o``.
 
@@ -217,7 +308,9 @@ class StreamSpecification(Elaboratable):
 
     With ``capacity``, also: as many transfers as were taken on ``i`` since the last reset were
     given on ``o``, but for at most ``capacity`` that are held, and ``o`` is valid when it is full.
-    Nothing is lost or doubled. For components with one result per transfer.
+    Nothing is lost or doubled. For components with one result per transfer. An `ElasticRegister`
+    must besides hold as many as its valid bits say, and take a transfer whenever it has room or is
+    being emptied: its registers close up.
 
     Parameters
     ----------
@@ -262,4 +355,9 @@ class StreamSpecification(Elaboratable):
                 m.d.comb += Assert(o.valid)
             with m.If(held == 0):
                 m.d.comb += Assert(~o.valid)
+            if isinstance(component, ElasticRegister):
+                m.d.comb += [
+                    Assert(held == sum(component.occupied)),
+                    Assert(i.ready == ((held != self.capacity) | o.ready)),
+                ]
         return m

@@ -11,8 +11,9 @@ from amaranth.lib.wiring import In, Out
 from convexon.fixed import Interval, QFormat, width_of
 from convexon.network import Layer
 from convexon.neuron import Leak, Reset
-from convexon.ranges import LayerRanges, leaked
+from convexon.ranges import LayerRanges, leaked, weighted_range
 from convexon_hdl.arithmetic import (
+    ZERO,
     Operand,
     add_all,
     multiply,
@@ -37,6 +38,8 @@ class NeuronParameters:
         Limits of the membrane format where the layer saturates.
     current, integrated, membrane : Interval
         Ranges of I, of u before saturation, and of v (`convexon.ranges.LayerRanges`).
+    lateral : Interval
+        Range of the recurrent part of I, where a neuron is given it apart.
     """
 
     threshold: int
@@ -46,10 +49,12 @@ class NeuronParameters:
     current: Interval
     integrated: Interval
     membrane: Interval
+    lateral: Interval = ZERO
 
     @classmethod
     def of(cls, layer: Layer, ranges: LayerRanges, neuron: int) -> NeuronParameters:
         """Parameters of one neuron of ``layer``."""
+        recurrent = layer.recurrent
         return cls(
             threshold=int(layer.thresholds[neuron]),
             leak=layer.leak,
@@ -58,7 +63,22 @@ class NeuronParameters:
             current=ranges.current[neuron],
             integrated=ranges.integrated[neuron],
             membrane=ranges.membrane[neuron],
+            lateral=ZERO
+            if recurrent is None
+            else weighted_range(recurrent[:, neuron], Interval(0, 1)),
         )
+
+    @property
+    def forward(self) -> Interval:
+        """Range of I without its recurrent part."""
+        return Interval(
+            self.current.low - self.lateral.low, self.current.high - self.lateral.high
+        )
+
+    @property
+    def below_threshold(self) -> Interval:
+        """Minus theta, as what is added to a range."""
+        return Interval(-self.threshold, -self.threshold)
 
 
 def _limits(saturation: QFormat | None) -> Interval | None:
@@ -101,11 +121,16 @@ class LIFUpdate(wiring.Component):
         super().__init__(
             {
                 "membrane": In(signed(width)),
-                "current": In(shape_of(parameters.current)),
+                **self.currents(parameters),
                 "spike": Out(1),
                 "next_membrane": Out(signed(width)),
             }
         )
+
+    @classmethod
+    def currents(cls, parameters: NeuronParameters) -> dict[str, wiring.Member]:
+        """Ports that say what flows in, for the step and for the neuron around it."""
+        return {"current": In(shape_of(parameters.current))}
 
     @property
     def parameters(self) -> NeuronParameters:
@@ -180,6 +205,87 @@ class LIFUpdate(wiring.Component):
         return m
 
 
+class SplitUpdate(LIFUpdate):
+    """The step of `LIFUpdate` for a current that is known a clock ahead, in half the delay.
+
+    I - theta comes beside I, so that u - theta does not wait for u::
+
+        w = v - ((d * v) >> f) + lateral
+        u = w + current                 without its recurrent part, which is lateral
+        u - theta = w + surplus         its sign is the spike
+
+    Latency: none, combinational. Resources: those of `LIFUpdate`, and an adder for ``lateral``
+    where the layer is recurrent.
+
+    Members
+    -------
+    membrane, spike, next_membrane
+        As of `LIFUpdate`.
+    current : In
+        I without its recurrent part.
+    surplus : In
+        ``current - theta``; needed only where the neuron may fire and may not.
+    lateral : In
+        The recurrent part of I.
+    """
+
+    @classmethod
+    def currents(cls, parameters: NeuronParameters) -> dict[str, wiring.Member]:
+        """Ports that say what flows in, for the step and for the neuron around it."""
+        return {
+            "current": In(shape_of(parameters.forward)),
+            "surplus": In(shape_of(parameters.forward + parameters.below_threshold)),
+            "lateral": In(shape_of(parameters.lateral)),
+        }
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the step."""
+        m = Module()
+        parameters = self.parameters
+        lateral = Operand(self.lateral, parameters.lateral)
+        held = self.leaked(m, Operand(self.membrane, parameters.membrane))
+        if parameters.lateral != ZERO:
+            held = add_all(m, [held, lateral], name="held")
+        below = parameters.below_threshold
+        current = Operand(self.current, parameters.forward)
+        surplus = Operand(self.surplus, parameters.forward + below)
+        integrated = add_all(m, [held, current], name="total")
+        integrated = resize(m, integrated, parameters.integrated, name="integrated")
+        above = add_all(m, [held, surplus], name="above")
+        above = resize(m, above, parameters.integrated + below, name="above_threshold")
+        integrated = self.saturated(m, integrated, name="integrated_saturated")
+        m.d.comb += self.spike.eq(self.fired_above(integrated, above))
+        after = self.after_split(m, integrated, above)
+        m.d.comb += self.next_membrane.eq(
+            resize(m, after, parameters.membrane, name="after_reset_resized").value
+        )
+        return m
+
+    def fired_above(self, integrated: Operand, above: Operand) -> Value:
+        """Whether u >= theta, from the sign of u - theta."""
+        threshold = self.parameters.threshold
+        if integrated.interval.low >= threshold or integrated.interval.high < threshold:
+            return self.fired(integrated)
+        # Saturation moves u across no threshold within its limits, so the unclamped sign is right.
+        return ~above.value[-1]
+
+    def after_split(self, m: Module, integrated: Operand, above: Operand) -> Operand:
+        """Return v after the reset: u, or what is above the threshold, both clamped already."""
+        parameters = self.parameters
+        if integrated.interval.high < parameters.threshold or parameters.reset is Reset.NONE:
+            return integrated
+        if parameters.reset is Reset.ZERO:
+            spared = Operand.constant(0)
+        else:
+            spared = above
+            if parameters.saturation is not None:  # u was clamped before theta was taken off
+                limits = parameters.saturation + parameters.below_threshold
+                spared = saturate(m, spared, limits, name="above_clamped")
+            spared = self.saturated(m, spared, name="above_saturated")
+        value = Mux(self.spike, spared.value, integrated.value)
+        return node(m, value, spared.interval | integrated.interval, name="after_reset")
+
+
 class LIF(wiring.Component):
     """A neuron: `LIFUpdate` and its two registers.
 
@@ -216,7 +322,7 @@ class LIF(wiring.Component):
             {
                 "enable": In(1),
                 "first": In(1),
-                "current": In(shape_of(parameters.current)),
+                **self.update_class.currents(parameters),
                 "spike": Out(1),
                 "membrane": Out(signed(width_of(parameters.membrane))),
             }
@@ -231,10 +337,23 @@ class LIF(wiring.Component):
         """Build the registers around the step."""
         m = Module()
         m.submodules.update = update = self.update_class(self.parameters)
-        m.d.comb += [
-            update.membrane.eq(Mux(self.first, 0, self.membrane)),
-            update.current.eq(self.current),
-        ]
+        m.d.comb += update.membrane.eq(Mux(self.first, 0, self.membrane))
+        for name in update.currents(self.parameters):
+            m.d.comb += getattr(update, name).eq(getattr(self, name))
         with m.If(self.enable):
             m.d.sync += [self.spike.eq(update.spike), self.membrane.eq(update.next_membrane)]
         return m
+
+
+class SplitLIF(LIF):
+    """A neuron whose currents are known a clock ahead: `SplitUpdate` and its two registers.
+
+    Members
+    -------
+    enable, first, spike, membrane
+        As of `LIF`.
+    current, surplus, lateral : In
+        As of `SplitUpdate`.
+    """
+
+    update_class = SplitUpdate

@@ -39,7 +39,7 @@ def describe(accelerator: Accelerator, *, top: str) -> dict[str, Any]:
             "i": _stream("i", network.n_inputs * network.input_bits, [inputs]),
             "o": _stream("o", layout.size, [_field(name, field) for name, field in layout]),
         },
-        "probes": _probes(accelerator),
+        "probes": probes(accelerator),
         "components": accelerator.metadata.as_json(),
     }
 
@@ -65,9 +65,9 @@ def _field(name: str, field: data.Field) -> dict[str, Any]:
     }
 
 
-def _probes(accelerator: Accelerator) -> list[dict[str, Any]]:
+def probes(accelerator: Accelerator) -> list[dict[str, Any]]:
     """One probe for every layer of every branch."""
-    probes = []
+    found = []
     for b, layers in enumerate(accelerator.network.ranges):
         for depth, ranges in enumerate(layers):
             stage = f"stage{depth}"
@@ -78,7 +78,7 @@ def _probes(accelerator: Accelerator) -> list[dict[str, Any]]:
                 "width": ranges.membrane_width,
                 "count": count,
             }
-            probes.append(
+            found.append(
                 {
                     "branch": b,
                     "layer": depth,
@@ -88,4 +88,4 @@ def _probes(accelerator: Accelerator) -> list[dict[str, Any]]:
                     "membranes": membranes,
                 }
             )
-    return probes
+    return found

@@ -9,11 +9,15 @@ from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
 from convexon.fixed import width_of
+from convexon.mapping import PLAIN, Spatial
 from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
-from convexon_hdl.arithmetic import Operand, add_all, resize, weighted_sum
+from convexon_hdl.adder_graph import Addend, GraphBuilder
+from convexon_hdl.arithmetic import Operand, add_all, resize
 from convexon_hdl.elastic import ElasticRegister
+from convexon_hdl.lowering import lower
 from convexon_hdl.stage import StepLayout
+from convexon_hdl.weighted_sum import weighted_sums
 
 
 def score_width(network: FixedPointNetwork) -> int:
@@ -64,13 +68,17 @@ class Readout(ElasticRegister):
     step, ``COUNT`` one for all steps together: its scores accumulate, which equals weighing the
     counts of spikes.
 
-    Latency: 1 clock, as `ElasticRegister`. Resources: for each class one table for every four
-    weights that are not zero and one adder less than tables (`weighted_sum`), for ``COUNT`` one
-    adder more; n_classes * score_width + 2 flip-flops.
+    The sums are cut by ``choice.registers``; for ``COUNT``, what accumulates stands behind them.
+
+    Latency: 1 + registers clocks, as `ElasticRegister`. Resources: those of the adder graph
+    (`convexon_hdl.weighted_sum`) and of its registers, for ``COUNT`` one adder more for each class;
+    n_classes * score_width + 2 flip-flops.
 
     Parameters
     ----------
     network : FixedPointNetwork
+    choice : Spatial
+        Of the mapping's readout.
 
     Members
     -------
@@ -78,10 +86,13 @@ class Readout(ElasticRegister):
     o : Out(stream.Signature(ScoresLayout(network)))
     """
 
-    def __init__(self, network: FixedPointNetwork) -> None:
+    def __init__(self, network: FixedPointNetwork, *, choice: Spatial = PLAIN) -> None:
         self._network = network
+        self._choice = choice
         super().__init__(
-            i_layout=StepLayout(network, network.depth), o_layout=ScoresLayout(network)
+            i_layout=StepLayout(network, network.depth),
+            o_layout=ScoresLayout(network),
+            registers=choice.registers,
         )
 
     @property
@@ -89,38 +100,62 @@ class Readout(ElasticRegister):
         """Network that the readout belongs to."""
         return self._network
 
+    @property
+    def choice(self) -> Spatial:
+        """Choice of hardware for the readout."""
+        return self._choice
+
     def produces(self) -> Value:
         """Every step for ``STEP``, the last step for all other modes."""
         if self.network.readout_mode is ReadoutMode.STEP:
             return Const(1)
-        return self.i.payload.last
+        return self.arriving.last
 
     def datapath(self, m: Module, accept: Value) -> None:
         """Build the sums of all classes."""
         network = self.network
+        for c, step in enumerate(self._sums(m)):
+            held = self.o.payload.scores[c]
+            score = self._accumulated(m, c, step, held) if self._accumulates else step
+            sized = resize(m, score, network.score_ranges[c], name=f"score{c}_resized")
+            with m.If(accept):
+                m.d.sync += held.eq(sized.value)
+        with m.If(accept):
+            m.d.sync += self.o.payload.last.eq(self.arriving.last)
+
+    @property
+    def _accumulates(self) -> bool:
+        return self.network.readout_mode is ReadoutMode.COUNT
+
+    def _sums(self, m: Module) -> list[Operand]:
+        """Weighted features of the step before the last register; with the bias, if final."""
+        network = self.network
         branches = range(len(network.branches))
         features = list(Cat(self.i.payload[f"branch{index}"] for index in branches))
-        for c in range(network.n_classes):
-            held = self.o.payload.scores[c]
-            score = self._score(m, c, features, held)
-            with m.If(accept):
-                m.d.sync += held.eq(score.value)
-        with m.If(accept):
-            m.d.sync += self.o.payload.last.eq(self.i.payload.last)
+        weights = network.readout_weights.tolist()
+        rows = [
+            [Addend(j, weights[j][c]) for j in range(len(features)) if weights[j][c]]
+            for c in range(network.n_classes)
+        ]
+        biases = [0 if self._accumulates else int(bias) for bias in network.readout_biases]
+        builder = GraphBuilder(len(features))
+        graph = builder.graph(weighted_sums(builder, rows, biases, self.choice.sums))
+        # An accumulator takes the last clock for itself, where there is one to spare.
+        n_clocks = max(1, self.registers + (not self._accumulates))
+        sums = lower(m, graph, features, chain=self.chain, n_clocks=n_clocks, name="score")
+        return [
+            Operand(
+                self.chain.carry(m, each.value, n_clocks - 1, self.registers, name=f"sum{c}"),
+                each.interval,
+            )
+            for c, each in enumerate(sums)
+        ]
 
-    def _score(self, m: Module, c: int, features: list[Value], held: Value) -> Operand:
-        """Score of class ``c`` once the step on ``i`` is weighed."""
-        network = self.network
-        name = f"score{c}"
-        bias = int(network.readout_biases[c])
-        weights = [int(w) for w in network.readout_weights[:, c]]
-        if network.readout_mode is ReadoutMode.COUNT:
-            step = weighted_sum(m, features, weights, name=name)
-            start = Operand(Mux(self.i.payload.first, bias, held), network.score_ranges[c])
-            total = add_all(m, [step, start], name=f"{name}_total")
-        else:
-            total = weighted_sum(m, features, weights, offset=bias, name=name)
-        return resize(m, total, network.score_ranges[c], name=f"{name}_resized")
+    def _accumulated(self, m: Module, c: int, step: Operand, held: Value) -> Operand:
+        """Score of class ``c`` once ``step`` is added."""
+        bias = int(self.network.readout_biases[c])
+        start = Operand(Mux(self.arriving.first, bias, held), self.network.score_ranges[c])
+        return add_all(m, [step, start], name=f"score{c}_total")
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,14 +169,17 @@ class _Contender:
 class Argmax(ElasticRegister):
     """Class of the largest score, the lowest class among equals, as a balanced tournament.
 
-    With a single class the label says whether its score is above 0.
+    With a single class the label says whether its score is above 0. Registers are spread over the
+    rounds.
 
-    Latency: 1 clock, as `ElasticRegister`. Resources: n_classes - 1 comparators and twice as many
-    multiplexers, ceil(log2 n_classes) deep; flip-flops for the payload.
+    Latency: 1 + registers clocks, as `ElasticRegister`. Resources: n_classes - 1 comparators and
+    twice as many multiplexers, ceil(log2 n_classes) deep; flip-flops for the payload, and for the
+    contenders of a round that follows a register.
 
     Parameters
     ----------
     network : FixedPointNetwork
+    registers : int
 
     Members
     -------
@@ -149,9 +187,11 @@ class Argmax(ElasticRegister):
     o : Out(stream.Signature(ResultLayout(network)))
     """
 
-    def __init__(self, network: FixedPointNetwork) -> None:
+    def __init__(self, network: FixedPointNetwork, *, registers: int = 0) -> None:
         self._network = network
-        super().__init__(i_layout=ScoresLayout(network), o_layout=ResultLayout(network))
+        super().__init__(
+            i_layout=ScoresLayout(network), o_layout=ResultLayout(network), registers=registers
+        )
 
     @property
     def network(self) -> FixedPointNetwork:
@@ -164,20 +204,33 @@ class Argmax(ElasticRegister):
 
     def datapath(self, m: Module, accept: Value) -> None:
         """Build the tournament."""
-        scores = [self.i.payload.scores[c] for c in range(self.network.n_classes)]
-        label = scores[0] > 0 if len(scores) == 1 else self._winner(m, scores)
+        labels = range(self.network.n_classes)
+        scores = [
+            self.chain.carry(m, self.i.payload.scores[c], 0, self.registers, name=f"score{c}")
+            for c in labels
+        ]
+        label = scores[0] > 0 if len(labels) == 1 else self._winner(m)
         with m.If(accept):
             m.d.sync += [
                 self.o.payload.label.eq(label),
-                self.o.payload.scores.eq(self.i.payload.scores),
-                self.o.payload.last.eq(self.i.payload.last),
+                self.o.payload.last.eq(self.arriving.last),
             ]
+            m.d.sync += [self.o.payload.scores[c].eq(score) for c, score in enumerate(scores)]
 
-    def _winner(self, m: Module, scores: list[Value]) -> Value:
-        """Class of the largest of ``scores``, in their order."""
-        contenders = [_Contender(score, Const(c)) for c, score in enumerate(scores)]
-        level = 0
-        while len(contenders) > 1:
+    def _winner(self, m: Module) -> Value:
+        """Class of the largest score."""
+        contenders = [
+            _Contender(self.i.payload.scores[c], Const(c)) for c in range(self.network.n_classes)
+        ]
+        rounds = ceil_log2(len(contenders))
+        clock = 0
+        for level in range(rounds):
+            due = level * (self.registers + 1) // rounds
+            contenders = [
+                self._carried(m, each, clock, due, name=f"round{level}_{k}")
+                for k, each in enumerate(contenders)
+            ]
+            clock = due
             pairs = zip(contenders[0::2], contenders[1::2], strict=False)
             above = [
                 self._match(m, left, right, name=f"round{level}_{k}")
@@ -186,8 +239,16 @@ class Argmax(ElasticRegister):
             if len(contenders) % 2:
                 above.append(contenders[-1])
             contenders = above
-            level += 1
-        return contenders[0].label
+        return self.chain.carry(m, contenders[0].label, clock, self.registers, name="label")
+
+    def _carried(
+        self, m: Module, each: _Contender, start: int, stop: int, *, name: str
+    ) -> _Contender:
+        """A contender after more registers."""
+        return _Contender(
+            self.chain.carry(m, each.score, start, stop, name=f"{name}_score"),
+            self.chain.carry(m, each.label, start, stop, name=f"{name}_label"),
+        )
 
     def _match(self, m: Module, left: _Contender, right: _Contender, *, name: str) -> _Contender:
         """Winner of one match; ``left`` holds the lower classes and wins a tie."""

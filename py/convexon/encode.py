@@ -66,13 +66,37 @@ def encode(
             f"bits must be 1 to {highest_bits} for {coding.value} coding, not {bits!r}"
         )
     if coding is Coding.INTENSITY:
-        level = np.rint(x * ((1 << bits) - 1)).astype(np.uint8)
+        level = quantized(x, bits=bits)
         return np.repeat(level[:, None, :], n_steps, axis=1)
     thresholds = (n_steps - np.arange(n_steps)) / (n_steps + 1)
     reached = x[:, None, :] >= thresholds[None, :, None]
     if coding is Coding.LATENCY:
         reached[:, 1:] &= ~reached[:, :-1].copy()
     return reached.astype(np.uint8)
+
+
+def quantized(features: npt.ArrayLike, *, bits: int) -> npt.NDArray[np.uint8]:
+    """Nearest level of k bits of each feature in [0, 1]: what an encoder on chip reads.
+
+    Parameters
+    ----------
+    features : array
+    bits : int
+        k, 1 to 8.
+
+    Raises
+    ------
+    InputError
+        If a feature is no number in [0, 1], or the bits are not 1 to 8.
+    """
+    if not 1 <= bits <= MAX_INPUT_BITS:
+        raise InputError(f"bits must be 1 to {MAX_INPUT_BITS}, not {bits!r}")
+    x = finite(features)
+    outside = np.argwhere((x < 0) | (x > 1))
+    if len(outside):
+        where = [int(k) for k in outside[0]]
+        raise InputError(f"features{where} must lie in 0..1, not {x[tuple(where)]}: scale them")
+    return np.rint(x * ((1 << bits) - 1)).astype(np.uint8)
 
 
 def finite(values: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -11,6 +11,8 @@ from enum import Enum
 from typing import Any
 
 from convexon.artefact import Arrays, Codec, Json
+from convexon.decision import Decision, decision_from_json, decision_to_json
+from convexon.encoder import Encoder, encoder_from_json, encoder_to_json
 from convexon.errors import ConvexonError, InputError
 from convexon.network import FixedPointNetwork
 
@@ -140,16 +142,23 @@ class Mapping:
         Of the scores.
     decision_registers : int
         Pipeline registers between the rounds of the decision's tournament, 0 to 8.
+    decision : Decision
+        When an inference ends.
+    encoder : Encoder or None
+        What makes the steps on chip; None where the host gives them.
 
     Raises
     ------
     InputError
-        From `check`, if the choices are not one per layer of the network.
+        From `check`, if the choices are not one per layer of the network, or the decision or the
+        encoder does not suit it.
     """
 
     layers: tuple[tuple[LayerMapping, ...], ...]
     readout: LayerMapping = PLAIN
     decision_registers: int = 0
+    decision: Decision = Decision()  # noqa: RUF009  (frozen)
+    encoder: Encoder | None = None
 
     def __post_init__(self) -> None:
         _require_within("decision_registers", self.decision_registers, 0, MAX_REGISTERS)
@@ -174,11 +183,14 @@ class Mapping:
         return {b: layers[depth] for b, layers in enumerate(self.layers) if depth < len(layers)}
 
     def check(self, network: FixedPointNetwork) -> None:
-        """Raise `InputError` unless this mapping has one choice per layer of ``network``."""
+        """Raise `InputError` unless this mapping suits ``network``, with a choice per layer."""
         own = [len(layers) for layers in self.layers]
         needed = [branch.depth for branch in network.branches]
         if own != needed:
             raise InputError(f"mapping must have {needed} layers by branch, not {own}")
+        self.decision.check(network)
+        if self.encoder is not None:
+            self.encoder.check(network)
 
 
 _KINDS: dict[str, type[Spatial] | type[Folded]] = {"spatial": Spatial, "folded": Folded}
@@ -235,11 +247,15 @@ def choice_from_json(content: MappingType[str, Any], *, where: str = "a layer") 
 
 
 def _encode(mapping: Mapping) -> tuple[Json, Arrays]:
-    return {
+    content: Json = {
         "layers": [[choice_to_json(choice) for choice in layers] for layers in mapping.layers],
         "readout": choice_to_json(mapping.readout),
         "decision_registers": mapping.decision_registers,
-    }, {}
+        "decision": decision_to_json(mapping.decision),
+    }
+    if mapping.encoder is not None:
+        content["encoder"] = encoder_to_json(mapping.encoder)
+    return content, {}
 
 
 def _decode(content: Json, _: Arrays) -> Mapping:
@@ -249,6 +265,8 @@ def _decode(content: Json, _: Arrays) -> Mapping:
         ),
         readout=choice_from_json(content["readout"]),
         decision_registers=content["decision_registers"],
+        decision=decision_from_json(content["decision"]),
+        encoder=encoder_from_json(content["encoder"]) if "encoder" in content else None,
     )
 
 

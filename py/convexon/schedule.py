@@ -14,35 +14,8 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.mapping import Mapping, Spatial
 from convexon.network import FixedPointNetwork
+from convexon.pipeline import Cycles, run_pipeline
 from convexon.trace import SpikeTrace
-
-IntArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Cycles:
-    """Clock edges of a run whose source is never idle and whose sink is always ready.
-
-    Members
-    -------
-    taken : int64 array, shape (samples,)
-        Edge that takes the first step of each sample.
-    given : int64 array, shape (samples,)
-        Edge that hands over the (last) result of each sample.
-    """
-
-    taken: IntArray
-    given: IntArray
-
-    @property
-    def latency(self) -> IntArray:
-        """Clock edges from the first step to the result, shape (samples,)."""
-        return self.given - self.taken
-
-    @property
-    def interval(self) -> IntArray:
-        """Clock edges between the results of two samples in a row, shape (samples - 1,)."""
-        return np.diff(self.given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +86,10 @@ class Schedule:
         trace : SpikeTrace
             The golden model's trace of ``inputs``: a folded layer's cycles follow from spikes.
         """
-        samples = np.arange(len(inputs), dtype=np.int64)
-        taken = samples * self.initiation_interval_cycles
-        return Cycles(taken=taken, given=taken + self.latency_cycles)
+        if self.is_constant:
+            taken = np.arange(len(inputs), dtype=np.int64) * self.initiation_interval_cycles
+            return Cycles(taken=taken, given=taken + self.latency_cycles)
+        return run_pipeline(self.network, self.mapping, inputs, trace)
 
     def _require_constant(self) -> None:
         if not self.is_constant:

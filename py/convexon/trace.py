@@ -102,6 +102,21 @@ class SpikeTrace:
         """Number of inferences."""
         return int(self.scores.shape[0])
 
+    def head(self, n_samples: int) -> SpikeTrace:
+        """Return the first ``n_samples`` samples."""
+        return SpikeTrace(
+            layers=tuple(
+                tuple(
+                    LayerTrace(layer.spikes[:n_samples], layer.membranes[:n_samples])
+                    for layer in layers
+                )
+                for layers in self.layers
+            ),
+            scores=self.scores[:n_samples],
+            labels=self.labels[:n_samples],
+            latency_cycles=None if self.latency_cycles is None else self.latency_cycles[:n_samples],
+        )
+
     def flat_layers(self) -> Iterator[tuple[int, int, LayerTrace]]:
         """Yield (branch, layer, trace) in order."""
         for branch, layers in enumerate(self.layers):
@@ -117,10 +132,7 @@ def first_mismatch(expected: SpikeTrace, actual: SpikeTrace) -> Mismatch | None:
     InputError
         If the traces are not of the same shape.
     """
-    if _shapes(expected) != _shapes(actual):
-        raise InputError(
-            f"traces must have one shape: {_shapes(expected)} expected, not {_shapes(actual)}"
-        )
+    require_one_shape(expected, actual)
     found: list[tuple[tuple[int, ...], Mismatch]] = []
     pairs = zip(expected.flat_layers(), actual.flat_layers(), strict=True)
     for branch, depth, want, have in ((b, d, w, h) for (b, d, w), (_, _, h) in pairs):
@@ -166,16 +178,36 @@ def _readout_mismatches(
         yield key, Mismatch("label", sample, want, have, step=readout)
 
 
-def mismatched_samples(expected: SpikeTrace, actual: SpikeTrace) -> int:
-    """Return the number of samples that differ anywhere."""
-    wrong = np.zeros(expected.n_samples, dtype=bool)
+def differing_samples(expected: SpikeTrace, actual: SpikeTrace) -> npt.NDArray[np.bool_]:
+    """Return for every sample whether it differs anywhere, shape (samples,).
+
+    Raises
+    ------
+    InputError
+        If the traces are not of the same shape.
+    """
+    require_one_shape(expected, actual)
+    wrong = np.zeros(expected.n_samples, dtype=np.bool_)
     pairs = zip(expected.flat_layers(), actual.flat_layers(), strict=True)
     for (_, _, want), (_, _, have) in pairs:
         for a, b in ((want.spikes, have.spikes), (want.membranes, have.membranes)):
-            wrong |= (a != b).reshape(len(a), -1).any(axis=1)
-    wrong |= (expected.scores != actual.scores).reshape(len(wrong), -1).any(axis=1)
+            wrong |= (a != b).any(axis=(1, 2))
+    wrong |= (expected.scores != actual.scores).any(axis=(1, 2))
     wrong |= (expected.labels != actual.labels).any(axis=1)
-    return int(wrong.sum())
+    return wrong
+
+
+def mismatched_samples(expected: SpikeTrace, actual: SpikeTrace) -> int:
+    """Return the number of samples that differ anywhere; `InputError` as `differing_samples`."""
+    return int(differing_samples(expected, actual).sum())
+
+
+def require_one_shape(expected: SpikeTrace, actual: SpikeTrace) -> None:
+    """Raise `InputError` unless both traces have the same layers, steps and readouts."""
+    if _shapes(expected) != _shapes(actual):
+        raise InputError(
+            f"traces must have one shape: {_shapes(expected)} expected, not {_shapes(actual)}"
+        )
 
 
 def _first_difference(

@@ -8,10 +8,11 @@ on the scheduling of another.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from convexon.errors import MismatchError
+from convexon.errors import InputError, MismatchError
 
 
 class StreamMonitor:
@@ -43,31 +44,128 @@ class StreamMonitor:
         self._offered = None
 
 
-class LayerMonitor:
-    """Records spikes and membranes of one layer, a pair of vectors for each completed step."""
+class LayerMonitor(ABC):
+    """Records what one layer did, as ports.json describes its probe.
 
-    def __init__(self, dut: Any, probe: Mapping[str, Any]) -> None:
-        self.probe = probe
-        self._name = f"branch {probe['branch']} layer {probe['layer']}"
-        self._valid = descend(dut, probe["valid"])
-        self._ready = descend(dut, probe["ready"])
-        self._spikes = descend(dut, probe["spikes"]["path"])
-        self._membranes = descend(dut, probe["membranes"]["path"])
+    Members
+    -------
+    branch, layer : int
+    n_neurons : int
+    membrane_width : int
+        Bits of a membrane, two's complement.
+    spikes, membranes : list of int
+        A vector for each completed step, neuron j at bits ``j`` and ``j * membrane_width`` and up.
+    """
+
+    def __init__(self, probe: Mapping[str, Any], n_neurons: int) -> None:
+        self.branch: int = probe["branch"]
+        self.layer: int = probe["layer"]
+        self.n_neurons = n_neurons
+        self.membrane_width: int = probe["membranes"]["width"]
+        self.name = f"branch {self.branch} layer {self.layer}"
         self.spikes: list[int] = []
         self.membranes: list[int] = []
 
-    def sample(self) -> None:
-        """Record the step that this edge moves on, if any."""
-        if self._moves("valid", self._valid) and self._moves("ready", self._ready):
-            self.spikes.append(read(self._spikes, f"spikes of {self._name}"))
-            self.membranes.append(read(self._membranes, f"membranes of {self._name}"))
-
-    def _moves(self, what: str, handle: Any) -> bool:
-        return bool(read(handle, f"{what} of {self._name}"))
+    @abstractmethod
+    def sample(self, cycle: int) -> None:
+        """Record what this edge completes, if anything; `MismatchError` on a breach."""
 
     def rewind(self, n_steps: int) -> None:
         """Forget everything after the first ``n_steps`` steps: a reset discarded it."""
         del self.spikes[n_steps:], self.membranes[n_steps:]
+
+
+class RegisterMonitor(LayerMonitor):
+    """Watches a layer whose registers hold a whole step: it moves on at valid and ready."""
+
+    def __init__(self, dut: Any, probe: Mapping[str, Any]) -> None:
+        super().__init__(probe, probe["spikes"]["count"])
+        self._valid = descend(dut, probe["valid"])
+        self._ready = descend(dut, probe["ready"])
+        self._spikes = descend(dut, probe["spikes"]["path"])
+        self._membranes = descend(dut, probe["membranes"]["path"])
+
+    def sample(self, cycle: int) -> None:
+        """Record the step that this edge moves on, if any."""
+        if self._moves("valid", self._valid) and self._moves("ready", self._ready):
+            self.spikes.append(read(self._spikes, f"spikes of {self.name}"))
+            self.membranes.append(read(self._membranes, f"membranes of {self.name}"))
+
+    def _moves(self, what: str, handle: Any) -> bool:
+        return bool(read(handle, f"{what} of {self.name}"))
+
+
+class UpdateMonitor(LayerMonitor):
+    """Watches a layer that updates a group of neurons at a time, and keeps them in a memory.
+
+    At an edge with ``valid``, group ``base`` gets its spikes and membranes: neurons ``base * U`` to
+    ``base * U + U - 1``, of which those past the layer's last do not exist. The groups of a step
+    come in order, each once, and the last one completes it.
+    """
+
+    def __init__(self, dut: Any, probe: Mapping[str, Any]) -> None:
+        super().__init__(probe, probe["neurons"])
+        self._at_once: int = probe["spikes"]["count"]
+        self._n_groups = -(-self.n_neurons // self._at_once)
+        self._valid = descend(dut, probe["valid"])
+        self._base = descend(dut, probe["base"]["path"])
+        self._spikes = descend(dut, probe["spikes"]["path"])
+        self._membranes = descend(dut, probe["membranes"]["path"])
+        self._groups: list[tuple[int, int]] = []
+
+    def sample(self, cycle: int) -> None:
+        """Record the group that this edge updates, if any."""
+        if not read(self._valid, f"valid of {self.name}"):
+            return
+        base = read(self._base, f"base of {self.name}")
+        if base != len(self._groups):
+            raise MismatchError(
+                f"{self.name} updated group {base} in clock {cycle}, where group "
+                f"{len(self._groups)} of {self._n_groups} was due"
+            )
+        spikes = read(self._spikes, f"spikes of {self.name}")
+        membranes = read(self._membranes, f"membranes of {self.name}")
+        self._groups.append((spikes, membranes))
+        if len(self._groups) == self._n_groups:
+            self.spikes.append(self._joined(0, 1))
+            self.membranes.append(self._joined(1, self.membrane_width))
+            self._groups.clear()
+
+    def _joined(self, part: int, width: int) -> int:
+        """Return all groups of the step as one vector, without the neurons that do not exist."""
+        vector = 0
+        for base, group in enumerate(self._groups):
+            vector |= group[part] << (base * self._at_once * width)
+        return vector & ((1 << (self.n_neurons * width)) - 1)
+
+    def rewind(self, n_steps: int) -> None:
+        """Forget the step under way too."""
+        super().rewind(n_steps)
+        self._groups.clear()
+
+
+_MONITORS: dict[str, Callable[[Any, Mapping[str, Any]], LayerMonitor]] = {
+    "registers": RegisterMonitor,
+    "updates": UpdateMonitor,
+}
+"""Monitor of each kind of probe."""
+
+
+def layer_monitor(dut: Any, probe: Mapping[str, Any]) -> LayerMonitor:
+    """Return the monitor that a probe asks for, `RegisterMonitor` where it names no kind.
+
+    Raises
+    ------
+    InputError
+        If the kind is unknown.
+    """
+    kind = probe.get("kind", "registers")
+    if kind not in _MONITORS:
+        raise InputError(
+            f"kind of a probe must be one of {', '.join(_MONITORS)}, not {kind!r}: "
+            "emit the network with this version of Convexon"
+        )
+    return _MONITORS[kind](dut, probe)
 
 
 class Source:
@@ -128,7 +226,7 @@ def coin(probability: float, seed: int) -> Iterator[bool]:
         yield generator.random() < probability
 
 
-def descend(dut: Any, path: list[str]) -> Any:
+def descend(dut: Any, path: Sequence[str]) -> Any:
     """Return the handle at ``path`` below ``dut``."""
     for name in path:
         dut = getattr(dut, name)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from convexon import golden
+from convexon.bundle import RtlBundle
 from convexon.card import CARD
 from convexon.chain.progress import QUIET, Progress
 from convexon.chain.settings import choice
 from convexon.dataset import DATASET, SpikeDataset
+from convexon.divergence import Divergence, first_divergence
 from convexon.errors import ArtefactError, MismatchError, MissingToolError
-from convexon.mapping import Mapping
+from convexon.mapping import MAPPING, Mapping
 from convexon.network import FixedPointNetwork
 from convexon.run import Made, RunFolder
 from convexon.schedule import Schedule
@@ -20,14 +24,23 @@ from convexon.simulator import SimulatorKind, find
 from convexon.trace import TRACE, SpikeTrace
 from convexon.verification import VERIFICATION, Verification
 from convexon_sim.job import SMOOTH, Traffic
-from convexon_sim.runner import simulate
+from convexon_sim.runner import Observation, Trial, observe
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VerifyResult:
-    """What the stage found."""
+    """What the stage found.
+
+    Members
+    -------
+    verification : Made of Verification
+    expected, actual : SpikeTrace
+        The golden model's trace of all samples, and the hardware's of those that came out whole.
+    """
 
     verification: Made[Verification]
+    expected: SpikeTrace
+    actual: SpikeTrace
 
     @property
     def summary(self) -> str:
@@ -39,6 +52,22 @@ class VerifyResult:
             verdict = f"did not finish{differ}: {v.first}"
         ran = f"{v.inferences} inferences, {v.clocks} clocks"
         return f"verify: {v.simulator} {v.version}, {ran}, {verdict}"
+
+    @property
+    def divergence(self) -> Divergence | None:
+        """The first spike that differs, in the samples that came out whole; None if none does."""
+        return first_divergence(self.expected.head(self.actual.n_samples), self.actual)
+
+    @property
+    def divergence_lines(self) -> list[str]:
+        """What ``convexon verify --first-divergence`` prints."""
+        v, found = self.verification.value, self.divergence
+        head = f"first divergence, {v.simulator}:"
+        if found is not None:
+            return [f"{head} {found}", *(f"  {line}" for line in found.history)]
+        if v.passed:
+            return [f"{head} none, all spikes of {v.inferences} inferences are equal"]
+        return [f"{head} no spike of {v.inferences} whole inferences differs; first {v.first}"]
 
 
 def _count(verification: Verification) -> str:
@@ -61,6 +90,34 @@ def golden_trace(
     return card, test, trace
 
 
+def emitted(
+    folder: RunFolder,
+) -> tuple[Made[FixedPointNetwork], Made[RtlBundle], Made[Mapping] | None]:
+    """Read the card, the bundle that was emitted of it, and the mapping, None where all is spatial.
+
+    Raises
+    ------
+    ArtefactError
+        If the folder lacks a card or a bundle, or the bundle is of another card or mapping.
+    """
+    card, bundle = folder.read("card", CARD), folder.bundle()
+    mapping = folder.read("mapping", MAPPING) if folder.has("mapping") else None
+    digests = {"card": card.record.digest}
+    if mapping is not None:
+        digests["mapping"] = mapping.record.digest
+    for name, digest in digests.items():
+        if bundle.record.parents.get(name) != digest:
+            raise ArtefactError(
+                f"{folder.rtl} is of another {name} than {folder.file(name)}: emit again"
+            )
+    return card, bundle, mapping
+
+
+def schedule_of(card: Made[FixedPointNetwork], mapping: Made[Mapping] | None) -> Schedule:
+    """Return the schedule of what was emitted."""
+    return Schedule.of(card.value, mapping.value if mapping else Mapping.spatial(card.value))
+
+
 def verify_stage(
     folder: RunFolder,
     kind: SimulatorKind,
@@ -70,8 +127,8 @@ def verify_stage(
 ) -> VerifyResult:
     """Simulate all test samples and compare spikes, membranes, scores, labels and cycles exactly.
 
-    A verdict with mismatches is kept as an artefact like any other; `require_equal` turns it into
-    an error.
+    A verdict with mismatches is kept as an artefact like any other, with the trace of the hardware
+    beside it; `require_equal` turns it into an error.
 
     Raises
     ------
@@ -81,37 +138,42 @@ def verify_stage(
         If the folder lacks a card, test samples or a bundle, or the bundle is of another card.
     """
     simulator = find(kind)
-    of_card = folder.read("card", CARD).record.digest
-    bundle = folder.bundle()
-    if bundle.record.parents.get("card") != of_card:  # found before the golden model's long run
-        raise ArtefactError(
-            f"{folder.rtl} is of another card than {folder.file('card')}: emit again"
-        )
-    card, test, trace = golden_trace(folder, progress)
-    schedule = Schedule.of(card.value, Mapping.spatial(card.value))
+    card, bundle, mapping = emitted(folder)  # before the golden model's long run
+    _, test, trace = golden_trace(folder, progress)
 
-    def compute() -> Verification:
+    @cache
+    def observation() -> Observation:
         began = time.monotonic()
         progress.begin(f"compiling and running {kind.value}")
-        result = simulate(
-            bundle.value,
-            simulator,
+        cycles = schedule_of(card, mapping).cycles(test.value.inputs, trace.value)
+        trial = Trial(
+            bundle=bundle.value,
             inputs=test.value.inputs,
             expected=trace.value,
-            schedule=schedule,
+            cycles=cycles,
             traffic=traffic,
         )
+        result = observe(trial, simulator)
         folder.time(f"verify.{kind.value}", time.monotonic() - began)
         return result
 
+    origins: dict[str, Made[Any]] = {"rtl": bundle, "test": test, "golden": trace}
+    recipe = {"traffic": traffic.to_json(), "version": simulator.version}
     verification = folder.made(
         f"verify-{kind.value}",
         VERIFICATION,
-        compute,
-        parents={"rtl": bundle, "test": test, "golden": trace},
-        recipe={"traffic": traffic.to_json(), "version": simulator.version},
+        lambda: observation().verification,
+        parents=origins,
+        recipe=recipe,
     )
-    return VerifyResult(verification=verification)
+    actual = folder.made(
+        f"trace-{kind.value}",
+        TRACE,
+        lambda: observation().actual,
+        parents=origins,
+        recipe=recipe,
+    )
+    return VerifyResult(verification=verification, expected=trace.value, actual=actual.value)
 
 
 def chosen_simulators(names: Sequence[str] | None) -> list[SimulatorKind]:

@@ -10,7 +10,7 @@ from typing import Any
 from convexon.errors import InputError
 
 JOB_VARIABLE = "CONVEXON_JOB"
-"""Environment variable that names the job's file inside the simulator."""
+"""Environment variable that names the order's file inside the simulator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,19 +24,24 @@ class Traffic:
     back_pressure : float
         Probability that the sink refuses in a clock.
     resets : tuple of int
-        Samples that are first sent in part, cut off by a reset, and then sent again.
+        Samples that are first cut off by a reset, and then sent again.
+    reset_after : tuple of int
+        Clocks from the first offer of each of ``resets`` to its reset, 1 or more; the source goes
+        on offering until then. Empty: after a random part of the sample, at a random clock.
     seed : int
         Of the bench's own random generator.
 
     Raises
     ------
     InputError
-        If a probability lies outside 0..0.95, where a run would hardly move.
+        If a probability lies outside 0..0.95, where a run would hardly move, or ``reset_after``
+        does not have a clock for each of ``resets``.
     """
 
     idle: float = 0.0
     back_pressure: float = 0.0
     resets: tuple[int, ...] = ()
+    reset_after: tuple[int, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -44,6 +49,13 @@ class Traffic:
             value = getattr(self, name)
             if not 0.0 <= value <= 0.95:
                 raise InputError(f"{name} must be a probability in 0..0.95, not {value!r}")
+        if self.reset_after and len(self.reset_after) != len(self.resets):
+            raise InputError(
+                f"reset_after must be empty or as long as the {len(self.resets)} resets, "
+                f"not {len(self.reset_after)}"
+            )
+        if any(clocks < 1 for clocks in self.reset_after):
+            raise InputError(f"reset_after must be 1 clock or more, not {min(self.reset_after)}")
 
     @property
     def is_smooth(self) -> bool:
@@ -52,7 +64,11 @@ class Traffic:
 
     def to_json(self) -> dict[str, Any]:
         """Return the members as JSON."""
-        return {**asdict(self), "resets": list(self.resets)}
+        return {
+            **asdict(self),
+            "resets": list(self.resets),
+            "reset_after": list(self.reset_after),
+        }
 
 
 SMOOTH = Traffic()
@@ -65,42 +81,74 @@ class Job:
 
     Members
     -------
-    ports, inputs, expected : Path
-        ports.json, the inputs (npy), and the golden model's trace.
-    actual, outcome : Path
-        Where the bench writes the trace that it saw, and its verdict.
-    n_steps, latency_cycles, interval_cycles : int
-        Steps of an inference, and the cycles that the schedule promises.
+    ports, inputs, expected, cycles : Path
+        ports.json, the inputs (npy), the golden model's trace, and the cycles that the schedule
+        promises (npz with ``taken`` and ``given``, as `convexon.schedule.Cycles`).
+    actual : Path or None
+        Where the bench writes the trace that it saw, if anywhere.
+    scope, design : tuple of str
+        Instances from the top module down to the one whose signals are named as the ports, and to
+        the accelerator itself. Both are empty where the accelerator is the top.
     traffic : Traffic
     """
 
     ports: Path
     inputs: Path
     expected: Path
-    actual: Path
-    outcome: Path
-    n_steps: int
-    latency_cycles: int
-    interval_cycles: int
+    cycles: Path
+    actual: Path | None = None
+    scope: tuple[str, ...] = ()
+    design: tuple[str, ...] = ()
     traffic: Traffic = field(default_factory=Traffic)
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as JSON."""
-        content: dict[str, Any] = {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in vars(self).items()
+        return {
+            **{name: str(getattr(self, name)) for name in _PATHS},
+            "actual": None if self.actual is None else str(self.actual),
+            "scope": list(self.scope),
+            "design": list(self.design),
+            "traffic": self.traffic.to_json(),
         }
-        return {**content, "traffic": self.traffic.to_json()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Job:
         """Inverse of `to_json`."""
         traffic = content["traffic"]
-        paths = ("ports", "inputs", "expected", "actual", "outcome")
+        tuples = {name: tuple(traffic[name]) for name in ("resets", "reset_after")}
         return cls(
-            **{name: Path(content[name]) for name in paths},
-            n_steps=content["n_steps"],
-            latency_cycles=content["latency_cycles"],
-            interval_cycles=content["interval_cycles"],
-            traffic=Traffic(**{**traffic, "resets": tuple(traffic["resets"])}),
+            **{name: Path(content[name]) for name in _PATHS},
+            actual=None if content["actual"] is None else Path(content["actual"]),
+            scope=tuple(content["scope"]),
+            design=tuple(content["design"]),
+            traffic=Traffic(**{**traffic, **tuples}),
         )
+
+
+_PATHS = ("ports", "inputs", "expected", "cycles")
+"""Files that every job reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What one simulation does: jobs one after the other, and one file for their outcomes.
+
+    Members
+    -------
+    jobs : tuple of Job
+    outcomes : Path
+        Where the bench writes a list with the verdict of each job.
+    """
+
+    jobs: tuple[Job, ...]
+    outcomes: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the order as JSON."""
+        return {"jobs": [job.to_json() for job in self.jobs], "outcomes": str(self.outcomes)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Order:
+        """Inverse of `to_json`."""
+        jobs = tuple(Job.from_json(job) for job in content["jobs"])
+        return cls(jobs=jobs, outcomes=Path(content["outcomes"]))

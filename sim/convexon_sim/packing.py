@@ -27,7 +27,9 @@ def unpack(
     weights = np.int64(1) << np.arange(width, dtype=np.int64)
     if signed:
         weights[-1] = -weights[-1]
-    values: npt.NDArray[np.int64] = bits.reshape(-1, count, width).astype(np.int64) @ weights
+    values: npt.NDArray[np.int64] = (
+        bits.reshape(len(vectors), count, width).astype(np.int64) @ weights
+    )
     return values
 
 

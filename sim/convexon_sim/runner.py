@@ -1,4 +1,8 @@
-"""Running the bench: a bundle, a network and a data set in, a verdict out."""
+"""Running the bench: bundles, inputs and expectations in, verdicts out.
+
+`simulate` runs one accelerator; `simulate_all` runs many in one process of the simulator, which
+saves the start of the simulator, most of what a small network takes.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +22,15 @@ import numpy as np
 import numpy.typing as npt
 from cocotb_tools import config
 
-from convexon.artefact import Json, atomic_write, digest_of, pretty, save
-from convexon.bundle import PORTS_NAME, VERILOG_NAME, RtlBundle
+from convexon.artefact import Json, atomic_write, digest_of, load, pretty, save
+from convexon.bundle import RtlBundle
 from convexon.errors import InputError, ToolError
-from convexon.schedule import Schedule
+from convexon.pipeline import Cycles
 from convexon.simulator import Simulator, SimulatorKind
 from convexon.trace import TRACE, SpikeTrace
 from convexon.verification import Verification
-from convexon_sim.job import JOB_VARIABLE, SMOOTH, Job, Traffic
+from convexon_sim.batch import Batch, combine
+from convexon_sim.job import JOB_VARIABLE, SMOOTH, Job, Order, Traffic
 
 CACHE_VARIABLE = "CONVEXON_CACHE"
 """Environment variable that moves the build cache."""
@@ -44,8 +51,8 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "convexon"
 
 
-def build_folder(bundle: RtlBundle, simulator: Simulator) -> Path:
-    """Return where the compiled simulation of ``bundle`` is cached.
+def build_folder(digest: str, simulator: Simulator) -> Path:
+    """Return where the compiled simulation of the RTL with ``digest`` is cached.
 
     It is keyed by the RTL's digest and by everything else that goes into it: what compiles it, and
     the cocotb and the Python that it is linked with and finds again by their absolute paths.
@@ -60,7 +67,7 @@ def build_folder(bundle: RtlBundle, simulator: Simulator) -> Path:
         "cocotb libraries": str(config.libs_dir),
         "python": list(sys.version_info[:2]),
     }
-    key = {**_compilation(simulator), **linked, "rtl": bundle.digest}
+    key = {**_compilation(simulator), **linked, "rtl": digest}
     return _tool_folder(simulator) / _short(key)
 
 
@@ -114,54 +121,124 @@ def _compiler() -> list[str]:
     return [answer.strip() for answer in answers]
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Trial:
+    """An accelerator, what goes in, and what must come out.
+
+    Members
+    -------
+    bundle : RtlBundle
+    inputs : uint8 array, shape (samples, steps, inputs)
+    expected : SpikeTrace
+        The golden model's trace of ``inputs``.
+    cycles : Cycles
+        Cycles of every sample, which must be met exactly when ``traffic`` never stalls.
+    traffic : Traffic
+
+    Raises
+    ------
+    InputError
+        If there is no sample, another number of them in ``expected`` or ``cycles``, or the traffic
+        asks for a reset at one that does not exist.
+    """
+
+    bundle: RtlBundle
+    inputs: npt.NDArray[np.uint8]
+    expected: SpikeTrace
+    cycles: Cycles
+    traffic: Traffic = SMOOTH
+
+    def __post_init__(self) -> None:
+        n = len(self.inputs)
+        if not n:
+            raise InputError("inputs must have at least 1 sample, not 0")
+        for name, have in (
+            ("expected", self.expected.n_samples),
+            ("cycles", len(self.cycles.given)),
+        ):
+            if have != n:
+                raise InputError(f"{name} must have the {n} samples of the inputs, not {have}")
+        for sample in self.traffic.resets:
+            if not 0 <= sample < n:
+                raise InputError(f"resets must name samples 0..{n - 1}, not {sample!r}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Observation:
+    """What a simulation showed.
+
+    Members
+    -------
+    verification : Verification
+    actual : SpikeTrace
+        What the hardware did in the samples that came out whole, possibly none.
+    """
+
+    verification: Verification
+    actual: SpikeTrace
+
+
 def simulate(
     bundle: RtlBundle,
     simulator: Simulator,
     *,
     inputs: npt.NDArray[np.uint8],
     expected: SpikeTrace,
-    schedule: Schedule,
+    cycles: Cycles,
     traffic: Traffic = SMOOTH,
     timeout_seconds: float = 1800.0,
 ) -> Verification:
-    """Run ``bundle`` on ``inputs`` and compare everything with ``expected``.
+    """Run ``bundle`` on ``inputs`` and compare everything with ``expected`` and ``cycles``.
 
-    Parameters
-    ----------
-    bundle : RtlBundle
-    simulator : Simulator
-    inputs : uint8 array, shape (samples, steps, inputs)
-    expected : SpikeTrace
-        The golden model's trace of ``inputs``.
-    schedule : Schedule
-        Cycles that must be met exactly when ``traffic`` never stalls.
-    traffic : Traffic
-    timeout_seconds : float
-        Wall time after which the simulator is stopped.
+    The arguments are the members of a `Trial`; ``timeout_seconds`` is the wall time after which the
+    simulator is stopped.
 
     Raises
     ------
     InputError
-        If there is no sample, or the traffic asks for a reset at one that does not exist.
+        As `Trial`.
     ToolError
         If the simulator does not compile the design, fails, or runs out of time.
     """
-    if not len(inputs):
-        raise InputError("inputs must have at least 1 sample, not 0")
-    for sample in traffic.resets:
-        if not 0 <= sample < len(inputs):
-            raise InputError(f"resets must name samples 0..{len(inputs) - 1}, not {sample!r}")
+    trial = Trial(bundle=bundle, inputs=inputs, expected=expected, cycles=cycles, traffic=traffic)
+    return simulate_all([trial], simulator, timeout_seconds=timeout_seconds)[0]
+
+
+def simulate_all(
+    trials: Sequence[Trial], simulator: Simulator, *, timeout_seconds: float = 1800.0
+) -> tuple[Verification, ...]:
+    """Run all ``trials`` one after the other in one process of the simulator.
+
+    Trials of the same bundle share one instance of it, which a reset clears in between.
+
+    Raises
+    ------
+    InputError
+        If there is no trial.
+    ToolError
+        As `simulate`.
+    """
+    if not trials:
+        raise InputError("trials must be at least 1, not 0")
+    with tempfile.TemporaryDirectory(prefix="convexon-sim-") as name:
+        outcomes = _run(trials, simulator, Path(name), timeout_seconds, keep=False)
+    return tuple(_verification(outcome, simulator) for outcome in outcomes)
+
+
+def observe(trial: Trial, simulator: Simulator, *, timeout_seconds: float = 1800.0) -> Observation:
+    """Run one trial as `simulate` does, and return the hardware's trace too."""
     with tempfile.TemporaryDirectory(prefix="convexon-sim-") as name:
         folder = Path(name)
-        bundle.write(folder)
-        np.save(folder / "inputs.npy", inputs)
-        save(TRACE, expected, folder / "expected.json")
-        job = _job(folder, schedule, traffic)
-        atomic_write(folder / "job.json", pretty(job.to_json()).encode())
-        _run_worker(
-            _order(folder, bundle, simulator, traffic), folder, timeout_seconds, job.outcome
-        )
-        outcome = json.loads(job.outcome.read_text())
+        (outcome,) = _run([trial], simulator, folder, timeout_seconds, keep=True)
+        actual, _ = load(TRACE, folder / _ACTUAL)
+    return Observation(verification=_verification(outcome, simulator), actual=actual)
+
+
+_ACTUAL = "actual.json"
+"""File of the trace that `observe` keeps."""
+
+
+def _verification(outcome: Json, simulator: Simulator) -> Verification:
     return Verification(
         simulator=simulator.kind.value,
         version=simulator.version,
@@ -174,40 +251,90 @@ def simulate(
     )
 
 
-def _job(folder: Path, schedule: Schedule, traffic: Traffic) -> Job:
-    """Return what the bench is to do, its files all in ``folder``."""
-    return Job(
-        ports=folder / PORTS_NAME,
-        inputs=folder / "inputs.npy",
-        expected=folder / "expected.json",
-        actual=folder / "actual.json",
-        outcome=folder / "outcome.json",
-        n_steps=schedule.n_steps,
-        latency_cycles=schedule.latency_cycles,
-        interval_cycles=schedule.initiation_interval_cycles,
-        traffic=traffic,
+def _run(
+    trials: Sequence[Trial], simulator: Simulator, folder: Path, timeout: float, *, keep: bool
+) -> list[Json]:
+    """Run the trials with all files in ``folder``, and return the outcome of each."""
+    batch = combine([trial.bundle for trial in trials])
+    writer = _JobWriter(folder, batch, keep=keep)
+    order = Order(
+        jobs=tuple(writer.job(trial) for trial in trials), outcomes=folder / "outcomes.json"
     )
+    atomic_write(folder / "job.json", pretty(order.to_json()).encode())
+    _run_worker(_order(folder, batch, simulator, trials[0].traffic.seed), timeout, order.outcomes)
+    outcomes: list[Json] = json.loads(order.outcomes.read_text())
+    return outcomes
 
 
-def _order(folder: Path, bundle: RtlBundle, simulator: Simulator, traffic: Traffic) -> Json:
+class _JobWriter:
+    """Writes the files of trials; what several trials share is written once."""
+
+    def __init__(self, folder: Path, batch: Batch, *, keep: bool) -> None:
+        self._folder = folder
+        self._batch = batch
+        self._keep = keep
+        self._written: dict[int, Path] = {}
+
+    def job(self, trial: Trial) -> Job:
+        """Write what ``trial`` needs."""
+        instance = self._batch.instance(trial.bundle)
+        return Job(
+            ports=self._once(trial.bundle.ports, "ports.json", _write_json),
+            inputs=self._once(trial.inputs, "inputs.npy", _write_array),
+            expected=self._once(trial.expected, "expected.json", _write_trace),
+            cycles=self._once(trial.cycles, "cycles.npz", _write_cycles),
+            actual=self._folder / _ACTUAL if self._keep else None,
+            scope=instance.scope,
+            design=instance.design,
+            traffic=trial.traffic,
+        )
+
+    def _once(self, value: object, name: str, write: Callable[[Path, Any], None]) -> Path:
+        """Return the file of ``value``, which lives as long as its trial."""
+        if id(value) not in self._written:
+            self._written[id(value)] = path = self._folder / f"{len(self._written)}-{name}"
+            write(path, value)
+        return self._written[id(value)]
+
+
+def _write_json(path: Path, value: Json) -> None:
+    path.write_text(pretty(value))
+
+
+def _write_array(path: Path, value: npt.NDArray[np.uint8]) -> None:
+    np.save(path, value)
+
+
+def _write_trace(path: Path, value: SpikeTrace) -> None:
+    save(TRACE, value, path)
+
+
+def _write_cycles(path: Path, value: Cycles) -> None:
+    np.savez(path, taken=value.taken, given=value.given)
+
+
+def _order(folder: Path, batch: Batch, simulator: Simulator, seed: int) -> Json:
     """Return what the worker is to compile and run."""
+    verilog = folder / "design.v"
+    atomic_write(verilog, batch.verilog.encode())
     return {
         "simulator": simulator.kind.value,
         "simulator_folder": str(simulator.folder),
         "environment": {**simulator.environment, JOB_VARIABLE: str(folder / "job.json")},
-        "build_folder": str(build_folder(bundle, simulator)),
+        "build_folder": str(build_folder(batch.digest, simulator)),
         "runtime_folder": str(runtime_folder(simulator)),
         "test_folder": str(folder),
-        "verilog": str(folder / VERILOG_NAME),
+        "verilog": str(verilog),
         "build_arguments": list(_arguments(simulator)),
         "timescale": list(TIMESCALE),
-        "top": bundle.top,
-        "seed": traffic.seed,
+        "top": batch.top,
+        "seed": seed,
     }
 
 
-def _run_worker(order: dict[str, Any], folder: Path, timeout: float, outcome: Path) -> None:
-    """Run the worker; a failing bench leaves an outcome, anything else is a `ToolError`."""
+def _run_worker(order: Json, timeout: float, outcomes: Path) -> None:
+    """Run the worker; a failing bench leaves its outcomes, anything else is a `ToolError`."""
+    folder = Path(order["test_folder"])
     atomic_write(folder / "order.json", pretty(order).encode())
     log = folder / "worker.log"
     name = order["simulator"]
@@ -224,7 +351,7 @@ def _run_worker(order: dict[str, Any], folder: Path, timeout: float, outcome: Pa
             if process.poll() is None:  # out of time, or interrupted: the simulator ends with it
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-    if not outcome.exists():
+    if not outcomes.exists():
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         telling = [line for line in lines if "error" in line.lower()] or lines[-1:] or ["no output"]
         raise ToolError(f"{name} failed before the bench ended: {telling[0].strip()}")

@@ -247,7 +247,7 @@ def test_a_second_demo_computes_nothing(
         "convexon_hdl.chain.emit",
         "convexon_sim.chain.simulate",
         "convexon_sim.chain.golden.run",
-        "convexon_boards.chain.synthesize_ecp5",
+        "convexon_boards.chain.synthesize",
     ):
         monkeypatch.setattr(name, refuse)
     before = demo.figures()

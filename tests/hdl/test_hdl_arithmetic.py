@@ -12,7 +12,7 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexon.fixed import Interval, width_of
+from convexon.fixed import Interval
 from convexon_hdl.arithmetic import (
     Operand,
     add_all,
@@ -21,7 +21,6 @@ from convexon_hdl.arithmetic import (
     shape_of,
     signed_digits,
     subtract,
-    weighted_sum,
 )
 
 intervals = st.tuples(st.integers(-300, 300), st.integers(0, 300)).map(
@@ -105,41 +104,6 @@ def test_products_differences_and_clamps(
         return min(max(factor * x[0] - 4 * x[1], limits.low), limits.high)
 
     check([first, second], build, reference, vectors)
-
-
-@pytest.mark.parametrize(
-    ("weights", "offset"),
-    [
-        ([], 3),
-        ([0, 0], 0),
-        ([1], 0),
-        ([-5], 0),
-        ([4, 4, 8, -4], 2),
-        ([3, -7, 1, 0, -1, 2, 5, -8, 6], -11),
-    ],
-)
-def test_weighted_sum_over_all_inputs(weights: list[int], offset: int) -> None:
-    def build(m: Module, x: list[Operand]) -> Operand:
-        return weighted_sum(m, [each.value for each in x], weights, offset=offset, name="sum")
-
-    def reference(x: tuple[int, ...]) -> int:
-        return offset + sum(w * b for w, b in zip(weights, x, strict=True))
-
-    vectors = itertools.product((0, 1), repeat=len(weights))
-    check([Interval(0, 1)] * len(weights), build, reference, vectors)
-
-
-def test_weighted_sum_is_as_narrow_as_its_range() -> None:
-    widths = []
-
-    def build(m: Module, x: list[Operand]) -> Operand:
-        weights = [3, -7, 1, 0, -1, 2, 5, -8, 6]
-        result = weighted_sum(m, [each.value for each in x], weights, offset=-11, name="sum")
-        widths.append(len(result.value))
-        return result
-
-    check([Interval(0, 1)] * 9, build, lambda x: -11, [(0,) * 9])
-    assert widths == [width_of(Interval(-27, 6))]
 
 
 @pytest.mark.parametrize("number", range(-70, 70))

@@ -18,16 +18,24 @@ from convexon.convex.witness import WitnessFamily, draw_branch
 from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.fixed import Interval, QFormat, width_of
-from convexon.mapping import Mapping
+from convexon.mapping import Mapping, Spatial, Sums
 from convexon.network import FixedPointNetwork
 from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.ranges import neuron_ranges, reset_range
 from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder
 from convexon_hdl.arithmetic import shape_of
-from convexon_hdl.formal import NeuronSpecification, StreamSpecification, Verdict, prove
-from convexon_hdl.lif import LIF, LIFUpdate, NeuronParameters
+from convexon_hdl.formal import (
+    NeuronSpecification,
+    StreamSpecification,
+    SumSpecification,
+    Verdict,
+    prove,
+)
+from convexon_hdl.lif import LIF, LIFUpdate, NeuronParameters, SplitLIF, SplitUpdate
 from convexon_hdl.readout import Argmax, Readout
 from convexon_hdl.stage import Stage
+from convexon_hdl.weighted_sum import weighted_sums
 
 STEPS = 6
 
@@ -57,6 +65,7 @@ def network(mode: ReadoutMode = ReadoutMode.LAST) -> FixedPointNetwork:
     return random_network(rng, (deep, shallow), mode=mode, n_steps=3)
 
 
+@pytest.mark.parametrize("neuron", [LIF, SplitLIF])
 @pytest.mark.parametrize(
     "choice",
     [
@@ -69,11 +78,43 @@ def network(mode: ReadoutMode = ReadoutMode.LAST) -> FixedPointNetwork:
     ],
     ids=["integrate", "subtract", "zero", "none", "saturating", "negative-threshold"],
 )
-def test_neuron_never_overflows(choice: NeuronParameters) -> None:
-    result = prove(NeuronSpecification(choice, n_steps=STEPS))
+def test_neuron_never_overflows(choice: NeuronParameters, neuron: type[LIF]) -> None:
+    result = prove(NeuronSpecification(choice, n_steps=STEPS, neuron=neuron(choice)))
     assert result.verdict is Verdict.PROVED
     assert result.name == "NeuronSpecification"
     assert result.seconds > 0
+
+
+@pytest.mark.parametrize("reset", Reset)
+def test_split_neuron_with_a_lateral_current_never_overflows(reset: Reset) -> None:
+    choice = dataclasses.replace(parameters(Leak(1, 2), reset), lateral=Interval(-3, 2))
+    result = prove(NeuronSpecification(choice, n_steps=STEPS, neuron=SplitLIF(choice)))
+    assert result.verdict is Verdict.PROVED
+
+
+class StrictSplitLIF(SplitLIF):
+    """Fires only above the threshold."""
+
+    class update_class(SplitUpdate):  # noqa: N801
+        def fired_above(self, integrated, above) -> Value:  # type: ignore[no-untyped-def]
+            return above.value > 0
+
+
+class SpilledSplitLIF(SplitLIF):
+    """Keeps u where it should keep what is above the threshold."""
+
+    class update_class(SplitUpdate):  # noqa: N801
+        def after_split(self, m, integrated, above):  # type: ignore[no-untyped-def]
+            return integrated
+
+
+@pytest.mark.parametrize("mutant", [StrictSplitLIF, SpilledSplitLIF])
+def test_split_neuron_mutant_is_refuted(mutant: type[SplitLIF]) -> None:
+    choice = dataclasses.replace(
+        parameters(Leak(1, 2), Reset.SUBTRACT), lateral=Interval(-3, 2)
+    )
+    result = prove(NeuronSpecification(choice, n_steps=STEPS, neuron=mutant(choice)))
+    assert result.verdict is Verdict.REFUTED
 
 
 def drawn_card() -> FixedPointNetwork:
@@ -210,6 +251,87 @@ def test_stage_and_decision_hold_and_lose_nothing() -> None:
         assert prove(StreamSpecification(component, capacity=1)).verdict is Verdict.PROVED
 
 
+@pytest.mark.parametrize("registers", [1, 2, 4])
+def test_pipelined_stage_and_decision_hold_and_lose_nothing(registers: int) -> None:
+    mapping = Mapping.spatial(network(), Spatial(registers=registers))
+    components = [Stage(network(), depth=depth, mapping=mapping) for depth in (0, 1)]
+    for component in (*components, Argmax(network(), registers=registers)):
+        assert component.registers == registers
+        spec = StreamSpecification(component, capacity=1 + registers)
+        assert prove(spec).verdict is Verdict.PROVED
+
+
+@pytest.mark.parametrize("mode", ReadoutMode)
+def test_pipelined_readout_holds_its_output(mode: ReadoutMode) -> None:
+    readout = Readout(network(mode), choice=Spatial(registers=2))
+    assert prove(StreamSpecification(readout)).verdict is Verdict.PROVED
+
+
+class GappyStage(Stage):
+    """Moves all registers at once or none: a bubble inside stays open."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        for advance in self.chain.advance:
+            m.d.comb += advance.eq(self.can_accept())
+        return m
+
+
+class SkippingStage(Stage):
+    """Its first register is written even where the second one is stalled."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.chain.advance[0].eq(1)
+        return m
+
+
+@pytest.mark.parametrize("mutant", [GappyStage, SkippingStage])
+def test_mutant_of_the_pipeline_is_refuted(mutant: type[Stage]) -> None:
+    mapping = Mapping.spatial(network(), Spatial(registers=2))
+    spec = StreamSpecification(mutant(network(), depth=0, mapping=mapping), capacity=3)
+    assert prove(spec).verdict is Verdict.REFUTED
+
+
+ROWS = [
+    [Addend(i, int(w)) for i, w in enumerate(row)]
+    for row in np.random.default_rng(4).integers(-7, 8, (3, 9))
+]
+OFFSETS = [3, 0, -9]
+
+
+def graph_of(sums: Sums) -> AdderGraph:
+    builder = GraphBuilder(9)
+    return builder.graph(weighted_sums(builder, ROWS, OFFSETS, sums))
+
+
+@pytest.mark.parametrize("registers", [0, 1, 3])
+@pytest.mark.parametrize("sums", Sums)
+def test_adder_graph_equals_the_plain_sum(sums: Sums, registers: int) -> None:
+    spec = SumSpecification(graph_of(sums), ROWS, OFFSETS, registers=registers)
+    assert prove(spec).verdict is Verdict.PROVED
+
+
+def with_operand(graph: AdderGraph, **change: int) -> AdderGraph:
+    """The graph with the second operand of its last sum changed."""
+    index = max(k for k, node in enumerate(graph.nodes) if node.operands)
+    first, second = graph.nodes[index].operands
+    broken = dataclasses.replace(second, **change)
+    node = dataclasses.replace(graph.nodes[index], operands=(first, broken))
+    nodes = (*graph.nodes[:index], node, *graph.nodes[index + 1 :])
+    return dataclasses.replace(graph, nodes=nodes)
+
+
+@pytest.mark.parametrize("registers", [0, 2])
+@pytest.mark.parametrize("sums", Sums)
+def test_wrong_shift_or_sign_in_a_graph_is_refuted(sums: Sums, registers: int) -> None:
+    graph = graph_of(sums)
+    last = [node.operands[1] for node in graph.nodes if node.operands][-1]
+    for change in ({"shift": last.shift + 1}, {"sign": -last.sign}):
+        spec = SumSpecification(with_operand(graph, **change), ROWS, OFFSETS, registers=registers)
+        assert prove(spec).verdict is Verdict.REFUTED
+
+
 @pytest.mark.parametrize("mode", ReadoutMode)
 def test_readout_and_accelerator_hold_their_output(mode: ReadoutMode) -> None:
     net = network(mode)
@@ -268,7 +390,7 @@ class LeakyStage(Stage):
     """Offers only every other step that it takes: holds its output, but loses steps."""
 
     def produces(self) -> Value:
-        return ~self.i.payload.first
+        return ~self.arriving.first
 
 
 def test_lost_step_is_refuted() -> None:

@@ -1,24 +1,26 @@
-"""Synthesis for ECP5: what is counted, and that the netlist still computes the same."""
+"""Synthesis for both families: what is counted, and that the netlist still computes the same."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hdl_bench import random_layer, random_network, words_of
+from hdl_bench import random_layer, random_network
+from netlist_bench import faults
 
-from convexon import golden
 from convexon.bundle import RtlBundle
+from convexon.cells import Family
 from convexon.errors import ToolError
 from convexon.mapping import Mapping
 from convexon.neuron import Leak, ReadoutMode
-from convexon_boards.synthesis import Netlist, netlist_ecp5, parse_stat, synthesize_ecp5
-from convexon_hdl import yosys
+from convexon.schedule import Schedule
+from convexon_boards.netlist_model import simulation_model
+from convexon_boards.synthesis import Netlist, parse_stat, synthesize
 from convexon_hdl.emit import emit
 
 RNG = np.random.default_rng(8)
@@ -28,27 +30,40 @@ NETWORK = random_network(
     mode=ReadoutMode.COUNT,
     n_steps=4,
 )
+MAPPING = Mapping.spatial(NETWORK)
+LUT_INIT = {
+    Family.ECP5: r"\.INIT\(16'h([0-9a-f]+)\)",
+    Family.ICE40: r"\.LUT_INIT\(16'h([0-9a-f]+)\)",
+}
+
+needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")
 
 
 @pytest.fixture(scope="module")
 def bundle() -> RtlBundle:
-    return emit(NETWORK, Mapping.spatial(NETWORK))
+    return emit(NETWORK, MAPPING)
 
 
-@pytest.fixture(scope="module")
-def netlist(bundle: RtlBundle) -> Netlist:
-    return netlist_ecp5(bundle)
+@pytest.fixture(scope="module", params=list(Family), ids=lambda family: family.value)
+def netlist(bundle: RtlBundle, request: pytest.FixtureRequest) -> Netlist:
+    return synthesize(bundle, request.param)
 
 
 def test_counts_are_those_of_the_netlist(netlist: Netlist) -> None:
     cells = netlist.cells
     for cell, count in cells.raw.items():
         assert len(re.findall(rf"^  {cell} ", netlist.verilog, re.MULTILINE)) == count
-    assert (cells.lut4, cells.carry) == (cells.raw["LUT4"], cells.raw["CCU2C"])
-    assert cells.ff == cells.raw["TRELLIS_FF"]
-    assert cells.lut4_sites == cells.lut4 + 2 * cells.carry
-    assert cells.mult18 == cells.dp16kd == cells.wide_mux == 0
+    assert cells.lut4 + cells.carry + cells.ff == sum(cells.raw.values())
+    assert min(cells.lut4, cells.carry, cells.ff) > 0
+    assert cells.mult18 == cells.block_ram == cells.wide_mux == cells.lutram == 0
     assert cells.tool.startswith("yosys 0.")
+    assert json.loads(netlist.json)["modules"][netlist.top]["cells"]
+
+
+def test_chains_take_luts_on_ecp5_alone(netlist: Netlist) -> None:
+    cells = netlist.cells
+    in_chains = 2 * cells.carry if cells.family is Family.ECP5 else 0
+    assert cells.lut4_sites == cells.lut4 + in_chains
 
 
 def test_flip_flops_are_no_more_than_the_registers(netlist: Netlist) -> None:
@@ -65,72 +80,38 @@ def _widths(ranges) -> list[int]:  # type: ignore[no-untyped-def]
     return [max(abs(r.low), abs(r.high)).bit_length() + 1 for r in ranges.membrane]
 
 
-_BENCH = """
-`timescale 1ns/1ns
-module bench;
-  reg clk = 0, rst = 1, valid = 0;
-  reg [5:0] inputs = 0;
-  reg [5:0] words [0:{top}];
-  wire ready, given;
-  wire [{width}:0] result;
-  integer k = 0;
-  accelerator dut(.clk(clk), .rst(rst), .i__valid(valid), .i__payload(inputs), .i__ready(ready),
-                  .o__valid(given), .o__payload(result), .o__ready(1'b1));
-  always #5 clk = ~clk;
-  always @(posedge clk) if (!rst && given) $display("%h", result);
-  always @(negedge clk) begin
-    rst <= 0; valid <= k <= {top}; inputs <= words[k <= {top} ? k : 0]; k <= k + 1;
-    if (k > {top} + 20) $finish;
-  end
-  initial $readmemh("words.hex", words);
-endmodule
-"""
-
-
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+@needs_icarus
+@pytest.mark.parametrize("stalls", [False, True])
 def test_netlist_computes_what_the_golden_model_does(
-    bundle: RtlBundle, netlist: Netlist, tmp_path: Path
+    bundle: RtlBundle, netlist: Netlist, stalls: bool, tmp_path: Path
 ) -> None:
     inputs = RNG.integers(0, 2, (20, NETWORK.n_steps, NETWORK.n_inputs))
-    expected = golden.run(NETWORK, inputs)
-    words = words_of(inputs, 1)
-    output = bundle.ports["streams"]["o"]
-    (tmp_path / "words.hex").write_text("".join(f"{word:x}\n" for word in words))
-    bench = _BENCH.format(top=len(words) - 1, width=output["width"] - 1)
-    (tmp_path / "bench.v").write_text(bench)
-    # Icarus 11 cannot parse the vendor's cell models: Yosys puts them in the place of the cells.
-    script = [
-        "read_verilog netlist.v",
-        "read_verilog -DNO_INCLUDES +/lattice/cells_sim_ecp5.v",
-        f"hierarchy -check -top {bundle.top}",
-        "proc",
-        "flatten",
-        "opt_clean",
-        "write_verilog -noattr modelled.v",
-    ]
-    result = yosys.run(script, inputs={"netlist.v": netlist.verilog}, outputs=["modelled.v"])
-    (tmp_path / "modelled.v").write_text(result.files["modelled.v"])
-    command = ["iverilog", "-g2012", "-s", "bench", "-o", "bench.vvp", "bench.v", "modelled.v"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    done = subprocess.run(
-        ["vvp", "bench.vvp"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    label, scores, _ = output["fields"]
-    results = [int(line, 16) for line in done.stdout.split()]
-    labels = [word & ((1 << label["width"]) - 1) for word in results]
-    assert labels == expected.labels[:, 0].tolist()
-    modulus = 1 << scores["width"]
-    for word, row in zip(results, expected.scores[:, 0].tolist(), strict=True):
-        for c, score in enumerate(row):
-            assert (word >> (scores["offset"] + c * scores["width"])) % modulus == score % modulus
+    model, schedule = simulation_model(netlist), Schedule.of(NETWORK, MAPPING)
+    assert not faults(bundle, model, NETWORK, schedule, inputs, tmp_path, stalls=stalls)
+
+
+@needs_icarus
+def test_a_flipped_bit_of_a_table_is_caught(
+    bundle: RtlBundle, netlist: Netlist, tmp_path: Path
+) -> None:
+    inputs = RNG.integers(0, 2, (40, NETWORK.n_steps, NETWORK.n_inputs))
+    found = list(re.finditer(LUT_INIT[netlist.cells.family], netlist.verilog))
+    digits = found[len(found) // 2]
+    table = int(digits[1], 16) ^ 1
+    text = f"{netlist.verilog[: digits.start(1)]}{table:04x}{netlist.verilog[digits.end(1) :]}"
+    model = simulation_model(dataclasses.replace(netlist, verilog=text))
+    schedule = Schedule.of(NETWORK, MAPPING)
+    assert faults(bundle, model, NETWORK, schedule, inputs, tmp_path)
 
 
 def test_saved_report_is_parsed() -> None:
     counts = {"$scopeinfo": 9, "LUT4": 70, "CCU2C": 4, "PFUMX": 3, "L6MUX21": 1, "TRELLIS_FF": 8}
+    counts |= {"DP16KD": 2, "TRELLIS_DPR16X4": 5}
     text = json.dumps({"creator": "Yosys", "design": {"num_cells_by_type": counts}})
-    report = parse_stat(text, tool="yosys 0.70")
+    report = parse_stat(text, family=Family.ECP5, tool="yosys 0.70")
     assert (report.lut4, report.carry, report.wide_mux, report.ff) == (70, 4, 4, 8)
-    assert report.lut4_sites == 78
+    assert (report.block_ram, report.lutram) == (2, 20)
+    assert report.lut4_sites == 98
     assert "$scopeinfo" not in report.raw
 
 
@@ -138,10 +119,10 @@ def test_saved_report_is_parsed() -> None:
 def test_damaged_report_is_refused(text: str) -> None:
     message = "Yosys must state the cells of the design in its JSON, and did not"
     with pytest.raises(ToolError, match=f"^{re.escape(message)}"):
-        parse_stat(text, tool="yosys")
+        parse_stat(text, family=Family.ICE40, tool="yosys")
 
 
-def test_bad_verilog_is_one_clear_line(bundle: RtlBundle) -> None:
+def test_bad_verilog_is_one_clear_line() -> None:
     broken = RtlBundle(top="other", verilog="module other(; endmodule", ports={}, tools={})
     with pytest.raises(ToolError, match=r"^Yosys failed: .*syntax error"):
-        synthesize_ecp5(broken)
+        synthesize(broken, Family.ECP5)

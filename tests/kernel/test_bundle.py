@@ -22,7 +22,9 @@ BUNDLE = RtlBundle(
     ports={"schema": "convexon.ports", "probes": [{"layer": 0}]},
     tools={"yosys": "0.70"},
     parents={"card": "sha256:01"},
+    others={"accelerator.vhd": "package accelerator_pkg is\n", "registers.json": "{}\n"},
 )
+NAMES = ["accelerator.v", "ports.json", "manifest.json", "accelerator.vhd", "registers.json"]
 
 
 @pytest.fixture
@@ -43,8 +45,10 @@ def test_folder_holds_the_bundle_unchanged(folder: Path) -> None:
     assert again.digest == BUNDLE.digest
     assert sorted(file.name for file in folder.iterdir()) == [
         "accelerator.v",
+        "accelerator.vhd",
         "manifest.json",
         "ports.json",
+        "registers.json",
     ]
 
 
@@ -62,19 +66,21 @@ def test_same_bundle_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
         {"ports": {}},
         {"tools": {"yosys": "0.71"}},
         {"parents": {"card": "sha256:02"}},
+        {"others": {}},
+        {"others": {**BUNDLE.others, "registers.json": "{ }\n"}},
     ],
 )
 def test_digest_covers_every_member(change: dict[str, Any]) -> None:
     assert RtlBundle(**{**vars(BUNDLE), **change}).digest != BUNDLE.digest
 
 
-@pytest.mark.parametrize("name", ["accelerator.v", "ports.json", "manifest.json"])
+@pytest.mark.parametrize("name", NAMES)
 def test_missing_file_is_refused(folder: Path, name: str) -> None:
     (folder / name).unlink()
     refuses(folder, f"{folder / name} ")
 
 
-@pytest.mark.parametrize("name", ["accelerator.v", "ports.json", "manifest.json"])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_truncation_is_refused(folder: Path, name: str) -> None:
     whole = (folder / name).read_bytes().rstrip()
     for length in range(0, len(whole), 3):
@@ -100,12 +106,12 @@ def test_edited_ports_are_refused(folder: Path) -> None:
         ({"top": "other"}, "manifest.json does not match its digest: emit it again"),
         ({"digest": "sha256:00"}, "manifest.json does not match its digest: emit it again"),
         (
-            {"schema_version": 2},
-            "manifest.json must have convexon.rtl version 1, not 'convexon.rtl' version 2: emit it",
+            {"schema_version": 1},
+            "manifest.json must have convexon.rtl version 2, not 'convexon.rtl' version 1: emit it",
         ),
         (
             {"schema": "convexon.card"},
-            "manifest.json must have convexon.rtl version 1, not 'convexon.card' version 1: emit",
+            "manifest.json must have convexon.rtl version 2, not 'convexon.card' version 2: emit",
         ),
     ],
 )
@@ -141,7 +147,7 @@ def test_interrupted_write_is_never_taken_for_a_bundle(
 ) -> None:
     changed = RtlBundle(**{**vars(BUNDLE), "verilog": "// new\n", "ports": {"new": True}})
     replace = os.replace
-    for done in range(3):
+    for done in range(5):
         calls = iter(range(done))
 
         def fails_at_last(source: str, target: Path, calls: Any = calls) -> None:
@@ -153,8 +159,30 @@ def test_interrupted_write_is_never_taken_for_a_bundle(
             patch.setattr(artefact.os, "replace", fails_at_last)
             with pytest.raises(ArtefactError, match=r" cannot be written: No space left on device"):
                 changed.write(folder)
-        assert len(list(folder.iterdir())) == 3
+        assert len(list(folder.iterdir())) == 5
         if done == 0:
             assert RtlBundle.read(folder).digest == BUNDLE.digest
         else:
             refuses(folder, f"{folder}/")
+
+
+@pytest.mark.parametrize("name", ["../escape.v", "a/b.v", "", ".hidden", "accelerator.v", 5])
+def test_file_outside_the_folder_is_refused(folder: Path, name: Any) -> None:
+    with pytest.raises(ArtefactError, match=r"^file of a bundle must have a plain name, not "):
+        RtlBundle(**{**vars(BUNDLE), "others": {name: "text"}})
+
+
+@pytest.mark.parametrize("name", ["../escape.v", "a/b.v", ".hidden"])
+def test_manifest_that_lists_a_file_elsewhere_is_refused(folder: Path, name: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = "0" * 64
+    (folder / "manifest.json").write_bytes(canonical(manifest))
+    refuses(folder, f"{folder} holds a garbled bundle: emit it again")
+
+
+def test_files_of_an_earlier_bundle_go_and_others_stay(folder: Path) -> None:
+    (folder / "notes.txt").write_text("mine")
+    RtlBundle(**{**vars(BUNDLE), "others": {"registers.json": "{}\n"}}).write(folder)
+    assert not (folder / "accelerator.vhd").exists()
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert RtlBundle.read(folder).others == {"registers.json": "{}\n"}

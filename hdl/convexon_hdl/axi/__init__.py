@@ -1,0 +1,1 @@
+"""The accelerator behind AXI: streams of words for data, registers for control and counters."""

@@ -1,0 +1,272 @@
+"""The accelerator with AXI4-Stream for data and AXI4-Lite for control."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from amaranth.hdl import Cat, ClockDomain, Const, DomainRenamer, Fragment, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from convexon.errors import InputError
+from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.axi.bank import RegisterBank
+from convexon_hdl.axi.counters import COUNTER_BITS, Popcount, WideCounter
+from convexon_hdl.axi.framing import InferenceGuard, words_per_step
+from convexon_hdl.axi.lite import LiteSlave, lite_members
+from convexon_hdl.axi.packing import RecordFormat, ResultPacker
+from convexon_hdl.axi.registers import IDENTITY, MAP_VERSION, RegisterMap
+from convexon_hdl.axi.stream import SkidBuffer, require_width
+from convexon_hdl.axi.taps import ActivityTap, activity_taps
+from convexon_hdl.ports import probes
+
+EXTRA_LATENCY = 3
+"""Clocks that the word streams add: a register before the accelerator and two behind it."""
+
+CORE = "core"
+"""Clock domain of the accelerator: the clock of all, and a reset that restarts it alone."""
+
+
+class AxiAccelerator(wiring.Component):
+    """An accelerator behind AXI.
+
+    ``s_axis`` takes packets, one an inference: T time steps of ``words_per_step`` words, a step's
+    low bits first, ``tlast`` on the packet's last word. ``m_axis`` gives the results as
+    `RecordFormat` lays them out, ``tlast`` on the last word of an inference's last result.
+    ``s_axil`` holds the registers of `RegisterMap`. ::
+
+        s_axis -> skid -> guard -> accelerator -> packer -> skid -> m_axis
+
+    A packet of the wrong length, or command RESET in the middle of one, loses that inference and no
+    other (`InferenceGuard`); ``aresetn`` forgets everything. Outputs come from flip-flops.
+
+    Latency: where nothing stalls and the accelerator has L clocks from an inference's last step to
+    its result, L + EXTRA_LATENCY clocks from a packet's last word to the first word of its result.
+    A step of one word is taken in every clock. Resources: the accelerator's and the parts'; a spike
+    counter for each layer.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        Where it has the streams and flags ``load``, ``loaded`` and ``refused``, weights are loaded
+        through register WEIGHTS.
+    width : int
+        Bits of tdata: 32, 64 or 128.
+    digest : str, optional
+        Digest of the card, ``sha256:`` and hexadecimal digits; registers hold its first 64 bits, or
+        0 where there is none.
+
+    Members
+    -------
+    aclk, aresetn : In(1)
+    s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast
+    m_axis_tdata, m_axis_tvalid, m_axis_tready, m_axis_tlast
+    s_axil_awaddr, s_axil_awprot, ... : as `lite_members`
+
+    Raises
+    ------
+    InputError
+        If the width or the digest is none.
+    """
+
+    skid_class: type[SkidBuffer] = SkidBuffer
+    guard_class: type[InferenceGuard] = InferenceGuard
+    packer_class: type[ResultPacker] = ResultPacker
+
+    def __init__(self, accelerator: Accelerator, *, width: int = 32, digest: str = "") -> None:
+        self._accelerator = accelerator
+        self._width = require_width(width)
+        self._digest = _first_bits(digest)
+        self._probes = probes(accelerator)
+        layers = tuple((probe["branch"], probe["layer"]) for probe in self._probes)
+        self._map = RegisterMap(layers=layers, loadable=hasattr(accelerator, "load"))
+        lite = lite_members(self._map.address_bits)
+        super().__init__(
+            {
+                "aclk": In(1),
+                "aresetn": In(1),
+                "s_axis_tdata": In(width),
+                "s_axis_tvalid": In(1),
+                "s_axis_tready": Out(1),
+                "s_axis_tlast": In(1),
+                "m_axis_tdata": Out(width),
+                "m_axis_tvalid": Out(1),
+                "m_axis_tready": In(1),
+                "m_axis_tlast": Out(1),
+                **{f"s_axil_{name}": member for name, member in lite.items()},
+            }
+        )
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """What is behind the streams."""
+        return self._accelerator
+
+    @property
+    def width(self) -> int:
+        """Bits of tdata."""
+        return self._width
+
+    @property
+    def register_map(self) -> RegisterMap:
+        """Registers of ``s_axil``."""
+        return self._map
+
+    @property
+    def record(self) -> RecordFormat:
+        """How results lie in the words of ``m_axis``."""
+        return RecordFormat.of(self.accelerator.network, self.width)
+
+    def constants(self) -> Mapping[str, int]:
+        """Content of the registers that never change."""
+        network = self.accelerator.network
+        return {
+            "ID": IDENTITY,
+            "VERSION": MAP_VERSION,
+            "DIGEST_HIGH": self._digest >> 32,
+            "DIGEST_LOW": self._digest & 0xFFFFFFFF,
+            "N_INPUTS": network.n_inputs,
+            "INPUT_BITS": network.input_bits,
+            "N_STEPS": network.n_steps,
+            "N_CLASSES": network.n_classes,
+            "N_BRANCHES": len(network.branches),
+            "N_LAYERS": len(self._probes),
+            "STREAM": self.width | self.record.slot_bits << 16,
+            "WORDS": words_per_step(network, self.width) | self.record.n_words << 16,
+        }
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the path of the words, and the registers beside it."""
+        m = Module()
+        m.domains.sync = sync = ClockDomain()
+        m.domains.core = core = ClockDomain()
+        core_reset = Signal()
+        m.d.comb += [
+            sync.clk.eq(self.aclk),
+            sync.rst.eq(~self.aresetn),
+            core.clk.eq(self.aclk),
+            core.rst.eq(~self.aresetn | core_reset),
+        ]
+        m.submodules.guard = guard = self.guard_class(self.accelerator.network, width=self.width)
+        m.d.comb += core_reset.eq(guard.reset)
+        taps = self._datapath(m, guard, platform)
+        self._registers(m, guard, taps)
+        return m
+
+    def _datapath(
+        self, m: Module, guard: InferenceGuard, platform: object
+    ) -> tuple[ActivityTap, ...]:
+        """Words in, inferences through the accelerator, words out; returns the layers' taps."""
+        m.submodules.input_skid = before = self.skid_class(width=self.width)
+        m.submodules.output_skid = behind = self.skid_class(width=self.width)
+        m.submodules.packer = packer = self.packer_class(self.accelerator.network, width=self.width)
+        # Elaborated here and now, so that the signals of its parts can be found.
+        fragment = Fragment.get(self.accelerator, platform)
+        taps = activity_taps(fragment, self._probes)
+        m.submodules.accelerator = DomainRenamer(CORE)(fragment)
+        result = self.accelerator.o
+        wiring.connect(m, before.o, guard.i)
+        wiring.connect(m, packer.o, behind.i)
+        m.d.comb += [
+            before.i.payload.data.eq(self.s_axis_tdata),
+            before.i.payload.last.eq(self.s_axis_tlast),
+            before.i.valid.eq(self.s_axis_tvalid),
+            self.s_axis_tready.eq(before.i.ready),
+            self.accelerator.i.payload.eq(guard.o.payload),
+            self.accelerator.i.valid.eq(guard.o.valid),
+            guard.o.ready.eq(self.accelerator.i.ready),
+            packer.i.payload.eq(result.payload),
+            packer.i.valid.eq(result.valid & ~guard.reset),
+            result.ready.eq(packer.i.ready & ~guard.reset),
+            guard.given.eq(result.valid & result.ready),
+            guard.given_last.eq(result.payload.last),
+            packer.abort.eq(guard.aborted),
+            guard.aborted_ready.eq(packer.abort_ready),
+            self.m_axis_tdata.eq(behind.o.payload.data),
+            self.m_axis_tlast.eq(behind.o.payload.last),
+            self.m_axis_tvalid.eq(behind.o.valid),
+            behind.o.ready.eq(self.m_axis_tready),
+        ]
+        return taps
+
+    def _registers(self, m: Module, guard: InferenceGuard, taps: tuple[ActivityTap, ...]) -> None:
+        """AXI4-Lite, the bank, and the counters."""
+        m.submodules.lite = lite = LiteSlave(address_bits=self._map.address_bits)
+        m.submodules.bank = bank = RegisterBank(self._map, constants=self.constants())
+        for name, member in lite_members(self._map.address_bits).items():
+            outer, inner = getattr(self, f"s_axil_{name}"), getattr(lite, name)
+            m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
+        for name in ("valid", "word", "data", "strobe"):
+            m.d.comb += getattr(bank, f"write_{name}").eq(getattr(lite, f"write_{name}"))
+        m.d.comb += [
+            bank.read_valid.eq(lite.read_valid),
+            bank.read_word.eq(lite.read_word),
+            lite.write_ready.eq(bank.write_ready),
+            lite.write_error.eq(bank.write_error),
+            lite.read_data.eq(bank.read_data),
+            lite.read_error.eq(bank.read_error),
+            guard.restart.eq(bank.restart),
+            bank.status.eq(Cat(guard.busy, self.m_axis_tvalid, *self._weights(m, bank))),
+        ]
+        self._errors(m, guard, bank)
+        self._counters(m, bank, taps)
+
+    def _weights(self, m: Module, bank: RegisterBank) -> tuple[Signal | Const, ...]:
+        """Connect the loading of weights, if there is any; returns the last fields of STATUS."""
+        if not self._map.loadable:
+            return Const(0), Const(1), Const(0)
+        source = self.accelerator
+        m.d.comb += [
+            source.load.payload.eq(bank.load.payload),
+            source.load.valid.eq(bank.load.valid),
+            bank.load.ready.eq(source.load.ready),
+        ]
+        return Const(1), source.loaded, source.refused
+
+    def _errors(self, m: Module, guard: InferenceGuard, bank: RegisterBank) -> None:
+        """Count broken packets, up to what a register holds."""
+        errors = Signal(32)
+        m.d.comb += bank.errors.eq(errors)
+        with m.If(bank.clear):
+            m.d.sync += errors.eq(0)
+        with m.Elif(guard.broken & ~errors.all()):
+            m.d.sync += errors.eq(errors + 1)
+
+    def _counters(self, m: Module, bank: RegisterBank, taps: tuple[ActivityTap, ...]) -> None:
+        """One counter for each of the map's, in its order."""
+        given = self.m_axis_tvalid & self.m_axis_tready & self.m_axis_tlast
+        amounts = [
+            given,
+            Const(1, 1),
+            self.s_axis_tvalid & ~self.s_axis_tready,
+            self.m_axis_tvalid & ~self.m_axis_tready,
+            *(self._spikes(m, tap) for tap in taps),
+        ]
+        pairs = zip(self._map.counters, amounts, strict=True)
+        for k, ((name, _, _), amount) in enumerate(pairs):
+            counter = WideCounter(amount_bits=len(amount), bits=COUNTER_BITS)
+            m.submodules[f"counter_{name.lower()}"] = counter
+            m.d.comb += [
+                counter.amount.eq(amount),
+                counter.clear.eq(bank.clear),
+                bank.counters[k].eq(counter.count),
+            ]
+
+    def _spikes(self, m: Module, tap: ActivityTap) -> Signal:
+        """Spikes of one layer in a step, counted behind registers."""
+        place = f"{tap.branch}_{tap.layer}"
+        spikes = Signal(len(tap.spikes), name=f"spikes_{place}")
+        m.d.sync += spikes.eq(Mux(tap.completes, tap.spikes, 0))
+        m.submodules[f"popcount_{place}"] = popcount = Popcount(n_bits=len(tap.spikes))
+        m.d.comb += popcount.bits.eq(spikes)
+        return popcount.count
+
+
+def _first_bits(digest: str) -> int:
+    """First 64 bits of a digest; 0 of an empty one."""
+    if not digest:
+        return 0
+    try:
+        return int(digest.removeprefix("sha256:")[:16].ljust(16, "0"), 16)
+    except ValueError:
+        raise InputError(f"digest must be sha256: and hexadecimal digits, not {digest!r}") from None

@@ -1,0 +1,119 @@
+"""Counters of 64 bits, and of the spikes of a layer."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from convexon.errors import InputError
+from convexon.fixed import Interval
+from convexon_hdl.arithmetic import Operand, add_all
+
+COUNTER_BITS = 64
+"""Bits of a counter."""
+
+FAN_IN = 8
+"""Counts that one level of a `Popcount` adds: three adders deep, four on single bits."""
+
+
+class WideCounter(wiring.Component):
+    """A counter in two halves, the carry between them kept in a flip-flop.
+
+    ``count`` is exact in every clock: the upper half is shown with the carry that is on its way.
+
+    ::
+
+        count <- 0 if clear else (count + amount) mod 2**bits
+
+    Latency: 1 clock. Resources: bits + 1 flip-flops; the carry chain that limits the clock is half
+    as long as the counter, that of ``count`` included.
+
+    Parameters
+    ----------
+    amount_bits : int
+        Bits of ``amount``, at most half of ``bits``.
+    bits : int
+
+    Members
+    -------
+    amount : In(amount_bits)
+    clear : In(1)
+    count : Out(bits)
+
+    Attributes
+    ----------
+    half : int
+        Bits of the lower half.
+    high : Signal
+        The upper half, without the carry.
+    """
+
+    def __init__(self, *, amount_bits: int, bits: int = COUNTER_BITS) -> None:
+        if not 1 <= amount_bits <= bits // 2:
+            raise InputError(f"amount_bits must be within 1..{bits // 2}, not {amount_bits!r}")
+        self.half = bits // 2
+        self.high = Signal(bits - self.half)
+        super().__init__({"amount": In(amount_bits), "clear": In(1), "count": Out(bits)})
+
+    def elaborate(self, platform: object) -> Module:
+        """Build both halves."""
+        m = Module()
+        low, high = Signal(self.half), self.high
+        carry = Signal()
+        m.d.comb += self.count.eq(Cat(low, (high + carry)[: len(high)]))
+        m.d.sync += [Cat(low, carry).eq(low + self.amount), high.eq(high + carry)]
+        with m.If(self.clear):
+            m.d.sync += [low.eq(0), carry.eq(0), high.eq(0)]
+        return m
+
+
+class Popcount(wiring.Component):
+    """How many of ``bits`` are 1, as a tree with a register behind every level.
+
+    Latency: ``latency`` clocks, ceil(log8 n) and at least 1; a new vector in every clock.
+    Resources: about one full adder a bit, and the registers of the levels.
+
+    Parameters
+    ----------
+    n_bits : int
+
+    Members
+    -------
+    bits : In(n_bits)
+    count : Out(unsigned)
+        Of the vector that stood on ``bits`` ``latency`` clocks ago.
+    """
+
+    def __init__(self, *, n_bits: int) -> None:
+        if n_bits < 1:
+            raise InputError(f"n_bits must be at least 1, not {n_bits!r}")
+        self._n_bits = n_bits
+        super().__init__({"bits": In(n_bits), "count": Out(unsigned(n_bits.bit_length()))})
+
+    @property
+    def latency(self) -> int:
+        """Clocks from ``bits`` to ``count``."""
+        levels, terms = 1, -(-self._n_bits // FAN_IN)
+        while terms > 1:
+            levels, terms = levels + 1, -(-terms // FAN_IN)
+        return levels
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the tree."""
+        m = Module()
+        terms = [Operand.bit(bit) for bit in self.bits]
+        for level in range(self.latency):
+            groups = [terms[k : k + FAN_IN] for k in range(0, len(terms), FAN_IN)]
+            terms = [
+                self._registered(m, add_all(m, group, name=f"sum{level}_{k}"), f"{level}_{k}")
+                for k, group in enumerate(groups)
+            ]
+        m.d.comb += self.count.eq(terms[0].value)
+        return m
+
+    def _registered(self, m: Module, operand: Operand, place: str) -> Operand:
+        """Operand one clock later."""
+        register = Signal(operand.width, name=f"count{place}")
+        m.d.sync += register.eq(operand.value)
+        return Operand(register, Interval(0, operand.interval.high))

@@ -1,0 +1,144 @@
+"""Results as words: label and scores in slots of 32 or 64 bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from convexon.network import FixedPointNetwork
+from convexon_hdl.axi.stream import WordLayout
+from convexon_hdl.readout import ResultLayout, score_width
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordFormat:
+    """How a result lies in the words of a stream.
+
+    Slot 0 holds the label, slot 1 + c the score of class c, sign-extended. Slot k is at bits
+    ``k * slot_bits`` and up of the record, which goes out in words of ``width`` bits, the lowest
+    first; bits above the last slot are 0. All ones in slot 0 mark the record of an aborted
+    inference, whose other slots are 0.
+
+    Members
+    -------
+    width : int
+        Bits of a word.
+    slot_bits : int
+        32, or 64 where a score needs more than 32 bits.
+    n_slots : int
+        1 + n_classes.
+    """
+
+    width: int
+    slot_bits: int
+    n_slots: int
+
+    @classmethod
+    def of(cls, network: FixedPointNetwork, width: int) -> RecordFormat:
+        """Format of the results of ``network``."""
+        slot_bits = 32 if score_width(network) <= 32 else 64
+        return cls(width=width, slot_bits=slot_bits, n_slots=1 + network.n_classes)
+
+    @property
+    def n_words(self) -> int:
+        """Words of a record."""
+        return -(-self.n_slots * self.slot_bits // self.width)
+
+    @property
+    def bits(self) -> int:
+        """Bits of a record, filled up to whole words."""
+        return self.n_words * self.width
+
+
+class ResultPacker(wiring.Component):
+    """Gives each result as the words of a record, ``last`` on an inference's last word.
+
+    Latency: 1 clock to the first word; a record takes ``n_words`` clocks and records follow each
+    other without a gap. Resources: a shift register of the record, in which synthesis merges the
+    copies of a sign, and a counter of words.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    width : int
+        Bits of a word.
+
+    Members
+    -------
+    i : In(stream.Signature(ResultLayout(network)))
+    o : Out(stream.Signature(WordLayout(width)))
+    abort : In(1)
+        Send the record of an aborted inference instead of taking a result.
+    abort_ready : Out(1)
+        That record is being taken.
+
+    Attributes
+    ----------
+    record : Signal
+        What is left of the record, the word on offer lowest.
+    left : Signal
+        Words that follow the one on offer.
+    """
+
+    def __init__(self, network: FixedPointNetwork, *, width: int) -> None:
+        self._format = RecordFormat.of(network, width)
+        self.record = Signal(unsigned(self._format.bits))
+        self.left = Signal(range(max(2, self._format.n_words)))
+        super().__init__(
+            {
+                "i": In(stream.Signature(ResultLayout(network))),
+                "o": Out(stream.Signature(WordLayout(width))),
+                "abort": In(1),
+                "abort_ready": Out(1),
+            }
+        )
+
+    @property
+    def format(self) -> RecordFormat:
+        """How a result lies in words."""
+        return self._format
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the shift register."""
+        m = Module()
+        n_words = self.format.n_words
+        record, left = self.record, self.left
+        ends = Signal()
+        free = ~self.o.valid | (self.o.ready & (left == 0))
+        m.d.comb += [
+            self.i.ready.eq(free & ~self.abort),
+            self.abort_ready.eq(free & self.abort),
+            self.o.payload.data.eq(record),
+            self.o.payload.last.eq(ends & (left == 0)),
+        ]
+        with m.If(free):
+            m.d.sync += [
+                self.o.valid.eq(self.i.valid | self.abort),
+                left.eq(n_words - 1),
+                ends.eq(self.i.payload.last | self.abort),
+                record.eq(Mux(self.abort, self._aborted(), self._packed())),
+            ]
+        with m.Elif(self.o.ready):
+            m.d.sync += [left.eq(left - 1), record.eq(record >> self.format.width)]
+        return m
+
+    def _packed(self) -> Value:
+        """Record of the result on ``i``."""
+        slot_bits = self.format.slot_bits
+        label, scores = self.i.payload.label, self.i.payload.scores
+        slots = [_slot(label, slot_bits)]
+        slots += [_slot(scores[c], slot_bits) for c in range(self.format.n_slots - 1)]
+        return Cat(slots)
+
+    def _aborted(self) -> Value:
+        """Record of an inference that was given up."""
+        return Const((1 << self.format.slot_bits) - 1, self.format.bits)
+
+
+def _slot(value: Value, width: int) -> Value:
+    """Extend ``value`` to ``width`` bits, by its sign if it has one."""
+    high = value[-1] if value.shape().signed else Const(0, 1)
+    return Cat(value, high.replicate(width - len(value)))

@@ -1,0 +1,1 @@
+"""The folded mapping: weights in memory, read for spikes only."""

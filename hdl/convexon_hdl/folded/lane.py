@@ -1,0 +1,150 @@
+"""One of the neurons that are updated side by side, as `convexon.neuron` states it."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from convexon.fixed import Interval, width_of
+from convexon.fold import FoldPlan
+from convexon.neuron import Reset
+from convexon_hdl.arithmetic import (
+    Operand,
+    add_all,
+    node,
+    resize,
+    saturate,
+    shape_of,
+    subtract,
+)
+from convexon_hdl.folded.accumulator import hull, sum_intervals
+from convexon_hdl.leak import leaked
+
+
+class LIFLane(wiring.Component):
+    """Updates one neuron a clock, each another one.
+
+    ::
+
+        u = sat(v - ((d * v) >> f) + sum + bias)
+        spike = u >= theta
+        next_membrane = sat(u - theta * spike) | 0 if spike else u | u
+
+    Threshold and bias are inputs, as they differ from neuron to neuron; where all are equal they
+    are constants. Nothing is assumed of the inputs but that they belong together: the ranges that
+    size the lane are the hull of those of all neurons.
+
+    Latency: 3 clocks, each with about one adder. Resources: five adders of a membrane's width, one
+    more for each signed digit of d beyond the first, less where bias or threshold is constant.
+
+    Parameters
+    ----------
+    plan : FoldPlan
+
+    Members
+    -------
+    first : In(1)
+        v is 0, whatever ``membrane`` says.
+    membrane : In(signed)
+        v before the step.
+    total : In(signed)
+        The sum over the sources.
+    bias, threshold : In(signed)
+    spike : Out(1)
+    next_membrane : Out(signed)
+        v after the reset.
+    """
+
+    def __init__(self, plan: FoldPlan) -> None:
+        self._plan = plan
+        self.bias_interval = Interval.hull(plan.layer.biases)
+        self.threshold_interval = Interval.hull(plan.layer.thresholds)
+        self.sum_interval = hull(sum_intervals(plan))
+        self.membrane_interval = hull(plan.ranges.membrane)
+        membrane = signed(width_of(self.membrane_interval))
+        super().__init__(
+            {
+                "first": In(1),
+                "membrane": In(membrane),
+                "total": In(signed(width_of(self.sum_interval))),
+                "bias": In(signed(width_of(self.bias_interval))),
+                "threshold": In(signed(width_of(self.threshold_interval))),
+                "spike": Out(1),
+                "next_membrane": Out(membrane),
+            }
+        )
+
+    @property
+    def plan(self) -> FoldPlan:
+        """Engine that the lane belongs to."""
+        return self._plan
+
+    def fired(self, integrated: Operand, threshold: Operand) -> Value:
+        """Whether u >= theta."""
+        if integrated.interval.low >= threshold.interval.high:
+            return Const(1)
+        if integrated.interval.high < threshold.interval.low:
+            return Const(0)
+        return integrated.value >= threshold.value
+
+    def saturated(self, m: Module, value: Operand, *, name: str) -> Operand:
+        """Clamp to the membrane format, where the layer chose one."""
+        limits = self.plan.layer.saturation
+        return value if limits is None else saturate(m, value, limits.interval, name=name)
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the three clocks."""
+        m = Module()
+        ranges = self.plan.ranges
+        start = node(m, Mux(self.first, 0, self.membrane), self.membrane_interval, name="start")
+        bias = _input(self.bias, self.bias_interval)
+        threshold = _input(self.threshold, self.threshold_interval)
+        total = add_all(m, [Operand(self.total, self.sum_interval), bias], name="current")
+        current = _register(m, resize(m, total, hull(ranges.current), name="current"))
+        remaining = _register(m, leaked(m, start, self.plan.layer.leak))
+        threshold = _register(m, threshold, name="threshold_1")
+
+        integrated = add_all(m, [remaining, current], name="integrated")
+        integrated = resize(m, integrated, hull(ranges.integrated), name="integrated_resized")
+        integrated = self.saturated(m, integrated, name="integrated_saturated")
+        integrated = _register(m, integrated)
+        threshold = _register(m, threshold, name="threshold_2")
+
+        spike = Signal(name="fired")
+        m.d.comb += spike.eq(self.fired(integrated, threshold))
+        after = self._after_reset(m, integrated, threshold, spike)
+        after = self.saturated(m, after, name="after_reset_saturated")
+        after = resize(m, after, self.membrane_interval, name="after_reset_resized")
+        m.d.sync += [self.spike.eq(spike), self.next_membrane.eq(after.value)]
+        return m
+
+    def _after_reset(
+        self, m: Module, integrated: Operand, threshold: Operand, spike: Value
+    ) -> Operand:
+        """Return v after the reset, before it is clamped again."""
+        reset = self.plan.layer.reset
+        if reset is Reset.NONE:
+            return integrated
+        if reset is Reset.ZERO:
+            spared = Operand.constant(0)
+        else:
+            spared = subtract(m, integrated, threshold, name="above_threshold")
+        value = Mux(spike, spared.value, integrated.value)
+        return node(m, value, spared.interval | integrated.interval, name="after_reset")
+
+
+def _input(value: Value, interval: Interval) -> Operand:
+    """Operand of a port, which is a constant where it can be but one integer."""
+    if interval.low == interval.high:
+        return Operand.constant(interval.low)
+    return Operand(value, interval)
+
+
+def _register(m: Module, operand: Operand, *, name: str | None = None) -> Operand:
+    """The operand one clock later."""
+    if operand.is_constant:
+        return operand
+    register = Signal(shape_of(operand.interval), name=name or "register")
+    m.d.sync += register.eq(operand.value)
+    return Operand(register, operand.interval)

@@ -1,0 +1,122 @@
+"""The linear readout with its weights in memory."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from convexon.fixed import Interval
+from convexon.fold import FoldPlan, readout_plan
+from convexon.mapping import Folded
+from convexon.network import FixedPointNetwork
+from convexon.neuron import ReadoutMode
+from convexon_hdl.folded.accumulator import EventAccumulator
+from convexon_hdl.readout import ScoresLayout
+from convexon_hdl.stage import StepLayout
+
+
+class ScoreAccumulator(EventAccumulator):
+    """Sums up scores: from the bias on, and where spikes are counted over a whole inference."""
+
+    def __init__(self, plan: FoldPlan, *, over_steps: bool) -> None:
+        self._over_steps = over_steps
+        super().__init__(plan)
+
+    @property
+    def over_steps(self) -> bool:
+        """Whether the steps of an inference add up."""
+        return self._over_steps
+
+    def starts(self) -> list[int]:
+        """Biases."""
+        return [int(bias) for bias in self.plan.layer.biases]
+
+    def intervals(self) -> list[Interval]:
+        """Ranges of the scores, which hold those of all their parts."""
+        return list(self.plan.ranges.current)
+
+    def hands_over(self, tags: Value) -> Value:
+        """Every step, or an inference's last."""
+        return tags[1] if self.over_steps else Const(1)
+
+
+class FoldedReadout(wiring.Component):
+    """Scores of the features, as `convexon_hdl.readout.Readout`, with one row for each feature.
+
+    ``LAST`` and ``SIGN`` read the last step of an inference alone, so that all others are taken at
+    once; ``COUNT`` and ``STEP`` read every step. Scores go to ``o`` in the clock in which they are
+    handed over. A step that gives a result waits, before its pass ends, until the last result has
+    been taken.
+
+    Latency and interval follow from the spikes: `convexon.schedule`. Resources: those of
+    `EventAccumulator` with a lane for each class, and flip-flops for the scores.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    choice : Folded
+
+    Members
+    -------
+    i : In(stream.Signature(StepLayout(network, network.depth)))
+    o : Out(stream.Signature(ScoresLayout(network)))
+    """
+
+    accumulator_class: type[ScoreAccumulator] = ScoreAccumulator
+
+    def __init__(self, network: FixedPointNetwork, *, choice: Folded) -> None:
+        self._network = network
+        self._choice = choice
+        super().__init__(
+            {
+                "i": In(stream.Signature(StepLayout(network, network.depth))),
+                "o": Out(stream.Signature(ScoresLayout(network))),
+            }
+        )
+
+    @property
+    def network(self) -> FixedPointNetwork:
+        """Network that the readout belongs to."""
+        return self._network
+
+    @property
+    def choice(self) -> Folded:
+        """Choice of hardware."""
+        return self._choice
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the accumulator and its streams."""
+        m = Module()
+        network = self.network
+        mode = network.readout_mode
+        accumulator = self.accumulator_class(
+            readout_plan(network, self.choice), over_steps=mode is ReadoutMode.COUNT
+        )
+        m.submodules.accumulator = accumulator
+        reads = Signal(init=1)
+        if mode in (ReadoutMode.LAST, ReadoutMode.SIGN):
+            m.d.comb += reads.eq(self.i.payload.last)
+        features = [self.i.payload[f"branch{b}"] for b in range(len(network.branches))]
+        m.d.comb += [
+            accumulator.i.valid.eq(self.i.valid & reads),
+            accumulator.i.payload.inputs.eq(Cat(features)),
+            accumulator.i.payload.first.eq(self.i.payload.first),
+            accumulator.i.payload.last.eq(self.i.payload.last),
+            self.i.ready.eq(accumulator.i.ready | ~reads),
+            accumulator.settled.eq(1),
+        ]
+        gives, due = Signal(), Signal()
+        m.d.comb += [
+            gives.eq(1 if mode is ReadoutMode.STEP else accumulator.ends_inference),
+            accumulator.credit.eq(~due | ~gives),
+        ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += [self.o.valid.eq(0), due.eq(0)]
+        with m.If(accumulator.begins & gives):
+            m.d.sync += due.eq(1)
+        with m.If(accumulator.valid):
+            m.d.sync += [self.o.valid.eq(1), self.o.payload.last.eq(accumulator.o.last)]
+            for c in range(network.n_classes):
+                m.d.sync += self.o.payload.scores[c].eq(accumulator.o.sums[c])
+        return m

@@ -1,0 +1,161 @@
+"""A pipeline stage with folded layers, and whatever else stands at its depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from convexon.fold import FoldPlan, plans_at
+from convexon.mapping import Folded, Mapping
+from convexon.network import FixedPointNetwork
+from convexon.neuron import ReadoutMode
+from convexon_hdl.folded.engine import FoldedEngine
+from convexon_hdl.stage import Stage, StepLayout
+
+
+class MixedStage(wiring.Component):
+    """Layer ``depth`` (from 0) of every branch, at least one of them folded.
+
+    Every engine, and one `Stage` for all branches that are spatial or ended there, takes each
+    step when it can: a step that some have taken stays until all have. The results of a step leave
+    together.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    depth : int
+    mapping : Mapping
+
+    Members
+    -------
+    i : In(stream.Signature(StepLayout(network, depth)))
+    o : Out(stream.Signature(StepLayout(network, depth + 1)))
+    """
+
+    engine_class: type[FoldedEngine] = FoldedEngine
+    stage_class: type[Stage] = Stage
+
+    def __init__(self, network: FixedPointNetwork, *, depth: int, mapping: Mapping) -> None:
+        self._network = network
+        self._depth = depth
+        self._mapping = mapping
+        super().__init__(
+            {
+                "i": In(stream.Signature(StepLayout(network, depth))),
+                "o": Out(stream.Signature(StepLayout(network, depth + 1))),
+            }
+        )
+
+    @property
+    def network(self) -> FixedPointNetwork:
+        """Network that the stage belongs to."""
+        return self._network
+
+    @property
+    def depth(self) -> int:
+        """Position of the layers in their branches."""
+        return self._depth
+
+    @property
+    def mapping(self) -> Mapping:
+        """Choice of hardware for every layer."""
+        return self._mapping
+
+    @property
+    def plans(self) -> tuple[FoldPlan, ...]:
+        """Engines of the stage."""
+        return plans_at(self.network, folded_at(self.mapping, self.depth), self.depth)
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the units between a fork and a join."""
+        m = Module()
+        units: list[wiring.Component] = []
+        for k, plan in enumerate(self.plans):
+            engine = self.engine_class(plan, signs=self._weighs_signs(plan))
+            m.submodules[f"engine{k}"] = engine
+            self._connect_engine(m, engine)
+            units.append(engine)
+        rest = self._rest()
+        if rest:
+            stage = self.stage_class(
+                self.network, depth=self.depth, mapping=self.mapping, branches=rest
+            )
+            m.submodules.spatial = stage
+            self._connect_stage(m, stage, rest)
+            units.append(stage)
+        first = units[0]
+        m.d.comb += [
+            self.o.payload.first.eq(first.o.payload.first),
+            self.o.payload.last.eq(first.o.payload.last),
+        ]
+        fork(m, self.i, [unit.i for unit in units])
+        join(m, [unit.o for unit in units], self.o)
+        return m
+
+    def _rest(self) -> list[int]:
+        """Branches whose layer here is spatial, or that ended earlier."""
+        folded = folded_at(self.mapping, self.depth)
+        return [b for b in range(len(self.network.branches)) if b not in folded]
+
+    def _weighs_signs(self, plan: FoldPlan) -> bool:
+        """Whether the engine's features are signs: those of a branch's last layer may be."""
+        if self.network.readout_mode is not ReadoutMode.SIGN:
+            return False
+        return self.network.branches[plan.branches[0]].depth == self.depth + 1
+
+    def _connect_engine(self, m: Module, engine: FoldedEngine) -> None:
+        """Payloads of an engine; its branches' features lie side by side."""
+        branches = engine.plan.branches
+        source = self.i.payload["inputs" if self.depth == 0 else f"branch{branches[0]}"]
+        m.d.comb += [
+            engine.i.payload.inputs.eq(source),
+            engine.i.payload.first.eq(self.i.payload.first),
+            engine.i.payload.last.eq(self.i.payload.last),
+        ]
+        targets = [self.o.payload[f"branch{b}"] for b in branches]
+        m.d.comb += Cat(targets).eq(engine.o.payload.features)
+
+    def _connect_stage(self, m: Module, stage: Stage, branches: Sequence[int]) -> None:
+        """Payloads of the unit for all other branches."""
+        for name, _ in stage.i.payload.shape():
+            m.d.comb += stage.i.payload[name].eq(self.i.payload[name])
+        for b in branches:
+            m.d.comb += self.o.payload[f"branch{b}"].eq(stage.o.payload[f"branch{b}"])
+
+
+def folded_at(mapping: Mapping, depth: int) -> dict[int, Folded]:
+    """Folded choices at ``depth``, by branch."""
+    return {
+        b: choice for b, choice in mapping.at_depth(depth).items() if isinstance(choice, Folded)
+    }
+
+
+def fork(m: Module, source: Value, sinks: Sequence[Value]) -> None:
+    """Hand every transfer of ``source`` to all ``sinks``, each when it is ready.
+
+    Who has taken a transfer is not offered it again; when all have, it is over. The payloads are
+    connected by the caller.
+    """
+    if len(sinks) == 1:
+        m.d.comb += [sinks[0].valid.eq(source.valid), source.ready.eq(sinks[0].ready)]
+        return
+    done = []
+    for k, sink in enumerate(sinks):
+        taken = Signal(name=f"fork_taken{k}")
+        m.d.comb += sink.valid.eq(source.valid & ~taken)
+        done.append(taken | sink.ready)
+        with m.If(source.valid & sink.ready):
+            m.d.sync += taken.eq(1)
+        with m.If(source.valid & source.ready):
+            m.d.sync += taken.eq(0)
+    m.d.comb += source.ready.eq(Cat(done).all())
+
+
+def join(m: Module, sources: Sequence[Value], sink: Value) -> None:
+    """Make one transfer of ``sink`` of one of each of ``sources``; payloads are the caller's."""
+    m.d.comb += sink.valid.eq(Cat(source.valid for source in sources).all())
+    for source in sources:
+        m.d.comb += source.ready.eq(sink.valid & sink.ready)

@@ -1,0 +1,182 @@
+"""Membranes of a folded layer, updated a group at a time while the next sums come together."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from convexon.fixed import Interval, width_of
+from convexon.fold import FoldPlan
+from convexon_hdl.folded.accumulator import SumsLayout, sum_intervals
+from convexon_hdl.folded.lane import LIFLane
+
+
+class Updater(wiring.Component):
+    """Takes the sums of a fold and gives spikes and membranes of its neurons, group after group.
+
+    The sums are shifted out of a buffer, so that the accumulators are free at once. The membranes
+    lie in a memory with a word for each group; so do thresholds and biases, where they differ.
+
+    A group read at one edge is written back `convexon.fold.WRITE_CLOCKS` edges later, with
+    ``valid`` high in the clock before. Sums must come at least `FoldPlan.spacing` clocks apart.
+
+    Resources: ``updates`` of `LIFLane`; a multiplexer and a flip-flop for each bit of ``sums``;
+    memory for the membranes.
+
+    Parameters
+    ----------
+    plan : FoldPlan
+
+    Members
+    -------
+    enable : In(1)
+        Take ``i`` in this clock.
+    i : In(SumsLayout(plan, intervals))
+    valid : Out(1)
+        A group is complete.
+    group : Out(range(folds * groups))
+        Its number: neuron ``group * updates + k`` is at place k.
+    spikes : Out(updates)
+    membranes : Out(updates * membrane_width)
+        v, neuron at place k sign-extended at bits ``k * membrane_width`` and up.
+    first, last : Out(1)
+        Of the group's step.
+    final : Out(1)
+        This is the step's last group.
+    """
+
+    lane_class: type[LIFLane] = LIFLane
+
+    def __init__(self, plan: FoldPlan) -> None:
+        self._plan = plan
+        updates = plan.choice.updates
+        super().__init__(
+            {
+                "enable": In(1),
+                "i": In(SumsLayout(plan, sum_intervals(plan))),
+                "valid": Out(1),
+                "group": Out(range(max(2, plan.folds * plan.groups))),
+                "spikes": Out(updates),
+                "membranes": Out(updates * plan.ranges.membrane_width),
+                "first": Out(1),
+                "last": Out(1),
+                "final": Out(1),
+            }
+        )
+
+    @property
+    def plan(self) -> FoldPlan:
+        """Geometry of the engine."""
+        return self._plan
+
+    def elaborate(self, platform: object) -> Module:
+        """Build buffer, memories and lanes."""
+        m = Module()
+        plan = self.plan
+        updates, n_groups = plan.choice.updates, plan.folds * plan.groups
+        buffer = Signal(self.i.shape())
+        busy, ends = Signal(), Signal()
+        left = Signal(range(max(2, plan.groups)))
+        group = Signal(range(max(2, n_groups)))
+        m.d.comb += ends.eq(busy & ~left.any())
+        with m.If(busy):
+            m.d.sync += [
+                left.eq(left - 1),
+                group.eq(Mux(group == n_groups - 1, 0, group + 1)),
+            ]
+            for k in range(plan.choice.lanes - updates):
+                m.d.sync += buffer.sums[k].eq(buffer.sums[k + updates])
+        with m.If(ends):
+            m.d.sync += busy.eq(0)
+        with m.If(self.enable):
+            m.d.sync += [buffer.eq(self.i), left.eq(plan.groups - 1), busy.eq(1)]
+
+        m.submodules.membrane = membrane = Memory(
+            shape=unsigned(len(self.membranes)), depth=n_groups, init=[]
+        )
+        read, write = membrane.read_port(), membrane.write_port()
+        m.d.comb += read.addr.eq(group)
+        constants = self._constants(m, group)
+        sums = [_delayed(m, buffer.sums[k], 1, name=f"sum{k}") for k in range(updates)]
+        first = _delayed(m, buffer.first, 1, name="first_read")
+        self._lanes(m, read.data, sums, constants, first)
+        # Beside the lanes: one clock to read, three to compute.
+        m.d.comb += [
+            self.valid.eq(_delayed(m, busy, 4, name="valid_")),
+            self.group.eq(_delayed(m, group, 4, name="group_")),
+            self.first.eq(_delayed(m, buffer.first, 4, name="first_")),
+            self.last.eq(_delayed(m, buffer.last, 4, name="last_")),
+            self.final.eq(_delayed(m, buffer.final & ends, 4, name="final_")),
+            write.en.eq(self.valid),
+            write.addr.eq(self.group),
+            write.data.eq(self.membranes),
+        ]
+        return m
+
+    def _lanes(
+        self,
+        m: Module,
+        membranes: Value,
+        sums: list[Value],
+        constants: list[tuple[Value, Value]],
+        first: Value,
+    ) -> None:
+        """Side by side, the lanes of a group."""
+        width = self.plan.ranges.membrane_width
+        spikes, after = [], []
+        for k, (threshold, bias) in enumerate(constants):
+            lane = self.lane_class(self.plan)
+            m.submodules[f"lane{k}"] = lane
+            m.d.comb += [
+                lane.first.eq(first),
+                lane.membrane.eq(membranes[k * width : (k + 1) * width]),
+                lane.total.eq(sums[k]),
+                lane.threshold.eq(threshold),
+                lane.bias.eq(bias),
+            ]
+            spikes.append(lane.spike)
+            after.append(lane.next_membrane)
+        m.d.comb += [self.spikes.eq(Cat(spikes)), self.membranes.eq(Cat(after))]
+
+    def _constants(self, m: Module, group: Signal) -> list[tuple[Value, Value]]:
+        """Threshold and bias of every lane of the group that is read, one clock later."""
+        columns = []
+        for name in ("thresholds", "biases"):
+            values = [int(value) for value in getattr(self.plan.layer, name)]
+            columns.append(self._table(m, group, values, name=name))
+        return list(zip(*columns, strict=True))
+
+    def _table(self, m: Module, group: Signal, values: list[int], *, name: str) -> list[Value]:
+        """``values`` of the neurons of the group that is read; a constant where all are equal."""
+        updates = self.plan.choice.updates
+        width = max(width_of(_single(value)) for value in values)
+        if len(set(values)) == 1:
+            return [Const(values[0], signed(width))] * updates
+        n_groups = self.plan.folds * self.plan.groups
+        values = values + [values[-1]] * (n_groups * updates - len(values))
+        mask = (1 << width) - 1
+        words = [
+            sum((values[g * updates + k] & mask) << (k * width) for k in range(updates))
+            for g in range(n_groups)
+        ]
+        m.submodules[name] = memory = Memory(
+            shape=unsigned(updates * width), depth=n_groups, init=words
+        )
+        read = memory.read_port()
+        m.d.comb += read.addr.eq(group)
+        return [read.data.word_select(k, width).as_signed() for k in range(updates)]
+
+
+def _single(value: int) -> Interval:
+    return Interval(value, value)
+
+
+def _delayed(m: Module, value: Value, clocks: int, *, name: str) -> Value:
+    """``value`` some clocks later."""
+    for k in range(clocks):
+        register = Signal(value.shape(), name=f"{name}{k}")
+        m.d.sync += register.eq(value)
+        value = register
+    return value

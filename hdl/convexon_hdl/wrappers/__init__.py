@@ -1,0 +1,1 @@
+"""The accelerator for users of VHDL and of SystemVerilog: packages, shims and examples."""

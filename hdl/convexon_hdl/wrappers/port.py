@@ -1,0 +1,53 @@
+"""Ports of a top module, as wrappers in any language need them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """One port of a top module.
+
+    Members
+    -------
+    name : str
+        As the Verilog has it.
+    width : int
+    is_input : bool
+    """
+
+    name: str
+    width: int
+    is_input: bool
+
+    @property
+    def legal(self) -> str:
+        """Its name where two underscores in a row are not allowed, as in VHDL."""
+        return self.name.replace("__", "_")
+
+
+def stream_ports(description: Mapping[str, Any]) -> tuple[Port, ...]:
+    """Ports of the plain accelerator that ``description``, content of ports.json, describes."""
+    ports = [Port(name=description[role], width=1, is_input=True) for role in ("clock", "reset")]
+    for name, stream in description["streams"].items():
+        inward = name.startswith("i")
+        ports += [
+            Port(name=stream["payload"], width=stream["width"], is_input=inward),
+            Port(name=stream["valid"], width=1, is_input=inward),
+            Port(name=stream["ready"], width=1, is_input=not inward),
+        ]
+    return tuple(ports)
+
+
+def member_ports(component: wiring.Component) -> tuple[Port, ...]:
+    """Ports of a component whose members are plain signals."""
+    return tuple(
+        Port(name=name, width=len(getattr(component, name)), is_input=member.flow is In)
+        for name, member in component.signature.members.items()
+    )

