@@ -28,17 +28,17 @@ _PARAMETERS = (
 synchronous reset, rising clock, always selected."""
 
 _PORT = r"""
-  // Port {p}: a word of 18 bits is two bytes of nine; narrow words leave out the ninth bit.
+  // Port {p}: a byte has nine bits, of which words of one, two and four bits leave out the ninth.
   wire [13:0] address{p} = {{{address}}};
-  wire [17:0] data{p} = {{{data_in}}};
-  reg [17:0] out{p} = 0;
+  reg [35:0] out{p} = 0;
   reg [14:0] base{p};
   always @* case (DATA_WIDTH_{p})
     1: base{p} = address{p}[13:3] * 9 + address{p}[2:0];
     2: base{p} = address{p}[13:3] * 9 + {{address{p}[2:1], 1'b0}};
     4: base{p} = address{p}[13:3] * 9 + {{address{p}[2], 2'b00}};
     9: base{p} = address{p}[13:3] * 9;
-    default: base{p} = address{p}[13:4] * 18;
+    18: base{p} = address{p}[13:4] * 18;
+    default: base{p} = address{p}[13:5] * 36;
   endcase
   always @(posedge CLK{p}) if (CE{p}) begin
     if (WE{p}) begin
@@ -47,10 +47,17 @@ _PORT = r"""
           cells[base{p} + j{p}] <= data{p}[j{p}];
     end
     if (RST{p}) out{p} <= 0;
-    else if (!WE{p} || WRITEMODE_{p} == "READBEFOREWRITE") out{p} <= cells[base{p} +: 18];
+    else if (!WE{p} || WRITEMODE_{p} == "READBEFOREWRITE") out{p} <= cells[base{p} +: 36];
     else if (WRITEMODE_{p} == "WRITETHROUGH") out{p} <= data{p};
   end
-  assign {{{data_out}}} = out{p};
+"""
+
+_DATA = r"""
+  // A word of 36 bits is written through the data of both ports, and read so: low half on A.
+  wire [35:0] dataA = {{{high_in}, {low_in}}};
+  wire [35:0] dataB = {{{high_in}}};
+  assign {{{low_out}}} = DATA_WIDTH_B == 36 ? outB[17:0] : outA[17:0];
+  assign {{{high_out}}} = DATA_WIDTH_B == 36 ? outB[35:18] : outB[17:0];
 """
 
 
@@ -67,14 +74,10 @@ def _block_memory() -> str:
         inputs += [f"CS{p}{k}" for k in range(3)]
         inputs += [f"AD{p}{k}" for k in range(14)] + [f"DI{p}{k}" for k in range(18)]
         outputs += [f"DO{p}{k}" for k in range(18)]
-        ports.append(
-            _PORT.format(
-                p=p,
-                address=_vector(f"AD{p}", 14),
-                data_in=_vector(f"DI{p}", 18),
-                data_out=_vector(f"DO{p}", 18),
-            )
-        )
+        ports.append(_PORT.format(p=p, address=_vector(f"AD{p}", 14)))
+    ends = {"low": "A", "high": "B"}
+    data = {f"{end}_in": _vector(f"DI{p}", 18) for end, p in ends.items()}
+    data |= {f"{end}_out": _vector(f"DO{p}", 18) for end, p in ends.items()}
     parameters = [f"  parameter {name} = {value};\n" for name, value in _PARAMETERS]
     parameters += [f"  parameter [319:0] {row} = 320'b0;\n" for row in rows]
     fill = "".join(
@@ -85,13 +88,13 @@ def _block_memory() -> str:
     return (
         f"module DP16KD(input {', '.join(inputs)}, output {', '.join(outputs)});\n"
         f"{''.join(parameters)}"
-        "  reg [18447:0] cells;\n"
+        "  reg [18467:0] cells;  // the last word's successors are never used\n"
         "  integer k, jA, jB;\n"
         "  initial begin\n"
         "    cells = 0;\n"
         f"{fill}"
         "  end\n"
-        f"{''.join(ports)}"
+        f"{_DATA.format(**data)}{''.join(ports)}"
         "endmodule\n"
     )
 

@@ -1,8 +1,11 @@
 """The content of ports.json: how to drive and to watch an emitted accelerator.
 
 A bench reads this and the Verilog, and never the generator. Paths are relative to the top module. A
-*probe* says: at a rising clock edge at which ``valid`` and ``ready`` are both high, ``spikes`` and
-``membranes`` hold what the layer computed in one step, neuron j at bits ``j * width`` and up.
+*probe* of kind ``registers`` says: at a rising clock edge at which ``valid`` and ``ready`` are both
+high, ``spikes`` and ``membranes`` hold what the layer computed in one step, neuron j at bits
+``j * width`` and up. One of kind ``updates``: at an edge at which ``valid`` is high, they hold what
+was computed for group ``base``, which is neurons ``base * count - offset`` and up of the layer; a
+step has ``groups`` groups.
 """
 
 from __future__ import annotations
@@ -12,10 +15,13 @@ from typing import Any
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
+from convexon.fold import FoldPlan, plans_at
+from convexon.network import FixedPointNetwork
 from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.folded.stage import folded_at
 
 SCHEMA = "convexon.ports"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def describe(accelerator: Accelerator, *, top: str) -> dict[str, Any]:
@@ -67,25 +73,66 @@ def _field(name: str, field: data.Field) -> dict[str, Any]:
 
 def probes(accelerator: Accelerator) -> list[dict[str, Any]]:
     """One probe for every layer of every branch."""
+    network, mapping = accelerator.network, accelerator.mapping
     found = []
-    for b, layers in enumerate(accelerator.network.ranges):
-        for depth, ranges in enumerate(layers):
-            stage = f"stage{depth}"
-            count = len(ranges.membrane)
-            spikes = {"path": [stage, f"branch{b}", "spikes"], "width": 1, "count": count}
-            membranes = {
-                "path": [stage, f"branch{b}", "membranes"],
-                "width": ranges.membrane_width,
-                "count": count,
+    for depth in range(network.depth):
+        folded = folded_at(mapping, depth)
+        for k, plan in enumerate(plans_at(network, folded, depth)):
+            found += _update_probes(network, plan, [f"stage{depth}", f"engine{k}", "updater"])
+        inside = [f"stage{depth}", "spatial"] if folded else [f"stage{depth}"]
+        for b in mapping.at_depth(depth):
+            if b not in folded:
+                found.append(_register_probe(network, b, depth, inside))
+    return sorted(found, key=lambda probe: (probe["branch"], probe["layer"]))
+
+
+def _register_probe(
+    network: FixedPointNetwork, branch: int, depth: int, stage: list[str]
+) -> dict[str, Any]:
+    """Probe of a layer whose spikes and membranes stand in registers."""
+    ranges = network.ranges[branch][depth]
+    count = len(ranges.membrane)
+    return {
+        "kind": "registers",
+        "branch": branch,
+        "layer": depth,
+        "valid": [*stage, "o__valid"],
+        "ready": [*stage, "o__ready"],
+        "spikes": {"path": [*stage, f"branch{branch}", "spikes"], "width": 1, "count": count},
+        "membranes": {
+            "path": [*stage, f"branch{branch}", "membranes"],
+            "width": ranges.membrane_width,
+            "count": count,
+        },
+    }
+
+
+def _update_probes(
+    network: FixedPointNetwork, plan: FoldPlan, updater: list[str]
+) -> list[dict[str, Any]]:
+    """Probes of the layers of one engine, which updates them a group at a time."""
+    found = []
+    offset = 0
+    for branch in plan.branches:
+        count = network.branches[branch].layers[plan.depth].n_neurons
+        at_once = plan.choice.updates
+        found.append(
+            {
+                "kind": "updates",
+                "branch": branch,
+                "layer": plan.depth,
+                "neurons": count,
+                "offset": offset,
+                "groups": plan.folds * plan.groups,
+                "valid": [*updater, "valid"],
+                "base": {"path": [*updater, "group"]},
+                "spikes": {"path": [*updater, "spikes"], "width": 1, "count": at_once},
+                "membranes": {
+                    "path": [*updater, "membranes"],
+                    "width": plan.ranges.membrane_width,
+                    "count": at_once,
+                },
             }
-            found.append(
-                {
-                    "branch": b,
-                    "layer": depth,
-                    "valid": [stage, "o__valid"],
-                    "ready": [stage, "o__ready"],
-                    "spikes": spikes,
-                    "membranes": membranes,
-                }
-            )
+        )
+        offset += count
     return found

@@ -99,14 +99,16 @@ class UpdateMonitor(LayerMonitor):
     """Watches a layer that updates a group of neurons at a time, and keeps them in a memory.
 
     At an edge with ``valid``, group ``base`` gets its spikes and membranes: neurons ``base * U`` to
-    ``base * U + U - 1``, of which those past the layer's last do not exist. The groups of a step
-    come in order, each once, and the last one completes it.
+    ``base * U + U - 1`` of those that are updated together. The layer's own begin at ``offset``;
+    before and after them are other branches', or none. The ``groups`` of a step come in order,
+    each once, and the last one completes it.
     """
 
     def __init__(self, dut: Any, probe: Mapping[str, Any]) -> None:
         super().__init__(probe, probe["neurons"])
         self._at_once: int = probe["spikes"]["count"]
-        self._n_groups = -(-self.n_neurons // self._at_once)
+        self._n_groups: int = probe["groups"]
+        self._offset: int = probe["offset"]
         self._valid = descend(dut, probe["valid"])
         self._base = descend(dut, probe["base"]["path"])
         self._spikes = descend(dut, probe["spikes"]["path"])
@@ -132,11 +134,11 @@ class UpdateMonitor(LayerMonitor):
             self._groups.clear()
 
     def _joined(self, part: int, width: int) -> int:
-        """Return all groups of the step as one vector, without the neurons that do not exist."""
+        """Return the layer's own neurons of all groups of the step as one vector."""
         vector = 0
         for base, group in enumerate(self._groups):
             vector |= group[part] << (base * self._at_once * width)
-        return vector & ((1 << (self.n_neurons * width)) - 1)
+        return vector >> self._offset * width & ((1 << (self.n_neurons * width)) - 1)
 
     def rewind(self, n_steps: int) -> None:
         """Forget the step under way too."""

@@ -80,12 +80,16 @@ _BINARY = re.compile(r"(?<= )(\+|-|&|\||\^|==|!=|>=|<=|>|<)(?= )")
 _LITERAL = re.compile(r"(\d+)'(s?)h([0-9a-f]+)")
 _CHOICE = re.compile(r"^(.+) \? (.+) : (.+)$")
 _RESET_CHOICE = re.compile(r"^rst \? (\d+)'h([0-9a-f]+) : (.+)$")
+_CONTROL = re.compile(r"^\s*(\S*valid\S*|step\S*) +<= (\S+) ;$", re.MULTILINE)
+"""Registers whose reset matters: nothing reads a data register before a step was written to it."""
+
 _BIT = re.compile(r"\[(\d+)\]")
 
 
 def places(verilog: str) -> Iterator[Mutant]:
     """Yield every mutant of the design, in the order of its lines."""
     lines = verilog.split("\n")
+    control = {match[2] for match in _CONTROL.finditer(verilog)}
     module = ""
     for index, line in enumerate(lines):
         if line.startswith("module "):
@@ -93,7 +97,10 @@ def places(verilog: str) -> Iterator[Mutant]:
         match = _ASSIGN.match(line)
         if match is None or not _computes(match[2]):
             continue
+        state = match[1].split()[1]
         for fault, mutate in _MUTATIONS.items():
+            if fault is Fault.RESET and state not in control:
+                continue
             for value in mutate(match[2]):
                 after = f"{match[1]}{value};"
                 text = "\n".join([*lines[:index], after, *lines[index + 1 :]])
@@ -205,6 +212,8 @@ def _resets(value: str) -> Iterator[str]:
 
 
 def _indices(value: str) -> Iterator[str]:
+    if value.startswith("{") or "{ " in value:  # mostly signs, repeated: the neighbour is the same
+        return
     for match in _BIT.finditer(value):
         if int(match[1]):  # the bit below exists
             yield f"{value[: match.start()]}[{int(match[1]) - 1}]{value[match.end() :]}"

@@ -167,7 +167,7 @@ def test_report_is_read() -> None:
 @pytest.mark.parametrize("missing", list(REPORT))
 def test_report_without_a_part_is_refused(missing: str) -> None:
     damaged = {name: value for name, value in REPORT.items() if name != missing}
-    with pytest.raises(ToolError, match="^nextpnr must report one clock and its critical path"):
+    with pytest.raises(ToolError, match=r"^nextpnr must report one clock and its critical path"):
         read_report(damaged, seed=1)
 
 
@@ -176,21 +176,21 @@ def test_median_is_over_the_seeds() -> None:
     routes = tuple(dataclasses.replace(one, fmax_mhz=f) for f in (90.0, 50.0, 70.0))
     report = RouteReport(part="p", target_mhz=1.0, available={}, routes=routes, tools={})
     assert report.median_fmax_mhz == 70.0
-    with pytest.raises(InputError, match="^routes must hold at least one route"):
+    with pytest.raises(InputError, match=r"^routes must hold at least one route"):
         dataclasses.replace(report, routes=())
 
 
 def test_bad_requests_are_refused(bundle: RtlBundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="^seeds must hold at least one seed"):
+    with pytest.raises(InputError, match=r"^seeds must hold at least one seed"):
         route(bundle, LFE5U_25F, target_mhz=50.0, seeds=())
-    with pytest.raises(InputError, match="^target_mhz must be above 0, not 0"):
+    with pytest.raises(InputError, match=r"^target_mhz must be above 0, not 0"):
         route(bundle, LFE5U_25F, target_mhz=0)
-    with pytest.raises(InputError, match="^part must be one of .*, not 'LFE5U-12F'$"):
+    with pytest.raises(InputError, match=r"^part must be one of .*, not 'LFE5U-12F'$"):
         part_of("LFE5U-12F")
     assert all(part_of(name) is part for name, part in PARTS.items())
     absent = nextpnr._Tool("yowasp-nextpnr-nothing", "yowasp_nextpnr_nothing", "run")
     monkeypatch.setitem(nextpnr._TOOLS, Family.ECP5, absent)
-    with pytest.raises(MissingToolError, match="pip install yowasp-nextpnr-nothing$"):
+    with pytest.raises(MissingToolError, match=r"pip install yowasp-nextpnr-nothing$"):
         route(bundle, LFE5U_25F, target_mhz=50.0)
 
 

@@ -196,10 +196,13 @@ async def throughput_and_latency(dut: Any) -> None:
     await bench.expect(*everything)
     per_packet = bench.order["n_steps"] * bench.order["words_per_step"]
     first_word = bench.given_at[0] - bench.taken_at[per_packet - 1]
+    if bench.order["latency_from_last_word"] is None:  # a folded layer takes what it takes
+        return
     if not bench.order["per_step"]:  # else the first result comes before the last word
         assert first_word == bench.order["latency_from_last_word"]
     gaps = [b - a for a, b in zip(bench.taken_at, bench.taken_at[1:], strict=False)]
-    if bench.order["record_words"] <= per_packet:
+    n_results = bench.order["n_steps"] if bench.order["per_step"] else 1
+    if bench.order["record_words"] * n_results <= per_packet:
         assert set(gaps) == {1}, gaps
 
 

@@ -17,7 +17,7 @@ from sim_bench import icarus, inputs_of, rich_network, small_network
 
 from convexon import golden
 from convexon.artefact import pretty
-from convexon.mapping import Mapping
+from convexon.mapping import Folded, Mapping
 from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
 from convexon.schedule import Schedule
@@ -35,9 +35,12 @@ SCENARIOS = 5
 
 
 def axi(
-    network: FixedPointNetwork, width: int, cls: type[AxiAccelerator] = AxiAccelerator
+    network: FixedPointNetwork,
+    width: int,
+    cls: type[AxiAccelerator] = AxiAccelerator,
+    mapping: Mapping | None = None,
 ) -> AxiAccelerator:
-    accelerator = Accelerator(network, mapping=Mapping.spatial(network))
+    accelerator = Accelerator(network, mapping=mapping or Mapping.spatial(network))
     return cls(accelerator, width=width, digest=DIGEST)
 
 
@@ -49,7 +52,10 @@ def order_of(hardware: AxiAccelerator, n_samples: int) -> dict[str, Any]:
     slots = 1 + network.n_classes
     slot_bytes = 4
     record_words = -(-slots * 8 * slot_bytes // width)
-    schedule = Schedule.of(network, Mapping.spatial(network))
+    schedule = Schedule.of(network, hardware.accelerator.mapping)
+    latency = None  # of the last step
+    if schedule.is_constant:
+        latency = schedule.latency_cycles - (network.n_steps - 1) + EXTRA_LATENCY
     n_words = -(-network.n_inputs * network.input_bits // width)
     results = np.concatenate([trace.labels[..., None], trace.scores], axis=2)
     spikes = {
@@ -72,7 +78,7 @@ def order_of(hardware: AxiAccelerator, n_samples: int) -> dict[str, Any]:
         "record_bytes": record_words * width // 8,
         "per_step": network.readout_mode is ReadoutMode.STEP,
         "aborted": (1 << 8 * slot_bytes) - 1,
-        "latency_from_last_word": schedule.latency_cycles - (network.n_steps - 1) + EXTRA_LATENCY,
+        "latency_from_last_word": latency,
         "constants": {
             "ID": 0x4E585643,
             "VERSION": 1,
@@ -171,6 +177,13 @@ def test_axi_in_icarus(network: FixedPointNetwork, width: int, tmp_path: Path) -
     passes(axi(network, width), icarus(), tmp_path)
 
 
+def test_folded_layers_behind_axi(tmp_path: Path) -> None:
+    """Groups of two updates, of which the last holds one neuron and a place without one."""
+    network = wide_network()
+    mapping = Mapping(layers=((Folded(lanes=4, updates=2),),))
+    passes(axi(network, 32, mapping=mapping), icarus(), tmp_path)
+
+
 def test_axi_in_verilator(tmp_path: Path) -> None:
     passes(axi(rich_network(), 32), find(SimulatorKind.VERILATOR), tmp_path)
 
@@ -252,7 +265,9 @@ class EarlyCounters(AxiAccelerator):
 def test_axi_mutant_is_caught(changes: dict[str, Any], scenario: str, tmp_path: Path) -> None:
     base = EarlyCounters if "_spikes" in changes else AxiAccelerator
     mutant = type("Mutant", (base,), {} if base is EarlyCounters else changes)
-    negative = changes.get("packer_class") is UnsignedPacker  # a sign is seen only where there is one
+    negative = (
+        changes.get("packer_class") is UnsignedPacker
+    )  # a sign is seen only where there is one
     hardware = axi(wide_network() if negative else rich_network(), 32, mutant)
     assert verdicts(hardware, icarus(), tmp_path, test_filter=scenario) == {scenario: False}
 

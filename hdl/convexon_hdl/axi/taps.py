@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from amaranth.hdl import Fragment, Value
+from amaranth.hdl import Cat, Fragment, Value
 
 from convexon.errors import InputError
 
@@ -19,12 +19,14 @@ from convexon.errors import InputError
 class ActivityTap:
     """Spikes of one layer: where ``completes`` is high, ``spikes`` are those of one more step.
 
+    A layer that updates its neurons a group at a time shows those of one group more.
+
     Members
     -------
     branch, layer : int
     completes : Value, 1 bit
     spikes : Value
-        Neuron j at bit j.
+        One bit for each neuron, or for each place of a group; 0 at a place that has no neuron.
     """
 
     branch: int
@@ -48,14 +50,24 @@ def activity_taps(fragment: Fragment, probes: Sequence[dict[str, Any]]) -> tuple
     InputError
         If a probe's path leads to no member of a component.
     """
-    return tuple(
-        ActivityTap(
-            branch=probe["branch"],
-            layer=probe["layer"],
-            completes=find(fragment, probe["valid"]) & find(fragment, probe["ready"]),
-            spikes=find(fragment, probe["spikes"]["path"]),
-        )
-        for probe in probes
+    return tuple(_tap(fragment, probe) for probe in probes)
+
+
+def _tap(fragment: Fragment, probe: dict[str, Any]) -> ActivityTap:
+    """Tap of one probe, of either kind."""
+    completes = find(fragment, probe["valid"])
+    spikes = find(fragment, probe["spikes"]["path"])
+    if "ready" in probe:
+        completes &= find(fragment, probe["ready"])
+    if "base" in probe:
+        at_once, offset = probe["spikes"]["count"], probe["offset"]
+        first = find(fragment, probe["base"]["path"]) * at_once
+        places = [
+            (first + k >= offset) & (first + k < offset + probe["neurons"]) for k in range(at_once)
+        ]
+        spikes &= Cat(places)
+    return ActivityTap(
+        branch=probe["branch"], layer=probe["layer"], completes=completes, spikes=spikes
     )
 
 

@@ -79,7 +79,7 @@ class Updater(wiring.Component):
         buffer = Signal(self.i.shape())
         busy, ends = Signal(), Signal()
         left = Signal(range(max(2, plan.groups)))
-        group = Signal(range(max(2, n_groups)))
+        group = Signal(range(max(2, n_groups)), name="read_group")
         m.d.comb += ends.eq(busy & ~left.any())
         with m.If(busy):
             m.d.sync += [

@@ -1,0 +1,127 @@
+"""LUTs of constant weighted sums, after synthesis: tables, trees, and shared terms.
+
+A layer's sums alone, without neurons, for ECP5 out of context: each way of `convexon.mapping.Sums`
+on the same random weights, and the packages da4ml where it is installed. Weights of one bit are -1
+or 1; wider ones are uniform over their format. Run ``python benchmarks/adders.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from amaranth.back import rtlil
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from cells import ROOT
+
+from convexon.cells import Family
+from convexon.mapping import Sums
+from convexon.report.figure import Figure, FigureKind, write_figures
+from convexon_boards.synthesis import synthesize_verilog
+from convexon_hdl import yosys
+from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder
+from convexon_hdl.elastic import Chain
+from convexon_hdl.lowering import lower
+from convexon_hdl.weighted_sum import weighted_sums
+
+SHAPES = ((64, 32), (40, 16))
+BITS = (1, 2, 3, 4, 6, 8)
+DENSITIES = (0.2, 1.0)
+SEED = 0
+
+IntArray = npt.NDArray[np.int64]
+
+
+class SumsAlone(wiring.Component):
+    """Outputs of an adder graph, side by side, without a clock."""
+
+    def __init__(self, graph: AdderGraph) -> None:
+        self.graph = graph
+        self.widths = [graph.nodes[t.node].width + t.shift + 1 for t in graph.outputs]
+        super().__init__({"bits": In(graph.n_bits), "sums": Out(sum(self.widths))})
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the graph."""
+        m = Module()
+        bits = list(self.bits)
+        outputs = lower(m, self.graph, bits, chain=Chain(()), n_clocks=1, name="sum")
+        start = 0
+        for k, (operand, width) in enumerate(zip(outputs, self.widths, strict=True)):
+            wide = Signal(signed(width), name=f"output{k}")
+            m.d.comb += [wide.eq(operand.value), self.sums[start : start + width].eq(wide)]
+            start += width
+        return m
+
+
+def weights_of(shape: tuple[int, int], bits: int, density: float) -> IntArray:
+    """Random weights of a layer, shape (inputs, neurons)."""
+    rng = np.random.default_rng(SEED)
+    if bits == 1:
+        weights = rng.choice(np.array([-1, 1], dtype=np.int64), shape)
+    else:
+        weights = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), shape)
+    return np.where(rng.random(shape) < density, weights, 0)
+
+
+def graph_of(weights: IntArray, sums: Sums) -> AdderGraph:
+    """Adder graph of the sums of a layer."""
+    rows = [
+        [Addend(i, weight) for i, weight in enumerate(column) if weight]
+        for column in weights.T.tolist()
+    ]
+    builder = GraphBuilder(len(weights))
+    return builder.graph(weighted_sums(builder, rows, [0] * len(rows), sums))
+
+
+def lut4_sites(graph: AdderGraph) -> int:
+    """LUT4s of the part that the sums take: LUT4 cells, and two for each CCU2C."""
+    text = rtlil.convert(SumsAlone(graph), name="sums", emit_src=False)
+    script = ["read_rtlil sums.il", "proc", "opt_clean", "write_verilog -norename -noattr sums.v"]
+    verilog = yosys.run(script, inputs={"sums.il": text}, outputs=["sums.v"]).files["sums.v"]
+    return synthesize_verilog(verilog, "sums", Family.ECP5).cells.lut4_sites
+
+
+def measure(
+    shapes: Sequence[tuple[int, int]], bits: Sequence[int], densities: Sequence[float]
+) -> list[Figure]:
+    """Measure each layer in each way, and print as it goes."""
+    figures = []
+    for shape in shapes:
+        for width in bits:
+            for density in densities:
+                weights = weights_of(shape, width, density)
+                layer = f"{shape[0]}x{shape[1]}.bits{width}.density{round(100 * density)}"
+                source = f"benchmarks/adders.py, seed {SEED}; yosys {yosys.version()}, ECP5"
+                for sums in Sums:
+                    value = lut4_sites(graph_of(weights, sums))
+                    print(f"{layer} {sums.value}: {value}", flush=True)
+                    figures.append(
+                        Figure(
+                            name=f"adders.{layer}.{sums.value}.lut4",
+                            value=value,
+                            unit="LUT4",
+                            kind=FigureKind.MEASURED,
+                            source=source,
+                        )
+                    )
+    return figures
+
+
+def main() -> None:
+    """Measure all layers, or a few with ``--quick``."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="one small layer; no results")
+    if parser.parse_args().quick:
+        measure([(16, 8)], [2], [1.0])
+        return
+    write_figures(measure(SHAPES, BITS, DENSITIES), ROOT / "results" / "adders.json")
+
+
+if __name__ == "__main__":
+    main()

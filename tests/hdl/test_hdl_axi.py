@@ -1,0 +1,243 @@
+# amaranth: UnusedElaboratable=no
+"""The AXI side in Amaranth's simulator: counters, weights loaded at run time, and bad arguments."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Fragment, Module, Signal
+from amaranth.lib import stream
+from amaranth.sim import Simulator
+from hdl_bench import random_layer, random_network
+
+from convexon.errors import InputError
+from convexon.mapping import Mapping
+from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.axi.accelerator import AxiAccelerator
+from convexon_hdl.axi.bank import RegisterBank
+from convexon_hdl.axi.counters import Popcount, WideCounter
+from convexon_hdl.axi.registers import RegisterMap
+from convexon_hdl.axi.taps import activity_taps, find
+from convexon_hdl.ports import probes
+
+
+def accelerator(cls: type[Accelerator] = Accelerator) -> Accelerator:
+    layers = (random_layer(np.random.default_rng(3), 3, 4),)
+    net = random_network(np.random.default_rng(3), (layers,), n_steps=2)
+    return cls(net, mapping=Mapping.spatial(net))
+
+
+@pytest.mark.parametrize("n_bits", [1, 2, 7, 8, 9, 64, 65, 130])
+def test_popcount_counts_after_its_latency(n_bits: int) -> None:
+    popcount = Popcount(n_bits=n_bits)
+    rng = np.random.default_rng(n_bits)
+    words = [0, (1 << n_bits) - 1]
+    words += [int.from_bytes(rng.bytes(17), "little") % (1 << n_bits) for _ in range(40)]
+    counts: list[int] = []
+
+    async def bench(ctx: Any) -> None:
+        for word in [*words, *[0] * popcount.latency]:
+            ctx.set(popcount.bits, word)
+            counts.append(ctx.get(popcount.count))
+            await ctx.tick()
+
+    simulator = Simulator(popcount)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert popcount.latency == max(1, int(np.ceil(np.log(n_bits) / np.log(8) - 1e-9)))
+    assert counts[popcount.latency :] == [word.bit_count() for word in words]
+
+
+class LoadableAccelerator(Accelerator):
+    """Stands in for one whose weights are loaded: takes every third clock, refuses a word of 9."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.load = stream.Signature(32).create(path=("load",))
+        self.loaded, self.refused = Signal(), Signal()
+        self.words: list[int] = []
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        third = Signal(range(3))
+        m.d.sync += third.eq(third + 1)
+        with m.If(third == 2):
+            m.d.sync += third.eq(0)
+        m.d.comb += self.load.ready.eq(third == 2)
+        with m.If(self.load.valid & self.load.ready):
+            m.d.sync += [self.loaded.eq(1), self.refused.eq(self.load.payload == 9)]
+        return m
+
+
+class Host:
+    """AXI4-Lite by hand, one transfer at a time; drives the clock itself."""
+
+    def __init__(self, ctx: Any, top: AxiAccelerator) -> None:
+        self.ctx, self.top = ctx, top
+        self.at = {register.name: register.offset for register in top.register_map.registers}
+        self.pushed: list[int] = []
+
+    def port(self, name: str) -> Any:
+        return getattr(self.top, f"s_axil_{name}")
+
+    async def clock(self) -> None:
+        load = getattr(self.top.accelerator, "load", None)
+        if load is not None and self.ctx.get(load.valid) and self.ctx.get(load.ready):
+            self.pushed.append(self.ctx.get(load.payload))
+        self.ctx.set(self.top.aclk, 1)
+        await self.ctx.delay(1e-6)
+        self.ctx.set(self.top.aclk, 0)
+        await self.ctx.delay(1e-6)
+
+    async def until(self, name: str) -> None:
+        for _ in range(50):
+            if self.ctx.get(self.port(name)):
+                return
+            await self.clock()
+        raise AssertionError(f"{name} never came")
+
+    async def write(self, offset: int, value: int, strobe: int = 15, *, data_first: bool) -> int:
+        self.ctx.set(self.port("awaddr"), offset)
+        self.ctx.set(self.port("wdata"), value)
+        self.ctx.set(self.port("wstrb"), strobe)
+        for channel in ("w", "aw") if data_first else ("aw", "w"):
+            self.ctx.set(self.port(f"{channel}valid"), 1)
+            await self.until(f"{channel}ready")
+            await self.clock()
+            self.ctx.set(self.port(f"{channel}valid"), 0)
+            assert not self.ctx.get(self.port("bvalid")) or channel == ("aw" if data_first else "w")
+        await self.until("bvalid")
+        answer = self.ctx.get(self.port("bresp"))
+        self.ctx.set(self.port("bready"), 1)
+        await self.clock()
+        self.ctx.set(self.port("bready"), 0)
+        return int(answer)
+
+    async def read(self, offset: int) -> tuple[int, int]:
+        self.ctx.set(self.port("araddr"), offset)
+        self.ctx.set(self.port("arvalid"), 1)
+        await self.until("arready")
+        await self.clock()
+        self.ctx.set(self.port("arvalid"), 0)
+        await self.until("rvalid")
+        answer = self.ctx.get(self.port("rdata")), self.ctx.get(self.port("rresp"))
+        self.ctx.set(self.port("rready"), 1)
+        await self.clock()
+        self.ctx.set(self.port("rready"), 0)
+        return answer
+
+
+def run(top: AxiAccelerator, scenario: Any) -> None:
+    async def bench(ctx: Any) -> None:
+        host = Host(ctx, top)
+        await host.clock()
+        ctx.set(top.aresetn, 1)
+        await scenario(host)
+
+    simulator = Simulator(top)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+def test_weights_are_pushed_in_order_and_wait() -> None:
+    top = AxiAccelerator(accelerator(LoadableAccelerator))
+    words = [5, 0xFFFFFFFF, 7, 8, 9]
+
+    async def scenario(host: Host) -> None:
+        status, _ = await host.read(host.at["STATUS"])
+        assert status == 0b00100
+        for k, word in enumerate(words):
+            assert await host.write(host.at["WEIGHTS"], word, data_first=bool(k % 2)) == 0
+        assert host.pushed == words
+        for strobe in (0, 7, 14):
+            assert await host.write(host.at["WEIGHTS"], 3, strobe, data_first=False) == 2
+        assert host.pushed == words
+        assert (await host.read(host.at["STATUS"]))[0] == 0b11100
+        assert (await host.read(host.at["WEIGHTS"]))[1] == 2
+
+    run(top, scenario)
+
+
+def test_fixed_weights_refuse_a_push() -> None:
+    top = AxiAccelerator(accelerator())
+
+    async def scenario(host: Host) -> None:
+        assert "WEIGHTS" not in host.at
+        assert await host.write(0x40, 1, data_first=False) == 2
+        assert (await host.read(host.at["STATUS"]))[0] == 0b01000
+
+    run(top, scenario)
+
+
+def test_counter_keeps_its_halves_together() -> None:
+    """The high word is that of the moment at which the low word was read."""
+    register_map = RegisterMap(layers=((0, 0),))
+    low, high = (register_map.counters[1][1] + k >> 2 for k in (0, 4))
+
+    async def bench(ctx: Any) -> None:
+        for count, later in ((0x1_FFFF_FFFF, 0x2_0000_0000), (0xABCD_0000_0001, 5)):
+            ctx.set(bank.counters[1], count)
+            ctx.set(bank.read_word, low)
+            ctx.set(bank.read_valid, 1)
+            assert ctx.get(bank.read_data) == count & 0xFFFFFFFF
+            await ctx.tick()
+            ctx.set(bank.counters[1], later)
+            ctx.set(bank.read_word, high)
+            assert ctx.get(bank.read_data) == count >> 32
+            await ctx.tick()
+
+    names = """ID VERSION DIGEST_HIGH DIGEST_LOW N_INPUTS INPUT_BITS N_STEPS N_CLASSES N_BRANCHES
+        N_LAYERS STREAM WORDS"""
+    values = dict.fromkeys(re.findall(r"\w+", names), 0)
+    bank = RegisterBank(register_map, constants=values)
+    simulator = Simulator(bank)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@pytest.mark.parametrize("n_layers", [1, 40, 1000])
+def test_map_has_no_address_twice_and_room_for_all(n_layers: int) -> None:
+    layers = tuple((b, 0) for b in range(n_layers))
+    register_map = RegisterMap(layers=layers, loadable=True)
+    taken = [register.offset for register in register_map.registers]
+    assert taken == sorted(set(taken))
+    assert all(offset % 4 == 0 for offset in taken)
+    assert taken[-1] + 4 <= 1 << register_map.address_bits
+    assert register_map.address_bits == (12 if n_layers < 400 else 14)
+    for register in register_map.registers:
+        bits = [bit for field in register.fields for bit in range(32) if field.mask >> bit & 1]
+        assert len(bits) == len(set(bits))
+
+
+def test_taps_are_the_nets_of_the_probes() -> None:
+    unit = accelerator()
+    fragment = Fragment.get(unit, None)
+    (tap,) = activity_taps(fragment, probes(unit))
+    assert (tap.branch, tap.layer, len(tap.spikes), len(tap.completes)) == (0, 0, 4, 1)
+    message = "probe stage0.nothing must lead to a member of a component"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        find(fragment, ["stage0", "nothing"])
+    with pytest.raises(InputError, match=r"^probe stage9\.o__valid must lead to a member"):
+        find(fragment, ["stage9", "o__valid"])
+
+
+@pytest.mark.parametrize("width", [8, 33, 256])
+def test_width_that_is_none_is_refused(width: int) -> None:
+    with pytest.raises(InputError, match=rf"^width must be one of 32, 64, 128 bits, not {width}$"):
+        AxiAccelerator(accelerator(), width=width)
+
+
+def test_bad_arguments_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^digest must be sha256: and hexadecimal digits, not "):
+        AxiAccelerator(accelerator(), digest="sha256:card")
+    with pytest.raises(InputError, match=r"^amount_bits must be within 1\.\.32, not 33$"):
+        WideCounter(amount_bits=33)
+    with pytest.raises(InputError, match=r"^n_bits must be at least 1, not 0$"):
+        Popcount(n_bits=0)
+    with pytest.raises(InputError, match=r"^register ID must hold 32 bits, not 4294967296$"):
+        RegisterBank(RegisterMap(layers=()), constants={"ID": 1 << 32})
