@@ -1,7 +1,7 @@
 """LUTs of constant weighted sums, after synthesis: tables, trees, and shared terms.
 
 A layer's sums alone, without neurons, for ECP5 out of context: each way of `convexon.mapping.Sums`
-on the same random weights, and the packages da4ml where it is installed. Weights of one bit are -1
+on the same random weights, and the package da4ml's where it is installed. Weights of one bit are -1
 or 1; wider ones are uniform over their format. Run ``python benchmarks/adders.py``.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +24,12 @@ from convexon.mapping import Sums
 from convexon.report.figure import Figure, FigureKind, write_figures
 from convexon_boards.synthesis import synthesize_verilog
 from convexon_hdl import yosys
-from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder
+from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder, Term
 from convexon_hdl.elastic import Chain
 from convexon_hdl.lowering import lower
 from convexon_hdl.weighted_sum import weighted_sums
 
-SHAPES = ((64, 32), (40, 16))
+SHAPES = ((40, 16), (64, 32))
 BITS = (1, 2, 3, 4, 6, 8)
 DENSITIES = (0.2, 1.0)
 SEED = 0
@@ -77,12 +78,58 @@ def graph_of(weights: IntArray, sums: Sums) -> AdderGraph:
     return builder.graph(weighted_sums(builder, rows, [0] * len(rows), sums))
 
 
+def da4ml_graph(weights: IntArray) -> AdderGraph | None:
+    """Adder graph that da4ml finds for the sums of a layer, or None where it is not installed."""
+    try:
+        from da4ml.cmvm import solve
+    except ImportError:
+        return None
+    builder = GraphBuilder(len(weights))
+    up = 32  # its shifts may be negative: count them from far above 0
+    values = [Term(builder.bit(i).node, up) for i in range(len(weights))]
+    for stage in solve(weights.astype(np.float32)).solutions:
+        values = _da4ml_stage(builder, stage, values)
+    outputs = [Term(term.node, max(0, term.shift - up), term.sign) for term in values]
+    return builder.graph(outputs)
+
+
+def _da4ml_stage(builder: GraphBuilder, stage: Any, inputs: Sequence[Term]) -> list[Term]:
+    """One of da4ml's straight-line programs: copies, and sums of shifted values."""
+
+    def moved(term: Term, shift: int, sign: int = 1) -> Term:
+        return Term(term.node, term.shift + shift, term.sign * sign)
+
+    values: list[Term] = []
+    for op in stage.ops:
+        if op.id1 < 0:
+            values.append(moved(inputs[op.id0], int(stage.inp_shifts[op.id0])))
+        else:
+            sign = -1 if op.opcode else 1
+            values.append(builder.add(values[op.id0], moved(values[op.id1], int(op.data), sign)))
+    zero = builder.constant(0)
+    return [
+        moved(values[index], int(shift), -1 if negative else 1) if index >= 0 else zero
+        for index, shift, negative in zip(
+            stage.out_idxs, stage.out_shifts, stage.out_negs, strict=True
+        )
+    ]
+
+
 def lut4_sites(graph: AdderGraph) -> int:
     """LUT4s of the part that the sums take: LUT4 cells, and two for each CCU2C."""
     text = rtlil.convert(SumsAlone(graph), name="sums", emit_src=False)
     script = ["read_rtlil sums.il", "proc", "opt_clean", "write_verilog -norename -noattr sums.v"]
     verilog = yosys.run(script, inputs={"sums.il": text}, outputs=["sums.v"]).files["sums.v"]
     return synthesize_verilog(verilog, "sums", Family.ECP5).cells.lut4_sites
+
+
+def require_right(graph: AdderGraph, weights: IntArray) -> None:
+    """Raise `RuntimeError` unless the graph computes the sums of a few random inputs."""
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        bits = rng.integers(0, 2, len(weights))
+        if graph.evaluate(bits.tolist()) != (bits @ weights).tolist():
+            raise RuntimeError("the graph does not compute its sums")
 
 
 def measure(
@@ -96,12 +143,17 @@ def measure(
                 weights = weights_of(shape, width, density)
                 layer = f"{shape[0]}x{shape[1]}.bits{width}.density{round(100 * density)}"
                 source = f"benchmarks/adders.py, seed {SEED}; yosys {yosys.version()}, ECP5"
-                for sums in Sums:
-                    value = lut4_sites(graph_of(weights, sums))
-                    print(f"{layer} {sums.value}: {value}", flush=True)
+                graphs = {sums.value: graph_of(weights, sums) for sums in Sums}
+                other = da4ml_graph(weights)
+                if other is not None:
+                    graphs["da4ml"] = other
+                for name, graph in graphs.items():
+                    require_right(graph, weights)
+                    value = lut4_sites(graph)
+                    print(f"{layer} {name}: {value}", flush=True)
                     figures.append(
                         Figure(
-                            name=f"adders.{layer}.{sums.value}.lut4",
+                            name=f"adders.{layer}.{name}.lut4",
                             value=value,
                             unit="LUT4",
                             kind=FigureKind.MEASURED,

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Value
 
 from convexon.neuron import Reset
 from convexon_hdl.arithmetic import Operand, add_all, node, resize
-from convexon_hdl.lif import LIFUpdate
+from convexon_hdl.lif import LIFUpdate, SplitUpdate
 
 
 class StrictThreshold(LIFUpdate):
@@ -54,6 +54,27 @@ class ResetsBeforeStep(LIFUpdate):
 
 
 class IgnoresSaturation(LIFUpdate):
+    """Lets the membrane wrap where it must clamp."""
+
+    def saturated(self, m: Module, value: Operand, *, name: str) -> Operand:
+        return value
+
+
+class SplitStrictThreshold(SplitUpdate):
+    """Fires only where something is above the threshold."""
+
+    def fired_above(self, integrated: Operand, above: Operand) -> Value:
+        return above.value > 0
+
+
+class SplitKeepsThreshold(SplitUpdate):
+    """Keeps u where it should keep what is above the threshold."""
+
+    def after_split(self, m: Module, integrated: Operand, above: Operand) -> Operand:
+        return integrated
+
+
+class SplitIgnoresSaturation(SplitUpdate):
     """Lets the membrane wrap where it must clamp."""
 
     def saturated(self, m: Module, value: Operand, *, name: str) -> Operand:

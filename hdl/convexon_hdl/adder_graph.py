@@ -177,9 +177,7 @@ class GraphBuilder:
         for index in kept:
             node = self._nodes[index]
             operands = tuple(renamed(term) for term in node.operands)
-            nodes.append(
-                Node(node.factors, node.constant, operands, node.interval, node.depth)
-            )
+            nodes.append(Node(node.factors, node.constant, operands, node.interval, node.depth))
         return AdderGraph(self._n_bits, tuple(nodes), tuple(renamed(term) for term in positive))
 
     def node(self, term: Term) -> Node:
@@ -275,8 +273,10 @@ class GraphBuilder:
             return term
         node = self._nodes[term.node]
         if not node.operands:
-            return self.lookup({bit: -factor << term.shift for bit, factor in node.factors},
-                               -node.constant << term.shift)
+            return self.lookup(
+                {bit: -factor << term.shift for bit, factor in node.factors},
+                -node.constant << term.shift,
+            )
         factors = {bit: -factor for bit, factor in node.factors}
         operands = (Term(self._lookup_node((), 0)), Term(term.node, 0, -1))
         return Term(self._sum_node(operands, factors, -node.constant, 0), term.shift)

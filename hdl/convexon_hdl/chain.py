@@ -11,7 +11,8 @@ from convexon.card import CARD
 from convexon.chain.progress import QUIET, Progress
 from convexon.errors import ArtefactError
 from convexon.export import write_exports
-from convexon.mapping import Mapping
+from convexon.mapping import MAPPING, Mapping
+from convexon.network import FixedPointNetwork
 from convexon.run import Made, RunFolder
 from convexon.schedule import Schedule
 from convexon_hdl.emit import emit, tools
@@ -29,10 +30,7 @@ class EmitResult:
     def summary(self) -> str:
         """The line with the figures that matter."""
         kilobytes = len(self.bundle.value.verilog) / 1000
-        return (
-            f"emit: {kilobytes:.0f} kB of Verilog, latency {self.schedule.latency_cycles} cycles, "
-            f"a new inference every {self.schedule.initiation_interval_cycles}"
-        )
+        return f"emit: {kilobytes:.0f} kB of Verilog, {self.schedule.summary}"
 
 
 def emit_stage(folder: RunFolder, progress: Progress = QUIET) -> EmitResult:
@@ -45,8 +43,10 @@ def emit_stage(folder: RunFolder, progress: Progress = QUIET) -> EmitResult:
         be written.
     """
     card = folder.read("card", CARD)
-    mapping = Mapping.spatial(card.value)
+    mapping = current_mapping(folder, card)
     parents = {"card": card.record.digest}
+    if folder.has("mapping"):
+        parents["mapping"] = folder.read("mapping", MAPPING).record.digest
     bundle = current_bundle(folder, parents)
     if bundle is None:
         began = time.monotonic()
@@ -59,6 +59,25 @@ def emit_stage(folder: RunFolder, progress: Progress = QUIET) -> EmitResult:
     return EmitResult(
         bundle=bundle, schedule=Schedule.of(card.value, mapping), exports=tuple(exports)
     )
+
+
+def current_mapping(folder: RunFolder, card: Made[FixedPointNetwork]) -> Mapping:
+    """Return the mapping that `map_stage` made for ``card``; spatial where none was made.
+
+    Raises
+    ------
+    ArtefactError
+        If the mapping is not sound, or of another card.
+    """
+    if not folder.has("mapping"):
+        return Mapping.spatial(card.value)
+    mapping = folder.read("mapping", MAPPING)
+    if mapping.record.parents.get("card") != card.record.digest:
+        raise ArtefactError(
+            f"{folder.file('mapping')} is of another card than {folder.file('card')}: "
+            "run convexon map again, or remove it for a spatial mapping"
+        )
+    return mapping.value
 
 
 def current_bundle(folder: RunFolder, parents: dict[str, str]) -> Made[RtlBundle] | None:

@@ -36,7 +36,7 @@ class LevelEncoder(wiring.Component):
 
     - ``THRESHOLD``: a comparator of k bits, and for all inputs together a table of the thresholds;
     - ``LATENCY``: the same, one flip-flop and one gate;
-    - ``BIT_PLANE``: a multiplexer for each bit, as the levels rotate;
+    - ``BIT_PLANE``: a multiplexer of k bits, and for all inputs together a counter of planes;
     - ``RATE``: a comparator of k bits with an exclusive or before each of its bits, and for all
       inputs together 32 flip-flops, 8 gates and 2 * sqrt(n_inputs) constant multiplications of 8
       bits;
@@ -144,10 +144,7 @@ class LevelEncoder(wiring.Component):
         if kind is EncoderKind.HOLD:
             return Cat(levels)
         if kind is EncoderKind.BIT_PLANE:
-            for level in levels:
-                with m.If(sent):
-                    m.d.sync += level.eq(level.rotate_left(1))
-            return Cat(level[-1] for level in levels)
+            return self._plane(m, levels, sent, ends)
         if kind is EncoderKind.RATE:
             numbers = self.numbers(m, self._register(m, sent, ends))
             return Cat(number < level for number, level in zip(numbers, levels, strict=True))
@@ -155,6 +152,14 @@ class LevelEncoder(wiring.Component):
         reached = Signal(len(levels))
         m.d.comb += reached.eq(Cat(self.reaches(level, threshold) for level in levels))
         return self._onsets(m, reached, sent, ends) if kind is EncoderKind.LATENCY else reached
+
+    def _plane(self, m: Module, levels: list[Signal], sent: Signal, ends: Signal) -> Value:
+        """One bit of each level, from the highest down, and then from the highest again."""
+        highest = self.encoder.bits - 1
+        plane = Signal(range(highest + 1), init=highest)
+        with m.If(sent):
+            m.d.sync += plane.eq(Mux(ends | (plane == 0), highest, plane - 1))
+        return Cat(level.bit_select(plane, 1) for level in levels)
 
     def reaches(self, level: Value, threshold: Value) -> Value:
         """Whether a level spikes under threshold coding."""

@@ -71,9 +71,7 @@ class NeuronParameters:
     @property
     def forward(self) -> Interval:
         """Range of I without its recurrent part."""
-        return Interval(
-            self.current.low - self.lateral.low, self.current.high - self.lateral.high
-        )
+        return Interval(self.current.low - self.lateral.low, self.current.high - self.lateral.high)
 
     @property
     def below_threshold(self) -> Interval:

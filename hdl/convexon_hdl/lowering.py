@@ -193,5 +193,3 @@ def _entries(factors: Sequence[tuple[int, int]], constant: int) -> list[int]:
     for _, factor in factors:
         entries += [factor + entry for entry in entries]
     return entries
-
-

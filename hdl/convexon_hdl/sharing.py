@@ -72,9 +72,7 @@ class _Sharing:
             self._counts[pair] = 0
             return
         first, second, shift, sign = pair
-        made = self._builder.add(
-            Term(first, max(0, -shift)), Term(second, max(0, shift), sign)
-        )
+        made = self._builder.add(Term(first, max(0, -shift)), Term(second, max(0, shift), sign))
         touched: set[Pair] = set()
         for j, places in found.items():
             for a, b in places:

@@ -51,9 +51,7 @@ class StepLayout(data.StructLayout):
         super().__init__({**members, "first": 1, "last": 1})
 
 
-def chosen_branches(
-    network: FixedPointNetwork, branches: Sequence[int] | None
-) -> tuple[int, ...]:
+def chosen_branches(network: FixedPointNetwork, branches: Sequence[int] | None) -> tuple[int, ...]:
     """``branches``, or all of ``network`` for None.
 
     Raises
@@ -118,12 +116,14 @@ class Stage(ElasticRegister):
         self._mapping.check(network)
         self._branches = chosen_branches(network, branches)
         at_depth = self._mapping.at_depth(depth)
+        self._sums = {}
         for index in self._branches:
-            if not isinstance(at_depth.get(index, PLAIN), Spatial):
+            choice = at_depth.get(index, PLAIN)  # a branch that ended earlier has none
+            if not isinstance(choice, Spatial):
                 raise InputError(
-                    f"mapping of branch {index} layer {depth} must be Spatial, "
-                    f"not {at_depth[index]!r}"
+                    f"mapping of branch {index} layer {depth} must be Spatial, not {choice!r}"
                 )
+            self._sums[index] = choice.sums
         spatial = [choice for choice in at_depth.values() if isinstance(choice, Spatial)]
         super().__init__(
             i_layout=StepLayout(network, depth, branches=self._branches),
@@ -171,12 +171,11 @@ class Stage(ElasticRegister):
     def _layer_output(self, m: Module, index: int, accept: Value) -> Value:
         """Add the layer of one branch and return what goes on to the next stage."""
         branch = self.network.branches[index]
-        choice = self.mapping.layers[index][self.depth]
         layer = self.layer_class(
             branch.layers[self.depth],
             ranges=self.network.ranges[index][self.depth],
             input_bits=self.network.input_bits if self.depth == 0 else 1,
-            sums=choice.sums,
+            sums=self._sums[index],
             registers=self.registers,
         )
         m.submodules[f"branch{index}"] = layer

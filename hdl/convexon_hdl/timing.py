@@ -15,9 +15,9 @@ from convexon.cells import Family
 from convexon.errors import InputError
 from convexon.fixed import width_of
 from convexon.mapping import MAX_REGISTERS, Mapping, Spatial, Sums
-from convexon.network import FixedPointNetwork, Layer
+from convexon.network import FixedPointNetwork
 from convexon.neuron import Leak, ReadoutMode
-from convexon.ranges import LayerRanges
+from convexon.schedule import Schedule
 from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder
 from convexon_hdl.arithmetic import signed_digits
 from convexon_hdl.lowering import cut
@@ -54,8 +54,9 @@ DELAYS = {
     Family.ICE40: DelayModel(register=4.0e-9, lookup=2.9e-9, adder=4.0e-9, carry=0.28e-9),
 }
 """Fitted on nextpnr's critical paths: ECP5 of speed grade 6, a 40-16-10 network of 6-bit weights
-with 0, 1 and 2 registers; iCE40 UP5K, a 10-6-4 network of 4-bit weights with 0 and 2. Estimates of
-their clocks are within 20 % of what nextpnr reached."""
+with 0, 1 and 2 registers (70.4, 92.8 and 113.0 MHz); iCE40 UP5K, a 10-6-4 network of 4-bit weights
+with 0 and 2 (35.4 and 44.1 MHz). Estimates of these clocks are 1 to 20 % below what nextpnr
+reached, so that a clock that is promised is usually met."""
 
 
 def registers_for(
@@ -110,15 +111,15 @@ def estimated_clock_hz(network: FixedPointNetwork, mapping: Mapping, family: Fam
     if not mapping.is_spatial or not isinstance(mapping.readout, Spatial):
         raise InputError("mapping must be spatial throughout: a folded layer has no such estimate")
     model = DELAYS[family]
-    delays = [_decision_delay(network, model, mapping.decision_registers)]
-    delays.append(_readout_delay(network, model, mapping.readout))
-    for depth in range(network.depth):
-        choices = mapping.at_depth(depth)
-        registers = max(choice.registers for choice in choices.values())
-        delays += [
-            _layer_delay(network, model, b, depth, Spatial(registers=registers, sums=choice.sums))
-            for b, choice in choices.items()
-        ]
+    readout = _Readout(network, mapping.readout.sums)
+    delays = [
+        readout.delay(model, mapping.readout.registers),
+        _decision_delay(network, model, mapping.decision_registers),
+    ]
+    for depth, registers in enumerate(Schedule.of(network, mapping).stages[: network.depth]):
+        for b, choice in mapping.at_depth(depth).items():
+            if isinstance(choice, Spatial):
+                delays.append(_Layer(network, b, depth, choice.sums).delay(model, registers - 1))
     return 1 / max(delays)
 
 
@@ -129,56 +130,75 @@ def _fewest(delays: Sequence[float], period: float) -> int:
 
 def _delays(network: FixedPointNetwork, model: DelayModel, sums: Sums) -> list[list[float]]:
     """Delay of every layer depth, of the readout and of the decision, by number of registers."""
-    choices = [Spatial(registers=registers, sums=sums) for registers in range(MAX_REGISTERS + 1)]
-    parts = [
-        [
-            max(
-                _layer_delay(network, model, b, depth, choice)
-                for b, branch in enumerate(network.branches)
-                if depth < branch.depth
-            )
-            for choice in choices
-        ]
-        for depth in range(network.depth)
-    ]
-    parts.append([_readout_delay(network, model, choice) for choice in choices])
-    parts.append([_decision_delay(network, model, choice.registers) for choice in choices])
+    numbers = range(MAX_REGISTERS + 1)
+    parts = []
+    for depth in range(network.depth):
+        branches = [b for b, branch in enumerate(network.branches) if depth < branch.depth]
+        layers = [_Layer(network, b, depth, sums) for b in branches]
+        parts.append([max(layer.delay(model, count) for layer in layers) for count in numbers])
+    readout = _Readout(network, sums)
+    parts.append([readout.delay(model, count) for count in numbers])
+    parts.append([_decision_delay(network, model, count) for count in numbers])
     return parts
 
 
-def _layer_delay(
-    network: FixedPointNetwork, model: DelayModel, b: int, depth: int, choice: Spatial
-) -> float:
-    """Longest delay between two registers of a layer."""
-    layer, ranges = network.branches[b].layers[depth], network.ranges[b][depth]
-    planes = network.input_bits if depth == 0 else 1
-    forward = _graph(layer.weights.tolist(), layer.biases.tolist(), choice.sums, planes)
-    lateral = 0.0
-    if layer.recurrent is not None:
-        graph = _graph(layer.recurrent.tolist(), [0] * layer.n_neurons, choice.sums, 1)
-        lateral = model.lookup + _longest(graph, model, 1)
-    if not choice.registers:
-        current = max(_longest(forward, model, 1), lateral + model.adder * (lateral > 0))
-        return _loop_delay(layer, ranges, model, current, is_split=False)
-    below = model.sum_of(width_of(max(ranges.current, key=width_of)))  # I - theta, after I
-    loop = _loop_delay(layer, ranges, model, lateral, is_split=True)
-    return max(model.register + _longest(forward, model, choice.registers, below), loop)
+class _Layer:
+    """Delays of one layer; its graphs are built once."""
+
+    def __init__(self, network: FixedPointNetwork, b: int, depth: int, sums: Sums) -> None:
+        self._layer = layer = network.branches[b].layers[depth]
+        self._ranges = network.ranges[b][depth]
+        planes = network.input_bits if depth == 0 else 1
+        self._forward = matrix_graph(layer.weights.tolist(), layer.biases.tolist(), sums, planes)
+        self._lateral = (
+            None
+            if layer.recurrent is None
+            else matrix_graph(layer.recurrent.tolist(), [0] * layer.n_neurons, sums, 1)
+        )
+
+    def delay(self, model: DelayModel, registers: int) -> float:
+        """Longest delay between two registers."""
+        lateral = 0.0
+        if self._lateral is not None:  # recurrent spikes are masked at the first step
+            lateral = model.lookup + _longest(self._lateral, model, 1)
+        if not registers:
+            current = _longest(self._forward, model, 1)
+            if lateral:  # its tables join those of the inputs in one tree
+                current = max(current, lateral) + model.adder
+            return self._loop(model, current, is_split=False)
+        below = model.sum_of(max(map(width_of, self._ranges.current)))  # I - theta, after I
+        sums = model.register + _longest(self._forward, model, registers, below)
+        return max(sums, self._loop(model, lateral, is_split=True))
+
+    def _loop(self, model: DelayModel, current: float, *, is_split: bool) -> float:
+        """From the membrane, or from a current that comes late, around to the membrane."""
+        adder = model.sum_of(max(map(width_of, self._ranges.integrated)))
+        leaked = model.lookup + leak_adders(self._layer.leak) * adder
+        delay = max(leaked, current) + adder + model.lookup
+        if not is_split or self._lateral is not None:
+            delay += adder  # u - theta after u, or the leaky membrane plus the recurrent current
+        if self._layer.saturation is not None:
+            delay += 2 * (adder + model.lookup)
+        return model.register + delay
 
 
-def _loop_delay(
-    layer: Layer, ranges: LayerRanges, model: DelayModel, current: float, *, is_split: bool
-) -> float:
-    """From the membrane, or from a current that comes late, around to the membrane."""
-    adder = model.sum_of(width_of(max(ranges.integrated, key=width_of)))
-    leaked = model.lookup + leak_adders(layer.leak) * adder
-    delay = max(leaked, current) + adder + model.lookup
-    if not is_split:
-        delay += adder  # u - theta, after u
-    elif layer.recurrent is not None:
-        delay += adder  # the recurrent current joins the leaky membrane first
-    if layer.saturation is not None:
-        delay += 2 * (adder + model.lookup)
-    return model.register + delay
+class _Readout:
+    """Delays of the readout; its graph is built once."""
+
+    def __init__(self, network: FixedPointNetwork, sums: Sums) -> None:
+        self._accumulates = network.readout_mode is ReadoutMode.COUNT
+        self._width = score_width(network)
+        weights, biases = network.readout_weights.tolist(), network.readout_biases.tolist()
+        self._graph = matrix_graph(weights, biases, sums, 1)
+
+    def delay(self, model: DelayModel, registers: int) -> float:
+        """Longest delay between two registers."""
+        if not self._accumulates:
+            return model.register + _longest(self._graph, model, registers + 1)
+        accumulates = model.lookup + model.sum_of(self._width)
+        if not registers:
+            return model.register + _longest(self._graph, model, 1) + accumulates
+        return model.register + max(_longest(self._graph, model, registers), accumulates)
 
 
 def leak_adders(leak: Leak) -> int:
@@ -189,25 +209,15 @@ def leak_adders(leak: Leak) -> int:
     return 1 + ceil_log2(digits)
 
 
-def _readout_delay(network: FixedPointNetwork, model: DelayModel, choice: Spatial) -> float:
-    graph = _graph(
-        network.readout_weights.tolist(), network.readout_biases.tolist(), choice.sums, 1
-    )
-    if network.readout_mode is not ReadoutMode.COUNT:
-        return model.register + _longest(graph, model, choice.registers + 1)
-    accumulates = model.lookup + model.sum_of(score_width(network))
-    if not choice.registers:
-        return model.register + _longest(graph, model, 1) + accumulates
-    return model.register + max(_longest(graph, model, choice.registers), accumulates)
-
-
 def _decision_delay(network: FixedPointNetwork, model: DelayModel, registers: int) -> float:
     """A round is a comparator and a multiplexer of a whole score."""
     rounds = -(-max(1, ceil_log2(network.n_classes)) // (registers + 1))
     return model.register + rounds * (model.sum_of(score_width(network)) + 2 * model.lookup)
 
 
-def _graph(weights: list[list[int]], offsets: list[int], sums: Sums, planes: int) -> AdderGraph:
+def matrix_graph(
+    weights: list[list[int]], offsets: list[int], sums: Sums, planes: int
+) -> AdderGraph:
     """Adder graph of a matrix of weights, by input and output."""
     rows = [
         [
@@ -231,7 +241,5 @@ def _longest(graph: AdderGraph, model: DelayModel, n_clocks: int, then: float = 
         own = model.sum_of(node.width) if node.operands else model.lookup * (not node.is_wire)
         delays.append(own + max(inside, default=0.0))
     leaving = {term.node for term in graph.outputs}
-    last = [
-        delays[k] * (clocks[k] == n_clocks - 1) + then for k in leaving
-    ]
+    last = [delays[k] * (clocks[k] == n_clocks - 1) + then for k in leaving]
     return max([*delays, *last], default=0.0)

@@ -189,7 +189,7 @@ class FoldPlan:
         uint8 array, shape (samples, steps, input_bits, n_sources)
         """
         places = np.arange(self.input_bits - 1, -1, -1, dtype=np.uint8)
-        planes = (inputs[:, :, None, :] >> places[:, None]) & 1
+        planes = ((inputs[:, :, None, :] >> places[:, None]) & 1).astype(np.uint8)
         if self.layer.recurrent is None:
             return planes
         lateral = np.zeros((*planes.shape[:3], self.layer.n_neurons), dtype=np.uint8)
@@ -197,22 +197,35 @@ class FoldPlan:
         return np.concatenate([planes, lateral], axis=-1)
 
 
+def engines_at(network: FixedPointNetwork, depth: int) -> list[list[int]]:
+    """Branches whose layers at ``depth`` can share an engine.
+
+    First layers read the same inputs, so that those with the same kind of neuron do, and each spike
+    is found once. Deeper layers have an engine each.
+    """
+    shared: dict[object, list[int]] = {}
+    for b, branch in enumerate(network.branches):
+        if depth >= branch.depth:
+            continue
+        layer = branch.layers[depth]
+        kind = (layer.leak, layer.reset, layer.saturation, layer.recurrent is None)
+        shared.setdefault(kind if depth == 0 else b, []).append(b)
+    return list(shared.values())
+
+
 def plans_at(
     network: FixedPointNetwork, choices: dict[int, Folded], depth: int
 ) -> tuple[FoldPlan, ...]:
     """Engines for the folded layers at ``depth``, given by branch.
 
-    First layers read the same inputs, so that those with the same choice and the same kind of
-    neuron share an engine, and each spike is found once. Deeper layers have one each.
+    Layers that can share an engine do so if they have the same choice.
     """
-    shared: dict[object, list[int]] = {}
-    for b, choice in choices.items():
-        layer = network.branches[b].layers[depth]
-        kind = (choice, layer.leak, layer.reset, layer.saturation, layer.recurrent is None)
-        shared.setdefault(kind if depth == 0 else b, []).append(b)
-    return tuple(
-        _plan(network, tuple(branches), choices[branches[0]], depth) for branches in shared.values()
-    )
+    plans = []
+    for engine in engines_at(network, depth):
+        for choice in dict.fromkeys(choices[b] for b in engine if b in choices):
+            branches = tuple(b for b in engine if choices.get(b) == choice)
+            plans.append(_plan(network, branches, choice, depth))
+    return tuple(plans)
 
 
 def _plan(
@@ -290,7 +303,8 @@ def merged(layers: Sequence[Layer]) -> Layer:
         begin = 0
         for layer in layers:
             part = slice(begin, begin + layer.n_neurons)
-            recurrent[part, part] = layer.recurrent
+            if layer.recurrent is not None:
+                recurrent[part, part] = layer.recurrent
             begin = part.stop
     return Layer(
         weights=np.concatenate([layer.weights for layer in layers], axis=1),

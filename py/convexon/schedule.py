@@ -77,6 +77,16 @@ class Schedule:
         self._require_constant()
         return self.n_steps
 
+    @property
+    def summary(self) -> str:
+        """Latency and interval in words."""
+        if not self.is_constant:
+            return "cycles follow from the spikes"
+        return (
+            f"latency {self.latency_cycles} cycles, a new inference every "
+            f"{self.initiation_interval_cycles}"
+        )
+
     def cycles(self, inputs: npt.NDArray[np.uint8], trace: SpikeTrace) -> Cycles:
         """Return the cycles of a run.
 

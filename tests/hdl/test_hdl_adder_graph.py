@@ -117,7 +117,7 @@ def test_sharing_takes_fewer_adders_than_trees() -> None:
     rng = np.random.default_rng(5)
     rows = rows_of(rng.choice([-1, 1], (32, 24)))
     trees, shared = (built(rows, [0] * 24, sums, 32) for sums in (Sums.TREE, Sums.SHARED))
-    assert shared.cost < 0.8 * trees.cost
+    assert shared.cost < 0.9 * trees.cost
 
 
 def test_a_balanced_tree_has_the_least_depth() -> None:
@@ -139,7 +139,7 @@ def test_cut_is_balanced(n_clocks: int) -> None:
         inside = [longest[k] for k in before if clocks[k] == clock]
         longest.append(node.delay + max(inside, default=0))
     total = max(longest) if n_clocks == 1 else 2 + 3 * (graph.depth - 1)
-    assert 0 <= min(clocks)
+    assert min(clocks) >= 0
     assert max(clocks) < n_clocks
     assert max(longest) <= -(-total // n_clocks) + 2  # a sum is not divided
     assert (n_register_bits(graph, clocks, n_clocks) > 0) == (n_clocks > 1)

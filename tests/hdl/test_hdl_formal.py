@@ -32,10 +32,11 @@ from convexon_hdl.formal import (
     Verdict,
     prove,
 )
-from convexon_hdl.lif import LIF, LIFUpdate, NeuronParameters, SplitLIF, SplitUpdate
+from convexon_hdl.lif import LIF, LIFUpdate, NeuronParameters, SplitLIF
 from convexon_hdl.readout import Argmax, Readout
 from convexon_hdl.stage import Stage
 from convexon_hdl.weighted_sum import weighted_sums
+from mutants import SplitKeepsThreshold, SplitStrictThreshold
 
 STEPS = 6
 
@@ -93,26 +94,16 @@ def test_split_neuron_with_a_lateral_current_never_overflows(reset: Reset) -> No
 
 
 class StrictSplitLIF(SplitLIF):
-    """Fires only above the threshold."""
-
-    class update_class(SplitUpdate):  # noqa: N801
-        def fired_above(self, integrated, above) -> Value:  # type: ignore[no-untyped-def]
-            return above.value > 0
+    update_class = SplitStrictThreshold
 
 
 class SpilledSplitLIF(SplitLIF):
-    """Keeps u where it should keep what is above the threshold."""
-
-    class update_class(SplitUpdate):  # noqa: N801
-        def after_split(self, m, integrated, above):  # type: ignore[no-untyped-def]
-            return integrated
+    update_class = SplitKeepsThreshold
 
 
 @pytest.mark.parametrize("mutant", [StrictSplitLIF, SpilledSplitLIF])
 def test_split_neuron_mutant_is_refuted(mutant: type[SplitLIF]) -> None:
-    choice = dataclasses.replace(
-        parameters(Leak(1, 2), Reset.SUBTRACT), lateral=Interval(-3, 2)
-    )
+    choice = dataclasses.replace(parameters(Leak(1, 2), Reset.SUBTRACT), lateral=Interval(-3, 2))
     result = prove(NeuronSpecification(choice, n_steps=STEPS, neuron=mutant(choice)))
     assert result.verdict is Verdict.REFUTED
 
@@ -251,7 +242,7 @@ def test_stage_and_decision_hold_and_lose_nothing() -> None:
         assert prove(StreamSpecification(component, capacity=1)).verdict is Verdict.PROVED
 
 
-@pytest.mark.parametrize("registers", [1, 2, 4])
+@pytest.mark.parametrize("registers", [1, 3])
 def test_pipelined_stage_and_decision_hold_and_lose_nothing(registers: int) -> None:
     mapping = Mapping.spatial(network(), Spatial(registers=registers))
     components = [Stage(network(), depth=depth, mapping=mapping) for depth in (0, 1)]
@@ -305,7 +296,7 @@ def graph_of(sums: Sums) -> AdderGraph:
     return builder.graph(weighted_sums(builder, ROWS, OFFSETS, sums))
 
 
-@pytest.mark.parametrize("registers", [0, 1, 3])
+@pytest.mark.parametrize("registers", [0, 3])
 @pytest.mark.parametrize("sums", Sums)
 def test_adder_graph_equals_the_plain_sum(sums: Sums, registers: int) -> None:
     spec = SumSpecification(graph_of(sums), ROWS, OFFSETS, registers=registers)

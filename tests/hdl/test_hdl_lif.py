@@ -12,13 +12,16 @@ from convexon import golden
 from convexon.fixed import Interval, QFormat
 from convexon.network import Layer
 from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, Reset
-from convexon_hdl.lif import LIFUpdate, NeuronParameters
+from convexon_hdl.lif import LIFUpdate, NeuronParameters, SplitUpdate
 from mutants import (
     ComparesAfterReset,
     IgnoresSaturation,
     LeaksAfterCurrent,
     LeakTowardZero,
     ResetsBeforeStep,
+    SplitIgnoresSaturation,
+    SplitKeepsThreshold,
+    SplitStrictThreshold,
     StrictThreshold,
 )
 
@@ -77,6 +80,8 @@ def first_difference(update_class: type[LIFUpdate], case: Case) -> str | None:
         for (v, i), expected in case.answers.items():
             ctx.set(update.membrane, v)
             ctx.set(update.current, i)
+            if isinstance(update, SplitUpdate):
+                ctx.set(update.surplus, i - case.parameters.threshold)
             actual = (ctx.get(update.spike), ctx.get(update.next_membrane))
             if actual != expected:
                 found.append(f"v={v}, I={i}: expected {expected}, got {actual}")
@@ -88,11 +93,12 @@ def first_difference(update_class: type[LIFUpdate], case: Case) -> str | None:
     return found[0] if found else None
 
 
+@pytest.mark.parametrize("update", [LIFUpdate, SplitUpdate])
 @pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: f"{leak.d}_{leak.f}")
-def test_every_state_equals_golden_model(leak: Leak) -> None:
+def test_every_state_equals_golden_model(leak: Leak, update: type[LIFUpdate]) -> None:
     for case in CASES:
         if case.parameters.leak == leak:
-            assert first_difference(LIFUpdate, case) is None, case.parameters
+            assert first_difference(update, case) is None, case.parameters
 
 
 @pytest.mark.parametrize(
@@ -104,6 +110,9 @@ def test_every_state_equals_golden_model(leak: Leak) -> None:
         LeaksAfterCurrent,
         ResetsBeforeStep,
         IgnoresSaturation,
+        SplitIgnoresSaturation,
+        SplitKeepsThreshold,
+        SplitStrictThreshold,
     ],
 )
 def test_mutant_is_rejected(mutant: type[LIFUpdate]) -> None:

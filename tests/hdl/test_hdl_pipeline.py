@@ -53,9 +53,7 @@ def pipelined(network: FixedPointNetwork, registers: int, sums: Sums) -> Mapping
 
 def inputs_of(network: FixedPointNetwork, samples: int) -> np.ndarray:
     rng = np.random.default_rng(12)
-    return rng.integers(
-        0, 1 << network.input_bits, (samples, network.n_steps, network.n_inputs)
-    )
+    return rng.integers(0, 1 << network.input_bits, (samples, network.n_steps, network.n_inputs))
 
 
 @pytest.mark.parametrize("registers", range(4))

@@ -60,7 +60,7 @@ def test_registers_grow_with_the_clock_and_keep_it(name: str, family: Family) ->
     network = NETWORKS[name]
     limit = fastest(network, family) * 0.999  # the message has four digits
     before = [0] * 5
-    for clock_hz in np.linspace(limit / 8, limit, 12):
+    for clock_hz in np.linspace(limit / 8, limit, 6):
         mapping = registers_for(network, float(clock_hz), family)
         chosen = registers(mapping)
         assert all(a <= b for a, b in zip(before, chosen, strict=True))
@@ -88,7 +88,10 @@ def test_registers_are_not_one_too_many() -> None:
 
 
 def test_model_meets_what_place_and_route_reached() -> None:
-    """ECP5 speed grade 6, 40-16-10 of 6-bit weights: 70 MHz plain, 113 MHz with two registers."""
+    """ECP5 speed grade 6, 40-16-10 of 6-bit weights: 70 MHz plain, 113 MHz with two registers.
+
+    Other random weights, so a little more room than the model's own fit.
+    """
     rng = np.random.default_rng(0)
     layers = (
         random_layer(rng, 40, 16, weight_bits=6, leak=Leak(1, 3)),
@@ -110,9 +113,7 @@ def test_bad_arguments_are_refused() -> None:
     network = NETWORKS["count"]
     with pytest.raises(InputError, match=r"^clock_hz must be above 0, not 0$"):
         registers_for(network, 0, Family.ECP5)
-    folded = Mapping(
-        layers=Mapping.spatial(network).layers, readout=Folded(lanes=1)
-    )
+    folded = Mapping(layers=Mapping.spatial(network).layers, readout=Folded(lanes=1))
     message = "mapping must be spatial throughout: a folded layer has no such estimate"
     with pytest.raises(InputError, match=f"^{message}$"):
         estimated_clock_hz(network, folded, Family.ECP5)

@@ -31,7 +31,7 @@ from convexon_hdl.emit import AXI_TOP, to_verilog
 from convexon_sim.packing import pack
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
-SCENARIOS = 5
+SCENARIOS = 6
 
 
 def axi(
@@ -265,9 +265,8 @@ class EarlyCounters(AxiAccelerator):
 def test_axi_mutant_is_caught(changes: dict[str, Any], scenario: str, tmp_path: Path) -> None:
     base = EarlyCounters if "_spikes" in changes else AxiAccelerator
     mutant = type("Mutant", (base,), {} if base is EarlyCounters else changes)
-    negative = (
-        changes.get("packer_class") is UnsignedPacker
-    )  # a sign is seen only where there is one
+    # A sign is seen only where there is one.
+    negative = changes.get("packer_class") is UnsignedPacker
     hardware = axi(wide_network() if negative else rich_network(), 32, mutant)
     assert verdicts(hardware, icarus(), tmp_path, test_filter=scenario) == {scenario: False}
 

@@ -17,6 +17,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "solve": "convexon.chain.solve:solve_stage",
         "study": "convexon.study.stage:study_stage",
         "baselines": "convexon.chain.compare:baselines_stage",
+        "map": "convexon_hdl.map_chain:map_stage",
         "emit": "convexon_hdl.chain:emit_stage",
         "verify": "convexon_sim.chain:verify_stage",
         "synthesize": "convexon_boards.chain:synthesize_stage",

@@ -17,7 +17,10 @@ from convexon.errors import EXIT_USAGE, ConvexonError, MismatchError
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         name: f"convexon.cli.{name}"
-        for name in ("demo", "solve", "study", "certify", "emit", "verify", "report", "doctor")
+        for name in (
+            *("demo", "solve", "study", "certify"),
+            *("map", "emit", "verify", "report", "doctor"),
+        )
     }
 )
 """Module of each command; each has a function of the command's name."""

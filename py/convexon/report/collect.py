@@ -15,8 +15,9 @@ from convexon.convex.dictionary import DICTIONARY, SpikeDictionary
 from convexon.convex.solved import SOLVED, SolvedProgram
 from convexon.dataset import DATASET, SpikeDataset
 from convexon.errors import ArtefactError
-from convexon.mapping import Mapping
+from convexon.mapping import MAPPING, Mapping
 from convexon.network import FixedPointNetwork
+from convexon.pipeline import Cycles
 from convexon.proof.certificate import CERTIFICATE, Certificate
 from convexon.report.figure import Figure, FigureKind
 from convexon.run import Made, RunFolder
@@ -49,10 +50,12 @@ class RunContent:
     cells: CellReport | None
     timing: dict[str, float]
 
+    mapping: Mapping
+
     @property
-    def schedule(self) -> Schedule:
-        """Cycles of the spatial accelerator."""
-        return Schedule.of(self.card, Mapping.spatial(self.card))
+    def cycles(self) -> Cycles:
+        """Cycles of every test sample, as the schedule predicts them."""
+        return Schedule.of(self.card, self.mapping).cycles(self.test.inputs, self.test_trace)
 
 
 def collect(folder: RunFolder) -> RunContent:
@@ -75,6 +78,7 @@ def collect(folder: RunFolder) -> RunContent:
     certified = {"solution": solved.record.digest, "test": test.record.digest}
     baselines = _current(folder, "baselines", BASELINES, samples)
     bundle = bundle_of_card(folder)
+    mapping = _current(folder, "mapping", MAPPING, {"card": card.record.digest})
     cells = None
     verifications: dict[str, Verification] = {}
     if bundle is not None:
@@ -102,6 +106,7 @@ def collect(folder: RunFolder) -> RunContent:
         train_trace=run(card.value, train.value.inputs),
         certificate=_current(folder, "certificate", CERTIFICATE, certified),
         baselines=baselines,
+        mapping=mapping or Mapping.spatial(card.value),
         verifications=verifications,
         cells=cells,
         timing={k: v for k, v in folder.timing().items() if obtained.get(k, True)},
@@ -242,17 +247,23 @@ def _verification(content: RunContent) -> Iterator[Figure]:
                 yield _figure(f"verify.{name}.{key}", value, "inferences", MEASURED, source)
             yield _figure(f"verify.{name}.clocks", found.clocks, "cycles", MEASURED, source)
             latencies |= set(found.latency_cycles)
-    schedule = content.schedule
-    for name, cycles in (
-        ("latency", schedule.latency_cycles),
-        ("interval", schedule.initiation_interval_cycles),
-    ):
-        yield _figure(
-            f"{name}.cycles.predicted", cycles, "cycles", FigureKind.ESTIMATED, "schedule"
-        )
-    if len(latencies) == 1:
-        source = " and ".join(content.verifications)
-        yield _figure("latency.cycles.simulated", latencies.pop(), "cycles", MEASURED, source)
+    cycles = content.cycles
+    predicted = {int(x) for x in cycles.latency}
+    intervals = {int(x) for x in cycles.interval}
+    estimated = (FigureKind.ESTIMATED, "schedule")
+    yield from _cycles("latency.cycles.predicted", predicted, *estimated)
+    yield from _cycles("interval.cycles.predicted", intervals, *estimated)
+    source = " and ".join(content.verifications)
+    yield from _cycles("latency.cycles.simulated", latencies, MEASURED, source)
+
+
+def _cycles(name: str, cycles: set[int], kind: FigureKind, source: str) -> Iterator[Figure]:
+    """Cycles of all samples: one figure where all are equal, else the smallest and the largest."""
+    if len(cycles) == 1:
+        yield _figure(name, next(iter(cycles)), "cycles", kind, source)
+    elif cycles:
+        yield _figure(f"{name}.smallest", min(cycles), "cycles", kind, source)
+        yield _figure(f"{name}.largest", max(cycles), "cycles", kind, source)
 
 
 def _cells(content: RunContent) -> Iterator[Figure]:

@@ -1,0 +1,150 @@
+"""How the generator scales: benchmarks/results/generator.json.
+
+    python benchmarks/generator.py [--quick]
+
+- seconds of elaboration and emission against synapses, one hidden layer of random 4-bit weights:
+  spatial up to 12,800 synapses, folded up to 200,704, and the exponent of a power law through each;
+- LUT4 sites per synapse of a spatial layer on ECP5, for weights of 1 to 8 bits: the netlist of a
+  64-32 layer less that of the same layer without weights;
+- cycles per step of a folded layer against the activity of its inputs, by the schedule.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import networks
+import numpy as np
+
+from convexon import simulate as model
+from convexon.cells import Family
+from convexon.mapping import Folded, Mapping
+from convexon.network import Branch, FixedPointNetwork
+from convexon.report.figure import Figure, FigureKind, write_figures
+from convexon.schedule import Schedule
+from convexon_boards.synthesis import synthesize
+from convexon_hdl.emit import emit
+
+RESULT = Path(__file__).parent / "results" / "generator.json"
+SPATIAL = ((20, 40), (40, 80), (80, 80), (80, 160))
+FOLDED = ((80, 80), (160, 160), (392, 128), (784, 128), (784, 256))
+WEIGHT_BITS = range(1, 9)
+ACTIVITIES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0)
+SAMPLES = 8
+
+Row = tuple[str, float, str]
+"""Name, value, unit."""
+
+
+def one_layer(n_inputs: int, n_neurons: int, *, weight_bits: int = 4) -> FixedPointNetwork:
+    """A layer, read out as it is."""
+    return networks.random_network(
+        (n_inputs, n_neurons), weight_bits=weight_bits, thresholds=(40,), membrane_bits=8
+    )
+
+
+def folded(network: FixedPointNetwork) -> Mapping:
+    """The layer in block RAM, 64 lanes and two banks."""
+    n_neurons = network.branches[0].layers[0].n_neurons
+    lanes = min(64, n_neurons)
+    return Mapping(layers=((Folded(lanes=lanes, banks=2, updates=lanes // 8),),))
+
+
+def emission_seconds(quick: bool) -> list[Row]:
+    """Seconds of elaboration and emission, and the exponent over the synapses."""
+    rows: list[Row] = []
+    for kind, sizes in (("spatial", SPATIAL), ("folded", FOLDED)):
+        points = []
+        for n_inputs, n_neurons in sizes[: 2 if quick else None]:
+            network = one_layer(n_inputs, n_neurons)
+            mapping = Mapping.spatial(network) if kind == "spatial" else folded(network)
+            began = time.perf_counter()
+            emit(network, mapping)
+            seconds = time.perf_counter() - began
+            synapses = n_inputs * n_neurons
+            points.append((synapses, seconds))
+            rows.append((f"emit.{kind}.{synapses}.seconds", seconds, "seconds"))
+            print(f"{kind}, {synapses} synapses: {seconds:.2f} s", flush=True)
+        synapses, seconds = np.log(np.array(points)).T
+        rows.append((f"emit.{kind}.exponent", float(np.polyfit(synapses, seconds, 1)[0]), "1"))
+    return rows
+
+
+def sites_per_synapse(quick: bool) -> list[Row]:
+    """LUT4 sites for each weight, the neurons' own left out."""
+    n_inputs, n_neurons = 64, 32
+    rows: list[Row] = []
+    for bits in list(WEIGHT_BITS)[: 2 if quick else None]:
+        network = with_weights(one_layer(n_inputs, n_neurons, weight_bits=max(bits, 2)), bits)
+        empty = with_weights(network, 0)
+        full, bare = (
+            synthesize(emit(n, Mapping.spatial(n)), Family.ECP5).cells for n in (network, empty)
+        )
+        share = (full.lut4_sites - bare.lut4_sites) / (n_inputs * n_neurons)
+        rows.append((f"lut4_per_synapse.bits{bits}", share, "LUT4"))
+        print(f"{bits} bits: {share:.3f} LUT4 a synapse", flush=True)
+    return rows
+
+
+def with_weights(network: FixedPointNetwork, bits: int) -> FixedPointNetwork:
+    """The network with weights of ``bits`` bits: none for 0; +1 and -1, one bit of choice, for 1.
+
+    A layer without weights keeps one, so that it is not constant as a whole.
+    """
+    (layer,) = network.branches[0].layers
+    weights = layer.weights.copy()
+    if bits == 0:
+        weights[:] = 0
+        weights[0] = 1
+    elif bits == 1:
+        weights = np.random.default_rng(0).choice([-1, 1], weights.shape)
+    changed = replace(layer, weights=weights)
+    return replace(network, branches=(Branch((changed,)),))
+
+
+def cycles_against_activity() -> list[Row]:
+    """Mean cycles of a step of a folded 784-128 layer."""
+    network = one_layer(784, 128)
+    schedule = Schedule.of(network, folded(network))
+    rows: list[Row] = []
+    for activity in ACTIVITIES:
+        inputs = networks.inputs_of(network, SAMPLES, activity=activity)
+        cycles = schedule.cycles(inputs, model.run(network, inputs))
+        mean = float(cycles.interval.mean()) / network.n_steps
+        rows.append((f"cycles_per_step.activity{round(100 * activity):03d}", mean, "cycles"))
+        print(f"activity {activity:g}: {mean:.1f} cycles a step", flush=True)
+    return rows
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a few points; no results")
+    options = parser.parse_args()
+    rows = cycles_against_activity()
+    rows += emission_seconds(options.quick)
+    rows += sites_per_synapse(options.quick)
+    source = "benchmarks/generator.py: random networks of benchmarks/networks.py"
+    if not options.quick:
+        write_figures(
+            [
+                Figure(
+                    name=f"generator.{name}",
+                    value=round(value, 4),
+                    unit=unit,
+                    kind=FigureKind.MEASURED,
+                    source=source,
+                )
+                for name, value, unit in rows
+            ],
+            RESULT,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Stage ``map``: which layers stand in logic and which in block RAM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from convexon.card import CARD
+from convexon.chain.progress import QUIET, Progress
+from convexon.dataset import DATASET
+from convexon.errors import InputError
+from convexon.mapping import MAPPING, Folded, LayerMapping, Mapping, Spatial
+from convexon.mapping_file import read_mapping
+from convexon.pipeline import Cycles
+from convexon.run import Made, RunFolder
+from convexon.schedule import Schedule
+from convexon.simulate import run
+from convexon.trace import SpikeTrace
+from convexon_hdl.accelerator import require_mappable
+from convexon_hdl.budget import Activity, Budget, Cost, fastest_within, mapping_cost
+from convexon_hdl.timing import registers_for
+
+MAX_SAMPLES = 64
+"""Samples whose spikes say how busy a folded layer is."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MapResult:
+    """What the stage chose.
+
+    Members
+    -------
+    mapping : Made of Mapping
+    cost : Cost
+        Estimated.
+    cycles : Cycles
+        Exact, of the first test samples.
+    """
+
+    mapping: Made[Mapping]
+    cost: Cost
+    cycles: Cycles
+
+    @property
+    def summary(self) -> str:
+        """The line with the figures that matter."""
+        latency = self.cycles.latency
+        return (
+            f"map: {_described(self.mapping.value)}; about {self.cost.luts:.0f} LUTs and "
+            f"{self.cost.block_rams} block RAMs (estimated), latency {latency.min()} to "
+            f"{latency.max()} cycles on {len(latency)} samples"
+        )
+
+
+def map_stage(
+    folder: RunFolder,
+    *,
+    budget: Budget | None = None,
+    clock_hz: float | None = None,
+    file: Path | None = None,
+    progress: Progress = QUIET,
+) -> MapResult:
+    """Choose the mapping of the card in ``folder``: by hand, or the fastest within a budget.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        With a card and test samples, whose spikes say how busy folded layers are.
+    budget : Budget, optional
+        Without limits by default, so that everything is spatial.
+    clock_hz : float, optional
+        Clock that the pipeline's registers are chosen for; none by default.
+    file : Path, optional
+        A TOML file (`convexon.mapping_file`) that is taken instead.
+
+    Raises
+    ------
+    ConvexonError
+        If nothing fits, the clock is out of reach, the file does not fit the network, or the folder
+        lacks a card or test samples.
+    """
+    budget = budget or Budget()
+    card, test = folder.read("card", CARD), folder.read("test", DATASET)
+    network = card.value
+    inputs = test.value.inputs[:MAX_SAMPLES]
+    trace = run(network, inputs)
+    activity = measured_activity(inputs, trace)
+
+    def choose() -> Mapping:
+        progress.begin("choosing a mapping")
+        if file is not None:
+            return read_mapping(file, network)
+        base = None if clock_hz is None else registers_for(network, clock_hz, budget.family)
+        spatial = Spatial() if base is None else _most_registers(base)
+        chosen = fastest_within(network, budget, activity, spatial)
+        return chosen if base is None else _with_registers(chosen, base)
+
+    recipe = {
+        "budget": {**vars(budget), "family": budget.family.value},
+        "clock_hz": clock_hz,
+        "file": None if file is None else file.read_text(encoding="utf-8", errors="replace"),
+    }
+    made = folder.made(
+        "mapping", MAPPING, choose, parents={"card": card, "test": test}, recipe=recipe
+    )
+    require_mappable(network, made.value)
+    cycles = Schedule.of(network, made.value).cycles(inputs, trace)
+    _require_latency(cycles, budget)
+    cost = mapping_cost(network, made.value, activity, budget.family)
+    return MapResult(mapping=made, cost=cost, cycles=cycles)
+
+
+def measured_activity(inputs: np.ndarray, trace: SpikeTrace) -> Activity:
+    """Mean spikes of a step in ``trace``; each bit of an intensity counts."""
+    bits = np.unpackbits(np.ascontiguousarray(inputs)[..., None], axis=-1)
+    return Activity(
+        inputs=float(bits.sum(axis=(2, 3)).mean()),
+        layers=tuple(
+            tuple(float(layer.spikes.sum(axis=2).mean()) for layer in layers)
+            for layers in trace.layers
+        ),
+    )
+
+
+def _most_registers(mapping: Mapping) -> Spatial:
+    """The choice of the layer with most registers."""
+    spatial = [choice for layers in mapping.layers for choice in layers]
+    return max((c for c in spatial if isinstance(c, Spatial)), key=lambda c: c.registers)
+
+
+def _with_registers(mapping: Mapping, base: Mapping) -> Mapping:
+    """``mapping``, its spatial parts with the registers that ``base`` has there."""
+
+    def better(choice: LayerMapping, own: LayerMapping) -> LayerMapping:
+        return choice if isinstance(choice, Folded) else own
+
+    return replace(
+        mapping,
+        layers=tuple(
+            tuple(better(choice, own) for choice, own in zip(choices, owns, strict=True))
+            for choices, owns in zip(mapping.layers, base.layers, strict=True)
+        ),
+        readout=better(mapping.readout, base.readout),
+        decision_registers=base.decision_registers,
+    )
+
+
+def _require_latency(cycles: Cycles, budget: Budget) -> None:
+    """Raise `InputError` where the mean latency exceeds the budget."""
+    mean = float(cycles.latency.mean())
+    if budget.latency_cycles is not None and mean > budget.latency_cycles:
+        raise InputError(
+            f"latency must be at most {budget.latency_cycles} cycles, and is {mean:.1f} on average "
+            "under the fastest mapping that fits: allow more LUTs or block RAMs"
+        )
+
+
+def _described(mapping: Mapping) -> str:
+    """Every layer depth and the readout in a few words."""
+    depth = max(len(layers) for layers in mapping.layers)
+    parts = []
+    for d in range(depth):
+        kinds = dict.fromkeys(_words(choice) for choice in mapping.at_depth(d).values())
+        parts.append(f"layer {d} {' and '.join(kinds)}")
+    return ", ".join([*parts, f"readout {_words(mapping.readout)}"])
+
+
+def _words(choice: LayerMapping) -> str:
+    if isinstance(choice, Spatial):
+        return f"spatial ({choice.registers} registers)"
+    return f"folded ({choice.lanes} lanes, {choice.banks} banks, {choice.updates} updates)"
