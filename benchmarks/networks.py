@@ -1,8 +1,9 @@
 """The networks of the hardware benchmarks: random weights, and thresholds at which neurons fire.
 
 Weights are uniform over the integers of their bits that have a negative, from numpy's
-default_rng(seed), layer after layer: -31 to 31 for six bits. A membrane leaks 1/8 a step, saturates at ``membrane_bits`` and is reset by subtraction; the
-readout counts the spikes of the last layer (identity weights). Inputs are spikes at 15 %.
+default_rng(seed), layer after layer: -31 to 31 for six bits. A membrane leaks 1/8 a step, saturates
+at ``membrane_bits`` and is reset by subtraction; the readout counts the spikes of the last layer
+(identity weights). Inputs are spikes at 15 %.
 """
 
 from __future__ import annotations

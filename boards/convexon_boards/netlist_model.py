@@ -70,7 +70,8 @@ def _block_memory() -> str:
     rows = [f"INITVAL_{row:02X}" for row in range(_INITIAL_ROWS)]
     inputs, outputs, ports = [], [], []
     for p in "AB":
-        inputs += [f"{kind}{p}" for kind in ("CLK", "CE", "OCE", "WE", "RST")]
+        inputs += [f"{kind}{p}" for kind in ("CLK", "WE", "RST")]
+        inputs += [f"{kind}CE{p}" for kind in ("", "O")]  # of the cells, and of the output
         inputs += [f"CS{p}{k}" for k in range(3)]
         inputs += [f"AD{p}{k}" for k in range(14)] + [f"DI{p}{k}" for k in range(18)]
         outputs += [f"DO{p}{k}" for k in range(18)]

@@ -12,6 +12,9 @@ from convexon.fold import plans_at, readout_plan
 from convexon.mapping import Folded, Mapping, Spatial
 from convexon.network import FixedPointNetwork
 from convexon.schedule import Schedule
+from convexon_hdl.decision import EarlyDecision, StepReadout
+from convexon_hdl.encoder import LevelEncoder
+from convexon_hdl.folded.engine import CREDITS
 from convexon_hdl.folded.readout import FoldedReadout
 from convexon_hdl.folded.stage import MixedStage, folded_at
 from convexon_hdl.readout import Argmax, Readout, ResultLayout
@@ -22,12 +25,16 @@ from convexon_hdl.stage import Stage
 class Accelerator(wiring.Component):
     """A whole network, each of its layers in the mapping chosen for it.
 
-    ``i`` takes the steps of one inference after another, T transfers each; ``o`` gives the results,
-    one per inference, or one per step for `ReadoutMode.STEP`. Idle clocks and back-pressure delay
-    results and change none. A reset (``rst``, synchronous) forgets the inferences under way; the
-    next transfer begins a new one. ::
+    ``i`` takes the steps of one inference after another, T transfers each, or with an encoder its
+    levels in one transfer; ``o`` gives the results, one per inference, or one per step for
+    `ReadoutMode.STEP`. Idle clocks and back-pressure delay results and change none. A reset
+    (``rst``, synchronous) forgets the inferences under way; the next transfer begins a new one. ::
 
         i -> sequencer -> stage0 -> ... -> stage(depth - 1) -> readout -> argmax -> o
+
+    An encoder stands in the sequencer's place. With a rule that decides early, `EarlyDecision`
+    stands in that of argmax and tells the sequencer, or the encoder, what it decided: steps of the
+    same inference that follow are taken from ``i`` and dropped, or not made.
 
     Latency and initiation interval are those of `convexon.schedule`: constant where all is
     spatial, a function of the spikes elsewhere. Resources: the sum of the parts'.
@@ -39,8 +46,9 @@ class Accelerator(wiring.Component):
 
     Members
     -------
-    i : In(stream.Signature(n_inputs * input_bits))
-        One time step per transfer, input i at bits ``i * input_bits`` and up.
+    i : In(stream.Signature(n_inputs * bits))
+        Input i at bits ``i * bits`` and up: of a time step, of ``input_bits`` bits, or its level of
+        ``encoder.bits`` bits.
     o : Out(stream.Signature(ResultLayout(network)))
 
     Raises
@@ -56,6 +64,10 @@ class Accelerator(wiring.Component):
     readout_class: type[Readout] = Readout
     folded_readout_class: type[FoldedReadout] = FoldedReadout
     argmax_class: type[Argmax] = Argmax
+    sequencer_class: type[Sequencer] = Sequencer
+    encoder_class: type[LevelEncoder] = LevelEncoder
+    step_readout_class: type[StepReadout] = StepReadout
+    decision_class: type[EarlyDecision] = EarlyDecision
 
     def __init__(self, network: FixedPointNetwork, *, mapping: Mapping) -> None:
         require_mappable(network, mapping)
@@ -63,7 +75,7 @@ class Accelerator(wiring.Component):
         self._mapping = mapping
         super().__init__(
             {
-                "i": In(stream.Signature(unsigned(network.n_inputs * network.input_bits))),
+                "i": In(stream.Signature(unsigned(network.n_inputs * input_width(mapping, network)))),
                 "o": Out(stream.Signature(ResultLayout(network))),
             }
         )
@@ -79,6 +91,13 @@ class Accelerator(wiring.Component):
         return self._mapping
 
     @property
+    def capacity(self) -> int | None:
+        """Most inferences under way, never reached; None where all are decided at the end."""
+        if not self.mapping.decision.is_early:
+            return None
+        return most_under_way(self.network, self.mapping) + 1
+
+    @property
     def schedule(self) -> Schedule:
         """Cycles that an inference takes."""
         return Schedule.of(self.network, self.mapping)
@@ -86,22 +105,37 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the pipeline."""
         m = Module()
-        m.submodules.sequencer = sequencer = Sequencer(self.network)
-        wiring.connect(m, wiring.flipped(self.i), sequencer.i)
-        above: wiring.Component = sequencer
+        source = self._source()
+        m.submodules["sequencer" if self.mapping.encoder is None else "encoder"] = source
+        wiring.connect(m, wiring.flipped(self.i), source.i)
+        above: wiring.Component = source
         for depth in range(self.network.depth):
             stage = self._stage(depth)
             m.submodules[f"stage{depth}"] = stage
             wiring.connect(m, above.o, stage.i)
             above = stage
         m.submodules.readout = readout = self._readout()
-        m.submodules.argmax = argmax = self.argmax_class(
-            self.network, registers=self.mapping.decision_registers
-        )
+        decision = self._decision()
+        m.submodules["decision" if self.mapping.decision.is_early else "argmax"] = decision
         wiring.connect(m, above.o, readout.i)
-        wiring.connect(m, readout.o, argmax.i)
-        wiring.connect(m, argmax.o, wiring.flipped(self.o))
+        wiring.connect(m, readout.o, decision.i)
+        wiring.connect(m, decision.o, wiring.flipped(self.o))
+        if self.mapping.decision.is_early:
+            m.d.comb += source.decided.eq(decision.decided)
         return m
+
+    def _source(self) -> Sequencer | LevelEncoder:
+        """What tags the steps from the host, or makes them of levels."""
+        if self.mapping.encoder is None:
+            return self.sequencer_class(self.network, capacity=self.capacity)
+        return self.encoder_class(self.network, self.mapping.encoder, capacity=self.capacity)
+
+    def _decision(self) -> Argmax | EarlyDecision:
+        """What turns scores into results."""
+        registers = self.mapping.decision_registers
+        if not self.mapping.decision.is_early:
+            return self.argmax_class(self.network, registers=registers)
+        return self.decision_class(self.network, self.mapping.decision, registers=registers)
 
     def _stage(self, depth: int) -> Stage | MixedStage:
         """Layers at ``depth``, by their mapping."""
@@ -114,8 +148,25 @@ class Accelerator(wiring.Component):
         """Readout, by its mapping."""
         choice = self.mapping.readout
         if isinstance(choice, Spatial):
-            return self.readout_class(self.network, choice=choice)
+            early = self.mapping.decision.is_early
+            kind = self.step_readout_class if early else self.readout_class
+            return kind(self.network, choice=choice)
         return self.folded_readout_class(self.network, choice=choice)
+
+
+def input_width(mapping: Mapping, network: FixedPointNetwork) -> int:
+    """Bits of one input in a transfer: those of a level where an encoder reads them."""
+    return network.input_bits if mapping.encoder is None else mapping.encoder.bits
+
+
+def most_under_way(network: FixedPointNetwork, mapping: Mapping) -> int:
+    """Most steps between source and result, so also most inferences that wait for a decision there.
+
+    A register holds one step. A folded engine holds the one that it sums up, and those that it
+    has credit for (`convexon_hdl.folded.engine.CREDITS`).
+    """
+    most = sum(Schedule.of(network, mapping).stages)
+    return most + sum(1 + CREDITS for depth in range(network.depth) if folded_at(mapping, depth))
 
 
 def require_mappable(network: FixedPointNetwork, mapping: Mapping) -> None:
@@ -142,6 +193,11 @@ def require_mappable(network: FixedPointNetwork, mapping: Mapping) -> None:
         _require_width(f"class {c}", "score", interval)
     if isinstance(mapping.readout, Folded):
         readout_plan(network, mapping.readout)
+        if mapping.decision.is_early:
+            raise InputError(
+                f"readout must be spatial for the rule {mapping.decision.rule.value}, which reads "
+                "the scores of every step, not folded: map it spatially, or decide at the end"
+            )
     for depth in range(network.depth):
         for plan in plans_at(network, folded_at(mapping, depth), depth):
             where = f"folded layer {depth} neuron"

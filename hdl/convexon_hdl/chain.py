@@ -15,7 +15,7 @@ from convexon.mapping import MAPPING, Mapping
 from convexon.network import FixedPointNetwork
 from convexon.run import Made, RunFolder
 from convexon.schedule import Schedule
-from convexon_hdl.emit import emit, tools
+from convexon_hdl.emit import Host, emit, host_name, tools
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,8 +33,16 @@ class EmitResult:
         return f"emit: {kilobytes:.0f} kB of Verilog, {self.schedule.summary}"
 
 
-def emit_stage(folder: RunFolder, progress: Progress = QUIET) -> EmitResult:
+def emit_stage(
+    folder: RunFolder,
+    progress: Progress = QUIET,
+    *,
+    host: Host = Host.STREAMS,
+    axi_width: int = 32,
+) -> EmitResult:
     """Emit the card of ``folder`` into ``folder/rtl``, and its exports into ``folder/export``.
+
+    The layers are mapped as the artefact ``mapping`` says, spatially where there is none.
 
     Raises
     ------
@@ -47,11 +55,11 @@ def emit_stage(folder: RunFolder, progress: Progress = QUIET) -> EmitResult:
     parents = {"card": card.record.digest}
     if folder.has("mapping"):
         parents["mapping"] = folder.read("mapping", MAPPING).record.digest
-    bundle = current_bundle(folder, parents)
+    bundle = current_bundle(folder, parents, host_name(host, axi_width))
     if bundle is None:
         began = time.monotonic()
         progress.begin("elaborating and emitting")
-        new = emit(card.value, mapping, parents=parents)
+        new = emit(card.value, mapping, parents=parents, host=host, axi_width=axi_width)
         new.write(folder.rtl)
         folder.time("emit", time.monotonic() - began)
         bundle = replace(folder.bundle(), reused=False)
@@ -80,8 +88,8 @@ def current_mapping(folder: RunFolder, card: Made[FixedPointNetwork]) -> Mapping
     return mapping.value
 
 
-def current_bundle(folder: RunFolder, parents: dict[str, str]) -> Made[RtlBundle] | None:
-    """Return the bundle on disk if it is sound, of these parents, and by these tools."""
+def current_bundle(folder: RunFolder, parents: dict[str, str], host: str) -> Made[RtlBundle] | None:
+    """Return the bundle on disk if it is sound, of these parents, by these tools, for ``host``."""
     if not (folder.rtl / MANIFEST_NAME).exists():
         return None
     try:
@@ -90,4 +98,4 @@ def current_bundle(folder: RunFolder, parents: dict[str, str]) -> Made[RtlBundle
         return None
     if bundle.record.parents != parents or dict(bundle.value.tools) != tools():
         return None
-    return bundle
+    return bundle if bundle.value.ports.get("host") == host else None

@@ -17,6 +17,7 @@ from amaranth.lib import wiring
 import convexon
 from convexon.artefact import pretty
 from convexon.bundle import RtlBundle
+from convexon.errors import InputError
 from convexon.mapping import Mapping
 from convexon.network import FixedPointNetwork
 from convexon_hdl import yosys
@@ -91,9 +92,14 @@ def emit(
     parents = dict(parents or {})
     require_mappable(network, mapping)
     require_width(axi_width)
+    if host is Host.AXI and (mapping.encoder is not None or mapping.decision.is_early):
+        raise InputError(
+            "host must be streams for an encoder on chip or an early decision, not axi: "
+            "its packets are the T steps of an inference"
+        )
     accelerator = Accelerator(network, mapping=mapping)
     header = _header(accelerator, parents)
-    ports = describe(accelerator, top=TOP)
+    ports = {**describe(accelerator, top=TOP), "host": host_name(host, axi_width)}
     others: dict[str, str] = {}
     components = {vhdl.SHIM: stream_ports(ports)}
     if host is Host.AXI:
@@ -124,6 +130,11 @@ def emit(
             f"{systemverilog.EXAMPLE}.sv": systemverilog.example(ports),
         },
     )
+
+
+def host_name(host: Host, axi_width: int) -> str:
+    """What ports.json says of who drives a bundle: ``streams``, or ``axi32`` and the like."""
+    return f"axi{axi_width}" if host is Host.AXI else host.value
 
 
 def _constants(accelerator: Accelerator) -> dict[str, int]:

@@ -6,6 +6,12 @@ high, ``spikes`` and ``membranes`` hold what the layer computed in one step, neu
 ``j * width`` and up. One of kind ``updates``: at an edge at which ``valid`` is high, they hold what
 was computed for group ``base``, which is neurons ``base * count - offset`` and up of the layer; a
 step has ``groups`` groups.
+
+``transfers_per_inference`` is the number of transfers of ``i`` that make an inference: its steps,
+whose field is ``inputs``, or 1 with an encoder, whose field is ``levels``. ``decision`` is the rule
+that ends it. Where that may be before the last step, layers take fewer steps of some inferences,
+and each probe has ``first``: the signal, and the bit of it, that is high where a step, or a group,
+begins an inference.
 """
 
 from __future__ import annotations
@@ -15,10 +21,12 @@ from typing import Any
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
+from convexon.decision import decision_to_json
 from convexon.fold import FoldPlan, plans_at
 from convexon.network import FixedPointNetwork
-from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.accelerator import Accelerator, input_width
 from convexon_hdl.folded.stage import folded_at
+from convexon_hdl.stage import StepLayout
 
 SCHEMA = "convexon.ports"
 SCHEMA_VERSION = 2
@@ -26,11 +34,13 @@ SCHEMA_VERSION = 2
 
 def describe(accelerator: Accelerator, *, top: str) -> dict[str, Any]:
     """Describe the ports and the probes of ``accelerator`` as the module ``top``."""
-    network = accelerator.network
+    network, mapping = accelerator.network, accelerator.mapping
+    encodes = mapping.encoder is not None
+    bits = input_width(mapping, network)
     inputs = {
-        "name": "inputs",
+        "name": "levels" if encodes else "inputs",
         "offset": 0,
-        "width": network.input_bits,
+        "width": bits,
         "count": network.n_inputs,
         "signed": False,
     }
@@ -42,9 +52,11 @@ def describe(accelerator: Accelerator, *, top: str) -> dict[str, Any]:
         "clock": "clk",
         "reset": "rst",
         "streams": {
-            "i": _stream("i", network.n_inputs * network.input_bits, [inputs]),
+            "i": _stream("i", network.n_inputs * bits, [inputs]),
             "o": _stream("o", layout.size, [_field(name, field) for name, field in layout]),
         },
+        "transfers_per_inference": 1 if encodes else network.n_steps,
+        "decision": decision_to_json(mapping.decision),
         "probes": probes(accelerator),
         "components": accelerator.metadata.as_json(),
     }
@@ -72,17 +84,23 @@ def _field(name: str, field: data.Field) -> dict[str, Any]:
 
 
 def probes(accelerator: Accelerator) -> list[dict[str, Any]]:
-    """One probe for every layer of every branch."""
+    """One probe for every layer of every branch, with the place of ``first`` where it matters."""
     network, mapping = accelerator.network, accelerator.mapping
     found = []
     for depth in range(network.depth):
         folded = folded_at(mapping, depth)
         for k, plan in enumerate(plans_at(network, folded, depth)):
-            found += _update_probes(network, plan, [f"stage{depth}", f"engine{k}", "updater"])
+            updater = [f"stage{depth}", f"engine{k}", "updater"]
+            tag = {"path": [*updater, "first"], "bit": 0}
+            found += [{**probe, "first": tag} for probe in _update_probes(network, plan, updater)]
         inside = [f"stage{depth}", "spatial"] if folded else [f"stage{depth}"]
-        for b in mapping.at_depth(depth):
-            if b not in folded:
-                found.append(_register_probe(network, b, depth, inside))
+        rest = [b for b in range(len(network.branches)) if b not in folded]
+        for b in (b for b in rest if depth < network.branches[b].depth):
+            layout = StepLayout(network, depth + 1, branches=rest)
+            tag = {"path": [*inside, "o__payload"], "bit": layout["first"].offset}
+            found.append({**_register_probe(network, b, depth, inside), "first": tag})
+    if not mapping.decision.is_early:
+        found = [{k: v for k, v in probe.items() if k != "first"} for probe in found]
     return sorted(found, key=lambda probe: (probe["branch"], probe["layer"]))
 
 

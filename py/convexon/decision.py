@@ -15,7 +15,7 @@ class 1 with its score, and every rule reads it as that pair.
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -230,51 +230,34 @@ def margins(network: FixedPointNetwork) -> IntArray:
     return gains
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Edges:
-    """Clock edges of a run, the first of them 0, from a source that is never idle.
+def decided_trace(decision: Decision, network: FixedPointNetwork, trace: SpikeTrace) -> SpikeTrace:
+    """Trace of ``network`` under a rule: scores and labels of its decision, and the steps it read.
 
-    Members
-    -------
-    taken : int64 array, shape (samples,)
-        Edge that takes the first step of each sample, or its levels where an encoder reads them.
-    given : int64 array, shape (samples,)
-        Edge that hands over the result of each sample, to a sink that is always ready.
-    """
-
-    taken: IntArray
-    given: IntArray
-
-
-def spatial_edges(
-    steps: IntArray, *, n_steps: int, registers: int, encodes: bool, is_early: bool
-) -> Edges:
-    """Edges of a network that is spatial throughout, so takes a step a clock.
-
-    An inference that decides after step u gives its result u - 1 + ``registers`` edges after its
-    first step entered the pipeline. That same edge is the first at which the source of the steps
-    knows of it, and the last at which it sends a step of that inference. An encoder then begins
-    the next inference, and saves what is left of T steps. Steps from the host keep coming for T
-    clocks, whether they are wanted or not; the result alone is early.
+    What the layers do in later steps stays in the trace: hardware does some of them, as they are on
+    their way by then. Under `Rule.END` this is ``trace`` itself.
 
     Parameters
     ----------
-    steps : int64 array, shape (samples,)
-        u of every sample, `Decided.steps`.
-    n_steps : int
-        T.
-    registers : int
-        Pipeline registers from the sequencer or the encoder to the output, that of the early
-        exit included.
-    encodes : bool
-        Whether an encoder makes the steps; its own register holds the levels for one edge more.
-    is_early : bool
-        Whether the rule is an early one; where not, u is T.
+    decision : Decision
+    network : FixedPointNetwork
+    trace : SpikeTrace
+        Of any model of ``network``.
+
+    Raises
+    ------
+    InputError
+        If the rule does not suit the network.
     """
-    used = steps.astype(np.int64) if is_early else np.full(len(steps), n_steps, dtype=np.int64)
-    sent = np.minimum(n_steps, used + registers) if encodes else np.full_like(used, n_steps)
-    taken = np.cumsum(sent) - sent
-    return Edges(taken=taken, given=taken + int(encodes) + used - 1 + registers)
+    decision.check(network)
+    if not decision.is_early:
+        return trace
+    decided = decide(decision, network, step_scores(network, trace))
+    return replace(
+        trace,
+        scores=decided.scores[:, None],
+        labels=decided.labels[:, None],
+        steps=decided.steps,
+    )
 
 
 def decision_to_json(decision: Decision) -> Json:

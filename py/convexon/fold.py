@@ -24,6 +24,7 @@ from convexon.mapping import Folded, Weights
 from convexon.network import FixedPointNetwork, Layer
 from convexon.neuron import INTEGRATE, Reset
 from convexon.ranges import LayerRanges, neuron_ranges
+from convexon.seeded import identify
 
 IntArray = npt.NDArray[np.int64]
 
@@ -35,6 +36,22 @@ EMPTY_SCAN_CLOCKS = 2
 
 WRITE_CLOCKS = 5
 """Clocks from the edge that reads a membrane to the one that writes it back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeededNeuron:
+    """A neuron whose weights are made from a seed.
+
+    Members
+    -------
+    number : int
+        Its number in `convexon.seeded`.
+    bits : int
+        Bits of its weights.
+    """
+
+    number: int
+    bits: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +71,8 @@ class FoldPlan:
         Branches of the network that the engine computes a layer of, in order.
     depth : int
         Position of the layers in their branches.
+    seeded : tuple of SeededNeuron
+        One for each neuron where weights are made from a seed, else none.
     """
 
     layer: Layer
@@ -62,6 +81,7 @@ class FoldPlan:
     input_bits: int
     branches: tuple[int, ...]
     depth: int
+    seeded: tuple[SeededNeuron, ...] = ()
 
     @property
     def n_sources(self) -> int:
@@ -90,8 +110,21 @@ class FoldPlan:
         return -(-self.n_sources // self.choice.banks)
 
     @property
+    def stride(self) -> int:
+        """Addresses from a fold to the next.
+
+        Rows lie close in a memory. Where they are made from a seed, fold and row are bits of the
+        address of their own, and there is an address beyond the rows of each fold.
+        """
+        if self.choice.weights is not Weights.SEEDED:
+            return self.rows
+        return 1 << (self.rows + (self.choice.banks > 1) - 1).bit_length()
+
+    @property
     def depth_of_bank(self) -> int:
-        """Rows of a bank; with several banks its last one is zero, for clocks without a spike."""
+        """Addresses of a bank; with several banks the last is zero, for clocks without a spike."""
+        if self.choice.weights is Weights.SEEDED:
+            return self.folds * self.stride
         return self.folds * self.rows + (self.choice.banks > 1)
 
     @property
@@ -145,12 +178,24 @@ class FoldPlan:
     def bank(self, index: int) -> IntArray:
         """Content of a bank, shape (depth_of_bank, lanes): fold after fold, row after row."""
         own = self.matrix[index :: self.choice.banks]
-        rows = np.zeros((self.rows, own.shape[1]), dtype=np.int64)
+        rows = np.zeros((self.stride, own.shape[1]), dtype=np.int64)
         rows[: len(own)] = own
-        folds = rows.reshape(self.rows, self.folds, self.choice.lanes).transpose(1, 0, 2)
-        content = folds.reshape(self.folds * self.rows, self.choice.lanes)
+        folds = rows.reshape(self.stride, self.folds, self.choice.lanes).transpose(1, 0, 2)
+        content = folds.reshape(self.folds * self.stride, self.choice.lanes)
         spare = self.depth_of_bank - len(content)
         return np.pad(content, ((0, spare), (0, 0)))
+
+    def packed_bank(self, index: int) -> list[int]:
+        """Content of a bank as unsigned integers: lane k at bits ``k * weight_width`` and up."""
+        width = self.weight_width
+        mask = (1 << width) - 1
+        packed = []
+        for row in self.bank(index).tolist():
+            word = 0
+            for lane, weight in enumerate(row):
+                word |= (weight & mask) << (lane * width)
+            packed.append(word)
+        return packed
 
     def spikes_of_pass(self, sources: npt.NDArray[np.uint8]) -> IntArray:
         """Reads that passes take, the most of any bank.
@@ -250,8 +295,35 @@ def _plan(
         )
     bits = network.input_bits if depth == 0 else 1
     return FoldPlan(
-        layer=layer, ranges=ranges, choice=choice, input_bits=bits, branches=branches, depth=depth
+        layer=layer,
+        ranges=ranges,
+        choice=choice,
+        input_bits=bits,
+        branches=branches,
+        depth=depth,
+        seeded=_seeded(network, branches, choice, depth),
     )
+
+
+def _seeded(
+    network: FixedPointNetwork, branches: tuple[int, ...], choice: Folded, depth: int
+) -> tuple[SeededNeuron, ...]:
+    """Neurons of an engine by their numbers in the seed; none where there is no seed."""
+    if choice.seed is None:
+        return ()
+    neurons: list[SeededNeuron] = []
+    for b in branches:
+        layer = network.branches[b].layers[depth]
+        where = f"branch {b} layer {depth}"
+        if layer.recurrent is not None:
+            raise InputError(f"{where} must not be recurrent to have its weights made from a seed")
+        bits = layer.weight_format.width
+        try:
+            numbers = identify(layer.weights, choice.seed, bits=bits)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        neurons += [SeededNeuron(number=number, bits=bits) for number in numbers]
+    return tuple(neurons)
 
 
 def readout_plan(network: FixedPointNetwork, choice: Folded) -> FoldPlan:

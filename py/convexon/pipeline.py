@@ -2,7 +2,12 @@
 
 Every unit of the hardware is a queue whose capacity and delays are known, so that the edge at which
 a step enters it follows from the edge at which the step is offered, and from those at which earlier
-steps left. `run_pipeline` follows the steps of a run through all units, one after the other.
+steps left. `run_pipeline` follows the steps of a run through all units, one after the other. Where
+all is spatial, `spatial_cycles` says the same in closed form.
+
+A source learns of an early decision at the edge that hands over the result: what it offers there is
+the last step of that inference, and no step before the deciding one ever depends on it. So steps
+can still be followed in order, and what was decided is known before it is needed.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from convexon.decision import decide, step_scores
 from convexon.fold import EMPTY_SCAN_CLOCKS, SCAN_CLOCKS, FoldPlan, plans_at, readout_plan
 from convexon.mapping import Folded, Mapping, Spatial
 from convexon.network import FixedPointNetwork
@@ -30,7 +36,7 @@ class Cycles:
     Members
     -------
     taken : int64 array, shape (samples,)
-        Edge that takes the first step of each sample.
+        Edge that takes the first step of each sample, or its levels where an encoder reads them.
     given : int64 array, shape (samples,)
         Edge that hands over the (last) result of each sample.
     """
@@ -40,7 +46,7 @@ class Cycles:
 
     @property
     def latency(self) -> IntArray:
-        """Clock edges from the first step to the result, shape (samples,)."""
+        """Clock edges from the first step, or the levels, to the result, shape (samples,)."""
         return self.given - self.taken
 
     @property
@@ -189,6 +195,31 @@ class Stage:
             unit.leave(edge)
 
 
+class Line:
+    """Stages, readout and decision in a row, before a sink that is always ready."""
+
+    def __init__(self, stages: Sequence[Unit], decision: Registers) -> None:
+        self._stages = stages
+        self._decision = decision
+
+    def take(self, step: int, offered: int) -> int:
+        """Return the edge at which a step enters; it stops where it is absorbed, at the readout."""
+        entered = []
+        for stage in self._stages:
+            entered.append(stage.take(step, offered))
+            offered = stage.valid
+        for stage, edge in zip(self._stages, entered[1:], strict=False):
+            stage.leave(edge)
+        return entered[0]
+
+    def hand_over(self, step: int) -> int:
+        """Pass what the readout made of the step just taken on; return when its result leaves."""
+        readout = self._stages[-1]
+        readout.leave(self._decision.take(step, readout.valid))
+        self._decision.leave(self._decision.valid)
+        return self._decision.valid
+
+
 def run_pipeline(
     network: FixedPointNetwork,
     mapping: Mapping,
@@ -202,6 +233,7 @@ def run_pipeline(
     network : FixedPointNetwork
     mapping : Mapping
     inputs : uint8 array, shape (samples, steps, inputs)
+        What the network reads: of an encoder, the steps that it makes.
     trace : SpikeTrace
         The golden model's trace of ``inputs``.
     """
@@ -209,28 +241,64 @@ def run_pipeline(
         Stage(units_at(network, mapping, depth, inputs, trace)) for depth in range(network.depth)
     ]
     stages.append(_readout(network, mapping, trace))
-    decision = Registers(1 + mapping.decision_registers)
-    every = network.readout_mode is ReadoutMode.STEP
+    line = Line(stages, Registers(mapping.decision.registers(mapping.decision_registers)))
+    used = steps_used(network, mapping, trace)
+    encodes, n_steps = mapping.encoder is not None, network.n_steps
+    always = network.readout_mode is ReadoutMode.STEP or mapping.decision.is_early
     taken = np.zeros(len(inputs), dtype=np.int64)
     given = np.zeros(len(inputs), dtype=np.int64)
-    offered = 0
-    for step in range(len(inputs) * network.n_steps):
-        sample, t = divmod(step, network.n_steps)
-        entered = []
-        reaches = offered
-        for stage in stages:
-            entered.append(stage.take(step, reaches))
-            reaches = stage.valid
-        for stage, edge in zip(stages, entered[1:], strict=False):
-            stage.leave(edge)
-        if every or t == network.n_steps - 1:
-            stages[-1].leave(decision.take(step, reaches))
-            decision.leave(decision.valid)
-            given[sample] = decision.valid
-        if t == 0:
-            taken[sample] = entered[0]
-        offered = entered[0] + 1
+    offered = int(encodes)  # levels are taken at edge 0, and their first step is there at edge 1
+    for sample, needed in enumerate(used.tolist()):
+        for t in range(n_steps):
+            if t >= needed and offered > given[sample]:
+                if encodes:
+                    break
+                offered += 1  # taken from the host, and dropped
+                continue
+            entered = line.take(sample * n_steps + t, offered)
+            if t == 0:
+                taken[sample] = offered - 1 if encodes else entered
+            if always or t == n_steps - 1:
+                result = line.hand_over(sample * n_steps + t)
+                if t < needed:
+                    given[sample] = result
+            offered = entered + 1
     return Cycles(taken=taken, given=given)
+
+
+def steps_used(network: FixedPointNetwork, mapping: Mapping, trace: SpikeTrace) -> IntArray:
+    """Steps that the decision reads of each sample, shape (samples,): T, if it waits for the end.
+
+    ``trace`` is of any model of ``network``, whichever rule its scores are of.
+    """
+    if not mapping.decision.is_early:
+        return np.full(trace.n_samples, network.n_steps, dtype=np.int64)
+    return decide(mapping.decision, network, step_scores(network, trace)).steps
+
+
+def spatial_cycles(used: IntArray, *, n_steps: int, registers: int, encodes: bool) -> Cycles:
+    """Cycles of a network that is spatial throughout, so takes a step a clock.
+
+    An inference that decides after step u gives its result u - 1 + ``registers`` edges after its
+    first step entered the pipeline. That same edge is the first at which the source of the steps
+    knows of it, and the last at which it sends a step of that inference. An encoder then begins
+    the next inference, and saves what is left of T steps. Steps from the host keep coming for T
+    clocks, whether they are wanted or not; the result alone is early.
+
+    Parameters
+    ----------
+    used : int64 array, shape (samples,)
+        u of every sample, from `steps_used`.
+    n_steps : int
+        T.
+    registers : int
+        Pipeline registers from the sequencer or the encoder to the output.
+    encodes : bool
+        Whether an encoder makes the steps; its own register holds the levels for one edge more.
+    """
+    sent = np.minimum(n_steps, used + registers) if encodes else np.full_like(used, n_steps)
+    taken = np.cumsum(sent) - sent
+    return Cycles(taken=taken, given=taken + int(encodes) + used - 1 + registers)
 
 
 def units_at(

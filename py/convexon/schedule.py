@@ -1,7 +1,8 @@
 """The cycles of an accelerator: one definition, that estimator and benches share.
 
 The estimator prints them, and the benches compare every simulated inference with them, without
-tolerance. Clock edges are numbered from the one that takes the first step of a run, which is 0.
+tolerance. Clock edges are numbered from the one that takes the first step of a run, or the first
+levels where an encoder reads them, which is 0.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.mapping import Mapping, Spatial
 from convexon.network import FixedPointNetwork
-from convexon.pipeline import Cycles, run_pipeline
+from convexon.pipeline import Cycles, run_pipeline, spatial_cycles, steps_used
 from convexon.trace import SpikeTrace
 
 
@@ -45,7 +46,7 @@ class Schedule:
     @property
     def is_constant(self) -> bool:
         """Whether every inference takes the same cycles, whatever it reads."""
-        return self.mapping.is_spatial
+        return self.mapping.is_spatial and not self.mapping.decision.is_early
 
     @property
     def stages(self) -> tuple[int, ...]:
@@ -55,7 +56,8 @@ class Schedule:
             for depth in range(self.network.depth)
         ]
         readout = 1 + _registers(self.mapping.readout)
-        return (*depths, readout, 1 + self.mapping.decision_registers)
+        decision = self.mapping.decision.registers(self.mapping.decision_registers)
+        return (*depths, readout, decision)
 
     @property
     def latency_cycles(self) -> int:
@@ -63,10 +65,11 @@ class Schedule:
 
         Where there is a result per step, the last one is meant. Step t is taken at edge t - 1 and
         moves one register at each edge; the edge after the last register is filled hands it over:
-        T - 1 + registers. `InputError` where the cycles are not constant.
+        T - 1 + registers, and 1 more where an encoder takes levels instead. `InputError` where the
+        cycles are not constant.
         """
         self._require_constant()
-        return self.n_steps - 1 + sum(self.stages)
+        return int(self._encodes) + self.n_steps - 1 + sum(self.stages)
 
     @property
     def initiation_interval_cycles(self) -> int:
@@ -81,7 +84,7 @@ class Schedule:
     def summary(self) -> str:
         """Latency and interval in words."""
         if not self.is_constant:
-            return "cycles follow from the spikes"
+            return "cycles follow from the spikes"  # of folded layers, or of an early decision
         return (
             f"latency {self.latency_cycles} cycles, a new inference every "
             f"{self.initiation_interval_cycles}"
@@ -93,18 +96,29 @@ class Schedule:
         Parameters
         ----------
         inputs : uint8 array, shape (samples, steps, inputs)
+            What the network reads: of an encoder, the steps that it makes.
         trace : SpikeTrace
-            The golden model's trace of ``inputs``: a folded layer's cycles follow from spikes.
+            The golden model's trace of ``inputs``: the cycles of folded layers and of early
+            decisions follow from its spikes.
         """
-        if self.is_constant:
-            taken = np.arange(len(inputs), dtype=np.int64) * self.initiation_interval_cycles
-            return Cycles(taken=taken, given=taken + self.latency_cycles)
-        return run_pipeline(self.network, self.mapping, inputs, trace)
+        if not self.mapping.is_spatial:
+            return run_pipeline(self.network, self.mapping, inputs, trace)
+        return spatial_cycles(
+            steps_used(self.network, self.mapping, trace),
+            n_steps=self.n_steps,
+            registers=sum(self.stages),
+            encodes=self._encodes,
+        )
+
+    @property
+    def _encodes(self) -> bool:
+        return self.mapping.encoder is not None
 
     def _require_constant(self) -> None:
         if not self.is_constant:
             raise InputError(
-                "cycles of a folded network follow from its spikes: use Schedule.cycles"
+                "cycles of a folded network, and of an early decision, follow from the spikes: "
+                "use Schedule.cycles"
             )
 
 

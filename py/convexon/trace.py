@@ -83,12 +83,16 @@ class SpikeTrace:
     latency_cycles : int64 array, shape (samples,), or None
         Clock edges from the one that takes the first step of a sample to the one that hands over
         its last result. None for models, which have no clock.
+    steps : int64 array, shape (samples,), or None
+        Steps of each sample that count, 1 to T, where inferences may end early: of a model, those
+        that the decision read; of hardware, those that it took, at least as many. None: all.
     """
 
     layers: tuple[tuple[LayerTrace, ...], ...]
     scores: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
     latency_cycles: npt.NDArray[np.int64] | None = None
+    steps: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 3 or self.labels.shape != self.scores.shape[:2]:
@@ -115,6 +119,7 @@ class SpikeTrace:
             scores=self.scores[:n_samples],
             labels=self.labels[:n_samples],
             latency_cycles=None if self.latency_cycles is None else self.latency_cycles[:n_samples],
+            steps=None if self.steps is None else self.steps[:n_samples],
         )
 
     def flat_layers(self) -> Iterator[tuple[int, int, LayerTrace]]:
@@ -127,6 +132,9 @@ class SpikeTrace:
 def first_mismatch(expected: SpikeTrace, actual: SpikeTrace) -> Mismatch | None:
     """Return the mismatch that comes first in time, nearest to the input; None if there is none.
 
+    Where inferences may end early, each step that ``actual`` took is compared, and it must have
+    taken those that ``expected`` counts.
+
     Raises
     ------
     InputError
@@ -137,7 +145,9 @@ def first_mismatch(expected: SpikeTrace, actual: SpikeTrace) -> Mismatch | None:
     pairs = zip(expected.flat_layers(), actual.flat_layers(), strict=True)
     for branch, depth, want, have in ((b, d, w, h) for (b, d, w), (_, _, h) in pairs):
         for order, quantity in enumerate(("membranes", "spikes")):
-            place = _first_difference(getattr(want, quantity), getattr(have, quantity))
+            place = _first_difference(
+                getattr(want, quantity), getattr(have, quantity), actual.steps
+            )
             if place is None:
                 continue
             sample, step, neuron = place
@@ -163,7 +173,11 @@ _AFTER_LAYERS = 1 << 30
 def _readout_mismatches(
     expected: SpikeTrace, actual: SpikeTrace
 ) -> Iterator[tuple[tuple[int, ...], Mismatch]]:
-    """Yield the first differing score and label with their sort keys."""
+    """Yield the first missing step, and the first differing score and label, with sort keys."""
+    if expected.steps is not None and actual.steps is not None:
+        for sample in np.flatnonzero(actual.steps < expected.steps)[:1].tolist():
+            want, have = int(expected.steps[sample]), int(actual.steps[sample])
+            yield (sample, have), Mismatch("steps", sample, want, have)
     place = _first_difference(expected.scores, actual.scores)
     if place is not None:
         sample, readout, c = place
@@ -191,9 +205,11 @@ def differing_samples(expected: SpikeTrace, actual: SpikeTrace) -> npt.NDArray[n
     pairs = zip(expected.flat_layers(), actual.flat_layers(), strict=True)
     for (_, _, want), (_, _, have) in pairs:
         for a, b in ((want.spikes, have.spikes), (want.membranes, have.membranes)):
-            wrong |= (a != b).any(axis=(1, 2))
+            wrong |= _differences(a, b, actual.steps).any(axis=(1, 2))
     wrong |= (expected.scores != actual.scores).any(axis=(1, 2))
     wrong |= (expected.labels != actual.labels).any(axis=1)
+    if expected.steps is not None and actual.steps is not None:
+        wrong |= actual.steps < expected.steps
     return wrong
 
 
@@ -210,11 +226,25 @@ def require_one_shape(expected: SpikeTrace, actual: SpikeTrace) -> None:
         )
 
 
+def _differences(
+    expected: npt.NDArray[np.integer],
+    actual: npt.NDArray[np.integer],
+    steps: npt.NDArray[np.int64] | None,
+) -> npt.NDArray[np.bool_]:
+    """Where two arrays differ, within the first ``steps`` of each sample where they are given."""
+    different: npt.NDArray[np.bool_] = expected != actual
+    if steps is not None:
+        different &= (np.arange(expected.shape[1]) < steps[:, None])[:, :, None]
+    return different
+
+
 def _first_difference(
-    expected: npt.NDArray[np.integer], actual: npt.NDArray[np.integer]
+    expected: npt.NDArray[np.integer],
+    actual: npt.NDArray[np.integer],
+    steps: npt.NDArray[np.int64] | None = None,
 ) -> tuple[int, ...] | None:
     """Index of the first differing element in row-major order, or None."""
-    different = (expected != actual).ravel()
+    different = _differences(expected, actual, steps).ravel()
     if not different.any():
         return None
     place = np.unravel_index(int(different.argmax()), expected.shape)
@@ -234,6 +264,8 @@ def _encode(trace: SpikeTrace) -> tuple[Json, Arrays]:
     arrays: Arrays = {"scores": trace.scores, "labels": trace.labels}
     if trace.latency_cycles is not None:
         arrays["latency_cycles"] = trace.latency_cycles
+    if trace.steps is not None:
+        arrays["steps"] = trace.steps
     for branch, depth, layer in trace.flat_layers():
         arrays[f"spikes_{branch}_{depth}"] = layer.spikes
         arrays[f"membranes_{branch}_{depth}"] = layer.membranes
@@ -256,6 +288,7 @@ def _decode(content: Json, arrays: Arrays) -> SpikeTrace:
         scores=arrays["scores"].astype(np.int64),
         labels=arrays["labels"].astype(np.int64),
         latency_cycles=arrays.get("latency_cycles"),
+        steps=arrays.get("steps"),
     )
 
 

@@ -93,7 +93,7 @@ def places(verilog: str) -> Iterator[Mutant]:
     module = ""
     for index, line in enumerate(lines):
         if line.startswith("module "):
-            module = line.split()[1].removeprefix("\\")
+            module = line.split()[1].partition("(")[0].removeprefix("\\")
             body = verilog[verilog.index(line) :].partition("\nendmodule")[0]
             control = {match[2] for match in _CONTROL.finditer(body)}
         match = _ASSIGN.match(line)
@@ -149,7 +149,8 @@ def is_equivalent(verilog: str, mutant: Mutant, *, top: str) -> bool:
             f"read_verilog {name}.v",
             f"prep -flatten -top {top}",
             "memory_map",
-            "opt -full",
+            "techmap",  # to single bits, so that those that nothing reads fall away
+            "opt -full -purge",
             f"design -stash {name}",
         ]
     script = [
@@ -203,7 +204,7 @@ def _choices(value: str) -> Iterator[str]:
 
 def _stuck(value: str) -> Iterator[str]:
     match = _CHOICE.match(value)
-    if match is not None:
+    if match is not None and not _RESET_CHOICE.match(value):
         for level in ("1'h0", "1'h1"):
             yield f"{level} ? {match[2]} : {match[3]}"
 

@@ -46,9 +46,8 @@ void store(const std::string& name, const std::vector<T>& data) {
     }
 }
 
-void copy_bits(Words& target, uint64_t at, const uint32_t* source, uint64_t count) {
-    for (uint64_t bit = 0; bit < count; ++bit, ++at) {
-        if (at / 32 >= target.size()) return;
+void copy_bits(Words& target, uint64_t at, const uint32_t* source, uint64_t bit, uint64_t count) {
+    for (const uint64_t end = bit + count; bit < end; ++bit, ++at) {
         const uint32_t value = (source[bit / 32] >> (bit % 32)) & 1u;
         target[at / 32] = (target[at / 32] & ~(1u << (at % 32))) | (value << (at % 32));
     }
@@ -59,7 +58,7 @@ struct Probe {
     const ProbeShape& shape;
     Words expected_spikes, expected_membranes;
     Words spikes, membranes;
-    uint64_t steps = 0, group = 0, disorder = 0;
+    uint64_t steps = 0, group = 0, disorder = 0;  // disorder: groups that came out of turn
     int64_t first = -1;  // step that differs first, with what was seen there
     Words first_seen;
 
@@ -97,14 +96,17 @@ struct Probe {
     void update(uint64_t base, const uint32_t* new_spikes, const uint32_t* new_membranes,
                 std::vector<uint8_t>& wrong) {
         disorder += base != group;
-        const uint64_t begin = base * shape.at_once;
-        if (begin >= shape.neurons) return;
-        const uint64_t left = shape.neurons - begin;
-        const uint64_t count = left < shape.at_once ? left : shape.at_once;
-        copy_bits(spikes, begin, new_spikes, count);
-        copy_bits(membranes, begin * shape.width, new_membranes, count * shape.width);
-        group = left <= shape.at_once ? 0 : group + 1;
-        if (group == 0) step(wrong);
+        for (uint64_t k = 0; k < shape.at_once; ++k) {  // the layer's own, of those updated
+            const uint64_t place = base * shape.at_once + k;
+            if (place < shape.offset || place - shape.offset >= shape.neurons) continue;
+            const uint64_t neuron = place - shape.offset;
+            copy_bits(spikes, neuron, new_spikes, k, 1);
+            copy_bits(membranes, neuron * shape.width, new_membranes, k * shape.width, shape.width);
+        }
+        if (++group == shape.groups) {
+            group = 0;
+            step(wrong);
+        }
     }
 };
 

@@ -147,14 +147,17 @@ class _Shape:
         """Return design.h."""
         shapes = ",\n".join(
             f"    {{{self.neurons(probe)}, {probe['spikes']['count']}, "
-            f"{probe['membranes']['width']}, {', '.join(map(str, self.probe_words(probe)))}}}"
+            f"{probe['membranes']['width']}, {probe.get('offset', 0)}, {probe.get('groups', 1)}, "
+            f"{', '.join(map(str, self.probe_words(probe)))}}}"
             for probe in self.probes
         )
         samples = "".join(self._sample(k, probe) for k, probe in enumerate(self.probes))
         return f"""\
 #pragma once
 #include <cstdint>
-struct ProbeShape {{ uint64_t neurons, at_once, width, spike_words, membrane_words; }};
+struct ProbeShape {{
+    uint64_t neurons, at_once, width, offset, groups, spike_words, membrane_words;
+}};
 constexpr uint64_t N_STEPS = {self.n_steps}, RESULTS = {self.per_sample};
 constexpr uint64_t QUIET_CLOCKS = {QUIET_CLOCKS};
 constexpr int INPUT_WORDS = {self.input_words}, OUTPUT_WORDS = {self.output_words};

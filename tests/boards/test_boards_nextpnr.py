@@ -22,7 +22,7 @@ from convexon.neuron import Leak, ReadoutMode, Reset
 from convexon_boards import nextpnr, shell
 from convexon_boards.nextpnr import place, read_report, route
 from convexon_boards.parts import ICE40UP5K, LFE5U_25F, PARTS, Part, part_of
-from convexon_boards.synthesis import synthesize_verilog
+from convexon_boards.synthesis import Netlist, parse_stat, synthesize_verilog
 from convexon_hdl.emit import emit
 
 needs_nextpnr = pytest.mark.skipif(
@@ -57,33 +57,27 @@ def network_of(n_inputs: int, n_neurons: int) -> FixedPointNetwork:
 
 @pytest.fixture(scope="module")
 def bundle() -> RtlBundle:
-    network = network_of(48, 3)  # more input bits than the iCE40 has pins
+    network = network_of(40, 2)  # more input bits than the iCE40 has pins
     return emit(network, Mapping.spatial(network))
 
 
 @needs_nextpnr
 @pytest.mark.parametrize("part", [LFE5U_25F, ICE40UP5K], ids=lambda part: part.name)
 def test_small_network_is_routed(bundle: RtlBundle, part: Part, tmp_path: Path) -> None:
-    report = route(bundle, part, target_mhz=50.0, seeds=(1, 2))
-    assert [r.seed for r in report.routes] == [1, 2]
+    report = route(bundle, part, target_mhz=50.0, seeds=(1, 2, 1))
+    assert [r.seed for r in report.routes] == [1, 2, 1]
+    assert report.routes[0] == report.routes[2] != report.routes[1]
     for routed in report.routes:
         assert 10 < routed.fmax_mhz < 500
         path = routed.critical_path
         total = path.logic_ns + path.routing_ns
         assert path.cells > 0
         assert total == pytest.approx(1000 / routed.fmax_mhz, rel=0.01)
-        assert 48 < routed.used[part.logic] < report.available[part.logic]
-    low, high = sorted(r.fmax_mhz for r in report.routes)
-    assert low <= report.median_fmax_mhz <= high
+        assert 40 < routed.used[part.logic] < report.available[part.logic]
+    assert report.median_fmax_mhz == report.routes[0].fmax_mhz  # which is there twice
     assert set(report.tools) == {"yosys", f"yowasp-nextpnr-{part.family.value}"}
     save(ROUTES, report, tmp_path / "routes.json")
     assert load(ROUTES, tmp_path / "routes.json")[0] == report
-
-
-@needs_nextpnr
-def test_a_seed_repeats_its_route(bundle: RtlBundle) -> None:
-    first = route(bundle, LFE5U_25F, target_mhz=50.0, seeds=(3,))
-    assert route(bundle, LFE5U_25F, target_mhz=50.0, seeds=(3,)) == first
 
 
 @needs_nextpnr
@@ -109,9 +103,10 @@ def test_too_large_a_design_is_told_by_how_much() -> None:
 
 
 @needs_nextpnr
-def test_a_failure_is_one_line(bundle: RtlBundle) -> None:
-    netlist = synthesize_verilog(shell.in_shell(bundle), shell.TOP, Family.ECP5)
-    broken = dataclasses.replace(netlist, json="{}")
+def test_a_failure_is_one_line() -> None:
+    text = json.dumps({"design": {"num_cells_by_type": {"LUT4": 1}}})
+    cells = parse_stat(text, family=Family.ECP5, tool="yosys")
+    broken = Netlist(top="top", cells=cells, verilog="", json="{}")
     with pytest.raises(ToolError, match=r"^nextpnr failed on LFE5U-25F-6: .+$"):
         place(broken, LFE5U_25F, target_mhz=50.0, seed=1)
 

@@ -20,12 +20,12 @@ from convexon.decision import (
     decision_from_json,
     decision_to_json,
     margins,
-    spatial_edges,
     step_scores,
 )
 from convexon.errors import InputError
 from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
+from convexon.pipeline import spatial_cycles
 from strategies import integers, layer_of, network_of, networks_with_inputs
 
 CERTAIN = Decision(rule=Rule.CERTAIN)
@@ -150,8 +150,8 @@ def test_threshold_is_the_first_step_that_reaches_it(
     ],
 )
 def test_edges_by_hand(encodes: bool, is_early: bool, taken: list[int], given: list[int]) -> None:
-    steps = np.array([1, 5, 8])
-    edges = spatial_edges(steps, n_steps=8, registers=3, encodes=encodes, is_early=is_early)
+    used = np.array([1, 5, 8] if is_early else [8, 8, 8])
+    edges = spatial_cycles(used, n_steps=8, registers=3, encodes=encodes)
     assert (edges.taken.tolist(), edges.given.tolist()) == (taken, given)
 
 

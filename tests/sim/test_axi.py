@@ -114,6 +114,7 @@ def verdicts(
         if simulator.kind is SimulatorKind.VERILATOR
         else [],
         "seed": 7,
+        "timeout_us": "50" if hardware.accelerator.schedule.is_constant else "400",
         "filter": test_filter,
     }
     (folder / "accelerator_axi.v").write_text(to_verilog(hardware, AXI_TOP))

@@ -7,13 +7,16 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from convexon import simulator
 from convexon.artefact import Record, load, save
+from convexon.divergence import first_divergence
 from convexon.errors import ArtefactError, MismatchError, MissingToolError, ToolError
 from convexon.run import Made
 from convexon.simulator import INSTALL, SimulatorKind
+from convexon.trace import LayerTrace, SpikeTrace
 from convexon.verification import VERIFICATION, Verification
 from convexon_sim.chain import VerifyResult, chosen_simulators, require_equal
 
@@ -39,8 +42,74 @@ STUCK = dataclasses.replace(EQUAL, finished=False, inferences=2, first=LOST)
 STUCK_AND_DIFFERENT = dataclasses.replace(STUCK, mismatches=1, first=f"{LOST}; {PLACE}")
 
 
-def result_of(verification: Verification) -> VerifyResult:
-    return VerifyResult(verification=Made(verification, Record("", 1, "", {}, {}), False))
+def result_of(
+    verification: Verification, actual: SpikeTrace | None = None, expected: SpikeTrace | None = None
+) -> VerifyResult:
+    made = Made(verification, Record("", 1, "", {}, {}), False)
+    expected = expected or trace_of([[1, 0, 1]], [[3, 5, 2]])
+    return VerifyResult(verification=made, expected=expected, actual=actual or expected)
+
+
+def trace_of(spikes: list[list[int]], membranes: list[list[int]]) -> SpikeTrace:
+    """What one neuron does in each sample."""
+    layer = LayerTrace(np.array(spikes, np.uint8)[:, :, None], np.array(membranes)[:, :, None])
+    n = len(spikes)
+    return SpikeTrace(
+        layers=((layer,),), scores=np.zeros((n, 1, 1), int), labels=np.zeros((n, 1), int)
+    )
+
+
+WANT = trace_of([[0, 0, 1], [0, 1, 0]], [[1, 3, 0], [2, 0, 4]])
+HAVE = trace_of([[0, 0, 1], [0, 0, 0]], [[1, 3, 0], [1, 5, 4]])
+
+
+def test_first_divergence_names_the_spike_and_what_led_there() -> None:
+    assert result_of(DIFFERENT, HAVE, WANT).divergence_lines == [
+        "first divergence, icarus: spike at sample 1, step 1, branch 0, layer 0, neuron 0: "
+        "expected 1, got 0",
+        "  step 0: expected membrane 2 spike 0, got membrane 1 spike 0  differs",
+        "  step 1: expected membrane 0 spike 1, got membrane 5 spike 0  differs",
+    ]
+
+
+def test_without_a_divergence_it_says_so_plainly() -> None:
+    assert result_of(EQUAL).divergence_lines == [
+        "first divergence, icarus: none, all spikes of 12 inferences are equal"
+    ]
+    assert result_of(LATE).divergence_lines == [
+        "first divergence, icarus: no spike of 12 whole inferences differs; first latency at "
+        "sample 0: expected 5 clocks, got 6"
+    ]
+
+
+def test_divergence_is_looked_for_in_what_came_out_whole() -> None:
+    assert result_of(STUCK, HAVE.head(1), WANT).divergence is None
+
+
+def test_of_two_divergences_the_one_nearest_to_the_input_is_named() -> None:
+    rng = np.random.default_rng(2)
+    spikes = rng.integers(0, 2, (2, 3, 2)).astype(np.uint8)
+    layer = LayerTrace(spikes, np.zeros((2, 3, 2), int))
+    parts = {"scores": np.zeros((2, 1, 1), int), "labels": np.zeros((2, 1), int)}
+    changed = spikes.copy()
+    changed[1, 2, 1] ^= 1
+    early = changed.copy()
+    early[1, 1, 0] ^= 1
+    want = SpikeTrace(layers=((layer, layer), (layer,)), **parts)
+
+    def have(*layers: np.ndarray) -> SpikeTrace:
+        a, b, c = (LayerTrace(s, layer.membranes) for s in layers)
+        return SpikeTrace(layers=((a, b), (c,)), **parts)
+
+    def place(actual: SpikeTrace) -> tuple[int, ...]:
+        found = first_divergence(want, actual)
+        assert found is not None
+        return (found.sample, found.step, found.branch, found.layer, found.neuron)
+
+    assert place(have(changed, changed, changed)) == (1, 2, 0, 0, 1)
+    assert place(have(spikes, changed, changed)) == (1, 2, 1, 0, 1), "the first layer's"
+    assert place(have(changed, early, changed)) == (1, 1, 0, 1, 0), "time comes first"
+    assert first_divergence(want, have(spikes, spikes, spikes)) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Where an engine has its weights from: one component a bank, all with the same timing."""
+"""Weights in memory: the bank that every engine has, and the port through which it is filled."""
 
 from __future__ import annotations
 
@@ -10,17 +10,31 @@ from amaranth.lib.wiring import In, Out
 from convexon.fold import FoldPlan
 
 
-def packed_rows(plan: FoldPlan, bank: int) -> list[int]:
-    """Rows of a bank as unsigned integers: lane k at bits ``k * weight_width`` and up."""
-    width = plan.weight_width
-    mask = (1 << width) - 1
-    rows = []
-    for row in plan.bank(bank):
-        packed = 0
-        for lane, weight in enumerate(row):
-            packed |= (int(weight) & mask) << (lane * width)
-        rows.append(packed)
-    return rows
+class RowWrite(wiring.Signature):
+    """Writes of rows to the banks of an engine whose weights are loaded: one in a clock.
+
+    Parameters
+    ----------
+    plan : FoldPlan
+
+    Members
+    -------
+    enable : Out(1)
+    bank : Out(range(banks))
+    address : Out(range(depth_of_bank))
+    data : Out(lanes * weight_width)
+        Lane k at bits ``k * weight_width`` and up.
+    """
+
+    def __init__(self, plan: FoldPlan) -> None:
+        super().__init__(
+            {
+                "enable": Out(1),
+                "bank": Out(range(max(2, plan.choice.banks))),
+                "address": Out(range(max(2, plan.depth_of_bank))),
+                "data": Out(plan.choice.lanes * plan.weight_width),
+            }
+        )
 
 
 class WeightBank(wiring.Component):
@@ -41,22 +55,19 @@ class WeightBank(wiring.Component):
     -------
     address : In(range(depth_of_bank))
     data : Out(lanes * weight_width)
-    write_enable, write_address, write_data : In
-        Where weights are loaded at run time: one row in a clock.
+    write : In(RowWrite(plan))
+        Where weights are loaded at run time: of any bank of the engine.
     """
 
     def __init__(self, plan: FoldPlan, *, bank: int) -> None:
         self._plan = plan
         self._bank = bank
-        address = range(max(2, plan.depth_of_bank))
-        width = plan.choice.lanes * plan.weight_width
-        members = {"address": In(address), "data": Out(width)}
+        members = {
+            "address": In(range(max(2, plan.depth_of_bank))),
+            "data": Out(plan.choice.lanes * plan.weight_width),
+        }
         if plan.is_loaded:
-            members |= {
-                "write_enable": In(1),
-                "write_address": In(address),
-                "write_data": In(width),
-            }
+            members["write"] = In(RowWrite(plan))
         super().__init__(members)
 
     @property
@@ -73,7 +84,7 @@ class WeightBank(wiring.Component):
         """Content when the part is configured; nothing but zeros where the host loads it."""
         if self.plan.is_loaded:
             return [0] * self.plan.depth_of_bank
-        return packed_rows(self.plan, self.bank)
+        return self.plan.packed_bank(self.bank)
 
     def elaborate(self, platform: object) -> Module:
         """Build the memory and its register."""
@@ -87,8 +98,8 @@ class WeightBank(wiring.Component):
         if self.plan.is_loaded:
             write = memory.write_port()
             m.d.comb += [
-                write.en.eq(self.write_enable),
-                write.addr.eq(self.write_address),
-                write.data.eq(self.write_data),
+                write.en.eq(self.write.enable & (self.write.bank == self.bank)),
+                write.addr.eq(self.write.address),
+                write.data.eq(self.write.data),
             ]
         return m

@@ -1,0 +1,262 @@
+"""Loading weights at run time: who may begin when, and what becomes of an image's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Signal, Value, unsigned
+from amaranth.lib import crc, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from convexon.fold import FoldPlan
+from convexon.image import MAGIC, WORD_BITS, row_words, rows_of_bank, words_per_row
+from convexon_hdl.folded.weights import RowWrite
+
+UNDER_WAY_BITS = 16
+"""Bits of the count of inferences under way: more than any pipeline has registers for."""
+
+
+class LoadGate(wiring.Component):
+    """Keeps inferences and loads of weights apart.
+
+    While ``hold`` is high no inference begins; those under way, and the one whose steps are being
+    sent, come to their end. Then ``idle`` says that no weight is being read, and stays high until
+    ``hold`` is low. A step that is on offer stays on offer, as streams demand.
+
+    Latency: none for a step; an inference can begin 2 clocks after ``hold`` falls. Resources: a
+    counter of steps and one of inferences.
+
+    Parameters
+    ----------
+    width : int
+        Bits of a step.
+    n_steps : int
+        T, the steps of an inference.
+
+    Members
+    -------
+    i : In(stream.Signature(width))
+    o : Out(stream.Signature(width))
+    ended : In(1)
+        The last result of an inference is taken.
+    hold : In(1)
+    idle : Out(1)
+    """
+
+    def __init__(self, *, width: int, n_steps: int) -> None:
+        self._n_steps = n_steps
+        super().__init__(
+            {
+                "i": In(stream.Signature(unsigned(width))),
+                "o": Out(stream.Signature(unsigned(width))),
+                "ended": In(1),
+                "hold": In(1),
+                "idle": Out(1),
+            }
+        )
+
+    @property
+    def n_steps(self) -> int:
+        """T, the steps of an inference."""
+        return self._n_steps
+
+    def closes(self, stalled: Value) -> Value:
+        """Whether the gate may close: no step is on offer that has not been taken."""
+        return ~stalled
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the counters and the gate."""
+        m = Module()
+        step = Signal(range(max(2, self.n_steps)))
+        under_way = Signal(UNDER_WAY_BITS)
+        closed, first, passes, taken = Signal(init=1), Signal(), Signal(), Signal()
+        m.d.comb += [
+            first.eq(~step.any()),
+            passes.eq(~(closed & first)),
+            self.o.payload.eq(self.i.payload),
+            self.o.valid.eq(self.i.valid & passes),
+            self.i.ready.eq(self.o.ready & passes),
+            taken.eq(self.o.valid & self.o.ready),
+            self.idle.eq(closed & first & ~under_way.any()),
+        ]
+        stalled = self.o.valid & ~self.o.ready
+        m.d.sync += [
+            closed.eq(self.hold & (closed | self.closes(stalled))),
+            under_way.eq(under_way + (taken & first) - self.ended),
+        ]
+        with m.If(taken):
+            m.d.sync += step.eq(step + 1)
+            with m.If(step == self.n_steps - 1):
+                m.d.sync += step.eq(0)
+        return m
+
+
+class Loader(wiring.Component):
+    """Takes weight images (`convexon.image`), and writes their rows to the engines' banks.
+
+    The first word of an image, which is taken when no inference is under way, makes ``loaded`` low.
+    It is high again when all rows are written and the CRC-32 over all words agrees. An image that
+    does not begin with `MAGIC`, is for another accelerator, states another length than its own, or
+    has another CRC-32, is ``refused``; words are then dropped until one is `MAGIC`. So after a
+    transfer that broke off, the image is sent again, and once more if it was refused.
+
+    A reset gives up the image under way, and touches no weights: what was loaded stays loaded.
+
+    Latency: a word a clock; ``loaded`` rises 1 clock after the last word. Resources: flip-flops for
+    the longest row, and the CRC-32 of a word, about 32 lookup tables of 16 inputs.
+
+    Parameters
+    ----------
+    plans : sequence of FoldPlan
+        Engines whose weights are loaded: `convexon.image.loaded_plans`.
+    fingerprint : int
+        `convexon.image.fingerprint`.
+
+    Members
+    -------
+    load : In(stream.Signature(32))
+        Words of images.
+    granted : In(1)
+        No weight is read. It stays high while ``loaded`` is low, and ``load.valid`` asks for it.
+    loaded : Out(1)
+        A whole image is in the banks.
+    refused : Out(1)
+        The last image was refused; low from the next `MAGIC` on.
+    write0, write1, ... : Out(RowWrite(plan))
+        Of each engine.
+    """
+
+    def __init__(self, plans: Sequence[FoldPlan], *, fingerprint: int) -> None:
+        self._plans = tuple(plans)
+        self._fingerprint = fingerprint
+        members = {
+            "load": In(stream.Signature(unsigned(WORD_BITS))),
+            "granted": In(1),
+            "loaded": Out(1),
+            "refused": Out(1),
+        }
+        writes = {f"write{k}": Out(RowWrite(plan)) for k, plan in enumerate(self._plans)}
+        super().__init__({**members, **writes})
+
+    @property
+    def plans(self) -> tuple[FoldPlan, ...]:
+        """Engines whose weights are loaded."""
+        return self._plans
+
+    @property
+    def fingerprint(self) -> int:
+        """Second word of the images that are taken."""
+        return self._fingerprint
+
+    @property
+    def n_words(self) -> int:
+        """Third word of the images that are taken: words of all rows."""
+        return sum(row_words(plan) for plan in self.plans)
+
+    def agrees(self, word: Value, digest: Value) -> Value:
+        """Whether an image's last word is the CRC-32 of those before it."""
+        return word == digest
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the states of an image, the CRC-32 and the rows."""
+        m = Module()
+        m.submodules.crc = checksum = crc.catalog.CRC32_ISO_HDLC(data_width=WORD_BITS).create()
+        loaded, refused = Signal(reset_less=True), Signal(reset_less=True)
+        taken, writes, ends = Signal(), Signal(), Signal()
+        word = self.load.payload
+        m.d.comb += [
+            self.load.ready.eq(self.granted),
+            taken.eq(self.load.valid & self.load.ready),
+            checksum.data.eq(word),
+            checksum.valid.eq(taken),
+            self.loaded.eq(loaded),
+            self.refused.eq(refused),
+        ]
+        with m.If(taken), m.FSM(name="image"):
+            with m.State("begin"):
+                m.d.comb += checksum.start.eq(1)
+                m.d.sync += [loaded.eq(0), refused.eq(word != MAGIC)]
+                with m.If(word == MAGIC):
+                    m.next = "fingerprint"
+            for state, value, following in (
+                ("fingerprint", self.fingerprint, "length"),
+                ("length", self.n_words, "rows"),
+            ):
+                with m.State(state):
+                    m.d.sync += refused.eq(word != value)
+                    m.next = "begin"
+                    with m.If(word == value):
+                        m.next = following
+            with m.State("rows"):
+                m.d.comb += writes.eq(1)
+                with m.If(ends):
+                    m.next = "digest"
+            with m.State("digest"):
+                agrees = self.agrees(word, checksum.crc)
+                m.d.sync += [loaded.eq(agrees), refused.eq(~agrees)]
+                m.next = "begin"
+        self._rows(m, writes, ends)
+        return m
+
+    def _rows(self, m: Module, writes: Signal, ends: Signal) -> None:
+        """Collect the words of rows, and write each row in the clock after its last word."""
+        banks = [(k, bank) for k, plan in enumerate(self.plans) for bank in _banks(plan)]
+        most = max(words_per_row(plan) for plan in self.plans)
+        buffer = Signal(most * WORD_BITS)
+        part, bank = Signal(range(max(2, most))), Signal(range(max(2, len(banks))))
+        address = Signal(range(max(2, *(rows_of_bank(plan) for plan in self.plans))))
+        last_part, last_row, completes = Signal(), Signal(), Signal()
+        with m.Switch(bank):
+            for number, (k, _) in enumerate(banks):
+                plan = self.plans[k]
+                with m.Case(number):
+                    m.d.comb += [
+                        last_part.eq(part == words_per_row(plan) - 1),
+                        last_row.eq(address == rows_of_bank(plan) - 1),
+                    ]
+        m.d.comb += [
+            completes.eq(writes & last_part),
+            ends.eq(completes & last_row & (bank == len(banks) - 1)),
+        ]
+        with m.If(writes):
+            m.d.sync += [
+                buffer.eq(Cat(buffer[WORD_BITS:], self.load.payload)),
+                part.eq(part + 1),
+            ]
+        with m.If(completes):
+            m.d.sync += [part.eq(0), address.eq(address + 1)]
+            with m.If(last_row):
+                m.d.sync += [address.eq(0), bank.eq(bank + 1)]
+        with m.If(ends):
+            m.d.sync += bank.eq(0)
+        self._writes(m, banks, buffer, completes=completes, bank=bank, address=address)
+
+    def _writes(
+        self,
+        m: Module,
+        banks: list[tuple[int, int]],
+        buffer: Signal,
+        *,
+        completes: Value,
+        bank: Value,
+        address: Value,
+    ) -> None:
+        """Hand the row in ``buffer`` to its engine; a row of few words is in its last ones."""
+        place = Signal(len(address), name="write_address")
+        m.d.sync += place.eq(address)
+        for k, plan in enumerate(self.plans):
+            write = getattr(self, f"write{k}")
+            begin = len(buffer) - words_per_row(plan) * WORD_BITS
+            m.d.comb += [
+                write.address.eq(place),
+                write.data.eq(buffer[begin : begin + len(write.data)]),
+            ]
+            m.d.sync += write.enable.eq(0)
+            for number, (engine, own) in enumerate(banks):
+                if engine == k:
+                    with m.If(completes & (bank == number)):
+                        m.d.sync += [write.enable.eq(1), write.bank.eq(own)]
+
+
+def _banks(plan: FoldPlan) -> range:
+    return range(plan.choice.banks)
