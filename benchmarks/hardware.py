@@ -16,7 +16,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import networks
@@ -31,7 +31,7 @@ from convexon.schedule import Schedule
 from convexon.simulator import SimulatorKind, find
 from convexon_boards.flows import FLOW_VERSION
 from convexon_boards.nextpnr import route
-from convexon_boards.parts import ICE40UP5K, LFE5U_25F, LFE5U_85F, Part
+from convexon_boards.parts import ICE40UP5K, LFE5U_25F, Part
 from convexon_boards.synthesis import synthesize
 from convexon_hdl.emit import emit
 from convexon_sim.runner import simulate
@@ -47,8 +47,9 @@ SMALL_FOLDED = Mapping(
     layers=((Folded(lanes=16, banks=2, updates=4), Folded(lanes=10, banks=1, updates=2)),)
 )
 LARGE_FOLDED = Mapping(
-    layers=((Folded(lanes=128, banks=2, updates=8), Folded(lanes=10, banks=1, updates=1)),)
+    layers=((Folded(lanes=128, banks=2, updates=8), Folded(lanes=5, banks=1, updates=1)),)
 )
+"""The second layer's rows fit one block RAM if five lanes fold it twice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,17 +70,21 @@ class Cell:
 
 
 def spatial(registers: int) -> Callable[[FixedPointNetwork], Mapping]:
-    """Everything in logic, with pipeline registers in the sums."""
-    return lambda network: Mapping.spatial(network, Spatial(registers=registers))
+    """Everything in logic, with pipeline registers in the sums and in the decision."""
+    return lambda network: replace(
+        Mapping.spatial(network, Spatial(registers=registers)),
+        readout=Spatial(registers=1),
+        decision_registers=2,
+    )
 
 
 CELLS = (
-    Cell(name="hw.spatial.40-16-10", network=networks.small, mapping=spatial(4),
+    Cell(name="hw.spatial.40-16-10", network=networks.small, mapping=spatial(3),
          part=LFE5U_25F, target_mhz=150.0),
     Cell(name="hw.folded.40-16-10", network=networks.small, mapping=lambda _: SMALL_FOLDED,
          part=LFE5U_25F, target_mhz=150.0),
     Cell(name="hw.folded.784-128-10", network=networks.large, mapping=lambda _: LARGE_FOLDED,
-         part=LFE5U_85F, target_mhz=150.0),
+         part=LFE5U_25F, target_mhz=150.0),
     Cell(name="hw.spatial.ice40", network=networks.small, mapping=spatial(2),
          part=ICE40UP5K, target_mhz=30.0),
     Cell(name="hw.folded.ice40", network=networks.small, mapping=lambda _: SMALL_FOLDED,

@@ -1,9 +1,9 @@
 """The networks of the hardware benchmarks: random weights, and thresholds at which neurons fire.
 
 Weights are uniform over the integers of their bits that have a negative, from numpy's
-default_rng(seed), layer after layer: -31 to 31 for six bits. A membrane leaks 1/8 a step, saturates
-at ``membrane_bits`` and is reset by subtraction; the readout counts the spikes of the last layer
-(identity weights). Inputs are spikes at 15 %.
+default_rng(seed), layer after layer: -31 to 31 for six bits. A membrane leaks 1/8 a step, is as
+wide as its range needs, or saturates at ``membrane_bits``, and is reset by subtraction; the readout
+counts the spikes of the last layer (identity weights). Inputs are spikes at 15 %.
 """
 
 from __future__ import annotations
@@ -58,21 +58,20 @@ def random_network(
 
 
 def small(seed: int = 0) -> FixedPointNetwork:
-    """40-16-10 with weights of 6 and membranes of 8 bits, as Spiker+ was measured (w6, n8)."""
-    return random_network(
-        (40, 16, 10), weight_bits=6, thresholds=(40, 40), membrane_bits=8, seed=seed
-    )
+    """40-16-10 with weights of 6 bits, as Spiker+ was measured (w6).
+
+    Its membranes have 8 bits (n8); ours never saturate, and have what their ranges need.
+    """
+    return random_network((40, 16, 10), weight_bits=6, thresholds=(40, 40), seed=seed)
 
 
 def large(seed: int = 0) -> FixedPointNetwork:
     """784-128-10 with weights of 4 bits (w4).
 
-    Membranes have 8 bits, not the 6 of Spiker+'s n6, in which the sum of 118 spikes would saturate
-    in most steps.
+    Membranes never saturate; in the 6 bits of Spiker+'s n6, the sum of 118 spikes would in most
+    steps.
     """
-    return random_network(
-        (784, 128, 10), weight_bits=4, thresholds=(60, 20), membrane_bits=8, seed=seed
-    )
+    return random_network((784, 128, 10), weight_bits=4, thresholds=(60, 20), seed=seed)
 
 
 def inputs_of(

@@ -9,12 +9,14 @@ from amaranth.lib.wiring import In, Out
 from convexon.errors import FormatError, InputError
 from convexon.fixed import MAX_WIDTH, Interval, width_of
 from convexon.fold import plans_at, readout_plan
-from convexon.mapping import Folded, Mapping, Spatial
+from convexon.image import WORD_BITS, fingerprint, loaded_plans
+from convexon.mapping import Folded, Mapping, Spatial, Weights
 from convexon.network import FixedPointNetwork
 from convexon.schedule import Schedule
 from convexon_hdl.decision import EarlyDecision, StepReadout
 from convexon_hdl.encoder import LevelEncoder
 from convexon_hdl.folded.engine import CREDITS
+from convexon_hdl.folded.loader import Loader, LoadGate
 from convexon_hdl.folded.readout import FoldedReadout
 from convexon_hdl.folded.stage import MixedStage, folded_at
 from convexon_hdl.readout import Argmax, Readout, ResultLayout
@@ -36,6 +38,11 @@ class Accelerator(wiring.Component):
     stands in that of argmax and tells the sequencer, or the encoder, what it decided: steps of the
     same inference that follow are taken from ``i`` and dropped, or not made.
 
+    Where a layer's weights are loaded at run time, inferences pass a `LoadGate`, and `Loader` takes
+    images (`convexon.image`) between them: a load waits until those under way have ended, and none
+    begins from its first word on until the weights are there and their CRC-32 agrees. A reset gives
+    up a load under way, and touches no weights that are loaded.
+
     Latency and initiation interval are those of `convexon.schedule`: constant where all is
     spatial, a function of the spikes elsewhere. Resources: the sum of the parts'.
 
@@ -50,6 +57,10 @@ class Accelerator(wiring.Component):
         Input i at bits ``i * bits`` and up: of a time step, of ``input_bits`` bits, or its level of
         ``encoder.bits`` bits.
     o : Out(stream.Signature(ResultLayout(network)))
+    load : In(stream.Signature(32))
+    loaded, refused : Out(1)
+        Where a layer's weights are loaded at run time: words of images, and what became of the
+        last one.
 
     Raises
     ------
@@ -68,17 +79,21 @@ class Accelerator(wiring.Component):
     encoder_class: type[LevelEncoder] = LevelEncoder
     step_readout_class: type[StepReadout] = StepReadout
     decision_class: type[EarlyDecision] = EarlyDecision
+    gate_class: type[LoadGate] = LoadGate
+    loader_class: type[Loader] = Loader
 
     def __init__(self, network: FixedPointNetwork, *, mapping: Mapping) -> None:
         require_mappable(network, mapping)
         self._network = network
         self._mapping = mapping
-        super().__init__(
-            {
-                "i": In(stream.Signature(unsigned(network.n_inputs * input_width(mapping, network)))),
-                "o": Out(stream.Signature(ResultLayout(network))),
-            }
-        )
+        members = {
+            "i": In(stream.Signature(unsigned(network.n_inputs * input_width(mapping, network)))),
+            "o": Out(stream.Signature(ResultLayout(network))),
+        }
+        if self.is_loadable:
+            members["load"] = In(stream.Signature(unsigned(WORD_BITS)))
+            members |= {"loaded": Out(1), "refused": Out(1)}
+        super().__init__(members)
 
     @property
     def network(self) -> FixedPointNetwork:
@@ -89,6 +104,15 @@ class Accelerator(wiring.Component):
     def mapping(self) -> Mapping:
         """Choice of hardware for every layer."""
         return self._mapping
+
+    @property
+    def is_loadable(self) -> bool:
+        """Whether a layer's weights are loaded at run time."""
+        return any(
+            isinstance(choice, Folded) and choice.weights is Weights.LOADED
+            for layers in self.mapping.layers
+            for choice in layers
+        )
 
     @property
     def capacity(self) -> int | None:
@@ -107,13 +131,16 @@ class Accelerator(wiring.Component):
         m = Module()
         source = self._source()
         m.submodules["sequencer" if self.mapping.encoder is None else "encoder"] = source
-        wiring.connect(m, wiring.flipped(self.i), source.i)
         above: wiring.Component = source
-        for depth in range(self.network.depth):
-            stage = self._stage(depth)
+        stages = [self._stage(depth) for depth in range(self.network.depth)]
+        for depth, stage in enumerate(stages):
             m.submodules[f"stage{depth}"] = stage
             wiring.connect(m, above.o, stage.i)
             above = stage
+        if self.is_loadable:
+            self._connect_loader(m, source, stages)
+        else:
+            wiring.connect(m, wiring.flipped(self.i), source.i)
         m.submodules.readout = readout = self._readout()
         decision = self._decision()
         m.submodules["decision" if self.mapping.decision.is_early else "argmax"] = decision
@@ -129,6 +156,39 @@ class Accelerator(wiring.Component):
         if self.mapping.encoder is None:
             return self.sequencer_class(self.network, capacity=self.capacity)
         return self.encoder_class(self.network, self.mapping.encoder, capacity=self.capacity)
+
+    def _connect_loader(
+        self, m: Module, source: Sequencer | LevelEncoder, stages: list[Stage | MixedStage]
+    ) -> None:
+        """A gate before the source, and a loader for all engines with loaded weights."""
+        gate = self.gate_class(
+            width=len(self.i.payload),
+            n_steps=self.network.n_steps if self.mapping.encoder is None else 1,
+        )
+        m.submodules.gate = gate
+        m.submodules.loader = loader = self.loader_class(
+            loaded_plans(self.network, self.mapping),
+            fingerprint=fingerprint(self.network, self.mapping),
+        )
+        wiring.connect(m, wiring.flipped(self.i), gate.i)
+        wiring.connect(m, gate.o, source.i)
+        wiring.connect(m, wiring.flipped(self.load), loader.load)
+        m.d.comb += [
+            gate.hold.eq(self.load.valid | ~loader.loaded),
+            gate.ended.eq(self.o.valid & self.o.ready & self.o.payload.last),
+            loader.granted.eq(gate.idle),
+            self.loaded.eq(loader.loaded),
+            self.refused.eq(loader.refused),
+        ]
+        writes = [
+            getattr(stage, f"write{k}")
+            for stage in stages
+            if isinstance(stage, MixedStage)
+            for k, plan in enumerate(stage.plans)
+            if plan.is_loaded
+        ]
+        for k, write in enumerate(writes):
+            wiring.connect(m, getattr(loader, f"write{k}"), write)
 
     def _decision(self) -> Argmax | EarlyDecision:
         """What turns scores into results."""

@@ -54,7 +54,7 @@ def lint(bundle: RtlBundle) -> tuple[str, ...]:
         If Verilator is missing or too old.
     """
     verilator = find(SimulatorKind.VERILATOR)
-    units = {bundle.top: (VERILOG_NAME,)}
+    units: dict[str, tuple[str, ...]] = {bundle.top: (VERILOG_NAME,)}
     units |= {top: files for top, files in UNITS.items() if files[0] in bundle.files}
     found: list[str] = []
     with tempfile.TemporaryDirectory(prefix="convexon-lint-") as name:

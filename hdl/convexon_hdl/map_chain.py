@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from convexon.card import CARD
 from convexon.chain.progress import QUIET, Progress
@@ -13,14 +15,16 @@ from convexon.dataset import DATASET
 from convexon.errors import InputError
 from convexon.mapping import MAPPING, Folded, LayerMapping, Mapping, Spatial
 from convexon.mapping_file import read_mapping
+from convexon.network import FixedPointNetwork
 from convexon.pipeline import Cycles
 from convexon.run import Made, RunFolder
 from convexon.schedule import Schedule
-from convexon.simulate import run
 from convexon.trace import SpikeTrace
 from convexon_hdl.accelerator import require_mappable
 from convexon_hdl.budget import Activity, Budget, Cost, fastest_within, mapping_cost
 from convexon_hdl.timing import registers_for
+
+Model = Callable[[FixedPointNetwork, npt.NDArray[np.uint8]], SpikeTrace]
 
 MAX_SAMPLES = 64
 """Samples whose spikes say how busy a folded layer is."""
@@ -61,6 +65,7 @@ def map_stage(
     clock_hz: float | None = None,
     file: Path | None = None,
     progress: Progress = QUIET,
+    model: Model,
 ) -> MapResult:
     """Choose the mapping of the card in ``folder``: by hand, or the fastest within a budget.
 
@@ -74,6 +79,9 @@ def map_stage(
         Clock that the pipeline's registers are chosen for; none by default.
     file : Path, optional
         A TOML file (`convexon.mapping_file`) that is taken instead.
+    model : callable
+        Gives the trace of a network on inputs: `convexon.simulate.run`. It is handed in, as the
+        hardware does not import the models that it is compared with.
 
     Raises
     ------
@@ -85,7 +93,7 @@ def map_stage(
     card, test = folder.read("card", CARD), folder.read("test", DATASET)
     network = card.value
     inputs = test.value.inputs[:MAX_SAMPLES]
-    trace = run(network, inputs)
+    trace = model(network, inputs)
     activity = measured_activity(inputs, trace)
 
     def choose() -> Mapping:
@@ -112,7 +120,7 @@ def map_stage(
     return MapResult(mapping=made, cost=cost, cycles=cycles)
 
 
-def measured_activity(inputs: np.ndarray, trace: SpikeTrace) -> Activity:
+def measured_activity(inputs: npt.NDArray[np.uint8], trace: SpikeTrace) -> Activity:
     """Mean spikes of a step in ``trace``; each bit of an intensity counts."""
     bits = np.unpackbits(np.ascontiguousarray(inputs)[..., None], axis=-1)
     return Activity(

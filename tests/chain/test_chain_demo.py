@@ -245,7 +245,7 @@ def test_a_second_demo_computes_nothing(
         "convexon.chain.solve.solve_program",
         "convexon.chain.compare.logistic_regression",
         "convexon_hdl.chain.emit",
-        "convexon_sim.chain.simulate",
+        "convexon_sim.chain.observe",
         "convexon_sim.chain.golden.run",
         "convexon_boards.chain.synthesize",
     ):

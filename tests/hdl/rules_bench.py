@@ -146,5 +146,3 @@ def keeps_time(seen: Observed, stimulus: Stimulus) -> bool:
         seen.taken[::per_sample] == stimulus.cycles.taken.tolist()
         and seen.given[per_result - 1 :: per_result] == stimulus.cycles.given.tolist()
     )
-
-

@@ -22,7 +22,7 @@ from convexon import golden
 from convexon.artefact import canonical
 from convexon.card import CARD
 from convexon.fixed import QFormat
-from convexon.mapping import Mapping
+from convexon.mapping import Mapping, Spatial
 from convexon.network import FixedPointNetwork
 from convexon.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
 from convexon.schedule import Schedule
@@ -75,8 +75,7 @@ def drawn() -> tuple[Case, ...]:
 
 def mapping_of(network: FixedPointNetwork, k: int) -> Mapping:
     """The mapping of random network number ``k``: the one place that draws it."""
-    del k
-    return Mapping.spatial(network)
+    return Mapping.spatial(network, Spatial(registers=k % 4))
 
 
 def traffics_of(k: int, n_samples: int) -> list[Traffic]:

@@ -34,7 +34,7 @@ def test_right_hardware_passes_at_speed() -> None:
     result = volume()
     assert result.first is None
     assert (result.inferences, result.mismatches) == (300, 0)
-    assert result.clocks == 300 * NETWORK.n_steps + CYCLES.latency[0] - NETWORK.n_steps + 17
+    assert result.clocks == 300 * NETWORK.n_steps + CYCLES.latency[0] - NETWORK.n_steps + 16
     assert result.inferences_per_second > 1000
     result.require_equal()
     assert "300 inferences" in result.summary

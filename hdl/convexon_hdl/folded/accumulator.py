@@ -13,7 +13,8 @@ from convexon.fixed import Interval, width_of
 from convexon.fold import FoldPlan
 from convexon_hdl.arithmetic import Operand, add_all
 from convexon_hdl.folded.scanner import EventScanner
-from convexon_hdl.folded.weights import WeightBank
+from convexon_hdl.folded.seeded import SeededBank
+from convexon_hdl.folded.weights import RowWrite, WeightBank
 
 
 class InputLayout(data.StructLayout):
@@ -137,12 +138,13 @@ class EventAccumulator(wiring.Component):
         The step that is passed over is an inference's last.
     valid : Out(1)
     o : Out(SumsLayout(plan, intervals))
-    write_enable, write_bank, write_address, write_data : In
-        Where weights are loaded at run time: one row of one bank in a clock.
+    write : In(RowWrite(plan))
+        Where weights are loaded at run time.
     """
 
     scanner_class: type[EventScanner] = EventScanner
     bank_class: type[WeightBank] = WeightBank
+    seeded_bank_class: type[SeededBank] = SeededBank
 
     def __init__(self, plan: FoldPlan) -> None:
         self._plan = plan
@@ -157,12 +159,7 @@ class EventAccumulator(wiring.Component):
             "o": Out(SumsLayout(plan, self.intervals())),
         }
         if plan.is_loaded:
-            members |= {
-                "write_enable": In(1),
-                "write_bank": In(range(max(2, plan.choice.banks))),
-                "write_address": In(range(max(2, plan.depth_of_bank))),
-                "write_data": In(plan.choice.lanes * plan.weight_width),
-            }
+            members["write"] = In(RowWrite(plan))
         super().__init__(members)
 
     @property
@@ -177,21 +174,24 @@ class EventAccumulator(wiring.Component):
         rows, token = self._addresses(m, rows, token)
         words = []
         for k, row in enumerate(rows):
-            bank = self.bank_class(self.plan, bank=k)
+            bank = self._bank(k)
             m.submodules[f"bank{k}"] = bank
             m.d.comb += bank.address.eq(row)
             words.append(bank.data)
             if self.plan.is_loaded:
-                m.d.comb += [
-                    bank.write_enable.eq(self.write_enable & (self.write_bank == k)),
-                    bank.write_address.eq(self.write_address),
-                    bank.write_data.eq(self.write_data),
-                ]
+                for name in self.write.signature.members:
+                    m.d.comb += getattr(bank.write, name).eq(getattr(self.write, name))
         for name in ("read", "data"):
             token = token.delayed(m, name=name)
         columns, token = self._columns(m, words, token)
         self._accumulators(m, columns, token)
         return m
+
+    def _bank(self, index: int) -> WeightBank | SeededBank:
+        """Where the weights of a bank come from."""
+        if self.plan.seeded:
+            return self.seeded_bank_class(self.plan, bank=index)
+        return self.bank_class(self.plan, bank=index)
 
     def _passes(self, m: Module) -> tuple[list[Value], _Token]:
         """Control of folds and planes; returns the row of every bank, and the token with it."""
@@ -292,9 +292,9 @@ class EventAccumulator(wiring.Component):
         plan = self.plan
         if plan.folds == 1:
             return rows, token
-        base = Signal(range(plan.folds * plan.rows))
+        base = Signal(range(plan.folds * plan.stride))
         with m.If(token.ends):
-            m.d.sync += base.eq(Mux(token.tags[-1], 0, base + plan.rows))
+            m.d.sync += base.eq(Mux(token.tags[-1], 0, base + plan.stride))
         addresses: list[Value] = []
         for k, row in enumerate(rows):
             address = Signal(range(plan.depth_of_bank), name=f"address{k}")

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from convexon.fold import FoldPlan
 from convexon_hdl.folded.accumulator import EventAccumulator, InputLayout
 from convexon_hdl.folded.updater import Updater
+from convexon_hdl.folded.weights import RowWrite
 
 CREDITS = 2
 """Steps whose results may be on their way or waiting: one in ``o``, one behind it."""
@@ -50,6 +51,8 @@ class FoldedEngine(wiring.Component):
     -------
     i : In(stream.Signature(InputLayout(plan)))
     o : Out(stream.Signature(OutputLayout(plan)))
+    write : In(RowWrite(plan))
+        Where weights are loaded at run time; only while no step is inside.
     """
 
     accumulator_class: type[EventAccumulator] = EventAccumulator
@@ -58,12 +61,13 @@ class FoldedEngine(wiring.Component):
     def __init__(self, plan: FoldPlan, *, signs: bool = False) -> None:
         self._plan = plan
         self._signs = signs
-        super().__init__(
-            {
-                "i": In(stream.Signature(InputLayout(plan))),
-                "o": Out(stream.Signature(OutputLayout(plan))),
-            }
-        )
+        members = {
+            "i": In(stream.Signature(InputLayout(plan))),
+            "o": Out(stream.Signature(OutputLayout(plan))),
+        }
+        if plan.is_loaded:
+            members["write"] = In(RowWrite(plan))
+        super().__init__(members)
 
     @property
     def plan(self) -> FoldPlan:
@@ -81,6 +85,8 @@ class FoldedEngine(wiring.Component):
         m.submodules.accumulator = accumulator = self.accumulator_class(self.plan)
         m.submodules.updater = updater = self.updater_class(self.plan)
         wiring.connect(m, wiring.flipped(self.i), accumulator.i)
+        if self.plan.is_loaded:
+            wiring.connect(m, wiring.flipped(self.write), accumulator.write)
         m.d.comb += [
             updater.enable.eq(accumulator.valid),
             updater.i.eq(accumulator.o),

@@ -13,6 +13,7 @@ from convexon.mapping import Folded, Mapping
 from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
 from convexon_hdl.folded.engine import FoldedEngine
+from convexon_hdl.folded.weights import RowWrite
 from convexon_hdl.stage import Stage, StepLayout
 
 
@@ -33,6 +34,8 @@ class MixedStage(wiring.Component):
     -------
     i : In(stream.Signature(StepLayout(network, depth)))
     o : Out(stream.Signature(StepLayout(network, depth + 1)))
+    write0, write1, ... : In(RowWrite(plan))
+        Of each engine, by its number, whose weights are loaded at run time.
     """
 
     engine_class: type[FoldedEngine] = FoldedEngine
@@ -42,10 +45,14 @@ class MixedStage(wiring.Component):
         self._network = network
         self._depth = depth
         self._mapping = mapping
+        writes = {
+            f"write{k}": In(RowWrite(plan)) for k, plan in enumerate(self.plans) if plan.is_loaded
+        }
         super().__init__(
             {
                 "i": In(stream.Signature(StepLayout(network, depth))),
                 "o": Out(stream.Signature(StepLayout(network, depth + 1))),
+                **writes,
             }
         )
 
@@ -77,6 +84,8 @@ class MixedStage(wiring.Component):
             engine = self.engine_class(plan, signs=self._weighs_signs(plan))
             m.submodules[f"engine{k}"] = engine
             self._connect_engine(m, engine)
+            if plan.is_loaded:
+                wiring.connect(m, wiring.flipped(getattr(self, f"write{k}")), engine.write)
             units.append(engine)
         rest = self._rest()
         if rest:

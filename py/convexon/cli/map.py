@@ -31,6 +31,7 @@ def map(
     Without options everything stands in logic, which is fastest. With a budget, the fastest mapping
     that fits it is chosen. The next emit and verify take it.
     """
+    from convexon import simulate
     from convexon.cells import Family
     from convexon.chain import stage
     from convexon.chain.settings import choice
@@ -54,5 +55,6 @@ def map(
                 clock_hz=None if clock is None else clock * 1e6,
                 file=file,
                 progress=line,
+                model=simulate.run,
             )
         console.line(result.summary)

@@ -1,0 +1,203 @@
+# amaranth: UnusedElaboratable=no
+"""Encoders and early decisions in mixed and folded accelerators, against golden model and schedule.
+
+`test_hdl_decision` does the same for spatial ones, with mutants of the decision.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module
+from hdl_bench import random_layer, random_network
+from rules_bench import Pipeline, agrees, keeps_time, simulate, stimulus
+
+from convexon.decision import Decision, Rule
+from convexon.encoder import Encoder, EncoderKind
+from convexon.errors import InputError
+from convexon.mapping import Folded, Mapping, Spatial
+from convexon.network import FixedPointNetwork
+from convexon.neuron import ReadoutMode
+from convexon_hdl.accelerator import Accelerator, most_under_way
+from convexon_hdl.emit import Host, emit
+from convexon_hdl.ports import describe
+from convexon_hdl.sequencer import Undecided
+
+CERTAIN = Decision(rule=Rule.CERTAIN)
+THRESHOLD = Decision(rule=Rule.THRESHOLD, threshold=6)
+ENCODERS = {
+    "threshold": Encoder(kind=EncoderKind.THRESHOLD, bits=3),
+    "bit-plane": Encoder(kind=EncoderKind.BIT_PLANE, bits=4),
+    "rate": Encoder(kind=EncoderKind.RATE, bits=4, seed=5),
+    "host": None,
+}
+
+
+def _network(mode: ReadoutMode = ReadoutMode.COUNT, n_steps: int = 9) -> FixedPointNetwork:
+    rng = np.random.default_rng(8)
+    deep = (random_layer(rng, 6, 5), random_layer(rng, 5, 3))
+    lateral = (random_layer(rng, 6, 4, recurrent=True),)
+    return random_network(rng, (deep, lateral), mode=mode, n_steps=n_steps)
+
+
+NETWORK = _network()
+FOLDED = Folded(lanes=2)
+WIDE = Folded(lanes=4, banks=2, updates=2)
+FAST = Spatial(registers=1)
+MAPPINGS = {
+    "spatial": Mapping.spatial(NETWORK, FAST),
+    "first folded": Mapping(layers=((FOLDED, FAST), (FOLDED,)), readout=FAST),
+    "mixed": Mapping(layers=((WIDE, Spatial()), (FAST,)), decision_registers=1),
+    "last folded": Mapping(layers=((Spatial(), FOLDED), (WIDE,)), decision_registers=2),
+}
+"""Layers of both branches, under a spatial readout."""
+
+FOLDED_READOUT = Mapping(layers=((FOLDED, FOLDED), (FAST,)), readout=Folded(lanes=3))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("decision", [CERTAIN, THRESHOLD], ids=["certain", "threshold"])
+@pytest.mark.parametrize("name", MAPPINGS)
+def test_early_decisions_keep_time(name: str, decision: Decision, encoder: str) -> None:
+    pipeline = Pipeline(
+        NETWORK, decision=decision, encoder=ENCODERS[encoder], mapping=MAPPINGS[name]
+    )
+    sent = stimulus(pipeline, 12)
+    assert sent.expected.steps is not None
+    assert len(set(sent.expected.steps.tolist())) > 1, "the rule must matter"
+    seen = simulate(pipeline, sent.words, 12)
+    assert agrees(seen, sent.expected)
+    assert keeps_time(seen, sent)
+
+
+@pytest.mark.parametrize("mode", ReadoutMode)
+@pytest.mark.parametrize("encoder", ["threshold", "rate"])
+def test_encoders_keep_time_before_folded_layers(encoder: str, mode: ReadoutMode) -> None:
+    network = _network(mode)
+    pipeline = Pipeline(
+        network, decision=Decision(), encoder=ENCODERS[encoder], mapping=FOLDED_READOUT
+    )
+    sent = stimulus(pipeline, 5)
+    seen = simulate(pipeline, sent.words, sent.expected.labels.size)
+    assert agrees(seen, sent.expected)
+    assert keeps_time(seen, sent)
+    per_sample = sent.expected.labels.shape[1]
+    assert seen.last == ([0] * (per_sample - 1) + [1]) * 5
+
+
+@pytest.mark.parametrize("encoder", ["rate", "host"])
+@pytest.mark.parametrize("name", ["mixed", "last folded"])
+def test_nothing_is_lost_in_rough_traffic(name: str, encoder: str) -> None:
+    pipeline = Pipeline(
+        NETWORK, decision=CERTAIN, encoder=ENCODERS[encoder], mapping=MAPPINGS[name]
+    )
+    sent = stimulus(pipeline, 10)
+    for idle, stall, reset_at in ((0.3, 0.7, None), (0.0, 0.4, 41), (0.5, 0.0, 90)):
+        seen = simulate(pipeline, sent.words, 10, idle=idle, stall=stall, reset_at=reset_at)
+        assert agrees(seen, sent.expected)
+
+
+@pytest.mark.parametrize("name", MAPPINGS)
+def test_capacity_is_never_reached(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound that is reached would hold inferences back, and the schedule knows of none."""
+
+    class Smaller(Undecided):
+        """Counts, but finds itself full only one past the bound of what can be under way."""
+
+        def elaborate(self, platform: object) -> Module:
+            m = super().elaborate(platform)
+            m.d.comb += self.full.eq(0)
+            return m
+
+    def results(stall: float) -> object:
+        network = dataclasses.replace(NETWORK, n_steps=1)
+        pipeline = Pipeline(
+            network, decision=CERTAIN, encoder=ENCODERS["rate"], mapping=MAPPINGS[name]
+        )
+        sent = stimulus(pipeline, 25)
+        return simulate(pipeline, sent.words, 25, stall=stall)
+
+    before = [results(stall) for stall in (0.0, 0.8)]
+    monkeypatch.setattr("convexon_hdl.encoder.Undecided", Smaller)
+    assert [results(stall) for stall in (0.0, 0.8)] == before
+
+
+def test_early_decisions_save_clocks_behind_an_encoder() -> None:
+    for mapping in MAPPINGS.values():
+        ends = []
+        for decision in (Decision(), CERTAIN):
+            pipeline = Pipeline(
+                NETWORK, decision=decision, encoder=ENCODERS["rate"], mapping=mapping
+            )
+            sent = stimulus(pipeline, 12)
+            ends.append(simulate(pipeline, sent.words, 12).given[-1])
+        assert ends[1] < ends[0]
+
+
+class _NeverCuts(Undecided):
+    """Always finds more than one inference under way, so that none is cut short."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.single.eq(0)
+        return m
+
+
+@pytest.mark.parametrize("module", ["encoder", "sequencer"])
+def test_steps_that_are_not_cut_off_are_noticed(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a folded layer, even steps from the host take time when they are not dropped."""
+    encoder = ENCODERS["rate"] if module == "encoder" else None
+    monkeypatch.setattr(f"convexon_hdl.{module}.Undecided", _NeverCuts)
+    pipeline = Pipeline(
+        NETWORK, decision=CERTAIN, encoder=encoder, mapping=MAPPINGS["first folded"]
+    )
+    sent = stimulus(pipeline, 12)
+    seen = simulate(pipeline, sent.words, 12)
+    assert agrees(seen, sent.expected)
+    assert not keeps_time(seen, sent)
+
+
+def test_ports_describe_levels_and_the_rule() -> None:
+    mapping = dataclasses.replace(
+        MAPPINGS["mixed"], decision=THRESHOLD, encoder=ENCODERS["bit-plane"]
+    )
+    ports = describe(Accelerator(NETWORK, mapping=mapping), top="accelerator")
+    (field,) = ports["streams"]["i"]["fields"]
+    assert field == {"name": "levels", "offset": 0, "width": 4, "count": 6, "signed": False}
+    assert (ports["streams"]["i"]["width"], ports["transfers_per_inference"]) == (24, 1)
+    assert ports["decision"] == {"rule": "threshold", "threshold": 6}
+    assert [probe["first"] for probe in ports["probes"]] == [
+        {"path": ["stage0", "engine0", "updater", "first"], "bit": 0},
+        {"path": ["stage1", "o__payload"], "bit": 3 + 4},
+        {"path": ["stage0", "spatial", "o__payload"], "bit": 4},
+    ]
+    late = describe(Accelerator(NETWORK, mapping=MAPPINGS["mixed"]), top="accelerator")
+    assert (late["transfers_per_inference"], late["decision"]) == (9, {"rule": "end"})
+    assert not any("first" in probe for probe in late["probes"])
+
+
+def test_bound_of_what_is_under_way() -> None:
+    early = {name: dataclasses.replace(m, decision=CERTAIN) for name, m in MAPPINGS.items()}
+    # Stages, readout and decision: registers, and three steps more at each depth with an engine.
+    assert most_under_way(NETWORK, early["spatial"]) == 2 + 2 + 2 + 4
+    assert most_under_way(NETWORK, early["first folded"]) == 4 + 2 + 2 + 2
+    assert Accelerator(NETWORK, mapping=early["spatial"]).capacity == 11
+    assert Accelerator(NETWORK, mapping=MAPPINGS["spatial"]).capacity is None
+
+
+def test_what_does_not_go_together_is_refused() -> None:
+    message = (
+        "readout must be spatial for the rule certain, which reads the scores of every step, "
+        "not folded: map it spatially, or decide at the end"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        emit(NETWORK, dataclasses.replace(FOLDED_READOUT, decision=CERTAIN))
+    message = "host must be streams for an encoder on chip or an early decision, not axi: "
+    for change in ({"decision": CERTAIN}, {"encoder": ENCODERS["rate"]}):
+        with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+            emit(NETWORK, dataclasses.replace(MAPPINGS["mixed"], **change), host=Host.AXI)
