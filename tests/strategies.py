@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from convexon.fixed import QFormat
+from convexon.mapping import Folded, Mapping, Spatial
 from convexon.network import Branch, FixedPointNetwork, Layer
 from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.trace import LayerTrace, SpikeTrace
@@ -115,6 +116,29 @@ def networks_with_inputs(draw: st.DrawFn) -> tuple[FixedPointNetwork, np.ndarray
     shape = (draw(st.integers(1, 4)), network.n_steps, network.n_inputs)
     high = network.input_range.high
     return network, draw(npst.arrays(np.uint8, shape, elements=st.integers(0, high)))
+
+
+def random_mapping(network: FixedPointNetwork, rng: np.random.Generator) -> Mapping:
+    """A mapping in which every layer, and the readout, is spatial or folded by chance."""
+
+    def choice(n_neurons: int) -> Spatial | Folded:
+        if rng.random() < 0.3:
+            return Spatial(registers=int(rng.integers(0, 3)))
+        lanes = int(rng.integers(1, n_neurons + 1))
+        divisors = [d for d in range(1, lanes + 1) if lanes % d == 0]
+        banks = int(rng.integers(1, 4))
+        return Folded(lanes=lanes, banks=banks, updates=int(rng.choice(divisors)))
+
+    readout: Spatial | Folded = Spatial(registers=int(rng.integers(0, 3)))
+    if rng.random() < 0.5:
+        readout = Folded(lanes=network.n_classes, banks=int(rng.integers(1, 3)))
+    return Mapping(
+        layers=tuple(
+            tuple(choice(layer.n_neurons) for layer in branch.layers) for branch in network.branches
+        ),
+        readout=readout,
+        decision_registers=int(rng.integers(0, 2)),
+    )
 
 
 def copied(trace: SpikeTrace) -> SpikeTrace:

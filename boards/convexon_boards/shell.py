@@ -67,7 +67,7 @@ def _streams(ports: dict[str, Any], side: str) -> list[dict[str, Any]]:
     return [
         ports["streams"][name]
         for name in sorted(ports["streams"])
-        if name == side or name.startswith(f"{side}_")
+        if name == side or name.startswith(f"{side}_") or (side == "i" and name == "load")
     ]
 
 

@@ -12,6 +12,10 @@ whose field is ``inputs``, or 1 with an encoder, whose field is ``levels``. ``de
 that ends it. Where that may be before the last step, layers take fewer steps of some inferences,
 and each probe has ``first``: the signal, and the bit of it, that is high where a step, or a group,
 begins an inference.
+
+Where weights are loaded at run time there is a stream ``load`` into the accelerator, for the words
+of an image (`convexon.image`), and ``weights`` names the ports that say what became of it, the
+accelerator's fingerprint, and the words of a whole image.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from amaranth.lib import data
 
 from convexon.decision import decision_to_json
 from convexon.fold import FoldPlan, plans_at
+from convexon.image import HEADER_WORDS, WORD_BITS, fingerprint, loaded_plans, row_words
+from convexon.mapping import Mapping
 from convexon.network import FixedPointNetwork
 from convexon_hdl.accelerator import Accelerator, input_width
 from convexon_hdl.folded.stage import folded_at
@@ -45,20 +51,38 @@ def describe(accelerator: Accelerator, *, top: str) -> dict[str, Any]:
         "signed": False,
     }
     layout = accelerator.o.payload.shape()
+    streams = {
+        "i": _stream("i", network.n_inputs * bits, [inputs]),
+        "o": _stream("o", layout.size, [_field(name, field) for name, field in layout]),
+    }
+    weights: dict[str, Any] = {}
+    if accelerator.is_loadable:
+        word = {"name": "word", "offset": 0, "width": WORD_BITS, "count": 1, "signed": False}
+        streams["load"] = _stream("load", WORD_BITS, [word])
+        weights["weights"] = _weights(network, mapping)
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "top": top,
         "clock": "clk",
         "reset": "rst",
-        "streams": {
-            "i": _stream("i", network.n_inputs * bits, [inputs]),
-            "o": _stream("o", layout.size, [_field(name, field) for name, field in layout]),
-        },
+        "streams": streams,
+        **weights,
         "transfers_per_inference": 1 if encodes else network.n_steps,
         "decision": decision_to_json(mapping.decision),
         "probes": probes(accelerator),
         "components": accelerator.metadata.as_json(),
+    }
+
+
+def _weights(network: FixedPointNetwork, mapping: Mapping) -> dict[str, Any]:
+    """What a host needs to know to load weights."""
+    rows = sum(row_words(plan) for plan in loaded_plans(network, mapping))
+    return {
+        "loaded": "loaded",
+        "refused": "refused",
+        "fingerprint": fingerprint(network, mapping),
+        "words": HEADER_WORDS + rows + 1,
     }
 
 

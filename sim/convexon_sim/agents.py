@@ -202,6 +202,33 @@ class Source:
             self._payload.value = vector
 
 
+class Loader:
+    """Sends an image of weights, and sees what becomes of it."""
+
+    def __init__(self, dut: Any, ports: Mapping[str, Any]) -> None:
+        stream = ports["streams"]["load"]
+        self._source = Source(dut, stream, 0.0, 0)
+        self._monitor = StreamMonitor(dut, stream, "load")
+        self._loaded = getattr(dut, ports["weights"]["loaded"])
+        self._refused = getattr(dut, ports["weights"]["refused"])
+        self._left = 0
+
+    def send(self, words: list[int]) -> None:
+        """Send ``words``."""
+        self._source.send(words)
+        self._left = len(words)
+
+    def is_done(self, cycle: int) -> bool:
+        """Whether all words were taken before this edge, and the weights are there."""
+        sent = not self._left
+        taken = self._monitor.sample(cycle) is not None
+        self._left -= taken
+        self._source.drive(taken)
+        if sent and read(self._refused, "refused"):
+            raise MismatchError(f"the image was refused, in clock {cycle}")
+        return sent and bool(read(self._loaded, "loaded"))
+
+
 class Sink:
     """Takes results, refusing at random."""
 

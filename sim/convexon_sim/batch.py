@@ -115,9 +115,11 @@ def _ports(bundle: RtlBundle) -> Iterator[tuple[str, str, str]]:
     ports = bundle.ports
     for name in ("clock", "reset"):
         yield "reg", "", ports[name]
-    for name, driven in (("i", True), ("o", False)):
-        stream = ports["streams"][name]
+    for name, stream in ports["streams"].items():
+        driven = name != "o"
         forward, backward = ("reg", "wire") if driven else ("wire", "reg")
         yield forward, f"[{stream['width'] - 1}:0] ", stream["payload"]
         yield forward, "", stream["valid"]
         yield backward, "", stream["ready"]
+    for name in ("loaded", "refused") if "weights" in ports else ():
+        yield "wire", "", ports["weights"][name]

@@ -24,7 +24,7 @@ from convexon.artefact import atomic_write, load, pretty, save
 from convexon.errors import MismatchError
 from convexon.pipeline import Cycles
 from convexon.trace import TRACE
-from convexon_sim.agents import Sink, Source, StreamMonitor, descend, layer_monitor
+from convexon_sim.agents import Loader, Sink, Source, StreamMonitor, descend, layer_monitor
 from convexon_sim.job import JOB_VARIABLE, Job, Order
 from convexon_sim.packing import field_of, pack
 from convexon_sim.scoreboard import Record, Scoreboard
@@ -56,6 +56,7 @@ class Bench:
         self.given = StreamMonitor(scope, streams["o"], "o")
         design = descend(top, job.design)
         self.record = Record(layers=[layer_monitor(design, probe) for probe in ports["probes"]])
+        self.loader = Loader(scope, ports) if job.image is not None else None
         self.clock = getattr(scope, ports["clock"])
         self.reset = getattr(scope, ports["reset"])
         width = field_of(streams["i"], "inputs")["width"]
@@ -130,6 +131,18 @@ class Bench:
         for layer in self.record.layers:
             layer.rewind(done)
 
+    async def load(self) -> None:
+        """Send the weight image, if there is one; no reset forgets what is loaded."""
+        if self.loader is None or self.job.image is None:
+            return
+        words = np.fromfile(self.job.image, dtype="<u4").tolist()
+        self.loader.send(words)
+        for _ in range(2 * len(words) + QUIET_CLOCKS):
+            await self.edge()
+            if self.loader.is_done(self.record.clocks):
+                return
+        raise MismatchError(f"an image of {len(words)} words was not loaded")
+
     async def send(self) -> None:
         """Send every sample, with the resets that the traffic asks for."""
         traffic = self.job.traffic
@@ -153,6 +166,7 @@ class Bench:
         self.sink.refuse()
         try:
             await self.pulse_reset()
+            await self.load()
             await self.send()
         except MismatchError as error:
             return str(error)

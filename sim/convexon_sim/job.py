@@ -84,6 +84,8 @@ class Job:
     ports, inputs, expected, cycles : Path
         ports.json, the inputs (npy), the golden model's trace, and the cycles that the schedule
         promises (npz with ``taken`` and ``given``, as `convexon.schedule.Cycles`).
+    image : Path or None
+        Weights that the bench loads after the first reset, where they are loaded at run time.
     actual : Path or None
         Where the bench writes the trace that it saw, if anywhere.
     scope, design : tuple of str
@@ -96,6 +98,7 @@ class Job:
     inputs: Path
     expected: Path
     cycles: Path
+    image: Path | None = None
     actual: Path | None = None
     scope: tuple[str, ...] = ()
     design: tuple[str, ...] = ()
@@ -105,7 +108,7 @@ class Job:
         """Return the job as JSON."""
         return {
             **{name: str(getattr(self, name)) for name in _PATHS},
-            "actual": None if self.actual is None else str(self.actual),
+            **{name: _text(getattr(self, name)) for name in _OPTIONAL_PATHS},
             "scope": list(self.scope),
             "design": list(self.design),
             "traffic": self.traffic.to_json(),
@@ -118,7 +121,7 @@ class Job:
         tuples = {name: tuple(traffic[name]) for name in ("resets", "reset_after")}
         return cls(
             **{name: Path(content[name]) for name in _PATHS},
-            actual=None if content["actual"] is None else Path(content["actual"]),
+            **{name: _path(content[name]) for name in _OPTIONAL_PATHS},
             scope=tuple(content["scope"]),
             design=tuple(content["design"]),
             traffic=Traffic(**{**traffic, **tuples}),
@@ -127,6 +130,17 @@ class Job:
 
 _PATHS = ("ports", "inputs", "expected", "cycles")
 """Files that every job reads."""
+
+_OPTIONAL_PATHS = ("image", "actual")
+"""Files that some jobs have."""
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 @dataclass(frozen=True, kw_only=True)

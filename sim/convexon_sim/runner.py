@@ -134,12 +134,14 @@ class Trial:
     cycles : Cycles
         Cycles of every sample, which must be met exactly when ``traffic`` never stalls.
     traffic : Traffic
+    image : bytes or None
+        Weights (`convexon.image`), where the accelerator loads them at run time.
 
     Raises
     ------
     InputError
-        If there is no sample, another number of them in ``expected`` or ``cycles``, or the traffic
-        asks for a reset at one that does not exist.
+        If there is no sample, another number of them in ``expected`` or ``cycles``, the traffic
+        asks for a reset at one that does not exist, or an image is missing or not needed.
     """
 
     bundle: RtlBundle
@@ -147,8 +149,15 @@ class Trial:
     expected: SpikeTrace
     cycles: Cycles
     traffic: Traffic = SMOOTH
+    image: bytes | None = None
 
     def __post_init__(self) -> None:
+        if ("load" in self.bundle.ports.get("streams", ())) != (self.image is not None):
+            have = "no image" if self.image is None else "an image"
+            raise InputError(
+                "image must be given where weights are loaded at run time, and nowhere else: "
+                f"there is {have}"
+            )
         n = len(self.inputs)
         if not n:
             raise InputError("inputs must have at least 1 sample, not 0")
@@ -186,6 +195,7 @@ def simulate(
     expected: SpikeTrace,
     cycles: Cycles,
     traffic: Traffic = SMOOTH,
+    image: bytes | None = None,
     timeout_seconds: float = 1800.0,
 ) -> Verification:
     """Run ``bundle`` on ``inputs`` and compare everything with ``expected`` and ``cycles``.
@@ -200,7 +210,14 @@ def simulate(
     ToolError
         If the simulator does not compile the design, fails, or runs out of time.
     """
-    trial = Trial(bundle=bundle, inputs=inputs, expected=expected, cycles=cycles, traffic=traffic)
+    trial = Trial(
+        bundle=bundle,
+        inputs=inputs,
+        expected=expected,
+        cycles=cycles,
+        traffic=traffic,
+        image=image,
+    )
     return simulate_all([trial], simulator, timeout_seconds=timeout_seconds)[0]
 
 
@@ -283,6 +300,7 @@ class _JobWriter:
             inputs=self._once(trial.inputs, "inputs.npy", _write_array),
             expected=self._once(trial.expected, "expected.json", _write_trace),
             cycles=self._once(trial.cycles, "cycles.npz", _write_cycles),
+            image=None if trial.image is None else self._once(trial.image, "image.bin", _write),
             actual=self._folder / _ACTUAL if self._keep else None,
             scope=instance.scope,
             design=instance.design,
@@ -299,6 +317,10 @@ class _JobWriter:
 
 def _write_json(path: Path, value: Json) -> None:
     path.write_text(pretty(value))
+
+
+def _write(path: Path, value: bytes) -> None:
+    path.write_bytes(value)
 
 
 def _write_array(path: Path, value: npt.NDArray[np.uint8]) -> None:

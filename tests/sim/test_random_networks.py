@@ -30,7 +30,7 @@ from convexon.simulator import Simulator, SimulatorKind, find
 from convexon_hdl.emit import emit
 from convexon_sim.job import SMOOTH, Traffic
 from convexon_sim.runner import Trial, simulate_all
-from strategies import layer_of, network_of, networks_with_inputs
+from strategies import layer_of, network_of, networks_with_inputs, random_mapping
 
 pytestmark = pytest.mark.usefixtures("build_cache", "recorded")
 
@@ -74,8 +74,10 @@ def drawn() -> tuple[Case, ...]:
 
 
 def mapping_of(network: FixedPointNetwork, k: int) -> Mapping:
-    """The mapping of random network number ``k``: the one place that draws it."""
-    return Mapping.spatial(network, Spatial(registers=k % 4))
+    """The mapping of random network number ``k``: half of them spatial, half mixed."""
+    if k % 2 == 0:
+        return Mapping.spatial(network, Spatial(registers=k // 2 % 4))
+    return random_mapping(network, np.random.default_rng(k))
 
 
 def traffics_of(k: int, n_samples: int) -> list[Traffic]:

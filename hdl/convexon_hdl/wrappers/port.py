@@ -36,13 +36,18 @@ def stream_ports(description: Mapping[str, Any]) -> tuple[Port, ...]:
     """Ports of the plain accelerator that ``description``, content of ports.json, describes."""
     ports = [Port(name=description[role], width=1, is_input=True) for role in ("clock", "reset")]
     for name, stream in description["streams"].items():
-        inward = name.startswith("i")
+        inward = not name.startswith("o")
         ports += [
             Port(name=stream["payload"], width=stream["width"], is_input=inward),
             Port(name=stream["valid"], width=1, is_input=inward),
             Port(name=stream["ready"], width=1, is_input=not inward),
         ]
-    return tuple(ports)
+    flags = [description["weights"][name] for name in _FLAGS] if "weights" in description else []
+    return (*ports, *(Port(name=name, width=1, is_input=False) for name in flags))
+
+
+_FLAGS = ("loaded", "refused")
+"""Ports beside the streams, where weights are loaded at run time."""
 
 
 def member_ports(component: wiring.Component) -> tuple[Port, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convexon_hdl.wrappers.port import stream_ports
+
 PACKAGE = "accelerator_sv_pkg"
 EXAMPLE = "accelerator_sv_example"
 
@@ -47,6 +49,12 @@ def example(description: Mapping[str, Any]) -> str:
     """Module `EXAMPLE`: the accelerator with typed payloads, whose widths it checks."""
     top, clock, reset = description["top"], description["clock"], description["reset"]
     i, o = description["streams"]["i"], description["streams"]["o"]
+    others = stream_ports(description)[8:]  # behind clock, reset and two streams
+    declared = "".join(
+        f",\n  {'input ' if port.is_input else 'output'} logic {_bits(port.width)}{port.name}"
+        for port in others
+    )
+    connected = "".join(f",\n    .{port.name}({port.name})" for port in others)
     return f"""\
 module {EXAMPLE}
   import {PACKAGE}::*;
@@ -58,7 +66,7 @@ module {EXAMPLE}
   output logic    step_ready,
   output result_t result,
   output logic    result_valid,
-  input  logic    result_ready
+  input  logic    result_ready{declared}
 );
   if ($bits(step_t) != I_WIDTH) begin : check_step
     $error("step_t is not as wide as the payload");
@@ -75,7 +83,7 @@ module {EXAMPLE}
     .{i["ready"]}(step_ready),
     .{o["payload"]}(result),
     .{o["valid"]}(result_valid),
-    .{o["ready"]}(result_ready)
+    .{o["ready"]}(result_ready){connected}
   );
 endmodule
 """
@@ -83,6 +91,11 @@ endmodule
 
 def _parameter(name: str, value: int) -> str:
     return f"  localparam int unsigned {name} = {value};"
+
+
+def _bits(width: int) -> str:
+    """Range of a port."""
+    return "" if width == 1 else f"[{width - 1}:0] "
 
 
 def _type(field: Mapping[str, Any]) -> str:

@@ -1,0 +1,113 @@
+"""Choosing a mapping under a budget."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hdl_bench import random_layer, random_network
+
+from convexon import golden
+from convexon.cells import Family
+from convexon.errors import InputError
+from convexon.fixed import QFormat
+from convexon.mapping import Folded, Mapping, Spatial
+from convexon.network import FixedPointNetwork
+from convexon.neuron import Leak, ReadoutMode, Reset
+from convexon.schedule import Schedule
+from convexon_hdl.accelerator import require_mappable
+from convexon_hdl.budget import (
+    Activity,
+    Budget,
+    fastest_within,
+    mapping_cost,
+    memory_blocks,
+)
+from convexon_hdl.map_chain import measured_activity
+
+STEPS = 3
+
+
+def network_and_activity() -> tuple[FixedPointNetwork, np.ndarray, Activity]:
+    rng = np.random.default_rng(3)
+    branches = (
+        (random_layer(rng, 40, 24), random_layer(rng, 24, 8, recurrent=True)),
+        (random_layer(rng, 40, 12),),
+    )
+    network = random_network(rng, branches, mode=ReadoutMode.COUNT, n_steps=STEPS, input_bits=2)
+    inputs = rng.integers(0, 4, (4, STEPS, 40)).astype(np.uint8)
+    return network, inputs, measured_activity(inputs, golden.run(network, inputs))
+
+
+NETWORK, INPUTS, ACTIVITY = network_and_activity()
+
+
+def chosen(luts: int | None, block_rams: int | None = None) -> Mapping:
+    budget = Budget(luts=luts, block_rams=block_rams)
+    return fastest_within(NETWORK, budget, ACTIVITY, Spatial())
+
+
+def test_activity_counts_every_bit() -> None:
+    bits = (INPUTS & 1) + (INPUTS >> 1)
+    assert ACTIVITY.inputs == bits.sum(axis=2).mean()
+    trace = golden.run(NETWORK, INPUTS)
+    assert ACTIVITY.layers[0][1] == trace.layers[0][1].spikes.sum(axis=2).mean()
+
+
+def test_without_limits_everything_is_spatial() -> None:
+    assert chosen(None).is_spatial
+
+
+def test_what_is_chosen_fits_and_less_is_never_faster() -> None:
+    trace = golden.run(NETWORK, INPUTS)
+    latencies = []
+    for luts in (100_000, 4_000, 2_500, 1_600):
+        mapping = chosen(luts)
+        require_mappable(NETWORK, mapping)
+        assert mapping_cost(NETWORK, mapping, ACTIVITY, Family.ECP5).luts <= luts
+        latencies.append(Schedule.of(NETWORK, mapping).cycles(INPUTS, trace).latency.mean())
+    assert latencies == sorted(latencies)
+    assert latencies[0] < latencies[-1]
+
+
+def test_block_rams_are_a_limit_too() -> None:
+    free = chosen(2_500)
+    used = mapping_cost(NETWORK, free, ACTIVITY, Family.ECP5).block_rams
+    assert not free.is_spatial
+    assert used > 0
+    fewer = chosen(2_500, used - 1)
+    assert mapping_cost(NETWORK, fewer, ACTIVITY, Family.ECP5).block_rams < used
+
+
+def test_budget_that_holds_nothing_is_refused() -> None:
+    message = "budget must hold the smallest mapping, which takes about "
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        chosen(10)
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "family", "blocks"),
+    [
+        (36, 512, Family.ECP5, 1),
+        (37, 512, Family.ECP5, 2),
+        (512, 393, Family.ECP5, 15),
+        (20, 256, Family.ECP5, 1),
+        (18, 1024, Family.ECP5, 1),
+        (16, 256, Family.ICE40, 1),
+        (16, 257, Family.ICE40, 2),
+        (4, 1024, Family.ICE40, 1),
+        (8, 100, Family.ECP5, 0),
+    ],
+)
+def test_block_rams_of_a_memory(width: int, depth: int, family: Family, blocks: int) -> None:
+    assert memory_blocks(width, depth, family) == blocks
+
+
+def test_large_layers_are_estimated_from_a_part() -> None:
+    rng = np.random.default_rng(0)
+    layer = random_layer(rng, 300, 60, leak=Leak(0, 0), reset=Reset.ZERO, saturation=QFormat(9))
+    network = random_network(rng, ((layer,),))
+    activity = Activity(inputs=30.0, layers=((5.0,),))
+    mapping = fastest_within(network, Budget(luts=6_000), activity, Spatial())
+    assert isinstance(mapping.layers[0][0], Folded)
