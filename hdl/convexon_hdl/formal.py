@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from amaranth.asserts import AnySeq
 from amaranth.back import rtlil
@@ -45,7 +46,7 @@ from convexon_hdl import yosys
 from convexon_hdl.adder_graph import Addend, AdderGraph
 from convexon_hdl.arithmetic import shape_of
 from convexon_hdl.elastic import Chain, ElasticRegister
-from convexon_hdl.lif import LIF, NeuronParameters, SplitLIF
+from convexon_hdl.lif import LIF, NeuronParameters
 from convexon_hdl.lowering import lower
 
 MAX_INDUCTION = 12
@@ -82,8 +83,14 @@ class ProofResult:
     seconds: float
 
 
-def prove(specification: Elaboratable) -> ProofResult:
+def prove(specification: Elaboratable, *, parts: Sequence[str] = ()) -> ProofResult:
     """Prove ``specification`` by temporal induction in Yosys' SAT solver.
+
+    Parameters
+    ----------
+    specification : Elaboratable
+    parts : sequence of str
+        Modules that it instantiates, as Yosys' JSON.
 
     Raises
     ------
@@ -92,7 +99,9 @@ def prove(specification: Elaboratable) -> ProofResult:
     """
     started = time.monotonic()
     text = rtlil.convert(specification, name="top", ports=[], emit_src=False, platform="formal")
+    inputs = {f"part{k}.json": part for k, part in enumerate(parts)}
     script = [
+        *(f"read_json {name}" for name in inputs),
         "read_rtlil top.il",
         "prep -top top -flatten",
         "async2sync",
@@ -101,7 +110,7 @@ def prove(specification: Elaboratable) -> ProofResult:
         f"sat -verify -prove-asserts -set-assumes -seq 1 -tempinduct -maxsteps {MAX_INDUCTION} top",
     ]
     try:
-        yosys.run(script, inputs={"top.il": text})
+        yosys.run(script, inputs={**inputs, "top.il": text})
         verdict = Verdict.PROVED
     except yosys.YosysError as error:
         if "model found for base case" in error.log:
@@ -113,36 +122,30 @@ def prove(specification: Elaboratable) -> ProofResult:
     return ProofResult(type(specification).__name__, verdict, time.monotonic() - started)
 
 
-class NeuronSpecification(Elaboratable):
-    """A neuron never overflows and computes what `convexon.neuron` states.
+class ContractSpecification(Elaboratable):
+    """The contract of a neuron stays within the ranges that interval analysis gives.
 
-    A second neuron stands beside it, with registers far wider than needed and the contract
-    written down plainly. The current takes any value of its range in every clock, steps come and
-    stall at will, and an inference has ``n_steps`` steps. Asserted in every clock: spikes and
-    membranes of both are equal, and after step t the wide membrane lies in the range that interval
-    analysis gives for step t, which makes the property inductive and checks the analysis too.
+    The contract of `convexon.neuron` is written down plainly, with registers far wider than needed.
+    The current takes any value of its range in every clock, steps come and stall at will, and an
+    inference has ``n_steps`` steps. Asserted in every clock: after step t the membrane lies in the
+    range that interval analysis gives for step t, which makes the property inductive and checks the
+    analysis too; and the value before saturation and threshold lies in the range that sizes it.
 
     Parameters
     ----------
     parameters : NeuronParameters
     n_steps : int
-    neuron : LIF, optional
-        The hardware under proof, by default `LIF` with these parameters.
     """
 
-    def __init__(
-        self, parameters: NeuronParameters, *, n_steps: int, neuron: LIF | None = None
-    ) -> None:
+    def __init__(self, parameters: NeuronParameters, *, n_steps: int) -> None:
         if n_steps < 1:
             raise InputError(f"n_steps must be at least 1, not {n_steps!r}")
         self.parameters = parameters
         self.n_steps = n_steps
-        self.neuron = neuron if neuron is not None else LIF(parameters)
 
     def elaborate(self, platform: object) -> Module:
-        """Build both neurons and the property."""
+        """Build the contract and the property."""
         m = Module()
-        m.submodules.neuron = neuron = self.neuron
         parameters = self.parameters
         step = Signal(range(self.n_steps + 1))
         spike = Signal()
@@ -151,47 +154,35 @@ class NeuronSpecification(Elaboratable):
         membrane = Signal(signed(width))
         current = Signal(signed(width))
         enable = Signal()
-        m.d.comb += [
-            current.eq(self._driven(m)),
-            enable.eq(AnySeq(1)),
-            neuron.enable.eq(enable),
-            neuron.first.eq(step == 0),
-        ]
+        m.d.comb += [current.eq(self._driven(m)), enable.eq(AnySeq(1))]
+        plain = Signal(signed(width))
         integrated = Signal(signed(width))
         after = Signal(signed(width))
         start = Mux(step == 0, 0, membrane)
         fired = integrated >= parameters.threshold
         m.d.comb += [
-            integrated.eq(self._saturated(self._integrated(start, current))),
+            plain.eq(self._integrated(start, current)),
+            integrated.eq(self._saturated(plain)),
             after.eq(self._saturated(self._after_reset(integrated, fired))),
         ]
         with m.If(enable):
             m.d.sync += [membrane.eq(after), spike.eq(fired)]
             m.d.sync += step.eq(Mux(step == self.n_steps - 1, 0, step + 1))
-        m.d.comb += [
-            Assert(neuron.membrane == membrane),
-            Assert(neuron.spike == spike),
-            Assert(step < self.n_steps),
-        ]
+        m.d.comb += [Assert(step < self.n_steps), Assert(_within(plain, parameters.integrated))]
         for t, interval in enumerate(self._ranges()):
             with m.If(step == t):
-                m.d.comb += Assert((membrane >= interval.low) & (membrane <= interval.high))
+                m.d.comb += Assert(_within(membrane, interval))
+        self._compare(m, enable=enable, first=step == 0, spike=spike, membrane=membrane)
         return m
 
     def _driven(self, m: Module) -> Value:
-        """Drive the neuron's currents to any values of their ranges, and return their sum."""
-        parameters, neuron = self.parameters, self.neuron
-        if not isinstance(neuron, SplitLIF):
-            m.d.comb += neuron.current.eq(_anything(m, "current", parameters.current))
-            return neuron.current
-        forward = _anything(m, "forward", parameters.forward)
-        lateral = _anything(m, "lateral", parameters.lateral)
-        m.d.comb += [
-            neuron.current.eq(forward),
-            neuron.surplus.eq(forward - parameters.threshold),
-            neuron.lateral.eq(lateral),
-        ]
-        return forward + lateral
+        """Any current of its range."""
+        return _anything(m, "current", self.parameters.current)
+
+    def _compare(
+        self, m: Module, *, enable: Value, first: Value, spike: Value, membrane: Value
+    ) -> None:
+        """Hold what stands beside the contract, if something does, to it."""
 
     def _integrated(self, start: Value, current: Signal) -> Value:
         leak = self.parameters.leak
@@ -226,6 +217,63 @@ class NeuronSpecification(Elaboratable):
             after = reset_range(integrated, parameters.threshold, parameters.reset)
             ranges.append(after if limits is None else after.clamped(limits))
         return [ranges[0] | ranges[-1], *ranges[1:-1]]
+
+
+class NeuronSpecification(ContractSpecification):
+    """A neuron never overflows and computes what `convexon.neuron` states.
+
+    It stands beside the contract, and gets the same steps and currents. Asserted in every clock
+    besides what `ContractSpecification` does: spikes and membranes of both are equal.
+
+    Parameters
+    ----------
+    parameters : NeuronParameters
+    n_steps : int
+    neuron : wiring.Component, optional
+        The hardware under proof, with the ports of `LIF` or `SplitLIF`; by default `LIF` with these
+        parameters.
+    """
+
+    def __init__(
+        self,
+        parameters: NeuronParameters,
+        *,
+        n_steps: int,
+        neuron: wiring.Component | None = None,
+    ) -> None:
+        super().__init__(parameters, n_steps=n_steps)
+        self.neuron: Any = neuron if neuron is not None else LIF(parameters)
+
+    def _driven(self, m: Module) -> Value:
+        """Drive the neuron's currents to any values of their ranges, and return their sum."""
+        m.submodules.neuron = neuron = self.neuron
+        parameters = self.parameters
+        if "surplus" not in neuron.signature.members:
+            m.d.comb += neuron.current.eq(_anything(m, "current", parameters.current))
+            return neuron.current
+        forward = _anything(m, "forward", parameters.forward)
+        lateral = _anything(m, "lateral", parameters.lateral)
+        m.d.comb += [
+            neuron.current.eq(forward),
+            neuron.surplus.eq(forward - parameters.threshold),
+            neuron.lateral.eq(lateral),
+        ]
+        return forward + lateral
+
+    def _compare(
+        self, m: Module, *, enable: Value, first: Value, spike: Value, membrane: Value
+    ) -> None:
+        """Give the neuron the same steps, and compare."""
+        m.d.comb += [
+            self.neuron.enable.eq(enable),
+            self.neuron.first.eq(first),
+            Assert(self.neuron.membrane == membrane),
+            Assert(self.neuron.spike == spike),
+        ]
+
+
+def _within(value: Value, interval: Interval) -> Value:
+    return (value >= interval.low) & (value <= interval.high)
 
 
 def _anything(m: Module, name: str, interval: Interval) -> Signal:

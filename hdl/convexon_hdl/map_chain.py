@@ -11,7 +11,10 @@ import numpy.typing as npt
 
 from convexon.card import CARD
 from convexon.chain.progress import QUIET, Progress
+from convexon.chain.stimulus import Stimulus, stimulus_of
 from convexon.dataset import DATASET
+from convexon.decision import Decision, decided_trace, decision_to_json
+from convexon.encoder import Encoder, encoder_to_json
 from convexon.errors import InputError
 from convexon.mapping import MAPPING, Folded, LayerMapping, Mapping, Spatial
 from convexon.mapping_file import read_mapping
@@ -30,6 +33,32 @@ MAX_SAMPLES = 64
 """Samples whose spikes say how busy a folded layer is."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What an encoder on chip and a rule change on the test samples.
+
+    Members
+    -------
+    accuracy, before : float
+        Share of right labels, and as it is when the host encodes and all steps are read.
+    steps : float
+        Mean number of steps that the decision reads.
+    n_steps : int
+        T.
+    """
+
+    accuracy: float
+    before: float
+    steps: float
+    n_steps: int
+
+    def __str__(self) -> str:
+        return (
+            f"accuracy {100 * self.accuracy:.2f} % with this encoder and rule, "
+            f"{100 * self.before:.2f} % without; {self.steps:.2f} of {self.n_steps} steps read"
+        )
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MapResult:
     """What the stage chose.
@@ -41,11 +70,14 @@ class MapResult:
         Estimated.
     cycles : Cycles
         Exact, of the first test samples.
+    effect : Effect or None
+        Of the encoder and the rule; None where the host makes the steps and all are read.
     """
 
     mapping: Made[Mapping]
     cost: Cost
     cycles: Cycles
+    effect: Effect | None
 
     @property
     def summary(self) -> str:
@@ -55,6 +87,7 @@ class MapResult:
             f"map: {_described(self.mapping.value)}; about {self.cost.luts:.0f} LUTs and "
             f"{self.cost.block_rams} block RAMs (estimated), latency {latency.min()} to "
             f"{latency.max()} cycles on {len(latency)} samples"
+            f"{'' if self.effect is None else f'; {self.effect}'}"
         )
 
 
@@ -64,6 +97,8 @@ def map_stage(
     budget: Budget | None = None,
     clock_hz: float | None = None,
     file: Path | None = None,
+    encoder: Encoder | None = None,
+    decision: Decision | None = None,
     progress: Progress = QUIET,
     model: Model,
 ) -> MapResult:
@@ -79,6 +114,10 @@ def map_stage(
         Clock that the pipeline's registers are chosen for; none by default.
     file : Path, optional
         A TOML file (`convexon.mapping_file`) that is taken instead.
+    encoder : Encoder, optional
+        What makes the steps on chip; the host by default. Not with ``file``, which says so itself.
+    decision : Decision, optional
+        When an inference ends; after its last step by default. Not with ``file``.
     model : callable
         Gives the trace of a network on inputs: `convexon.simulate.run`. It is handed in, as the
         hardware does not import the models that it is compared with.
@@ -99,25 +138,60 @@ def map_stage(
     def choose() -> Mapping:
         progress.begin("choosing a mapping")
         if file is not None:
-            return read_mapping(file, network)
-        base = None if clock_hz is None else registers_for(network, clock_hz, budget.family)
-        spatial = Spatial() if base is None else _most_registers(base)
-        chosen = fastest_within(network, budget, activity, spatial)
-        return chosen if base is None else _with_registers(chosen, base)
+            chosen = read_mapping(file, network)
+        else:
+            fastest = _fastest(network, budget, clock_hz, activity)
+            chosen = replace(fastest, encoder=encoder, decision=decision or Decision())
+        require_mappable(network, chosen)
+        return chosen
 
     recipe = {
         "budget": {**vars(budget), "family": budget.family.value},
         "clock_hz": clock_hz,
         "file": None if file is None else file.read_text(encoding="utf-8", errors="replace"),
+        "encoder": None if encoder is None else encoder_to_json(encoder),
+        "decision": None if decision is None else decision_to_json(decision),
     }
     made = folder.made(
         "mapping", MAPPING, choose, parents={"card": card, "test": test}, recipe=recipe
     )
-    require_mappable(network, made.value)
-    cycles = Schedule.of(network, made.value).cycles(inputs, trace)
+    stimulus = stimulus_of(folder, made.value)
+    inputs = stimulus.inputs[:MAX_SAMPLES]
+    cycles = Schedule.of(network, made.value).cycles(inputs, model(network, inputs))
     _require_latency(cycles, budget)
     cost = mapping_cost(network, made.value, activity, budget.family)
-    return MapResult(mapping=made, cost=cost, cycles=cycles)
+    effect = _effect(network, made.value, stimulus, model)
+    return MapResult(mapping=made, cost=cost, cycles=cycles, effect=effect)
+
+
+def _fastest(
+    network: FixedPointNetwork, budget: Budget, clock_hz: float | None, activity: Activity
+) -> Mapping:
+    """Fastest mapping within the budget, with registers for the clock if there is one."""
+    if clock_hz is None:
+        return fastest_within(network, budget, activity, Spatial())
+    base = registers_for(network, clock_hz, budget.family)
+    chosen = fastest_within(network, budget, activity, _most_registers(base))
+    return _with_registers(chosen, base)
+
+
+def _effect(
+    network: FixedPointNetwork, mapping: Mapping, stimulus: Stimulus, model: Model
+) -> Effect | None:
+    """Compare labels under the mapping's encoder and rule with those of the network alone."""
+    if mapping.encoder is None and not mapping.decision.is_early:
+        return None
+    samples = stimulus.dataset
+    labels = samples.labels.reshape(samples.n_samples, -1)
+    alone = model(network, samples.inputs)
+    trace = decided_trace(mapping.decision, network, model(network, stimulus.inputs))
+    steps = network.n_steps if trace.steps is None else trace.steps
+    return Effect(
+        accuracy=float((trace.labels == labels).mean()),
+        before=float((alone.labels == labels).mean()),
+        steps=float(np.mean(steps)),
+        n_steps=network.n_steps,
+    )
 
 
 def measured_activity(inputs: npt.NDArray[np.uint8], trace: SpikeTrace) -> Activity:

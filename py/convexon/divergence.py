@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexon.trace import LayerTrace, SpikeTrace, require_one_shape
+from convexon.trace import LayerTrace, SpikeTrace, differences, require_one_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def first_divergence(expected: SpikeTrace, actual: SpikeTrace) -> Divergence | N
     found = []
     pairs = zip(expected.flat_layers(), actual.flat_layers(), strict=True)
     for (branch, layer, want), (_, _, have) in pairs:
-        places = np.argwhere(want.spikes != have.spikes)
+        places = np.argwhere(differences(want.spikes, have.spikes, actual.steps))
         if len(places):
             sample, step, neuron = (int(i) for i in places[0])  # in row-major order
             found.append((sample, step, layer, branch, neuron))

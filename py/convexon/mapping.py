@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from convexon.artefact import Arrays, Codec, Json
-from convexon.decision import Decision, decision_from_json, decision_to_json
+from convexon.decision import Decision, Rule, decision_from_json, decision_to_json
 from convexon.encoder import Encoder, encoder_from_json, encoder_to_json
 from convexon.errors import ConvexonError, InputError
 from convexon.network import FixedPointNetwork
@@ -265,7 +265,7 @@ def _decode(content: Json, _: Arrays) -> Mapping:
         ),
         readout=choice_from_json(content["readout"]),
         decision_registers=content["decision_registers"],
-        decision=decision_from_json(content["decision"]),
+        decision=decision_from_json(content.get("decision", {"rule": Rule.END.value})),
         encoder=encoder_from_json(content["encoder"]) if "encoder" in content else None,
     )
 

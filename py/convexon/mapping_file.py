@@ -18,6 +18,14 @@
     banks = 2
     updates = 8
 
+    [encoder]                 # where the chip makes the steps of levels
+    kind = "rate"
+    bits = 4
+    seed = 1
+
+    [decision]                # where inferences may end early
+    rule = "certain"
+
 Later tables win over earlier ones. What is left out is spatial without registers.
 """
 
@@ -27,11 +35,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from convexon.decision import Rule, decision_from_json
+from convexon.encoder import encoder_from_json
 from convexon.errors import InputError
 from convexon.mapping import PLAIN, LayerMapping, Mapping, choice_from_json
 from convexon.network import FixedPointNetwork
 
-_TABLES = ("decision_registers", "default", "readout", "layer")
+_TABLES = ("decision_registers", "default", "readout", "layer", "encoder", "decision")
 
 
 def read_mapping(path: Path, network: FixedPointNetwork) -> Mapping:
@@ -83,7 +93,17 @@ def parse_mapping(text: str, network: FixedPointNetwork) -> Mapping:
         layers=tuple(tuple(choices) for choices in layers),
         readout=_choice(content.get("readout"), "readout"),
         decision_registers=registers,
+        decision=decision_from_json(_table(content, "decision") or {"rule": Rule.END.value}),
+        encoder=encoder_from_json(content["encoder"]) if _table(content, "encoder") else None,
     )
+
+
+def _table(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """The table ``name``, empty where there is none."""
+    table = content.get(name, {})
+    if not isinstance(table, dict):
+        raise InputError(f"{name} must be a table, not {table!r}")
+    return table
 
 
 def _choice(table: Any, where: str) -> LayerMapping:

@@ -205,7 +205,7 @@ def differing_samples(expected: SpikeTrace, actual: SpikeTrace) -> npt.NDArray[n
     pairs = zip(expected.flat_layers(), actual.flat_layers(), strict=True)
     for (_, _, want), (_, _, have) in pairs:
         for a, b in ((want.spikes, have.spikes), (want.membranes, have.membranes)):
-            wrong |= _differences(a, b, actual.steps).any(axis=(1, 2))
+            wrong |= differences(a, b, actual.steps).any(axis=(1, 2))
     wrong |= (expected.scores != actual.scores).any(axis=(1, 2))
     wrong |= (expected.labels != actual.labels).any(axis=1)
     if expected.steps is not None and actual.steps is not None:
@@ -226,7 +226,7 @@ def require_one_shape(expected: SpikeTrace, actual: SpikeTrace) -> None:
         )
 
 
-def _differences(
+def differences(
     expected: npt.NDArray[np.integer],
     actual: npt.NDArray[np.integer],
     steps: npt.NDArray[np.int64] | None,
@@ -244,7 +244,7 @@ def _first_difference(
     steps: npt.NDArray[np.int64] | None = None,
 ) -> tuple[int, ...] | None:
     """Index of the first differing element in row-major order, or None."""
-    different = _differences(expected, actual, steps).ravel()
+    different = differences(expected, actual, steps).ravel()
     if not different.any():
         return None
     place = np.unravel_index(int(different.argmax()), expected.shape)

@@ -55,9 +55,11 @@ class LayerMonitor(ABC):
         Bits of a membrane, two's complement.
     spikes, membranes : list of int
         A vector for each completed step, neuron j at bits ``j`` and ``j * membrane_width`` and up.
+    begins : list of int, or None
+        Where inferences may end early: the steps, from 0, that begin one.
     """
 
-    def __init__(self, probe: Mapping[str, Any], n_neurons: int) -> None:
+    def __init__(self, dut: Any, probe: Mapping[str, Any], n_neurons: int) -> None:
         self.branch: int = probe["branch"]
         self.layer: int = probe["layer"]
         self.n_neurons = n_neurons
@@ -65,6 +67,25 @@ class LayerMonitor(ABC):
         self.name = f"branch {self.branch} layer {self.layer}"
         self.spikes: list[int] = []
         self.membranes: list[int] = []
+        tag = probe.get("first")
+        self.begins: list[int] | None = None if tag is None else []
+        self._first = None if tag is None else descend(dut, tag["path"])
+        self._first_bit: int = 0 if tag is None else tag["bit"]
+
+    def note_step(self, spikes: int, membranes: int) -> None:
+        """Record a completed step, and whether it begins an inference."""
+        if self.begins is not None:
+            tags = read(self._first, f"first of {self.name}")
+            if tags >> self._first_bit & 1:
+                self.begins.append(len(self.spikes))
+        self.spikes.append(spikes)
+        self.membranes.append(membranes)
+
+    def steps_before(self, sample: int, n_steps: int) -> int:
+        """Return the steps before ``sample``: ``n_steps`` each, unless some may end early."""
+        if self.begins is None:
+            return sample * n_steps
+        return self.begins[sample] if sample < len(self.begins) else len(self.spikes)
 
     @abstractmethod
     def sample(self, cycle: int) -> None:
@@ -73,13 +94,15 @@ class LayerMonitor(ABC):
     def rewind(self, n_steps: int) -> None:
         """Forget everything after the first ``n_steps`` steps: a reset discarded it."""
         del self.spikes[n_steps:], self.membranes[n_steps:]
+        if self.begins is not None:
+            self.begins = [begin for begin in self.begins if begin < n_steps]
 
 
 class RegisterMonitor(LayerMonitor):
     """Watches a layer whose registers hold a whole step: it moves on at valid and ready."""
 
     def __init__(self, dut: Any, probe: Mapping[str, Any]) -> None:
-        super().__init__(probe, probe["spikes"]["count"])
+        super().__init__(dut, probe, probe["spikes"]["count"])
         self._valid = descend(dut, probe["valid"])
         self._ready = descend(dut, probe["ready"])
         self._spikes = descend(dut, probe["spikes"]["path"])
@@ -88,8 +111,8 @@ class RegisterMonitor(LayerMonitor):
     def sample(self, cycle: int) -> None:
         """Record the step that this edge moves on, if any."""
         if self._moves("valid", self._valid) and self._moves("ready", self._ready):
-            self.spikes.append(read(self._spikes, f"spikes of {self.name}"))
-            self.membranes.append(read(self._membranes, f"membranes of {self.name}"))
+            spikes = read(self._spikes, f"spikes of {self.name}")
+            self.note_step(spikes, read(self._membranes, f"membranes of {self.name}"))
 
     def _moves(self, what: str, handle: Any) -> bool:
         return bool(read(handle, f"{what} of {self.name}"))
@@ -105,7 +128,7 @@ class UpdateMonitor(LayerMonitor):
     """
 
     def __init__(self, dut: Any, probe: Mapping[str, Any]) -> None:
-        super().__init__(probe, probe["neurons"])
+        super().__init__(dut, probe, probe["neurons"])
         self._at_once: int = probe["spikes"]["count"]
         self._n_groups: int = probe["groups"]
         self._offset: int = probe["offset"]
@@ -129,8 +152,7 @@ class UpdateMonitor(LayerMonitor):
         membranes = read(self._membranes, f"membranes of {self.name}")
         self._groups.append((spikes, membranes))
         if len(self._groups) == self._n_groups:
-            self.spikes.append(self._joined(0, 1))
-            self.membranes.append(self._joined(1, self.membrane_width))
+            self.note_step(self._joined(0, 1), self._joined(1, self.membrane_width))
             self._groups.clear()
 
     def _joined(self, part: int, width: int) -> int:

@@ -26,7 +26,7 @@ from convexon.pipeline import Cycles
 from convexon.trace import TRACE
 from convexon_sim.agents import Loader, Sink, Source, StreamMonitor, descend, layer_monitor
 from convexon_sim.job import JOB_VARIABLE, Job, Order
-from convexon_sim.packing import field_of, pack
+from convexon_sim.packing import pack
 from convexon_sim.scoreboard import Record, Scoreboard
 
 CLOCK_NS = 10
@@ -42,13 +42,14 @@ class Bench:
         ports = json.loads(job.ports.read_text())
         self.job = job
         inputs = np.load(job.inputs)
-        self.n_steps: int = inputs.shape[1]
+        self.transfers: int = inputs.shape[1]
         expected, _ = load(TRACE, job.expected)
+        self.n_steps: int = expected.layers[0][0].spikes.shape[1]
         with np.load(job.cycles) as arrays:
             self.cycles = Cycles(taken=arrays["taken"], given=arrays["given"])
         traffic = job.traffic
         promised = self.cycles if traffic.is_smooth else None
-        self.scoreboard = Scoreboard(ports, expected, promised, self.n_steps)
+        self.scoreboard = Scoreboard(ports, expected, promised, self.transfers)
         scope, streams = descend(top, job.scope), ports["streams"]
         self.source = Source(scope, streams["i"], traffic.idle, traffic.seed)
         self.sink = Sink(scope, streams["o"], traffic.back_pressure, traffic.seed + 1)
@@ -59,7 +60,8 @@ class Bench:
         self.loader = Loader(scope, ports) if job.image is not None else None
         self.clock = getattr(scope, ports["clock"])
         self.reset = getattr(scope, ports["reset"])
-        width = field_of(streams["i"], "inputs")["width"]
+        (field,) = streams["i"]["fields"]
+        width = field["width"]
         self.vectors = [[pack(step, width) for step in sample] for sample in inputs]
 
     async def edge(self) -> None:
@@ -110,16 +112,25 @@ class Bench:
             "or a stream is stuck"
         )
 
+    async def until_taken(self, count: int) -> None:
+        """Move clocks until ``count`` transfers were taken: a result may come before the last."""
+        for _ in range(int(4 * self.slowest() / (1 - self.job.traffic.idle)) + 1000):
+            if len(self.record.taken_at) >= count:
+                return
+            await self.edge()
+        raise MismatchError(
+            f"{len(self.record.taken_at)} of {count} transfers were taken: a stream is stuck"
+        )
+
     async def interrupted(self, sample: int, clocks: int | None, chance: random.Random) -> None:
         """Reset within ``sample``, after ``clocks`` if given, and rewind the record to before it.
 
         At random it is sent in part; otherwise the source goes on, with the samples after it.
         """
-        done = sample * self.n_steps
         self.sink.closed = True  # a whole inference may be inside: its result must not get out
         await self.edge()
         if clocks is None:
-            self.source.send(self.vectors[sample][: chance.randint(1, self.n_steps)])
+            self.source.send(self.vectors[sample][: chance.randint(1, self.transfers)])
             clocks = chance.randint(1, self.slowest() + self.n_steps)
         else:
             self.source.send([vector for vectors in self.vectors[sample:] for vector in vectors])
@@ -127,9 +138,9 @@ class Bench:
             await self.edge()
         await self.pulse_reset()
         self.sink.closed = False
-        del self.record.taken_at[done:]
+        del self.record.taken_at[sample * self.transfers :]
         for layer in self.record.layers:
-            layer.rewind(done)
+            layer.rewind(layer.steps_before(sample, self.n_steps))
 
     async def load(self) -> None:
         """Send the weight image, if there is one; no reset forgets what is loaded."""
@@ -153,6 +164,7 @@ class Bench:
         for end, clocks in [*ends, (len(self.vectors), None)]:
             self.source.send([vector for sample in self.vectors[begin:end] for vector in sample])
             await self.until_results(end * self.scoreboard.per_sample)
+            await self.until_taken(end * self.transfers)
             if end < len(self.vectors):
                 await self.interrupted(end, clocks, chance)
             begin = end

@@ -13,7 +13,8 @@ from convexon.bundle import RtlBundle
 from convexon.card import CARD
 from convexon.chain.progress import QUIET, Progress
 from convexon.chain.settings import choice
-from convexon.dataset import DATASET, SpikeDataset
+from convexon.chain.stimulus import Stimulus, stimulus_of
+from convexon.decision import decided_trace
 from convexon.divergence import Divergence, first_divergence
 from convexon.errors import ArtefactError, MismatchError, MissingToolError
 from convexon.mapping import MAPPING, Mapping
@@ -75,19 +76,24 @@ def _count(verification: Verification) -> str:
 
 
 def golden_trace(
-    folder: RunFolder, progress: Progress = QUIET
-) -> tuple[Made[FixedPointNetwork], Made[SpikeDataset], Made[SpikeTrace]]:
-    """Make the golden model's trace of the test samples; returns card, samples and trace."""
-    card = folder.read("card", CARD)
-    test = folder.read("test", DATASET)
+    folder: RunFolder,
+    card: Made[FixedPointNetwork],
+    mapping: Made[Mapping] | None,
+    progress: Progress = QUIET,
+) -> tuple[Stimulus, Made[SpikeTrace]]:
+    """Make the golden model's trace of the test samples, under the mapping's encoder and rule."""
+    chosen = _chosen(card, mapping)
+    stimulus = stimulus_of(folder, chosen)
+    matters = chosen.encoder is not None or chosen.decision.is_early
+    origins = {"mapping": mapping} if mapping is not None and matters else {}
     progress.begin("running the golden model")
     trace = folder.made(
         "golden",
         TRACE,
-        lambda: golden.run(card.value, test.value.inputs),
-        parents={"card": card, "test": test},
+        lambda: decided_trace(chosen.decision, card.value, golden.run(card.value, stimulus.inputs)),
+        parents={"card": card, **stimulus.origins, **origins},
     )
-    return card, test, trace
+    return stimulus, trace
 
 
 def emitted(
@@ -115,7 +121,11 @@ def emitted(
 
 def schedule_of(card: Made[FixedPointNetwork], mapping: Made[Mapping] | None) -> Schedule:
     """Return the schedule of what was emitted."""
-    return Schedule.of(card.value, mapping.value if mapping else Mapping.spatial(card.value))
+    return Schedule.of(card.value, _chosen(card, mapping))
+
+
+def _chosen(card: Made[FixedPointNetwork], mapping: Made[Mapping] | None) -> Mapping:
+    return mapping.value if mapping else Mapping.spatial(card.value)
 
 
 def verify_stage(
@@ -139,16 +149,16 @@ def verify_stage(
     """
     simulator = find(kind)
     card, bundle, mapping = emitted(folder)  # before the golden model's long run
-    _, test, trace = golden_trace(folder, progress)
+    stimulus, trace = golden_trace(folder, card, mapping, progress)
 
     @cache
     def observation() -> Observation:
         began = time.monotonic()
         progress.begin(f"compiling and running {kind.value}")
-        cycles = schedule_of(card, mapping).cycles(test.value.inputs, trace.value)
+        cycles = schedule_of(card, mapping).cycles(stimulus.inputs, trace.value)
         trial = Trial(
             bundle=bundle.value,
-            inputs=test.value.inputs,
+            inputs=stimulus.transfers,
             expected=trace.value,
             cycles=cycles,
             traffic=traffic,
@@ -157,7 +167,7 @@ def verify_stage(
         folder.time(f"verify.{kind.value}", time.monotonic() - began)
         return result
 
-    origins: dict[str, Made[Any]] = {"rtl": bundle, "test": test, "golden": trace}
+    origins: dict[str, Made[Any]] = {"rtl": bundle, **stimulus.origins, "golden": trace}
     recipe = {"traffic": traffic.to_json(), "version": simulator.version}
     verification = folder.made(
         f"verify-{kind.value}",

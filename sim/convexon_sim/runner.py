@@ -128,9 +128,12 @@ class Trial:
     Members
     -------
     bundle : RtlBundle
-    inputs : uint8 array, shape (samples, steps, inputs)
+    inputs : uint8 array, shape (samples, transfers, inputs)
+        What the host hands over: T steps of each sample, or its levels in 1 transfer where an
+        encoder makes the steps.
     expected : SpikeTrace
-        The golden model's trace of ``inputs``.
+        The golden model's trace, under the rule that ends inferences
+        (`convexon.decision.decided_trace`).
     cycles : Cycles
         Cycles of every sample, which must be met exactly when ``traffic`` never stalls.
     traffic : Traffic
@@ -167,6 +170,11 @@ class Trial:
         ):
             if have != n:
                 raise InputError(f"{name} must have the {n} samples of the inputs, not {have}")
+        due, transfers = self.bundle.ports["transfers_per_inference"], self.inputs.shape[1]
+        if transfers != due:
+            raise InputError(
+                f"inputs must have {due} transfers a sample, as ports.json says, not {transfers}"
+            )
         for sample in self.traffic.resets:
             if not 0 <= sample < n:
                 raise InputError(f"resets must name samples 0..{n - 1}, not {sample!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class Record:
     -------
     layers : sequence of LayerMonitor
     taken_at, given_at : list of int
-        Clocks that took a step, and that handed over a result.
+        Clocks that took a transfer, and that handed over a result.
     results : list of int
         Payloads of the results.
     clocks : int
@@ -56,8 +57,8 @@ class Scoreboard:
         The golden model's trace.
     cycles : Cycles or None
         Cycles of every sample, which must be met exactly; None where the traffic stalls.
-    n_steps : int
-        Steps of a sample.
+    transfers : int
+        Transfers of a sample: its steps, or 1 where an encoder reads levels.
     """
 
     def __init__(
@@ -65,20 +66,37 @@ class Scoreboard:
         ports: Mapping[str, Any],
         expected: SpikeTrace,
         cycles: Cycles | None,
-        n_steps: int,
+        transfers: int,
     ) -> None:
         self.output = ports["streams"]["o"]
         self.expected = expected
         self.cycles = cycles
-        self.n_steps = n_steps
+        self.transfers = transfers
+        self.n_steps: int = expected.layers[0][0].spikes.shape[1]
         self.n_samples = expected.n_samples
         self.per_sample: int = expected.labels.shape[1]
 
     def n_whole(self, record: Record) -> int:
         """Return how many samples came out whole: every step of every layer, and every result."""
-        steps = min(len(record.taken_at), *(len(layer.spikes) for layer in record.layers))
-        whole = min(len(record.results) // self.per_sample, steps // self.n_steps)
-        return min(whole, self.n_samples)
+        results = len(record.results) // self.per_sample
+        inputs = len(record.taken_at) // self.transfers
+        layers = (self._n_whole_of(layer) for layer in record.layers)
+        return min(results, inputs, self.n_samples, *layers)
+
+    def _n_whole_of(self, layer: LayerMonitor) -> int:
+        """Return how many samples a layer is done with, as far as they are known to be over."""
+        if layer.begins is None or self.expected.steps is None:
+            return len(layer.spikes) // self.n_steps
+        n = len(layer.begins)
+        if not n or n > self.n_samples:
+            return min(n, self.n_samples)
+        due = int(self.expected.steps[n - 1])
+        return n - (len(layer.spikes) - layer.begins[-1] < due)
+
+    def lengths(self, layer: LayerMonitor, n_samples: int) -> IntArray:
+        """Return the steps that a layer took of each of the first samples: T, or fewer if early."""
+        ends = [layer.steps_before(sample, self.n_steps) for sample in range(n_samples + 1)]
+        return np.array([end - begin for begin, end in pairwise(ends)], dtype=np.int64)
 
     def trace(self, record: Record, n_samples: int) -> SpikeTrace:
         """Return what the monitors saw of the first ``n_samples`` samples."""
@@ -95,20 +113,35 @@ class Scoreboard:
             scores=scores.reshape(n_samples, self.per_sample, scores.shape[1]),
             labels=labels.reshape(n_samples, self.per_sample),
             latency_cycles=self.ends(record, n_samples) - self.starts(record, n_samples),
+            steps=self._steps(record, n_samples),
         )
+
+    def _steps(self, record: Record, n_samples: int) -> IntArray | None:
+        """Return the steps that all layers took of each sample, None where none may end early."""
+        if self.expected.steps is None:
+            return None
+        steps = np.full(n_samples, self.n_steps, dtype=np.int64)
+        for layer in record.layers:
+            steps = np.minimum(steps, self.lengths(layer, n_samples))
+        return steps
 
     def _layer_trace(self, monitor: LayerMonitor, n_samples: int) -> LayerTrace:
-        steps, count = n_samples * self.n_steps, monitor.n_neurons
-        shape = (n_samples, self.n_steps, count)
-        spikes = unpack(monitor.spikes[:steps], width=1, count=count, signed=False)
-        membranes = unpack(
+        """Return what a layer did; steps that it did not take are 0."""
+        steps, count = monitor.steps_before(n_samples, self.n_steps), monitor.n_neurons
+        taken = np.arange(self.n_steps) < self.lengths(monitor, n_samples)[:, None]
+        begins = [monitor.steps_before(sample, self.n_steps) for sample in range(n_samples)]
+        place = (np.array(begins, dtype=np.int64)[:, None] + np.arange(self.n_steps))[taken]
+        spikes = np.zeros((*taken.shape, count), dtype=np.uint8)
+        membranes = np.zeros((*taken.shape, count), dtype=np.int64)
+        spikes[taken] = unpack(monitor.spikes[:steps], width=1, count=count, signed=False)[place]
+        membranes[taken] = unpack(
             monitor.membranes[:steps], width=monitor.membrane_width, count=count, signed=True
-        )
-        return LayerTrace(spikes.reshape(shape).astype(np.uint8), membranes.reshape(shape))
+        )[place]
+        return LayerTrace(spikes, membranes)
 
     def starts(self, record: Record, n_samples: int) -> IntArray:
-        """Return the clock that took the first step of each of the first samples."""
-        taken = record.taken_at[: n_samples * self.n_steps : self.n_steps]
+        """Return the clock that took the first transfer of each of the first samples."""
+        taken = record.taken_at[: n_samples * self.transfers : self.transfers]
         return np.array(taken, dtype=np.int64)
 
     def ends(self, record: Record, n_samples: int) -> IntArray:
@@ -127,12 +160,40 @@ class Scoreboard:
         extra = len(record.results) - self.n_samples * self.per_sample
         if extra:
             yield f"{extra} results came after the last sample's: steps were doubled"
+        if self.expected.steps is not None:
+            yield from self._early_faults(record)
+            return
         steps = self.n_samples * self.n_steps
         for layer in record.layers:
             if len(layer.spikes) != steps:
                 yield (
                     f"{layer.name} completed {len(layer.spikes)} of {steps} steps: "
                     "steps were lost or doubled"
+                )
+
+    def _early_faults(self, record: Record) -> Iterator[str]:
+        """Yield which layers did not take each sample once, or took too much or less of one.
+
+        Where nothing resets the pipeline, all layers take the same steps of each sample; the last
+        one may still be on its way.
+        """
+        first, *others = (self.lengths(layer, self.n_samples) for layer in record.layers)
+        for layer in record.layers:
+            begun = 0 if layer.begins is None else len(layer.begins)
+            if begun != self.n_samples:
+                yield (
+                    f"{layer.name} began {begun} of {self.n_samples} samples: "
+                    "steps were lost or doubled"
+                )
+        for layer, lengths in zip(record.layers, (first, *others), strict=True):
+            for sample in np.flatnonzero(lengths > self.n_steps).tolist():
+                yield f"{layer.name} took {lengths[sample]} steps of sample {sample}"
+            if self.cycles is None:
+                continue
+            for sample in np.flatnonzero(lengths[:-1] != first[:-1]).tolist():
+                yield (
+                    f"{layer.name} took {lengths[sample]} steps of sample {sample}, of which "
+                    f"{record.layers[0].name} took {first[sample]}: steps were lost or doubled"
                 )
 
     def compare(self, record: Record, trace: SpikeTrace) -> tuple[set[int], str | None]:

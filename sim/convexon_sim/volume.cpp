@@ -117,9 +117,10 @@ int main(int argc, char** argv) {
     folder = argv[1];
     const Words inputs = load<uint32_t>("inputs.bin");
     const uint64_t limit = load<uint64_t>("limit.bin")[0];
-    const uint64_t n_steps = inputs.size() / INPUT_WORDS;
-    const uint64_t n_results = n_steps / N_STEPS * RESULTS;
-    std::vector<uint8_t> wrong(n_steps / N_STEPS);
+    const uint64_t n_transfers = inputs.size() / INPUT_WORDS;
+    const uint64_t n_samples = n_transfers / N_TRANSFERS;
+    const uint64_t n_results = n_samples * RESULTS;
+    std::vector<uint8_t> wrong(n_samples);
     std::vector<Probe> probes;
     for (int k = 0; k < N_PROBES; ++k) probes.emplace_back(SHAPES[k], "probe" + std::to_string(k));
     Words results;
@@ -140,7 +141,7 @@ int main(int argc, char** argv) {
     const auto began = std::chrono::steady_clock::now();
     uint64_t clock = 0, idle = 0, next = 0, quiet = 0;
     for (; quiet < QUIET_CLOCKS && idle < limit; ++clock) {
-        top.in_valid = next < n_steps;
+        top.in_valid = next < n_transfers;
         if (top.in_valid) {
             for (int w = 0; w < INPUT_WORDS; ++w) top.in_payload[w] = inputs[next * INPUT_WORDS + w];
         }
@@ -148,7 +149,7 @@ int main(int argc, char** argv) {
         top.eval();  // settles what the edge will see
         ++idle;
         if (top.in_valid && top.in_ready) {
-            if (next++ % N_STEPS == 0) taken.push_back(clock);
+            if (next++ % N_TRANSFERS == 0) taken.push_back(clock);
         }
         if (top.out_valid) {
             for (int w = 0; w < OUTPUT_WORDS; ++w) results.push_back(top.out_payload[w]);

@@ -112,8 +112,14 @@ def run_volume(
     """
     if simulator.kind is not SimulatorKind.VERILATOR:
         raise InputError(f"a volume run needs verilator, not {simulator.kind.value}")
+    rule = bundle.ports["decision"]["rule"]
+    if rule != "end":
+        raise InputError(
+            f"a volume run needs a network that decides at the end, not by the rule {rule}: "
+            "run it without --volume"
+        )
     trial = Trial(bundle=bundle, inputs=inputs, expected=expected, cycles=cycles)
-    shape = _Shape(bundle.ports, expected, inputs.shape[1])
+    shape = _Shape(bundle.ports, expected)
     program = _build(bundle, simulator, shape, timeout_seconds)
     with tempfile.TemporaryDirectory(prefix="convexon-volume-") as name:
         folder = Path(name)
@@ -125,9 +131,10 @@ def run_volume(
 class _Shape:
     """Numbers that the harness is compiled with."""
 
-    def __init__(self, ports: Mapping[str, Any], expected: SpikeTrace, n_steps: int) -> None:
+    def __init__(self, ports: Mapping[str, Any], expected: SpikeTrace) -> None:
         self.ports = ports
-        self.n_steps = n_steps
+        self.n_steps: int = expected.layers[0][0].spikes.shape[1]
+        self.n_transfers: int = ports["transfers_per_inference"]
         self.per_sample: int = expected.labels.shape[1]
         self.input_words = _words(ports["streams"]["i"]["width"])
         self.output_words = _words(ports["streams"]["o"]["width"])
@@ -158,7 +165,8 @@ class _Shape:
 struct ProbeShape {{
     uint64_t neurons, at_once, width, offset, groups, spike_words, membrane_words;
 }};
-constexpr uint64_t N_STEPS = {self.n_steps}, RESULTS = {self.per_sample};
+constexpr uint64_t N_STEPS = {self.n_steps}, N_TRANSFERS = {self.n_transfers};
+constexpr uint64_t RESULTS = {self.per_sample};
 constexpr uint64_t QUIET_CLOCKS = {QUIET_CLOCKS};
 constexpr int INPUT_WORDS = {self.input_words}, OUTPUT_WORDS = {self.output_words};
 constexpr int N_PROBES = {len(self.probes)};
@@ -311,8 +319,8 @@ def packed(values: npt.NDArray[Any], width: int, n_words: int) -> Words:
 
 def _write_stimulus(folder: Path, trial: Trial, shape: _Shape) -> None:
     """Write what the harness reads."""
-    width = field_of(shape.ports["streams"]["i"], "inputs")["width"]
-    _write(folder / "inputs.bin", trial.inputs, width, shape.input_words)
+    (field,) = shape.ports["streams"]["i"]["fields"]
+    _write(folder / "inputs.bin", trial.inputs, field["width"], shape.input_words)
     layers = {(branch, layer): trace for branch, layer, trace in trial.expected.flat_layers()}
     for k, probe in enumerate(shape.probes):
         trace = layers[probe["branch"], probe["layer"]]

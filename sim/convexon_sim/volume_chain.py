@@ -6,7 +6,7 @@ import numpy as np
 
 from convexon import simulate
 from convexon.chain.progress import QUIET, Progress
-from convexon.dataset import DATASET
+from convexon.chain.stimulus import stimulus_of
 from convexon.run import RunFolder
 from convexon.simulator import SimulatorKind, find
 from convexon_sim.chain import emitted, schedule_of
@@ -27,10 +27,12 @@ def volume_stage(folder: RunFolder, *, progress: Progress = QUIET) -> VolumeResu
     """
     simulator = find(SimulatorKind.VERILATOR)
     card, bundle, mapping = emitted(folder)
-    parts = [folder.read(name, DATASET).value.inputs for name in ("train", "test")]
-    inputs = np.concatenate(parts)
+    schedule = schedule_of(card, mapping)
+    parts = [stimulus_of(folder, schedule.mapping, name) for name in ("train", "test")]
+    inputs = np.concatenate([part.inputs for part in parts])
+    transfers = np.concatenate([part.transfers for part in parts])
     progress.begin("running the model")
     expected = simulate.run(card.value, inputs)
-    cycles = schedule_of(card, mapping).cycles(inputs, expected)
+    cycles = schedule.cycles(inputs, expected)
     progress.begin("compiling and running verilator")
-    return run_volume(bundle.value, simulator, inputs=inputs, expected=expected, cycles=cycles)
+    return run_volume(bundle.value, simulator, inputs=transfers, expected=expected, cycles=cycles)

@@ -64,6 +64,10 @@ class LoadGate(wiring.Component):
         """Whether the gate may close: no step is on offer that has not been taken."""
         return ~stalled
 
+    def over(self, under_way: Value) -> Value:
+        """Whether all inferences that began have ended."""
+        return ~under_way.any()
+
     def elaborate(self, platform: object) -> Module:
         """Build the counters and the gate."""
         m = Module()
@@ -77,7 +81,7 @@ class LoadGate(wiring.Component):
             self.o.valid.eq(self.i.valid & passes),
             self.i.ready.eq(self.o.ready & passes),
             taken.eq(self.o.valid & self.o.ready),
-            self.idle.eq(closed & first & ~under_way.any()),
+            self.idle.eq(closed & first & self.over(under_way)),
         ]
         stalled = self.o.valid & ~self.o.ready
         m.d.sync += [

@@ -101,6 +101,9 @@ class SeededBank(wiring.Component):
         weights = [self._weight(m, mixed, j) for j in range(len(self.plan.seeded))]
         for lane in range(lanes):
             target = self.data.word_select(lane, self.plan.weight_width)
+            if self.plan.folds == 1:
+                m.d.sync += target.eq(weights[lane])
+                continue
             with m.Switch(fold):
                 for k, weight in enumerate(weights[lane::lanes]):
                     with m.Case(k):

@@ -65,6 +65,8 @@ class Updater(wiring.Component):
                 "final": Out(1),
             }
         )
+        for watched in (self.valid, self.group, self.spikes, self.membranes):
+            watched.attrs["keep"] = 1  # probes read them, even where no logic does
 
     @property
     def plan(self) -> FoldPlan:

@@ -24,7 +24,7 @@ from convexon.proof.certificate import CERTIFICATE, Certificate
 from convexon.quantize import quantize
 from convexon.run import Made, RunFolder
 from convexon.simulate import run
-from convexon.tasks.samples import TEST_SHARE, Samples, digits, from_file
+from convexon.tasks.samples import SAMPLES, TEST_SHARE, Samples, digits, from_file
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,11 +76,18 @@ def samples_of(settings: SolveSettings) -> tuple[Samples, Samples]:
 def encode_data(
     folder: RunFolder, settings: SolveSettings
 ) -> tuple[Made[SpikeDataset], Made[SpikeDataset]]:
-    """Make the artefacts ``train`` and ``test``."""
+    """Make the artefacts ``train`` and ``test``, and beside them the features that they encode."""
     recipe = settings.recipe("coding", "n_steps", "bits", "seed")
     parts = samples_of(settings)
     # What a file holds counts, not what it is called: it can change, and it can move.
     recipe["content"] = digest_of([[p.features.tolist(), p.labels.tolist()] for p in parts])
+    for name, part in zip(("features-train", "features-test"), parts, strict=True):
+        folder.made(
+            name,
+            SAMPLES,
+            lambda part=part: part,  # type: ignore[misc]
+            recipe={"content": recipe["content"]},
+        )
     train, test = (
         folder.made(
             name,

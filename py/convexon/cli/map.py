@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from convexon.cli.options import Run
+
+if TYPE_CHECKING:
+    from convexon.encoder import Encoder
 
 
 def map(
@@ -25,17 +28,34 @@ def map(
         float | None, typer.Option(help="Clock in MHz that pipeline registers are chosen for.")
     ] = None,
     family: Annotated[str, typer.Option(help="ecp5 or ice40.")] = "ecp5",
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="On chip: threshold, latency, bit-plane, rate or hold."),
+    ] = None,
+    encoder_bits: Annotated[
+        int | None, typer.Option(help="Bits of a level that the encoder reads; 8 by default.")
+    ] = None,
+    encoder_seed: Annotated[int | None, typer.Option(help="Seed of the rate encoder.")] = None,
+    decision: Annotated[
+        str, typer.Option(help="When an inference ends: end, certain or threshold.")
+    ] = "end",
+    threshold: Annotated[
+        int | None, typer.Option(help="Score that ends an inference, for --decision threshold.")
+    ] = None,
 ) -> None:
     """Choose for every layer whether it stands in logic or in block RAM.
 
     Without options everything stands in logic, which is fastest. With a budget, the fastest mapping
-    that fits it is chosen. The next emit and verify take it.
+    that fits it is chosen. With an encoder, the chip makes the steps of one vector of levels per
+    inference; with an early decision, an inference may end before its last step. The next emit and
+    verify take it.
     """
     from convexon import simulate
     from convexon.cells import Family
     from convexon.chain import stage
     from convexon.chain.settings import choice
     from convexon.cli.console import Console
+    from convexon.decision import Decision, Rule
     from convexon.errors import InputError
     from convexon.run import RunFolder
 
@@ -47,6 +67,10 @@ def map(
     budget = importlib.import_module("convexon_hdl.budget").Budget(
         family=choice(Family, family, "family"), **limits
     )
+    chosen_encoder = _encoder(run, encoder, encoder_bits, encoder_seed)
+    rule = Decision(rule=choice(Rule, decision, "decision"), threshold=threshold)
+    if file is not None and (chosen_encoder is not None or rule.is_early):
+        raise InputError("file must stand alone: write tables [encoder] and [decision] in it")
     with Console() as console:
         with console.stage("map") as line:
             result = stage("map")(
@@ -54,7 +78,28 @@ def map(
                 budget=budget,
                 clock_hz=None if clock is None else clock * 1e6,
                 file=file,
+                encoder=chosen_encoder,
+                decision=rule,
                 progress=line,
                 model=simulate.run,
             )
         console.line(result.summary)
+
+
+def _encoder(run: Path, name: str | None, bits: int | None, seed: int | None) -> Encoder | None:
+    """Encoder that the options name; levels that are held are as wide as the network reads them."""
+    from convexon.card import CARD
+    from convexon.chain.settings import choice
+    from convexon.encoder import Encoder, EncoderKind
+    from convexon.errors import InputError
+    from convexon.run import RunFolder
+
+    if name is None:
+        if bits is not None or seed is not None:
+            raise InputError("encoder must be named for its bits and its seed: add --encoder")
+        return None
+    kind = choice(EncoderKind, name, "encoder")
+    if bits is None:
+        held = kind is EncoderKind.HOLD
+        bits = RunFolder(run).read("card", CARD).value.input_bits if held else 8
+    return Encoder(kind=kind, bits=bits, seed=seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from convexon.artefact import read_npz
+from convexon.artefact import Arrays, Codec, Json, read_npz
 from convexon.dataset import SpikeDataset, check_labels
 from convexon.encode import Coding, encode, finite, scaled_to_unit
 from convexon.errors import ArtefactError, InputError
@@ -123,3 +123,21 @@ def from_file(path: Path) -> Samples:
         n_classes=max(2, int(labels.max()) + 1),
         name=path.stem,
     )
+
+
+def _encode(samples: Samples) -> tuple[Json, Arrays]:
+    content: Json = {"name": samples.name, "n_classes": samples.n_classes}
+    return content, {"features": samples.features, "labels": samples.labels}
+
+
+def _decode(content: Json, arrays: Arrays) -> Samples:
+    return Samples(
+        features=arrays["features"],
+        labels=arrays["labels"],
+        n_classes=content["n_classes"],
+        name=content["name"],
+    )
+
+
+SAMPLES = Codec("convexon.samples", 1, _encode, _decode)
+"""File form of `Samples`."""

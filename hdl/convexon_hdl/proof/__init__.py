@@ -1,0 +1,1 @@
+"""Proofs of whole networks by parts, on the emitted Verilog."""

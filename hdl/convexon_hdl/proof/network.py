@@ -1,0 +1,148 @@
+"""Proof by parts: a whole network, on the text that was emitted for it.
+
+`obligations` lists everything that is to be proved of an accelerator; `prove_network` proves it, each
+distinct obligation once. All of it is about the emitted Verilog: Yosys reads it, pieces are cut out
+of the netlist cell for cell, and they are held to the network's own integers. Of the generator only
+names are used, to know where to look (`convexon_hdl.proof.names`).
+
+What it covers
+--------------
+- every register is clocked by ``clk`` and reset to what it is configured with; the streams connect
+  source, stages, readout and decision, and the top's ports (`convexon_hdl.proof.wiring`);
+- the sequencer counts T steps; stages, readout and tournament obey the handshake; every sum of
+  synapses is that of the network's weights, over the right nets; every neuron computes its contract
+  without overflow; the label is the lowest class of the largest score (`convexon_hdl.proof.spatial`);
+- of folded layers: all memories hold the network's weights, thresholds and biases; every lane
+  computes the contract; the ranges of every neuron hold; accumulators add what the memories give and
+  cannot overflow; spikes, sums and features are connected in order; the output streams obey the rules
+  (`convexon_hdl.proof.folded`).
+
+What it leaves to simulation is named by `left_to_simulation`: the control of folded layers, encoders
+on chip, early decisions, seeded weights and the loader. Their components have proofs and tests of
+their own.
+
+What is trusted: Yosys' reading of Verilog and its solver, and the few hundred lines of this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from convexon.mapping import Folded, Mapping, Weights
+from convexon.network import FixedPointNetwork
+from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.emit import TOP, emit
+from convexon_hdl.folded.readout import FoldedReadout
+from convexon_hdl.folded.stage import MixedStage
+from convexon_hdl.proof.folded import folded_readout_obligations, mixed_stage_obligations
+from convexon_hdl.proof.names import Names
+from convexon_hdl.proof.netlist import Netlist, RefutedError
+from convexon_hdl.proof.obligation import Emitted, Obligation, by_induction, refuted
+from convexon_hdl.proof.part import StandIn
+from convexon_hdl.proof.record import Proof, prove_all
+from convexon_hdl.proof.spatial import argmax_obligations, readout_obligations, stage_obligations
+from convexon_hdl.proof.specifications import CounterSpecification
+from convexon_hdl.proof.wiring import pipeline, wiring_obligations
+from convexon_hdl.readout import Argmax, Readout
+from convexon_hdl.sequencer import Sequencer
+from convexon_hdl.stage import Stage
+
+
+def prove_network(
+    network: FixedPointNetwork,
+    mapping: Mapping,
+    *,
+    verilog: str | None = None,
+    known: Iterable[str] = (),
+) -> Iterator[Proof]:
+    """Prove the accelerator of ``network`` under ``mapping``, part by part.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    mapping : Mapping
+    verilog : str, optional
+        The text under proof; by default it is emitted now.
+    known : iterable of str
+        Keys that were proved before, with this version of Convexon and of Yosys.
+
+    Yields
+    ------
+    Proof
+        One for each obligation, in order. Those with a key that was proved before, here or in
+        ``known``, take no time.
+
+    Raises
+    ------
+    ConvexonError
+        If the network cannot be mapped, or Yosys cannot read the text.
+    """
+    if verilog is None:
+        verilog = emit(network, mapping).verilog
+    yield from prove_all(obligations(network, mapping, verilog), known=known)
+
+
+def obligations(
+    network: FixedPointNetwork, mapping: Mapping, verilog: str
+) -> Iterator[Obligation]:
+    """Everything that is to be proved of ``verilog``."""
+    accelerator = Accelerator(network, mapping=mapping)
+    netlist = Netlist(verilog, top=TOP)
+    names = Names(accelerator, top=TOP, netlist=netlist)
+    emitted = Emitted(network=network, mapping=mapping, netlist=netlist, names=names)
+    yield from _stated("wiring", "accelerator", wiring_obligations(emitted, accelerator))
+    for part in pipeline(emitted, accelerator):
+        of_part: Iterator[Obligation] = iter(())
+        if isinstance(part, Sequencer) and part.capacity is None:
+            of_part = sequencer_obligations(emitted, part)
+        elif isinstance(part, Stage):
+            of_part = stage_obligations(emitted, part)
+        elif isinstance(part, MixedStage):
+            of_part = mixed_stage_obligations(emitted, part)
+        elif isinstance(part, Readout):
+            of_part = readout_obligations(emitted, part)
+        elif isinstance(part, FoldedReadout):
+            of_part = folded_readout_obligations(emitted, part)
+        elif isinstance(part, Argmax):
+            of_part = argmax_obligations(emitted, part)
+        yield from _stated("part", names.path(part), of_part)
+
+
+def _stated(kind: str, where: str, stated: Iterator[Obligation]) -> Iterator[Obligation]:
+    """``stated``, and a refuted one where the text lacks what the next one would speak of."""
+    try:
+        yield from stated
+    except RefutedError as error:
+        yield refuted(kind, where, error)
+
+
+def sequencer_obligations(emitted: Emitted, sequencer: Sequencer) -> Iterator[Obligation]:
+    """The counter of steps."""
+    watched = {"step": emitted.names.local(sequencer, "step")}
+    part = emitted.cut(sequencer, watched=watched)
+    steps = sequencer.n_steps
+
+    def specification() -> CounterSpecification:
+        return CounterSpecification(StandIn(sequencer.signature, part), n_steps=steps)
+
+    where = emitted.names.path(sequencer)
+    yield by_induction("step counter", where, part, specification, given=steps)
+
+
+def left_to_simulation(network: FixedPointNetwork, mapping: Mapping) -> tuple[str, ...]:
+    """Parts of the accelerator that no obligation speaks of, in words."""
+    choices = [*(choice for layers in mapping.layers for choice in layers), mapping.readout]
+    folded = [choice for choice in choices if isinstance(choice, Folded)]
+    found = []
+    if folded:
+        found.append("order and timing of the passes in folded layers")
+    if network.input_bits > 1 and any(isinstance(c, Folded) for c in mapping.at_depth(0).values()):
+        found.append("order of bit planes in folded layers")
+    for weights, words in ((Weights.SEEDED, "weights from a seed"), (Weights.LOADED, "the loader")):
+        if any(choice.weights is weights for choice in folded):
+            found.append(words)
+    if mapping.encoder is not None:
+        found.append("the encoder")
+    if mapping.decision.is_early:
+        found.append("the early decision")
+    return tuple(found)
