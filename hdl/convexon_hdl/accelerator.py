@@ -211,7 +211,8 @@ class Accelerator(wiring.Component):
             early = self.mapping.decision.is_early
             kind = self.step_readout_class if early else self.readout_class
             return kind(self.network, choice=choice)
-        return self.folded_readout_class(self.network, choice=choice)
+        early = self.mapping.decision.is_early
+        return self.folded_readout_class(self.network, choice=choice, every_step=early)
 
 
 def input_width(mapping: Mapping, network: FixedPointNetwork) -> int:
@@ -223,10 +224,12 @@ def most_under_way(network: FixedPointNetwork, mapping: Mapping) -> int:
     """Most steps between source and result, so also most inferences that wait for a decision there.
 
     A register holds one step. A folded engine holds the one that it sums up, and those that it
-    has credit for (`convexon_hdl.folded.engine.CREDITS`).
+    has credit for (`convexon_hdl.folded.engine.CREDITS`), and a folded readout no more than that.
     """
     most = sum(Schedule.of(network, mapping).stages)
-    return most + sum(1 + CREDITS for depth in range(network.depth) if folded_at(mapping, depth))
+    engines = sum(1 for depth in range(network.depth) if folded_at(mapping, depth))
+    engines += isinstance(mapping.readout, Folded)
+    return most + engines * (1 + CREDITS)
 
 
 def require_mappable(network: FixedPointNetwork, mapping: Mapping) -> None:
@@ -253,11 +256,6 @@ def require_mappable(network: FixedPointNetwork, mapping: Mapping) -> None:
         _require_width(f"class {c}", "score", interval)
     if isinstance(mapping.readout, Folded):
         readout_plan(network, mapping.readout)
-        if mapping.decision.is_early:
-            raise InputError(
-                f"readout must be spatial for the rule {mapping.decision.rule.value}, which reads "
-                "the scores of every step, not folded: map it spatially, or decide at the end"
-            )
     for depth in range(network.depth):
         for plan in plans_at(network, folded_at(mapping, depth), depth):
             where = f"folded layer {depth} neuron"

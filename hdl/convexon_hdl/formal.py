@@ -403,9 +403,15 @@ class StreamSpecification(Elaboratable):
                 m.d.comb += Assert(o.valid)
             with m.If(held == 0):
                 m.d.comb += Assert(~o.valid)
-            if isinstance(component, ElasticRegister):
+            occupied = self._occupied()
+            if occupied is not None:
                 m.d.comb += [
-                    Assert(held == sum(component.occupied)),
+                    Assert(held == sum(occupied)),
                     Assert(i.ready == ((held != self.capacity) | o.ready)),
                 ]
         return m
+
+    def _occupied(self) -> Sequence[Value] | None:
+        """Valid bits of the component's registers, where they are known."""
+        is_elastic = isinstance(self.component, ElasticRegister)
+        return self.component.occupied if is_elastic else None

@@ -93,26 +93,26 @@ def parse_mapping(text: str, network: FixedPointNetwork) -> Mapping:
         layers=tuple(tuple(choices) for choices in layers),
         readout=_choice(content.get("readout"), "readout"),
         decision_registers=registers,
-        decision=decision_from_json(_table(content, "decision") or {"rule": Rule.END.value}),
-        encoder=encoder_from_json(content["encoder"]) if _table(content, "encoder") else None,
+        decision=decision_from_json(_table(content.get("decision", _AT_END), "decision")),
+        encoder=encoder_from_json(_table(content["encoder"], "encoder"))
+        if "encoder" in content
+        else None,
     )
 
 
-def _table(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """The table ``name``, empty where there is none."""
-    table = content.get(name, {})
-    if not isinstance(table, dict):
-        raise InputError(f"{name} must be a table, not {table!r}")
-    return table
+_AT_END = {"rule": Rule.END.value}
+
+
+def _table(content: Any, where: str) -> dict[str, Any]:
+    """``content``, if it is a table."""
+    if not isinstance(content, dict):
+        raise InputError(f"{where} must be a table, not {content!r}")
+    return content
 
 
 def _choice(table: Any, where: str) -> LayerMapping:
     """Choice of a table; spatial where there is none."""
-    if table is None:
-        return PLAIN
-    if not isinstance(table, dict):
-        raise InputError(f"{where} must be a table, not {table!r}")
-    return choice_from_json(table, where=where)
+    return PLAIN if table is None else choice_from_json(_table(table, where), where=where)
 
 
 def _branches(members: dict[str, Any], network: FixedPointNetwork, where: str) -> list[int]:

@@ -144,9 +144,20 @@ class ScoreEngine:
     n_steps : int
         T.
     mode : ReadoutMode
+    every : bool
+        Whether every step has a result.
     """
 
-    def __init__(self, plan: FoldPlan, spikes: IntArray, n_steps: int, mode: ReadoutMode) -> None:
+    def __init__(
+        self,
+        plan: FoldPlan,
+        spikes: IntArray,
+        n_steps: int,
+        mode: ReadoutMode,
+        *,
+        every: bool,
+    ) -> None:
+        self._every = every
         self._plan = plan
         self._clocks = np.where(spikes > 0, spikes + SCAN_CLOCKS, EMPTY_SCAN_CLOCKS).tolist()
         self._n_steps = n_steps
@@ -163,7 +174,7 @@ class ScoreEngine:
             return offered
         taken = max(offered, self._ready)
         edge = max(taken + self._clocks[step], self._end + self._plan.spacing)
-        if last or self._mode is ReadoutMode.STEP:
+        if last or self._every:
             edge = max(edge, self._left + 1)  # the last result has left
             self.valid = edge + self._plan.handover_clocks + 1
         self._ready, self._end = edge + 1, edge
@@ -333,7 +344,10 @@ def _readout(network: FixedPointNetwork, mapping: Mapping, trace: SpikeTrace) ->
         [end.membranes >= 0 if mode is ReadoutMode.SIGN else end.spikes for end in ends], axis=2
     ).astype(np.uint8)
     plan = readout_plan(network, mapping.readout)
-    return ScoreEngine(plan, plan.spikes_of_pass(features).ravel(), network.n_steps, mode)
+    every = mode is ReadoutMode.STEP or mapping.decision.is_early
+    return ScoreEngine(
+        plan, plan.spikes_of_pass(features).ravel(), network.n_steps, mode, every=every
+    )
 
 
 def _registers(choice: object) -> int:

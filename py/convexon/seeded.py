@@ -60,7 +60,9 @@ _BLOCK = 2048
 """Neurons that it makes at once."""
 
 
-def seeded_weights(seed: int, n_inputs: int, neurons: Sequence[int], *, bits: int) -> IntArray:
+def seeded_weights(
+    seed: int, n_inputs: int, neurons: Sequence[int] | IntArray, *, bits: int
+) -> IntArray:
     """Return the weights from every input to some neurons.
 
     Weights are uniform but for zero, which is twice as likely as any other value: they are codes
@@ -74,7 +76,7 @@ def seeded_weights(seed: int, n_inputs: int, neurons: Sequence[int], *, bits: in
         0 to 2**32 - 1.
     n_inputs : int
         1 to 65,536.
-    neurons : sequence of int
+    neurons : sequence or array of int
         Numbers of the neurons, each below 65,536.
     bits : int
         2 to 8.
@@ -91,9 +93,10 @@ def seeded_weights(seed: int, n_inputs: int, neurons: Sequence[int], *, bits: in
     _require_within("seed", seed, 0, (1 << 32) - 1)
     _require_within("n_inputs", n_inputs, 1, MAX_ROWS)
     _require_within("bits of a seeded weight", bits, 2, MAX_BITS)
-    for neuron in neurons:
-        _require_within("number of a neuron", neuron, 0, MAX_NEURONS - 1)
-    return _weights(seed, n_inputs, np.asarray(neurons, dtype=np.int64), bits)
+    numbers = np.asarray(neurons, dtype=np.int64)
+    for extreme in (numbers.min(initial=0), numbers.max(initial=0)):
+        _require_within("number of a neuron", int(extreme), 0, MAX_NEURONS - 1)
+    return _weights(seed, n_inputs, numbers, bits)
 
 
 def identify(weights: IntArray, seed: int, *, bits: int) -> tuple[int, ...]:

@@ -108,7 +108,8 @@ class Job:
         """Return the job as JSON."""
         return {
             **{name: str(getattr(self, name)) for name in _PATHS},
-            **{name: _text(getattr(self, name)) for name in _OPTIONAL_PATHS},
+            "image": _text(self.image),
+            "actual": _text(self.actual),
             "scope": list(self.scope),
             "design": list(self.design),
             "traffic": self.traffic.to_json(),
@@ -121,7 +122,8 @@ class Job:
         tuples = {name: tuple(traffic[name]) for name in ("resets", "reset_after")}
         return cls(
             **{name: Path(content[name]) for name in _PATHS},
-            **{name: _path(content[name]) for name in _OPTIONAL_PATHS},
+            image=_path(content["image"]),
+            actual=_path(content["actual"]),
             scope=tuple(content["scope"]),
             design=tuple(content["design"]),
             traffic=Traffic(**{**traffic, **tuples}),
@@ -130,9 +132,6 @@ class Job:
 
 _PATHS = ("ports", "inputs", "expected", "cycles")
 """Files that every job reads."""
-
-_OPTIONAL_PATHS = ("image", "actual")
-"""Files that some jobs have."""
 
 
 def _text(path: Path | None) -> str | None:

@@ -156,10 +156,10 @@ class Trial:
 
     def __post_init__(self) -> None:
         if ("load" in self.bundle.ports.get("streams", ())) != (self.image is not None):
-            have = "no image" if self.image is None else "an image"
+            state = "no image" if self.image is None else "an image"
             raise InputError(
                 "image must be given where weights are loaded at run time, and nowhere else: "
-                f"there is {have}"
+                f"there is {state}"
             )
         n = len(self.inputs)
         if not n:

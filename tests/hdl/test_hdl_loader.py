@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
-from amaranth.hdl import Const, Module, ResetInserter, Signal, Value
+from amaranth.hdl import Const, ResetInserter, Signal, Value
 from amaranth.sim import Simulator
 from hdl_bench import random_layer, random_network, words_of
 
@@ -57,7 +57,7 @@ def with_loaded(network: FixedPointNetwork, make: Callable[[tuple[int, ...]], np
             if isinstance(choice, Folded):
                 lateral = None if layer.recurrent is None else make(layer.recurrent.shape)
                 new = make(layer.weights.shape)
-                layer = dataclasses.replace(layer, weights=new, recurrent=lateral)  # noqa: PLW2901
+                layer = dataclasses.replace(layer, weights=new, recurrent=lateral)
             layers.append(layer)
         branches.append(Branch(tuple(layers)))
     return dataclasses.replace(network, branches=tuple(branches))

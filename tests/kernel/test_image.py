@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from strategies import layer_of, network_of
 
 from convexon.errors import FormatError, InputError
 from convexon.fixed import QFormat
@@ -21,6 +20,7 @@ from convexon.image import (
 )
 from convexon.mapping import Folded, Mapping, Spatial, Weights
 from convexon.network import Branch, FixedPointNetwork
+from strategies import layer_of, network_of
 
 RNG = np.random.default_rng(4)
 
@@ -101,7 +101,7 @@ def test_last_word_is_the_crc_of_all_others() -> None:
         for _ in range(8):
             register = register >> 1 ^ (0xEDB88320 if register & 1 else 0)
     assert register ^ 0xFFFFFFFF == zlib.crc32(image[:-4])
-    assert MAGIC == int.from_bytes(image[:4], "little")
+    assert int.from_bytes(image[:4], "little") == MAGIC
 
 
 def test_digest_is_of_the_whole_image() -> None:
@@ -159,9 +159,9 @@ def test_extreme_weights_fit() -> None:
 
 def test_nothing_to_load_is_refused() -> None:
     net = network()
-    with pytest.raises(InputError, match="^mapping must have a layer with loaded weights"):
+    with pytest.raises(InputError, match=r"^mapping must have a layer with loaded weights"):
         weight_image(net, Mapping.spatial(net))
     with pytest.raises(InputError, match=r"^mapping must have \[2, 1\] layers by branch"):
         weight_image(net, Mapping(layers=((loaded(2),),)))
-    with pytest.raises(InputError, match="^image must be whole words of 4 bytes, not 5 bytes"):
+    with pytest.raises(InputError, match=r"^image must be whole words of 4 bytes, not 5 bytes"):
         image_words(b"12345")

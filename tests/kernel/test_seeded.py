@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import layer_of, network_of
 
 from convexon import golden, seeded
 from convexon.convex.alphabet import Alphabet
+from convexon.convex.witness import (
+    Guide,
+    WitnessFamily,
+    draw_branch,
+    draw_deep_branch,
+    firing_rates,
+)
+from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
-from convexon.fixed import QFormat
+from convexon.fixed import Interval, QFormat
 from convexon.fold import plans_at, readout_plan
 from convexon.mapping import Folded, Weights
+from convexon.neuron import Leak, Reset
 from convexon.seeded import identify, seeded_weights, taps
+from strategies import layer_of, network_of
 
 SEEDS = [0, 1, 2, 12345, (1 << 32) - 1]
+
+FIRST = [[6, -3, 4, -5, 4, -7], [4, 6, -2, 6, 4, -1], [-4, -5, 4, 5, -1, 5], [0, 6, -5, 0, 5, 4]]
+"""First weights of seed 1, of 4 bits."""
 
 
 def test_weights_are_these() -> None:
@@ -50,15 +62,12 @@ def test_weights_are_these() -> None:
     assert seeded_weights(1, 4, range(6), bits=4).tolist() == FIRST
 
 
-FIRST = [[6, -3, 4, -5, 4, -7], [4, 6, -2, 6, 4, -1], [-4, -5, 4, 5, -1, 5], [0, 6, -5, 0, 5, 4]]
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("bits", [2, 4])
 def test_statistics_are_those_of_independent_weights(seed: int, bits: int) -> None:
     n, m = 784, 128
     weights = seeded_weights(seed, n, range(m), bits=bits).astype(np.float64)
-    values = np.array([code for code in range(-(1 << bits - 1) + 1, 1 << bits - 1)] + [0])
+    values = np.array([*range(-(1 << bits - 1) + 1, 1 << bits - 1), 0])
     variance = float(np.mean(values**2))
     assert abs(weights.mean()) < 5 * np.sqrt(variance / weights.size)
     assert weights.var() == pytest.approx(variance, rel=0.02)
@@ -81,19 +90,21 @@ def test_values_are_those_of_the_alphabet() -> None:
         assert np.delete(share, len(share) // 2) == pytest.approx(1.0, abs=0.5)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SEEDS[-2:])
 def test_no_two_bits_have_the_same_taps(seed: int) -> None:
     neurons = np.arange(seeded.MAX_NEURONS)
     every = np.concatenate([taps(seed, neurons, bit) for bit in range(seeded.MAX_BITS)])
     assert (np.diff(every, axis=1) < 0).all()  # four of them, each once
-    assert 0 <= every.min() and every.max() < seeded.MIXED_BITS
+    assert (every.min(), every.max()) == (0, seeded.MIXED_BITS - 1)
     assert len(np.unique(every @ 64 ** np.arange(4))) == len(every)
     assert np.bincount(every.ravel()).std() < 0.02 * every.size / 64
 
 
 def test_subsets_are_numbered_without_gap() -> None:
-    every = seeded._subset(np.arange(635376))
-    assert set(map(tuple, every.tolist())) == set(itertools.combinations(range(63, -1, -1), 4))
+    every = seeded._subset(np.arange(math.comb(64, 4)))
+    assert (np.diff(every, axis=1) < 0).all()
+    assert len(np.unique(every @ 64 ** np.arange(4))) == len(every)
+    assert (every.min(), every.max()) == (0, 63)
 
 
 def test_a_weight_depends_on_seed_row_and_neuron_alone() -> None:
@@ -181,3 +192,70 @@ def test_what_no_seed_explains_is_refused_by_branch_and_layer() -> None:
     with pytest.raises(InputError, match="weights of the readout must be fixed, not seeded"):
         readout_plan(network, Folded(lanes=4, weights=Weights.SEEDED, seed=8))
     assert golden.run(network, np.zeros((1, 2, 20), dtype=np.uint8)).labels.tolist() == [[0]]
+
+
+def seeded_family(**changes) -> WitnessFamily:  # type: ignore[no-untyped-def]
+    members = {
+        "fan_in": 12,
+        "alphabet": Alphabet.integers(4),
+        "leak": Leak(1, 2),
+        "reset": Reset.SUBTRACT,
+        "guide": Guide.SEEDED,
+        "seed": 6,
+    }
+    return WitnessFamily(**{**members, **changes})
+
+
+def random_dataset() -> SpikeDataset:
+    rng = np.random.default_rng(0)
+    inputs = rng.integers(0, 2, (60, 3, 12), dtype=np.uint8)
+    return SpikeDataset(
+        inputs=inputs, labels=np.arange(60) % 2, n_classes=2, input_bits=1, name="random"
+    )
+
+
+def test_witnesses_are_drawn_from_a_seed_and_map_when_pruned() -> None:
+    data = random_dataset()
+    branches = draw_branch(
+        seeded_family(), data, n_witnesses=20, generator=np.random.default_rng(5)
+    )
+    (layer,) = branches.layers
+    numbers = identify(layer.weights, 6, bits=4)
+    assert len(set(numbers)) == 20
+    kept = layer_of(
+        layer.weights[:, [3, 11, 18]], layer.thresholds[[3, 11, 18]], weight_format=QFormat(4)
+    )
+    (plan,) = plans_at(
+        network_of((kept,), n_steps=3), {0: Folded(lanes=3, weights=Weights.SEEDED, seed=6)}, 0
+    )
+    assert [n.number for n in plan.seeded] == [numbers[j] for j in (3, 11, 18)]
+    assert all(rate.mean > 0 for rate in firing_rates(branches, data.inputs, Interval(0, 1)))
+    deep = draw_deep_branch(
+        [seeded_family(), seeded_family(fan_in=8)],
+        data,
+        widths=[8, 4],
+        generator=np.random.default_rng(5),
+    )
+    for one in deep.layers:
+        identify(one.weights, 6, bits=4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": None}, "seed must be given for seeded weights"),
+        ({"guide": Guide.BLIND}, "seed must be given for seeded weights"),
+        ({"alphabet": Alphabet.powers_of_two(3)}, "alphabet of seeded weights must be ternary or"),
+        ({"alphabet": Alphabet.integers(9)}, "alphabet of seeded weights must be ternary or"),
+        ({"lateral": 2}, "lateral must be 0 for seeded weights, not 2"),
+        ({"fan_in": 11}, "fan_in must be the 12 inputs for seeded weights, not 11"),
+    ],
+)
+def test_families_that_no_seed_makes_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}"):
+        draw_branch(
+            seeded_family(**changes),
+            random_dataset(),
+            n_witnesses=2,
+            generator=np.random.default_rng(0),
+        )

@@ -79,12 +79,14 @@ class _Token:
     -------
     any : there is an event in some bank
     double : a bit plane ends here: what was summed so far counts twice
+    anew : an inference begins here
     ends : the fold ends here
     tags : first, last, final of the step and fold
     """
 
     any: Value
     double: Value
+    anew: Value
     ends: Value
     tags: Value
 
@@ -235,7 +237,7 @@ class EventAccumulator(wiring.Component):
         valids = [scanner.valid for scanner in scanners]
         tags = Cat(held.first, held.last, last_fold)
         begins = starting & plane.any()  # the plane before is complete, and counts twice
-        token = _Token(Cat(valids).any(), begins, ending, tags)
+        token = _Token(Cat(valids).any(), begins, starting & held.first, ending, tags)
         return self._rows(m, scanners, fold), token.delayed(m, name="row")
 
     def _may_end(self, m: Module, ending: Signal, fold: Signal) -> Value:
@@ -337,8 +339,16 @@ class EventAccumulator(wiring.Component):
         """Whether the sums of a pass with these tags (first, last, final) leave."""
         return Const(1)
 
+    def restarts(self, leaves: Value, anew: Value) -> Value:
+        """When the sums begin anew: after they have left, or with an inference."""
+        return leaves
+
     def _accumulators(self, m: Module, columns: list[Operand], token: _Token) -> None:
-        """Sum up; hand over one clock after the last addition, and begin anew."""
+        """Sum up; hand over one clock after the last addition, and begin anew.
+
+        The next pass begins two clocks after the last addition, so what its beginning resets has
+        been handed over.
+        """
         handover = token.delayed(m, name="sum")
         leaves = Signal()
         m.d.comb += [
@@ -349,7 +359,7 @@ class EventAccumulator(wiring.Component):
         lanes = zip(columns, self.intervals(), self.starts(), strict=True)
         for lane, (column, interval, start) in enumerate(lanes):
             total = Signal(signed(width_of(interval)), name=f"sum{lane}", init=start)
-            with m.If(leaves):
+            with m.If(self.restarts(leaves, token.anew)):
                 m.d.sync += total.eq(start)
             with m.Elif(token.any):
                 m.d.sync += total.eq(total + column.value)

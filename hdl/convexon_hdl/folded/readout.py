@@ -11,22 +11,32 @@ from convexon.fold import FoldPlan, readout_plan
 from convexon.mapping import Folded
 from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
+from convexon_hdl.decision import StepScoresLayout
 from convexon_hdl.folded.accumulator import EventAccumulator
 from convexon_hdl.readout import ScoresLayout
 from convexon_hdl.stage import StepLayout
 
 
 class ScoreAccumulator(EventAccumulator):
-    """Sums up scores: from the bias on, and where spikes are counted over a whole inference."""
+    """Sums up scores: from the bias on, and where spikes are counted over a whole inference.
 
-    def __init__(self, plan: FoldPlan, *, over_steps: bool) -> None:
+    Sums over steps leave after an inference's last step or, for early decisions, after every step.
+    """
+
+    def __init__(self, plan: FoldPlan, *, over_steps: bool, every_step: bool = False) -> None:
         self._over_steps = over_steps
+        self._every_step = every_step
         super().__init__(plan)
 
     @property
     def over_steps(self) -> bool:
         """Whether the steps of an inference add up."""
         return self._over_steps
+
+    @property
+    def every_step(self) -> bool:
+        """Whether sums over steps leave after every step."""
+        return self._every_step
 
     def starts(self) -> list[int]:
         """Biases."""
@@ -38,7 +48,11 @@ class ScoreAccumulator(EventAccumulator):
 
     def hands_over(self, tags: Value) -> Value:
         """Every step, or an inference's last."""
-        return tags[1] if self.over_steps else Const(1)
+        return tags[1] if self.over_steps and not self.every_step else Const(1)
+
+    def restarts(self, leaves: Value, anew: Value) -> Value:
+        """Sums that leave while they go on can only be forgotten when an inference begins."""
+        return anew if self.over_steps and self.every_step else leaves
 
 
 class FoldedReadout(wiring.Component):
@@ -49,6 +63,8 @@ class FoldedReadout(wiring.Component):
     handed over. A step that gives a result waits, before its pass ends, until the last result has
     been taken.
 
+    For early decisions, the scores of ``COUNT`` are given as they stand after every step.
+
     Latency and interval follow from the spikes: `convexon.schedule`. Resources: those of
     `EventAccumulator` with a lane for each class, and flip-flops for the scores.
 
@@ -56,22 +72,29 @@ class FoldedReadout(wiring.Component):
     ----------
     network : FixedPointNetwork
     choice : Folded
+    every_step : bool
+        Scores of ``COUNT`` after every step.
 
     Members
     -------
     i : In(stream.Signature(StepLayout(network, network.depth)))
     o : Out(stream.Signature(ScoresLayout(network)))
+        `StepScoresLayout` where scores are given after every step.
     """
 
     accumulator_class: type[ScoreAccumulator] = ScoreAccumulator
 
-    def __init__(self, network: FixedPointNetwork, *, choice: Folded) -> None:
+    def __init__(
+        self, network: FixedPointNetwork, *, choice: Folded, every_step: bool = False
+    ) -> None:
         self._network = network
         self._choice = choice
+        self._every_step = every_step
+        layout = StepScoresLayout(network) if every_step else ScoresLayout(network)
         super().__init__(
             {
                 "i": In(stream.Signature(StepLayout(network, network.depth))),
-                "o": Out(stream.Signature(ScoresLayout(network))),
+                "o": Out(stream.Signature(layout)),
             }
         )
 
@@ -85,13 +108,20 @@ class FoldedReadout(wiring.Component):
         """Choice of hardware."""
         return self._choice
 
+    @property
+    def every_step(self) -> bool:
+        """Whether the scores of ``COUNT`` are given after every step."""
+        return self._every_step
+
     def elaborate(self, platform: object) -> Module:
         """Build the accumulator and its streams."""
         m = Module()
         network = self.network
         mode = network.readout_mode
         accumulator = self.accumulator_class(
-            readout_plan(network, self.choice), over_steps=mode is ReadoutMode.COUNT
+            readout_plan(network, self.choice),
+            over_steps=mode is ReadoutMode.COUNT,
+            every_step=self.every_step,
         )
         m.submodules.accumulator = accumulator
         reads = Signal(init=1)
@@ -107,8 +137,9 @@ class FoldedReadout(wiring.Component):
             accumulator.settled.eq(1),
         ]
         gives, due = Signal(), Signal()
+        always = self.every_step or mode is ReadoutMode.STEP
         m.d.comb += [
-            gives.eq(1 if mode is ReadoutMode.STEP else accumulator.ends_inference),
+            gives.eq(1 if always else accumulator.ends_inference),
             accumulator.credit.eq(~due | ~gives),
         ]
         with m.If(self.o.valid & self.o.ready):
@@ -117,6 +148,8 @@ class FoldedReadout(wiring.Component):
             m.d.sync += due.eq(1)
         with m.If(accumulator.valid):
             m.d.sync += [self.o.valid.eq(1), self.o.payload.last.eq(accumulator.o.last)]
+            if self.every_step:
+                m.d.sync += self.o.payload.first.eq(accumulator.o.first)
             for c in range(network.n_classes):
                 m.d.sync += self.o.payload.scores[c].eq(accumulator.o.sums[c])
         return m

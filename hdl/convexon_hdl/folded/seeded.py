@@ -78,9 +78,7 @@ class SeededBank(wiring.Component):
         source = Signal(WORD_BITS)
         m.d.comb += source.eq(row * plan.choice.banks + self.bank)
         first, *keys = round_keys(self.seed)
-        words = [
-            source.rotate_left(place) ^ key for place, key in zip(SPREAD, first, strict=True)
-        ]
+        words = [source.rotate_left(place) ^ key for place, key in zip(SPREAD, first, strict=True)]
         rounds = list(zip(ROTATIONS, keys, strict=True))
         for k, (rotations, after) in enumerate(rounds[:EARLY_ROUNDS]):
             words = _round(m, words, rotations, after, name=f"round{k}")

@@ -40,8 +40,9 @@ from convexon_hdl.proof.netlist import Netlist, RefutedError
 from convexon_hdl.proof.obligation import Emitted, Obligation, by_induction, refuted
 from convexon_hdl.proof.part import StandIn
 from convexon_hdl.proof.record import Proof, prove_all
-from convexon_hdl.proof.spatial import argmax_obligations, readout_obligations, stage_obligations
+from convexon_hdl.proof.spatial import readout_obligations, stage_obligations
 from convexon_hdl.proof.specifications import CounterSpecification
+from convexon_hdl.proof.tournament import argmax_obligations
 from convexon_hdl.proof.wiring import pipeline, wiring_obligations
 from convexon_hdl.readout import Argmax, Readout
 from convexon_hdl.sequencer import Sequencer

@@ -14,10 +14,9 @@ one which it gives, and that this one holds the step that every neuron takes fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from convexon.fixed import Interval
-from convexon.mapping import Spatial
 from convexon.network import Layer
 from convexon.neuron import ReadoutMode
 from convexon_hdl.decision import StepReadout
@@ -26,12 +25,12 @@ from convexon_hdl.formal import NeuronSpecification
 from convexon_hdl.layer import LIFLayer
 from convexon_hdl.lif import LIF, SplitLIF
 from convexon_hdl.proof.linear import BITS, Affine, Reading, Table, Variable
-from convexon_hdl.proof.netlist import Bit, Bits, bits_of, require
+from convexon_hdl.proof.netlist import Bit, Bits, RefutedError, bits_of, require
 from convexon_hdl.proof.obligation import Emitted, Obligation, by_induction, by_reading
 from convexon_hdl.proof.part import StandIn
-from convexon_hdl.proof.specifications import ElasticSpecification, TournamentSpecification
+from convexon_hdl.proof.specifications import ElasticSpecification
 from convexon_hdl.proof.wiring import payload_fields, require_same
-from convexon_hdl.readout import Argmax, Readout
+from convexon_hdl.readout import Readout
 from convexon_hdl.stage import Stage
 
 SAME = (0, 1)
@@ -108,10 +107,22 @@ class Pipeline:
             register = self.emitted.netlist.register(bit)
             where = self.emitted.netlist.described(bit)
             if register is None or register.enable != self.enable:
-                require(False, f"{where} must be a register that takes its input on accept")
-                continue
+                raise RefutedError(f"{where} must be a register that takes its input on accept")
             taken.append(register.d)
         return tuple(taken)
+
+    def before(self, bits: Bits, place: int, count: int) -> Bits:
+        """What ``bits``, which stand behind ``place`` registers, were ``count`` registers ago."""
+        for k in range(place, place - count, -1):
+            taken = []
+            for bit in bits:
+                register = self.emitted.netlist.register(bit)
+                where = self.emitted.netlist.described(bit)
+                if register is None or register.enable != self.advance[k - 1]:
+                    raise RefutedError(f"{where} must be register {k} of {self.path}")
+                taken.append(register.d)
+            bits = tuple(taken)
+        return bits
 
     def handshake(self, *, held: Bits, absorbs: bool = False) -> Obligation:
         """Valid bits, enables and ready are those of an elastic chain."""
@@ -312,7 +323,7 @@ def readout_obligations(emitted: Emitted, readout: Readout) -> Iterator[Obligati
     absorbs = mode is not ReadoutMode.STEP and not isinstance(readout, StepReadout)
     held = emitted.names.bits(readout.o.payload)
     yield pipeline.handshake(held=held, absorbs=absorbs)
-    yield by_reading("inputs", pipeline.path, lambda: _check_tags(pipeline))
+    yield by_reading("inputs", pipeline.path, lambda: check_tags(pipeline))
     for c in range(emitted.network.n_classes):
 
         def check(c: int = c) -> None:
@@ -321,7 +332,8 @@ def readout_obligations(emitted: Emitted, readout: Readout) -> Iterator[Obligati
         yield by_reading("sum", f"{pipeline.path} class {c}", check)
 
 
-def _check_tags(pipeline: Pipeline) -> None:
+def check_tags(pipeline: Pipeline) -> None:
+    """Tags on the output are those of the transfer."""
     reading = pipeline.reading()
     for name in ("first", "last"):
         if name in pipeline.given:
@@ -362,61 +374,3 @@ def _check_score(pipeline: Pipeline, c: int) -> None:
 def _score_bits(pipeline: Pipeline, scores: Bits, c: int) -> Bits:
     width = len(scores) // pipeline.emitted.network.n_classes
     return scores[c * width : (c + 1) * width]
-
-
-def argmax_obligations(emitted: Emitted, argmax: Argmax) -> Iterator[Obligation]:
-    """Handshake, scores and label of the decision."""
-    pipeline = Pipeline(emitted, argmax)
-    yield pipeline.handshake(held=emitted.names.bits(argmax.o.payload))
-    yield by_reading("inputs", pipeline.path, lambda: _check_decision(pipeline))
-    part = emitted.cut(argmax)
-
-    def specification() -> TournamentSpecification:
-        stand_in = StandIn(argmax.signature, part)
-        return TournamentSpecification(stand_in, registers=argmax.registers)
-
-    yield by_induction("tournament", pipeline.path, part, specification, given=argmax.registers)
-
-
-def _check_decision(pipeline: Pipeline) -> None:
-    """Tags and scores are the step's own, and the label's registers stand in their places."""
-    _check_tags(pipeline)
-    reading = pipeline.reading()
-    taken = pipeline.last_registers(pipeline.given["scores"])
-    pipeline.require_passed(reading, taken, "scores", clocks=pipeline.registers)
-    require_places(pipeline, pipeline.last_registers(pipeline.given["label"]))
-
-
-def require_places(pipeline: Pipeline, bits: Bits) -> None:
-    """What ``bits`` are computed from has passed all registers, each with its place's enable."""
-    netlist = pipeline.emitted.netlist
-    sources = set(bits_of(list(pipeline.fields.values())))
-    pending = [(bit, pipeline.registers) for bit in bits]
-    seen: set[tuple[Bit, int]] = set()
-    while pending:
-        bit, place = pending.pop()
-        if isinstance(bit, str) or (bit, place) in seen:
-            continue
-        seen.add((bit, place))
-        where = netlist.described(bit)
-        if bit in sources:
-            require(place == 0, f"{where} must pass {place} more registers")
-            continue
-        require(bit in netlist.drivers, f"{where} must be driven inside {pipeline.path}")
-        register = netlist.register(bit)
-        if register is not None:
-            fits = place > 0 and register.enable == pipeline.advance[place - 1]
-            require(fits, f"{where} must be register {place} of {pipeline.path}")
-            pending.append((register.d, place - 1))
-            continue
-        pending += [(b, place) for b in _reads(pipeline, bit)]
-
-
-def _reads(pipeline: Pipeline, bit: Bit) -> Sequence[Bit]:
-    cell = pipeline.emitted.netlist.drivers[bit][0]
-    return [b for name, bits in cell.ports.items() if name not in cell.outputs for b in bits]
-
-
-def is_spatial(choice: object) -> bool:
-    """Whether a part stands in logic."""
-    return isinstance(choice, Spatial)

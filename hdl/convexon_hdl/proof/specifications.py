@@ -6,6 +6,8 @@ it, as those of `convexon_hdl.formal` do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Assume, Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
 
@@ -61,6 +63,10 @@ class ElasticSpecification(StreamSpecification):
             m.d.comb += Assert(own == valid[k])
         m.d.comb += Assert(i.ready == moves)
         return m
+
+    def _occupied(self) -> Sequence[Value]:
+        watched = self.component.watched
+        return [*(watched[f"valid{k}"] for k in range(self.registers)), self.component.o.valid]
 
 
 class CounterSpecification(Elaboratable):

@@ -23,6 +23,7 @@ from convexon.errors import InputError
 from convexon.fixed import Interval, QFormat, width_of
 from convexon.network import Branch, Layer
 from convexon.neuron import Leak, Reset
+from convexon.seeded import MAX_BITS, MAX_NEURONS, seeded_weights
 from convexon.simulate import layer_spikes, layer_trace
 
 IntArray = npt.NDArray[np.int64]
@@ -39,11 +40,13 @@ class Guide(Enum):
     """How the weights of a witness are drawn.
 
     ``DIFFERENCE``: along the difference of two samples of different classes. ``BLIND``: inputs and
-    values at random, whatever the data.
+    values at random, whatever the data. ``SEEDED``: all inputs, with weights of neurons at random
+    of those that `convexon.seeded` makes of a seed, which hardware makes without a memory.
     """
 
     DIFFERENCE = "difference"
     BLIND = "blind"
+    SEEDED = "seeded"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,9 @@ class WitnessFamily:
         Neurons of the layer whose spikes of the step before a neuron reads: 0 in a feed-forward
         layer. With a full leak this is the recurrent threshold layer of arXiv:2605.08022.
     guide : Guide
+    seed : int or None
+        Of `Guide.SEEDED`, for which it must be given. The fan-in is then the inputs, and the
+        alphabet that of the integers of 2 to 8 bits.
 
     Raises
     ------
@@ -86,6 +92,7 @@ class WitnessFamily:
     spikes_per_sample: float = 1.0
     lateral: int = 0
     guide: Guide = Guide.DIFFERENCE
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.fan_in < 1:
@@ -97,6 +104,24 @@ class WitnessFamily:
             raise InputError(f"spikes_per_sample must be >= 1, not {self.spikes_per_sample!r}")
         if self.lateral < 0:
             raise InputError(f"lateral must be at least 0, not {self.lateral!r}")
+        if (self.seed is not None) != (self.guide is Guide.SEEDED):
+            raise InputError(
+                "seed must be given for seeded weights, and for no others, "
+                f"not {self.seed!r} with {self.guide.value} weights"
+            )
+        if self.seed is not None:
+            self._check_seeded()
+
+    def _check_seeded(self) -> None:
+        """Raise `InputError` if `convexon.seeded` makes no such weights."""
+        bits = self.alphabet.format.width
+        if bits > MAX_BITS or self.alphabet != Alphabet.integers(bits):
+            raise InputError(
+                f"alphabet of seeded weights must be ternary or int3 to int{MAX_BITS}, "
+                f"not {self.alphabet.name}"
+            )
+        if self.lateral:
+            raise InputError(f"lateral must be 0 for seeded weights, not {self.lateral!r}")
 
     def layer(
         self, weights: IntArray, thresholds: IntArray, recurrent: IntArray | None = None
@@ -217,7 +242,8 @@ def draw_layer(
     n_neurons : int
     generator : numpy.random.Generator
     revive : bool
-        Whether weights that let no sample reach a threshold of 1 change their signs.
+        Whether weights that let no sample reach a threshold of 1 change their signs, unless they
+        are seeded.
 
     Raises
     ------
@@ -231,10 +257,14 @@ def draw_layer(
         raise InputError(f"n_witnesses must be at least 1, not {n_neurons!r}")
     if family.fan_in > n_inputs:
         raise InputError(f"fan_in must be at most the {n_inputs} inputs, not {family.fan_in!r}")
-    if family.guide is Guide.DIFFERENCE:
+    if family.seed is not None:
+        weights = _seeded_weights(family, family.seed, (n_inputs, n_neurons), generator)
+    elif family.guide is Guide.DIFFERENCE:
         weights = _difference_weights(family, signal, labels, n_neurons, generator)
     else:
         weights = _blind_weights(family.alphabet, (n_inputs, n_neurons), family.fan_in, generator)
+    # Other signs would not be made of the seed.
+    revive = revive and family.seed is None
     thresholds = _live_thresholds(family, signal, reach, weights, generator, revive=revive)
     if not family.lateral:
         return family.layer(weights, thresholds)
@@ -312,6 +342,21 @@ def _difference_weights(
         rounded[silent] = generator.choice(np.array([-1, 1]), int(silent.sum()))
         weights[chosen, p] = rounded
     return weights
+
+
+def _seeded_weights(
+    family: WitnessFamily, seed: int, shape: tuple[int, int], generator: np.random.Generator
+) -> IntArray:
+    """Weights of distinct neurons of the seed, whose numbers are at random."""
+    n_inputs, n_neurons = shape
+    if family.fan_in != n_inputs:
+        raise InputError(
+            f"fan_in must be the {n_inputs} inputs for seeded weights, not {family.fan_in!r}"
+        )
+    if n_neurons > MAX_NEURONS:
+        raise InputError(f"n_witnesses must be at most {MAX_NEURONS} of a seed, not {n_neurons!r}")
+    numbers = generator.choice(MAX_NEURONS, n_neurons, replace=False)
+    return seeded_weights(seed, n_inputs, numbers, bits=family.alphabet.format.width)
 
 
 def _blind_weights(
