@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OUT ?= build/demo
 PYTEST ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
 .PHONY: demo test lint lock clean
 
@@ -13,7 +14,7 @@ demo: $(VENV)/.demo
 	$(BIN)/convexon demo --out $(OUT)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -3,113 +3,143 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 
-from convexon_hdl.adder_graph import Addend, GraphBuilder, Term
+import numpy as np
+
+from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder, Term
 from convexon_hdl.arithmetic import signed_digits
+from convexon_hdl.differences import MAX_CHAIN, IntArray, derivation
 
-BLOCK = 8
-"""Bits among which pairs are sought: it bounds the pairs of a sum by a multiple of its terms."""
+MAX_WORK = 600_000
+"""Pairs of terms that are looked at in the beginning: larger layers are divided into blocks."""
 
-Pair = tuple[int, int, int, int]
-"""Two terms up to a common shift and sign: both nodes, relative shift, relative sign."""
+MAX_TRIED_DIGITS = 5_000
+"""Digits of a layer that is built both with and without differences, for the better of the two."""
+
+Sum = dict[int, int]
+"""Signs of terms by their key: node and shift, as `_key` makes it."""
+
+PLACES = 1 << 7
 
 
 def shared_sums(
     builder: GraphBuilder, rows: Sequence[Sequence[Addend]], offsets: Sequence[int]
 ) -> list[Term]:
-    """``offsets[j] + sum of rows[j]`` for each j, with common pairs of signed digits shared.
+    """``offsets[j] + sum of rows[j]`` for each j, with common terms shared.
 
-    Greedy and deterministic: the pair of digits that most sums hold, up to a common shift and sign,
-    becomes a node of its own and takes their place; and so on until no pair is held twice. What is
-    left of each sum is added as a balanced tree.
+    A sum is another sum plus a difference where that is cheaper (`convexon_hdl.differences`); then
+    pairs of signed digits that several sums hold are added once (`share_pairs`); what is left of
+    each sum is added as a tree of the least depth. Deterministic.
     """
-    left: list[list[Term]] = [[] for _ in rows]
-    blocks: dict[int, list[list[Term]]] = defaultdict(lambda: [[] for _ in rows])
+    weights = _matrix(builder, rows)
+    chains = (MAX_CHAIN, 0) if _n_digits(weights) <= MAX_TRIED_DIGITS else (MAX_CHAIN,)
+    graphs = []
+    for max_chain in chains:
+        scratch = GraphBuilder(builder.n_bits)
+        graphs.append(scratch.graph(_derived_sums(scratch, weights, offsets, max_chain)))
+    return builder.include(cheapest(graphs))
+
+
+def cheapest(graphs: Sequence[AdderGraph]) -> AdderGraph:
+    """First graph of the least cost; of equals, one of the least depth."""
+    return min(graphs, key=lambda graph: (graph.cost, graph.depth))
+
+
+def _matrix(builder: GraphBuilder, rows: Sequence[Sequence[Addend]]) -> IntArray:
+    weights = np.zeros((builder.n_bits, len(rows)), dtype=np.int64)
     for j, row in enumerate(rows):
         for addend in row:
-            node = builder.bit(addend.bit).node
-            blocks[addend.bit // BLOCK][j] += [
-                Term(node, addend.place + place, sign)
-                for place, sign in signed_digits(addend.weight)
-            ]
-    for index in sorted(blocks):
-        for j, terms in enumerate(_Sharing(builder, blocks[index]).run()):
-            left[j] += terms
-    return [builder.total(terms, offset) for terms, offset in zip(left, offsets, strict=True)]
+            weights[addend.bit, j] += addend.weight << addend.place
+    return weights
+
+
+def _n_digits(weights: IntArray) -> int:
+    return sum(len(signed_digits(weight)) for weight in weights.ravel().tolist())
+
+
+def _derived_sums(
+    builder: GraphBuilder, weights: IntArray, offsets: Sequence[int], max_chain: int
+) -> list[Term]:
+    steps = derivation(weights, max_chain)
+    differences = weights.copy()
+    for step in steps:
+        if step.source is not None:
+            differences[:, step.column] -= step.factor * weights[:, step.source]
+    left = share_pairs(builder, _digits(builder, differences))
+    made: dict[int, Term] = {}
+    for step in steps:
+        terms, offset = left[step.column], offsets[step.column]
+        if step.source is not None:
+            source = made[step.source]
+            shift, sign = abs(step.factor).bit_length() - 1, 1 if step.factor > 0 else -1
+            terms = [*terms, Term(source.node, source.shift + shift, sign * source.sign)]
+            offset -= step.factor * offsets[step.source]
+        made[step.column] = builder.total(terms, offset)
+    return [made[j] for j in range(weights.shape[1])]
+
+
+def _digits(builder: GraphBuilder, weights: IntArray) -> list[list[Term]]:
+    nodes = [builder.bit(index).node for index in range(len(weights))]
+    return [
+        [
+            Term(nodes[i], place, sign)
+            for i, weight in enumerate(column)
+            if weight
+            for place, sign in signed_digits(weight)
+        ]
+        for column in weights.T.tolist()
+    ]
+
+
+def share_pairs(builder: GraphBuilder, sums: Sequence[Sequence[Term]]) -> list[list[Term]]:
+    """Make nodes of common pairs of terms, and return what is left of each sum.
+
+    Greedy: the pair that saves most becomes a node of its own and takes the place of its terms in
+    all sums, up to a common shift and sign, and so on until no pair is held twice. A pair saves its
+    adder for each sum but one; adders whose operands overlap count for more than those that pass
+    on most bits as they are, for these cost the less where they stay.
+
+    No sum may hold two terms of the same node and shift.
+    """
+    work = sum(len(terms) ** 2 for terms in sums) // 2
+    n_blocks = -(-work // MAX_WORK)
+    if n_blocks <= 1:
+        return _Sharing(builder, sums).run()
+    nodes = sorted({term.node for terms in sums for term in terms})
+    block = {node: k * n_blocks // len(nodes) for k, node in enumerate(nodes)}
+    left: list[list[Term]] = [[] for _ in sums]
+    for index in range(n_blocks):
+        parts = [[term for term in terms if block[term.node] == index] for terms in sums]
+        for terms, part in zip(left, _Sharing(builder, parts).run(), strict=True):
+            terms += part
+    return left
+
+
+def _key(node: int, shift: int) -> int:
+    return node * PLACES + shift
+
+
+def _pair(first: int, first_sign: int, second: int, second_sign: int) -> tuple[int, int]:
+    """Two terms up to a common shift and sign: the lower's node, and the other's key from there.
+
+    The second number is the key of the higher term, less the lower one's shift; negative (its
+    complement) where their signs differ.
+    """
+    if second < first:
+        first, second = second, first
+    node, shift = divmod(first, PLACES)
+    return node, second - shift if first_sign == second_sign else ~(second - shift)
 
 
 class _Sharing:
-    """Greedy sharing among sums, each a multiset of terms."""
+    """Greedy sharing among sums, each a set of terms."""
 
-    def __init__(self, builder: GraphBuilder, sums: Sequence[Iterable[Term]]) -> None:
+    def __init__(self, builder: GraphBuilder, sums: Sequence[Sequence[Term]]) -> None:
         self._builder = builder
-        self._sums = [dict.fromkeys(terms) for terms in sums]  # ordered sets
-        self._counts: Counter[Pair] = Counter()
-        self._holders: dict[Pair, set[int]] = defaultdict(set)
-        for j, terms in enumerate(self._sums):
-            ordered = list(terms)
-            for k, term in enumerate(ordered):
-                self._count(j, term, ordered[:k], 1)
-        self._heap = [(-count, pair) for pair, count in self._counts.items() if count > 1]
-        heapq.heapify(self._heap)
-
-    def run(self) -> list[list[Term]]:
-        """Share until no pair is held twice; return what is left of each sum."""
-        while self._heap:
-            count, pair = heapq.heappop(self._heap)
-            if self._counts[pair] != -count:  # an old entry: its count has changed since
-                if self._counts[pair] > 1:
-                    heapq.heappush(self._heap, (-self._counts[pair], pair))
-                continue
-            self._share(pair)
-        return [list(terms) for terms in self._sums]
-
-    def _share(self, pair: Pair) -> None:
-        found = {j: self._places(j, pair) for j in sorted(self._holders[pair])}
-        if sum(map(len, found.values())) < 2:  # its occurrences overlap: x and 4x, 4x and 16x
-            self._counts[pair] = 0
-            return
-        first, second, shift, sign = pair
-        made = self._builder.add(Term(first, max(0, -shift)), Term(second, max(0, shift), sign))
-        touched: set[Pair] = set()
-        for j, places in found.items():
-            for a, b in places:
-                for term in (a, b):
-                    del self._sums[j][term]
-                    self._count(j, term, self._sums[j], -1)
-                base = min(a.shift, b.shift) if shift else a.shift
-                new = Term(made.node, base + made.shift, a.sign * made.sign)
-                touched |= self._count(j, new, self._sums[j], 1)
-                self._sums[j][new] = None
-        for each in sorted(touched):
-            if self._counts[each] > 1:
-                heapq.heappush(self._heap, (-self._counts[each], each))
-
-    def _places(self, j: int, pair: Pair) -> list[tuple[Term, Term]]:
-        """Occurrences of ``pair`` in sum ``j`` that share no term."""
-        first, second, shift, sign = pair
-        terms = self._sums[j]
-        used: set[Term] = set()
-        places = []
-        for a in terms:
-            if a.node != first or a in used:
-                continue
-            b = Term(second, a.shift + shift, a.sign * sign)
-            if b in terms and b not in used and b != a:
-                used |= {a, b}
-                places.append((a, b))
-        return places
-
-    def _count(self, j: int, term: Term, others: Iterable[Term], by: int) -> set[Pair]:
-        """Note ``by`` more occurrences of the pairs of ``term`` with ``others`` in sum ``j``."""
-        pairs = set()
-        for other in others:
-            a, b = sorted((term, other), key=lambda t: (t.node, t.shift))
-            pair = (a.node, b.node, b.shift - a.shift, a.sign * b.sign)
-            self._counts[pair] += by
-            if by > 0:
-                self._holders[pair].add(j)
-            pairs.add(pair)
-        return pairs
+        self._sums: list[Sum] = [{} for _ in sums]
+        self._counts: dict[tuple[int, int], int] = defaultdict(int)
+        self._gains: dict[tuple[int, int], float] = {}
+        self._holders: dict[int, set[int]] = defaultdict(set)
+        self._heap: list[tuple[float, tuple[int, int]]] = []

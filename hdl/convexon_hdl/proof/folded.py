@@ -1,2 +1,421 @@
-def folded_readout_obligations(e, p): yield from ()
-def mixed_stage_obligations(e, p): yield from ()
+"""Obligations of folded layers: what lies in memory, what is computed of it, and how it is connected.
+
+Of an engine, the text is read and proved in pieces:
+
+- *memory*: every bank holds the network's weights, row for row, and zeros elsewhere; thresholds and
+  biases are those of the neurons;
+- *accumulator*: what is added in a clock is the sum of the words that the banks give, lane by lane;
+  a lane's sum has room for the sum of any part of its weights, so that it cannot overflow as long
+  as each source is added once;
+- *connections*: the scanners look at the step's own bits, each bank's at its sources in order; sums
+  reach the lanes, and spikes the output, in the neurons' order;
+- *lane*: a lane computes the contract for every v, sum, bias and threshold with which I, u and v keep
+  to the ranges that size it (induction); *ranges*: those of every neuron do (induction);
+- *stream*: the engine holds its output until it is taken (induction).
+
+That each source is added once, in which order folds and planes pass, and when, is left to
+simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from convexon.fixed import Interval, width_of
+from convexon.fold import FoldPlan
+from convexon.mapping import Weights
+from convexon.network import FixedPointNetwork
+from convexon_hdl.folded.accumulator import EventAccumulator
+from convexon_hdl.folded.engine import FoldedEngine
+from convexon_hdl.folded.lane import LIFLane
+from convexon_hdl.folded.readout import FoldedReadout
+from convexon_hdl.folded.scanner import EventScanner
+from convexon_hdl.folded.stage import MixedStage
+from convexon_hdl.folded.updater import Updater
+from convexon_hdl.folded.weights import WeightBank
+from convexon_hdl.formal import ContractSpecification, StreamSpecification
+from convexon_hdl.lif import NeuronParameters
+from convexon_hdl.proof.linear import BITS, Affine, Reading, Table
+from convexon_hdl.proof.memory import (
+    Words,
+    behind,
+    check_constants,
+    memory_of,
+    require_content,
+    taken_on,
+)
+from convexon_hdl.proof.netlist import Bit, Bits, bits_of, require
+from convexon_hdl.proof.obligation import Emitted, Obligation, by_induction, by_reading
+from convexon_hdl.proof.part import Part, StandIn
+from convexon_hdl.proof.spatial import require_equal, stage_obligations
+from convexon_hdl.proof.specifications import LaneSpecification
+from convexon_hdl.proof.wiring import payload_fields, require_same
+from convexon_hdl.stage import Stage
+
+
+def mixed_stage_obligations(emitted: Emitted, stage: MixedStage) -> Iterator[Obligation]:
+    """All obligations of a stage with folded layers."""
+    path = emitted.names.path(stage)
+    yield by_reading("connections", path, lambda: _check_mixed(emitted, stage))
+    for engine in emitted.names.of_type(FoldedEngine, stage):
+        yield from engine_obligations(emitted, engine)
+    for spatial in emitted.names.of_type(Stage, stage):
+        yield from stage_obligations(emitted, spatial)
+
+
+def _check_mixed(emitted: Emitted, stage: MixedStage) -> None:
+    """Payloads of the stage's units."""
+    own, given = payload_fields(emitted, stage.i), payload_fields(emitted, stage.o)
+    path = emitted.names.path(stage)
+    engines = emitted.names.of_type(FoldedEngine, stage)
+    rest = emitted.names.of_type(Stage, stage)
+    for engine in engines:
+        branches = engine.plan.branches
+        source = own["inputs" if stage.depth == 0 else f"branch{branches[0]}"]
+        fields = payload_fields(emitted, engine.i)
+        require_same(emitted, fields["inputs"], source, f"{emitted.names.path(engine)} inputs")
+        features = payload_fields(emitted, engine.o)["features"]
+        targets = bits_of([given[f"branch{b}"] for b in branches])
+        require_same(emitted, targets, features, f"{path} features")
+    for spatial in rest:
+        for name, bits in payload_fields(emitted, spatial.i).items():
+            require_same(emitted, bits, own[name], f"{path} {name}")
+        for name, bits in payload_fields(emitted, spatial.o).items():
+            if name.startswith("branch"):
+                require_same(emitted, given[name], bits, f"{path} {name}")
+    for unit in (*engines, *rest):
+        fields = payload_fields(emitted, unit.i)
+        for name in ("first", "last"):
+            require_same(emitted, fields[name], own[name], f"{path} {name}")
+    first = payload_fields(emitted, (*engines, *rest)[0].o)
+    for name in ("first", "last"):
+        require_same(emitted, given[name], first[name], f"{path} {name}")
+
+
+def engine_obligations(emitted: Emitted, engine: FoldedEngine) -> Iterator[Obligation]:
+    """All obligations of an engine."""
+    path, plan = emitted.names.path(engine), engine.plan
+    accumulator = emitted.names.of_type(EventAccumulator, engine)[0]
+    updater = emitted.names.of_type(Updater, engine)[0]
+    yield from accumulator_obligations(emitted, accumulator, weights_of(emitted.network, plan))
+    yield by_reading("connections", path, lambda: _check_engine(emitted, engine, updater))
+    path = emitted.names.path(updater)
+    yield by_reading("connections", path, lambda: _check_updater(emitted, updater))
+    yield by_reading("memory", path, lambda: check_constants(emitted, updater))
+    for lane in emitted.names.of_type(LIFLane, updater):
+        yield lane_obligation(emitted, lane)
+    yield from range_obligations(emitted, plan)
+    yield stream_obligation(emitted, engine)
+
+
+def weights_of(network: FixedPointNetwork, plan: FoldPlan) -> list[list[int]]:
+    """Weights of an engine as the network states them: by source, then by neuron."""
+    layers = [network.branches[b].layers[plan.depth] for b in plan.branches]
+    rows = [
+        [int(w) for layer in layers for w in layer.weights[i]] for i in range(layers[0].n_inputs)
+    ]
+    if layers[0].recurrent is None:
+        return rows
+    total, begin = sum(layer.n_neurons for layer in layers), 0
+    for layer in layers:
+        for k in range(layer.n_neurons):
+            row = [0] * total
+            row[begin : begin + layer.n_neurons] = [int(w) for w in layer.recurrent[k]]
+            rows.append(row)
+        begin += layer.n_neurons
+    return rows
+
+
+def accumulator_obligations(
+    emitted: Emitted, accumulator: EventAccumulator, weights: Sequence[Sequence[int]]
+) -> Iterator[Obligation]:
+    """Content of the banks, the sums, and the sources."""
+    path = emitted.names.path(accumulator)
+    if accumulator.plan.choice.weights is not Weights.SEEDED:
+        for bank in emitted.names.of_type(WeightBank, accumulator):
+
+            def check(bank: WeightBank = bank) -> None:
+                _check_bank(emitted, bank, weights)
+
+            yield by_reading("memory", emitted.names.path(bank), check)
+    for lane in range(accumulator.plan.choice.lanes):
+
+        def check_lane(lane: int = lane) -> None:
+            _check_lane(emitted, accumulator, lane)
+
+        yield by_reading("accumulator", f"{path} lane {lane}", check_lane)
+    yield by_reading("connections", path, lambda: _check_sources(emitted, accumulator))
+
+
+def _check_bank(emitted: Emitted, bank: WeightBank, weights: Sequence[Sequence[int]]) -> None:
+    """A bank holds its sources' rows, fold after fold, and gives the row of its address."""
+    plan, banks = bank.plan, bank.plan.choice.banks
+    memory = memory_of(emitted, bank, "memory")
+    words: Words = {}
+    if not plan.is_loaded:
+        for source in range(bank.bank, len(weights), banks):
+            for neuron, weight in enumerate(weights[source]):
+                fold, lane = divmod(neuron, plan.choice.lanes)
+                address = fold * plan.stride + source // banks
+                words[address, lane] = weight
+    path = emitted.names.path(bank)
+    require_content(memory, words, plan.weight_width, depth=plan.depth_of_bank, where=path)
+    data = behind(emitted, emitted.names.bits(bank.data), 2)
+    require_same(emitted, data, memory.ports["RD_DATA"], f"{path} data")
+    address = emitted.names.bits(bank.address)
+    require_same(emitted, memory.ports["RD_ADDR"], address, f"{path} address")
+    if not plan.is_loaded:
+        require(memory.number("WR_PORTS") == 0, f"{path} must not be written")
+
+
+def _check_lane(emitted: Emitted, accumulator: EventAccumulator, lane: int) -> None:
+    """A lane's sum begins anew, holds, doubles, or takes the sum of the banks' words."""
+    netlist, names, plan = emitted.netlist, emitted.names, accumulator.plan
+    where = f"{names.path(accumulator)} sum {lane}"
+    width, interval = plan.weight_width, accumulator.intervals()[lane]
+    words: dict[str, tuple[Bits, Interval]] = {}
+    for k, bank in enumerate(_banks(emitted, accumulator)):
+        bits = names.bits(bank.data)[lane * width : (lane + 1) * width]
+        words[f"bank{k}"] = (bits, plan.weight_interval)
+    own = names.local(accumulator, f"sum{lane}")
+    room = width_of(interval) <= len(own)
+    require(room, f"{where} must have room for {interval}")
+    words["sum"] = (own, Interval(-(1 << (len(own) - 1)), (1 << (len(own) - 1)) - 1))
+    banks = Affine.of(((f"bank{k}", 0), 1) for k in range(len(words) - 1))
+    token = "data" if len(words) == 2 else "column"
+    if token == "column":
+        column = names.local(accumulator, f"column{lane}")
+        before = Reading(netlist, words).word(behind(emitted, column, 1), signed=True)
+        require_equal(before, banks, f"{names.path(accumulator)} column {lane}")
+        hull = Reading(netlist, words).interval(banks)
+        words["column"] = (column, hull)
+        banks = Affine({("column", 0): 1})
+    leaves = names.bits(accumulator.valid)[0]
+    any_event = names.local(accumulator, f"{token}_any")[0]
+    cases: list[tuple[dict[Bit, int], Affine]] = [
+        ({leaves: 1}, Affine(constant=accumulator.starts()[lane])),
+        ({leaves: 0, any_event: 0}, Affine({("sum", 0): 1})),
+        ({leaves: 0, any_event: 1}, banks.plus(Affine({("sum", 0): 1}))),
+    ]
+    if plan.input_bits > 1:
+        double = names.local(accumulator, f"{token}_double")[0]
+        cases = [({**assumed, double: 0}, expected) for assumed, expected in cases]
+        cases.append(({double: 1, leaves: 0, any_event: 0}, Affine({("sum", 0): 2})))
+    for assumed, expected in cases:
+        reading = Reading(netlist, words, assumed=assumed)
+        after = reading.word(behind(emitted, own, 1), signed=True, modulo=len(own))
+        _require_congruent(after, expected, 1 << len(own), where)
+
+
+def _require_congruent(own: Affine, expected: Affine, modulus: int, where: str) -> None:
+    """Equal functions; constants as they are in a register of this size."""
+    constant = own.constant
+    if (constant - expected.constant) % modulus == 0:
+        constant = expected.constant
+    require_equal(Affine(own.factors, constant), expected, where)
+
+
+def _banks(emitted: Emitted, accumulator: EventAccumulator) -> list[WeightBank]:
+    banks = accumulator.plan.choice.banks
+    return [emitted.names.child(accumulator, f"bank{k}") for k in range(banks)]  # type: ignore[misc]
+
+
+def _check_sources(emitted: Emitted, accumulator: EventAccumulator) -> None:
+    """The scanners look at the step that was taken, and the sums are what is handed over."""
+    names, plan, path = emitted.names, accumulator.plan, emitted.names.path(accumulator)
+    payload = names.bits(accumulator.i.payload)
+    held = names.local(accumulator, "held")
+    takes = (names.bits(accumulator.i.valid)[0], names.bits(accumulator.i.ready)[0])
+    require_same(emitted, taken_on(emitted, held, takes), payload, f"{path} step")
+    lateral: Bits = ()
+    if len(names.bits(accumulator.lateral)):
+        lateral = names.local(accumulator, "lateral$1") if _has(emitted, path) else ()
+    n_inputs, bits = plan.layer.n_inputs, plan.input_bits
+    scanners = names.of_type(EventScanner, accumulator)
+    plane = names.local(accumulator, "plane")
+    for place in range(bits):
+        assumed: dict[Bit, int] = {
+            bit: (place >> k) & 1 for k, bit in enumerate(plane) if isinstance(bit, int)
+        }
+        words = {f"held[{k}]": ((bit,), BITS) for k, bit in enumerate(held)}
+        reading = Reading(emitted.netlist, words, assumed=assumed)
+        for source in range(n_inputs):
+            bank, row = source % plan.choice.banks, source // plan.choice.banks
+            own = reading.function((names.bits(scanners[bank].sources)[row],))
+            name = f"held[{source * bits + bits - 1 - place}]"
+            what = f"{path} scanner {bank} row {row} in plane {place}"
+            require(own == Table(((name, 0),), (0, 1)), f"{what} must be source {source}")
+    del lateral
+    sums = payload_sums(emitted, accumulator)
+    for lane in range(plan.choice.lanes):
+        own = names.local(accumulator, f"sum{lane}")
+        given = sums[lane][: len(own)]
+        require_same(emitted, given, own, f"{path} sum {lane}")
+
+
+def _has(emitted: Emitted, path: str) -> bool:
+    return f"{path}.lateral$1" in emitted.netlist.names
+
+
+def payload_sums(emitted: Emitted, component: EventAccumulator | Updater) -> list[Bits]:
+    """Nets of every lane's sum, between an accumulator and what reads it."""
+    view = component.o if isinstance(component, EventAccumulator) else component.i
+    bits, layout = emitted.names.bits(view), view.shape()["sums"]
+    width = layout.shape.elem_shape.width
+    begin = layout.offset
+    count = component.plan.choice.lanes
+    return [bits[begin + k * width : begin + (k + 1) * width] for k in range(count)]
+
+
+def _check_updater(emitted: Emitted, updater: Updater) -> None:
+    """Sums, membranes and spikes of every group reach their lanes and come back in order."""
+    names, plan, path = emitted.names, updater.plan, emitted.names.path(updater)
+    updates, lanes = plan.choice.updates, plan.choice.lanes
+    enable, busy = names.bits(updater.enable)[0], names.local(updater, "busy")[0]
+    buffer, taken = names.local(updater, "buffer"), names.bits(updater.i)
+    width = len(payload_sums(emitted, updater)[0])
+    words = {f"i[{k}]": ((bit,), BITS) for k, bit in enumerate(taken) if isinstance(bit, int)}
+    words |= {f"buffer[{k}]": ((bit,), BITS) for k, bit in enumerate(buffer)}
+    takes = Reading(emitted.netlist, words, assumed={enable: 1})
+    shifts = Reading(emitted.netlist, words, assumed={enable: 0, busy: 1})
+    before = behind(emitted, buffer, 1)
+    for k, bit in enumerate(before):
+        own = takes.function((bit,))
+        require(own == takes.function((taken[k],)), f"{path} buffer bit {k} must be that of i")
+        if k < (lanes - updates) * width:
+            moved = Table(((f"buffer[{k + updates * width}]", 0),), (0, 1))
+            where = f"{path} buffer bit {k}"
+            require(shifts.function((bit,)) == moved, f"{where} must shift by {updates} sums")
+    memory = memory_of(emitted, updater, "membrane")
+    size = plan.ranges.membrane_width
+    written: list[Bit] = []
+    for k in range(updates):
+        lane: LIFLane = names.child(updater, f"lane{k}")  # type: ignore[assignment]
+        total = names.bits(lane.total)
+        source = buffer[k * width : k * width + len(total)]
+        require_same(emitted, behind(emitted, total, 1), source, f"{path} lane {k} sum")
+        read = behind(emitted, names.bits(lane.membrane), 1)
+        stored = memory.ports["RD_DATA"][k * size : (k + 1) * size]
+        require_same(emitted, read, stored[: len(read)], f"{path} lane {k} membrane")
+        after = names.bits(lane.next_membrane)
+        written += [*after, *(after[-1:] * (size - len(after)))]
+    require_same(emitted, memory.ports["WR_DATA"], tuple(written), f"{path} membranes written")
+    valid = names.bits(updater.valid) * len(written)
+    require_same(emitted, memory.ports["WR_EN"], valid, f"{path} write enable")
+    group = names.bits(updater.group)[: len(memory.ports["WR_ADDR"])]
+    require_same(emitted, memory.ports["WR_ADDR"], group, f"{path} group written")
+
+
+def _check_engine(emitted: Emitted, engine: FoldedEngine, updater: Updater) -> None:
+    """Sums go from accumulator to updater, and what the lanes give to the output, in order."""
+    names, plan, path = emitted.names, engine.plan, emitted.names.path(engine)
+    accumulator = names.of_type(EventAccumulator, engine)[0]
+    require_same(emitted, names.bits(updater.i), names.bits(accumulator.o), f"{path} sums")
+    enable = names.bits(updater.enable)
+    require_same(emitted, enable, names.bits(accumulator.valid), f"{path} enable")
+    require_same(
+        emitted, names.bits(accumulator.i.payload), names.bits(engine.i.payload), f"{path} step"
+    )
+    lanes: list[LIFLane] = names.of_type(LIFLane, updater)
+    valid = (names.bits(updater.valid)[0],)
+    n_neurons, updates = plan.layer.n_neurons, plan.choice.updates
+    features = payload_fields(emitted, engine.o)["features"]
+    moves = (names.local(engine, "moves")[0],)
+    collected = taken_on(emitted, features, moves)
+    reading = Reading(
+        emitted.netlist,
+        {
+            **{f"kept[{k}]": ((bit,), BITS) for k, bit in enumerate(collected)},
+            **{f"lane[{k}]": ((_feature(emitted, engine, v),), BITS) for k, v in enumerate(lanes)},
+        },
+    )
+    n_kept = plan.folds * plan.choice.lanes
+    shifted = taken_on(emitted, collected, valid)
+    for k in range(n_neurons):
+        source = k + updates
+        if source < n_kept:
+            if source >= n_neurons:
+                continue  # a place that the last fold leaves over
+            expected = Table(((f"kept[{source}]", 0),), (0, 1))
+        else:
+            ones = (1, 0) if engine.signs else (0, 1)
+            expected = Table(((f"lane[{source - n_kept}]", 0),), ones)
+        own = reading.function((shifted[k],))
+        require(own == expected, f"{path} feature {k} must come from {expected.support}")
+
+
+def _feature(emitted: Emitted, engine: FoldedEngine, lane: LIFLane) -> Bit:
+    """Net of a lane that its feature is made of."""
+    if engine.signs:
+        return emitted.names.bits(lane.next_membrane)[-1]
+    return emitted.names.bits(lane.spike)[0]
+
+
+def lane_obligation(emitted: Emitted, lane: LIFLane) -> Obligation:
+    """A lane computes the contract, three clocks later."""
+    part, plan = emitted.cut(lane), lane.plan
+
+    def specification() -> LaneSpecification:
+        return LaneSpecification(StandIn(lane.signature, part), of=lane)
+
+    layer, ranges = plan.layer, plan.ranges
+    given = (
+        *(layer.leak, layer.reset, layer.saturation, ranges),
+        *(lane.sum_interval, lane.bias_interval, lane.threshold_interval),
+    )
+    return by_induction("lane", emitted.names.path(lane), part, specification, given=given)
+
+
+def range_obligations(emitted: Emitted, plan: FoldPlan) -> Iterator[Obligation]:
+    """The contract keeps every neuron of an engine within its ranges."""
+    steps = emitted.network.n_steps
+    for j in range(plan.layer.n_neurons):
+        parameters = NeuronParameters.of(plan.layer, plan.ranges, j)
+        where = f"engine of branches {plan.branches} layer {plan.depth} neuron {j}"
+
+        def specification(parameters: NeuronParameters = parameters) -> ContractSpecification:
+            return ContractSpecification(parameters, n_steps=steps)
+
+        nothing = Part(emitted.netlist, inputs={}, outputs={})
+        yield by_induction("ranges", where, nothing, specification, given=(parameters, steps))
+
+
+def stream_obligation(emitted: Emitted, engine: FoldedEngine) -> Obligation:
+    """An engine holds its output, whatever is behind it."""
+    names = emitted.names
+    registers = {names.bits(engine.o.valid)[0], *names.bits(engine.o.payload)}
+    part = emitted.cut(engine, keep=registers)
+
+    def specification() -> StreamSpecification:
+        return StreamSpecification(StandIn(engine.signature, part))
+
+    return by_induction("stream", names.path(engine), part, specification)
+
+
+def folded_readout_obligations(emitted: Emitted, readout: FoldedReadout) -> Iterator[Obligation]:
+    """Weights, sums and scores of a readout in memory."""
+    accumulator = emitted.names.of_type(EventAccumulator, readout)[0]
+    weights = [[int(w) for w in row] for row in emitted.network.readout_weights]
+    yield from accumulator_obligations(emitted, accumulator, weights)
+    path = emitted.names.path(readout)
+    yield by_reading("connections", path, lambda: _check_readout(emitted, readout, accumulator))
+
+
+def _check_readout(
+    emitted: Emitted, readout: FoldedReadout, accumulator: EventAccumulator
+) -> None:
+    """Features go to the accumulator in order, and its sums are the scores."""
+    names, path = emitted.names, emitted.names.path(readout)
+    own: Mapping[str, Bits] = payload_fields(emitted, readout.i)
+    fields = payload_fields(emitted, accumulator.i)
+    branches = range(len(emitted.network.branches))
+    features = bits_of([own[f"branch{b}"] for b in branches])
+    require_same(emitted, fields["inputs"], features, f"{path} features")
+    for name in ("first", "last"):
+        require_same(emitted, fields[name], own[name], f"{path} {name}")
+    scores = payload_fields(emitted, readout.o)["scores"]
+    taken = taken_on(emitted, scores, (names.bits(accumulator.valid)[0],))
+    sums = payload_sums(emitted, accumulator)
+    width = len(scores) // len(sums)
+    expected = [bit for each in sums for bit in (*each, *(each[-1:] * (width - len(each))))]
+    require_same(emitted, taken, tuple(expected), f"{path} scores")

@@ -17,7 +17,7 @@ from convexon_hdl.proof.obligation import Emitted, Obligation, by_reading
 
 CARRIED = re.compile(r"(_clock\d+|^gate\..*|\.?loader\..*)$")
 """Registers that reset leaves alone: those that only valid transfers are read from
-(`convexon_hdl.elastic.Chain`), and those that say whether weights are loaded."""
+(`convexon_hdl.elastic.Chain`), and those that say whether weights are loaded. So do those of memories."""
 
 
 def wiring_obligations(emitted: Emitted, accelerator: Accelerator) -> Iterator[Obligation]:
@@ -92,6 +92,8 @@ def _check_ports(emitted: Emitted, accelerator: Accelerator) -> None:
 def _check_registers(netlist: Netlist) -> None:
     """Every register has the top's clock, and is reset to what it is configured with."""
     clock = netlist.ports["clk"]
+    memories = [cell for cell in netlist.cells if cell.kind == "$mem_v2"]
+    read = {bit for memory in memories for bit in memory.ports["RD_DATA"]}
     aliases: dict[object, list[str]] = {}
     for name, bits in netlist.names.items():
         for bit in bits:
@@ -113,6 +115,7 @@ def _check_registers(netlist: Netlist) -> None:
             assert register is not None  # a $dff
             if register.reset_value is None:
                 carried = any(CARRIED.search(name) for name in aliases.get(q, ()))
+                carried |= register.d in read
                 require(carried, f"{where} must be reset by rst")
             else:
                 same = register.reset_value == register.init

@@ -1,0 +1,103 @@
+"""Memories of the emitted text, and registers that pass what was read from them."""
+
+from __future__ import annotations
+
+from amaranth.lib import wiring
+
+from convexon_hdl.folded.lane import LIFLane
+from convexon_hdl.folded.updater import Updater
+from convexon_hdl.proof.linear import BITS, Reading, Table
+from convexon_hdl.proof.netlist import Bit, Bits, Cell, RefutedError, require
+from convexon_hdl.proof.obligation import Emitted
+from convexon_hdl.proof.wiring import require_same
+
+Words = dict[tuple[int, int], int]
+"""Signed numbers by address and place; all others are 0."""
+
+
+def memory_of(emitted: Emitted, component: wiring.Component, name: str) -> Cell:
+    """The memory ``name`` of a component."""
+    path = f"{emitted.names.path(component)}.{name}"
+    found = [
+        cell
+        for cell in emitted.netlist.cells
+        if cell.kind == "$mem_v2"
+        and (own := cell.parameters["MEMID"].lstrip("\\")).split("$")[0] == path
+        and own
+    ]
+    require(len(found) == 1, f"there must be one memory {path}, not {len(found)}")
+    return found[0]
+
+
+def content(memory: Cell) -> list[int]:
+    """Words that a memory is configured with."""
+    width, size = memory.number("WIDTH"), memory.number("SIZE")
+    text = memory.parameters["INIT"].rjust(width * size, "0")
+    words = [text[len(text) - (k + 1) * width : len(text) - k * width] for k in range(size)]
+    require("x" not in text, "every word of a memory must be configured")
+    return [int(word, 2) for word in words]
+
+
+def require_content(memory: Cell, words: Words, width: int, *, depth: int, where: str) -> None:
+    """Raise `RefutedError` with the first number of a memory that is not the one expected."""
+    require(memory.number("SIZE") == depth, f"{where} must have {depth} words")
+    mask = (1 << width) - 1
+    for address, word in enumerate(content(memory)):
+        for place in range(memory.number("WIDTH") // width):
+            own = (word >> (place * width)) & mask
+            own -= (own >> (width - 1)) << width
+            expected = words.get((address, place), 0)
+            message = f"{where} address {address} place {place} must hold {expected}, not {own}"
+            require(own == expected, message)
+
+
+def behind(emitted: Emitted, bits: Bits, clocks: int) -> Bits:
+    """What registers that always take their input hold some clocks later."""
+    for _ in range(clocks):
+        taken: list[Bit] = []
+        for bit in bits:
+            register = emitted.netlist.register(bit)
+            if register is None:
+                where = emitted.netlist.described(bit)
+                raise RefutedError(f"{where} must be a register")
+            require(register.enable == "1", f"{emitted.netlist.described(bit)} must not stall")
+            taken.append(register.d)
+        bits = tuple(taken)
+    return bits
+
+
+def taken_on(emitted: Emitted, bits: Bits, conditions: Bits) -> Bits:
+    """What registers take in a clock in which all ``conditions`` are high; else they hold."""
+    words = {f"c{k}": ((bit,), BITS) for k, bit in enumerate(conditions)}
+    names = tuple((f"c{k}", 0) for k in range(len(conditions)))
+    every = Table(names, (*(0,) * ((1 << len(names)) - 1), 1))
+    taken = []
+    for bit in bits:
+        register = emitted.netlist.register(bit)
+        where = emitted.netlist.described(bit)
+        if register is None:
+            raise RefutedError(f"{where} must be a register")
+        enable = Reading(emitted.netlist, words).function((register.enable,))
+        require(enable == every, f"{where} must take its input when that is due, and hold it else")
+        taken.append(register.d)
+    return tuple(taken)
+
+
+def check_constants(emitted: Emitted, updater: Updater) -> None:
+    """Thresholds and biases: constants where all are equal, else words of a memory in order."""
+    names, plan, path = emitted.names, updater.plan, emitted.names.path(updater)
+    updates, n_groups = plan.choice.updates, plan.folds * plan.groups
+    for port in ("threshold", "bias"):
+        values = [int(v) for v in getattr(plan.layer, f"{port}s" if port != "bias" else "biases")]
+        lanes: list[LIFLane] = names.of_type(LIFLane, updater)
+        if len(set(values)) == 1:
+            continue  # the lane's own constant, of which `LaneSpecification` speaks
+        memory = memory_of(emitted, updater, "thresholds" if port == "threshold" else "biases")
+        width = memory.number("WIDTH") // updates
+        padded = values + [values[-1]] * (n_groups * updates - len(values))
+        words = {divmod(j, updates): value for j, value in enumerate(padded)}
+        require_content(memory, words, width, depth=n_groups, where=f"{path} {port}")
+        for k, lane in enumerate(lanes):
+            read = behind(emitted, names.bits(getattr(lane, port)), 1)
+            stored = memory.ports["RD_DATA"][k * width : k * width + len(read)]
+            require_same(emitted, read, stored, f"{path} lane {k} {port}")
