@@ -6,7 +6,9 @@
   spatial up to 12,800 synapses, folded up to 200,704, and the exponent of a power law through each;
 - LUT4 sites per synapse of a spatial layer on ECP5, for weights of 1 to 8 bits: the netlist of a
   64-32 layer less that of the same layer without weights;
-- cycles per step of a folded layer against the activity of its inputs, by the schedule.
+- cycles per step of a folded layer against the activity of its inputs, by the schedule;
+- inferences per second of the volume runner on scikit-learn's digits, the demo's card;
+- LUT4 sites of adder graphs against those of a balanced tree, from benchmarks/results/adders.json.
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ from convexon import simulate as model
 from convexon.cells import Family
 from convexon.mapping import Folded, Mapping
 from convexon.network import Branch, FixedPointNetwork
-from convexon.report.figure import Figure, FigureKind, write_figures
+from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
+from convexon.run import RunFolder
 from convexon.schedule import Schedule
 from convexon_boards.synthesis import synthesize
 from convexon_hdl.emit import emit
+from convexon_sim.volume_chain import volume_stage
 
 RESULT = Path(__file__).parent / "results" / "generator.json"
+ADDERS = RESULT.with_name("adders.json")
 SPATIAL = ((20, 40), (40, 80), (80, 80), (80, 160))
 FOLDED = ((80, 80), (160, 160), (392, 128), (784, 128), (784, 256))
 WEIGHT_BITS = range(1, 9)
@@ -119,14 +124,42 @@ def cycles_against_activity() -> list[Row]:
     return rows
 
 
+def volume_rate(run: Path) -> list[Row]:
+    """Inferences per second of the volume runner, on the run folder of a demo."""
+    result = volume_stage(RunFolder(run))
+    result.require_equal()
+    print(f"volume: {result.inferences_per_second:.0f} inferences a second", flush=True)
+    return [
+        ("volume.inferences_per_second", result.inferences_per_second, "1/s"),
+        ("volume.inferences", float(result.inferences), "inferences"),
+    ]
+
+
+def against_a_tree() -> list[Row]:
+    """Sites of every way to add, over those of a balanced tree."""
+    figures = {name: float(figure.value) for name, figure in read_figures(ADDERS).items()}
+    rows: list[Row] = []
+    for name, sites in sorted(figures.items()):
+        *place, way, last = name.split(".")
+        tree = figures.get(".".join([*place, "tree", last]))
+        if last == "lut4" and way != "tree" and tree:
+            rows.append((".".join(["adders", *place[1:], way, "over_tree"]), sites / tree, "1"))
+    return rows
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a few points; no results")
+    parser.add_argument("--run", type=Path, help="run folder of a demo, emitted: for the volume")
     options = parser.parse_args()
     rows = cycles_against_activity()
+    if options.run is not None:
+        rows += volume_rate(options.run)
+    if ADDERS.exists():
+        rows += against_a_tree()
     rows += emission_seconds(options.quick)
     rows += sites_per_synapse(options.quick)
     source = "benchmarks/generator.py: random networks of benchmarks/networks.py"

@@ -44,10 +44,14 @@ UNITS = {"fmax_mhz": "MHz", "fmax_mhz_one_seed": "MHz", "us_per_step": "us", "lu
          "bram": "block RAMs", "carry": "cells"}  # fmt: skip
 
 SMALL_FOLDED = Mapping(
-    layers=((Folded(lanes=16, banks=2, updates=4), Folded(lanes=10, banks=1, updates=2)),)
+    layers=((Folded(lanes=16, banks=2, updates=4), Folded(lanes=10, banks=1, updates=2)),),
+    readout=Spatial(registers=1),
+    decision_registers=2,
 )
 LARGE_FOLDED = Mapping(
-    layers=((Folded(lanes=128, banks=2, updates=8), Folded(lanes=5, banks=1, updates=1)),)
+    layers=((Folded(lanes=128, banks=2, updates=8), Folded(lanes=5, banks=1, updates=1)),),
+    readout=Spatial(registers=1),
+    decision_registers=2,
 )
 """The second layer's rows fit one block RAM if five lanes fold it twice."""
 

@@ -23,6 +23,9 @@ LOOKUP_DELAY = 2
 SUM_DELAY = 3
 """Delay of a sum, in thirds of a short adder's."""
 
+_SHORT_SUMS = (0, 1, 2, 3, 5)
+"""LUT4s of sums by their width, as Yosys maps them without a carry chain."""
+
 
 @dataclass(frozen=True, slots=True)
 class Addend:
@@ -122,16 +125,24 @@ class AdderGraph:
 
     @property
     def cost(self) -> int:
-        """LUT4s, by the widths alone: one a bit, but for low bits that a sum only passes on."""
+        """LUT4s that ECP5 is to take, carry chains included.
+
+        A lookup takes one for each bit, but none for a bit that an input already is, and none again
+        for one that another lookup has too, inverted or not: lookups of the same bits with odd
+        factors share their lowest. A sum takes one for each bit, without the low ones that it only
+        passes on: up to four bits in LUT4s, wider ones in carry chains of an even length.
+        """
+        functions: set[tuple[tuple[int, ...], int]] = set()
         total = 0
         for node in self.nodes:
             if node.operands:
                 first, second = node.operands
                 passed = second.shift if first.shift == 0 else first.shift * (second.sign > 0)
-                total += max(1, node.width - passed)
+                width = max(1, node.width - passed)
+                total += _SHORT_SUMS[width] if width < len(_SHORT_SUMS) else width + width % 2
             elif not node.is_wire:
-                total += node.width
-        return total
+                functions |= _lookup_functions(node)
+        return total + len(functions)
 
     def evaluate(self, bits: Sequence[int]) -> list[int]:
         """Outputs for given input bits, computed along the operands."""
@@ -179,6 +190,24 @@ class GraphBuilder:
             operands = tuple(renamed(term) for term in node.operands)
             nodes.append(Node(node.factors, node.constant, operands, node.interval, node.depth))
         return AdderGraph(self._n_bits, tuple(nodes), tuple(renamed(term) for term in positive))
+
+    @property
+    def n_bits(self) -> int:
+        """Input bits."""
+        return self._n_bits
+
+    def include(self, graph: AdderGraph) -> list[Term]:
+        """Make the nodes of another graph of the same bits; return its outputs."""
+        if graph.n_bits != self._n_bits:
+            raise InputError(f"graph must be of {self._n_bits} bits, not {graph.n_bits!r}")
+        made: list[Term] = []
+        for node in graph.nodes:
+            if node.operands:
+                first, second = (_moved(made[t.node], t.shift, t.sign) for t in node.operands)
+                made.append(self.add(first, second))
+            else:
+                made.append(self.lookup(dict(node.factors), node.constant))
+        return [_moved(made[term.node], term.shift, term.sign) for term in graph.outputs]
 
     def node(self, term: Term) -> Node:
         """Node that ``term`` reads."""
@@ -324,6 +353,27 @@ class GraphBuilder:
 
 def _negated(term: Term) -> Term:
     return Term(term.node, term.shift, -term.sign)
+
+
+def _moved(term: Term, shift: int, sign: int) -> Term:
+    return Term(term.node, term.shift + shift, term.sign * sign)
+
+
+def _lookup_functions(node: Node) -> set[tuple[tuple[int, ...], int]]:
+    """Functions that the bits of a lookup take LUT4s for: its input bits, and a truth table."""
+    entries = [node.constant]
+    for _, factor in node.factors:
+        entries += [entry + factor for entry in entries]
+    bits = tuple(bit for bit, _ in node.factors)
+    everywhere = (1 << len(entries)) - 1
+    functions = set()
+    for place in range(node.width):
+        truth = sum((entry >> place & 1) << k for k, entry in enumerate(entries))
+        functions.add((bits, truth ^ everywhere if truth & 1 else truth))
+    wires = {
+        sum((k >> position & 1) << k for k in range(len(entries))) for position in range(len(bits))
+    }
+    return {(bits, truth) for bits, truth in functions if truth and truth not in wires}
 
 
 def _interval(factors: Sequence[tuple[int, int]], constant: int) -> Interval:

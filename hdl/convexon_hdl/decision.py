@@ -268,7 +268,8 @@ class EarlyExit(ElasticRegister):
             part = Mux(left[place], gain.value, 0)
             interval = Interval(0, gain.interval.high)
             parts.append(node(m, part, interval, name=f"need{c}_part{place}").shifted(place))
-        parts.append(Operand.bit(label > c))
+        if c < n_classes - 1:  # no leader is above the highest class
+            parts.append(Operand.bit(label > c))
         return add_all(m, parts, name=f"need{c}")
 
     def _gain(self, c: int, leader: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import xor
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -159,7 +159,7 @@ class LevelEncoder(wiring.Component):
         plane = Signal(range(highest + 1), init=highest)
         with m.If(sent):
             m.d.sync += plane.eq(Mux(ends | (plane == 0), highest, plane - 1))
-        return Cat(level.bit_select(plane, 1) for level in levels)
+        return Cat(Array(level)[plane] for level in levels)
 
     def reaches(self, level: Value, threshold: Value) -> Value:
         """Whether a level spikes under threshold coding."""
@@ -213,7 +213,7 @@ class LevelEncoder(wiring.Component):
 def _multiples(m: Module, byte: Value, factors: Sequence[int], *, name: str) -> list[Signal]:
     """``factor * byte`` in GF(2**8) for each of ``factors``: exclusive ors of shared doublings."""
     doublings = [byte]
-    for place in range(1, 8):
+    for place in range(1, max(factors).bit_length()):
         # A signal for each, as an expression would hold the one before many times over.
         bits, doubled = doublings[-1], Signal(8, name=f"{name}_doubled{place}")
         reduced = [bits[k] ^ bits[7] if k in (1, 2, 3) else bits[k] for k in range(7)]

@@ -70,13 +70,15 @@ def _derived_sums(
     left = share_pairs(builder, _digits(builder, differences))
     made: dict[int, Term] = {}
     for step in steps:
-        terms, offset = left[step.column], offsets[step.column]
-        if step.source is not None:
-            source = made[step.source]
-            shift, sign = abs(step.factor).bit_length() - 1, 1 if step.factor > 0 else -1
-            terms = [*terms, Term(source.node, source.shift + shift, sign * source.sign)]
-            offset -= step.factor * offsets[step.source]
-        made[step.column] = builder.total(terms, offset)
+        if step.source is None:
+            made[step.column] = builder.total(left[step.column], offsets[step.column])
+            continue
+        offset = offsets[step.column] - step.factor * offsets[step.source]
+        source = made[step.source]
+        shift, sign = abs(step.factor).bit_length() - 1, 1 if step.factor > 0 else -1
+        moved = Term(source.node, source.shift + shift, sign * source.sign)
+        # the widest operand comes last: earlier in the tree it would make more adders wide
+        made[step.column] = builder.add(moved, builder.total(left[step.column], offset))
     return [made[j] for j in range(weights.shape[1])]
 
 
@@ -117,20 +119,25 @@ def share_pairs(builder: GraphBuilder, sums: Sequence[Sequence[Term]]) -> list[l
     return left
 
 
-def _key(node: int, shift: int) -> int:
-    return node * PLACES + shift
+Pair = tuple[int, int]
+"""Two terms up to a common shift and sign: the lower's node, and the other's key, its shift counted
+from the lower's and its sign told by complement."""
 
 
-def _pair(first: int, first_sign: int, second: int, second_sign: int) -> tuple[int, int]:
-    """Two terms up to a common shift and sign: the lower's node, and the other's key from there.
-
-    The second number is the key of the higher term, less the lower one's shift; negative (its
-    complement) where their signs differ.
-    """
+def _pair(first: int, first_sign: int, second: int, second_sign: int) -> Pair:
     if second < first:
         first, second = second, first
     node, shift = divmod(first, PLACES)
-    return node, second - shift if first_sign == second_sign else ~(second - shift)
+    other = second - shift
+    return node, other if first_sign == second_sign else ~other
+
+
+def _members(pair: Pair) -> tuple[int, int, int, int]:
+    """Both nodes of a pair, the relative shift, and the relative sign."""
+    first, other = pair
+    sign = 1 if other >= 0 else -1
+    second, shift = divmod((other if sign > 0 else ~other) + PLACES // 2, PLACES)
+    return first, second, shift - PLACES // 2, sign
 
 
 class _Sharing:
@@ -138,8 +145,103 @@ class _Sharing:
 
     def __init__(self, builder: GraphBuilder, sums: Sequence[Sequence[Term]]) -> None:
         self._builder = builder
-        self._sums: list[Sum] = [{} for _ in sums]
-        self._counts: dict[tuple[int, int], int] = defaultdict(int)
-        self._gains: dict[tuple[int, int], float] = {}
+        self._sums = [{t.node * PLACES + t.shift: t.sign for t in terms} for terms in sums]
+        self._counts: dict[Pair, int] = defaultdict(int)
+        self._worth: dict[Pair, float] = {}
         self._holders: dict[int, set[int]] = defaultdict(set)
-        self._heap: list[tuple[float, tuple[int, int]]] = []
+        """Sums that hold, or held, a node."""
+        for j, terms in enumerate(self._sums):
+            known: Sum = {}
+            for key, sign in terms.items():
+                for other, other_sign in known.items():
+                    self._counts[_pair(key, sign, other, other_sign)] += 1
+                known[key] = sign
+                self._holders[key // PLACES].add(j)
+        self._heap = [
+            (-(count - 1) * self._worth_of(pair), pair)
+            for pair, count in self._counts.items()
+            if count > 1
+        ]
+        heapq.heapify(self._heap)
+
+    def run(self) -> list[list[Term]]:
+        """Share until no pair is held twice; return what is left of each sum."""
+        while self._heap:
+            gain, pair = heapq.heappop(self._heap)
+            count = self._counts[pair]
+            now = -(count - 1) * self._worth_of(pair)
+            if count > 1 and now == gain:
+                self._share(pair)
+            elif count > 1 and now > gain:  # its count has fallen since
+                heapq.heappush(self._heap, (now, pair))
+        return [
+            [Term(key // PLACES, key % PLACES, sign) for key, sign in terms.items()]
+            for terms in self._sums
+        ]
+
+    def _worth_of(self, pair: Pair) -> float:
+        """Share of the bits of the pair's adder in which both operands have one."""
+        if pair not in self._worth:
+            first, second, shift, _ = _members(pair)
+            ends = (
+                self._builder.node(Term(first)).width,
+                self._builder.node(Term(second)).width + shift,
+            )
+            overlap = min(ends) - max(0, shift)
+            whole = max(ends) - min(0, shift) + 1
+            self._worth[pair] = max(0.01, overlap / whole)
+        return self._worth[pair]
+
+    def _share(self, pair: Pair) -> None:
+        first, second, shift, sign = _members(pair)
+        found = {j: self._places(j, pair) for j in sorted(self._held_by(first, second))}
+        if sum(map(len, found.values())) < 2:  # its occurrences overlap: x and 4x, 4x and 16x
+            self._counts[pair] = 0
+            return
+        made = self._builder.add(Term(first, max(0, -shift)), Term(second, max(0, shift), sign))
+        risen: set[Pair] = set()
+        for j, places in found.items():
+            terms = self._sums[j]
+            for key, other in places:
+                key_sign = terms[key]
+                self._remove(terms, key)
+                self._remove(terms, other)
+                place = min(key % PLACES, other % PLACES) + made.shift
+                risen |= self._insert(j, made.node * PLACES + place, key_sign * made.sign)
+        for each in sorted(risen):
+            count = self._counts[each]
+            if count > 1:
+                heapq.heappush(self._heap, (-(count - 1) * self._worth_of(each), each))
+
+    def _held_by(self, first: int, second: int) -> set[int]:
+        return self._holders[first] & self._holders[second]
+
+    def _places(self, j: int, pair: Pair) -> list[tuple[int, int]]:
+        """Occurrences of ``pair`` in sum ``j`` that share no term, each as two keys."""
+        first, second, shift, sign = _members(pair)
+        terms = self._sums[j]
+        used: set[int] = set()
+        places = []
+        for key in range(first * PLACES, (first + 1) * PLACES):
+            if key not in terms or key in used:
+                continue
+            other = key - first * PLACES + shift + second * PLACES
+            if other not in used and terms.get(other) == terms[key] * sign:
+                used |= {key, other}
+                places.append((key, other))
+        return places
+
+    def _remove(self, terms: Sum, key: int) -> None:
+        sign = terms.pop(key)
+        for other, other_sign in terms.items():
+            self._counts[_pair(key, sign, other, other_sign)] -= 1
+
+    def _insert(self, j: int, key: int, sign: int) -> set[Pair]:
+        """Add a term to sum ``j``; return the pairs that it makes there."""
+        terms = self._sums[j]
+        pairs = {_pair(key, sign, other, other_sign) for other, other_sign in terms.items()}
+        for pair in pairs:
+            self._counts[pair] += 1
+        terms[key] = sign
+        self._holders[key // PLACES].add(j)
+        return pairs

@@ -5,19 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convexon.mapping import Sums
-from convexon_hdl.adder_graph import Addend, GraphBuilder, Term
+from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder, Term
 from convexon_hdl.arithmetic import LUT_INPUTS, signed_digits
-from convexon_hdl.sharing import shared_sums
+from convexon_hdl.sharing import cheapest, shared_sums
 
 
 def weighted_sums(
     builder: GraphBuilder, rows: Sequence[Sequence[Addend]], offsets: Sequence[int], sums: Sums
 ) -> list[Term]:
     """``offsets[j] + sum of rows[j]`` for each j, in the way that ``sums`` names."""
+    if sums is Sums.AUTO:
+        return builder.include(cheapest_graph(builder.n_bits, rows, offsets))
     if sums is Sums.SHARED:
         return shared_sums(builder, rows, offsets)
     one = table_sum if sums is Sums.TABLES else tree_sum
     return [one(builder, row, offset) for row, offset in zip(rows, offsets, strict=True)]
+
+
+def cheapest_graph(
+    n_bits: int, rows: Sequence[Sequence[Addend]], offsets: Sequence[int]
+) -> AdderGraph:
+    """Graph of the least cost of those that all ways make."""
+    graphs = []
+    for sums in (way for way in Sums if way is not Sums.AUTO):
+        builder = GraphBuilder(n_bits)
+        graphs.append(builder.graph(weighted_sums(builder, rows, offsets, sums)))
+    return cheapest(graphs)
 
 
 def table_sum(builder: GraphBuilder, row: Sequence[Addend], offset: int) -> Term:

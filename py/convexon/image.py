@@ -128,6 +128,11 @@ def weight_image(
     return content + zlib.crc32(content).to_bytes(WORD_BYTES, "little")
 
 
+def image_where_loaded(network: FixedPointNetwork, mapping: Mapping) -> bytes | None:
+    """Return the image of ``network``, or None where no weights are loaded."""
+    return weight_image(network, mapping) if loaded_plans(network, mapping) else None
+
+
 def _rows(plan: FoldPlan) -> bytes:
     """Rows of an engine."""
     size = words_per_row(plan) * WORD_BYTES

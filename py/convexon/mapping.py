@@ -32,13 +32,16 @@ class Sums(Enum):
     """How the logic of a spatial layer adds its constant weights.
 
     ``TABLES``: four inputs at a time address a table of their weighted sums; a balanced tree adds
-    the tables. ``TREE``: a balanced tree of shifted inputs, neuron by neuron. ``SHARED``: the
-    same, after terms that occur in several neurons were found and are added once.
+    the tables. ``TREE``: a balanced tree of shifted inputs, neuron by neuron. ``SHARED``: sums
+    as other sums plus differences where that is cheaper, and terms that occur in several neurons
+    are added once. ``AUTO``: whichever is estimated to take the fewest LUTs for a layer. Fewer LUTs
+    may mean more adders in a row.
     """
 
     TABLES = "tables"
     TREE = "tree"
     SHARED = "shared"
+    AUTO = "auto"
 
 
 class Weights(Enum):

@@ -17,6 +17,7 @@ from convexon.chain.stimulus import Stimulus, stimulus_of
 from convexon.decision import decided_trace
 from convexon.divergence import Divergence, first_divergence
 from convexon.errors import ArtefactError, MismatchError, MissingToolError
+from convexon.image import image_where_loaded
 from convexon.mapping import MAPPING, Mapping
 from convexon.network import FixedPointNetwork
 from convexon.run import Made, RunFolder
@@ -162,6 +163,7 @@ def verify_stage(
             expected=trace.value,
             cycles=cycles,
             traffic=traffic,
+            image=image_where_loaded(card.value, _chosen(card, mapping)),
         )
         result = observe(trial, simulator)
         folder.time(f"verify.{kind.value}", time.monotonic() - began)

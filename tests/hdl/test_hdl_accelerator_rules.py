@@ -23,6 +23,7 @@ from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
 from convexon_hdl.accelerator import Accelerator, most_under_way
 from convexon_hdl.emit import Host, emit
+from convexon_hdl.lint import lint
 from convexon_hdl.ports import describe
 from convexon_hdl.sequencer import Undecided
 
@@ -75,10 +76,10 @@ FOLDED_READOUT = Mapping(layers=((FOLDED, FOLDED), (FAST,)), readout=Folded(lane
 )
 def test_early_decisions_keep_time(name: str, decision: Decision, encoder: Encoder | None) -> None:
     pipeline = Pipeline(NETWORK, decision=decision, encoder=encoder, mapping=MAPPINGS[name])
-    sent = stimulus(pipeline, 8)
+    sent = stimulus(pipeline, 6)
     assert sent.expected.steps is not None
     assert len(set(sent.expected.steps.tolist())) > 1, "the rule must matter"
-    seen = simulate(pipeline, sent.words, 8)
+    seen = simulate(pipeline, sent.words, 6)
     assert agrees(seen, sent.expected)
     assert keeps_time(seen, sent)
 
@@ -99,9 +100,9 @@ def test_encoder_keeps_time_before_folded_layers(mode: ReadoutMode) -> None:
 @pytest.mark.parametrize("name", ["mixed", "folded"])
 def test_nothing_is_lost_in_rough_traffic(name: str, encoder: Encoder | None) -> None:
     pipeline = Pipeline(NETWORK, decision=CERTAIN, encoder=encoder, mapping=MAPPINGS[name])
-    sent = stimulus(pipeline, 10)
-    for idle, stall, reset_at in ((0.3, 0.7, None), (0.0, 0.4, 41), (0.5, 0.0, 90)):
-        seen = simulate(pipeline, sent.words, 10, idle=idle, stall=stall, reset_at=reset_at)
+    sent = stimulus(pipeline, 5)
+    for idle, stall, reset_at in ((0.3, 0.7, None), (0.2, 0.0, 90)):
+        seen = simulate(pipeline, sent.words, 5, idle=idle, stall=stall, reset_at=reset_at)
         assert agrees(seen, sent.expected)
 
 
@@ -120,8 +121,8 @@ def test_capacity_is_never_reached(name: str, monkeypatch: pytest.MonkeyPatch) -
     def results(stall: float) -> object:
         network = dataclasses.replace(NETWORK, n_steps=1)
         pipeline = Pipeline(network, decision=CERTAIN, encoder=RATE, mapping=MAPPINGS[name])
-        sent = stimulus(pipeline, 25)
-        return simulate(pipeline, sent.words, 25, stall=stall)
+        sent = stimulus(pipeline, 12)
+        return simulate(pipeline, sent.words, 12, stall=stall)
 
     before = [results(stall) for stall in (0.0, 0.8)]
     monkeypatch.setattr("convexon_hdl.encoder.Undecided", Endless)
@@ -162,6 +163,29 @@ def test_steps_that_are_not_cut_off_are_noticed(
     seen = simulate(pipeline, sent.words, 8)
     assert agrees(seen, sent.expected)
     assert not keeps_time(seen, sent)
+
+
+@pytest.mark.parametrize("kind", EncoderKind, ids=lambda kind: kind.value)
+def test_emitted_encoders_and_rules_pass_the_lint(kind: EncoderKind) -> None:
+    network = dataclasses.replace(NETWORK, input_bits=3 if kind is EncoderKind.HOLD else 1)
+    k = list(EncoderKind).index(kind)
+    mapping = dataclasses.replace(
+        list(MAPPINGS.values())[k + 1],
+        encoder=Encoder(kind=kind, bits=3, seed=5 if kind is EncoderKind.RATE else None),
+        decision=(CERTAIN, THRESHOLD)[k % 2],
+    )
+    assert lint(emit(network, mapping)) == ()
+
+
+@pytest.mark.parametrize("n_classes", [1, 2])
+def test_rule_of_few_classes_passes_the_lint(n_classes: int) -> None:
+    network = dataclasses.replace(
+        NETWORK,
+        readout_weights=NETWORK.readout_weights[:, :n_classes],
+        readout_biases=NETWORK.readout_biases[:n_classes],
+    )
+    mapping = dataclasses.replace(MAPPINGS["spatial"], decision=CERTAIN)
+    assert lint(emit(network, mapping)) == ()
 
 
 def test_ports_describe_levels_and_the_rule() -> None:

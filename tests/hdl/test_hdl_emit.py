@@ -109,7 +109,7 @@ def test_verilator_without_its_binary_beside_it_lints_through_its_wrapper(
 
 def test_ports_describe_streams_and_probes(bundle: RtlBundle) -> None:
     ports = bundle.ports
-    assert (ports["schema"], ports["schema_version"]) == ("convexon.ports", 1)
+    assert (ports["schema"], ports["schema_version"]) == ("convexon.ports", 2)
     assert (ports["top"], ports["clock"], ports["reset"]) == ("accelerator", "clk", "rst")
     assert ports["streams"]["i"] == {
         "payload": "i__payload",
@@ -214,7 +214,7 @@ def test_mapping_that_does_not_fit_is_refused() -> None:
     with refuses(InputError, "mapping must be a Mapping, not NoneType"):
         emit(net, None)  # type: ignore[arg-type]
     layers = (("folded",) * 2, Mapping.spatial(net).layers[1])
-    message = "mapping of branch 0 layer 0 must be Spatial, not 'folded'"
+    message = "mapping of branch 0 layer 0 must be Spatial or Folded, not 'folded'"
     with refuses(InputError, message):
         emit(net, Mapping(layers=layers))  # type: ignore[arg-type]
 

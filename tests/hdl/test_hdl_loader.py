@@ -11,6 +11,8 @@ import pytest
 from amaranth.hdl import Const, ResetInserter, Signal, Value
 from amaranth.sim import Simulator
 from hdl_bench import random_layer, random_network, words_of
+from test_hdl_axi import Host as LiteHost
+from test_hdl_axi import run as run_axi
 
 from convexon import golden
 from convexon.decision import Decision, Rule
@@ -21,6 +23,7 @@ from convexon.neuron import ReadoutMode
 from convexon.schedule import Schedule
 from convexon.trace import SpikeTrace
 from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.axi.accelerator import AxiAccelerator
 from convexon_hdl.folded.accumulator import EventAccumulator
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.loader import Loader, LoadGate
@@ -430,6 +433,45 @@ def test_a_bank_that_takes_other_rows_is_caught() -> None:
         assert await host.run(ctx, INPUTS) != expected(B)
 
     play(Mutant(A, mapping=MAPPING), script)
+
+
+def test_weights_are_loaded_over_axi() -> None:
+    top = AxiAccelerator(Accelerator(A, mapping=MAPPING))
+    seen: list[int] = []
+
+    async def clock(host: LiteHost) -> bool:
+        taken = host.ctx.get(top.s_axis_tvalid) and host.ctx.get(top.s_axis_tready)
+        if host.ctx.get(top.m_axis_tvalid):
+            seen.append(host.ctx.get(top.m_axis_tdata))
+        await host.clock()
+        return bool(taken)
+
+    async def push(host: LiteHost, words: list[int]) -> int:
+        for word in words:
+            assert await host.write(host.at["WEIGHTS"], word, data_first=False) == 0
+        return (await host.read(host.at["STATUS"]))[0] >> 2
+
+    async def scenario(host: LiteHost) -> None:
+        assert await push(host, []) == 0b001  # loadable, and not loaded
+        assert await push(host, corrupted(BROKEN["last row"])) == 0b101
+        assert await push(host, IMAGE_B) == 0b011
+        await host.write(host.at["CONTROL"], 1, data_first=False)  # gives up inferences alone
+        assert await push(host, []) == 0b011
+        host.ctx.set(top.m_axis_tready, 1)
+        for sample in INPUTS[:3]:
+            for step, word in enumerate(words_of(sample[None], 1)):
+                host.ctx.set(top.s_axis_tdata, word)
+                host.ctx.set(top.s_axis_tlast, int(step == N_STEPS - 1))
+                host.ctx.set(top.s_axis_tvalid, 1)
+                while not await clock(host):
+                    pass
+            host.ctx.set(top.s_axis_tvalid, 0)
+        for _ in range(400):
+            await clock(host)
+
+    run_axi(top, scenario)
+    results = [[label, *(score % (1 << 32) for score in scores)] for label, scores in expected(B)]
+    assert seen == [word for result in results[:3] for word in result]
 
 
 def test_magic_is_the_first_word() -> None:

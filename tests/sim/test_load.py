@@ -22,6 +22,8 @@ from convexon_sim.job import SMOOTH, Traffic
 from convexon_sim.runner import Trial, simulate_all
 from strategies import layer_of, network_of
 
+pytestmark = pytest.mark.usefixtures("build_cache")
+
 
 def mapping_of(network: FixedPointNetwork) -> Mapping:
     """Everything loaded, two lanes where there are two neurons."""

@@ -18,11 +18,13 @@ from convexon.errors import InputError
 from convexon.mapping import Folded, Mapping, Spatial
 from convexon.network import FixedPointNetwork
 from convexon.schedule import Schedule
+from convexon.simulator import SimulatorKind, find
 from convexon.trace import SpikeTrace
 from convexon.verification import Verification
 from convexon_hdl.emit import emit
 from convexon_sim.job import SMOOTH, Traffic
 from convexon_sim.runner import Trial, observe, simulate_all
+from convexon_sim.volume import run_volume
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 
@@ -78,7 +80,10 @@ def _cases() -> dict[str, Case]:
     weights = np.random.default_rng(3).integers(-7, 8, (4, 3))
     rich = dataclasses.replace(rich_network(), n_steps=8, readout_weights=weights)
     bits = rich.input_bits
-    spatial, mixed = Mapping.spatial(small), Mapping(layers=((Folded(lanes=3),),))
+    spatial, mixed = (
+        Mapping.spatial(small),
+        Mapping(layers=((Folded(lanes=3),),), readout=Folded(lanes=2)),
+    )
     rate = Encoder(kind=EncoderKind.RATE, bits=4, seed=9)
     certain = Decision(rule=Rule.CERTAIN)
     threshold = Decision(rule=Rule.THRESHOLD, threshold=7)
@@ -188,8 +193,8 @@ def test_wrong_expectations_are_noticed() -> None:
         (dataclasses.replace(trial, cycles=late), "latency at sample 3"),
         (dataclasses.replace(trial, expected=more), "steps at sample 0: expected 10, got 9"),
     ]
-    for wrong, message in changed:
-        (verdict,) = verdicts([wrong])
+    found = verdicts([wrong for wrong, _ in changed])
+    for verdict, (_, message) in zip(found, changed, strict=True):
         assert not verdict.passed
         assert message in str(verdict.first)
 
@@ -209,6 +214,30 @@ def test_steps_in_flight_are_compared_too() -> None:
     place = f"membrane at sample {sample}, step {steps[sample]}, branch 0, layer 0, neuron 0"
     assert not verdict.passed
     assert str(verdict.first).startswith(place)
+
+
+def test_volume_run_drives_levels_and_refuses_an_early_decision() -> None:
+    verilator = find(SimulatorKind.VERILATOR)
+    case = CASES["rate"]
+    trial = case.trial()
+    result = run_volume(
+        case.bundle,
+        verilator,
+        inputs=trial.inputs,
+        expected=trial.expected,
+        cycles=trial.cycles,
+    )
+    assert (result.first, result.inferences) == (None, N_SAMPLES)
+    case = CASES["certain"]
+    message = "a volume run needs a network that decides at the end, not by the rule certain: "
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        run_volume(
+            case.bundle,
+            verilator,
+            inputs=case.levels,
+            expected=case.expected,
+            cycles=case.trial().cycles,
+        )
 
 
 def test_levels_and_steps_are_not_confused() -> None:

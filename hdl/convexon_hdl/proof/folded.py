@@ -1,4 +1,5 @@
-"""Obligations of folded layers: what lies in memory, what is computed of it, and how it is connected.
+"""Obligations of folded layers: what lies in memory, what is computed of it, and how it is
+connected.
 
 Of an engine, the text is read and proved in pieces:
 
@@ -9,8 +10,8 @@ Of an engine, the text is read and proved in pieces:
   as each source is added once;
 - *connections*: the scanners look at the step's own bits, each bank's at its sources in order; sums
   reach the lanes, and spikes the output, in the neurons' order;
-- *lane*: a lane computes the contract for every v, sum, bias and threshold with which I, u and v keep
-  to the ranges that size it (induction); *ranges*: those of every neuron do (induction);
+- *lane*: a lane computes the contract for every v, sum, bias and threshold with which I, u and v
+  keep to the ranges that size it (induction); *ranges*: those of every neuron do (induction);
 - *stream*: the engine holds its output until it is taken (induction).
 
 That each source is added once, in which order folds and planes pass, and when, is left to
@@ -20,6 +21,9 @@ simulation.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from convexon.fixed import Interval, width_of
 from convexon.fold import FoldPlan
@@ -38,8 +42,10 @@ from convexon_hdl.lif import NeuronParameters
 from convexon_hdl.proof.linear import BITS, Affine, Reading, Table
 from convexon_hdl.proof.memory import (
     Words,
+    after,
     behind,
     check_constants,
+    chosen,
     memory_of,
     require_content,
     taken_on,
@@ -51,6 +57,10 @@ from convexon_hdl.proof.spatial import require_equal, stage_obligations
 from convexon_hdl.proof.specifications import LaneSpecification
 from convexon_hdl.proof.wiring import payload_fields, require_same
 from convexon_hdl.stage import Stage
+
+
+UPDATE_CLOCKS = 4
+"""Clocks from the one that reads a group to the one in which it is complete."""
 
 
 def mixed_stage_obligations(emitted: Emitted, stage: MixedStage) -> Iterator[Obligation]:
@@ -83,11 +93,12 @@ def _check_mixed(emitted: Emitted, stage: MixedStage) -> None:
         for name, bits in payload_fields(emitted, spatial.o).items():
             if name.startswith("branch"):
                 require_same(emitted, given[name], bits, f"{path} {name}")
-    for unit in (*engines, *rest):
+    units: list[Any] = [*engines, *rest]
+    for unit in units:
         fields = payload_fields(emitted, unit.i)
         for name in ("first", "last"):
             require_same(emitted, fields[name], own[name], f"{path} {name}")
-    first = payload_fields(emitted, (*engines, *rest)[0].o)
+    first = payload_fields(emitted, units[0].o)
     for name in ("first", "last"):
         require_same(emitted, given[name], first[name], f"{path} {name}")
 
@@ -118,9 +129,10 @@ def weights_of(network: FixedPointNetwork, plan: FoldPlan) -> list[list[int]]:
         return rows
     total, begin = sum(layer.n_neurons for layer in layers), 0
     for layer in layers:
+        recurrent = np.asarray(layer.recurrent)
         for k in range(layer.n_neurons):
             row = [0] * total
-            row[begin : begin + layer.n_neurons] = [int(w) for w in layer.recurrent[k]]
+            row[begin : begin + layer.n_neurons] = [int(w) for w in recurrent[k]]
             rows.append(row)
         begin += layer.n_neurons
     return rows
@@ -203,8 +215,8 @@ def _check_lane(emitted: Emitted, accumulator: EventAccumulator, lane: int) -> N
         cases.append(({double: 1, leaves: 0, any_event: 0}, Affine({("sum", 0): 2})))
     for assumed, expected in cases:
         reading = Reading(netlist, words, assumed=assumed)
-        after = reading.word(behind(emitted, own, 1), signed=True, modulo=len(own))
-        _require_congruent(after, expected, 1 << len(own), where)
+        value = reading.word(after(emitted, own), signed=True, modulo=len(own))
+        _require_congruent(value, expected, 1 << len(own), where)
 
 
 def _require_congruent(own: Affine, expected: Affine, modulus: int, where: str) -> None:
@@ -216,8 +228,8 @@ def _require_congruent(own: Affine, expected: Affine, modulus: int, where: str) 
 
 
 def _banks(emitted: Emitted, accumulator: EventAccumulator) -> list[WeightBank]:
-    banks = accumulator.plan.choice.banks
-    return [emitted.names.child(accumulator, f"bank{k}") for k in range(banks)]  # type: ignore[misc]
+    banks = accumulator.plan.choice.banks return [emitted.names.child(accumulator, f"bank{k}") for k
+    in range(banks)]
 
 
 def _check_sources(emitted: Emitted, accumulator: EventAccumulator) -> None:
@@ -227,9 +239,6 @@ def _check_sources(emitted: Emitted, accumulator: EventAccumulator) -> None:
     held = names.local(accumulator, "held")
     takes = (names.bits(accumulator.i.valid)[0], names.bits(accumulator.i.ready)[0])
     require_same(emitted, taken_on(emitted, held, takes), payload, f"{path} step")
-    lateral: Bits = ()
-    if len(names.bits(accumulator.lateral)):
-        lateral = names.local(accumulator, "lateral$1") if _has(emitted, path) else ()
     n_inputs, bits = plan.layer.n_inputs, plan.input_bits
     scanners = names.of_type(EventScanner, accumulator)
     plane = names.local(accumulator, "plane")
@@ -245,7 +254,8 @@ def _check_sources(emitted: Emitted, accumulator: EventAccumulator) -> None:
             name = f"held[{source * bits + bits - 1 - place}]"
             what = f"{path} scanner {bank} row {row} in plane {place}"
             require(own == Table(((name, 0),), (0, 1)), f"{what} must be source {source}")
-    del lateral
+    if plan.layer.recurrent is not None:
+        _check_lateral(emitted, accumulator, takes)
     sums = payload_sums(emitted, accumulator)
     for lane in range(plan.choice.lanes):
         own = names.local(accumulator, f"sum{lane}")
@@ -253,8 +263,34 @@ def _check_sources(emitted: Emitted, accumulator: EventAccumulator) -> None:
         require_same(emitted, given, own, f"{path} sum {lane}")
 
 
-def _has(emitted: Emitted, path: str) -> bool:
-    return f"{path}.lateral$1" in emitted.netlist.names
+def _check_lateral(emitted: Emitted, accumulator: EventAccumulator, takes: Bits) -> None:
+    """Lateral spikes are those of the step before, 0 in the first one; they pass with the last
+    plane."""
+    netlist, names, plan = emitted.netlist, emitted.names, accumulator.plan
+    path, n_inputs = names.path(accumulator), plan.layer.n_inputs
+    scanners = names.of_type(EventScanner, accumulator)
+    plane = names.local(accumulator, "plane")
+    first = payload_fields(emitted, accumulator.i)["first"]
+    for k, spike in enumerate(names.bits(accumulator.lateral)):
+        bank, row = (n_inputs + k) % plan.choice.banks, (n_inputs + k) // plan.choice.banks
+        source = names.bits(scanners[bank].sources)[row]
+        where = f"{path} lateral spike {k}"
+        require(source in netlist.drivers, f"{where} must be driven")
+        reads = netlist.drivers[source][0].ports
+        held = next((b for n in ("A", "B") for b in reads.get(n, ()) if netlist.register(b)), "x")
+        for place in range(plan.input_bits):
+            assumed: dict[Bit, int] = {
+                bit: (place >> p) & 1 for p, bit in enumerate(plane) if isinstance(bit, int)
+            }
+            reading = Reading(netlist, {"held": ((held,), BITS)}, assumed=assumed)
+            own = reading.function((source,))
+            is_last = place == plan.input_bits - 1
+            expected = Table((("held", 0),), (0, 1)) if is_last else Table((), (0,))
+            require(own == expected, f"{where} must pass with the last bit plane alone")
+        reading = Reading(netlist, {"first": (first, BITS), "spike": ((spike,), BITS)})
+        own = reading.function(taken_on(emitted, (held,), takes))
+        expected = Table((("first", 0), ("spike", 0)), (0, 0, 1, 0))
+        require(own == expected, f"{where} must be neuron {k}'s, and 0 in the first step")
 
 
 def payload_sums(emitted: Emitted, component: EventAccumulator | Updater) -> list[Bits]:
@@ -271,14 +307,15 @@ def _check_updater(emitted: Emitted, updater: Updater) -> None:
     """Sums, membranes and spikes of every group reach their lanes and come back in order."""
     names, plan, path = emitted.names, updater.plan, emitted.names.path(updater)
     updates, lanes = plan.choice.updates, plan.choice.lanes
-    enable, busy = names.bits(updater.enable)[0], names.local(updater, "busy")[0]
+    enable = names.bits(updater.enable)[0]
+    busy = behind(emitted, names.bits(updater.valid), UPDATE_CLOCKS)[0]
     buffer, taken = names.local(updater, "buffer"), names.bits(updater.i)
     width = len(payload_sums(emitted, updater)[0])
     words = {f"i[{k}]": ((bit,), BITS) for k, bit in enumerate(taken) if isinstance(bit, int)}
     words |= {f"buffer[{k}]": ((bit,), BITS) for k, bit in enumerate(buffer)}
     takes = Reading(emitted.netlist, words, assumed={enable: 1})
     shifts = Reading(emitted.netlist, words, assumed={enable: 0, busy: 1})
-    before = behind(emitted, buffer, 1)
+    before = after(emitted, buffer)
     for k, bit in enumerate(before):
         own = takes.function((bit,))
         require(own == takes.function((taken[k],)), f"{path} buffer bit {k} must be that of i")
@@ -286,24 +323,42 @@ def _check_updater(emitted: Emitted, updater: Updater) -> None:
             moved = Table(((f"buffer[{k + updates * width}]", 0),), (0, 1))
             where = f"{path} buffer bit {k}"
             require(shifts.function((bit,)) == moved, f"{where} must shift by {updates} sums")
-    memory = memory_of(emitted, updater, "membrane")
-    size = plan.ranges.membrane_width
-    written: list[Bit] = []
     for k in range(updates):
-        lane: LIFLane = names.child(updater, f"lane{k}")  # type: ignore[assignment]
+        lane: LIFLane = names.child(updater, f"lane{k}")
         total = names.bits(lane.total)
         source = buffer[k * width : k * width + len(total)]
         require_same(emitted, behind(emitted, total, 1), source, f"{path} lane {k} sum")
-        read = behind(emitted, names.bits(lane.membrane), 1)
+    _check_membranes(emitted, updater)
+
+
+def _check_membranes(emitted: Emitted, updater: Updater) -> None:
+    """Every lane reads its place of the group's word, and writes it when the group is complete."""
+    names, path, size = (
+        emitted.names,
+        emitted.names.path(updater),
+        updater.plan.ranges.membrane_width,
+    )
+    lanes, valid = names.of_type(LIFLane, updater), names.bits(updater.valid)[0]
+    words = [names.bits(lane.next_membrane) for lane in lanes]
+    new = bits_of([(*word, *(word[-1:] * (size - len(word)))) for word in words])
+    read = [behind(emitted, names.bits(lane.membrane), 1) for lane in lanes]
+    if updater.plan.folds * updater.plan.groups == 1:  # a single word is no memory but registers
+        for k, (bits, word) in enumerate(zip(read, words, strict=True)):
+            taken = taken_on(emitted, bits, (valid,))
+            require_same(emitted, taken, word, f"{path} lane {k} membrane")
+        return
+    memory = memory_of(emitted, updater, "membrane")
+    for k, bits in enumerate(read):
         stored = memory.ports["RD_DATA"][k * size : (k + 1) * size]
-        require_same(emitted, read, stored[: len(read)], f"{path} lane {k} membrane")
-        after = names.bits(lane.next_membrane)
-        written += [*after, *(after[-1:] * (size - len(after)))]
-    require_same(emitted, memory.ports["WR_DATA"], tuple(written), f"{path} membranes written")
-    valid = names.bits(updater.valid) * len(written)
-    require_same(emitted, memory.ports["WR_EN"], valid, f"{path} write enable")
-    group = names.bits(updater.group)[: len(memory.ports["WR_ADDR"])]
-    require_same(emitted, memory.ports["WR_ADDR"], group, f"{path} group written")
+        require_same(emitted, bits, stored[: len(bits)], f"{path} lane {k} membrane")
+    written = {name: chosen(emitted, memory.ports[name], valid) for name in ("WR_DATA", "WR_ADDR")}
+    require_same(emitted, written["WR_DATA"], new, f"{path} membranes written")
+    group = names.bits(updater.group)[: len(written["WR_ADDR"])]
+    require_same(emitted, written["WR_ADDR"], group, f"{path} group written")
+    reading = Reading(emitted.netlist, {"valid": ((valid,), BITS)})
+    for bit in dict.fromkeys(memory.ports["WR_EN"]):
+        enables = reading.function((bit,)) == Table((("valid", 0),), (0, 1))
+        require(enables, f"{path} must write every bit when a group is complete")
 
 
 def _check_engine(emitted: Emitted, engine: FoldedEngine, updater: Updater) -> None:
@@ -316,39 +371,39 @@ def _check_engine(emitted: Emitted, engine: FoldedEngine, updater: Updater) -> N
     require_same(
         emitted, names.bits(accumulator.i.payload), names.bits(engine.i.payload), f"{path} step"
     )
-    lanes: list[LIFLane] = names.of_type(LIFLane, updater)
-    valid = (names.bits(updater.valid)[0],)
-    n_neurons, updates = plan.layer.n_neurons, plan.choice.updates
     features = payload_fields(emitted, engine.o)["features"]
-    moves = (names.local(engine, "moves")[0],)
-    collected = taken_on(emitted, features, moves)
+    collected = taken_on(emitted, features, (names.local(engine, "moves")[0],))
+    _check_collected(emitted, engine, updater, collected, signs=engine.signs)
+    lateral = names.bits(accumulator.lateral)
+    if lateral:
+        _check_collected(emitted, engine, updater, lateral, signs=False)
+
+
+def _check_collected(
+    emitted: Emitted, engine: FoldedEngine, updater: Updater, collected: Bits, *, signs: bool
+) -> None:
+    """What is collected of a step's groups is shifted in, the first group lowest at the end."""
+    names, plan, path = emitted.names, engine.plan, emitted.names.path(engine)
+    lanes = names.of_type(LIFLane, updater)
+    given = [names.bits(v.next_membrane)[-1] if signs else names.bits(v.spike)[0] for v in lanes]
+    name = "signs" if signs else "spikes"
+    whole = names.local(engine, name)
+    require_same(emitted, collected, whole[: len(collected)], f"{path} {name}")
     reading = Reading(
         emitted.netlist,
         {
-            **{f"kept[{k}]": ((bit,), BITS) for k, bit in enumerate(collected)},
-            **{f"lane[{k}]": ((_feature(emitted, engine, v),), BITS) for k, v in enumerate(lanes)},
+            **{f"kept[{k}]": ((bit,), BITS) for k, bit in enumerate(whole)},
+            **{f"lane[{k}]": ((bit,), BITS) for k, bit in enumerate(given)},
         },
     )
-    n_kept = plan.folds * plan.choice.lanes
-    shifted = taken_on(emitted, collected, valid)
-    for k in range(n_neurons):
-        source = k + updates
-        if source < n_kept:
-            if source >= n_neurons:
-                continue  # a place that the last fold leaves over
-            expected = Table(((f"kept[{source}]", 0),), (0, 1))
-        else:
-            ones = (1, 0) if engine.signs else (0, 1)
-            expected = Table(((f"lane[{source - n_kept}]", 0),), ones)
-        own = reading.function((shifted[k],))
-        require(own == expected, f"{path} feature {k} must come from {expected.support}")
-
-
-def _feature(emitted: Emitted, engine: FoldedEngine, lane: LIFLane) -> Bit:
-    """Net of a lane that its feature is made of."""
-    if engine.signs:
-        return emitted.names.bits(lane.next_membrane)[-1]
-    return emitted.names.bits(lane.spike)[0]
+    shifted = taken_on(emitted, whole, (names.bits(updater.valid)[0],))
+    for k, bit in enumerate(shifted):
+        source = k + plan.choice.updates
+        expected = Table(((f"kept[{source}]", 0),), (0, 1))
+        if source >= len(whole):
+            expected = Table(((f"lane[{source - len(whole)}]", 0),), (1, 0) if signs else (0, 1))
+        own = reading.function((bit,))
+        require(own == expected, f"{path} {name} bit {k} must come from {expected.support}")
 
 
 def lane_obligation(emitted: Emitted, lane: LIFLane) -> Obligation:
@@ -401,9 +456,7 @@ def folded_readout_obligations(emitted: Emitted, readout: FoldedReadout) -> Iter
     yield by_reading("connections", path, lambda: _check_readout(emitted, readout, accumulator))
 
 
-def _check_readout(
-    emitted: Emitted, readout: FoldedReadout, accumulator: EventAccumulator
-) -> None:
+def _check_readout(emitted: Emitted, readout: FoldedReadout, accumulator: EventAccumulator) -> None:
     """Features go to the accumulator in order, and its sums are the scores."""
     names, path = emitted.names, emitted.names.path(readout)
     own: Mapping[str, Bits] = payload_fields(emitted, readout.i)

@@ -1,8 +1,9 @@
-"""What a word of the netlist is, as an affine function of other nets: a decision procedure for sums.
+"""What a word of the netlist is, as an affine function of other nets: a decision procedure for
+sums.
 
-Adders are linear, so that a sum of any fan-in needs no search: `Reading` goes through the cells once
-and gives each word as ``constant + sum factor[x] * x`` over variables x, exactly. It is sound cell by
-cell:
+Adders are linear, so that a sum of any fan-in needs no search: `Reading` goes through the cells
+once and gives each word as ``constant + sum factor[x] * x`` over variables x, exactly. It is sound
+cell by cell:
 
 - digit p of the result of an adder or subtractor is digit p of the exact integer, however narrow
   the result is; an operand stands for an integer only if its nets are that integer's digits, lowest
@@ -17,7 +18,7 @@ What is none of these is refused, so that a fault shows as a wrong function, or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from convexon.fixed import Interval, width_of
@@ -141,7 +142,8 @@ class Reading:
         return self._known[bit]
 
     def word(self, bits: Bits, *, signed: bool, modulo: int | None = None) -> Affine:
-        """The integer that nets are, lowest first; or one equal to it in its lowest ``modulo`` bits.
+        """The integer that nets are, lowest first; or one equal to it in its lowest ``modulo``
+        bits.
 
         Raises
         ------
@@ -160,7 +162,9 @@ class Reading:
             interval = self.interval(form)
             width = width_of(interval) if signed or interval.low < 0 else interval.high.bit_length()
             fits = width <= len(bits) and (signed or interval.low >= 0)
-            require(fits, f"{self._at(bits[0])} must hold {interval}, which {len(bits)} bits do not")
+            require(
+                fits, f"{self._at(bits[0])} must hold {interval}, which {len(bits)} bits do not"
+            )
         return form
 
     def _at(self, bit: Bit) -> str:
@@ -177,8 +181,9 @@ class Reading:
 
     def _contiguous(self, digits: Sequence[Meaning]) -> Affine | None:
         """The form, times a power of two, whose digits these are; None if they are no form's."""
-        if all(isinstance(digit, int) for digit in digits):
-            number = sum(int(d) << k for k, d in enumerate(digits))  # type: ignore[arg-type]
+        ones = [digit for digit in digits if isinstance(digit, int)]
+        if len(ones) == len(digits):
+            number = sum(one << place for place, one in enumerate(ones))
             return Affine(constant=number) if not digits or not digits[-1] else None
         zeros = next(k for k, digit in enumerate(digits) if digit != 0)
         first = digits[zeros]
@@ -216,10 +221,8 @@ class Reading:
 
     def _table(self, meaning: Meaning) -> Table:
         """A meaning as a function of a few bits."""
-        if isinstance(meaning, int):
-            return Table((), (meaning,))
-        if isinstance(meaning, Table):
-            return meaning
+        if not isinstance(meaning, Digit):
+            return _as_table(meaning)
         support = tuple(sorted(meaning.of.factors))
         for name, _ in support:
             require(self._intervals[name] == BITS, f"{name} must be a bit to be looked up")
@@ -238,7 +241,7 @@ class Reading:
         for index in range(1 << len(support)):
             values = {v: (index >> k) & 1 for k, v in enumerate(support)}
             ones.append(sum(table.at(values) << place for place, table in enumerate(tables)))
-        return Table(support, tuple(ones))
+        return _as_table(_reduced(Table(support, tuple(ones))))
 
     def _driven(self, bit: Bit) -> Meaning:
         cell, _, index = self._netlist.drivers[bit]
@@ -301,7 +304,21 @@ class Reading:
         for number in range(1 << len(support)):
             values = {v: (number >> k) & 1 for k, v in enumerate(support)}
             ones.append(_computed(cell, index, [table.at(values) for table in tables]))
-        return ones[0] if not support else Table(support, tuple(ones))
+        return _reduced(Table(support, tuple(ones)))
+
+
+def _as_table(meaning: int | Table) -> Table:
+    return Table((), (meaning,)) if isinstance(meaning, int) else meaning
+
+
+def _reduced(table: Table) -> int | Table:
+    """The function without the variables that make no difference."""
+    support, ones = list(table.support), list(table.ones)
+    for k in reversed(range(len(support))):
+        if all(one == ones[index ^ (1 << k)] for index, one in enumerate(ones)):
+            ones = [one for index, one in enumerate(ones) if not (index >> k) & 1]
+            del support[k]
+    return Table(tuple(support), tuple(ones)) if support else ones[0]
 
 
 def _operands(cell: Cell, index: int) -> Bits | None:
@@ -321,7 +338,7 @@ def _operands(cell: Cell, index: int) -> Bits | None:
     return ("0",) if cell.kind in (*_REDUCED, "$eq", "$ne") else None
 
 
-_REDUCED = {
+_REDUCED: dict[str, Callable[[Sequence[int]], bool]] = {
     "$reduce_or": any,
     "$reduce_bool": any,
     "$reduce_and": all,
@@ -351,7 +368,9 @@ def _computed(cell: Cell, index: int, values: Sequence[int]) -> int:
         return int(_REDUCED[cell.kind](values))
     if cell.kind in ("$eq", "$ne"):
         width = len(cell.ports["A"])
-        a, b = (sum(v << k for k, v in enumerate(part)) for part in (values[:width], values[width:]))
+        a, b = (
+            sum(v << k for k, v in enumerate(part)) for part in (values[:width], values[width:])
+        )
         return int((a == b) == (cell.kind == "$eq"))
     place = index + sum(value << k for k, value in enumerate(values))
     content = cell.ports["A"]

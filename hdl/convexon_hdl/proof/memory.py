@@ -51,6 +51,17 @@ def require_content(memory: Cell, words: Words, width: int, *, depth: int, where
             require(own == expected, message)
 
 
+def after(emitted: Emitted, bits: Bits) -> Bits:
+    """What registers take in any clock without a reset, whether that is new or what they hold."""
+    taken: list[Bit] = []
+    for bit in bits:
+        register = emitted.netlist.register(bit)
+        if register is None:
+            raise RefutedError(f"{emitted.netlist.described(bit)} must be a register")
+        taken.append(register.after)
+    return tuple(taken)
+
+
 def behind(emitted: Emitted, bits: Bits, clocks: int) -> Bits:
     """What registers that always take their input hold some clocks later."""
     for _ in range(clocks):
@@ -64,6 +75,19 @@ def behind(emitted: Emitted, bits: Bits, clocks: int) -> Bits:
             taken.append(register.d)
         bits = tuple(taken)
     return bits
+
+
+def chosen(emitted: Emitted, bits: Bits, condition: Bit) -> Bits:
+    """What multiplexers give where ``condition`` is high; other nets are as they are."""
+    given: list[Bit] = []
+    for bit in bits:
+        while bit in emitted.netlist.drivers:
+            cell, _, index = emitted.netlist.drivers[bit]
+            if cell.kind != "$mux" or cell.ports["S"] != (condition,):
+                break
+            bit = cell.ports["B"][index]
+        given.append(bit)
+    return tuple(given)
 
 
 def taken_on(emitted: Emitted, bits: Bits, conditions: Bits) -> Bits:

@@ -1,14 +1,15 @@
 """Where the parts of an accelerator are in its emitted text.
 
 A network and its mapping are elaborated once more, for names alone: which component is where in the
-hierarchy, and what its ports are called there. A proof then speaks of the nets of these names *in the
-text*. Were a name wrong, the proof would fail: nothing is taken over from here but where to look.
+hierarchy, and what its ports are called there. A proof then speaks of the nets of these names *in
+the text*. Were a name wrong, the proof would fail: nothing is taken over from here but where to
+look.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from amaranth.back import rtlil
 from amaranth.hdl import Fragment, Signal, Value
@@ -34,7 +35,7 @@ class Names:
     def __init__(self, component: wiring.Component, *, top: str, netlist: Netlist) -> None:
         self._netlist = netlist
         fragment = Fragment.get(component, None)
-        self._parts = {path: part for path, part in _components(fragment, ())}
+        self._parts = dict(_components(fragment, ()))
         ports = {
             "__".join(map(str, path)): (Value.cast(value), None)
             for path, _, value in component.signature.flatten(component)
@@ -56,7 +57,7 @@ class Names:
             if isinstance(part, kind) and path[: len(prefix)] == prefix
         ]
 
-    def child(self, part: wiring.Component, name: str) -> wiring.Component:
+    def child(self, part: wiring.Component, name: str) -> Any:
         """Submodule ``name`` of a component."""
         prefix = next(path for path, other in self._parts.items() if other is part)
         return self._parts[(*prefix, name)]

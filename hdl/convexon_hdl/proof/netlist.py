@@ -1,8 +1,7 @@
 """The emitted Verilog as a flat netlist, as Yosys reads it.
 
-Nothing is optimised on the way but unused cells, so that a net has the name which the Verilog gives
-it. Registers are plain flip-flops; what enables and resets them is read from the multiplexers
-before them.
+Nothing is removed on the way, so that a net has the name which the Verilog gives it. Registers are
+plain flip-flops; what enables and resets them is read from the multiplexers before them.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ SCRIPT = (
     "opt_expr -mux_undef -keepdc",
     "flatten",
     "memory_collect",
-    "opt_clean",
     "write_json design.json",
 )
 
@@ -84,6 +82,8 @@ class Register:
     d, q : Bit
     enable : Bit
         "1" where it always takes ``d``.
+    after : Bit
+        What it takes in any clock without a reset: ``d`` if ``enable``, else ``q``.
     reset_value : Bit or None
         None where reset leaves it alone.
     init : Bit
@@ -93,6 +93,7 @@ class Register:
     d: Bit
     q: Bit
     enable: Bit
+    after: Bit
     reset_value: Bit | None
     init: Bit
 
@@ -129,7 +130,9 @@ class Netlist:
         self.cells = tuple(_cell(c) for c in module["cells"].values() if c["type"] != "$scopeinfo")
         self._init: dict[Bit, Bit] = {}
         for wire in module["netnames"].values():
-            self._init.update(zip(wire["bits"], reversed(wire["attributes"].get("init", ""))))
+            self._init.update(
+                zip(wire["bits"], reversed(wire["attributes"].get("init", "")), strict=False)
+            )
 
     @cached_property
     def drivers(self) -> dict[Bit, tuple[Cell, str, int]]:
@@ -176,9 +179,10 @@ class Netlist:
             d, reset_value = rest[0], rest[1]
             rest = self._multiplexed(d)
         enable: Bit = "1"
+        after = d
         if rest is not None and rest[0] == q:
             d, enable = rest[1], rest[2]
-        return Register(d, q, enable, reset_value, self.init(q))
+        return Register(d, q, enable, after, reset_value, self.init(q))
 
     def _multiplexed(self, bit: Bit) -> tuple[Bit, Bit, Bit] | None:
         """Nets a, b and s where ``bit`` is b if s, else a."""

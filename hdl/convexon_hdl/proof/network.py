@@ -1,9 +1,9 @@
 """Proof by parts: a whole network, on the text that was emitted for it.
 
-`obligations` lists everything that is to be proved of an accelerator; `prove_network` proves it, each
-distinct obligation once. All of it is about the emitted Verilog: Yosys reads it, pieces are cut out
-of the netlist cell for cell, and they are held to the network's own integers. Of the generator only
-names are used, to know where to look (`convexon_hdl.proof.names`).
+`obligations` lists everything that is to be proved of an accelerator; `prove_network` proves it,
+each distinct obligation once. All of it is about the emitted Verilog: Yosys reads it, pieces are
+cut out of the netlist cell for cell, and they are held to the network's own integers. Of the
+generator only names are used, to know where to look (`convexon_hdl.proof.names`).
 
 What it covers
 --------------
@@ -11,17 +11,19 @@ What it covers
   source, stages, readout and decision, and the top's ports (`convexon_hdl.proof.wiring`);
 - the sequencer counts T steps; stages, readout and tournament obey the handshake; every sum of
   synapses is that of the network's weights, over the right nets; every neuron computes its contract
-  without overflow; the label is the lowest class of the largest score (`convexon_hdl.proof.spatial`);
+  without overflow; the label is the lowest class of the largest score
+  (`convexon_hdl.proof.spatial`);
 - of folded layers: all memories hold the network's weights, thresholds and biases; every lane
-  computes the contract; the ranges of every neuron hold; accumulators add what the memories give and
-  cannot overflow; spikes, sums and features are connected in order; the output streams obey the rules
-  (`convexon_hdl.proof.folded`).
+  computes the contract; the ranges of every neuron hold; accumulators add what the memories give
+  and cannot overflow; spikes, sums and features are connected in order; the output streams obey the
+  rules (`convexon_hdl.proof.folded`).
 
-What it leaves to simulation is named by `left_to_simulation`: the control of folded layers, encoders
-on chip, early decisions, seeded weights and the loader. Their components have proofs and tests of
-their own.
+What it leaves to simulation is named by `left_to_simulation`: the control of folded layers,
+encoders on chip, early decisions, seeded weights and the loader. Their components have proofs and
+tests of their own.
 
-What is trusted: Yosys' reading of Verilog and its solver, and the few hundred lines of this package.
+What is trusted: Yosys' reading of Verilog and its solver, and the few hundred lines of this
+package.
 """
 
 from __future__ import annotations
@@ -83,9 +85,7 @@ def prove_network(
     yield from prove_all(obligations(network, mapping, verilog), known=known)
 
 
-def obligations(
-    network: FixedPointNetwork, mapping: Mapping, verilog: str
-) -> Iterator[Obligation]:
+def obligations(network: FixedPointNetwork, mapping: Mapping, verilog: str) -> Iterator[Obligation]:
     """Everything that is to be proved of ``verilog``."""
     accelerator = Accelerator(network, mapping=mapping)
     netlist = Netlist(verilog, top=TOP)

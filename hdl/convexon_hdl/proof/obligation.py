@@ -49,8 +49,8 @@ class Emitted:
         for path, member, value in component.signature.flatten(component):
             ports = inputs if member.flow == wiring.In else outputs
             ports["__".join(map(str, path))] = self.names.bits(value)
-        inputs |= held or {}
-        return Part(self.netlist, inputs=inputs, outputs=outputs | (watched or {}), keep=keep)
+        inputs.update(held or {})
+        return Part(self.netlist, inputs=inputs, outputs={**outputs, **(watched or {})}, keep=keep)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,7 +95,9 @@ def by_induction(
     *,
     given: object = "",
 ) -> Obligation:
-    """An obligation that is decided by the solver; ``given`` is what else the specification says."""
+    """An obligation that is decided by the solver; ``given`` is what else the specification
+    says.
+    """
     text = f"{kind}\n{given!r}\n{part.digest}"
 
     def verdict() -> Verdict:
@@ -112,5 +114,3 @@ def refuted(kind: str, where: str, error: RefutedError) -> Obligation:
         raise error
 
     return Obligation(kind=kind, where=where, check=verdict)
-
-

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from amaranth.asserts import AnySeq
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Signal, Value
+from amaranth.hdl import Assume, ClockSignal, Instance, Module, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 
 from convexon_hdl.proof.netlist import Bit, Bits, Cell, Netlist, require
@@ -22,17 +22,22 @@ _FIRST_NET = 2  # Yosys numbers nets from 2; 0 and 1 would read as constants
 class Part:
     """Everything between the inputs and the outputs of a piece of the netlist, cell for cell.
 
-    Nets are numbered as they are met, so that pieces which differ in nothing but names have the same
-    text, and are proved once. Where ``keep`` is given, other registers on the way are cut too: each
-    is an input that may be anything in every clock, which allows more than the hardware does.
+    Nets are numbered as they are met, so that pieces which differ in nothing but names have the
+    same text, and are proved once. Where ``keep`` is given, other registers on the way are cut too:
+    each is an input that may be anything in every clock, which allows more than the hardware does.
 
     Parameters
     ----------
     netlist : Netlist
     inputs, outputs : mapping of str to Bits
-        Constants among the inputs are left out. A net in two inputs is the first one's.
-    keep : set of Bit, optional
+        keep : set of Bit, optional
         Outputs of the registers that belong to the piece; by default all do.
+
+    Members
+    -------
+    ties : list
+        Places of the inputs, name and index, that are a constant in the netlist, or the same net as
+        an earlier place. A `StandIn` assumes as much of what drives it.
 
     Raises
     ------
@@ -60,8 +65,10 @@ class Part:
             "rst": _port("input", (self._number(reset),)),
         }
         self.inputs: dict[str, int] = {}
+        self.ties: list[tuple[tuple[str, int], tuple[str, int] | int]] = []
+        self._places: dict[Bit, tuple[str, int]] = {}
         for name, bits in inputs.items():
-            ports[name] = _port("input", [self._fresh(bit) for bit in bits])
+            ports[name] = _port("input", [self._fresh(b, (name, k)) for k, b in enumerate(bits)])
             self.inputs[name] = len(bits)
         cut = set(self._numbers)
         self._free: list[Bit] = []
@@ -93,10 +100,15 @@ class Part:
             return bit
         return self._numbers.setdefault(bit, len(self._numbers) + _FIRST_NET)
 
-    def _fresh(self, bit: Bit) -> int | str:
+    def _fresh(self, bit: Bit, place: tuple[str, int]) -> int | str:
         """Number of an input's net; one that nothing reads for a constant or a second name."""
+        if bit in ("0", "1"):
+            self.ties.append((place, int(bit)))
+        elif bit in self._places:
+            self.ties.append((place, self._places[bit]))
         if isinstance(bit, str) or bit in self._numbers:
             bit = -1 - len(self._numbers)
+        self._places[bit] = place
         return self._number(bit)
 
     def _collect(self, outputs: list[Bit], cut: set[Bit]) -> None:
@@ -204,13 +216,17 @@ class StandIn(wiring.Component):
             for path, _, value in self.signature.flatten(self)
         }
         ports: dict[str, Any] = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        driven: dict[str, Value] = {}
         for name, width in self.part.inputs.items():
             signal = signals.get(name)
             if signal is None:
                 signal = Signal(width, name=f"held_{name}")
                 with m.If(self.watched[self._held_by or ""].any()):
                     m.d.sync += signal.eq(AnySeq(width))
-            ports[f"i_{name}"] = signal
+            ports[f"i_{name}"] = driven[name] = signal
+        for (name, index), other in self.part.ties:
+            same = other if isinstance(other, int) else driven[other[0]][other[1]]
+            m.d.comb += Assume(driven[name][index] == same)
         if self.part.n_free:
             ports["i_free"] = AnySeq(self.part.n_free)
         for name in self.part.outputs:

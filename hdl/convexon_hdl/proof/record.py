@@ -1,13 +1,12 @@
-"""How proofs ended, in numbers, and their artefact."""
+"""How proofs ended."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from convexon.artefact import Arrays, Codec, Json
-from convexon.errors import MismatchError
+from convexon.hardware_proofs import KindOfProof, ProofReport
 from convexon_hdl.formal import Verdict
 from convexon_hdl.proof.netlist import RefutedError
 from convexon_hdl.proof.obligation import Obligation
@@ -70,104 +69,26 @@ def prove_all(obligations: Iterable[Obligation], *, known: Iterable[str] = ()) -
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class KindOfProof:
-    """Obligations of one kind.
-
-    Members
-    -------
-    kind : str
-    passed, total : int
-        Obligations that were proved, and all.
-    distinct : int
-        Proofs that they took.
-    """
-
-    kind: str
-    passed: int
-    total: int
-    distinct: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProofReport:
-    """All obligations of a network, by kind.
-
-    Members
-    -------
-    kinds : tuple of KindOfProof
-    failures : tuple of str
-        Where an obligation was not proved, and why.
-    left_to_simulation : tuple of str
-        Parts that no obligation speaks of.
-    keys : tuple of str
-        What was proved, for the next time.
-    """
-
-    kinds: tuple[KindOfProof, ...]
-    failures: tuple[str, ...] = ()
-    left_to_simulation: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, proofs: Iterable[Proof], left_to_simulation: Iterable[str] = ()) -> ProofReport:
-        """Report on proofs."""
-        proofs = list(proofs)
-        kinds = []
-        for kind in dict.fromkeys(proof.kind for proof in proofs):
-            own = [proof for proof in proofs if proof.kind == kind]
-            passed = [proof for proof in own if proof.verdict is Verdict.PROVED]
-            distinct = {proof.key or f"{k}" for k, proof in enumerate(own)}
-            kinds.append(
-                KindOfProof(
-                    kind=kind, passed=len(passed), total=len(own), distinct=len(distinct)
-                )
-            )
-        proved = [proof for proof in proofs if proof.verdict is Verdict.PROVED]
-        return cls(
-            kinds=tuple(kinds),
-            failures=tuple(_failure(p) for p in proofs if p.verdict is not Verdict.PROVED),
-            left_to_simulation=tuple(left_to_simulation),
-            keys=tuple(sorted({proof.key for proof in proved if proof.key})),
+def report_on(proofs: Iterable[Proof], left_to_simulation: Iterable[str] = ()) -> ProofReport:
+    """All proofs by kind."""
+    proofs = list(proofs)
+    kinds = []
+    for kind in dict.fromkeys(proof.kind for proof in proofs):
+        own = [proof for proof in proofs if proof.kind == kind]
+        passed = [proof for proof in own if proof.verdict is Verdict.PROVED]
+        distinct = {proof.key or f"{k}" for k, proof in enumerate(own)}
+        kinds.append(
+            KindOfProof(kind=kind, passed=len(passed), total=len(own), distinct=len(distinct))
         )
-
-    @property
-    def passed(self) -> int:
-        """Obligations that were proved."""
-        return sum(kind.passed for kind in self.kinds)
-
-    @property
-    def total(self) -> int:
-        """All obligations."""
-        return sum(kind.total for kind in self.kinds)
-
-    def require_proved(self) -> None:
-        """Raise `MismatchError` with the first obligation that was not proved."""
-        if self.failures:
-            raise MismatchError(
-                f"{len(self.failures)} of {self.total} obligations are not proved; the first is "
-                f"{self.failures[0]}"
-            )
+    proved = [proof for proof in proofs if proof.verdict is Verdict.PROVED]
+    return ProofReport(
+        kinds=tuple(kinds),
+        failures=tuple(_failure(p) for p in proofs if p.verdict is not Verdict.PROVED),
+        left_to_simulation=tuple(left_to_simulation),
+        keys=tuple(sorted({proof.key for proof in proved if proof.key})),
+    )
 
 
 def _failure(proof: Proof) -> str:
     reason = f": {proof.reason}" if proof.reason else ""
     return f"{proof.kind} of {proof.where} ({proof.verdict.value}){reason}"
-
-
-def _encode(report: ProofReport) -> tuple[Json, Arrays]:
-    return asdict(report), {}
-
-
-def _decode(content: Json, arrays: Arrays) -> ProofReport:
-    del arrays
-    return ProofReport(
-        kinds=tuple(KindOfProof(**kind) for kind in content["kinds"]),
-        failures=tuple(content["failures"]),
-        left_to_simulation=tuple(content["left_to_simulation"]),
-        keys=tuple(content["keys"]),
-    )
-
-
-PROOFS: Codec[ProofReport] = Codec("convexon.proofs", 1, _encode, _decode)
-"""File form of a report."""

@@ -1,7 +1,8 @@
 """Obligations of parts in logic: stages, their layers and neurons, the readout and the tournament.
 
-Of a stage with r registers the obligations say, together, that each transfer which it takes leads to
-one which it gives, and that this one holds the step that every neuron takes from its state with::
+Of a stage with r registers the obligations say, together, that each transfer which it takes leads
+to one which it gives, and that this one holds the step that every neuron takes from its state
+with::
 
     I[j] = b[j] + sum_i w[i, j] * x[i] + sum_k r[k, j] * s[k]
 
@@ -245,9 +246,7 @@ def _check_previous(pipeline: Pipeline, layer: LIFLayer, previous: Bits) -> None
         require(own.function((previous[k],)) == expected, f"{what} must be neuron {k}'s")
 
 
-def _check_sums(
-    pipeline: Pipeline, layer: LIFLayer, neuron: LIF, j: int, reading: Reading
-) -> None:
+def _check_sums(pipeline: Pipeline, layer: LIFLayer, neuron: LIF, j: int, reading: Reading) -> None:
     """Current, and where it is split surplus and lateral part, of neuron ``j``."""
     of, parameters = layer.layer, neuron.parameters
     source = "inputs" if "inputs" in pipeline.fields else _branch_field(pipeline, layer)
@@ -360,7 +359,9 @@ def _check_score(pipeline: Pipeline, c: int) -> None:
         require_equal(own, Affine.of(addends, bias), where)
         return
     begins = pipeline.reading(assumed={pipeline.first: 1})
-    require_equal(begins.word(taken, signed=True), Affine.of(addends, bias), f"{where}, first step,")
+    require_equal(
+        begins.word(taken, signed=True), Affine.of(addends, bias), f"{where}, first step,"
+    )
     if network.n_steps == 1:
         return
     # What is held is the score of 1 to T - 1 steps: the handshake counts them with the tags.

@@ -1,7 +1,7 @@
 """Specifications of parts that are no neuron: handshakes, the step counter, the tournament, a lane.
 
-Each holds a piece of the emitted netlist (`convexon_hdl.proof.part.StandIn`) to a plain model beside
-it, as those of `convexon_hdl.formal` do.
+Each holds a piece of the emitted netlist (`convexon_hdl.proof.part.StandIn`) to a plain model
+beside it, as those of `convexon_hdl.formal` do.
 """
 
 from __future__ import annotations
@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from amaranth.asserts import AnySeq
-from amaranth.hdl import Assert, Assume, Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import (
+    Assert,
+    Assume,
+    Cat,
+    Const,
+    Elaboratable,
+    Module,
+    Mux,
+    Signal,
+    Value,
+    signed,
+)
 
 from convexon.fixed import Interval, width_of
 from convexon.neuron import Reset

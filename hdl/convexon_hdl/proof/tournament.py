@@ -172,5 +172,3 @@ def _require_chosen(
                 continue
             has = function.at({(name, 0): value for name, value in case.items()})
             require(has == expected, f"{where} bit {place} must be the winner's")
-
-

@@ -5,6 +5,7 @@ All of it is a matter of equal nets: a connection is one net with two names.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -12,12 +13,15 @@ from amaranth.hdl import Value
 from amaranth.lib import wiring
 
 from convexon_hdl.accelerator import Accelerator
-from convexon_hdl.proof.netlist import Bits, Netlist, require
+from convexon_hdl.proof.netlist import Bit, Bits, Netlist, require
 from convexon_hdl.proof.obligation import Emitted, Obligation, by_reading
 
-CARRIED = re.compile(r"(_clock\d+|^gate\..*|\.?loader\..*)$")
+CARRIED = re.compile(
+    r"(_clock\d+|(^|\.)_\d+_|\.membrane\$\d+\[0\]|^loader\.(loaded|refused)(\$\d+)?)$"
+)
 """Registers that reset leaves alone: those that only valid transfers are read from
-(`convexon_hdl.elastic.Chain`), and those that say whether weights are loaded. So do those of memories."""
+(`convexon_hdl.elastic.Chain`), those behind a memory, a memory of a single word, and those that say
+whether weights are loaded."""
 
 
 def wiring_obligations(emitted: Emitted, accelerator: Accelerator) -> Iterator[Obligation]:
@@ -25,7 +29,11 @@ def wiring_obligations(emitted: Emitted, accelerator: Accelerator) -> Iterator[O
     yield by_reading("clock and reset", "accelerator", lambda: _check_registers(emitted.netlist))
     for left, right in _chain(emitted, accelerator):
         where = f"{emitted.names.path(left)} to {emitted.names.path(right)}"
-        yield by_reading("stream", where, lambda a=left, b=right: _check_stream(emitted, a, b))
+
+        def check(left: wiring.Component = left, right: wiring.Component = right) -> None:
+            _check_stream(emitted, left, right)
+
+        yield by_reading("stream", where, check)
     yield by_reading("ports", "accelerator", lambda: _check_ports(emitted, accelerator))
 
 
@@ -34,7 +42,7 @@ def _chain(
 ) -> list[tuple[wiring.Component, wiring.Component]]:
     """Parts of the pipeline, each with the next."""
     parts = pipeline(emitted, accelerator)
-    return list(zip(parts, parts[1:], strict=False))
+    return list(itertools.pairwise(parts))
 
 
 def pipeline(emitted: Emitted, accelerator: Accelerator) -> list[wiring.Component]:
@@ -79,7 +87,9 @@ def _check_stream(emitted: Emitted, left: wiring.Component, right: wiring.Compon
 
 
 def _check_ports(emitted: Emitted, accelerator: Accelerator) -> None:
-    """The top's streams are the source's input and the decision's output; loads are not looked at."""
+    """The top's streams are the source's input and the decision's output; loads are not looked
+    at.
+    """
     parts = pipeline(emitted, accelerator)
     ports = emitted.netlist.ports
     for name, stream in (("i", parts[0].i), ("o", parts[-1].o)):
@@ -93,7 +103,8 @@ def _check_registers(netlist: Netlist) -> None:
     """Every register has the top's clock, and is reset to what it is configured with."""
     clock = netlist.ports["clk"]
     memories = [cell for cell in netlist.cells if cell.kind == "$mem_v2"]
-    read = {bit for memory in memories for bit in memory.ports["RD_DATA"]}
+    stored = {bit for memory in memories for bit in memory.ports["RD_DATA"]}
+    read = _read_nets(netlist)
     aliases: dict[object, list[str]] = {}
     for name, bits in netlist.names.items():
         for bit in bits:
@@ -112,14 +123,28 @@ def _check_registers(netlist: Netlist) -> None:
             require(cell.kind == "$dff", f"{where} must be a plain register, not {cell.kind}")
             require(rising and cell.ports["CLK"] == clock, f"{where} must be clocked by clk")
             register = netlist.register(q)
-            assert register is not None  # a $dff
+            if register is None:
+                continue  # none but a $dff gets here
             if register.reset_value is None:
                 carried = any(CARRIED.search(name) for name in aliases.get(q, ()))
-                carried |= register.d in read
+                carried |= register.d in stored or q not in read
                 require(carried, f"{where} must be reset by rst")
             else:
                 same = register.reset_value == register.init
                 require(same, f"{where} must be reset to what it is configured with")
+
+
+def _read_nets(netlist: Netlist) -> set[Bit]:
+    """Nets that a cell or an output of the top reads."""
+    read: set[Bit] = set()
+    for cell in netlist.cells:
+        for name, bits in cell.ports.items():
+            if name not in cell.outputs:
+                read.update(bits)
+    for name, bits in netlist.ports.items():
+        if name not in netlist.inputs:
+            read.update(bits)
+    return read
 
 
 def payload_fields(emitted: Emitted, stream: wiring.PureInterface) -> dict[str, Bits]:

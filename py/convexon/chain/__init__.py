@@ -19,6 +19,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "baselines": "convexon.chain.compare:baselines_stage",
         "map": "convexon_hdl.map_chain:map_stage",
         "emit": "convexon_hdl.chain:emit_stage",
+        "prove": "convexon_hdl.prove_chain:prove_stage",
         "verify": "convexon_sim.chain:verify_stage",
         "synthesize": "convexon_boards.chain:synthesize_stage",
         "report": "convexon.chain.report:report_stage",

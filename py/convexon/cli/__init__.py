@@ -19,7 +19,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         name: f"convexon.cli.{name}"
         for name in (
             *("demo", "solve", "study", "certify"),
-            *("map", "emit", "verify", "report", "doctor"),
+            *("map", "emit", "weights", "prove", "verify", "report", "doctor"),
         )
     }
 )

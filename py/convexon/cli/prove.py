@@ -1,0 +1,27 @@
+"""``convexon prove``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from convexon.cli.options import Run
+
+
+def prove(run: Run = Path("build/run")) -> None:
+    """Prove the emitted network, part by part, for all inputs.
+
+    Each neuron's Verilog is proved equal to its contract by induction, each sum of synapses equal
+    to that of the weights, and the wiring is checked against the network. Exit code 1 if anything
+    is not proved; the first such part is named.
+    """
+    from convexon.chain import stage
+    from convexon.cli.console import Console
+    from convexon.run import RunFolder
+
+    with Console() as console:
+        with console.stage("prove") as line:
+            result = stage("prove")(RunFolder(run), progress=line)
+        for text in result.lines:
+            console.line(text)
+        console.line(result.summary)
+        result.report.value.require_proved()

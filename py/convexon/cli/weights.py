@@ -1,0 +1,50 @@
+"""``convexon weights``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from convexon.cli.options import Run
+
+
+def weights(
+    run: Run = Path("build/run"),
+    card: Annotated[
+        Path | None,
+        typer.Option(help="Card with other weights for the same accelerator; RUN's by default."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File of the image; RUN/export/weights.bin by default.")
+    ] = None,
+) -> None:
+    """Write the image of the weights that the emitted accelerator loads at run time.
+
+    The host sends its words in order; the accelerator takes no input until all are there and their
+    CRC-32 agrees.
+    """
+    from convexon.artefact import atomic_write, load
+    from convexon.card import CARD
+    from convexon.cli.console import Console
+    from convexon.errors import InputError
+    from convexon.image import WORD_BYTES, image_digest, weight_image
+    from convexon.mapping import MAPPING
+    from convexon.run import RunFolder
+
+    folder = RunFolder(run)
+    described = folder.bundle().value.ports.get("weights")
+    if described is None:
+        raise InputError(
+            f"{run} must have an accelerator with loaded weights: "
+            'write weights = "loaded" for a folded layer, then map and emit'
+        )
+    network, _ = load(CARD, folder.file("card") if card is None else card)
+    mapping = folder.read("mapping", MAPPING).value
+    image = weight_image(network, mapping, accelerator=described["fingerprint"])
+    target = run / "export" / "weights.bin" if output is None else output
+    target.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(target, image)
+    with Console() as console:
+        console.line(f"{target}: {len(image) // WORD_BYTES} words, {image_digest(image)}")
