@@ -7,8 +7,8 @@ or 1; wider ones are uniform over their format. Run ``python benchmarks/adders.p
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,10 @@ from amaranth.back import rtlil
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from cells import ROOT
+from cells import Cells, arguments
 
 from convexon.cells import Family
 from convexon.mapping import Sums
-from convexon.report.figure import Figure, FigureKind, write_figures
 from convexon_boards.synthesis import synthesize_verilog
 from convexon_hdl import yosys
 from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder, Term
@@ -32,7 +31,11 @@ from convexon_hdl.weighted_sum import weighted_sums
 SHAPES = ((40, 16), (64, 32))
 BITS = (1, 2, 3, 4, 6, 8)
 DENSITIES = (0.2, 1.0)
-SEED = 0
+TERNARY = 2 / 3
+"""Density at which -1, 0 and 1 are equally likely."""
+
+REVISION = 1
+"""Raised whenever the graphs below change, so that kept figures are not taken for new ones."""
 
 IntArray = npt.NDArray[np.int64]
 
@@ -58,9 +61,9 @@ class SumsAlone(wiring.Component):
         return m
 
 
-def weights_of(shape: tuple[int, int], bits: int, density: float) -> IntArray:
+def weights_of(shape: tuple[int, int], bits: int, density: float, seed: int = 0) -> IntArray:
     """Random weights of a layer, shape (inputs, neurons)."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     if bits == 1:
         weights = rng.choice(np.array([-1, 1], dtype=np.int64), shape)
     else:
@@ -78,12 +81,10 @@ def graph_of(weights: IntArray, sums: Sums) -> AdderGraph:
     return builder.graph(weighted_sums(builder, rows, [0] * len(rows), sums))
 
 
-def da4ml_graph(weights: IntArray) -> AdderGraph | None:
-    """Adder graph that da4ml finds for the sums of a layer, or None where it is not installed."""
-    try:
-        from da4ml.cmvm import solve
-    except ImportError:
-        return None
+def da4ml_graph(weights: IntArray) -> AdderGraph:
+    """Adder graph that da4ml finds for the sums of a layer."""
+    from da4ml.cmvm import solve
+
     builder = GraphBuilder(len(weights))
     up = 32  # its shifts may be negative: count them from far above 0
     values = [Term(builder.bit(i).node, up) for i in range(len(weights))]
@@ -132,47 +133,45 @@ def require_right(graph: AdderGraph, weights: IntArray) -> None:
             raise RuntimeError("the graph does not compute its sums")
 
 
-def measure(
-    shapes: Sequence[tuple[int, int]], bits: Sequence[int], densities: Sequence[float]
-) -> list[Figure]:
-    """Measure each layer in each way, and print as it goes."""
-    figures = []
-    for shape in shapes:
-        for width in bits:
-            for density in densities:
-                weights = weights_of(shape, width, density)
-                layer = f"{shape[0]}x{shape[1]}.bits{width}.density{round(100 * density)}"
-                source = f"benchmarks/adders.py, seed {SEED}; yosys {yosys.version()}, ECP5"
-                graphs = {sums.value: graph_of(weights, sums) for sums in Sums}
-                other = da4ml_graph(weights)
-                if other is not None:
-                    graphs["da4ml"] = other
-                for name, graph in graphs.items():
-                    require_right(graph, weights)
-                    value = lut4_sites(graph)
-                    print(f"{layer} {name}: {value}", flush=True)
-                    figures.append(
-                        Figure(
-                            name=f"adders.{layer}.{name}.lut4",
-                            value=value,
-                            unit="LUT4",
-                            kind=FigureKind.MEASURED,
-                            source=source,
-                        )
-                    )
-    return figures
+def da4ml_is_there() -> bool:
+    """Whether the package da4ml is installed."""
+    return importlib.util.find_spec("da4ml") is not None
+
+
+def measure(graph: AdderGraph, weights: IntArray) -> Mapping[str, float]:
+    """LUT4 sites after synthesis, what the graph estimated them to be, and its depth."""
+    require_right(graph, weights)
+    return {"lut4": lut4_sites(graph), "cost": graph.cost, "depth": graph.depth}
+
+
+def measure_layer(cells: Cells, shape: tuple[int, int], bits: int, density: float) -> None:
+    """Measure one layer in each way."""
+    ternary = bits == 1 and density == TERNARY
+    kind = "ternary" if ternary else f"bits{bits}.density{round(100 * density)}"
+    layer = f"adders.{shape[0]}x{shape[1]}.{kind}"
+    for way in [*(sums.value for sums in Sums), *(["da4ml"] if da4ml_is_there() else [])]:
+
+        def one(seed: int, way: str = way) -> Mapping[str, float]:
+            weights = weights_of(shape, bits, density, seed)
+            graph = da4ml_graph(weights) if way == "da4ml" else graph_of(weights, Sums(way))
+            return measure(graph, weights)
+
+        cells.measure(f"{layer}.{way}", f"revision {REVISION}", one)
 
 
 def main() -> None:
-    """Measure all layers, or a few with ``--quick``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="one small layer; no results")
-    if parser.parse_args().quick:
-        measure([(16, 8)], [2], [1.0])
+    """Measure all layers, or one small one with ``--quick``."""
+    options = arguments(__doc__, sg_seconds=0.0, seeds=1)
+    seeds = range(1 if options.quick else options.seeds)
+    cells = Cells("adders", seeds, f"yosys {yosys.version()}, ECP5", options)
+    if options.quick:
+        measure_layer(cells, (16, 8), 1, 1.0)
         return
-    write_figures(measure(SHAPES, BITS, DENSITIES), ROOT / "results" / "adders.json")
+    for shape in SHAPES:
+        for bits in BITS:
+            for density in (*((TERNARY,) if bits == 1 else ()), *DENSITIES):
+                measure_layer(cells, shape, bits, density)
+    cells.write()
 
 
 if __name__ == "__main__":

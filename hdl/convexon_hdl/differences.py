@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-MAX_CHAIN = 3
+MAX_CHAIN = 4
 """Most columns that a column is derived through: each one adds a sum to the depth."""
 
 IntArray = npt.NDArray[np.int64]

@@ -6,8 +6,10 @@ import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import convexon
+from convexon.bundle import MANIFEST_NAME, RtlBundle
 from convexon.card import CARD
 from convexon.chain.progress import QUIET, Progress
 from convexon.hardware_proofs import PROOFS, ProofReport
@@ -72,9 +74,10 @@ def prove_stage(folder: RunFolder, progress: Progress = QUIET) -> ProveResult:
     """
     card = folder.read("card", CARD)
     mapping = current_mapping(folder, card)
-    parents = {"card": card, "rtl": emit_stage(folder, progress).bundle}
+    parents: dict[str, Made[Any]] = {"card": card}
     if folder.has("mapping"):
         parents["mapping"] = folder.read("mapping", MAPPING)
+    parents["rtl"] = _bundle(folder, parents, progress)
     versions = f"{convexon.__version__} {yosys.version()}"
     cache = _Cache(folder.path / KNOWN, versions)
     began = time.monotonic()
@@ -97,6 +100,17 @@ def prove_stage(folder: RunFolder, progress: Progress = QUIET) -> ProveResult:
     if not made.reused:
         folder.time("prove", seconds)
     return ProveResult(report=made, seconds=seconds)
+
+
+def _bundle(
+    folder: RunFolder, parents: dict[str, Made[Any]], progress: Progress
+) -> Made[RtlBundle]:
+    """The bundle on disk, for whatever host, if it is of these parents; else a new one."""
+    if (folder.rtl / MANIFEST_NAME).exists():
+        bundle = folder.bundle()
+        if bundle.record.parents == {role: made.record.digest for role, made in parents.items()}:
+            return bundle
+    return emit_stage(folder, progress).bundle
 
 
 class _Cache:

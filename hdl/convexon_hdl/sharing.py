@@ -10,18 +10,22 @@ import numpy as np
 
 from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder, Term
 from convexon_hdl.arithmetic import signed_digits
-from convexon_hdl.differences import MAX_CHAIN, IntArray, derivation
+from convexon_hdl.differences import IntArray, Step, derivation
 
-MAX_WORK = 600_000
+MAX_WORK = 400_000
 """Pairs of terms that are looked at in the beginning: larger layers are divided into blocks."""
 
 MAX_TRIED_DIGITS = 5_000
 """Digits of a layer that is built both with and without differences, for the better of the two."""
 
+WORTHWHILE = 0.7
+"""Share of their digits that differences of a larger layer may have at most."""
+
 Sum = dict[int, int]
-"""Signs of terms by their key: node and shift, as `_key` makes it."""
+"""Signs of terms by their key, ``node * PLACES + shift``."""
 
 PLACES = 1 << 7
+"""More than twice the highest shift of a term."""
 
 
 def shared_sums(
@@ -34,11 +38,18 @@ def shared_sums(
     each sum is added as a tree of the least depth. Deterministic.
     """
     weights = _matrix(builder, rows)
-    chains = (MAX_CHAIN, 0) if _n_digits(weights) <= MAX_TRIED_DIGITS else (MAX_CHAIN,)
+    derived, direct = derivation(weights), derivation(weights, 0)
+    n_digits = _n_digits(weights)
+    if n_digits <= MAX_TRIED_DIGITS:
+        tried = [direct, derived]
+    elif _n_digits(_differences(weights, derived)) < WORTHWHILE * n_digits:
+        tried = [derived]
+    else:
+        tried = [direct]
     graphs = []
-    for max_chain in chains:
+    for steps in tried:
         scratch = GraphBuilder(builder.n_bits)
-        graphs.append(scratch.graph(_derived_sums(scratch, weights, offsets, max_chain)))
+        graphs.append(scratch.graph(_derived_sums(scratch, weights, offsets, steps)))
     return builder.include(cheapest(graphs))
 
 
@@ -59,15 +70,19 @@ def _n_digits(weights: IntArray) -> int:
     return sum(len(signed_digits(weight)) for weight in weights.ravel().tolist())
 
 
-def _derived_sums(
-    builder: GraphBuilder, weights: IntArray, offsets: Sequence[int], max_chain: int
-) -> list[Term]:
-    steps = derivation(weights, max_chain)
+def _differences(weights: IntArray, steps: Sequence[Step]) -> IntArray:
     differences = weights.copy()
     for step in steps:
         if step.source is not None:
             differences[:, step.column] -= step.factor * weights[:, step.source]
-    left = share_pairs(builder, _digits(builder, differences))
+    return differences
+
+
+def _derived_sums(
+    builder: GraphBuilder, weights: IntArray, offsets: Sequence[int], steps: Sequence[Step]
+) -> list[Term]:
+    """``offsets + bits @ weights``, column by column as ``steps`` say."""
+    left = share_pairs(builder, _digits(builder, _differences(weights, steps)))
     made: dict[int, Term] = {}
     for step in steps:
         if step.source is None:
@@ -180,16 +195,15 @@ class _Sharing:
         ]
 
     def _worth_of(self, pair: Pair) -> float:
-        """Share of the bits of the pair's adder in which both operands have one."""
+        """Share of the bits of the pair's adder that both operands have, by the adder's depth."""
         if pair not in self._worth:
             first, second, shift, _ = _members(pair)
-            ends = (
-                self._builder.node(Term(first)).width,
-                self._builder.node(Term(second)).width + shift,
-            )
+            nodes = self._builder.node(Term(first)), self._builder.node(Term(second))
+            ends = nodes[0].width, nodes[1].width + shift
             overlap = min(ends) - max(0, shift)
             whole = max(ends) - min(0, shift) + 1
-            self._worth[pair] = max(0.01, overlap / whole)
+            depth = 1 + max(node.depth for node in nodes)
+            self._worth[pair] = max(0.01, overlap / whole) / depth
         return self._worth[pair]
 
     def _share(self, pair: Pair) -> None:

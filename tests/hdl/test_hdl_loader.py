@@ -15,15 +15,19 @@ from test_hdl_axi import Host as LiteHost
 from test_hdl_axi import run as run_axi
 
 from convexon import golden
+from convexon.cells import Family
 from convexon.decision import Decision, Rule
+from convexon.fold import plans_at
 from convexon.image import MAGIC, image_words, weight_image
 from convexon.mapping import Folded, Mapping, Spatial, Weights
 from convexon.network import Branch, FixedPointNetwork
 from convexon.neuron import ReadoutMode
 from convexon.schedule import Schedule
 from convexon.trace import SpikeTrace
+from convexon_boards.synthesis import synthesize_verilog
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi.accelerator import AxiAccelerator
+from convexon_hdl.emit import to_verilog
 from convexon_hdl.folded.accumulator import EventAccumulator
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.loader import Loader, LoadGate
@@ -472,6 +476,20 @@ def test_weights_are_loaded_over_axi() -> None:
     run_axi(top, scenario)
     results = [[label, *(score % (1 << 32) for score in scores)] for label, scores in expected(B)]
     assert seen == [word for result in results[:3] for word in result]
+
+
+def test_a_bank_that_is_loaded_costs_no_more_than_one_that_is_fixed() -> None:
+    network = random_network(RNG, ((random_layer(RNG, 64, 16),),))
+    cells = []
+    for weights in (Weights.FIXED, LOADED):
+        (plan,) = plans_at(network, {0: Folded(lanes=16, weights=weights)}, 0)
+        verilog = to_verilog(WeightBank(plan, bank=0), "bank")
+        cells.append(synthesize_verilog(verilog, "bank", Family.ECP5).cells)
+    fixed, loaded = cells
+    assert loaded.block_ram == fixed.block_ram > 0
+    # Logic that mends a row which is read while it is written would be a flip-flop for each bit.
+    assert loaded.ff <= fixed.ff + 2
+    assert loaded.lut4 <= fixed.lut4 + 4
 
 
 def test_magic_is_the_first_word() -> None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 
 import numpy as np
 import pytest
+from rules_cases import N_SAMPLES, Case
 from sim_bench import icarus, rich_network, small_network
 
-from convexon import golden
-from convexon.bundle import RtlBundle
-from convexon.decision import Decision, Rule, decided_trace
-from convexon.encoder import Encoder, EncoderKind, encode_levels
+from convexon.decision import Decision, Rule
+from convexon.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
 from convexon.mapping import Folded, Mapping, Spatial
 from convexon.network import FixedPointNetwork
 from convexon.schedule import Schedule
 from convexon.simulator import SimulatorKind, find
-from convexon.trace import SpikeTrace
 from convexon.verification import Verification
 from convexon_hdl.emit import emit
 from convexon_sim.job import SMOOTH, Traffic
@@ -29,50 +26,6 @@ from convexon_sim.volume import run_volume
 pytestmark = pytest.mark.usefixtures("build_cache")
 
 ROUGH = Traffic(idle=0.3, back_pressure=0.5, resets=(2, 5), seed=3)
-N_SAMPLES = 12
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Case:
-    """A network with a mapping."""
-
-    network: FixedPointNetwork
-    mapping: Mapping
-
-    @functools.cached_property
-    def bundle(self) -> RtlBundle:
-        return emit(self.network, self.mapping)
-
-    @functools.cached_property
-    def levels(self) -> np.ndarray:
-        rng = np.random.default_rng(7)
-        encoder = self.mapping.encoder
-        limit = 1 << (self.network.input_bits if encoder is None else encoder.bits)
-        transfers = self.network.n_steps if encoder is None else 1
-        shape = (N_SAMPLES, transfers, self.network.n_inputs)
-        return rng.integers(0, limit, shape, dtype=np.uint8)
-
-    @functools.cached_property
-    def steps(self) -> np.ndarray:
-        """What the network reads."""
-        if self.mapping.encoder is None:
-            return self.levels
-        return encode_levels(self.mapping.encoder, self.levels[:, 0], n_steps=self.network.n_steps)
-
-    @functools.cached_property
-    def expected(self) -> SpikeTrace:
-        trace = golden.run(self.network, self.steps)
-        return decided_trace(self.mapping.decision, self.network, trace)
-
-    def trial(self, traffic: Traffic = SMOOTH, bundle: RtlBundle | None = None) -> Trial:
-        schedule = Schedule.of(self.network, self.mapping)
-        return Trial(
-            bundle=bundle or self.bundle,
-            inputs=self.levels,
-            expected=self.expected,
-            cycles=schedule.cycles(self.steps, self.expected),
-            traffic=traffic,
-        )
 
 
 def _cases() -> dict[str, Case]:

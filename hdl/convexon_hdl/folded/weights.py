@@ -56,7 +56,8 @@ class WeightBank(wiring.Component):
     address : In(range(depth_of_bank))
     data : Out(lanes * weight_width)
     write : In(RowWrite(plan))
-        Where weights are loaded at run time: of any bank of the engine.
+        Where weights are loaded at run time: of any bank of the engine. In a clock in which a row
+        of this bank is written, none is read.
     """
 
     def __init__(self, plan: FoldPlan, *, bank: int) -> None:
@@ -101,5 +102,7 @@ class WeightBank(wiring.Component):
                 write.en.eq(self.write.enable & (self.write.bank == self.bank)),
                 write.addr.eq(self.write.address),
                 write.data.eq(self.write.data),
+                # Never both, which spares the logic for a row that is read while it is written.
+                read.en.eq(~write.en),
             ]
         return m

@@ -1,5 +1,4 @@
-"""Obligations of folded layers: what lies in memory, what is computed of it, and how it is
-connected.
+"""Obligations of folded layers: what lies in memory, what is made of it, and how it is connected.
 
 Of an engine, the text is read and proved in pieces:
 
@@ -57,7 +56,6 @@ from convexon_hdl.proof.spatial import require_equal, stage_obligations
 from convexon_hdl.proof.specifications import LaneSpecification
 from convexon_hdl.proof.wiring import payload_fields, require_same
 from convexon_hdl.stage import Stage
-
 
 UPDATE_CLOCKS = 4
 """Clocks from the one that reads a group to the one in which it is complete."""
@@ -174,8 +172,8 @@ def _check_bank(emitted: Emitted, bank: WeightBank, weights: Sequence[Sequence[i
     require_content(memory, words, plan.weight_width, depth=plan.depth_of_bank, where=path)
     data = behind(emitted, emitted.names.bits(bank.data), 2)
     require_same(emitted, data, memory.ports["RD_DATA"], f"{path} data")
-    address = emitted.names.bits(bank.address)
-    require_same(emitted, memory.ports["RD_ADDR"], address, f"{path} address")
+    named = emitted.names.bits(bank.address)
+    require_same(emitted, memory.ports["RD_ADDR"], named, f"{path} address")
     if not plan.is_loaded:
         require(memory.number("WR_PORTS") == 0, f"{path} must not be written")
 
@@ -228,8 +226,8 @@ def _require_congruent(own: Affine, expected: Affine, modulus: int, where: str) 
 
 
 def _banks(emitted: Emitted, accumulator: EventAccumulator) -> list[WeightBank]:
-    banks = accumulator.plan.choice.banks return [emitted.names.child(accumulator, f"bank{k}") for k
-    in range(banks)]
+    banks = range(accumulator.plan.choice.banks)
+    return [emitted.names.child(accumulator, f"bank{k}") for k in banks]
 
 
 def _check_sources(emitted: Emitted, accumulator: EventAccumulator) -> None:
@@ -258,14 +256,12 @@ def _check_sources(emitted: Emitted, accumulator: EventAccumulator) -> None:
         _check_lateral(emitted, accumulator, takes)
     sums = payload_sums(emitted, accumulator)
     for lane in range(plan.choice.lanes):
-        own = names.local(accumulator, f"sum{lane}")
-        given = sums[lane][: len(own)]
-        require_same(emitted, given, own, f"{path} sum {lane}")
+        total = names.local(accumulator, f"sum{lane}")
+        require_same(emitted, sums[lane][: len(total)], total, f"{path} sum {lane}")
 
 
 def _check_lateral(emitted: Emitted, accumulator: EventAccumulator, takes: Bits) -> None:
-    """Lateral spikes are those of the step before, 0 in the first one; they pass with the last
-    plane."""
+    """Lateral spikes are those of the step before, 0 in the first, and pass with the last plane."""
     netlist, names, plan = emitted.netlist, emitted.names, accumulator.plan
     path, n_inputs = names.path(accumulator), plan.layer.n_inputs
     scanners = names.of_type(EventScanner, accumulator)
@@ -311,7 +307,9 @@ def _check_updater(emitted: Emitted, updater: Updater) -> None:
     busy = behind(emitted, names.bits(updater.valid), UPDATE_CLOCKS)[0]
     buffer, taken = names.local(updater, "buffer"), names.bits(updater.i)
     width = len(payload_sums(emitted, updater)[0])
-    words = {f"i[{k}]": ((bit,), BITS) for k, bit in enumerate(taken) if isinstance(bit, int)}
+    words: dict[str, tuple[Bits, Interval]] = {
+        f"i[{k}]": ((bit,), BITS) for k, bit in enumerate(taken) if isinstance(bit, int)
+    }
     words |= {f"buffer[{k}]": ((bit,), BITS) for k, bit in enumerate(buffer)}
     takes = Reading(emitted.netlist, words, assumed={enable: 1})
     shifts = Reading(emitted.netlist, words, assumed={enable: 0, busy: 1})
@@ -363,7 +361,7 @@ def _check_membranes(emitted: Emitted, updater: Updater) -> None:
 
 def _check_engine(emitted: Emitted, engine: FoldedEngine, updater: Updater) -> None:
     """Sums go from accumulator to updater, and what the lanes give to the output, in order."""
-    names, plan, path = emitted.names, engine.plan, emitted.names.path(engine)
+    names, path = emitted.names, emitted.names.path(engine)
     accumulator = names.of_type(EventAccumulator, engine)[0]
     require_same(emitted, names.bits(updater.i), names.bits(accumulator.o), f"{path} sums")
     enable = names.bits(updater.enable)

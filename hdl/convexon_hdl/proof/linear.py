@@ -1,5 +1,6 @@
-"""What a word of the netlist is, as an affine function of other nets: a decision procedure for
-sums.
+"""What a word of the netlist is, as an affine function of other nets.
+
+This is the decision procedure for sums.
 
 Adders are linear, so that a sum of any fan-in needs no search: `Reading` goes through the cells
 once and gives each word as ``constant + sum factor[x] * x`` over variables x, exactly. It is sound
@@ -142,8 +143,7 @@ class Reading:
         return self._known[bit]
 
     def word(self, bits: Bits, *, signed: bool, modulo: int | None = None) -> Affine:
-        """The integer that nets are, lowest first; or one equal to it in its lowest ``modulo``
-        bits.
+        """The integer that nets are, lowest first; or one that is equal modulo ``2**modulo``.
 
         Raises
         ------

@@ -64,7 +64,7 @@ class Names:
 
     def bits(self, value: object) -> Bits:
         """Nets of a signal in the text."""
-        signal = Value.cast(value)  # type: ignore[arg-type]
+        signal = Value.cast(value)
         if not len(signal):
             return ()
         require(isinstance(signal, Signal), f"{value!r} must be a signal to have a name")

@@ -130,9 +130,8 @@ class Netlist:
         self.cells = tuple(_cell(c) for c in module["cells"].values() if c["type"] != "$scopeinfo")
         self._init: dict[Bit, Bit] = {}
         for wire in module["netnames"].values():
-            self._init.update(
-                zip(wire["bits"], reversed(wire["attributes"].get("init", "")), strict=False)
-            )
+            values = reversed(wire["attributes"].get("init", ""))
+            self._init.update(zip(wire["bits"], values, strict=False))
 
     @cached_property
     def drivers(self) -> dict[Bit, tuple[Cell, str, int]]:

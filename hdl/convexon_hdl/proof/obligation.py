@@ -95,9 +95,7 @@ def by_induction(
     *,
     given: object = "",
 ) -> Obligation:
-    """An obligation that is decided by the solver; ``given`` is what else the specification
-    says.
-    """
+    """An obligation for the solver; ``given`` is what the specification says beside the part."""
     text = f"{kind}\n{given!r}\n{part.digest}"
 
     def verdict() -> Verdict:

@@ -146,7 +146,7 @@ class Part:
         for index, cell in enumerate(self._cells):
             connections: dict[str, list[int | str]] = {}
             for name, bits in cell.ports.items():
-                own = []
+                own: list[int | str] = []
                 for bit in bits:
                     if name in cell.outputs and (bit in cut or bit not in self._numbers):
                         own.append(spare)  # driven here, read from the cut

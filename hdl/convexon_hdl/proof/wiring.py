@@ -87,9 +87,7 @@ def _check_stream(emitted: Emitted, left: wiring.Component, right: wiring.Compon
 
 
 def _check_ports(emitted: Emitted, accelerator: Accelerator) -> None:
-    """The top's streams are the source's input and the decision's output; loads are not looked
-    at.
-    """
+    """The top's streams are the source's input and the decision's output."""
     parts = pipeline(emitted, accelerator)
     ports = emitted.netlist.ports
     for name, stream in (("i", parts[0].i), ("o", parts[-1].o)):

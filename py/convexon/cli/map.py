@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from convexon.cli.options import Run
 
 if TYPE_CHECKING:
+    from convexon.decision import Decision
     from convexon.encoder import Encoder
 
 
@@ -51,39 +52,62 @@ def map(
     verify take it.
     """
     from convexon import simulate
-    from convexon.cells import Family
     from convexon.chain import stage
-    from convexon.chain.settings import choice
     from convexon.cli.console import Console
-    from convexon.decision import Decision, Rule
-    from convexon.errors import InputError
     from convexon.run import RunFolder
 
-    if clock is not None and not 0 < clock < 10_000:
-        raise InputError(f"clock must be a number of MHz, not {clock!r}")
     limits = {"luts": luts, "block_rams": block_rams, "latency_cycles": latency_cycles}
-    if file is not None and (clock is not None or any(v is not None for v in limits.values())):
-        raise InputError("file must stand alone: a mapping by hand has no budget and no clock")
-    budget = importlib.import_module("convexon_hdl.budget").Budget(
-        family=choice(Family, family, "family"), **limits
-    )
-    chosen_encoder = _encoder(run, encoder, encoder_bits, encoder_seed)
-    rule = Decision(rule=choice(Rule, decision, "decision"), threshold=threshold)
-    if file is not None and (chosen_encoder is not None or rule.is_early):
-        raise InputError("file must stand alone: write tables [encoder] and [decision] in it")
+    options = {
+        "budget": _budget(family, limits),
+        "clock_hz": _hertz(clock),
+        "encoder": _encoder(run, encoder, encoder_bits, encoder_seed),
+        "decision": _decision(decision, threshold),
+    }
+    if file is not None:
+        _require_alone(any(x is not None for x in [clock, *limits.values()]), options)
     with Console() as console:
         with console.stage("map") as line:
             result = stage("map")(
-                RunFolder(run),
-                budget=budget,
-                clock_hz=None if clock is None else clock * 1e6,
-                file=file,
-                encoder=chosen_encoder,
-                decision=rule,
-                progress=line,
-                model=simulate.run,
+                RunFolder(run), file=file, progress=line, model=simulate.run, **options
             )
         console.line(result.summary)
+
+
+def _budget(family: str, limits: dict[str, int | None]) -> Any:
+    """Budget of the options; the family is checked by name."""
+    from convexon.cells import Family
+    from convexon.chain.settings import choice
+
+    return importlib.import_module("convexon_hdl.budget").Budget(
+        family=choice(Family, family, "family"), **limits
+    )
+
+
+def _hertz(clock: float | None) -> float | None:
+    """The clock in Hz; `InputError` if it is none."""
+    from convexon.errors import InputError
+
+    if clock is not None and not 0 < clock < 10_000:
+        raise InputError(f"clock must be a number of MHz, not {clock!r}")
+    return None if clock is None else clock * 1e6
+
+
+def _decision(name: str, threshold: int | None) -> Decision:
+    """Decision rule of the options."""
+    from convexon.chain.settings import choice
+    from convexon.decision import Decision, Rule
+
+    return Decision(rule=choice(Rule, name, "decision"), threshold=threshold)
+
+
+def _require_alone(limited: bool, options: dict[str, Any]) -> None:
+    """Raise `InputError` where a file comes with options that it has tables for."""
+    from convexon.errors import InputError
+
+    if limited:
+        raise InputError("file must stand alone: a mapping by hand has no budget and no clock")
+    if options["encoder"] is not None or options["decision"].is_early:
+        raise InputError("file must stand alone: write tables [encoder] and [decision] in it")
 
 
 def _encoder(run: Path, name: str | None, bits: int | None, seed: int | None) -> Encoder | None:

@@ -1,0 +1,200 @@
+"""Proofs of the components alone, on small instances: a fixed list, for benchmarks and tests.
+
+What a proof by parts shows of one emitted network, these show of each kind of component, in every
+way that it can be built; and besides what no network's text is read for: the AXI side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+from amaranth.hdl import Elaboratable
+from amaranth.lib import wiring
+
+from convexon.fixed import Interval, QFormat
+from convexon.mapping import Folded, Mapping, Spatial, Sums
+from convexon.network import Branch, FixedPointNetwork, Layer
+from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon.ranges import neuron_ranges
+from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.adder_graph import Addend, GraphBuilder
+from convexon_hdl.axi.counters import WideCounter
+from convexon_hdl.axi.formal import (
+    CollectorSpecification,
+    CounterSpecification,
+    GuardSpecification,
+    PackerSpecification,
+    SkidSpecification,
+)
+from convexon_hdl.axi.framing import InferenceGuard, StepCollector
+from convexon_hdl.axi.packing import ResultPacker
+from convexon_hdl.axi.stream import SkidBuffer
+from convexon_hdl.formal import (
+    NeuronSpecification,
+    StreamSpecification,
+    SumSpecification,
+    Verdict,
+    prove,
+)
+from convexon_hdl.lif import LIF, NeuronParameters, SplitLIF
+from convexon_hdl.proof.network import prove_network
+from convexon_hdl.proof.obligation import Obligation
+from convexon_hdl.proof.record import Proof, prove_all
+from convexon_hdl.readout import Argmax, Readout
+from convexon_hdl.stage import Stage
+from convexon_hdl.weighted_sum import weighted_sums
+
+STEPS = 4
+
+
+def prove_components() -> Iterator[Proof]:
+    """Prove every component of the list, and by parts a small network with folded layers.
+
+    Raises
+    ------
+    ToolError
+        If Yosys is missing.
+    """
+    yield from prove_all(component_obligations())
+    folded = Mapping(
+        layers=((Folded(lanes=2, banks=2), Spatial()), (Folded(lanes=2, updates=2),)),
+        readout=Folded(lanes=3),
+    )
+    yield from prove_network(small_network(), folded)
+
+
+def component_obligations() -> list[Obligation]:
+    """Everything that `prove_components` proves of components alone, by kind and name."""
+    return [*_neurons(), *_sums(), *_streams(), *_axi()]
+
+
+def _obligation(kind: str, where: str, specification: Callable[[], Elaboratable]) -> Obligation:
+    def check() -> Verdict:
+        return prove(specification()).verdict
+
+    return Obligation(kind=kind, where=where, check=check)
+
+
+def neuron_parameters(
+    leak: Leak, reset: Reset, *, threshold: int = 5, saturation: QFormat | None = None
+) -> NeuronParameters:
+    """A neuron with currents of -7 to 9, sized for `STEPS` steps."""
+    current = Interval(-7, 9)
+    integrated, membrane = neuron_ranges(
+        current, threshold=threshold, leak=leak, reset=reset, saturation=saturation, n_steps=STEPS
+    )
+    return NeuronParameters(
+        threshold=threshold,
+        leak=leak,
+        reset=reset,
+        saturation=None if saturation is None else saturation.interval,
+        current=current,
+        integrated=integrated,
+        membrane=membrane,
+    )
+
+
+def _neurons() -> Iterator[Obligation]:
+    """Both neurons, with every reset and kind of leak, with and without saturation."""
+    for leak in (INTEGRATE, Leak(1, 2), Leak(5, 3)):
+        for reset in Reset:
+            for saturation in (None, QFormat(5)):
+                choice = neuron_parameters(leak, reset, saturation=saturation)
+                for kind in (LIF, SplitLIF):
+                    bits = "" if saturation is None else f" in {saturation.width} bits"
+                    where = f"{kind.__name__} {leak.d}/2^{leak.f} {reset.value}{bits}"
+
+                    def specification(
+                        kind: type[LIF] = kind, choice: NeuronParameters = choice
+                    ) -> NeuronSpecification:
+                        return NeuronSpecification(choice, n_steps=STEPS, neuron=kind(choice))
+
+                    yield _obligation("neuron", where, specification)
+
+
+def _sums() -> Iterator[Obligation]:
+    """Adder graphs against plain sums, in every way and with registers."""
+    rng = np.random.default_rng(4)
+    rows = [[Addend(i, int(w)) for i, w in enumerate(row)] for row in rng.integers(-7, 8, (3, 9))]
+    offsets = [3, 0, -9]
+    for sums in Sums:
+        for registers in (0, 3):
+
+            def specification(sums: Sums = sums, registers: int = registers) -> SumSpecification:
+                builder = GraphBuilder(9)
+                graph = builder.graph(weighted_sums(builder, rows, offsets, sums))
+                return SumSpecification(graph, rows, offsets, registers=registers)
+
+            yield _obligation("sum", f"{sums.value} with {registers} registers", specification)
+
+
+def small_network(mode: ReadoutMode = ReadoutMode.LAST) -> FixedPointNetwork:
+    """Two branches, one of them recurrent, three classes and three steps."""
+    rng = np.random.default_rng(5)
+
+    def layer(n_inputs: int, n_neurons: int, *, recurrent: bool = False) -> Layer:
+        return Layer(
+            weights=rng.integers(-3, 4, (n_inputs, n_neurons)),
+            thresholds=rng.integers(1, 5, n_neurons),
+            biases=rng.integers(-1, 2, n_neurons),
+            recurrent=rng.integers(-3, 4, (n_neurons, n_neurons)) if recurrent else None,
+            leak=Leak(1, 2),
+            reset=Reset.SUBTRACT,
+            weight_format=QFormat(3),
+            threshold_format=QFormat(4),
+        )
+
+    branches = (Branch((layer(3, 3), layer(3, 2))), Branch((layer(3, 2, recurrent=True),)))
+    return FixedPointNetwork(
+        branches=branches,
+        n_steps=3,
+        input_bits=1,
+        readout_mode=mode,
+        readout_weights=rng.integers(-3, 4, (4, 3)),
+        readout_biases=rng.integers(-3, 4, 3),
+        readout_format=QFormat(3),
+        bias_format=QFormat(4),
+    )
+
+
+def _streams() -> Iterator[Obligation]:
+    """Rules of streams; nothing lost or doubled where a transfer leads to one result."""
+    network = small_network()
+    for registers in (0, 2):
+        mapping = Mapping.spatial(network, Spatial(registers=registers))
+        with_registers = f"with {registers} registers"
+        for depth in (0, 1):
+            stage = partial(Stage, network, depth=depth, mapping=mapping)
+            yield _stream(f"stage {depth} {with_registers}", stage, registers + 1)
+        argmax = partial(Argmax, network, registers=registers)
+        yield _stream(f"argmax {with_registers}", argmax, registers + 1)
+    for mode in ReadoutMode:
+        own = small_network(mode)
+        whole = partial(Accelerator, own, mapping=Mapping.spatial(own))
+        yield _stream(f"readout {mode.value}", partial(Readout, own))
+        yield _stream(f"accelerator {mode.value}", whole)
+
+
+def _stream(
+    where: str, component: Callable[[], wiring.Component], capacity: int | None = None
+) -> Obligation:
+    def specification() -> StreamSpecification:
+        return StreamSpecification(component(), capacity=capacity)
+
+    return _obligation("stream", where, specification)
+
+
+def _axi() -> Iterator[Obligation]:
+    """The AXI side: words, packets, resets and counters."""
+    network = small_network()
+    specifications: dict[str, Callable[[], Elaboratable]] = {
+        "skid buffer": lambda: SkidSpecification(SkidBuffer(width=3)),
+        "step collector": lambda: CollectorSpecification(StepCollector(network, width=2)),
+        "inference guard": lambda: GuardSpecification(InferenceGuard(network, width=2)),
+        "result packer": lambda: PackerSpecification(ResultPacker(network, width=32)),
+        "wide counter": lambda: CounterSpecification(WideCounter(amount_bits=3, bits=8)),
+    }
+    for where, specification in specifications.items():
+        yield _obligation("axi", where, specification)

@@ -1,0 +1,65 @@
+"""A network, its mapping with an encoder and a rule, and what the bench needs of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from convexon import golden
+from convexon.bundle import RtlBundle
+from convexon.decision import decided_trace
+from convexon.encoder import encode_levels
+from convexon.mapping import Mapping
+from convexon.network import FixedPointNetwork
+from convexon.schedule import Schedule
+from convexon.trace import SpikeTrace
+from convexon_hdl.emit import emit
+from convexon_sim.job import SMOOTH, Traffic
+from convexon_sim.runner import Trial
+
+N_SAMPLES = 12
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """A network with a mapping."""
+
+    network: FixedPointNetwork
+    mapping: Mapping
+
+    @functools.cached_property
+    def bundle(self) -> RtlBundle:
+        return emit(self.network, self.mapping)
+
+    @functools.cached_property
+    def levels(self) -> np.ndarray:
+        rng = np.random.default_rng(7)
+        encoder = self.mapping.encoder
+        limit = 1 << (self.network.input_bits if encoder is None else encoder.bits)
+        transfers = self.network.n_steps if encoder is None else 1
+        shape = (N_SAMPLES, transfers, self.network.n_inputs)
+        return rng.integers(0, limit, shape, dtype=np.uint8)
+
+    @functools.cached_property
+    def steps(self) -> np.ndarray:
+        """What the network reads."""
+        if self.mapping.encoder is None:
+            return self.levels
+        return encode_levels(self.mapping.encoder, self.levels[:, 0], n_steps=self.network.n_steps)
+
+    @functools.cached_property
+    def expected(self) -> SpikeTrace:
+        trace = golden.run(self.network, self.steps)
+        return decided_trace(self.mapping.decision, self.network, trace)
+
+    def trial(self, traffic: Traffic = SMOOTH, bundle: RtlBundle | None = None) -> Trial:
+        schedule = Schedule.of(self.network, self.mapping)
+        return Trial(
+            bundle=bundle or self.bundle,
+            inputs=self.levels,
+            expected=self.expected,
+            cycles=schedule.cycles(self.steps, self.expected),
+            traffic=traffic,
+        )
