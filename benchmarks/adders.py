@@ -1,14 +1,24 @@
 """LUTs of constant weighted sums, after synthesis: tables, trees, and shared terms.
 
 A layer's sums alone, without neurons, for ECP5 out of context: each way of `convexon.mapping.Sums`
-on the same random weights, and the package da4ml's where it is installed. Weights of one bit are -1
-or 1; wider ones are uniform over their format. Run ``python benchmarks/adders.py``.
+on the same random weights, and the package da4ml's where it is installed (an optional comparison).
+Weights of one bit are -1 or 1; wider ones are uniform over their format. Beside the LUT4 sites
+stand the estimate by which `Sums.AUTO` chooses, and the depth in lookups and adders.
+
+Of 40 inputs and 16 neurons, against the balanced tree: shared terms take 45 % fewer LUTs for dense
+weights of -1 and 1, 18 % fewer for -1, 0 and 1, and 11 % fewer for dense ones of two bits; tables
+take 4 % fewer for sparse ones of one bit, and 14 to 17 % fewer at three bits. `Sums.AUTO` takes the
+best of these each time.
+
+Run ``python benchmarks/adders.py``; a run that is broken off goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -83,8 +93,7 @@ def graph_of(weights: IntArray, sums: Sums) -> AdderGraph:
 
 def da4ml_graph(weights: IntArray) -> AdderGraph:
     """Adder graph that da4ml finds for the sums of a layer."""
-    from da4ml.cmvm import solve
-
+    solve = importlib.import_module("da4ml.cmvm").solve  # optional, and without types
     builder = GraphBuilder(len(weights))
     up = 32  # its shifts may be negative: count them from far above 0
     values = [Term(builder.bit(i).node, up) for i in range(len(weights))]
@@ -118,7 +127,12 @@ def _da4ml_stage(builder: GraphBuilder, stage: Any, inputs: Sequence[Term]) -> l
 
 def lut4_sites(graph: AdderGraph) -> int:
     """LUT4s of the part that the sums take: LUT4 cells, and two for each CCU2C."""
-    text = rtlil.convert(SumsAlone(graph), name="sums", emit_src=False)
+    return _synthesized(rtlil.convert(SumsAlone(graph), name="sums", emit_src=False))
+
+
+@cache
+def _synthesized(text: str) -> int:
+    """LUT4 sites of RTLIL; known where `Sums.AUTO` took a graph that was measured before."""
     script = ["read_rtlil sums.il", "proc", "opt_clean", "write_verilog -norename -noattr sums.v"]
     verilog = yosys.run(script, inputs={"sums.il": text}, outputs=["sums.v"]).files["sums.v"]
     return synthesize_verilog(verilog, "sums", Family.ECP5).cells.lut4_sites

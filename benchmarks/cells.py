@@ -20,7 +20,7 @@ from convexon.report.figure import Figure, FigureKind, write_figures
 
 ROOT = Path(__file__).parent
 CACHE = ROOT.parent / "build" / "benchmarks"
-UNITS = {"seconds": "seconds", "neurons": "neurons"}
+UNITS = {"seconds": "seconds", "neurons": "neurons", "lut4": "LUT4", "cost": "LUT4"}
 """Units by the last part of a name; shares have the unit 1."""
 
 Measure = Callable[[int], Mapping[str, float]]

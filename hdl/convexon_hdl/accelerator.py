@@ -14,6 +14,7 @@ from convexon.mapping import Folded, Mapping, Spatial, Weights
 from convexon.network import FixedPointNetwork
 from convexon.schedule import Schedule
 from convexon_hdl.decision import EarlyDecision, StepReadout
+from convexon_hdl.elastic import SkidBuffer
 from convexon_hdl.encoder import LevelEncoder
 from convexon_hdl.folded.engine import CREDITS
 from convexon_hdl.folded.loader import Loader, LoadGate
@@ -137,6 +138,10 @@ class Accelerator(wiring.Component):
             m.submodules[f"stage{depth}"] = stage
             wiring.connect(m, above.o, stage.i)
             above = stage
+            if self.mapping.is_buffered(depth):
+                above = SkidBuffer(stage.o.payload.shape())
+                m.submodules[f"buffer{depth}"] = above
+                wiring.connect(m, stage.o, above.i)
         if self.is_loadable:
             self._connect_loader(m, source, stages)
         else:
@@ -223,10 +228,12 @@ def input_width(mapping: Mapping, network: FixedPointNetwork) -> int:
 def most_under_way(network: FixedPointNetwork, mapping: Mapping) -> int:
     """Most steps between source and result, so also most inferences that wait for a decision there.
 
-    A register holds one step. A folded engine holds the one that it sums up, and those that it
-    has credit for (`convexon_hdl.folded.engine.CREDITS`), and a folded readout no more than that.
+    A register holds one step, and a buffer two. A folded engine holds the one that it sums up, and
+    those that it has credit for (`convexon_hdl.folded.engine.CREDITS`), and a folded readout no
+    more than that.
     """
     most = sum(Schedule.of(network, mapping).stages)
+    most += sum(mapping.is_buffered(depth) for depth in range(network.depth))
     engines = sum(1 for depth in range(network.depth) if folded_at(mapping, depth))
     engines += isinstance(mapping.readout, Folded)
     return most + engines * (1 + CREDITS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from amaranth.hdl import Const, Module, Signal, Value
+from amaranth.hdl import Const, Module, ShapeLike, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -148,4 +148,50 @@ class ElasticRegister(wiring.Component, ABC):
         accept = Signal()
         m.d.comb += accept.eq(arriving & takes)
         self.datapath(m, accept)
+        return m
+
+
+class SkidBuffer(wiring.Component):
+    """Two transfers between two streams, with nothing but flip-flops on either side.
+
+    ``i.ready`` and ``o`` come from flip-flops alone, so no path runs through the buffer, and a
+    transfer still moves in every clock.
+
+    Latency: 1 clock. Resources: twice the payload's flip-flops, one multiplexer a bit.
+
+    Parameters
+    ----------
+    layout : ShapeLike
+        Of the payload.
+
+    Members
+    -------
+    i : In(stream.Signature(layout))
+    o : Out(stream.Signature(layout))
+
+    Attributes
+    ----------
+    spare, full : Signal
+        The second register, and whether it holds a transfer; proofs read them.
+    """
+
+    def __init__(self, layout: ShapeLike) -> None:
+        self.spare = Signal(layout)
+        self.full = Signal()
+        super().__init__({"i": In(stream.Signature(layout)), "o": Out(stream.Signature(layout))})
+
+    def elaborate(self, platform: object) -> Module:
+        """Build both registers."""
+        m = Module()
+        m.d.comb += self.i.ready.eq(~self.full)
+        with m.If(~self.o.valid | self.o.ready):
+            m.d.sync += [
+                self.o.valid.eq(self.i.valid | self.full),
+                self.o.payload.eq(self.i.payload),
+                self.full.eq(0),
+            ]
+            with m.If(self.full):
+                m.d.sync += self.o.payload.eq(self.spare)
+        with m.Elif(self.i.valid & self.i.ready):
+            m.d.sync += [self.spare.eq(self.i.payload), self.full.eq(1)]
         return m

@@ -17,7 +17,6 @@ from convexon.fixed import width_of
 from convexon.mapping import MAX_REGISTERS, Mapping, Spatial, Sums
 from convexon.network import FixedPointNetwork
 from convexon.neuron import Leak, ReadoutMode
-from convexon.schedule import Schedule
 from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder
 from convexon_hdl.arithmetic import signed_digits
 from convexon_hdl.lowering import cut
@@ -116,10 +115,11 @@ def estimated_clock_hz(network: FixedPointNetwork, mapping: Mapping, family: Fam
         readout.delay(model, mapping.readout.registers),
         _decision_delay(network, model, mapping.decision_registers),
     ]
-    for depth, registers in enumerate(Schedule.of(network, mapping).stages[: network.depth]):
-        for b, choice in mapping.at_depth(depth).items():
-            if isinstance(choice, Spatial):
-                delays.append(_Layer(network, b, depth, choice.sums).delay(model, registers - 1))
+    for depth in range(network.depth):
+        choices = {b: c for b, c in mapping.at_depth(depth).items() if isinstance(c, Spatial)}
+        most = max(choice.registers for choice in choices.values())
+        for b, choice in choices.items():
+            delays.append(_Layer(network, b, depth, choice.sums).delay(model, most))
     return 1 / max(delays)
 
 

@@ -65,7 +65,8 @@ class Spatial:
     -------
     registers : int
         Pipeline registers inside the sum of the inputs, 0 to 8. Branches of one depth move in
-        lockstep, so that the largest of a depth counts for all.
+        lockstep, so that the largest of a depth counts for all. With any, a buffer follows the
+        stage (`Mapping.is_buffered`), which is one register more.
     sums : Sums
 
     Raises
@@ -184,6 +185,17 @@ class Mapping:
     def at_depth(self, depth: int) -> dict[int, LayerMapping]:
         """Return the choices of all layers at ``depth``, by branch."""
         return {b: layers[depth] for b, layers in enumerate(self.layers) if depth < len(layers)}
+
+    def is_buffered(self, depth: int) -> bool:
+        """Whether a buffer of two steps stands behind the stage at ``depth``.
+
+        It does where all layers there are spatial and one has registers: whoever asks for a clock
+        is spared the wait for a ``ready`` that comes through all stages at once.
+        """
+        choices = self.at_depth(depth).values()
+        return all(isinstance(choice, Spatial) for choice in choices) and any(
+            isinstance(choice, Spatial) and choice.registers for choice in choices
+        )
 
     def check(self, network: FixedPointNetwork) -> None:
         """Raise `InputError` unless this mapping suits ``network``, with a choice per layer."""

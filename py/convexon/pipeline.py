@@ -94,6 +94,24 @@ class Registers:
         self._free[-1] = edge
 
 
+class Buffer:
+    """Two steps; nothing but flip-flops on either side."""
+
+    def __init__(self) -> None:
+        self._left = [-1, -1]
+        self.valid = 0
+
+    def take(self, step: int, offered: int) -> int:
+        """See `Unit`."""
+        entered = max(offered, self._left[-2] + 1)
+        self.valid = max(entered, self._left[-1]) + 1
+        return entered
+
+    def leave(self, edge: int) -> None:
+        """See `Unit`."""
+        self._left = [self._left[-1], edge]
+
+
 class Engine:
     """A folded engine: passes over the spikes of a step, while earlier results are on their way.
 
@@ -248,9 +266,11 @@ def run_pipeline(
     trace : SpikeTrace
         The golden model's trace of ``inputs``.
     """
-    stages: list[Unit] = [
-        Stage(units_at(network, mapping, depth, inputs, trace)) for depth in range(network.depth)
-    ]
+    stages: list[Unit] = []
+    for depth in range(network.depth):
+        stages.append(Stage(units_at(network, mapping, depth, inputs, trace)))
+        if mapping.is_buffered(depth):
+            stages.append(Buffer())
     stages.append(_readout(network, mapping, trace))
     line = Line(stages, Registers(mapping.decision.registers(mapping.decision_registers)))
     used = steps_used(network, mapping, trace)

@@ -50,9 +50,14 @@ class Schedule:
 
     @property
     def stages(self) -> tuple[int, ...]:
-        """Pipeline registers of every layer depth, of the readout, and of the decision."""
+        """Pipeline registers of every layer depth, of the readout, and of the decision.
+
+        A buffer behind a stage counts as one.
+        """
         depths = [
-            1 + max(_registers(choice) for choice in self.mapping.at_depth(depth).values())
+            1
+            + self.mapping.is_buffered(depth)
+            + max(_registers(choice) for choice in self.mapping.at_depth(depth).values())
             for depth in range(self.network.depth)
         ]
         readout = 1 + _registers(self.mapping.readout)

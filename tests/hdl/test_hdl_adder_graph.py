@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from convexon.errors import InputError
 from convexon.fixed import Interval
 from convexon.mapping import Sums
+from convexon_hdl import sharing
 from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder, Term
+from convexon_hdl.differences import derivation
 from convexon_hdl.elastic import Chain
+from convexon_hdl.formal import SumSpecification, Verdict, prove
 from convexon_hdl.lowering import cut, lower, n_register_bits
 from convexon_hdl.weighted_sum import weighted_sums
 
@@ -113,11 +116,94 @@ def test_sums_share_what_they_have_in_common() -> None:
     assert len({term.node for term in (graph.outputs[0], *graph.outputs[2:])}) == 1
 
 
-def test_sharing_takes_fewer_adders_than_trees() -> None:
-    rng = np.random.default_rng(5)
-    rows = rows_of(rng.choice([-1, 1], (32, 24)))
-    trees, shared = (built(rows, [0] * 24, sums, 32) for sums in (Sums.TREE, Sums.SHARED))
-    assert shared.cost < 0.9 * trees.cost
+def dense(n_bits: int, n_sums: int, seed: int = 5) -> np.ndarray:
+    """Weights -1 and 1, whose columns are cheap to derive from each other."""
+    return np.random.default_rng(seed).choice([-1, 1], (n_bits, n_sums))
+
+
+def test_shared_dense_binary_sums_cost_two_thirds_of_the_others() -> None:
+    rows = rows_of(dense(32, 24))
+    costs = {sums: built(rows, [0] * 24, sums, 32).cost for sums in Sums}
+    assert costs[Sums.SHARED] < 0.67 * min(costs[Sums.TREE], costs[Sums.TABLES])
+    assert costs[Sums.AUTO] == costs[Sums.SHARED]
+
+
+def test_auto_takes_the_cheapest_way_of_a_layer() -> None:
+    rows = rows_of(np.random.default_rng(5).integers(-64, 64, (16, 6)))
+    graphs = {sums: built(rows, list(range(6)), sums, 16) for sums in Sums}
+    auto = graphs.pop(Sums.AUTO)
+    assert auto.cost == graphs[Sums.TABLES].cost == min(graph.cost for graph in graphs.values())
+    assert (auto.nodes, auto.outputs) == (graphs[Sums.TABLES].nodes, graphs[Sums.TABLES].outputs)
+
+
+@pytest.mark.parametrize("limits", [{}, {"MAX_TRIED_DIGITS": 0}, {"MAX_WORK": 40}])
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32 - 1), levels=st.sampled_from([(-1, 1), (-1, 0, 1), (-6, -3, 0, 3, 4)])
+)
+def test_shared_sums_are_right_at_any_size(
+    limits: dict[str, int], seed: int, levels: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(seed)
+    weights = rng.choice(levels, (12, 9)) << rng.integers(0, 3, 9)
+    offsets = rng.integers(-9, 9, 9)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, limit in limits.items():
+            patch.setattr(sharing, name, limit)
+        graphs = [built(rows_of(weights), offsets.tolist(), Sums.SHARED, 12) for _ in range(2)]
+    assert graphs[0].nodes == graphs[1].nodes
+    for bits in rng.integers(0, 2, (20, 12)):
+        assert graphs[0].evaluate(bits.tolist()) == (offsets + bits @ weights).tolist()
+
+
+@pytest.mark.parametrize("registers", [0, 2])
+def test_sums_derived_from_sums_are_proved(registers: int) -> None:
+    weights, offsets = dense(9, 6), [3, 0, -9, 1, 0, 2]
+    assert any(step.source is not None for step in derivation(weights))
+    graph = built(rows_of(weights), offsets, Sums.SHARED, 9)
+    direct = GraphBuilder(9)
+    trees = direct.graph(weighted_sums(direct, rows_of(weights), offsets, Sums.TREE))
+    assert graph.n_sums < trees.n_sums
+    spec = SumSpecification(graph, rows_of(weights), offsets, registers=registers)
+    assert prove(spec).verdict is Verdict.PROVED
+
+
+@pytest.mark.parametrize("max_chain", [0, 1, 3])
+def test_derivation_reaches_every_column_within_its_chain(max_chain: int) -> None:
+    weights = dense(24, 15)
+    chain: dict[int | None, int] = {None: -1}
+    for step in derivation(weights, max_chain):
+        assert step.source in chain
+        chain[step.column] = chain[step.source] + 1
+        if step.source is not None:
+            difference = weights[:, step.column] - step.factor * weights[:, step.source]
+            # up to sign, two columns never differ in more than half of their weights
+            assert np.count_nonzero(difference) <= 12
+    assert sorted(column for column in chain if column is not None) == list(range(15))
+    assert max(chain.values()) == max_chain
+
+
+def test_derivation_finds_multiples_from_the_lowest_place_on() -> None:
+    column = np.array([3, -1, 2, 5, -7])
+    steps = derivation(np.stack([4 * column, -column, 8 * column], axis=1), 1)
+    assert [(step.column, step.source, step.factor) for step in steps] == [
+        (1, None, 1),
+        (0, 1, -4),
+        (2, 1, -8),
+    ]
+
+
+def test_cost_counts_what_lookups_have_in_common_once() -> None:
+    builder = GraphBuilder(5)
+    odd = builder.lookup({0: 1, 1: 1, 2: 1, 3: 1})  # 3 bits, the lowest is the parity
+    assert builder.graph([odd]).cost == 3
+    other = builder.lookup({0: 1, 1: -1, 2: 1, 3: -1}, 2)
+    assert builder.graph([odd, other]).cost == 3 + 2
+    inverted = builder.lookup({0: -1, 1: -1, 2: -1, 3: -1}, 7)  # 7 - odd: all bits inverted
+    assert builder.graph([odd, inverted]).cost == 3
+    assert builder.graph([builder.bit(4)]).cost == 0
+    widened = builder.add(odd, Term(builder.bit(4).node, 1))  # the lowest bit is passed on
+    assert builder.graph([widened]).cost == 3 + 2
 
 
 def test_a_balanced_tree_has_the_least_depth() -> None:
@@ -155,6 +241,8 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(InputError, match=f"^{message}$"):
         GraphBuilder(5).lookup(dict.fromkeys(range(5), 1))
     graph = builder.graph([Term(builder.bit(0).node)])
+    with pytest.raises(InputError, match=r"^graph must be of 4 bits, not 3$"):
+        GraphBuilder(4).include(graph)
     with pytest.raises(InputError, match=r"^n_clocks must be at least 1, not 0$"):
         cut(graph, 0)
     with pytest.raises(InputError, match=r"^bits must be 3, not 1$"):

@@ -21,7 +21,8 @@ from convexon_hdl.axi.formal import (
 )
 from convexon_hdl.axi.framing import InferenceGuard, StepCollector
 from convexon_hdl.axi.packing import ResultPacker
-from convexon_hdl.axi.stream import SkidBuffer
+from convexon_hdl.axi.stream import WordLayout
+from convexon_hdl.elastic import SkidBuffer
 from convexon_hdl.formal import StreamSpecification, Verdict, prove
 
 
@@ -42,10 +43,12 @@ def refutes(specification: Elaboratable) -> None:
 
 
 def test_skid_buffer_is_a_queue_of_two_words() -> None:
-    proves(SkidSpecification(SkidBuffer(width=3)))
+    proves(SkidSpecification(SkidBuffer(WordLayout(3))))
 
 
-@pytest.mark.parametrize("component", [SkidBuffer(width=3), ResultPacker(network(), width=32)])
+@pytest.mark.parametrize(
+    "component", [SkidBuffer(WordLayout(3)), ResultPacker(network(), width=32)]
+)
 def test_words_are_held_until_they_are_taken(component: wiring.Component) -> None:
     proves(StreamSpecification(component))
 

@@ -86,11 +86,11 @@ def replaced(text: str, pattern: str, replacement: str, *, after: str = "") -> s
 ENGINE = "module \\accelerator.stage1.engine0"
 MUTANTS = {
     "a bit of a weight": (
-        r"memory\[1\] = (\d+)'h([0-9a-f]*)[0-7];",
-        r"memory[1] = \1'h\g<2>f;",
+        r"memory\[0\] = (\d+)'h(\w*)0;",
+        r"memory[0] = \1'h\g<2>1;",
         f"{ENGINE}.accumulator.bank0 ",
         "memory of stage1.engine0.accumulator.bank0 (refuted): "
-        "stage1.engine0.accumulator.bank0 address 1 place 0 must hold",
+        "stage1.engine0.accumulator.bank0 address 0 place 0 must hold",
     ),
     "a threshold": (
         r"thresholds\[0\] = (\d+)'h([0-9a-f]*)[0-7];",
@@ -117,21 +117,21 @@ MUTANTS = {
         "clock and reset of accelerator",
     ),
     "an output that is dropped while it is stalled": (
-        r"(assign \S+ = )o__ready \? 1'h0 : o__valid ?;",
-        r"\g<1>1'h0;",
+        r"(assign \S+ +=) o__ready \? 1'h0 : o__valid ?;",
+        r"\1 1'h0;",
         f"{ENGINE} ",
         "stream of stage1.engine0",
     ),
     "a sum that takes a word without a spike": (
-        r"(assign \S+ +=) data_any \? (\S+) : \S+ ?;",
+        r"(assign \S+ +=) data_any \? (.+?) : sum0 ?;",
         r"\1 \2 ;",
         f"{ENGINE}.accumulator ",
         "accumulator of stage1.engine0.accumulator lane",
     ),
     "two sources swapped": (
-        r"\.sources\(\{?(.*?)\}?\)",
-        r".sources({\1})",
-        "\\accelerator.stage1.engine0.accumulator.scanner0 scanner0",
+        r"\.sources\(held\[3:0\]\)",
+        r".sources({held[3:2], held[0], held[1]})",
+        "\\accelerator.stage1.engine0.accumulator.scanner0  scanner0",
         "connections of stage1.engine0.accumulator",
     ),
 }

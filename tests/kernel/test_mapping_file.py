@@ -66,7 +66,7 @@ def test_later_tables_win_over_earlier_ones_and_the_default() -> None:
         ),
         (
             '[default]\nkind = "spatial"\nsums = "none"',
-            "sums of default must be one of tables, tree, shared, not 'none'",
+            "sums of default must be one of tables, tree, shared, auto, not 'none'",
         ),
         ('[default]\nkind = "folded"', "lanes of default must be given"),
         (

@@ -26,7 +26,7 @@ from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi.accelerator import EXTRA_LATENCY, AxiAccelerator
 from convexon_hdl.axi.framing import InferenceGuard, words_per_step
 from convexon_hdl.axi.packing import ResultPacker
-from convexon_hdl.axi.stream import SkidBuffer
+from convexon_hdl.elastic import SkidBuffer
 from convexon_hdl.emit import AXI_TOP, to_verilog
 from convexon_sim.packing import pack
 

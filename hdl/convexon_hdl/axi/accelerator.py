@@ -16,8 +16,9 @@ from convexon_hdl.axi.framing import InferenceGuard, words_per_step
 from convexon_hdl.axi.lite import LiteSlave, lite_members
 from convexon_hdl.axi.packing import RecordFormat, ResultPacker
 from convexon_hdl.axi.registers import IDENTITY, MAP_VERSION, RegisterMap
-from convexon_hdl.axi.stream import SkidBuffer, require_width
+from convexon_hdl.axi.stream import WordLayout, require_width
 from convexon_hdl.axi.taps import ActivityTap, activity_taps
+from convexon_hdl.elastic import SkidBuffer
 from convexon_hdl.ports import probes
 
 EXTRA_LATENCY = 3
@@ -157,8 +158,8 @@ class AxiAccelerator(wiring.Component):
         self, m: Module, guard: InferenceGuard, platform: object
     ) -> tuple[ActivityTap, ...]:
         """Words in, inferences through the accelerator, words out; returns the layers' taps."""
-        m.submodules.input_skid = before = self.skid_class(width=self.width)
-        m.submodules.output_skid = behind = self.skid_class(width=self.width)
+        m.submodules.input_skid = before = self.skid_class(WordLayout(self.width))
+        m.submodules.output_skid = behind = self.skid_class(WordLayout(self.width))
         m.submodules.packer = packer = self.packer_class(self.accelerator.network, width=self.width)
         # Elaborated here and now, so that the signals of its parts can be found.
         fragment = Fragment.get(self.accelerator, platform)

@@ -12,7 +12,7 @@ from amaranth.hdl import Assert, Assume, Elaboratable, Module, Mux, Signal, Valu
 from convexon_hdl.axi.counters import WideCounter
 from convexon_hdl.axi.framing import FLIGHT_BITS, InferenceGuard, StepCollector
 from convexon_hdl.axi.packing import ResultPacker
-from convexon_hdl.axi.stream import SkidBuffer
+from convexon_hdl.elastic import SkidBuffer
 
 
 def _free(m: Module, *targets: Value) -> None:

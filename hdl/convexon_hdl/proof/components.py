@@ -30,7 +30,8 @@ from convexon_hdl.axi.formal import (
 )
 from convexon_hdl.axi.framing import InferenceGuard, StepCollector
 from convexon_hdl.axi.packing import ResultPacker
-from convexon_hdl.axi.stream import SkidBuffer
+from convexon_hdl.axi.stream import WordLayout
+from convexon_hdl.elastic import SkidBuffer
 from convexon_hdl.formal import (
     NeuronSpecification,
     StreamSpecification,
@@ -190,7 +191,7 @@ def _axi() -> Iterator[Obligation]:
     """The AXI side: words, packets, resets and counters."""
     network = small_network()
     specifications: dict[str, Callable[[], Elaboratable]] = {
-        "skid buffer": lambda: SkidSpecification(SkidBuffer(width=3)),
+        "skid buffer": lambda: SkidSpecification(SkidBuffer(WordLayout(3))),
         "step collector": lambda: CollectorSpecification(StepCollector(network, width=2)),
         "inference guard": lambda: GuardSpecification(InferenceGuard(network, width=2)),
         "result packer": lambda: PackerSpecification(ResultPacker(network, width=32)),

@@ -62,6 +62,11 @@ class Names:
         prefix = next(path for path, other in self._parts.items() if other is part)
         return self._parts[(*prefix, name)]
 
+    def find(self, part: wiring.Component, name: str) -> Any | None:
+        """Submodule ``name`` of a component, or None where it has none of that name."""
+        prefix = next(path for path, other in self._parts.items() if other is part)
+        return self._parts.get((*prefix, name))
+
     def bits(self, value: object) -> Bits:
         """Nets of a signal in the text."""
         signal = Value.cast(value)

@@ -9,9 +9,9 @@ What it covers
 --------------
 - every register is clocked by ``clk`` and reset to what it is configured with; the streams connect
   source, stages, readout and decision, and the top's ports (`convexon_hdl.proof.wiring`);
-- the sequencer counts T steps; stages, readout and tournament obey the handshake; every sum of
-  synapses is that of the network's weights, over the right nets; every neuron computes its contract
-  without overflow; the label is the lowest class of the largest score
+- the sequencer counts T steps; stages, buffers, readout and tournament obey the handshake; every
+  sum of synapses is that of the network's weights, over the right nets; every neuron computes its
+  contract without overflow; the label is the lowest class of the largest score
   (`convexon_hdl.proof.spatial`);
 - of folded layers: all memories hold the network's weights, thresholds and biases; every lane
   computes the contract; the ranges of every neuron hold; accumulators add what the memories give
@@ -30,9 +30,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from amaranth.hdl import Signal
+
 from convexon.mapping import Folded, Mapping, Weights
 from convexon.network import FixedPointNetwork
 from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.axi.formal import SkidSpecification
+from convexon_hdl.elastic import SkidBuffer
 from convexon_hdl.emit import TOP, emit
 from convexon_hdl.folded.readout import FoldedReadout
 from convexon_hdl.folded.stage import MixedStage
@@ -98,6 +102,8 @@ def obligations(network: FixedPointNetwork, mapping: Mapping, verilog: str) -> I
             of_part = sequencer_obligations(emitted, part)
         elif isinstance(part, Stage):
             of_part = stage_obligations(emitted, part)
+        elif isinstance(part, SkidBuffer):
+            of_part = buffer_obligations(emitted, part)
         elif isinstance(part, MixedStage):
             of_part = mixed_stage_obligations(emitted, part)
         elif isinstance(part, Readout):
@@ -130,6 +136,31 @@ def sequencer_obligations(emitted: Emitted, sequencer: Sequencer) -> Iterator[Ob
     yield by_induction("step counter", where, part, specification, given=steps)
 
 
+class BufferStandIn(StandIn):
+    """A piece cut out of the netlist in the place of a `SkidBuffer`."""
+
+    @property
+    def full(self) -> Signal:
+        """Whether the second register holds a transfer."""
+        return self.watched["full"]
+
+    @property
+    def spare(self) -> Signal:
+        """The second register."""
+        return self.watched["spare"]
+
+
+def buffer_obligations(emitted: Emitted, buffer: SkidBuffer) -> Iterator[Obligation]:
+    """A buffer is a queue of two transfers."""
+    watched = {name: emitted.names.bits(getattr(buffer, name)) for name in ("full", "spare")}
+    part = emitted.cut(buffer, watched=watched)
+
+    def specification() -> SkidSpecification:
+        return SkidSpecification(BufferStandIn(buffer.signature, part))
+
+    yield by_induction("buffer", emitted.names.path(buffer), part, specification)
+
+
 def left_to_simulation(network: FixedPointNetwork, mapping: Mapping) -> tuple[str, ...]:
     """Parts of the accelerator that no obligation speaks of, in words."""
     choices = [*(choice for layers in mapping.layers for choice in layers), mapping.readout]
@@ -137,6 +168,9 @@ def left_to_simulation(network: FixedPointNetwork, mapping: Mapping) -> tuple[st
     found = []
     if folded:
         found.append("order and timing of the passes in folded layers")
+    at_depth = [set(mapping.at_depth(d).values()) for d in range(network.depth)]
+    if any(len(own) > 1 and any(isinstance(c, Folded) for c in own) for own in at_depth):
+        found.append("fork and join of the units of a stage")
     if network.input_bits > 1 and any(isinstance(c, Folded) for c in mapping.at_depth(0).values()):
         found.append("order of bit planes in folded layers")
     for weights, words in ((Weights.SEEDED, "weights from a seed"), (Weights.LOADED, "the loader")):

@@ -46,16 +46,18 @@ def _chain(
 
 
 def pipeline(emitted: Emitted, accelerator: Accelerator) -> list[wiring.Component]:
-    """Source, stages, readout and decision of an accelerator."""
-    mapping = accelerator.mapping
+    """Source, stages and the buffers behind them, readout and decision of an accelerator."""
+    mapping, names = accelerator.mapping, emitted.names
+    between = [
+        names.find(accelerator, f"{kind}{depth}")
+        for depth in range(accelerator.network.depth)
+        for kind in ("stage", "buffer")
+    ]
     return [
-        emitted.names.child(accelerator, name)
-        for name in (
-            "sequencer" if mapping.encoder is None else "encoder",
-            *(f"stage{depth}" for depth in range(accelerator.network.depth)),
-            "readout",
-            "decision" if mapping.decision.is_early else "argmax",
-        )
+        names.child(accelerator, "sequencer" if mapping.encoder is None else "encoder"),
+        *(part for part in between if part is not None),
+        names.child(accelerator, "readout"),
+        names.child(accelerator, "decision" if mapping.decision.is_early else "argmax"),
     ]
 
 
