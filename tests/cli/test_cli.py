@@ -101,7 +101,10 @@ def rtl_run(emitted: RunFolder, tmp_path: Path) -> Path:
     [
         ("demo", "writes report.json, report.md and report.html"),
         ("solve", "write the network's silicon card"),
-        ("emit", "Writes RUN/rtl (accelerator.v, ports.json, manifest.json) and RUN/export"),
+        ("emit", "Writes RUN/rtl (accelerator.v, ports.json, wrappers for VHDL and SystemVerilog"),
+        ("map", "Choose for every layer whether it stands in logic or in block RAM"),
+        ("prove", "prove"),
+        ("weights", "weights"),
         ("verify", "compare with the golden model"),
         ("report", "Write report.json, report.md and report.html"),
         ("doctor", "say how to install what is missing"),

@@ -103,7 +103,7 @@ class SwappingSkid(SkidBuffer):
 
 @pytest.mark.parametrize("mutant", [OverwritingSkid, SwappingSkid])
 def test_skid_mutant_is_refuted(mutant: type[SkidBuffer]) -> None:
-    refutes(SkidSpecification(mutant(width=3)))
+    refutes(SkidSpecification(mutant(WordLayout(3))))
 
 
 class TrustingCollector(StepCollector):
