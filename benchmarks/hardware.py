@@ -83,7 +83,7 @@ def spatial(registers: int) -> Callable[[FixedPointNetwork], Mapping]:
 
 
 CELLS = (
-    Cell(name="hw.spatial.40-16-10", network=networks.small, mapping=spatial(3),
+    Cell(name="hw.spatial.40-16-10", network=networks.small, mapping=spatial(2),
          part=LFE5U_25F, target_mhz=150.0),
     Cell(name="hw.folded.40-16-10", network=networks.small, mapping=lambda _: SMALL_FOLDED,
          part=LFE5U_25F, target_mhz=150.0),

@@ -28,7 +28,7 @@ from convexon.seeded import identify
 
 IntArray = npt.NDArray[np.int64]
 
-SCAN_CLOCKS = 3
+SCAN_CLOCKS = 4
 """Clocks of a pass over the spikes beyond one for each: to find the groups, a group, its word."""
 
 EMPTY_SCAN_CLOCKS = 2

@@ -66,7 +66,7 @@ def scan(scanner: EventScanner, patterns: list[int]) -> list[tuple[list[int], in
 def expected_scan(pattern: int) -> tuple[list[int], int]:
     """What a scanner must say of ``pattern``."""
     rows = [k for k in range(pattern.bit_length()) if pattern >> k & 1]
-    return rows, len(rows) + 2 if rows else 1
+    return rows, len(rows) + 3 if rows else 1
 
 
 @pytest.mark.parametrize("n_sources", [1, 2, 5, 7])

@@ -108,7 +108,7 @@ class EventAccumulator(wiring.Component):
         sum[lane] = sum_s w[s, fold * lanes + lane] * x[s]
 
     A step is held while its folds and bit planes are passed over. A *pass* is one clock to begin,
-    and what `EventScanner` takes, all banks at once: ``3 + max(spikes of a bank)`` clocks, or 2.
+    and what `EventScanner` takes, all banks at once: ``4 + max(spikes of a bank)`` clocks, or 2.
     Bit planes come with the most significant first, and each doubles what came before it, which is
     exact and needs no shifter. The sums of a fold leave ``FoldPlan.handover_clocks`` after its
     last pass, in the one clock in which ``valid`` is high; the accumulators begin at 0 again.

@@ -23,8 +23,9 @@ class EventScanner(wiring.Component):
     ``pending`` has a bit for each group of 16 sources with a spike that is still to come;
     ``chosen`` is the lowest of them, one-hot; ``word`` holds the group's spikes that are to come.
 
-    After the clock with ``start``, n spikes take n + 2 clocks, and none takes 1; in the last of
-    them ``finishing`` is high. ``sources`` must hold still from ``start`` until then.
+    After the clock with ``start``, n spikes take n + 3 clocks, and none takes 1; in the last of
+    them ``finishing`` is high. It follows from registers alone, and so comes a clock after the last
+    spike. ``sources`` must hold still from ``start`` until then.
 
     Resources, for n sources: about 1.5 LUT4 for each source, and 3 flip-flops for each group.
 
@@ -43,7 +44,7 @@ class EventScanner(wiring.Component):
     row : Out(range(n_sources))
         Its source.
     finishing : Out(1)
-        No spike comes after this clock.
+        No spike is left, in this clock or later.
     """
 
     def __init__(self, n_sources: int) -> None:
@@ -86,7 +87,7 @@ class EventScanner(wiring.Component):
             chosen_leaves.eq(~chosen_valid | word_leaves),
             self.valid.eq(word_valid),
             self.row.eq(Cat(_position(word & ~rest, ceil_log2(WORD)), group)),
-            self.finishing.eq(~pending.any() & ~chosen_valid & word_leaves),
+            self.finishing.eq(~(pending.any() | chosen_valid | word_valid)),
         ]
         m.d.sync += word.eq(rest)
         with m.If(word_leaves):

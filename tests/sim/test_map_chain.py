@@ -1,0 +1,91 @@
+"""Stage ``map``: a budget or a file decides, and emit and verify follow."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from convexon import simulate
+from convexon.card import CARD
+from convexon.chain.solve import solve_stage
+from convexon.errors import ArtefactError, InputError
+from convexon.run import RunFolder
+from convexon.simulator import SimulatorKind
+from convexon_hdl.budget import Budget
+from convexon_hdl.chain import emit_stage
+from convexon_hdl.map_chain import MapResult, map_stage
+from convexon_sim.chain import require_equal, verify_stage
+from toy import toy_file, toy_settings
+
+pytestmark = pytest.mark.usefixtures("build_cache")
+
+
+@pytest.fixture(scope="module")
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = toy_file(tmp_path_factory.mktemp("data"))
+    folder = RunFolder(tmp_path_factory.mktemp("solved"))
+    solve_stage(folder, toy_settings(data, max_neurons=6))
+    return folder.path
+
+
+@pytest.fixture
+def folder(solved: Path, tmp_path: Path) -> RunFolder:
+    return RunFolder(Path(shutil.copytree(solved, tmp_path / "run")))
+
+
+def mapped(folder: RunFolder, **options: object) -> MapResult:
+    return map_stage(folder, model=simulate.run, **options)  # type: ignore[arg-type]
+
+
+def test_without_a_budget_everything_is_spatial(folder: RunFolder) -> None:
+    result = mapped(folder)
+    assert result.mapping.value.is_spatial
+    assert result.summary.startswith("map: layer 0 spatial (0 registers), readout spatial")
+    assert mapped(folder).mapping.reused
+
+
+def test_folded_network_is_emitted_and_verified(folder: RunFolder, tmp_path: Path) -> None:
+    spatial = mapped(folder)
+    path = tmp_path / "mapping.toml"
+    path.write_text('[default]\nkind = "folded"\nlanes = 2\nbanks = 2\n')
+    folded = mapped(folder, file=path)
+    assert not folded.mapping.value.is_spatial
+    assert folded.cycles.latency.min() > spatial.cycles.latency.max()
+    emit_stage(folder)
+    require_equal(verify_stage(folder, SimulatorKind.ICARUS))
+
+
+def test_file_is_taken_as_it_is(folder: RunFolder, tmp_path: Path) -> None:
+    path = tmp_path / "mapping.toml"
+    path.write_text('[default]\nkind = "spatial"\nregisters = 2\n')
+    result = mapped(folder, file=path)
+    assert {c.registers for layers in result.mapping.value.layers for c in layers} == {2}
+
+
+def test_clock_asks_for_registers(folder: RunFolder) -> None:
+    slow, fast = mapped(folder, clock_hz=1e6), mapped(folder, clock_hz=60e6)
+    assert slow.cycles.latency.max() <= fast.cycles.latency.max()
+    message = "clock_hz must be at most "
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        mapped(folder, clock_hz=5e9)
+
+
+def test_latency_beyond_the_budget_is_refused(folder: RunFolder) -> None:
+    with pytest.raises(InputError, match=r"^latency must be at most 2 cycles, and is "):
+        mapped(folder, budget=Budget(latency_cycles=2))
+
+
+def test_mapping_of_another_card_is_refused(folder: RunFolder) -> None:
+    mapped(folder)
+    card = folder.read("card", CARD)
+    folder.file("card").unlink()
+    changed = CARD.encode(card.value)[0]
+    assert changed
+    other = RunFolder(folder.path.parent / "other")
+    shutil.copytree(folder.path, other.path)
+    solve_stage(other, toy_settings(toy_file(folder.path.parent), max_neurons=4))
+    with pytest.raises(ArtefactError, match=r"is of another card than .*: run convexon map again"):
+        emit_stage(other)
