@@ -24,7 +24,7 @@ from convexon.fold import (
     plans_at,
     readout_plan,
 )
-from convexon.mapping import Folded, LayerMapping, Mapping, Spatial, Sums
+from convexon.mapping import Folded, LayerMapping, Mapping, Spatial, Sums, Weights
 from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
 from convexon_hdl.folded.accumulator import hull, sum_intervals
@@ -149,16 +149,21 @@ def folded_cost(plan: FoldPlan, spikes: float, family: Family) -> Cost:
     buffer = sum_width if choice.lanes > choice.updates else 0
     lanes = choice.lanes * (sum_width + banks + buffer)
     update = choice.updates * membrane * (5 + leak_adders(plan.layer.leak))
-    memories = choice.banks * memory_blocks(
-        choice.lanes * plan.weight_width, plan.depth_of_bank, family
-    )
+    made = 0.0
+    if choice.weights is Weights.SEEDED:  # a LUT4 for each bit of a weight, and the rounds' adders
+        made = choice.banks * (plan.folds * choice.lanes * (plan.weight_width + 1) + 150)
+        memories = 0
+    else:
+        memories = choice.banks * memory_blocks(
+            choice.lanes * plan.weight_width, plan.depth_of_bank, family
+        )
     groups = plan.folds * plan.groups
     memories += memory_blocks(choice.updates * membrane, groups, family)
     per_pass = spikes / plan.input_bits / choice.banks
     uneven = 0.6 * math.sqrt(per_pass) if choice.banks > 1 else 0.0  # the fullest bank counts
     clocks = plan.input_bits * (per_pass + uneven + SCAN_CLOCKS if spikes else EMPTY_SCAN_CLOCKS)
     clocks = plan.folds * max(clocks, plan.spacing) + 1
-    return Cost(luts=scan + lanes + update + 150, block_rams=memories, clocks=clocks)
+    return Cost(luts=scan + lanes + update + made + 150, block_rams=memories, clocks=clocks)
 
 
 def readout_cost(
