@@ -46,12 +46,12 @@ UNITS = {"fmax_mhz": "MHz", "fmax_mhz_one_seed": "MHz", "us_per_step": "us", "lu
 SMALL_FOLDED = Mapping(
     layers=((Folded(lanes=16, banks=2, updates=4), Folded(lanes=10, banks=1, updates=2)),),
     readout=Spatial(registers=1),
-    decision_registers=2,
+    decision_registers=3,
 )
 LARGE_FOLDED = Mapping(
     layers=((Folded(lanes=128, banks=2, updates=8), Folded(lanes=5, banks=1, updates=1)),),
     readout=Spatial(registers=1),
-    decision_registers=2,
+    decision_registers=3,
 )
 """The second layer's rows fit one block RAM if five lanes fold it twice."""
 
@@ -78,7 +78,7 @@ def spatial(registers: int) -> Callable[[FixedPointNetwork], Mapping]:
     return lambda network: replace(
         Mapping.spatial(network, Spatial(registers=registers)),
         readout=Spatial(registers=1),
-        decision_registers=2,
+        decision_registers=3,
     )
 
 
