@@ -67,10 +67,11 @@ class Cell:
     target_mhz: float
 
     def key(self, seeds: int, inferences: int) -> str:
-        """Everything that its figures follow from, but for the code of the generator."""
-        choice = self.mapping(self.network())
+        """Everything that its figures follow from: the emitted bundle, and how it is measured."""
+        network = self.network()
+        digest = emit(network, self.mapping(network)).digest
         settings = f"{self.target_mhz}, {seeds} seeds, {inferences} inferences, flow {FLOW_VERSION}"
-        return f"{self.name}: {choice}, {self.part.name}, {settings}"
+        return f"{self.name}: {digest}, {self.part.name}, {settings}"
 
 
 def spatial(registers: int) -> Callable[[FixedPointNetwork], Mapping]:

@@ -46,6 +46,10 @@ MAX_CANDIDATES = 12
 """Choices that are kept for each depth: the fastest, the smallest, and those between."""
 
 
+MAX_PLANS = 60
+"""Plans for the first depths that are kept: the fastest, and as many of the smallest."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """What a mapping may use; None is no limit.
@@ -97,6 +101,12 @@ class Cost:
             and self.block_rams <= other.block_rams
             and self.clocks <= other.clocks
         )
+
+
+NOTHING = Cost(luts=0.0, block_rams=0, clocks=0.0)
+
+Choices = dict[int, LayerMapping]
+"""Choices at one depth, by branch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,36 +298,74 @@ def fastest_within(
     InputError
         If none fits; it says what the smallest one takes.
     """
-    depths = [
-        candidates_at(network, depth, activity, budget, spatial) for depth in range(network.depth)
-    ]
     reads = sum(layers[-1] for layers in activity.layers)
     readouts: list[LayerMapping] = [spatial]
     readouts += [Folded(lanes=network.n_classes, banks=banks) for banks in (1, 2, 4)]
-    last = [(readout_cost(network, c, reads, budget.family), c) for c in readouts]
-    best: tuple[tuple[float, float, float], list[int], LayerMapping] | None = None
-    smallest: Cost | None = None
-    for picks in _products([len(candidates) for candidates in depths]):
-        parts = [candidates[k][0] for candidates, k in zip(depths, picks, strict=True)]
-        for cost, readout in last:
-            total = sum(parts, cost)
-            if smallest is None or total.luts < smallest.luts:
-                smallest = total
-            if _exceeds(total.luts, budget.luts) or _exceeds(total.block_rams, budget.block_rams):
-                continue
-            slowest = max(part.clocks for part in [*parts, cost])
-            key = (slowest, total.clocks, total.luts)
-            if best is None or key < best[0]:
-                best = (key, picks, readout)
-    if best is None:
-        raise InputError(_too_small(smallest, budget))
+    parts: list[list[tuple[Cost, Choices]]] = [
+        candidates_at(network, depth, activity, budget, spatial) for depth in range(network.depth)
+    ]
+    parts.append(
+        [(readout_cost(network, each, reads, budget.family), {0: each}) for each in readouts]
+    )
+    plans = [_Plan(cost=NOTHING, slowest=0.0, picks=())]
+    for candidates in parts:
+        plans = _unbeaten(
+            [plan.extended(cost, choices) for plan in plans for cost, choices in candidates], budget
+        )
+    if not plans:
+        raise InputError(_too_small(parts, budget))
+    steps = network.n_steps
+    best = min(plans, key=lambda plan: plan.preference(steps, budget.latency_cycles is not None))
     layers = [
-        tuple(depths[d][best[1][d]][1][b] for d in range(branch.depth))
+        tuple(best.picks[d][b] for d in range(branch.depth))
         for b, branch in enumerate(network.branches)
     ]
     return Mapping(
-        layers=tuple(layers), readout=best[2], decision_registers=min(spatial.registers, 1)
+        layers=tuple(layers),
+        readout=best.picks[-1][0],
+        decision_registers=min(spatial.registers, 1),
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Plan:
+    """Choices for the first depths, and what they cost together."""
+
+    cost: Cost
+    slowest: float
+    picks: tuple[Choices, ...]
+
+    def extended(self, cost: Cost, choices: Choices) -> _Plan:
+        """Return the plan with one depth more."""
+        return _Plan(
+            cost=self.cost + cost,
+            slowest=max(self.slowest, cost.clocks),
+            picks=(*self.picks, choices),
+        )
+
+    def beats(self, other: _Plan) -> bool:
+        """Whether this is nowhere worse than ``other``."""
+        return self.slowest <= other.slowest and self.cost.beats(other.cost)
+
+    def preference(self, n_steps: int, is_latency: bool) -> tuple[float, ...]:
+        """Smaller is better: the interval first, or the latency where that is limited."""
+        latency = (n_steps - 1) * self.slowest + self.cost.clocks
+        first = latency if is_latency else self.slowest
+        return first, self.cost.clocks, self.cost.luts
+
+
+def _unbeaten(plans: Sequence[_Plan], budget: Budget) -> list[_Plan]:
+    """Plans within the budget that no other beats; the fastest of them where there are many."""
+    kept: list[_Plan] = []
+    for plan in sorted(plans, key=lambda plan: (plan.slowest, plan.cost.clocks, plan.cost.luts)):
+        if _exceeds(plan.cost.luts, budget.luts):
+            continue
+        if _exceeds(plan.cost.block_rams, budget.block_rams):
+            continue
+        if not any(other.beats(plan) for other in kept):
+            kept.append(plan)
+    smallest = sorted(kept, key=lambda plan: plan.cost.luts)[:MAX_PLANS]
+    return list(dict.fromkeys([*kept[:MAX_PLANS], *smallest]))
 
 
 def mapping_cost(
@@ -332,32 +380,21 @@ def mapping_cost(
     return sum(parts, readout_cost(network, mapping.readout, reads, family))
 
 
-def _products(counts: Sequence[int]) -> Iterator[list[int]]:
-    """All picks of one candidate for each depth."""
-    if not counts:
-        yield []
-        return
-    for first in range(counts[0]):
-        for rest in _products(counts[1:]):
-            yield [first, *rest]
-
-
 def _exceeds(value: float, limit: int | None) -> bool:
     return limit is not None and value > limit
 
 
-def _too_small(smallest: Cost | None, budget: Budget) -> str:
+def _too_small(parts: Sequence[Sequence[tuple[Cost, Choices]]], budget: Budget) -> str:
+    """What to say where nothing fits: the parts that take the fewest LUTs, and what they take."""
+    least = [min((cost for cost, _ in part), key=lambda cost: cost.luts) for part in parts]
+    smallest = sum(least, NOTHING)
     limits = [
         f"{limit} {name}"
         for limit, name in ((budget.luts, "LUTs"), (budget.block_rams, "block RAMs"))
         if limit is not None
     ]
-    needs = (
-        "nothing"
-        if smallest is None
-        else (f"about {smallest.luts:.0f} LUTs and {smallest.block_rams} block RAMs")
-    )
     return (
-        f"budget must hold the smallest mapping, which takes {needs}, not {' and '.join(limits)}: "
-        "raise it, or use fewer neurons, inputs or bits"
+        f"budget must hold the smallest mapping, which takes about {smallest.luts:.0f} LUTs and "
+        f"{smallest.block_rams} block RAMs, not {' and '.join(limits)}: raise it, or use fewer "
+        "neurons, inputs or bits"
     )

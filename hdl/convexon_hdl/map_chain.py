@@ -135,20 +135,23 @@ def map_stage(
     trace = model(network, inputs)
     activity = measured_activity(inputs, trace)
 
+    by_hand = None if file is None else read_mapping(file, network)
+
     def choose() -> Mapping:
         progress.begin("choosing a mapping")
-        if file is not None:
-            chosen = read_mapping(file, network)
+        if by_hand is not None:
+            chosen = by_hand
         else:
             fastest = _fastest(network, budget, clock_hz, activity)
             chosen = replace(fastest, encoder=encoder, decision=decision or Decision())
         require_mappable(network, chosen)
+        _require_latency(_cycles(folder, network, chosen, model), budget)
         return chosen
 
     recipe = {
         "budget": {**vars(budget), "family": budget.family.value},
         "clock_hz": clock_hz,
-        "file": None if file is None else file.read_text(encoding="utf-8", errors="replace"),
+        "file": None if by_hand is None else MAPPING.encode(by_hand)[0],
         "encoder": None if encoder is None else encoder_to_json(encoder),
         "decision": None if decision is None else decision_to_json(decision),
     }
@@ -156,9 +159,7 @@ def map_stage(
         "mapping", MAPPING, choose, parents={"card": card, "test": test}, recipe=recipe
     )
     stimulus = stimulus_of(folder, made.value)
-    inputs = stimulus.inputs[:MAX_SAMPLES]
-    cycles = Schedule.of(network, made.value).cycles(inputs, model(network, inputs))
-    _require_latency(cycles, budget)
+    cycles = _cycles(folder, network, made.value, model)
     cost = mapping_cost(network, made.value, activity, budget.family)
     effect = _effect(network, made.value, stimulus, model)
     return MapResult(mapping=made, cost=cost, cycles=cycles, effect=effect)
@@ -227,6 +228,14 @@ def _with_registers(mapping: Mapping, base: Mapping) -> Mapping:
         readout=better(mapping.readout, base.readout),
         decision_registers=base.decision_registers,
     )
+
+
+def _cycles(
+    folder: RunFolder, network: FixedPointNetwork, mapping: Mapping, model: Model
+) -> Cycles:
+    """Cycles of the first test samples."""
+    inputs = stimulus_of(folder, mapping).inputs[:MAX_SAMPLES]
+    return Schedule.of(network, mapping).cycles(inputs, model(network, inputs))
 
 
 def _require_latency(cycles: Cycles, budget: Budget) -> None:

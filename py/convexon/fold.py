@@ -246,14 +246,15 @@ def engines_at(network: FixedPointNetwork, depth: int) -> list[list[int]]:
     """Branches whose layers at ``depth`` can share an engine.
 
     First layers read the same inputs, so that those with the same kind of neuron do, and each spike
-    is found once. Deeper layers have an engine each.
+    is found once, if all or none are their branches' last. Deeper layers have an engine each.
     """
     shared: dict[object, list[int]] = {}
     for b, branch in enumerate(network.branches):
         if depth >= branch.depth:
             continue
         layer = branch.layers[depth]
-        kind = (layer.leak, layer.reset, layer.saturation, layer.recurrent is None)
+        ends = branch.depth == depth + 1  # where signs are weighed, only a last layer gives them
+        kind = (layer.leak, layer.reset, layer.saturation, layer.recurrent is None, ends)
         shared.setdefault(kind if depth == 0 else b, []).append(b)
     return list(shared.values())
 

@@ -232,7 +232,7 @@ def choice_from_json(content: MappingType[str, Any], *, where: str = "a layer") 
     """
     members = dict(content)
     kind = members.pop("kind", None)
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(f"kind of {where} must be one of {', '.join(_KINDS)}, not {kind!r}")
     known = {f.name for f in fields(_KINDS[kind])}
     for name in members:

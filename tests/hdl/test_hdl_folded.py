@@ -371,6 +371,21 @@ def test_mixed_mappings_equal_golden_model_and_schedule(
         assert [clock - begin for clock in ends] == cycles.given.tolist()
 
 
+def test_signs_stay_with_the_branch_that_ends() -> None:
+    """First layers alike in all else: one is weighed by its signs, one passes its spikes on."""
+    rng = np.random.default_rng(4)
+    branches = ((random_layer(rng, 5, 3),), (random_layer(rng, 5, 3), random_layer(rng, 3, 2)))
+    network = random_network(rng, branches, mode=ReadoutMode.SIGN, n_steps=3)
+    choice = Folded(lanes=3)
+    mapping = Mapping(layers=((choice,), (choice, Folded(lanes=2))))
+    inputs = rng.integers(0, 2, (4, 3, 5)).astype(np.uint8)
+    trace = golden.run(network, inputs)
+    transfers = [packed(step, 1) for step in inputs.reshape(-1, 5)]
+    flow = flow_through(Accelerator(network, mapping=mapping), transfers, trace.labels.size)
+    scores = [[result.scores[c] for c in range(network.n_classes)] for result in flow.results]
+    assert scores == trace.scores.reshape(-1, network.n_classes).tolist()
+
+
 def refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         call()

@@ -55,6 +55,7 @@ def test_later_tables_win_over_earlier_ones_and_the_default() -> None:
         ("[layers]", "a mapping must have the keys "),
         ("layer = 3", "layer must be an array of tables: write [[layer]]"),
         ("default = 3", "default must be a table, not 3"),
+        ("[default]\nkind = [1]", "kind of default must be one of spatial, folded, not [1]"),
         ("[default]\nregisters = 1", "kind of default must be one of spatial, folded, not None"),
         (
             '[default]\nkind = "spatial"\nregisters = 9',
