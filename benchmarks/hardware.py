@@ -1,6 +1,6 @@
 """Place and route the peers' networks, and verify the same RTL: benchmarks/results/hardware.json.
 
-    python benchmarks/hardware.py [--seeds N] [--inferences N] [--only CELL] [--fresh]
+    python benchmarks/hardware.py [--seeds N] [--inferences N] [--only CELL] [--known] [--fresh]
 
 Networks are those of benchmarks/networks.py. LUTs, flip-flops and block RAM are of the netlist
 alone. The highest clock is nextpnr's on the netlist inside `convexon_boards.shell`, so that paths
@@ -23,7 +23,7 @@ import networks
 
 from convexon import simulate as model
 from convexon.cells import Family
-from convexon.errors import ConvexonError
+from convexon.errors import ConvexonError, MismatchError
 from convexon.mapping import Folded, Mapping, Spatial
 from convexon.network import FixedPointNetwork
 from convexon.report.figure import Figure, FigureKind, write_figures
@@ -120,7 +120,7 @@ def measure(cell: Cell, n_seeds: int, inferences: int) -> dict[str, float]:
         bundle, find(SimulatorKind.VERILATOR), inputs=inputs, expected=trace, cycles=cycles
     )
     if not verdict.passed:
-        raise ConvexonError(f"{cell.name}: {verdict.first}")
+        raise MismatchError(f"{cell.name}: {verdict.first}")
     counted = synthesize(bundle, cell.part.family).cells
     routed = route(bundle, cell.part, target_mhz=cell.target_mhz, seeds=range(1, n_seeds + 1))
     per_step = float(cycles.interval.mean()) / network.n_steps
@@ -147,6 +147,8 @@ def kept(cell: Cell, options: argparse.Namespace) -> dict[str, float]:
     path = KEPT / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     if path.exists() and not options.fresh:
         return dict(json.loads(path.read_text(encoding="utf-8"))["figures"])
+    if options.known:
+        raise ConvexonError("not measured yet")
     figures = measure(cell, options.seeds, options.inferences)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"cell": key, "figures": figures}), encoding="utf-8")
@@ -189,13 +191,14 @@ def figures_of(rows: dict[str, dict[str, float]], options: argparse.Namespace) -
 
 
 def main() -> None:
-    """Measure every cell; one that fails is named, and leaves no figure."""
+    """Measure every cell; one that cannot be built is named, a mismatch ends the run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=5, help="place and route seeds 1 to this")
     parser.add_argument("--inferences", type=int, default=100, help="verified for each cell")
     parser.add_argument("--only", default="", help="measure this cell alone; no results")
+    parser.add_argument("--known", action="store_true", help="write what was measured before")
     parser.add_argument("--fresh", action="store_true", help="measure known cells again")
     options = parser.parse_args()
     rows: dict[str, dict[str, float]] = {}
@@ -204,6 +207,8 @@ def main() -> None:
             continue
         try:
             rows[cell.name] = kept(cell, options)
+        except MismatchError:
+            raise
         except ConvexonError as error:
             print(f"{cell.name}: {type(error).__name__}: {error}", flush=True)
             continue
