@@ -28,6 +28,7 @@ from convexon.convex.dictionary import DICTIONARY
 from convexon.convex.solved import SOLVED
 from convexon.dataset import DATASET
 from convexon.run import RunFolder
+from convexon.tasks.samples import SAMPLES
 from convexon_hdl.chain import emit_stage
 from toy import toy_arrays, toy_file, toy_settings
 
@@ -38,6 +39,8 @@ CODECS = {
     "branches": BRANCHES,
     "dictionary": DICTIONARY,
     "solution": SOLVED,
+    "features-train": SAMPLES,
+    "features-test": SAMPLES,
 }
 
 

@@ -81,13 +81,6 @@ def encode_data(
     parts = samples_of(settings)
     # What a file holds counts, not what it is called: it can change, and it can move.
     recipe["content"] = digest_of([[p.features.tolist(), p.labels.tolist()] for p in parts])
-    for name, part in zip(("features-train", "features-test"), parts, strict=True):
-        folder.made(
-            name,
-            SAMPLES,
-            lambda part=part: part,  # type: ignore[misc]
-            recipe={"content": recipe["content"]},
-        )
     train, test = (
         folder.made(
             name,
@@ -99,6 +92,14 @@ def encode_data(
         )
         for name, part in zip(("train", "test"), parts, strict=True)
     )
+    # After the samples: a coding that does not fit leaves nothing behind.
+    for name, part in zip(("features-train", "features-test"), parts, strict=True):
+        folder.made(
+            name,
+            SAMPLES,
+            lambda part=part: part,  # type: ignore[misc]
+            recipe={"content": recipe["content"]},
+        )
     return train, test
 
 
