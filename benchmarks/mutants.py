@@ -2,7 +2,8 @@
 
 Each mutant has one fault, of the kinds of `convexon_sim.mutation`, and is caught if the bench on
 Icarus rejects it under smooth or under stalling traffic. One that is not caught must be proved
-equal to the design by Yosys, and then does not count. Prints the list and the score, and writes benchmarks/results/mutants.json.
+equal to the design by Yosys, and then does not count. Prints the list and the score, and writes
+benchmarks/results/mutants.json.
 """
 
 from __future__ import annotations
