@@ -207,11 +207,12 @@ def test_ports_describe_levels_and_the_rule() -> None:
 
 def test_bound_of_what_is_under_way() -> None:
     early = {name: dataclasses.replace(m, decision=CERTAIN) for name, m in MAPPINGS.items()}
-    # Stages, readout and decision: registers, and three steps more at each depth with an engine.
-    assert most_under_way(NETWORK, early["spatial"]) == 2 + 2 + 2 + 4
-    assert most_under_way(NETWORK, early["first folded"]) == 4 + 2 + 2 + 2
+    # Stages, readout and decision: registers, two steps more in the buffer behind a stage with
+    # registers, and three more at each depth with an engine.
+    assert most_under_way(NETWORK, early["spatial"]) == (2 + 2) + (2 + 2) + 2 + 4
+    assert most_under_way(NETWORK, early["first folded"]) == 4 + (2 + 2) + 2 + 2
     assert most_under_way(NETWORK, early["folded"]) == 4 + 4 + 4 + 2
-    assert Accelerator(NETWORK, mapping=early["spatial"]).capacity == 11
+    assert Accelerator(NETWORK, mapping=early["spatial"]).capacity == 15
     assert Accelerator(NETWORK, mapping=MAPPINGS["spatial"]).capacity is None
 
 

@@ -198,7 +198,12 @@ def test_reset_without_a_clock_is_refused(clocks: tuple[int, ...], message: str)
         Traffic(resets=(1, 2), reset_after=clocks)
 
 
-BROKEN = RtlBundle(top="accelerator", verilog="module accelerator(; endmodule", ports={}, tools={})
+BROKEN = RtlBundle(
+    top="accelerator",
+    verilog="module accelerator(; endmodule",
+    ports={"transfers_per_inference": 4},
+    tools={},
+)
 
 
 def trial(bundle: RtlBundle, tool: Simulator, traffic: Traffic = SMOOTH, **options: float) -> None:
