@@ -11,12 +11,12 @@ from amaranth.lib.wiring import In, Out
 from convexon.fixed import Interval, QFormat, width_of
 from convexon.network import Layer
 from convexon.neuron import Leak, Reset
-from convexon.ranges import LayerRanges, leaked, weighted_range
+from convexon.ranges import LayerRanges, weighted_range
+from convexon_hdl import leak
 from convexon_hdl.arithmetic import (
     ZERO,
     Operand,
     add_all,
-    multiply,
     node,
     resize,
     saturate,
@@ -137,23 +137,7 @@ class LIFUpdate(wiring.Component):
 
     def leaked(self, m: Module, membrane: Operand) -> Operand:
         """Return v - ((d * v) >> f); the shift rounds toward minus infinity."""
-        leak = self.parameters.leak
-        if leak.d == 1 << leak.f:
-            return Operand.constant(0)
-        if not leak.d:
-            return membrane
-        # Common factors of two in d and 2**f cancel exactly, as 2**k * x >> f == x >> (f - k).
-        twos = (leak.d & -leak.d).bit_length() - 1
-        product = multiply(m, membrane, leak.d >> twos, name="leak_product")
-        shift = leak.f - twos
-        loss = Operand(
-            product.value >> shift,
-            Interval(product.interval.low >> shift, product.interval.high >> shift),
-        )
-        remaining = subtract(m, membrane, loss, name="leak_difference")
-        # v and its loss move together: the map is monotone, so its ends give a narrower range.
-        ends = Interval(leaked(membrane.interval.low, leak), leaked(membrane.interval.high, leak))
-        return resize(m, remaining, ends, name="leaked")
+        return leak.leaked(m, membrane, self.parameters.leak)
 
     def integrated(self, m: Module, membrane: Operand, current: Operand) -> Operand:
         """Leaky v plus I, before saturation."""
