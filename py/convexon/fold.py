@@ -22,7 +22,7 @@ from convexon.errors import InputError
 from convexon.fixed import Interval, QFormat, width_of
 from convexon.mapping import Folded, Weights
 from convexon.network import FixedPointNetwork, Layer
-from convexon.neuron import INTEGRATE, Reset
+from convexon.neuron import INTEGRATE, ReadoutMode, Reset
 from convexon.ranges import LayerRanges, neuron_ranges
 from convexon.seeded import identify
 
@@ -246,15 +246,16 @@ def engines_at(network: FixedPointNetwork, depth: int) -> list[list[int]]:
     """Branches whose layers at ``depth`` can share an engine.
 
     First layers read the same inputs, so that those with the same kind of neuron do, and each spike
-    is found once, if all or none are their branches' last. Deeper layers have an engine each.
+    is found once, unless one gives signs and another does not. Deeper layers have an engine each.
     """
     shared: dict[object, list[int]] = {}
     for b, branch in enumerate(network.branches):
         if depth >= branch.depth:
             continue
         layer = branch.layers[depth]
-        ends = branch.depth == depth + 1  # where signs are weighed, only a last layer gives them
-        kind = (layer.leak, layer.reset, layer.saturation, layer.recurrent is None, ends)
+        # Where signs are weighed, only a branch's last layer gives them.
+        gives_signs = network.readout_mode is ReadoutMode.SIGN and branch.depth == depth + 1
+        kind = (layer.leak, layer.reset, layer.saturation, layer.recurrent is None, gives_signs)
         shared.setdefault(kind if depth == 0 else b, []).append(b)
     return list(shared.values())
 
