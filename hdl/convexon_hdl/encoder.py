@@ -99,8 +99,12 @@ class LevelEncoder(wiring.Component):
         m = Module()
         n_steps = self.network.n_steps
         levels = [Signal(self.encoder.bits, name=f"level{i}") for i in range(self.network.n_inputs)]
-        busy, step = Signal(), Signal(range(max(2, n_steps)))
-        first, last, sent, ends = Signal(), Signal(), Signal(), Signal()
+        busy = Signal()
+        step = Signal(range(max(2, n_steps)))
+        first = Signal()
+        last = Signal()
+        sent = Signal()
+        ends = Signal()
         may_begin, cuts = self._exits(m, first, sent, ends)
         m.d.comb += [
             first.eq(~step.any()),

@@ -115,8 +115,7 @@ def probes(accelerator: Accelerator) -> list[dict[str, Any]]:
         folded = folded_at(mapping, depth)
         for k, plan in enumerate(plans_at(network, folded, depth)):
             updater = [f"stage{depth}", f"engine{k}", "updater"]
-            # The port ``first`` of the updater, by the name of what drives it: its own is taken.
-            tag = {"path": [*updater, "first_3"], "bit": 0}
+            tag = {"path": [*updater, "first_of_group"], "bit": 0}
             found += [{**probe, "first": tag} for probe in _update_probes(network, plan, updater)]
         inside = [f"stage{depth}", "spatial"] if folded else [f"stage{depth}"]
         rest = [b for b in range(len(network.branches)) if b not in folded]

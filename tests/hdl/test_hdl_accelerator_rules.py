@@ -196,7 +196,7 @@ def test_ports_describe_levels_and_the_rule() -> None:
     assert (ports["streams"]["i"]["width"], ports["transfers_per_inference"]) == (24, 1)
     assert ports["decision"] == {"rule": "threshold", "threshold": 12}
     assert [probe["first"] for probe in ports["probes"]] == [
-        {"path": ["stage0", "engine0", "updater", "first_3"], "bit": 0},
+        {"path": ["stage0", "engine0", "updater", "first_of_group"], "bit": 0},
         {"path": ["stage1", "o__payload"], "bit": 3 + 4},
         {"path": ["stage0", "spatial", "o__payload"], "bit": 4},
     ]

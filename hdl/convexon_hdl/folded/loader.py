@@ -73,7 +73,8 @@ class LoadGate(wiring.Component):
         m = Module()
         step = Signal(range(max(2, self.n_steps)))
         under_way = Signal(UNDER_WAY_BITS)
-        closed, first, passes, taken = Signal(init=1), Signal(), Signal(), Signal()
+        closed = Signal(init=1)
+        first, passes, taken = Signal(), Signal(), Signal()
         m.d.comb += [
             first.eq(~step.any()),
             passes.eq(~(closed & first)),
@@ -164,7 +165,7 @@ class Loader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the states of an image, the CRC-32 and the rows."""
         m = Module()
-        m.submodules.crc = checksum = crc.catalog.CRC32_ISO_HDLC(data_width=WORD_BITS).create()
+        m.submodules.checksum = checksum = crc.catalog.CRC32_ISO_HDLC(data_width=WORD_BITS).create()
         loaded, refused = Signal(reset_less=True), Signal(reset_less=True)
         taken, writes, ends = Signal(), Signal(), Signal()
         word = self.load.payload
@@ -207,7 +208,8 @@ class Loader(wiring.Component):
         banks = [(k, bank) for k, plan in enumerate(self.plans) for bank in _banks(plan)]
         most = max(words_per_row(plan) for plan in self.plans)
         buffer = Signal(most * WORD_BITS)
-        part, bank = Signal(range(max(2, most))), Signal(range(max(2, len(banks))))
+        part = Signal(range(max(2, most)))
+        bank = Signal(range(max(2, len(banks))))
         address = Signal(range(max(2, *(rows_of_bank(plan) for plan in self.plans))))
         last_part, last_row, completes = Signal(), Signal(), Signal()
         with m.Switch(bank):

@@ -75,8 +75,11 @@ class EventScanner(wiring.Component):
         m = Module()
         groups = [self.sources[k : k + WORD] for k in range(0, self.n_sources, WORD)]
         n = len(groups)
-        pending, chosen, chosen_valid = Signal(n), Signal(n), Signal()
-        word, word_valid = Signal(min(WORD, self.n_sources)), Signal()
+        pending = Signal(n)
+        chosen = Signal(n)
+        chosen_valid = Signal()
+        word = Signal(min(WORD, self.n_sources))
+        word_valid = Signal()
         group = Signal(range(max(2, n)))
         lowest, rest = Signal(n), Signal(len(word))
         word_leaves, chosen_leaves = Signal(), Signal()

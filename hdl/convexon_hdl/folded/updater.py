@@ -104,6 +104,9 @@ class Updater(wiring.Component):
         sums = [_delayed(m, buffer.sums[k], 1, name=f"sum{k}") for k in range(updates)]
         first = _delayed(m, buffer.first, 1, name="first_read")
         self._lanes(m, read.data, sums, constants, first)
+        # Probes read it under a name of its own: the port's is also that of a lane's.
+        first_of_group = Signal(attrs={"keep": 1})
+        m.d.comb += first_of_group.eq(self.first)
         # Beside the lanes: one clock to read, three to compute.
         m.d.comb += [
             self.valid.eq(_delayed(m, busy, 4, name="valid_")),

@@ -33,11 +33,13 @@ from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.lane import LIFLane
 from convexon_hdl.folded.readout import FoldedReadout
 from convexon_hdl.folded.scanner import EventScanner
+from convexon_hdl.folded.seeded import SeededBank
 from convexon_hdl.folded.stage import MixedStage
 from convexon_hdl.folded.updater import Updater
 from convexon_hdl.folded.weights import WeightBank
 from convexon_hdl.formal import ContractSpecification, StreamSpecification
 from convexon_hdl.lif import NeuronParameters
+from convexon_hdl.proof.forking import fork_obligation
 from convexon_hdl.proof.linear import BITS, Affine, Reading, Table
 from convexon_hdl.proof.memory import (
     Words,
@@ -52,6 +54,8 @@ from convexon_hdl.proof.memory import (
 from convexon_hdl.proof.netlist import Bit, Bits, bits_of, require
 from convexon_hdl.proof.obligation import Emitted, Obligation, by_induction, by_reading
 from convexon_hdl.proof.part import Part, StandIn
+from convexon_hdl.proof.scanning import scanner_obligation
+from convexon_hdl.proof.seeding import seeded_obligation
 from convexon_hdl.proof.spatial import require_equal, stage_obligations
 from convexon_hdl.proof.specifications import LaneSpecification
 from convexon_hdl.proof.wiring import payload_fields, require_same
@@ -65,6 +69,7 @@ def mixed_stage_obligations(emitted: Emitted, stage: MixedStage) -> Iterator[Obl
     """All obligations of a stage with folded layers."""
     path = emitted.names.path(stage)
     yield by_reading("connections", path, lambda: _check_mixed(emitted, stage))
+    yield fork_obligation(emitted, stage)
     for engine in emitted.names.of_type(FoldedEngine, stage):
         yield from engine_obligations(emitted, engine)
     for spatial in emitted.names.of_type(Stage, stage):
@@ -141,7 +146,10 @@ def accumulator_obligations(
 ) -> Iterator[Obligation]:
     """Content of the banks, the sums, and the sources."""
     path = emitted.names.path(accumulator)
-    if accumulator.plan.choice.weights is not Weights.SEEDED:
+    if accumulator.plan.choice.weights is Weights.SEEDED:
+        for seeded in emitted.names.of_type(SeededBank, accumulator):
+            yield seeded_obligation(emitted, seeded, weights)
+    else:
         for bank in emitted.names.of_type(WeightBank, accumulator):
 
             def check(bank: WeightBank = bank) -> None:
@@ -155,6 +163,8 @@ def accumulator_obligations(
 
         yield by_reading("accumulator", f"{path} lane {lane}", check_lane)
     yield by_reading("connections", path, lambda: _check_sources(emitted, accumulator))
+    for scanner in emitted.names.of_type(EventScanner, accumulator):
+        yield scanner_obligation(emitted, scanner)
 
 
 def _check_bank(emitted: Emitted, bank: WeightBank, weights: Sequence[Sequence[int]]) -> None:

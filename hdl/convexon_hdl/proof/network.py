@@ -38,9 +38,12 @@ from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi.formal import SkidSpecification
 from convexon_hdl.elastic import SkidBuffer
 from convexon_hdl.emit import TOP, emit
+from convexon_hdl.encoder import LevelEncoder
 from convexon_hdl.folded.readout import FoldedReadout
 from convexon_hdl.folded.stage import MixedStage
+from convexon_hdl.proof.encoding import encoder_obligations
 from convexon_hdl.proof.folded import folded_readout_obligations, mixed_stage_obligations
+from convexon_hdl.proof.loading import loader_obligations
 from convexon_hdl.proof.names import Names
 from convexon_hdl.proof.netlist import Netlist, RefutedError
 from convexon_hdl.proof.obligation import Emitted, Obligation, by_induction, refuted
@@ -96,10 +99,15 @@ def obligations(network: FixedPointNetwork, mapping: Mapping, verilog: str) -> I
     names = Names(accelerator, top=TOP, netlist=netlist)
     emitted = Emitted(network=network, mapping=mapping, netlist=netlist, names=names)
     yield from _stated("wiring", "accelerator", wiring_obligations(emitted, accelerator))
+    if accelerator.is_loadable:
+        gate, loader = (names.child(accelerator, name) for name in ("gate", "loader"))
+        yield from _stated("part", "loader", loader_obligations(emitted, gate, loader))
     for part in pipeline(emitted, accelerator):
         of_part: Iterator[Obligation] = iter(())
         if isinstance(part, Sequencer) and part.capacity is None:
             of_part = sequencer_obligations(emitted, part)
+        elif isinstance(part, LevelEncoder):
+            of_part = encoder_obligations(emitted, part)
         elif isinstance(part, Stage):
             of_part = stage_obligations(emitted, part)
         elif isinstance(part, SkidBuffer):
