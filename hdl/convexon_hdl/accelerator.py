@@ -19,7 +19,7 @@ from convexon_hdl.encoder import LevelEncoder
 from convexon_hdl.folded.engine import CREDITS
 from convexon_hdl.folded.loader import Loader, LoadGate
 from convexon_hdl.folded.readout import FoldedReadout
-from convexon_hdl.folded.stage import MixedStage, folded_at
+from convexon_hdl.folded.stage import MixedStage
 from convexon_hdl.readout import Argmax, Readout, ResultLayout
 from convexon_hdl.sequencer import Sequencer
 from convexon_hdl.stage import Stage
@@ -168,7 +168,7 @@ class Accelerator(wiring.Component):
         """A gate before the source, and a loader for all engines with loaded weights."""
         gate = self.gate_class(
             width=len(self.i.payload),
-            n_steps=self.network.n_steps if self.mapping.encoder is None else 1,
+            n_steps=transfers_per_inference(self.mapping, self.network),
         )
         m.submodules.gate = gate
         m.submodules.loader = loader = self.loader_class(
@@ -225,6 +225,11 @@ def input_width(mapping: Mapping, network: FixedPointNetwork) -> int:
     return network.input_bits if mapping.encoder is None else mapping.encoder.bits
 
 
+def transfers_per_inference(mapping: Mapping, network: FixedPointNetwork) -> int:
+    """Transfers that make an inference: its steps, or one of its levels where an encoder is."""
+    return network.n_steps if mapping.encoder is None else 1
+
+
 def most_under_way(network: FixedPointNetwork, mapping: Mapping) -> int:
     """Most steps between source and result, so also most inferences that wait for a decision there.
 
@@ -234,7 +239,7 @@ def most_under_way(network: FixedPointNetwork, mapping: Mapping) -> int:
     """
     most = sum(Schedule.of(network, mapping).stages)
     most += sum(mapping.is_buffered(depth) for depth in range(network.depth))
-    engines = sum(1 for depth in range(network.depth) if folded_at(mapping, depth))
+    engines = sum(1 for depth in range(network.depth) if mapping.folded_at(depth))
     engines += isinstance(mapping.readout, Folded)
     return most + engines * (1 + CREDITS)
 
@@ -264,7 +269,7 @@ def require_mappable(network: FixedPointNetwork, mapping: Mapping) -> None:
     if isinstance(mapping.readout, Folded):
         readout_plan(network, mapping.readout)
     for depth in range(network.depth):
-        for plan in plans_at(network, folded_at(mapping, depth), depth):
+        for plan in plans_at(network, mapping.at_depth(depth), depth):
             where = f"folded layer {depth} neuron"
             pairs = zip(plan.ranges.integrated, plan.ranges.membrane, strict=True)
             for j, (integrated, membrane) in enumerate(pairs):

@@ -16,7 +16,7 @@ from convexon.dataset import DATASET
 from convexon.decision import Decision, decided_trace, decision_to_json
 from convexon.encoder import Encoder, encoder_to_json
 from convexon.errors import InputError
-from convexon.mapping import MAPPING, Folded, LayerMapping, Mapping, Spatial
+from convexon.mapping import MAPPING, LayerMapping, Mapping, Spatial
 from convexon.mapping_file import read_mapping
 from convexon.network import FixedPointNetwork
 from convexon.pipeline import Cycles
@@ -24,8 +24,8 @@ from convexon.run import Made, RunFolder
 from convexon.schedule import Schedule
 from convexon.trace import SpikeTrace
 from convexon_hdl.accelerator import require_mappable
-from convexon_hdl.budget import Activity, Budget, Cost, fastest_within, mapping_cost
-from convexon_hdl.timing import registers_for
+from convexon_hdl.budget import Budget, fastest_within
+from convexon_hdl.cost import Activity, Cost, mapping_cost
 
 Model = Callable[[FixedPointNetwork, npt.NDArray[np.uint8]], SpikeTrace]
 
@@ -45,17 +45,22 @@ class Effect:
         Mean number of steps that the decision reads.
     n_steps : int
         T.
+    cycles, cycles_before : float
+        Mean latency of the first samples, and as it is under `Rule.END`.
     """
 
     accuracy: float
     before: float
     steps: float
     n_steps: int
+    cycles: float
+    cycles_before: float
 
     def __str__(self) -> str:
         return (
             f"accuracy {100 * self.accuracy:.2f} % with this encoder and rule, "
-            f"{100 * self.before:.2f} % without; {self.steps:.2f} of {self.n_steps} steps read"
+            f"{100 * self.before:.2f} % without; {self.steps:.2f} of {self.n_steps} steps read, "
+            f"{self.cycles_before - self.cycles:.2f} of {self.cycles_before:.2f} cycles saved"
         )
 
 
@@ -95,7 +100,6 @@ def map_stage(
     folder: RunFolder,
     *,
     budget: Budget | None = None,
-    clock_hz: float | None = None,
     file: Path | None = None,
     encoder: Encoder | None = None,
     decision: Decision | None = None,
@@ -110,8 +114,6 @@ def map_stage(
         With a card and test samples, whose spikes say how busy folded layers are.
     budget : Budget, optional
         Without limits by default, so that everything is spatial.
-    clock_hz : float, optional
-        Clock that the pipeline's registers are chosen for; none by default.
     file : Path, optional
         A TOML file (`convexon.mapping_file`) that is taken instead.
     encoder : Encoder, optional
@@ -128,70 +130,69 @@ def map_stage(
         If nothing fits, the clock is out of reach, the file does not fit the network, or the folder
         lacks a card or test samples.
     """
-    budget = budget or Budget()
+    budget, rule = budget or Budget(), decision or Decision()
     card, test = folder.read("card", CARD), folder.read("test", DATASET)
     network = card.value
-    inputs = test.value.inputs[:MAX_SAMPLES]
+    by_hand = None if file is None else read_mapping(file, network)
+    framed = by_hand or replace(Mapping.spatial(network), encoder=encoder, decision=rule)
+    framed.check(network)
+    stimulus = stimulus_of(folder, framed)
+    inputs = stimulus.inputs[:MAX_SAMPLES]
     trace = model(network, inputs)
     activity = measured_activity(inputs, trace)
-
-    by_hand = None if file is None else read_mapping(file, network)
 
     def choose() -> Mapping:
         progress.begin("choosing a mapping")
         if by_hand is not None:
             chosen = by_hand
         else:
-            fastest = _fastest(network, budget, clock_hz, activity)
-            chosen = replace(fastest, encoder=encoder, decision=decision or Decision())
+            chosen = fastest_within(network, budget, activity, encoder=encoder, decision=rule)
         require_mappable(network, chosen)
-        _require_latency(_cycles(folder, network, chosen, model), budget)
+        _require_latency(Schedule.of(network, chosen).cycles(inputs, trace), budget)
         return chosen
 
     recipe = {
         "budget": {**vars(budget), "family": budget.family.value},
-        "clock_hz": clock_hz,
         "file": None if by_hand is None else MAPPING.encode(by_hand)[0],
         "encoder": None if encoder is None else encoder_to_json(encoder),
-        "decision": None if decision is None else decision_to_json(decision),
+        "decision": None if file is not None else decision_to_json(rule),
     }
     made = folder.made(
         "mapping", MAPPING, choose, parents={"card": card, "test": test}, recipe=recipe
     )
-    stimulus = stimulus_of(folder, made.value)
-    cycles = _cycles(folder, network, made.value, model)
-    cost = mapping_cost(network, made.value, activity, budget.family)
-    effect = _effect(network, made.value, stimulus, model)
+    chosen = made.value
+    cycles = Schedule.of(network, chosen).cycles(inputs, trace)
+    effect = None
+    if chosen.encoder is not None or chosen.decision.is_early:
+        late = Schedule.of(network, replace(chosen, decision=Decision())).cycles(inputs, trace)
+        effect = _effect(network, chosen.decision, stimulus, model, (cycles, late))
+    cost = mapping_cost(network, chosen, activity, budget.family)
     return MapResult(mapping=made, cost=cost, cycles=cycles, effect=effect)
 
 
-def _fastest(
-    network: FixedPointNetwork, budget: Budget, clock_hz: float | None, activity: Activity
-) -> Mapping:
-    """Fastest mapping within the budget, with registers for the clock if there is one."""
-    if clock_hz is None:
-        return fastest_within(network, budget, activity, Spatial())
-    base = registers_for(network, clock_hz, budget.family)
-    chosen = fastest_within(network, budget, activity, _most_registers(base))
-    return _with_registers(chosen, base)
-
-
 def _effect(
-    network: FixedPointNetwork, mapping: Mapping, stimulus: Stimulus, model: Model
-) -> Effect | None:
-    """Compare labels under the mapping's encoder and rule with those of the network alone."""
-    if mapping.encoder is None and not mapping.decision.is_early:
-        return None
+    network: FixedPointNetwork,
+    decision: Decision,
+    stimulus: Stimulus,
+    model: Model,
+    cycles: tuple[Cycles, Cycles],
+) -> Effect:
+    """Compare labels under an encoder and a rule with those of the network alone.
+
+    ``cycles`` are those of the first samples, and what they are if all steps are read.
+    """
     samples = stimulus.dataset
     labels = samples.labels.reshape(samples.n_samples, -1)
     alone = model(network, samples.inputs)
-    trace = decided_trace(mapping.decision, network, model(network, stimulus.inputs))
+    trace = decided_trace(decision, network, model(network, stimulus.inputs))
     steps = network.n_steps if trace.steps is None else trace.steps
     return Effect(
         accuracy=float((trace.labels == labels).mean()),
         before=float((alone.labels == labels).mean()),
         steps=float(np.mean(steps)),
         n_steps=network.n_steps,
+        cycles=float(cycles[0].latency.mean()),
+        cycles_before=float(cycles[1].latency.mean()),
     )
 
 
@@ -205,37 +206,6 @@ def measured_activity(inputs: npt.NDArray[np.uint8], trace: SpikeTrace) -> Activ
             for layers in trace.layers
         ),
     )
-
-
-def _most_registers(mapping: Mapping) -> Spatial:
-    """The choice of the layer with most registers."""
-    spatial = [choice for layers in mapping.layers for choice in layers]
-    return max((c for c in spatial if isinstance(c, Spatial)), key=lambda c: c.registers)
-
-
-def _with_registers(mapping: Mapping, base: Mapping) -> Mapping:
-    """``mapping``, its spatial parts with the registers that ``base`` has there."""
-
-    def better(choice: LayerMapping, own: LayerMapping) -> LayerMapping:
-        return choice if isinstance(choice, Folded) else own
-
-    return replace(
-        mapping,
-        layers=tuple(
-            tuple(better(choice, own) for choice, own in zip(choices, owns, strict=True))
-            for choices, owns in zip(mapping.layers, base.layers, strict=True)
-        ),
-        readout=better(mapping.readout, base.readout),
-        decision_registers=base.decision_registers,
-    )
-
-
-def _cycles(
-    folder: RunFolder, network: FixedPointNetwork, mapping: Mapping, model: Model
-) -> Cycles:
-    """Cycles of the first test samples."""
-    inputs = stimulus_of(folder, mapping).inputs[:MAX_SAMPLES]
-    return Schedule.of(network, mapping).cycles(inputs, model(network, inputs))
 
 
 def _require_latency(cycles: Cycles, budget: Budget) -> None:

@@ -30,8 +30,7 @@ from convexon.fold import FoldPlan, plans_at
 from convexon.image import HEADER_WORDS, WORD_BITS, fingerprint, loaded_plans, row_words
 from convexon.mapping import Mapping
 from convexon.network import FixedPointNetwork
-from convexon_hdl.accelerator import Accelerator, input_width
-from convexon_hdl.folded.stage import folded_at
+from convexon_hdl.accelerator import Accelerator, input_width, transfers_per_inference
 from convexon_hdl.stage import StepLayout
 
 SCHEMA = "convexon.ports"
@@ -68,7 +67,7 @@ def describe(accelerator: Accelerator, *, top: str) -> dict[str, Any]:
         "reset": "rst",
         "streams": streams,
         **weights,
-        "transfers_per_inference": 1 if encodes else network.n_steps,
+        "transfers_per_inference": transfers_per_inference(mapping, network),
         "decision": decision_to_json(mapping.decision),
         "probes": probes(accelerator),
         "components": accelerator.metadata.as_json(),
@@ -112,7 +111,7 @@ def probes(accelerator: Accelerator) -> list[dict[str, Any]]:
     network, mapping = accelerator.network, accelerator.mapping
     found = []
     for depth in range(network.depth):
-        folded = folded_at(mapping, depth)
+        folded = mapping.folded_at(depth)
         for k, plan in enumerate(plans_at(network, folded, depth)):
             updater = [f"stage{depth}", f"engine{k}", "updater"]
             tag = {"path": [*updater, "first_of_group"], "bit": 0}

@@ -14,14 +14,19 @@ from amaranth.utils import ceil_log2
 from convexon.cells import Family
 from convexon.errors import InputError
 from convexon.fixed import width_of
+from convexon.fold import FoldPlan
 from convexon.mapping import MAX_REGISTERS, Mapping, Spatial, Sums
 from convexon.network import FixedPointNetwork
 from convexon.neuron import Leak, ReadoutMode
 from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder
 from convexon_hdl.arithmetic import signed_digits
+from convexon_hdl.folded.scanner import WORD
 from convexon_hdl.lowering import cut
 from convexon_hdl.readout import score_width
 from convexon_hdl.weighted_sum import weighted_sums
+
+SCANNER_LOOKUPS = 5
+"""LUTs in a row of a scanner beside its carry chain: the end of a word, and whom it concerns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +41,15 @@ class DelayModel:
         A LUT4, and a multiplexer of two.
     adder, carry : float
         A carry chain of no bits, and each bit of it.
+    memory : float
+        From a clock edge to a block RAM's output, and a flip-flop's set-up time.
     """
 
     register: float
     lookup: float
     adder: float
     carry: float
+    memory: float
 
     def sum_of(self, width: int) -> float:
         """Delay of an adder or comparator of ``width`` bits."""
@@ -49,8 +57,12 @@ class DelayModel:
 
 
 DELAYS = {
-    Family.ECP5: DelayModel(register=2.0e-9, lookup=1.0e-9, adder=1.75e-9, carry=0.035e-9),
-    Family.ICE40: DelayModel(register=4.0e-9, lookup=2.9e-9, adder=4.0e-9, carry=0.28e-9),
+    Family.ECP5: DelayModel(
+        register=2.0e-9, lookup=1.0e-9, adder=1.75e-9, carry=0.035e-9, memory=6.5e-9
+    ),
+    Family.ICE40: DelayModel(
+        register=4.0e-9, lookup=2.9e-9, adder=4.0e-9, carry=0.28e-9, memory=9.0e-9
+    ),
 }
 """Fitted on nextpnr's critical paths: ECP5 of speed grade 6, a 40-16-10 network of 6-bit weights
 with 0, 1 and 2 registers (70.4, 92.8 and 113.0 MHz); iCE40 UP5K, a 10-6-4 network of 4-bit weights
@@ -58,10 +70,30 @@ with 0 and 2 (35.4 and 44.1 MHz). Estimates of these clocks are 1 to 20 % below 
 reached, so that a clock that is promised is usually met."""
 
 
-def registers_for(
+@dataclass(frozen=True, kw_only=True)
+class PipelineDepths:
+    """Spatial parts with the fewest registers that promise a clock; None where no number does.
+
+    Members
+    -------
+    layers : tuple of (Spatial or None)
+        By depth.
+    readout : Spatial or None
+    decision_registers : int
+    fastest_hz : float
+        Highest clock that any numbers of registers promise for all parts together.
+    """
+
+    layers: tuple[Spatial | None, ...]
+    readout: Spatial | None
+    decision_registers: int
+    fastest_hz: float
+
+
+def pipeline_depths(
     network: FixedPointNetwork, clock_hz: float, family: Family, *, sums: Sums = Sums.TABLES
-) -> Mapping:
-    """Spatial mapping of ``network`` with the fewest registers that promise a clock.
+) -> PipelineDepths:
+    """Fewest registers that promise a clock, part by part.
 
     A higher clock never gets fewer registers.
 
@@ -75,26 +107,61 @@ def registers_for(
     Raises
     ------
     InputError
-        If the clock is not positive, or higher than any number of registers promises.
+        If the clock is not positive, or higher than a decision promises, which nothing replaces.
     """
     if not clock_hz > 0:
         raise InputError(f"clock_hz must be above 0, not {clock_hz!r}")
     parts = _delays(network, DELAYS[family], sums)
     # The slowest part bounds the clock; it has the least delay that its registers can give it.
-    fastest = 1 / max(min(delays) for delays in parts)
-    if clock_hz > fastest:
-        raise InputError(
-            f"clock_hz must be at most {fastest:.4g} for this network on {family.value}, "
-            f"not {clock_hz:.4g}: the neurons' own loops are in the way"
-        )
-    chosen = [_fewest(delays, 1 / clock_hz) for delays in parts]
+    fastest_hz = 1 / max(min(delays) for delays in parts)
+    *layers, readout, decision = (_fewest(delays, 1 / clock_hz) for delays in parts)
+    if decision is None:
+        raise InputError(unreachable(clock_hz, fastest_hz, family))
+
+    def spatial(registers: int | None) -> Spatial | None:
+        return None if registers is None else Spatial(registers=registers, sums=sums)
+
+    return PipelineDepths(
+        layers=tuple(map(spatial, layers)),
+        readout=spatial(readout),
+        decision_registers=decision,
+        fastest_hz=fastest_hz,
+    )
+
+
+def registers_for(
+    network: FixedPointNetwork, clock_hz: float, family: Family, *, sums: Sums = Sums.TABLES
+) -> Mapping:
+    """Spatial mapping of ``network`` with the fewest registers that promise a clock.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    clock_hz : float
+    family : Family
+    sums : Sums
+
+    Raises
+    ------
+    InputError
+        If the clock is not positive, or higher than any number of registers promises.
+    """
+    depths = pipeline_depths(network, clock_hz, family, sums=sums)
+    layers = [layer for layer in depths.layers if layer is not None]
+    if len(layers) < network.depth or depths.readout is None:
+        raise InputError(unreachable(clock_hz, depths.fastest_hz, family))
     return Mapping(
-        layers=tuple(
-            tuple(Spatial(registers=chosen[depth], sums=sums) for depth in range(branch.depth))
-            for branch in network.branches
-        ),
-        readout=Spatial(registers=chosen[-2], sums=sums),
-        decision_registers=chosen[-1],
+        layers=tuple(tuple(layers[: branch.depth]) for branch in network.branches),
+        readout=depths.readout,
+        decision_registers=depths.decision_registers,
+    )
+
+
+def unreachable(clock_hz: float, fastest_hz: float, family: Family) -> str:
+    """What to say of a clock that is out of reach."""
+    return (
+        f"clock_hz must be at most {fastest_hz:.4g} for this network on {family.value}, "
+        f"not {clock_hz:.4g}: the neurons' own loops are in the way"
     )
 
 
@@ -123,9 +190,32 @@ def estimated_clock_hz(network: FixedPointNetwork, mapping: Mapping, family: Fam
     return 1 / max(delays)
 
 
-def _fewest(delays: Sequence[float], period: float) -> int:
-    """Fewest registers whose delay is within ``period``."""
-    return next(registers for registers, delay in enumerate(delays) if delay <= period)
+def engine_delay(plan: FoldPlan, family: Family) -> float:
+    """Longest delay in seconds between two registers of a folded layer's engine.
+
+    Its pipeline is fixed, so nothing can be traded for it: a memory read; the words of a scanner,
+    whose lowest spike is taken out and whose end calls the next one; an addition to a sum; and a
+    lane's three clocks.
+    """
+    model, ranges = DELAYS[family], plan.ranges
+    current = model.sum_of(max(map(width_of, ranges.current)))
+    integrated = model.sum_of(max(map(width_of, ranges.integrated)))
+    clamped = 0.0 if plan.layer.saturation is None else integrated + model.lookup
+    logic = (
+        model.sum_of(WORD) + SCANNER_LOOKUPS * model.lookup,
+        ceil_log2(plan.choice.banks) * model.sum_of(plan.weight_width),
+        2 * model.lookup + current,
+        model.lookup + leak_adders(plan.layer.leak) * integrated,
+        integrated + clamped,
+        integrated + model.lookup + clamped,
+    )
+    memory = 0.0 if plan.seeded else model.memory
+    return max(memory, model.register + max(logic))
+
+
+def _fewest(delays: Sequence[float], period: float) -> int | None:
+    """Fewest registers whose delay is within ``period``; None where there are none."""
+    return next((registers for registers, delay in enumerate(delays) if delay <= period), None)
 
 
 def _delays(network: FixedPointNetwork, model: DelayModel, sums: Sums) -> list[list[float]]:

@@ -64,6 +64,11 @@ class Interval:
             raise InputError("values must hold at least one integer, not none")
         return cls(min(members), max(members))
 
+    @classmethod
+    def union(cls, intervals: Iterable[Interval]) -> Interval:
+        """Smallest interval that holds all ``intervals``; they must not be empty."""
+        return cls.hull(end for interval in intervals for end in (interval.low, interval.high))
+
 
 class Signedness(Enum):
     """How a format reads its bits."""

@@ -11,7 +11,7 @@ from s to the fold's neurons. The membranes of a fold are updated in L = lanes /
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from convexon.errors import InputError
 from convexon.fixed import Interval, QFormat, width_of
-from convexon.mapping import Folded, Weights
+from convexon.mapping import Folded, LayerMapping, Weights
 from convexon.network import FixedPointNetwork, Layer
 from convexon.neuron import INTEGRATE, ReadoutMode, Reset
 from convexon.ranges import LayerRanges, neuron_ranges
@@ -261,15 +261,17 @@ def engines_at(network: FixedPointNetwork, depth: int) -> list[list[int]]:
 
 
 def plans_at(
-    network: FixedPointNetwork, choices: dict[int, Folded], depth: int
+    network: FixedPointNetwork, choices: Mapping[int, LayerMapping], depth: int
 ) -> tuple[FoldPlan, ...]:
-    """Engines for the folded layers at ``depth``, given by branch.
+    """Engines for the folded layers among the ``choices`` at ``depth``, given by branch.
 
     Layers that can share an engine do so if they have the same choice.
     """
     plans = []
     for engine in engines_at(network, depth):
-        for choice in dict.fromkeys(choices[b] for b in engine if b in choices):
+        for choice in dict.fromkeys(choices.get(b) for b in engine):
+            if not isinstance(choice, Folded):
+                continue
             branches = tuple(b for b in engine if choices.get(b) == choice)
             plans.append(_plan(network, branches, choice, depth))
     return tuple(plans)

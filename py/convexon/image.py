@@ -47,9 +47,8 @@ def loaded_plans(network: FixedPointNetwork, mapping: Mapping) -> tuple[FoldPlan
     """Engines whose weights are loaded, in the order of their rows in an image."""
     plans: list[FoldPlan] = []
     for depth in range(network.depth):
-        choices = mapping.at_depth(depth).items()
-        folded = {b: choice for b, choice in choices if isinstance(choice, Folded)}
-        plans += [plan for plan in plans_at(network, folded, depth) if plan.is_loaded]
+        choices = mapping.at_depth(depth)
+        plans += [plan for plan in plans_at(network, choices, depth) if plan.is_loaded]
     return tuple(plans)
 
 

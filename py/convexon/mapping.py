@@ -186,6 +186,11 @@ class Mapping:
         """Return the choices of all layers at ``depth``, by branch."""
         return {b: layers[depth] for b, layers in enumerate(self.layers) if depth < len(layers)}
 
+    def folded_at(self, depth: int) -> dict[int, Folded]:
+        """Return the choices of the folded layers at ``depth``, by branch."""
+        choices = self.at_depth(depth).items()
+        return {b: choice for b, choice in choices if isinstance(choice, Folded)}
+
     def is_buffered(self, depth: int) -> bool:
         """Whether a buffer of two steps stands behind the stage at ``depth``.
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from convexon.decision import decide, step_scores
 from convexon.fold import EMPTY_SCAN_CLOCKS, SCAN_CLOCKS, FoldPlan, plans_at, readout_plan
-from convexon.mapping import Folded, Mapping, Spatial
+from convexon.mapping import Mapping, Spatial
 from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
 from convexon.trace import SpikeTrace
@@ -341,14 +341,13 @@ def units_at(
 ) -> list[Unit]:
     """Units of the stage at ``depth``, engines first."""
     choices = mapping.at_depth(depth)
-    folded = {b: choice for b, choice in choices.items() if isinstance(choice, Folded)}
     units: list[Unit] = []
-    for plan in plans_at(network, folded, depth):
+    for plan in plans_at(network, choices, depth):
         own = np.concatenate([trace.layers[b][depth].spikes for b in plan.branches], axis=2)
         reads = inputs if depth == 0 else trace.layers[plan.branches[0]][depth - 1].spikes
         passes = plan.spikes_of_pass(plan.sources_of_planes(reads, own))
         units.append(Engine(plan, passes.reshape(-1, plan.input_bits)))
-    if len(folded) < len(network.branches):
+    if len(mapping.folded_at(depth)) < len(network.branches):
         most = max((_registers(choice) for choice in choices.values()), default=0)
         units.append(Registers(1 + most))
     return units

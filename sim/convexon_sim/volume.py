@@ -106,7 +106,8 @@ def run_volume(
     Raises
     ------
     InputError
-        As `Trial`, or if the simulator is not Verilator.
+        As `Trial`, or if the simulator is not Verilator, or the hardware decides early or waits
+        for its weights.
     ToolError
         If Verilator does not compile the design, or it fails, or runs out of time.
     """
@@ -116,6 +117,11 @@ def run_volume(
     if rule != "end":
         raise InputError(
             f"a volume run needs a network that decides at the end, not by the rule {rule}: "
+            "run it without --volume"
+        )
+    if "load" in bundle.ports["streams"]:
+        raise InputError(
+            "a volume run needs weights that stand in the hardware, not loaded ones: "
             "run it without --volume"
         )
     trial = Trial(bundle=bundle, inputs=inputs, expected=expected, cycles=cycles)

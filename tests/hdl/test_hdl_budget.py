@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -10,21 +11,23 @@ from hdl_bench import random_layer, random_network
 
 from convexon import golden
 from convexon.cells import Family
+from convexon.decision import Decision, Rule
+from convexon.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
 from convexon.fixed import QFormat
-from convexon.mapping import Folded, Mapping, Spatial
+from convexon.fold import plans_at, readout_plan
+from convexon.mapping import PLAIN, Folded, Mapping, Spatial, Weights
 from convexon.network import FixedPointNetwork
 from convexon.neuron import Leak, ReadoutMode, Reset
 from convexon.schedule import Schedule
 from convexon_hdl.accelerator import require_mappable
 from convexon_hdl.budget import (
-    Activity,
     Budget,
     fastest_within,
-    mapping_cost,
-    memory_blocks,
 )
+from convexon_hdl.cost import Activity, mapping_cost, memory_blocks
 from convexon_hdl.map_chain import measured_activity
+from convexon_hdl.timing import engine_delay, estimated_clock_hz, pipeline_depths
 
 STEPS = 3
 
@@ -45,7 +48,7 @@ NETWORK, INPUTS, ACTIVITY = network_and_activity()
 
 def chosen(luts: int | None, block_rams: int | None = None) -> Mapping:
     budget = Budget(luts=luts, block_rams=block_rams)
-    return fastest_within(NETWORK, budget, ACTIVITY, Spatial())
+    return fastest_within(NETWORK, budget, ACTIVITY)
 
 
 def test_activity_counts_every_bit() -> None:
@@ -109,5 +112,62 @@ def test_large_layers_are_estimated_from_a_part() -> None:
     layer = random_layer(rng, 300, 60, leak=Leak(0, 0), reset=Reset.ZERO, saturation=QFormat(9))
     network = random_network(rng, ((layer,),))
     activity = Activity(inputs=30.0, layers=((5.0,),))
-    mapping = fastest_within(network, Budget(luts=6_000), activity, Spatial())
+    mapping = fastest_within(network, Budget(luts=6_000), activity)
     assert isinstance(mapping.layers[0][0], Folded)
+
+
+def promised(mapping: Mapping, clock_hz: float, family: Family = Family.ECP5) -> bool:
+    """Whether all engines of a mapping keep a clock."""
+    plans = [p for d in range(NETWORK.depth) for p in plans_at(NETWORK, mapping.at_depth(d), d)]
+    if isinstance(mapping.readout, Folded):
+        plans.append(readout_plan(NETWORK, mapping.readout))
+    return all(engine_delay(plan, family) * clock_hz <= 1 for plan in plans)
+
+
+def test_clock_goes_with_a_budget() -> None:
+    """A clock that the recurrent layer's logic cannot keep still has folded mappings."""
+    logic = pipeline_depths(NETWORK, 1e6, Family.ECP5).fastest_hz
+    clock_hz = 1.05 * logic
+    mapping = fastest_within(NETWORK, Budget(clock_hz=clock_hz), ACTIVITY)
+    assert not mapping.is_spatial
+    assert promised(mapping, clock_hz)
+    require_mappable(NETWORK, mapping)
+    depths = pipeline_depths(NETWORK, clock_hz, Family.ECP5)
+    for depth, spatial in enumerate(depths.layers):
+        own = [c for c in mapping.at_depth(depth).values() if isinstance(c, Spatial)]
+        assert all(choice == spatial for choice in own)
+    assert mapping.decision_registers == depths.decision_registers
+
+
+def test_clock_within_reach_of_the_logic_keeps_everything_spatial() -> None:
+    clock_hz = 0.9 * pipeline_depths(NETWORK, 1e6, Family.ECP5).fastest_hz
+    mapping = fastest_within(NETWORK, Budget(clock_hz=clock_hz), ACTIVITY)
+    assert mapping.is_spatial
+    assert estimated_clock_hz(NETWORK, mapping, Family.ECP5) >= clock_hz
+
+
+def test_clock_beyond_every_mapping_is_refused() -> None:
+    message = r"clock_hz must be at most \S+ for this network on ecp5, not 5e\+09: "
+    with pytest.raises(InputError, match=f"^{message}"):
+        fastest_within(NETWORK, Budget(clock_hz=5e9), ACTIVITY)
+
+
+def test_surroundings_are_paid_from_the_budget() -> None:
+    encoder, certain = Encoder(kind=EncoderKind.HOLD, bits=2), Decision(rule=Rule.CERTAIN)
+    plain = fastest_within(NETWORK, Budget(), ACTIVITY)
+    luts = mapping_cost(NETWORK, plain, ACTIVITY, Family.ECP5).luts
+    budget = Budget(luts=math.ceil(luts))
+    assert fastest_within(NETWORK, budget, ACTIVITY) == plain
+    early = fastest_within(NETWORK, budget, ACTIVITY, encoder=encoder, decision=certain)
+    assert (early.encoder, early.decision) == (encoder, certain)
+    assert not early.is_spatial
+    assert mapping_cost(NETWORK, early, ACTIVITY, Family.ECP5).luts <= budget.luts
+
+
+def test_loading_has_its_cost() -> None:
+    def cost(weights: Weights) -> float:
+        choice = Folded(lanes=12, weights=weights)
+        mapping = Mapping(layers=((PLAIN, PLAIN), (choice,)))
+        return mapping_cost(NETWORK, mapping, ACTIVITY, Family.ECP5).luts
+
+    assert cost(Weights.LOADED) > cost(Weights.FIXED) + 500

@@ -66,11 +66,11 @@ def test_file_is_taken_as_it_is(folder: RunFolder, tmp_path: Path) -> None:
 
 
 def test_clock_asks_for_registers(folder: RunFolder) -> None:
-    slow, fast = mapped(folder, clock_hz=1e6), mapped(folder, clock_hz=60e6)
+    slow, fast = (mapped(folder, budget=Budget(clock_hz=hz)) for hz in (1e6, 60e6))
     assert slow.cycles.latency.max() <= fast.cycles.latency.max()
     message = "clock_hz must be at most "
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
-        mapped(folder, clock_hz=5e9)
+        mapped(folder, budget=Budget(clock_hz=5e9))
 
 
 def test_latency_beyond_the_budget_is_refused(folder: RunFolder) -> None:

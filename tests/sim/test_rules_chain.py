@@ -91,7 +91,8 @@ def test_map_emit_and_verify_with_an_encoder_and_a_rule(folder: RunFolder) -> No
     rule = ["--decision", "threshold", "--threshold", "9"]
     printed = convexon("map", folder.path, *options, *rule)
     assert "% with this encoder and rule, " in printed
-    assert f"of {N_STEPS} steps read" in printed
+    assert f"of {N_STEPS} steps read, " in printed
+    assert "cycles saved" in printed
     mapping, _ = load(MAPPING, folder.file("mapping"))
     assert mapping.encoder == Encoder(kind=EncoderKind.RATE, bits=4, seed=5)
     assert mapping.decision == Decision(rule=Rule.THRESHOLD, threshold=9)

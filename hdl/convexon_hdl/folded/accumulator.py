@@ -51,7 +51,7 @@ class SumsLayout(data.StructLayout):
     """
 
     def __init__(self, plan: FoldPlan, intervals: Sequence[Interval]) -> None:
-        width = width_of(hull(intervals))
+        width = width_of(Interval.union(intervals))
         sums = data.ArrayLayout(signed(width), plan.choice.lanes)
         super().__init__({"sums": sums, "first": 1, "last": 1, "final": 1})
 
@@ -63,12 +63,7 @@ def sum_intervals(plan: FoldPlan) -> list[Interval]:
         for current, bias in zip(plan.ranges.current, plan.layer.biases, strict=True)
     ]
     lanes = plan.choice.lanes
-    return [hull([Interval(0, 0), *per_neuron[lane::lanes]]) for lane in range(lanes)]
-
-
-def hull(intervals: Sequence[Interval]) -> Interval:
-    """Smallest interval that holds all of ``intervals``."""
-    return Interval(min(i.low for i in intervals), max(i.high for i in intervals))
+    return [Interval.union([Interval(0, 0), *per_neuron[lane::lanes]]) for lane in range(lanes)]
 
 
 @dataclass(frozen=True, eq=False)

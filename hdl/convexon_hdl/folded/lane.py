@@ -18,7 +18,7 @@ from convexon_hdl.arithmetic import (
     shape_of,
     subtract,
 )
-from convexon_hdl.folded.accumulator import hull, sum_intervals
+from convexon_hdl.folded.accumulator import sum_intervals
 from convexon_hdl.leak import leaked
 
 
@@ -60,8 +60,8 @@ class LIFLane(wiring.Component):
         self._plan = plan
         self.bias_interval = Interval.hull(plan.layer.biases)
         self.threshold_interval = Interval.hull(plan.layer.thresholds)
-        self.sum_interval = hull(sum_intervals(plan))
-        self.membrane_interval = hull(plan.ranges.membrane)
+        self.sum_interval = Interval.union(sum_intervals(plan))
+        self.membrane_interval = Interval.union(plan.ranges.membrane)
         membrane = signed(width_of(self.membrane_interval))
         super().__init__(
             {
@@ -101,12 +101,13 @@ class LIFLane(wiring.Component):
         bias = _input(self.bias, self.bias_interval)
         threshold = _input(self.threshold, self.threshold_interval)
         total = add_all(m, [Operand(self.total, self.sum_interval), bias], name="current")
-        current = _register(m, resize(m, total, hull(ranges.current), name="current"))
+        current = _register(m, resize(m, total, Interval.union(ranges.current), name="current"))
         remaining = _register(m, leaked(m, start, self.plan.layer.leak))
         threshold = _register(m, threshold, name="threshold_1")
 
         integrated = add_all(m, [remaining, current], name="integrated")
-        integrated = resize(m, integrated, hull(ranges.integrated), name="integrated_resized")
+        range_of_u = Interval.union(ranges.integrated)
+        integrated = resize(m, integrated, range_of_u, name="integrated_resized")
         integrated = self.saturated(m, integrated, name="integrated_saturated")
         integrated = _register(m, integrated)
         threshold = _register(m, threshold, name="threshold_2")

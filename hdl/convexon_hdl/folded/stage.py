@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from convexon.fold import FoldPlan, plans_at
-from convexon.mapping import Folded, Mapping
+from convexon.mapping import Mapping
 from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
 from convexon_hdl.folded.engine import FoldedEngine
@@ -74,7 +74,7 @@ class MixedStage(wiring.Component):
     @property
     def plans(self) -> tuple[FoldPlan, ...]:
         """Engines of the stage."""
-        return plans_at(self.network, folded_at(self.mapping, self.depth), self.depth)
+        return plans_at(self.network, self.mapping.at_depth(self.depth), self.depth)
 
     def elaborate(self, platform: object) -> Module:
         """Build the units between a fork and a join."""
@@ -106,7 +106,7 @@ class MixedStage(wiring.Component):
 
     def _rest(self) -> list[int]:
         """Branches whose layer here is spatial, or that ended earlier."""
-        folded = folded_at(self.mapping, self.depth)
+        folded = self.mapping.folded_at(self.depth)
         return [b for b in range(len(self.network.branches)) if b not in folded]
 
     def _weighs_signs(self, plan: FoldPlan) -> bool:
@@ -133,13 +133,6 @@ class MixedStage(wiring.Component):
             m.d.comb += stage.i.payload[name].eq(self.i.payload[name])
         for b in branches:
             m.d.comb += self.o.payload[f"branch{b}"].eq(stage.o.payload[f"branch{b}"])
-
-
-def folded_at(mapping: Mapping, depth: int) -> dict[int, Folded]:
-    """Folded choices at ``depth``, by branch."""
-    return {
-        b: choice for b, choice in mapping.at_depth(depth).items() if isinstance(choice, Folded)
-    }
 
 
 def fork(m: Module, source: Value, sinks: Sequence[Value]) -> None:

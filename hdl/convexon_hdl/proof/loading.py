@@ -257,7 +257,9 @@ def loader_obligations(emitted: Emitted, gate: LoadGate, loader: Loader) -> Iter
         return GateSpecification(StandIn(gate.signature, part), n_steps=n_steps)
 
     yield by_induction("gate", names.path(gate), part, gate_specification, given=n_steps)
-    sums = {name: names.local(loader, f"checksum.{name}") for name in ("start", "valid", "data", "crc")}
+    sums = {
+        name: names.local(loader, f"checksum.{name}") for name in ("start", "valid", "data", "crc")
+    }
     watched = {name: names.local(loader, name) for name in ("bank", "address", "part")}
     watched["state"] = names.local(loader, "image_state")
     watched |= {f"crc_{name}": sums[name] for name in ("start", "valid", "data")}

@@ -200,8 +200,8 @@ class LaneSpecification(Elaboratable):
         }
         values = {name: self._free(m, name, interval) for name, interval in intervals.items()}
         m.d.comb += lane.first.eq(AnySeq(1))
-        u_range, v_range = _hull(ranges.integrated), of.membrane_interval
-        width = width_of(u_range | v_range | _hull(ranges.current)) + layer.leak.f + 3
+        u_range, v_range = Interval.union(ranges.integrated), of.membrane_interval
+        width = width_of(u_range | v_range | Interval.union(ranges.current)) + layer.leak.f + 3
         names = ("current", "plain", "integrated", "after")
         current, plain, integrated, after = (Signal(signed(width), name=n) for n in names)
         start = Mux(lane.first, 0, values["membrane"])
@@ -217,7 +217,7 @@ class LaneSpecification(Elaboratable):
         kept = integrated if layer.reset is Reset.NONE else Mux(fired, spared, integrated)
         m.d.comb += after.eq(self._saturated(kept))
         for value, interval in (
-            (current, _hull(ranges.current)), (plain, u_range), (after, v_range)
+            (current, Interval.union(ranges.current)), (plain, u_range), (after, v_range)
         ):  # fmt: skip
             m.d.comb += Assume((value >= interval.low) & (value <= interval.high))
         self._compare(m, fired, after)
@@ -255,7 +255,3 @@ class LaneSpecification(Elaboratable):
                 Assert(self.lane.spike == expected[0]),
                 Assert(self.lane.next_membrane == expected[1]),
             ]
-
-
-def _hull(intervals: tuple[Interval, ...]) -> Interval:
-    return Interval(min(i.low for i in intervals), max(i.high for i in intervals))

@@ -56,15 +56,19 @@ def map(
     from convexon.cli.console import Console
     from convexon.run import RunFolder
 
-    limits = {"luts": luts, "block_rams": block_rams, "latency_cycles": latency_cycles}
+    limits = {
+        "luts": luts,
+        "block_rams": block_rams,
+        "latency_cycles": latency_cycles,
+        "clock_hz": _hertz(clock),
+    }
     options = {
         "budget": _budget(family, limits),
-        "clock_hz": _hertz(clock),
         "encoder": _encoder(run, encoder, encoder_bits, encoder_seed),
         "decision": _decision(decision, threshold),
     }
     if file is not None:
-        _require_alone(any(x is not None for x in [clock, *limits.values()]), options)
+        _require_alone(any(x is not None for x in limits.values()), options)
     with Console() as console:
         with console.stage("map") as line:
             result = stage("map")(
@@ -73,7 +77,7 @@ def map(
         console.line(result.summary)
 
 
-def _budget(family: str, limits: dict[str, int | None]) -> Any:
+def _budget(family: str, limits: dict[str, int | float | None]) -> Any:
     """Budget of the options; the family is checked by name."""
     from convexon.cells import Family
     from convexon.chain.settings import choice
