@@ -19,22 +19,20 @@ which always decides and which the source leaves out only after a decision.
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from convexon.decision import Decision
 from convexon.errors import InputError
 from convexon.fixed import Interval
-from convexon.mapping import PLAIN, Spatial
 from convexon.network import FixedPointNetwork
 from convexon_hdl.arithmetic import Operand, add_all, node, subtract, table
 from convexon_hdl.elastic import ElasticRegister
 from convexon_hdl.readout import Argmax, Readout, ResultLayout, ScoresLayout
-from convexon_hdl.stage import StepLayout
 
 
-class StepScoresLayout(data.StructLayout):
+class StepScoresLayout(ScoresLayout):
     """Scores as they stand after one step.
 
     Members
@@ -45,14 +43,14 @@ class StepScoresLayout(data.StructLayout):
     """
 
     def __init__(self, network: FixedPointNetwork) -> None:
-        super().__init__({**dict(ScoresLayout(network).members), "first": 1})
+        super().__init__(network, first=1)
 
 
-class StepResultLayout(data.StructLayout):
+class StepResultLayout(ResultLayout):
     """`ResultLayout` after one step, with ``first``: whether the step begins an inference."""
 
     def __init__(self, network: FixedPointNetwork) -> None:
-        super().__init__({**dict(ResultLayout(network).members), "first": 1})
+        super().__init__(network, first=1)
 
 
 class StepReadout(Readout):
@@ -73,15 +71,7 @@ class StepReadout(Readout):
     o : Out(stream.Signature(StepScoresLayout(network)))
     """
 
-    def __init__(self, network: FixedPointNetwork, *, choice: Spatial = PLAIN) -> None:
-        self._network = network
-        self._choice = choice
-        ElasticRegister.__init__(
-            self,
-            i_layout=StepLayout(network, network.depth),
-            o_layout=StepScoresLayout(network),
-            registers=choice.registers,
-        )
+    scores_class = StepScoresLayout
 
     def produces(self) -> Value:
         """Every step."""
@@ -110,14 +100,8 @@ class StepArgmax(Argmax):
     o : Out(stream.Signature(StepResultLayout(network)))
     """
 
-    def __init__(self, network: FixedPointNetwork, *, registers: int = 0) -> None:
-        self._network = network
-        ElasticRegister.__init__(
-            self,
-            i_layout=StepScoresLayout(network),
-            o_layout=StepResultLayout(network),
-            registers=registers,
-        )
+    scores_class = StepScoresLayout
+    result_class = StepResultLayout
 
     def datapath(self, m: Module, accept: Value) -> None:
         """Build the tournament, and pass the tag on."""

@@ -26,7 +26,7 @@ def score_width(network: FixedPointNetwork) -> int:
 
 
 class ScoresLayout(data.StructLayout):
-    """Scores of one result.
+    """Scores of one result, and ``tags``: more members and their widths.
 
     Members
     -------
@@ -35,13 +35,13 @@ class ScoresLayout(data.StructLayout):
         This is the last result of an inference.
     """
 
-    def __init__(self, network: FixedPointNetwork) -> None:
+    def __init__(self, network: FixedPointNetwork, **tags: int) -> None:
         scores = data.ArrayLayout(signed(score_width(network)), network.n_classes)
-        super().__init__({"scores": scores, "last": 1})
+        super().__init__({"scores": scores, "last": 1, **tags})
 
 
 class ResultLayout(data.StructLayout):
-    """What the accelerator hands over.
+    """What the accelerator hands over, and ``tags``: more members and their widths.
 
     Members
     -------
@@ -52,9 +52,9 @@ class ResultLayout(data.StructLayout):
         This is the last result of an inference.
     """
 
-    def __init__(self, network: FixedPointNetwork) -> None:
+    def __init__(self, network: FixedPointNetwork, **tags: int) -> None:
         label = unsigned(max(1, ceil_log2(network.n_classes)))
-        super().__init__({"label": label, **dict(ScoresLayout(network).members)})
+        super().__init__({"label": label, **dict(ScoresLayout(network, **tags).members)})
 
 
 class Readout(ElasticRegister):
@@ -86,12 +86,14 @@ class Readout(ElasticRegister):
     o : Out(stream.Signature(ScoresLayout(network)))
     """
 
+    scores_class: type[ScoresLayout] = ScoresLayout
+
     def __init__(self, network: FixedPointNetwork, *, choice: Spatial = PLAIN) -> None:
         self._network = network
         self._choice = choice
         super().__init__(
             i_layout=StepLayout(network, network.depth),
-            o_layout=ScoresLayout(network),
+            o_layout=self.scores_class(network),
             registers=choice.registers,
         )
 
@@ -187,10 +189,15 @@ class Argmax(ElasticRegister):
     o : Out(stream.Signature(ResultLayout(network)))
     """
 
+    scores_class: type[ScoresLayout] = ScoresLayout
+    result_class: type[ResultLayout] = ResultLayout
+
     def __init__(self, network: FixedPointNetwork, *, registers: int = 0) -> None:
         self._network = network
         super().__init__(
-            i_layout=ScoresLayout(network), o_layout=ResultLayout(network), registers=registers
+            i_layout=self.scores_class(network),
+            o_layout=self.result_class(network),
+            registers=registers,
         )
 
     @property

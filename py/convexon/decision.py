@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.artefact import Json
-from convexon.errors import InputError
+from convexon.errors import InputError, require_integer
 from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
 from convexon.trace import SpikeTrace
@@ -283,6 +283,6 @@ def decision_from_json(content: MappingType[str, Any]) -> Decision:
             f"rule of the decision must be one of {', '.join(rules)}, not {content.get('rule')!r}"
         )
     threshold = content.get("threshold")
-    if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, int)):
-        raise InputError(f"threshold of the decision must be an integer, not {threshold!r}")
+    if threshold is not None:
+        require_integer("threshold of the decision", threshold)
     return Decision(rule=Rule(content["rule"]), threshold=threshold)

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.artefact import Json
-from convexon.errors import InputError
+from convexon.errors import InputError, require_integer
 from convexon.network import MAX_INPUT_BITS, FixedPointNetwork
 
 SEED_FACTOR = 0x9E3779B1
@@ -253,8 +253,7 @@ def encoder_from_json(content: MappingType[str, Any]) -> Encoder:
         )
     for name in ("bits", "seed"):
         value = content.get(name, None if name == "bits" else 0)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise InputError(f"{name} of the encoder must be an integer, not {value!r}")
+        require_integer(f"{name} of the encoder", value)
     return Encoder(
         kind=EncoderKind(content["kind"]), bits=content["bits"], seed=content.get("seed")
     )

@@ -42,3 +42,21 @@ class MismatchError(ConvexonError):
 
 class ClaimError(MismatchError):
     """A claim of a certificate does not hold; the text names the claim."""
+
+
+def require_within(name: str, value: int, low: int, high: int) -> None:
+    """Raise `InputError` unless ``value`` is ``low`` to ``high``."""
+    if not low <= value <= high:
+        raise InputError(f"{name} must be {low} to {high}, not {value!r}")
+
+
+def require_integer(name: str, value: object) -> int:
+    """Return ``value`` if it is an int, as TOML and JSON have it: no bool, and no float.
+
+    Raises
+    ------
+    InputError
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{name} must be an integer, not {value!r}")
+    return value

@@ -13,7 +13,7 @@ from typing import Any
 from convexon.artefact import Arrays, Codec, Json
 from convexon.decision import Decision, Rule, decision_from_json, decision_to_json
 from convexon.encoder import Encoder, encoder_from_json, encoder_to_json
-from convexon.errors import ConvexonError, InputError
+from convexon.errors import ConvexonError, InputError, require_integer, require_within
 from convexon.network import FixedPointNetwork
 
 MAX_REGISTERS = 8
@@ -21,11 +21,6 @@ MAX_REGISTERS = 8
 
 MAX_BANKS = 8
 """Most memory banks of one layer, so most spikes that it takes in a clock."""
-
-
-def _require_within(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise InputError(f"{name} must be {low} to {high}, not {value!r}")
 
 
 class Sums(Enum):
@@ -78,7 +73,7 @@ class Spatial:
     sums: Sums = Sums.TABLES
 
     def __post_init__(self) -> None:
-        _require_within("registers", self.registers, 0, MAX_REGISTERS)
+        require_within("registers", self.registers, 0, MAX_REGISTERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +107,9 @@ class Folded:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        _require_within("lanes", self.lanes, 1, 2048)
-        _require_within("banks", self.banks, 1, MAX_BANKS)
-        _require_within("updates", self.updates, 1, self.lanes)
+        require_within("lanes", self.lanes, 1, 2048)
+        require_within("banks", self.banks, 1, MAX_BANKS)
+        require_within("updates", self.updates, 1, self.lanes)
         if self.lanes % self.updates:
             raise InputError(
                 f"updates must divide the {self.lanes} lanes, which {self.updates!r} does not"
@@ -125,13 +120,18 @@ class Folded:
                 f"not {self.seed!r} with {self.weights.value} weights"
             )
         if self.seed is not None:
-            _require_within("seed", self.seed, 0, (1 << 32) - 1)
+            require_within("seed", self.seed, 0, (1 << 32) - 1)
 
 
 LayerMapping = Spatial | Folded
 
 PLAIN = Spatial()
 """Spatial, with nothing but the register that every stage has."""
+
+
+def registers_in(choice: LayerMapping) -> int:
+    """Pipeline registers inside the sum of a layer's inputs; a folded one has none to choose."""
+    return choice.registers if isinstance(choice, Spatial) else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ class Mapping:
     encoder: Encoder | None = None
 
     def __post_init__(self) -> None:
-        _require_within("decision_registers", self.decision_registers, 0, MAX_REGISTERS)
+        require_within("decision_registers", self.decision_registers, 0, MAX_REGISTERS)
 
     @classmethod
     def spatial(cls, network: FixedPointNetwork, choice: Spatial = PLAIN) -> Mapping:
@@ -254,10 +254,9 @@ def choice_from_json(content: MappingType[str, Any], *, where: str = "a layer") 
                     f"{name} of {where} must be one of {', '.join(names)}, not {members[name]!r}"
                 )
             members[name] = enum(members[name])
-        # An int that TOML or JSON gave as something else is refused by name, not by arithmetic.
     for name, value in members.items():
-        if name not in enums and (isinstance(value, bool) or not isinstance(value, int)):
-            raise InputError(f"{name} of {where} must be an integer, not {value!r}")
+        if name not in enums:
+            require_integer(f"{name} of {where}", value)
     if kind == "folded" and "lanes" not in members:
         raise InputError(f"lanes of {where} must be given: a folded layer needs it")
     try:
@@ -284,7 +283,7 @@ def _decode(content: Json, _: Arrays) -> Mapping:
             tuple(choice_from_json(choice) for choice in layers) for layers in content["layers"]
         ),
         readout=choice_from_json(content["readout"]),
-        decision_registers=content["decision_registers"],
+        decision_registers=require_integer("decision_registers", content["decision_registers"]),
         decision=decision_from_json(content.get("decision", {"rule": Rule.END.value})),
         encoder=encoder_from_json(content["encoder"]) if "encoder" in content else None,
     )

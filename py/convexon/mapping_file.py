@@ -37,7 +37,7 @@ from typing import Any
 
 from convexon.decision import Rule, decision_from_json
 from convexon.encoder import encoder_from_json
-from convexon.errors import InputError
+from convexon.errors import InputError, require_integer
 from convexon.mapping import PLAIN, LayerMapping, Mapping, choice_from_json
 from convexon.network import FixedPointNetwork
 
@@ -86,9 +86,7 @@ def parse_mapping(text: str, network: FixedPointNetwork) -> Mapping:
         for b in branches:
             if depth < network.branches[b].depth:
                 layers[b][depth] = choice
-    registers = content.get("decision_registers", 0)
-    if isinstance(registers, bool) or not isinstance(registers, int):
-        raise InputError(f"decision_registers must be an integer, not {registers!r}")
+    registers = require_integer("decision_registers", content.get("decision_registers", 0))
     return Mapping(
         layers=tuple(tuple(choices) for choices in layers),
         readout=_choice(content.get("readout"), "readout"),

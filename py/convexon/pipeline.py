@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from convexon.decision import decide, step_scores
 from convexon.fold import EMPTY_SCAN_CLOCKS, SCAN_CLOCKS, FoldPlan, plans_at, readout_plan
-from convexon.mapping import Mapping, Spatial
+from convexon.mapping import Mapping, Spatial, registers_in
 from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
 from convexon.trace import SpikeTrace
@@ -348,7 +348,7 @@ def units_at(
         passes = plan.spikes_of_pass(plan.sources_of_planes(reads, own))
         units.append(Engine(plan, passes.reshape(-1, plan.input_bits)))
     if len(mapping.folded_at(depth)) < len(network.branches):
-        most = max((_registers(choice) for choice in choices.values()), default=0)
+        most = max((registers_in(choice) for choice in choices.values()), default=0)
         units.append(Registers(1 + most))
     return units
 
@@ -367,7 +367,3 @@ def _readout(network: FixedPointNetwork, mapping: Mapping, trace: SpikeTrace) ->
     return ScoreEngine(
         plan, plan.spikes_of_pass(features).ravel(), network.n_steps, mode, every=every
     )
-
-
-def _registers(choice: object) -> int:
-    return choice.registers if isinstance(choice, Spatial) else 0

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
-from convexon.mapping import Mapping, Spatial
+from convexon.mapping import Mapping, registers_in
 from convexon.network import FixedPointNetwork
 from convexon.pipeline import Cycles, run_pipeline, spatial_cycles, steps_used
 from convexon.trace import SpikeTrace
@@ -57,10 +57,10 @@ class Schedule:
         depths = [
             1
             + self.mapping.is_buffered(depth)
-            + max(_registers(choice) for choice in self.mapping.at_depth(depth).values())
+            + max(registers_in(choice) for choice in self.mapping.at_depth(depth).values())
             for depth in range(self.network.depth)
         ]
-        readout = 1 + _registers(self.mapping.readout)
+        readout = 1 + registers_in(self.mapping.readout)
         decision = self.mapping.decision.registers(self.mapping.decision_registers)
         return (*depths, readout, decision)
 
@@ -125,7 +125,3 @@ class Schedule:
                 "cycles of a folded network, and of an early decision, follow from the spikes: "
                 "use Schedule.cycles"
             )
-
-
-def _registers(choice: object) -> int:
-    return choice.registers if isinstance(choice, Spatial) else 0

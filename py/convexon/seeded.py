@@ -25,7 +25,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from convexon.errors import InputError
+from convexon.errors import InputError, require_within
 
 IntArray = npt.NDArray[np.int64]
 
@@ -90,12 +90,12 @@ def seeded_weights(
     InputError
         If an argument is out of its range.
     """
-    _require_within("seed", seed, 0, (1 << 32) - 1)
-    _require_within("n_inputs", n_inputs, 1, MAX_ROWS)
-    _require_within("bits of a seeded weight", bits, 2, MAX_BITS)
+    require_within("seed", seed, 0, (1 << 32) - 1)
+    require_within("n_inputs", n_inputs, 1, MAX_ROWS)
+    require_within("bits of a seeded weight", bits, 2, MAX_BITS)
     numbers = np.asarray(neurons, dtype=np.int64)
     for extreme in (numbers.min(initial=0), numbers.max(initial=0)):
-        _require_within("number of a neuron", int(extreme), 0, MAX_NEURONS - 1)
+        require_within("number of a neuron", int(extreme), 0, MAX_NEURONS - 1)
     return _weights(seed, n_inputs, numbers, bits)
 
 
@@ -260,8 +260,3 @@ def _feistel(index: IntArray, keys: list[int]) -> IntArray:
         term = ((right ^ (key & mask)) + 1) * (key >> _HALF_BITS | 1)
         left, right = right, left ^ ((term ^ (term >> 7)) >> 5 & mask)
     return left << _HALF_BITS | right
-
-
-def _require_within(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise InputError(f"{name} must be {low} to {high}, not {value!r}")
