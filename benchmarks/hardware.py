@@ -7,6 +7,8 @@ alone. The highest clock is nextpnr's on the netlist inside `convexon_boards.she
 from and to the ports count: a stricter measure than that of the peers, whose port paths static
 timing leaves out. ``fmax_mhz`` is the median over the seeds, ``fmax_mhz_one_seed`` that of seed 1.
 Cycles are the schedule's at 15 % input activity, which every simulated inference must equal.
+Proofs are those of the components and, by parts, of the small network under both mappings; mutants
+are counted by benchmarks/mutants.py.
 What a cell measured is kept under build/benchmarks, so that a run that is broken off goes on.
 """
 
@@ -26,7 +28,7 @@ from convexon.cells import Family
 from convexon.errors import ConvexonError, MismatchError
 from convexon.mapping import Folded, Mapping, Spatial
 from convexon.network import FixedPointNetwork
-from convexon.report.figure import Figure, FigureKind, write_figures
+from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.schedule import Schedule
 from convexon.simulator import SimulatorKind, find
 from convexon_boards.flows import FLOW_VERSION
@@ -34,6 +36,9 @@ from convexon_boards.nextpnr import route
 from convexon_boards.parts import ICE40UP5K, LFE5U_25F, Part
 from convexon_boards.synthesis import synthesize
 from convexon_hdl.emit import emit
+from convexon_hdl.formal import Verdict
+from convexon_hdl.proof.components import prove_components
+from convexon_hdl.proof.network import prove_network
 from convexon_sim.runner import simulate
 
 ROOT = Path(__file__).parent
@@ -96,6 +101,9 @@ CELLS = (
          part=ICE40UP5K, target_mhz=30.0),
 )  # fmt: skip
 
+PROVED = ("hw.spatial.40-16-10", "hw.folded.40-16-10")
+"""Cells whose RTL is proved by parts."""
+
 PEERS = {
     "spiker-plus.40-16-10": {"lut4": 2252, "carry": 273, "ff": 585, "fmax_mhz": 83.9,
                              "cycles_per_step_min": 45, "cycles_per_step_max": 63},
@@ -153,6 +161,31 @@ def kept(cell: Cell, options: argparse.Namespace) -> dict[str, float]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"cell": key, "figures": figures}), encoding="utf-8")
     return figures
+
+
+def proofs() -> tuple[int, int]:
+    """Obligations that are proved, and all of them."""
+    proved = list(prove_components())
+    for cell in CELLS:
+        if cell.name in PROVED:
+            network = cell.network()
+            proved += prove_network(network, cell.mapping(network))
+    for proof in proved:
+        if proof.verdict is not Verdict.PROVED:
+            print(f"not proved: {proof.kind} {proof.where}: {proof.reason}", flush=True)
+    return sum(proof.verdict is Verdict.PROVED for proof in proved), len(proved)
+
+
+def checks() -> list[Figure]:
+    """Figures of the proofs, and of the mutants that were counted last."""
+    passed, total = proofs()
+    source = "convexon_hdl.proof: components, and the small network by parts, spatial and folded"
+    found = [
+        Figure(name=f"hw.proofs.{key}", value=value, unit="obligations",
+               kind=FigureKind.MEASURED, source=source)
+        for key, value in (("passed", passed), ("total", total))
+    ]  # fmt: skip
+    return [*found, *read_figures(ROOT / "results" / "mutants.json").values()]
 
 
 def figures_of(rows: dict[str, dict[str, float]], options: argparse.Namespace) -> list[Figure]:
@@ -215,7 +248,7 @@ def main() -> None:
         shown = ", ".join(f"{key} {value:g}" for key, value in rows[cell.name].items())
         print(f"{cell.name}: {shown}", flush=True)
     if not options.only:
-        write_figures(figures_of(rows, options), RESULT)
+        write_figures([*figures_of(rows, options), *checks()], RESULT)
 
 
 if __name__ == "__main__":
