@@ -17,7 +17,6 @@ from amaranth.lib import wiring
 import convexon
 from convexon.artefact import pretty
 from convexon.bundle import RtlBundle
-from convexon.errors import InputError
 from convexon.mapping import Mapping
 from convexon.network import FixedPointNetwork
 from convexon_hdl import yosys
@@ -92,11 +91,6 @@ def emit(
     parents = dict(parents or {})
     require_mappable(network, mapping)
     require_width(axi_width)
-    if host is Host.AXI and (mapping.encoder is not None or mapping.decision.is_early):
-        raise InputError(
-            "host must be streams for an encoder on chip or an early decision, not axi: "
-            "its packets are the T steps of an inference"
-        )
     accelerator = Accelerator(network, mapping=mapping)
     header = _header(accelerator, parents)
     ports = {**describe(accelerator, top=TOP), "host": host_name(host, axi_width)}

@@ -10,7 +10,6 @@ from amaranth.lib import wiring
 from hdl_bench import random_layer, random_network
 
 from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
 from convexon_hdl.axi.counters import WideCounter
 from convexon_hdl.axi.formal import (
     CollectorSpecification,
@@ -19,19 +18,19 @@ from convexon_hdl.axi.formal import (
     PackerSpecification,
     SkidSpecification,
 )
-from convexon_hdl.axi.framing import InferenceGuard, StepCollector
+from convexon_hdl.axi.framing import InferenceGuard, PacketFormat, TransferCollector
 from convexon_hdl.axi.packing import ResultPacker
 from convexon_hdl.axi.stream import WordLayout
 from convexon_hdl.elastic import SkidBuffer
 from convexon_hdl.formal import StreamSpecification, Verdict, prove
 
+PACKET = PacketFormat(width=2, bits=5, n_transfers=3)
 
-def network(
-    n_inputs: int = 5, n_steps: int = 3, mode: ReadoutMode = ReadoutMode.LAST
-) -> FixedPointNetwork:
+
+def network() -> FixedPointNetwork:
     rng = np.random.default_rng(5)
-    layers = (random_layer(rng, n_inputs, 2),)
-    return random_network(rng, (layers,), mode=mode, n_steps=n_steps, n_classes=2)
+    layers = (random_layer(rng, 5, 2),)
+    return random_network(rng, (layers,), n_steps=3, n_classes=2)
 
 
 def proves(specification: Elaboratable) -> None:
@@ -54,21 +53,25 @@ def test_words_are_held_until_they_are_taken(component: wiring.Component) -> Non
 
 
 @pytest.mark.parametrize(
-    ("n_inputs", "n_steps", "width"), [(5, 3, 2), (4, 2, 4), (3, 1, 4), (7, 1, 3), (2, 4, 2)]
+    ("bits", "n_transfers", "width"),
+    [(5, 3, 2), (4, 2, 4), (3, 1, 4), (5, 1, 2), (7, 1, 3), (2, 4, 2)],
 )
-def test_collector_hands_on_whole_steps_and_notices_wrong_lengths(
-    n_inputs: int, n_steps: int, width: int
+def test_collector_hands_on_whole_transfers_and_notices_wrong_lengths(
+    bits: int, n_transfers: int, width: int
 ) -> None:
-    net = network(n_inputs, n_steps)
-    proves(CollectorSpecification(StepCollector(net, width=width)))
+    packet = PacketFormat(width=width, bits=bits, n_transfers=n_transfers)
+    proves(CollectorSpecification(TransferCollector(packet)))
 
 
-@pytest.mark.parametrize("mode", [ReadoutMode.LAST, ReadoutMode.STEP])
-@pytest.mark.parametrize(("n_inputs", "n_steps"), [(5, 3), (2, 1)])
+@pytest.mark.parametrize(
+    ("per_step", "early"), [(False, False), (True, False), (False, True)], ids=str
+)
+@pytest.mark.parametrize(("bits", "n_transfers"), [(5, 3), (2, 1), (5, 1)])
 def test_guard_never_resets_whole_inferences(
-    n_inputs: int, n_steps: int, mode: ReadoutMode
+    bits: int, n_transfers: int, per_step: bool, early: bool
 ) -> None:
-    proves(GuardSpecification(InferenceGuard(network(n_inputs, n_steps, mode), width=2)))
+    packet = PacketFormat(width=2, bits=bits, n_transfers=n_transfers)
+    proves(GuardSpecification(InferenceGuard(packet, per_step=per_step), early=early))
 
 
 @pytest.mark.parametrize("width", [32, 64, 128])
@@ -106,7 +109,7 @@ def test_skid_mutant_is_refuted(mutant: type[SkidBuffer]) -> None:
     refutes(SkidSpecification(mutant(WordLayout(3))))
 
 
-class TrustingCollector(StepCollector):
+class TrustingCollector(TransferCollector):
     """Forgets that the rest of a packet without end must be dropped."""
 
     def elaborate(self, platform: object) -> Module:
@@ -115,17 +118,17 @@ class TrustingCollector(StepCollector):
         return m
 
 
-class DoublingCollector(StepCollector):
-    """Does not take the word whose step was taken."""
+class DoublingCollector(TransferCollector):
+    """Does not take the word whose transfer was taken."""
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
-        with m.If(self.o.valid & (self.step == 1)):
+        with m.If(self.o.valid & (self.transfer == 1)):
             m.d.comb += self.i.ready.eq(0)
         return m
 
 
-class ForgetfulCollector(StepCollector):
+class ForgetfulCollector(TransferCollector):
     """Keeps the newest word in every place."""
 
     def elaborate(self, platform: object) -> Module:
@@ -136,8 +139,8 @@ class ForgetfulCollector(StepCollector):
 
 
 @pytest.mark.parametrize("mutant", [TrustingCollector, DoublingCollector, ForgetfulCollector])
-def test_collector_mutant_is_refuted(mutant: type[StepCollector]) -> None:
-    refutes(CollectorSpecification(mutant(network(), width=2)))
+def test_collector_mutant_is_refuted(mutant: type[TransferCollector]) -> None:
+    refutes(CollectorSpecification(mutant(PACKET)))
 
 
 class HastyGuard(InferenceGuard):
@@ -148,7 +151,7 @@ class HastyGuard(InferenceGuard):
 
 
 class DeafGuard(InferenceGuard):
-    """Lets steps through while it waits."""
+    """Lets transfers through while it waits."""
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
@@ -165,9 +168,32 @@ class NegligentGuard(InferenceGuard):
         return m
 
 
-@pytest.mark.parametrize("mutant", [HastyGuard, DeafGuard, NegligentGuard])
-def test_guard_mutant_is_refuted(mutant: type[InferenceGuard]) -> None:
-    refutes(GuardSpecification(mutant(network(), width=2)))
+class OpenGuard(InferenceGuard):
+    """Lets the result of the inference that is given up out, until it resets."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.shut.eq(self.reset)
+        return m
+
+
+class ZealousGuard(InferenceGuard):
+    """Resets the accelerator for a packet of which nothing is inside."""
+
+    def resets(self) -> Value:
+        return self.collector.broken
+
+
+MUTANTS = (HastyGuard, DeafGuard, NegligentGuard, ZealousGuard)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "early"),
+    # Without an early decision no result of what is given up can come, so OpenGuard is no fault.
+    [*((mutant, early) for mutant in MUTANTS for early in (False, True)), (OpenGuard, True)],
+)
+def test_guard_mutant_is_refuted(mutant: type[InferenceGuard], early: bool) -> None:
+    refutes(GuardSpecification(mutant(PACKET, per_step=False), early=early))
 
 
 class SkippingPacker(ResultPacker):
@@ -189,7 +215,16 @@ class EarlyPacker(ResultPacker):
         return m
 
 
-@pytest.mark.parametrize("mutant", [SkippingPacker, EarlyPacker])
+class UnmarkedPacker(ResultPacker):
+    """Does not mark the record of an aborted inference."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.o.payload.aborted.eq(0)
+        return m
+
+
+@pytest.mark.parametrize("mutant", [SkippingPacker, EarlyPacker, UnmarkedPacker])
 def test_packer_mutant_is_refuted(mutant: type[ResultPacker]) -> None:
     refutes(PackerSpecification(mutant(network(), width=32)))
 

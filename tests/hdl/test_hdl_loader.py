@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
-from amaranth.hdl import Const, ResetInserter, Signal, Value
+from amaranth.hdl import Const, Module, ResetInserter, Signal, Value
 from amaranth.sim import Simulator
 from hdl_bench import random_layer, random_network, words_of
 from test_hdl_axi import Host as LiteHost
@@ -345,6 +345,18 @@ class Careless(LoadGate):
         return Const(1)
 
 
+class Dozy(LoadGate):
+    """Opens a clock later than it says."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        held = Signal()
+        m.d.sync += held.eq(self.idle)
+        with m.If(held):
+            m.d.comb += [self.o.valid.eq(0), self.i.ready.eq(0)]
+        return m
+
+
 class Deaf(WeightBank):
     """Takes the rows of its neighbour."""
 
@@ -379,14 +391,18 @@ def test_a_loader_that_ignores_the_crc_is_caught() -> None:
 
 
 def gate_keeps_the_rules(gate: LoadGate, clocks: int = 1500) -> bool:
-    """Whether no offer is withdrawn, and nothing is under way or begins while the gate is idle."""
+    """Whether no offer is withdrawn, and nothing is under way or begins while the gate is idle.
+
+    And whether ``idle`` stays one clock longer than ``hold``, and steps pass from then on.
+    """
     chance = np.random.default_rng(3)
     fine, idles = [True], [0]
 
     async def bench(ctx) -> None:  # type: ignore[no-untyped-def]
         step = under_way = 0
         offers = held = hold = idle = False
-        for _ in range(clocks):
+        for clock in range(clocks):
+            was_idle, was_held = idle, hold or not clock  # a reset closes the gate, as hold does
             offers = offers or chance.random() < 0.6
             hold = chance.random() < 0.1 if not hold else not (idle and chance.random() < 0.3)
             ends = bool(under_way and chance.random() < 0.2)
@@ -399,6 +415,8 @@ def gate_keeps_the_rules(gate: LoadGate, clocks: int = 1500) -> bool:
             idles[0] += idle
             fine[0] &= not (held and not valid) and not (idle and (under_way or step or valid))
             fine[0] &= ctx.get(gate.i.ready) == 0 or bool(ready)
+            fine[0] &= idle if not clock or (was_idle and was_held) else True
+            fine[0] &= was_held or (bool(valid) == offers and not idle)
             held = bool(valid and not ready)
             taken = bool(valid and ready)
             under_way += (taken and step == 0) - ends
@@ -417,7 +435,7 @@ def gate_keeps_the_rules(gate: LoadGate, clocks: int = 1500) -> bool:
 @pytest.mark.parametrize("n_steps", [1, 3])
 def test_gate_keeps_the_rules_of_streams(n_steps: int) -> None:
     assert gate_keeps_the_rules(LoadGate(width=4, n_steps=n_steps))
-    for mutant in (Hasty, Careless):
+    for mutant in (Hasty, Careless, Dozy):
         assert not gate_keeps_the_rules(mutant(width=4, n_steps=n_steps))
 
 
@@ -453,7 +471,9 @@ def test_weights_are_loaded_over_axi() -> None:
     async def push(host: LiteHost, words: list[int]) -> int:
         for word in words:
             assert await host.write(host.at["WEIGHTS"], word, data_first=False) == 0
-        return (await host.read(host.at["STATUS"]))[0] >> 2
+        status = (await host.read(host.at["STATUS"]))[0] >> 2
+        assert status >> 3  # ready for another word
+        return status & 0b111
 
     async def scenario(host: LiteHost) -> None:
         assert await push(host, []) == 0b001  # loadable, and not loaded

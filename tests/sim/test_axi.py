@@ -13,25 +13,32 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.hdl import Const, Module, Value
-from sim_bench import icarus, inputs_of, rich_network, small_network
+from rules_cases import Case
+from sim_bench import icarus, rich_network, small_network
+from test_load import mapping_of, other_weights
 
-from convexon import golden
 from convexon.artefact import pretty
-from convexon.mapping import Folded, Mapping
+from convexon.decision import Decision, Rule
+from convexon.encoder import Encoder, EncoderKind
+from convexon.image import image_words, weight_image
+from convexon.mapping import Folded, Mapping, Spatial
 from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
 from convexon.schedule import Schedule
 from convexon.simulator import Simulator, SimulatorKind, find
+from convexon.trace import SpikeTrace
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi.accelerator import EXTRA_LATENCY, AxiAccelerator
-from convexon_hdl.axi.framing import InferenceGuard, words_per_step
+from convexon_hdl.axi.bank import RegisterBank
+from convexon_hdl.axi.framing import InferenceGuard, PacketFormat
 from convexon_hdl.axi.packing import ResultPacker
 from convexon_hdl.elastic import SkidBuffer
 from convexon_hdl.emit import AXI_TOP, to_verilog
+from convexon_hdl.ports import describe
 from convexon_sim.packing import pack
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
-SCENARIOS = 6
+SCENARIOS, LOAD_SCENARIOS = 7, 2
 
 
 def axi(
@@ -47,53 +54,74 @@ def axi(
 def order_of(hardware: AxiAccelerator, n_samples: int) -> dict[str, Any]:
     """What the bench is to send and to expect; all numbers come from the golden model."""
     network, width = hardware.accelerator.network, hardware.width
-    inputs = inputs_of(network, n_samples)
-    trace = golden.run(network, inputs)
-    slots = 1 + network.n_classes
+    mapping = hardware.accelerator.mapping
+    case = Case(network, mapping)
+    transfers, steps = case.levels[:n_samples], case.expected.steps
+    encoder, n_transfers = mapping.encoder, transfers.shape[1]
+    bits = network.input_bits if encoder is None else encoder.bits
     slot_bytes = 4
-    record_words = -(-slots * 8 * slot_bytes // width)
-    schedule = Schedule.of(network, hardware.accelerator.mapping)
-    latency = None  # of the last step
+    record_words = -(-(1 + network.n_classes) * 8 * slot_bytes // width)
+    schedule = Schedule.of(network, mapping)
+    latency = interval = None
     if schedule.is_constant:
-        latency = schedule.latency_cycles - (network.n_steps - 1) + EXTRA_LATENCY
-    n_words = -(-network.n_inputs * network.input_bits // width)
-    results = np.concatenate([trace.labels[..., None], trace.scores], axis=2)
-    spikes = {
-        f"SPIKES_{b}_{depth}": int(layer.spikes.sum())
-        for b, layers in enumerate(trace.layers)
-        for depth, layer in enumerate(layers)
-    }
+        latency = schedule.latency_cycles - (n_transfers - 1) + EXTRA_LATENCY
+        interval = schedule.initiation_interval_cycles
+    n_words = -(-network.n_inputs * bits // width)
+    loaded = hardware.accelerator.is_loadable
     return {
         "top": AXI_TOP,
         "verilog": "accelerator_axi.v",
         "registers": hardware.register_map.to_json(),
-        "samples": [[pack(step, network.input_bits) for step in sample] for sample in inputs],
-        "results": results.tolist(),
-        "spikes": spikes,
+        "samples": [[pack(transfer, bits) for transfer in sample] for sample in transfers],
+        "results": results_of(case.expected)[:n_samples],
+        "steps": None if steps is None else steps[:n_samples].tolist(),
+        "probes": describe(hardware.accelerator, top=AXI_TOP)["probes"],
+        "spikes": [
+            [[pack(step, 1) for step in sample] for sample in layer.spikes[:n_samples]]
+            for _, _, layer in case.expected.flat_layers()
+        ],
         "n_steps": network.n_steps,
         "n_classes": network.n_classes,
-        "words_per_step": n_words,
+        "words_per_transfer": n_words,
         "slot_bytes": slot_bytes,
         "record_words": record_words,
         "record_bytes": record_words * width // 8,
         "per_step": network.readout_mode is ReadoutMode.STEP,
         "aborted": (1 << 8 * slot_bytes) - 1,
         "latency_from_last_word": latency,
+        "interval": interval,
+        "idle_status": 0b101100 if loaded else 0b001000,
+        **(images_of(case) if loaded else {"images": []}),
         "constants": {
             "ID": 0x4E585643,
-            "VERSION": 1,
+            "VERSION": 2,
             "DIGEST_HIGH": 0x01234567,
             "DIGEST_LOW": 0x89ABCDEF,
             "N_INPUTS": network.n_inputs,
-            "INPUT_BITS": network.input_bits,
+            "INPUT_BITS": bits,
             "N_STEPS": network.n_steps,
             "N_CLASSES": network.n_classes,
             "N_BRANCHES": len(network.branches),
-            "N_LAYERS": len(spikes),
+            "N_LAYERS": sum(branch.depth for branch in network.branches),
             "STREAM": width | 32 << 16,
             "WORDS": n_words | record_words << 16,
+            "N_TRANSFERS": n_transfers,
         },
     }
+
+
+def results_of(trace: SpikeTrace) -> list[Any]:
+    """Label and scores of every result of every sample."""
+    results: list[Any] = np.concatenate([trace.labels[..., None], trace.scores], axis=2).tolist()
+    return results
+
+
+def images_of(case: Case) -> dict[str, Any]:
+    """Images of the network and of another one, and what that one gives."""
+    other = Case(other_weights(case.network), case.mapping)
+    images = [image_words(weight_image(own.network, own.mapping)) for own in (case, other)]
+    assert not np.array_equal(other.expected.labels, case.expected.labels)
+    return {"images": images, "other_results": results_of(other.expected)}
 
 
 def verdicts(
@@ -143,7 +171,7 @@ def verdicts(
 
 def passes(hardware: AxiAccelerator, simulator: Simulator, folder: Path) -> None:
     found = verdicts(hardware, simulator, folder)
-    assert len(found) == SCENARIOS
+    assert len(found) == SCENARIOS + LOAD_SCENARIOS * hardware.accelerator.is_loadable
     assert all(found.values()), (found, (folder / "log").read_text()[-4000:])
 
 
@@ -178,15 +206,77 @@ def test_axi_in_icarus(network: FixedPointNetwork, width: int, tmp_path: Path) -
     passes(axi(network, width), icarus(), tmp_path)
 
 
-def test_folded_layers_behind_axi(tmp_path: Path) -> None:
-    """Groups of two updates, of which the last holds one neuron and a place without one."""
-    network = wide_network()
-    mapping = Mapping(layers=((Folded(lanes=4, updates=2),),))
+RATE = Encoder(kind=EncoderKind.RATE, bits=4, seed=9)
+LEVELS = Encoder(kind=EncoderKind.THRESHOLD, bits=6)
+FIRST = Decision(rule=Rule.THRESHOLD, threshold=-12)
+CERTAIN = Decision(rule=Rule.CERTAIN)
+
+
+def long_network() -> FixedPointNetwork:
+    """Inputs of one bit, steps of two words, and enough of them to decide early."""
+    return dataclasses.replace(wide_network(), input_bits=1, n_steps=9)
+
+
+LONG = Mapping.spatial(long_network(), Spatial(registers=1))
+FOLDED = Mapping(layers=((Folded(lanes=4, updates=2),),))
+
+
+@pytest.mark.parametrize(
+    ("mapping", "width"),
+    [
+        (dataclasses.replace(LONG, encoder=RATE), 32),
+        (dataclasses.replace(LONG, encoder=LEVELS, decision=FIRST), 32),
+        (dataclasses.replace(LONG, encoder=RATE, decision=CERTAIN), 64),
+        (dataclasses.replace(LONG, decision=FIRST), 32),
+        (dataclasses.replace(FOLDED, encoder=RATE, decision=FIRST), 32),
+        (dataclasses.replace(FOLDED, decision=FIRST), 32),
+    ],
+    ids=["rate", "levels-first", "rate-certain", "first", "folded-rate-first", "folded-first"],
+)
+def test_encoders_and_early_decisions_behind_axi(
+    mapping: Mapping, width: int, tmp_path: Path
+) -> None:
+    steps = Case(long_network(), mapping).expected.steps
+    assert (steps is None) == (mapping.decision.rule is Rule.END)
+    assert steps is None or len(set(steps[:6].tolist())) > 1
+    passes(axi(long_network(), width, mapping=mapping), icarus(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [FOLDED, Mapping(layers=((Folded(lanes=3, banks=2),),), readout=Folded(lanes=3))],
+    ids=["places-without-a-neuron", "folded-readout"],
+)
+def test_folded_layers_behind_axi(mapping: Mapping, tmp_path: Path) -> None:
+    """Of groups of two updates, the last holds one neuron and a place without one."""
+    passes(axi(wide_network(), 32, mapping=mapping), icarus(), tmp_path)
+
+
+def test_engine_of_two_branches_behind_axi(tmp_path: Path) -> None:
+    """Groups of which the first branch has three neurons, and the second four that begin within."""
+    network = rich_network()
+    folded = Folded(lanes=2, updates=2)
+    mapping = Mapping(layers=((folded,), (folded, Spatial())))
     passes(axi(network, 32, mapping=mapping), icarus(), tmp_path)
 
 
-def test_axi_in_verilator(tmp_path: Path) -> None:
-    passes(axi(rich_network(), 32), find(SimulatorKind.VERILATOR), tmp_path)
+@pytest.mark.parametrize("network", [rich_network(), wide_network()], ids=["rich", "wide"])
+def test_loaded_weights_behind_axi(network: FixedPointNetwork, tmp_path: Path) -> None:
+    passes(axi(network, 32, mapping=mapping_of(network)), icarus(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("network", "mapping"),
+    [
+        (rich_network(), None),
+        (long_network(), dataclasses.replace(LONG, encoder=LEVELS, decision=FIRST)),
+    ],
+    ids=["rich", "levels-first"],
+)
+def test_axi_in_verilator(
+    network: FixedPointNetwork, mapping: Mapping | None, tmp_path: Path
+) -> None:
+    passes(axi(network, 32, mapping=mapping), find(SimulatorKind.VERILATOR), tmp_path)
 
 
 class HastyGuard(InferenceGuard):
@@ -250,28 +340,78 @@ class EarlyCounters(AxiAccelerator):
         return super()._spikes(m, dataclasses.replace(tap, completes=Const(1)))
 
 
+class GenerousCounters(AxiAccelerator):
+    """Counts the record of an aborted inference as an inference."""
+
+    def _counters(self, m: Module, bank: RegisterBank, taps: Any, aborted: Value) -> None:
+        super()._counters(m, bank, taps, Const(0))
+
+
+class HurriedLoad(AxiAccelerator):
+    """Lets words of weights through while a reset is due."""
+
+    def load_passes(self, guard: InferenceGuard) -> Value:
+        return Const(1)
+
+
+class ZealousGuard(InferenceGuard):
+    """Resets the accelerator for a packet of which nothing is inside."""
+
+    def resets(self) -> Value:
+        return self.collector.broken
+
+
+class OverwritingBank(RegisterBank):
+    """Takes a word of weights in place of one that waits."""
+
+    def takes(self) -> Value:
+        return Const(1)
+
+
+def mutant_of(**parts: type) -> type[AxiAccelerator]:
+    return type("Mutant", (AxiAccelerator,), parts)
+
+
+RESULTS = "results_equal_the_golden_model"
+WRONG = "wrong_tlast_loses_one_inference"
+RESET = "soft_reset_loses_the_inference_under_way"
+LOAD = "a_load_waits_and_holds_up_nothing"
+IMAGE = "an_image_right_after_a_reset_is_loaded"
+STEPS = small_network(ReadoutMode.STEP)
+
+
 @pytest.mark.parametrize(
-    ("changes", "scenario"),
+    ("mutant", "network", "mapping", "scenario"),
     [
-        ({"guard_class": HastyGuard}, "wrong_tlast_loses_one_inference"),
-        ({"guard_class": HastyGuard}, "soft_reset_loses_the_inference_under_way"),
-        ({"guard_class": MildGuard}, "wrong_tlast_loses_one_inference"),
-        ({"guard_class": SilentGuard}, "wrong_tlast_loses_one_inference"),
-        ({"skid_class": SlowSkid}, "throughput_and_latency"),
-        ({"packer_class": UnsignedPacker}, "results_equal_the_golden_model"),
-        ({"packer_class": DroppingPacker}, "results_equal_the_golden_model"),
-        ({"_spikes": EarlyCounters._spikes}, "results_equal_the_golden_model"),
+        (mutant_of(guard_class=HastyGuard), rich_network(), None, WRONG),
+        (mutant_of(guard_class=HastyGuard), rich_network(), None, RESET),
+        (mutant_of(guard_class=HastyGuard), wide_network(), FOLDED, RESET),
+        (mutant_of(guard_class=MildGuard), rich_network(), None, WRONG),
+        (mutant_of(guard_class=MildGuard), wide_network(), FOLDED, RESET),
+        (mutant_of(guard_class=SilentGuard), rich_network(), None, WRONG),
+        (mutant_of(skid_class=SlowSkid), rich_network(), None, "throughput_and_latency"),
+        # A sign is seen only where there is one.
+        (mutant_of(packer_class=UnsignedPacker), wide_network(), None, RESULTS),
+        (mutant_of(packer_class=DroppingPacker), rich_network(), None, RESULTS),
+        (EarlyCounters, rich_network(), None, RESULTS),
+        (GenerousCounters, STEPS, None, RESET),
+        (HurriedLoad, wide_network(), mapping_of(wide_network()), IMAGE),
+        (mutant_of(guard_class=ZealousGuard), wide_network(), mapping_of(wide_network()), IMAGE),
+        (mutant_of(bank_class=OverwritingBank), wide_network(), mapping_of(wide_network()), LOAD),
     ],
 )
-def test_axi_mutant_is_caught(changes: dict[str, Any], scenario: str, tmp_path: Path) -> None:
-    base = EarlyCounters if "_spikes" in changes else AxiAccelerator
-    mutant = type("Mutant", (base,), {} if base is EarlyCounters else changes)
-    # A sign is seen only where there is one.
-    negative = changes.get("packer_class") is UnsignedPacker
-    hardware = axi(wide_network() if negative else rich_network(), 32, mutant)
+def test_axi_mutant_is_caught(
+    mutant: type[AxiAccelerator],
+    network: FixedPointNetwork,
+    mapping: Mapping | None,
+    scenario: str,
+    tmp_path: Path,
+) -> None:
+    hardware = axi(network, 32, mutant, mapping)
     assert verdicts(hardware, icarus(), tmp_path, test_filter=scenario) == {scenario: False}
 
 
-def test_words_per_step_are_counted_as_the_bench_counts() -> None:
-    assert words_per_step(wide_network(), 32) == 3
-    assert words_per_step(wide_network(), 128) == 1
+def test_words_are_counted_as_the_bench_counts() -> None:
+    accelerator = axi(wide_network(), 32).accelerator
+    assert PacketFormat.of(accelerator, 32).n_words == 3
+    assert PacketFormat.of(accelerator, 128).n_words == 1

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amaranth.hdl import Cat, ClockDomain, Const, DomainRenamer, Fragment, Module, Mux, Signal
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    Const,
+    DomainRenamer,
+    Fragment,
+    Module,
+    Mux,
+    Signal,
+    Value,
+)
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from convexon.errors import InputError
+from convexon.neuron import ReadoutMode
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi.bank import RegisterBank
 from convexon_hdl.axi.counters import COUNTER_BITS, Popcount, WideCounter
-from convexon_hdl.axi.framing import InferenceGuard, words_per_step
+from convexon_hdl.axi.framing import InferenceGuard, PacketFormat
 from convexon_hdl.axi.lite import LiteSlave, lite_members
 from convexon_hdl.axi.packing import RecordFormat, ResultPacker
-from convexon_hdl.axi.registers import IDENTITY, MAP_VERSION, RegisterMap
-from convexon_hdl.axi.stream import WordLayout, require_width
+from convexon_hdl.axi.registers import IDENTITY, MAP_VERSION, STREAM, WORDS, RegisterMap
+from convexon_hdl.axi.stream import ResultWordLayout, WordLayout, require_width
 from convexon_hdl.axi.taps import ActivityTap, activity_taps
 from convexon_hdl.elastic import SkidBuffer
 from convexon_hdl.ports import probes
@@ -31,26 +42,31 @@ CORE = "core"
 class AxiAccelerator(wiring.Component):
     """An accelerator behind AXI.
 
-    ``s_axis`` takes packets, one an inference: T time steps of ``words_per_step`` words, a step's
-    low bits first, ``tlast`` on the packet's last word. ``m_axis`` gives the results as
+    ``s_axis`` takes packets, one an inference, as `PacketFormat` lays them out: its time steps, or
+    with an encoder its levels, ``tlast`` on the packet's last word. ``m_axis`` gives the results as
     `RecordFormat` lays them out, ``tlast`` on the last word of an inference's last result.
     ``s_axil`` holds the registers of `RegisterMap`. ::
 
         s_axis -> skid -> guard -> accelerator -> packer -> skid -> m_axis
 
     A packet of the wrong length, or command RESET in the middle of one, loses that inference and no
-    other (`InferenceGuard`); ``aresetn`` forgets everything. Outputs come from flip-flops.
+    other (`InferenceGuard`); ``aresetn`` forgets everything but loaded weights. Outputs come from
+    flip-flops. With a rule that decides early, a result may leave before its packet ends. A fault
+    after it counts as an error, and the result stands.
 
-    Latency: where nothing stalls and the accelerator has L clocks from an inference's last step to
-    its result, L + EXTRA_LATENCY clocks from a packet's last word to the first word of its result.
-    A step of one word is taken in every clock. Resources: the accelerator's and the parts'; a spike
-    counter for each layer.
+    RESET also gives up a load of weights. Words that come after it wait until it is over, so none
+    of them is lost, and a packet that breaks leaves a load alone.
+
+    Latency: where nothing stalls and the accelerator has L clocks from an inference's last transfer
+    to its result, L + EXTRA_LATENCY clocks from a packet's last word to the first word of its
+    result. A transfer of one word is taken in every clock in which the accelerator takes one.
+    Resources: the accelerator's and the parts'; a spike counter for each layer.
 
     Parameters
     ----------
     accelerator : Accelerator
-        Where it has the streams and flags ``load``, ``loaded`` and ``refused``, weights are loaded
-        through register WEIGHTS.
+        Of any mapping. Where it has the stream ``load`` and the flags ``loaded`` and ``refused``,
+        weights are loaded through register WEIGHTS.
     width : int
         Bits of tdata: 32, 64 or 128.
     digest : str, optional
@@ -67,20 +83,26 @@ class AxiAccelerator(wiring.Component):
     Raises
     ------
     InputError
-        If the width or the digest is none.
+        If the accelerator, the width or the digest is none, or a length does not fit its register.
     """
 
     skid_class: type[SkidBuffer] = SkidBuffer
     guard_class: type[InferenceGuard] = InferenceGuard
     packer_class: type[ResultPacker] = ResultPacker
+    bank_class: type[RegisterBank] = RegisterBank
 
     def __init__(self, accelerator: Accelerator, *, width: int = 32, digest: str = "") -> None:
+        if not isinstance(accelerator, Accelerator):
+            raise InputError(
+                f"accelerator must be an Accelerator, not {type(accelerator).__name__}"
+            )
         self._accelerator = accelerator
         self._width = require_width(width)
         self._digest = _first_bits(digest)
         self._probes = probes(accelerator)
         layers = tuple((probe["branch"], probe["layer"]) for probe in self._probes)
         self._map = RegisterMap(layers=layers, loadable=hasattr(accelerator, "load"))
+        self._constants = self._described()
         lite = lite_members(self._map.address_bits)
         super().__init__(
             {
@@ -114,26 +136,37 @@ class AxiAccelerator(wiring.Component):
         return self._map
 
     @property
+    def packet(self) -> PacketFormat:
+        """How inferences lie in the words of ``s_axis``."""
+        return PacketFormat.of(self.accelerator, self.width)
+
+    @property
     def record(self) -> RecordFormat:
         """How results lie in the words of ``m_axis``."""
         return RecordFormat.of(self.accelerator.network, self.width)
 
+    @property
     def constants(self) -> Mapping[str, int]:
         """Content of the registers that never change."""
-        network = self.accelerator.network
+        return self._constants
+
+    def _described(self) -> Mapping[str, int]:
+        """Make the registers that never change; `InputError` if a length does not fit."""
+        network, packet, record = self.accelerator.network, self.packet, self.record
         return {
             "ID": IDENTITY,
             "VERSION": MAP_VERSION,
             "DIGEST_HIGH": self._digest >> 32,
             "DIGEST_LOW": self._digest & 0xFFFFFFFF,
             "N_INPUTS": network.n_inputs,
-            "INPUT_BITS": network.input_bits,
+            "INPUT_BITS": packet.bits // network.n_inputs,
             "N_STEPS": network.n_steps,
             "N_CLASSES": network.n_classes,
             "N_BRANCHES": len(network.branches),
             "N_LAYERS": len(self._probes),
-            "STREAM": self.width | self.record.slot_bits << 16,
-            "WORDS": words_per_step(network, self.width) | self.record.n_words << 16,
+            "STREAM": STREAM.content(WORD_BITS=self.width, SLOT_BITS=record.slot_bits),
+            "WORDS": WORDS.content(TRANSFER=packet.n_words, RESULT=record.n_words),
+            "N_TRANSFERS": packet.n_transfers,
         }
 
     def elaborate(self, platform: object) -> Module:
@@ -148,18 +181,22 @@ class AxiAccelerator(wiring.Component):
             core.clk.eq(self.aclk),
             core.rst.eq(~self.aresetn | core_reset),
         ]
-        m.submodules.guard = guard = self.guard_class(self.accelerator.network, width=self.width)
+        per_step = self.accelerator.network.readout_mode is ReadoutMode.STEP
+        m.submodules.guard = guard = self.guard_class(self.packet, per_step=per_step)
         m.d.comb += core_reset.eq(guard.reset)
-        taps = self._datapath(m, guard, platform)
-        self._registers(m, guard, taps)
+        taps, aborted = self._datapath(m, guard, platform)
+        self._registers(m, guard, taps, aborted)
         return m
 
     def _datapath(
         self, m: Module, guard: InferenceGuard, platform: object
-    ) -> tuple[ActivityTap, ...]:
-        """Words in, inferences through the accelerator, words out; returns the layers' taps."""
+    ) -> tuple[tuple[ActivityTap, ...], Value]:
+        """Words in, inferences through the accelerator, words out.
+
+        Returns the layers' taps, and whether the word on ``m_axis`` is of an aborted inference.
+        """
         m.submodules.input_skid = before = self.skid_class(WordLayout(self.width))
-        m.submodules.output_skid = behind = self.skid_class(WordLayout(self.width))
+        m.submodules.output_skid = behind = self.skid_class(ResultWordLayout(self.width))
         m.submodules.packer = packer = self.packer_class(self.accelerator.network, width=self.width)
         # Elaborated here and now, so that the signals of its parts can be found.
         fragment = Fragment.get(self.accelerator, platform)
@@ -177,8 +214,8 @@ class AxiAccelerator(wiring.Component):
             self.accelerator.i.valid.eq(guard.o.valid),
             guard.o.ready.eq(self.accelerator.i.ready),
             packer.i.payload.eq(result.payload),
-            packer.i.valid.eq(result.valid & ~guard.reset),
-            result.ready.eq(packer.i.ready & ~guard.reset),
+            packer.i.valid.eq(result.valid & ~guard.shut),
+            result.ready.eq(packer.i.ready & ~guard.shut),
             guard.given.eq(result.valid & result.ready),
             guard.given_last.eq(result.payload.last),
             packer.abort.eq(guard.aborted),
@@ -188,41 +225,41 @@ class AxiAccelerator(wiring.Component):
             self.m_axis_tvalid.eq(behind.o.valid),
             behind.o.ready.eq(self.m_axis_tready),
         ]
-        return taps
+        return taps, behind.o.payload.aborted
 
-    def _registers(self, m: Module, guard: InferenceGuard, taps: tuple[ActivityTap, ...]) -> None:
+    def _registers(
+        self, m: Module, guard: InferenceGuard, taps: tuple[ActivityTap, ...], aborted: Value
+    ) -> None:
         """AXI4-Lite, the bank, and the counters."""
         m.submodules.lite = lite = LiteSlave(address_bits=self._map.address_bits)
-        m.submodules.bank = bank = RegisterBank(self._map, constants=self.constants())
+        m.submodules.bank = bank = self.bank_class(self._map, constants=self.constants)
         for name, member in lite_members(self._map.address_bits).items():
             outer, inner = getattr(self, f"s_axil_{name}"), getattr(lite, name)
             m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
-        for name in ("valid", "word", "data", "strobe"):
-            m.d.comb += getattr(bank, f"write_{name}").eq(getattr(lite, f"write_{name}"))
+        wiring.connect(m, lite.access, bank.access)
         m.d.comb += [
-            bank.read_valid.eq(lite.read_valid),
-            bank.read_word.eq(lite.read_word),
-            lite.write_ready.eq(bank.write_ready),
-            lite.write_error.eq(bank.write_error),
-            lite.read_data.eq(bank.read_data),
-            lite.read_error.eq(bank.read_error),
             guard.restart.eq(bank.restart),
-            bank.status.eq(Cat(guard.busy, self.m_axis_tvalid, *self._weights(m, bank))),
+            bank.status.eq(Cat(guard.busy, self.m_axis_tvalid, *self._weights(m, guard, bank))),
         ]
         self._errors(m, guard, bank)
-        self._counters(m, bank, taps)
+        self._counters(m, bank, taps, aborted)
 
-    def _weights(self, m: Module, bank: RegisterBank) -> tuple[Signal | Const, ...]:
+    def _weights(self, m: Module, guard: InferenceGuard, bank: RegisterBank) -> tuple[Value, ...]:
         """Connect the loading of weights, if there is any; returns the last fields of STATUS."""
         if not self._map.loadable:
-            return Const(0), Const(1), Const(0)
-        source = self.accelerator
+            return Const(0), Const(1), Const(0), Const(0)
+        source, load = self.accelerator, bank.load
+        passes = self.load_passes(guard)
         m.d.comb += [
-            source.load.payload.eq(bank.load.payload),
-            source.load.valid.eq(bank.load.valid),
-            bank.load.ready.eq(source.load.ready),
+            source.load.payload.eq(load.payload),
+            source.load.valid.eq(load.valid & passes),
+            load.ready.eq(source.load.ready & passes),
         ]
-        return Const(1), source.loaded, source.refused
+        return Const(1), source.loaded, source.refused, ~load.valid
+
+    def load_passes(self, guard: InferenceGuard) -> Value:
+        """Whether words of weights pass: not while a reset is due, which would lose them."""
+        return guard.running
 
     def _errors(self, m: Module, guard: InferenceGuard, bank: RegisterBank) -> None:
         """Count broken packets, up to what a register holds."""
@@ -233,9 +270,11 @@ class AxiAccelerator(wiring.Component):
         with m.Elif(guard.broken & ~errors.all()):
             m.d.sync += errors.eq(errors + 1)
 
-    def _counters(self, m: Module, bank: RegisterBank, taps: tuple[ActivityTap, ...]) -> None:
+    def _counters(
+        self, m: Module, bank: RegisterBank, taps: tuple[ActivityTap, ...], aborted: Value
+    ) -> None:
         """One counter for each of the map's, in its order."""
-        given = self.m_axis_tvalid & self.m_axis_tready & self.m_axis_tlast
+        given = self.m_axis_tvalid & self.m_axis_tready & self.m_axis_tlast & ~aborted
         amounts = [
             given,
             Const(1, 1),

@@ -10,18 +10,22 @@ from amaranth.lib.wiring import In, Out
 
 from convexon.errors import InputError
 from convexon_hdl.axi.counters import COUNTER_BITS
+from convexon_hdl.axi.lite import AccessSignature
 from convexon_hdl.axi.registers import CONTROL, STATUS, WEIGHTS, RegisterMap, offsets
 
 
 class RegisterBank(wiring.Component):
-    """Answers reads and writes as `RegisterMap` says.
+    """Answers reads and writes as `RegisterMap` says, each in its clock.
 
     Reads of unknown and write-only addresses, and writes to unknown and read-only ones, are
     refused and change nothing. Where a write's strobes leave out a byte, that byte keeps its value,
-    and a command in it is not given; a word of weights needs all four.
+    and a command in it is not given.
 
-    Latency: none towards `LiteSlave`, 1 clock to ``restart`` and ``clear``. Resources: the
-    multiplexer of reads, and 64 flip-flops.
+    A word of weights needs all four bytes. It waits on ``load`` until it is taken, and as long as
+    one waits, a further word is refused. A restart forgets it.
+
+    Latency: none towards `LiteSlave`, 1 clock to ``restart`` and ``clear`` and to ``load``.
+    Resources: the multiplexer of reads, and 64 flip-flops; 33 more where weights are loaded.
 
     Parameters
     ----------
@@ -31,10 +35,8 @@ class RegisterBank(wiring.Component):
 
     Members
     -------
-    write_valid, write_word, write_data, write_strobe, read_valid, read_word : In
-    write_ready, write_error, read_data, read_error : Out
-        As `LiteSlave` has them.
-    status : In(5)
+    access : In(AccessSignature(address_bits))
+    status : In(6)
         Fields of register STATUS.
     errors : In(32)
     counters : In(array of 64 bits)
@@ -52,20 +54,10 @@ class RegisterBank(wiring.Component):
             if not 0 <= value < 1 << 32:
                 raise InputError(f"register {name} must hold 32 bits, not {value!r}")
         counters = data.ArrayLayout(unsigned(COUNTER_BITS), len(register_map.counters))
-        word = register_map.address_bits - 2
         load = {"load": Out(stream.Signature(unsigned(32)))} if register_map.loadable else {}
         super().__init__(
             {
-                "write_valid": In(1),
-                "write_word": In(word),
-                "write_data": In(32),
-                "write_strobe": In(4),
-                "write_ready": Out(1),
-                "write_error": Out(1),
-                "read_valid": In(1),
-                "read_word": In(word),
-                "read_data": Out(32),
-                "read_error": Out(1),
+                "access": In(AccessSignature(register_map.address_bits)),
                 "status": In(len(STATUS.fields)),
                 "errors": In(32),
                 "counters": In(counters),
@@ -85,36 +77,49 @@ class RegisterBank(wiring.Component):
 
     def _writes(self, m: Module, scratch: Signal) -> None:
         """Decode writes; whatever is not decoded is refused at once."""
-        at = offsets(self._map.registers)
-        m.d.comb += [self.write_ready.eq(1), self.write_error.eq(1)]
+        at, access = offsets(self._map.registers), self.access
+        m.d.comb += access.write_error.eq(1)
         m.d.sync += [self.restart.eq(0), self.clear.eq(0)]
-        strobe = self.write_strobe
-        with m.Switch(self.write_word):
+        if self._map.loadable:
+            with m.If(self.restart | self.load.ready):
+                m.d.sync += self.load.valid.eq(0)
+        strobe = access.write_strobe
+        with m.Switch(access.write_word):
             with m.Case(at[CONTROL.name] >> 2):
-                m.d.comb += self.write_error.eq(0)
-                with m.If(self.write_valid & strobe[0]):
+                m.d.comb += access.write_error.eq(0)
+                with m.If(access.write_valid & strobe[0]):
                     m.d.sync += [
-                        command.eq(self.write_data[field.offset])
+                        command.eq(access.write_data[field.offset])
                         for command, field in zip(
                             (self.restart, self.clear), CONTROL.fields, strict=True
                         )
                     ]
             with m.Case(at["SCRATCH"] >> 2):
-                m.d.comb += self.write_error.eq(0)
+                m.d.comb += access.write_error.eq(0)
                 for k in range(4):
-                    with m.If(self.write_valid & strobe[k]):
-                        m.d.sync += scratch.word_select(k, 8).eq(self.write_data.word_select(k, 8))
+                    with m.If(access.write_valid & strobe[k]):
+                        m.d.sync += scratch.word_select(k, 8).eq(
+                            access.write_data.word_select(k, 8)
+                        )
             if self._map.loadable:
-                with m.Case(at[WEIGHTS.name] >> 2), m.If(strobe.all()):
-                    m.d.comb += [
-                        self.load.valid.eq(self.write_valid),
-                        self.load.payload.eq(self.write_data),
-                        self.write_ready.eq(self.load.ready),
-                        self.write_error.eq(0),
-                    ]
+                with m.Case(at[WEIGHTS.name] >> 2):
+                    self._push(m)
+
+    def takes(self) -> Value:
+        """Whether there is room for a word of weights: none waits."""
+        return ~self.load.valid
+
+    def _push(self, m: Module) -> None:
+        """Take a word of weights, if there is room for it."""
+        access, load = self.access, self.load
+        with m.If(access.write_strobe.all() & self.takes()):
+            m.d.comb += access.write_error.eq(0)
+            with m.If(access.write_valid):
+                m.d.sync += [load.valid.eq(1), load.payload.eq(access.write_data)]
 
     def _reads(self, m: Module, scratch: Signal) -> None:
         """Decode reads, and latch the high word of a counter whose low word is read."""
+        access = self.access
         latched = Signal(32)
         values: dict[str, Value | int] = {
             **self._constants,
@@ -124,18 +129,18 @@ class RegisterBank(wiring.Component):
             "SCRATCH": scratch,
         }
         counts = {name: self.counters[k] for k, (name, _, _) in enumerate(self._map.counters)}
-        m.d.comb += self.read_error.eq(1)
-        with m.Switch(self.read_word):
+        m.d.comb += access.read_error.eq(1)
+        with m.Switch(access.read_word):
             for register in self._map.registers:
                 if not register.access.reads:
                     continue
                 with m.Case(register.offset >> 2):
-                    m.d.comb += self.read_error.eq(0)
+                    m.d.comb += access.read_error.eq(0)
                     base, _, half = register.name.rpartition("_")
                     if base in counts:
                         value = counts[base][:32] if half == "LOW" else latched
-                        with m.If(self.read_valid & (half == "LOW")):
+                        with m.If(access.read_valid & (half == "LOW")):
                             m.d.sync += latched.eq(counts[base][32:])
                     else:
                         value = values[register.name]
-                    m.d.comb += self.read_data.eq(value)
+                    m.d.comb += access.read_data.eq(value)

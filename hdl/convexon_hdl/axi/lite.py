@@ -8,6 +8,9 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+WORD_BYTES = 4
+"""Bytes of a register; an address has two bits below a register's number."""
+
 
 class Response(IntEnum):
     """Answers on ``bresp`` and ``rresp``."""
@@ -41,17 +44,51 @@ def lite_members(address_bits: int) -> dict[str, wiring.Member]:
     }
 
 
+class AccessSignature(wiring.Signature):
+    """One register at a time: writes and reads as a slave shows them to what answers.
+
+    Both are answered in the clock in which they are shown, so that no register can hold up the bus.
+
+    Members
+    -------
+    write_valid, write_data, write_strobe : Out
+        A write, and which bytes of the data it means.
+    write_word : Out(address_bits - 2)
+        Its address without the two lowest bits.
+    write_error : In(1)
+        It is refused and has no effect.
+    read_valid, read_word : Out
+        A read.
+    read_data, read_error : In
+    """
+
+    def __init__(self, address_bits: int) -> None:
+        word = address_bits - (WORD_BYTES - 1).bit_length()
+        super().__init__(
+            {
+                "write_valid": Out(1),
+                "write_word": Out(word),
+                "write_data": Out(8 * WORD_BYTES),
+                "write_strobe": Out(WORD_BYTES),
+                "write_error": In(1),
+                "read_valid": Out(1),
+                "read_word": Out(word),
+                "read_data": In(8 * WORD_BYTES),
+                "read_error": In(1),
+            }
+        )
+
+
 class LiteSlave(wiring.Component):
     """AXI4-Lite on one side, one register at a time on the other.
 
-    Address and data of a write come in either order and are kept until both are there. A write is
-    shown (``write_valid``) until ``write_ready``, and then answered; a read is shown for one clock,
-    in which ``read_data`` must be there, and answered by the next. Reads and writes do not wait for
+    Address and data of a write come in either order and are kept until both are there. A write and
+    a read are shown for one clock each, and answered by the next. Reads and writes do not wait for
     each other. Every output comes from a flip-flop. The two lowest bits of an address are ignored;
     a read may have any bytes of its word, and a write says which in ``write_strobe``.
 
-    Latency: 2 clocks from the request to the answer; 3 clocks to the next one. Resources:
-    flip-flops for two addresses and two words.
+    Latency: 2 clocks from the request to the answer, whatever the register; 3 clocks to the next
+    one. Resources: flip-flops for two addresses and two words.
 
     Parameters
     ----------
@@ -61,32 +98,12 @@ class LiteSlave(wiring.Component):
     -------
     awaddr, awprot, ... : In or Out
         `lite_members`.
-    write_valid, write_word, write_data, write_strobe : Out
-        A write; ``write_word`` is the address without its two lowest bits.
-    write_ready, write_error : In(1)
-        It is done; it is refused and had no effect.
-    read_valid, read_word : Out
-    read_data, read_error : In
+    access : Out(AccessSignature(address_bits))
     """
 
     def __init__(self, *, address_bits: int) -> None:
-        self._address_bits = address_bits
-        word = address_bits - 2
-        super().__init__(
-            {
-                **lite_members(address_bits),
-                "write_valid": Out(1),
-                "write_word": Out(word),
-                "write_data": Out(32),
-                "write_strobe": Out(4),
-                "write_ready": In(1),
-                "write_error": In(1),
-                "read_valid": Out(1),
-                "read_word": Out(word),
-                "read_data": In(32),
-                "read_error": In(1),
-            }
-        )
+        access = Out(AccessSignature(address_bits))
+        super().__init__({**lite_members(address_bits), "access": access})
 
     def elaborate(self, platform: object) -> Module:
         """Build the channels."""
@@ -97,45 +114,47 @@ class LiteSlave(wiring.Component):
 
     def _write(self, m: Module) -> None:
         """Address and data in, answer out."""
+        access = self.access
         address_kept, data_kept = Signal(), Signal()
         m.d.comb += [
             self.awready.eq(~address_kept),
             self.wready.eq(~data_kept),
-            self.write_valid.eq(address_kept & data_kept & ~self.bvalid),
+            access.write_valid.eq(address_kept & data_kept & ~self.bvalid),
         ]
         with m.If(self.awvalid & self.awready):
-            m.d.sync += [address_kept.eq(1), self.write_word.eq(self.awaddr >> 2)]
+            m.d.sync += [address_kept.eq(1), access.write_word.eq(self.awaddr >> 2)]
         with m.If(self.wvalid & self.wready):
             m.d.sync += [
                 data_kept.eq(1),
-                self.write_data.eq(self.wdata),
-                self.write_strobe.eq(self.wstrb),
+                access.write_data.eq(self.wdata),
+                access.write_strobe.eq(self.wstrb),
             ]
         with m.If(self.bvalid & self.bready):
             m.d.sync += self.bvalid.eq(0)
-        with m.If(self.write_valid & self.write_ready):
+        with m.If(access.write_valid):
             m.d.sync += [
                 address_kept.eq(0),
                 data_kept.eq(0),
                 self.bvalid.eq(1),
-                self.bresp.eq(Mux(self.write_error, Response.SLVERR, Response.OKAY)),
+                self.bresp.eq(Mux(access.write_error, Response.SLVERR, Response.OKAY)),
             ]
 
     def _read(self, m: Module) -> None:
         """Address in, data out."""
+        access = self.access
         address_kept = Signal()
         m.d.comb += [
             self.arready.eq(~address_kept),
-            self.read_valid.eq(address_kept & ~self.rvalid),
+            access.read_valid.eq(address_kept & ~self.rvalid),
         ]
         with m.If(self.arvalid & self.arready):
-            m.d.sync += [address_kept.eq(1), self.read_word.eq(self.araddr >> 2)]
+            m.d.sync += [address_kept.eq(1), access.read_word.eq(self.araddr >> 2)]
         with m.If(self.rvalid & self.rready):
             m.d.sync += self.rvalid.eq(0)
-        with m.If(self.read_valid):
+        with m.If(access.read_valid):
             m.d.sync += [
                 address_kept.eq(0),
                 self.rvalid.eq(1),
-                self.rdata.eq(self.read_data),
-                self.rresp.eq(Mux(self.read_error, Response.SLVERR, Response.OKAY)),
+                self.rdata.eq(access.read_data),
+                self.rresp.eq(Mux(access.read_error, Response.SLVERR, Response.OKAY)),
             ]

@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from convexon.network import FixedPointNetwork
-from convexon_hdl.axi.stream import WordLayout
+from convexon_hdl.axi.stream import ResultWordLayout
 from convexon_hdl.readout import ResultLayout, score_width
 
 
@@ -69,7 +69,7 @@ class ResultPacker(wiring.Component):
     Members
     -------
     i : In(stream.Signature(ResultLayout(network)))
-    o : Out(stream.Signature(WordLayout(width)))
+    o : Out(stream.Signature(ResultWordLayout(width)))
     abort : In(1)
         Send the record of an aborted inference instead of taking a result.
     abort_ready : Out(1)
@@ -90,7 +90,7 @@ class ResultPacker(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(ResultLayout(network))),
-                "o": Out(stream.Signature(WordLayout(width))),
+                "o": Out(stream.Signature(ResultWordLayout(width))),
                 "abort": In(1),
                 "abort_ready": Out(1),
             }
@@ -106,19 +106,21 @@ class ResultPacker(wiring.Component):
         m = Module()
         n_words = self.format.n_words
         record, left = self.record, self.left
-        ends = Signal()
+        ends, aborted = Signal(), Signal()
         free = ~self.o.valid | (self.o.ready & (left == 0))
         m.d.comb += [
             self.i.ready.eq(free & ~self.abort),
             self.abort_ready.eq(free & self.abort),
             self.o.payload.data.eq(record),
             self.o.payload.last.eq(ends & (left == 0)),
+            self.o.payload.aborted.eq(aborted),
         ]
         with m.If(free):
             m.d.sync += [
                 self.o.valid.eq(self.i.valid | self.abort),
                 left.eq(n_words - 1),
                 ends.eq(self.i.payload.last | self.abort),
+                aborted.eq(self.abort),
                 record.eq(Mux(self.abort, self._aborted(), self._packed())),
             ]
         with m.Elif(self.o.ready):

@@ -13,11 +13,14 @@ from typing import Any
 
 from amaranth.utils import ceil_log2
 
+from convexon.errors import InputError
+
 SCHEMA = "convexon.registers"
 SCHEMA_VERSION = 1
 
-MAP_VERSION = 1
-"""Version of the register map, in register VERSION; it changes when an address or a bit moves."""
+MAP_VERSION = 2
+"""Version of the register map, in register VERSION; it changes with an address, a bit, or what an
+access does."""
 
 IDENTITY = int.from_bytes(b"CVXN", "little")
 """Content of register ID: the letters CVXN, the first in the lowest byte."""
@@ -90,6 +93,19 @@ class Register:
     access: Access = Access.READ
     fields: tuple[Field, ...] = ()
 
+    def content(self, **values: int) -> int:
+        """The register where its fields hold ``values``; `InputError` if one does not fit."""
+        word = 0
+        for field in self.fields:
+            value = values[field.name]
+            if not 0 <= value < 1 << field.width:
+                raise InputError(
+                    f"field {field.name} of register {self.name} must hold {field.width} bits, "
+                    f"not {value!r}"
+                )
+            word |= value << field.offset
+        return word
+
     def to_json(self) -> dict[str, Any]:
         """Return the register as JSON."""
         fields = [dict(vars(field)) for field in self.fields]
@@ -102,13 +118,44 @@ class Register:
         }
 
 
+def _halves(
+    name: str, offset: int, text: str, *, low: tuple[str, str], high: tuple[str, str]
+) -> Register:
+    """A register of two fields of 16 bits, each a name and a text."""
+    fields = tuple(
+        Field(name=field, offset=16 * k, width=16, text=meaning)
+        for k, (field, meaning) in enumerate((low, high))
+    )
+    return Register(name=name, offset=offset, text=text, fields=fields)
+
+
+STREAM = _halves(
+    "STREAM",
+    0x28,
+    "Widths of the streams.",
+    low=("WORD_BITS", "Bits of a word, tdata."),
+    high=("SLOT_BITS", "Bits of a label or score in a result."),
+)
+
+WORDS = _halves(
+    "WORDS",
+    0x2C,
+    "Lengths in words.",
+    low=("TRANSFER", "Words of one transfer of inputs."),
+    high=("RESULT", "Words of one result."),
+)
+
 CONTROL = Register(
     name="CONTROL",
     offset=0x30,
     access=Access.BOTH,
     text="Commands; reads as 0.",
     fields=(
-        Field(name="RESET", offset=0, text="Give up the inference under way, and that one alone."),
+        Field(
+            name="RESET",
+            offset=0,
+            text="Give up the inference under way, and that one alone, and a load of weights.",
+        ),
         Field(name="CLEAR", offset=1, text="Set all counters and ERRORS to 0."),
     ),
 )
@@ -123,26 +170,7 @@ STATUS = Register(
         Field(name="LOADABLE", offset=2, text="Weights are loaded at run time."),
         Field(name="LOADED", offset=3, text="Weights are there; always 1 where they are fixed."),
         Field(name="REFUSED", offset=4, text="The weights loaded last were refused."),
-    ),
-)
-
-STREAM = Register(
-    name="STREAM",
-    offset=0x28,
-    text="Widths of the streams.",
-    fields=(
-        Field(name="WORD_BITS", offset=0, width=16, text="Bits of a word, tdata."),
-        Field(name="SLOT_BITS", offset=16, width=16, text="Bits of a label or score in a result."),
-    ),
-)
-
-WORDS = Register(
-    name="WORDS",
-    offset=0x2C,
-    text="Lengths in words.",
-    fields=(
-        Field(name="STEP", offset=0, width=16, text="Words of one time step."),
-        Field(name="RESULT", offset=16, width=16, text="Words of one result."),
+        Field(name="READY", offset=5, text="WEIGHTS takes a word; all words before are taken."),
     ),
 )
 
@@ -150,7 +178,7 @@ WEIGHTS = Register(
     name="WEIGHTS",
     offset=0x40,
     access=Access.WRITE,
-    text="Push a word of weights, all four bytes; the answer waits until it is taken.",
+    text="Push a word of weights, all four bytes; refused while READY of STATUS is 0.",
 )
 
 REGISTERS = (
@@ -158,8 +186,8 @@ REGISTERS = (
     Register(name="VERSION", offset=0x04, text="Version of this map."),
     Register(name="DIGEST_HIGH", offset=0x08, text="Bits 63..32 of the first 64 of the digest."),
     Register(name="DIGEST_LOW", offset=0x0C, text="Bits 31..0 of the first 64 of the digest."),
-    Register(name="N_INPUTS", offset=0x10, text="Inputs of a time step."),
-    Register(name="INPUT_BITS", offset=0x14, text="Bits of one input."),
+    Register(name="N_INPUTS", offset=0x10, text="Inputs of a transfer."),
+    Register(name="INPUT_BITS", offset=0x14, text="Bits of one input, or of its level."),
     Register(name="N_STEPS", offset=0x18, text="Time steps of an inference."),
     Register(name="N_CLASSES", offset=0x1C, text="Classes, and so scores of a result."),
     Register(name="N_BRANCHES", offset=0x20, text="Parallel branches."),
@@ -172,10 +200,17 @@ REGISTERS = (
         name="ERRORS", offset=0x38, text="Packets with tlast at a wrong word, 2^32-1 at most."
     ),
     Register(name="SCRATCH", offset=0x3C, access=Access.BOTH, text="Free for a test of the link."),
+    WEIGHTS,
+    Register(
+        name="N_TRANSFERS",
+        offset=0x44,
+        text="Transfers of an inference: N_STEPS, or 1 where an encoder makes the steps.",
+    ),
 )
+"""All but counters. WEIGHTS is there where weights are loaded at run time."""
 
 COUNTERS = (
-    ("INFERENCES", "Inferences whose last result has been taken."),
+    ("INFERENCES", "Inferences whose last result has been taken; none that was given up."),
     ("CYCLES", "Clocks since reset or CLEAR."),
     ("INPUT_STALLS", "Clocks in which a word was offered to s_axis and refused."),
     ("RESULT_STALLS", "Clocks in which a word was offered by m_axis and not taken."),
@@ -216,8 +251,8 @@ class RegisterMap:
             low, high = f"{text} Low word; latches the high word.", f"{text} High word, latched."
             counters.append(Register(name=f"{name}_LOW", offset=offset, text=low))
             counters.append(Register(name=f"{name}_HIGH", offset=offset + 4, text=high))
-        weights = (WEIGHTS,) if self.loadable else ()
-        return (*REGISTERS, *weights, *counters)
+        fixed = (r for r in REGISTERS if self.loadable or r is not WEIGHTS)
+        return (*fixed, *counters)
 
     @property
     def address_bits(self) -> int:

@@ -30,3 +30,17 @@ class WordLayout(data.StructLayout):
 
     def __init__(self, width: int) -> None:
         super().__init__({"data": width, "last": 1})
+
+
+class ResultWordLayout(data.StructLayout):
+    """`WordLayout` of results, with a mark for those of an inference that was given up.
+
+    Members
+    -------
+    data, last : as `WordLayout`
+    aborted : unsigned(1)
+        The word is of the record of an aborted inference.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__({**WordLayout(width).members, "aborted": 1})

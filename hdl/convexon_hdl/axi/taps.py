@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from amaranth.hdl import Cat, Fragment, Value
+from amaranth.hdl import Cat, Const, Fragment, Value
 
 from convexon.errors import InputError
 
@@ -60,15 +60,30 @@ def _tap(fragment: Fragment, probe: dict[str, Any]) -> ActivityTap:
     if "ready" in probe:
         completes &= find(fragment, probe["ready"])
     if "base" in probe:
-        at_once, offset = probe["spikes"]["count"], probe["offset"]
-        first = find(fragment, probe["base"]["path"]) * at_once
-        places = [
-            (first + k >= offset) & (first + k < offset + probe["neurons"]) for k in range(at_once)
-        ]
-        spikes &= Cat(places)
+        spikes &= Cat(_places(probe, find(fragment, probe["base"]["path"])))
     return ActivityTap(
         branch=probe["branch"], layer=probe["layer"], completes=completes, spikes=spikes
     )
+
+
+def _places(probe: dict[str, Any], group: Value) -> list[Value]:
+    """Whether each place of ``group`` has a neuron of the probe's layer.
+
+    A bound that no place can pass is not compared with.
+    """
+    at_once, first = probe["spikes"]["count"], probe["offset"]
+    end = first + probe["neurons"]
+    places = []
+    for k in range(at_once):
+        index = group * at_once + k
+        highest = (probe["groups"] - 1) * at_once + k
+        place: Value = Const(1)
+        if k < first:
+            place &= index >= first
+        if highest >= end:
+            place &= index < end
+        places.append(place)
+    return places
 
 
 def find(fragment: Fragment, path: Sequence[str]) -> Value:

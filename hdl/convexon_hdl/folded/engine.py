@@ -52,7 +52,7 @@ class FoldedEngine(wiring.Component):
     i : In(stream.Signature(InputLayout(plan)))
     o : Out(stream.Signature(OutputLayout(plan)))
     write : In(RowWrite(plan))
-        Where weights are loaded at run time; only while no step is inside.
+        Where weights are loaded at run time; only while no result depends on weights (`LoadGate`).
     """
 
     accumulator_class: type[EventAccumulator] = EventAccumulator

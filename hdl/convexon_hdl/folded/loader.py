@@ -19,12 +19,19 @@ UNDER_WAY_BITS = 16
 class LoadGate(wiring.Component):
     """Keeps inferences and loads of weights apart.
 
-    While ``hold`` is high no inference begins; those under way, and the one whose steps are being
-    sent, come to their end. Then ``idle`` says that no weight is being read, and stays high until
-    ``hold`` is low. A step that is on offer stays on offer, as streams demand.
+    From the clock after one with ``hold`` on, no inference begins, but for one whose first step was
+    on offer already: that stays on offer, as streams demand. The one whose steps are being sent
+    goes on to its last step, and all that began go on to their results. From the clock after one
+    without ``hold`` on, inferences begin again.
 
-    Latency: none for a step; an inference can begin 2 clocks after ``hold`` falls. Resources: a
-    counter of steps and one of inferences.
+    ``idle`` is high in the clocks in which none may begin, the steps of the last one were all sent,
+    and all that began have ended. It rises some clocks after ``hold``, and once it has, it stays
+    for as long as ``hold`` does and one clock more; it is high in the first clock after a reset
+    too. Then no inference's result depends on weights. Where inferences are decided early, steps
+    that one left behind may be inside, and may read weights that are being replaced: what becomes
+    of them is dropped.
+
+    Latency: none for a step. Resources: a counter of steps and one of inferences.
 
     Parameters
     ----------
@@ -40,7 +47,9 @@ class LoadGate(wiring.Component):
     ended : In(1)
         The last result of an inference is taken.
     hold : In(1)
+        No inference shall begin.
     idle : Out(1)
+        None is under way, and none begins in this clock.
     """
 
     def __init__(self, *, width: int, n_steps: int) -> None:
@@ -122,7 +131,8 @@ class Loader(wiring.Component):
     load : In(stream.Signature(32))
         Words of images.
     granted : In(1)
-        No weight is read. It stays high while ``loaded`` is low, and ``load.valid`` asks for it.
+        No inference is under way, so no result depends on weights. It must stay high while
+        ``loaded`` is low; ``load.valid`` asks for it.
     loaded : Out(1)
         A whole image is in the banks.
     refused : Out(1)

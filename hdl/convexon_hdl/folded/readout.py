@@ -38,6 +38,11 @@ class ScoreAccumulator(EventAccumulator):
         """Whether sums over steps leave after every step."""
         return self._every_step
 
+    @property
+    def keeps_sums(self) -> bool:
+        """Whether sums go on after they have left, until an inference begins."""
+        return self.over_steps and self.every_step
+
     def starts(self) -> list[int]:
         """Biases."""
         return [int(bias) for bias in self.plan.layer.biases]
@@ -52,7 +57,7 @@ class ScoreAccumulator(EventAccumulator):
 
     def restarts(self, leaves: Value, anew: Value) -> Value:
         """Sums that leave while they go on can only be forgotten when an inference begins."""
-        return anew if self.over_steps and self.every_step else leaves
+        return anew if self.keeps_sums else leaves
 
 
 class FoldedReadout(wiring.Component):

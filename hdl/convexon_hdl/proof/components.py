@@ -28,7 +28,7 @@ from convexon_hdl.axi.formal import (
     PackerSpecification,
     SkidSpecification,
 )
-from convexon_hdl.axi.framing import InferenceGuard, StepCollector
+from convexon_hdl.axi.framing import InferenceGuard, PacketFormat, TransferCollector
 from convexon_hdl.axi.packing import ResultPacker
 from convexon_hdl.axi.stream import WordLayout
 from convexon_hdl.elastic import SkidBuffer
@@ -190,10 +190,17 @@ def _stream(
 def _axi() -> Iterator[Obligation]:
     """The AXI side: words, packets, resets and counters."""
     network = small_network()
+    packet = PacketFormat(width=2, bits=3, n_transfers=3)
     specifications: dict[str, Callable[[], Elaboratable]] = {
         "skid buffer": lambda: SkidSpecification(SkidBuffer(WordLayout(3))),
-        "step collector": lambda: CollectorSpecification(StepCollector(network, width=2)),
-        "inference guard": lambda: GuardSpecification(InferenceGuard(network, width=2)),
+        "transfer collector": lambda: CollectorSpecification(TransferCollector(packet)),
+        "inference guard": lambda: GuardSpecification(InferenceGuard(packet, per_step=False)),
+        "inference guard, a result per step": lambda: GuardSpecification(
+            InferenceGuard(packet, per_step=True)
+        ),
+        "inference guard, early decisions": lambda: GuardSpecification(
+            InferenceGuard(packet, per_step=False), early=True
+        ),
         "result packer": lambda: PackerSpecification(ResultPacker(network, width=32)),
         "wide counter": lambda: CounterSpecification(WideCounter(amount_bits=3, bits=8)),
     }
