@@ -79,23 +79,23 @@ class Cell:
         return f"{self.name}: {digest}, {self.part.name}, {settings}"
 
 
-def spatial(registers: int) -> Callable[[FixedPointNetwork], Mapping]:
-    """Everything in logic, with pipeline registers in the sums and in the decision."""
+def spatial(registers: int, *, after: int) -> Callable[[FixedPointNetwork], Mapping]:
+    """Everything in logic, with pipeline registers in the sums and ``after`` in the decision."""
     return lambda network: replace(
         Mapping.spatial(network, Spatial(registers=registers)),
-        readout=Spatial(registers=1),
-        decision_registers=3,
+        readout=Spatial(registers=after // 2),
+        decision_registers=after,
     )
 
 
 CELLS = (
-    Cell(name="hw.spatial.40-16-10", network=networks.small, mapping=spatial(2),
+    Cell(name="hw.spatial.40-16-10", network=networks.small, mapping=spatial(2, after=3),
          part=LFE5U_25F, target_mhz=150.0),
     Cell(name="hw.folded.40-16-10", network=networks.small, mapping=lambda _: SMALL_FOLDED,
          part=LFE5U_25F, target_mhz=150.0),
     Cell(name="hw.folded.784-128-10", network=networks.large, mapping=lambda _: LARGE_FOLDED,
          part=LFE5U_25F, target_mhz=150.0),
-    Cell(name="hw.spatial.ice40", network=networks.small, mapping=spatial(2),
+    Cell(name="hw.spatial.ice40", network=networks.small, mapping=spatial(1, after=1),
          part=ICE40UP5K, target_mhz=30.0),
     Cell(name="hw.folded.ice40", network=networks.small, mapping=lambda _: SMALL_FOLDED,
          part=ICE40UP5K, target_mhz=30.0),

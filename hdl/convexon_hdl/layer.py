@@ -71,7 +71,7 @@ class LIFLayer(wiring.Component):
         *,
         ranges: LayerRanges,
         input_bits: int,
-        sums: Sums = Sums.TABLES,
+        sums: Sums = Sums.AUTO,
         registers: int = 0,
     ) -> None:
         self._layer = layer

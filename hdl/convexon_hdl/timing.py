@@ -91,7 +91,7 @@ class PipelineDepths:
 
 
 def pipeline_depths(
-    network: FixedPointNetwork, clock_hz: float, family: Family, *, sums: Sums = Sums.TABLES
+    network: FixedPointNetwork, clock_hz: float, family: Family, *, sums: Sums = Sums.AUTO
 ) -> PipelineDepths:
     """Fewest registers that promise a clock, part by part.
 
@@ -130,7 +130,7 @@ def pipeline_depths(
 
 
 def registers_for(
-    network: FixedPointNetwork, clock_hz: float, family: Family, *, sums: Sums = Sums.TABLES
+    network: FixedPointNetwork, clock_hz: float, family: Family, *, sums: Sums = Sums.AUTO
 ) -> Mapping:
     """Spatial mapping of ``network`` with the fewest registers that promise a clock.
 

@@ -16,11 +16,13 @@ class Family(Enum):
     """A family of parts that open tools place and route.
 
     ``ECP5``: Lattice ECP5, LUT4s with carry chains of two bits a cell. ``ICE40``: Lattice iCE40,
-    whose logic cell has a LUT4, a carry and a flip-flop.
+    whose logic cell has a LUT4, a carry and a flip-flop. ``GOWIN``: Gowin GW1N and GW2A, LUT4s of
+    which each may be a bit of a carry chain instead.
     """
 
     ECP5 = "ecp5"
     ICE40 = "ice40"
+    GOWIN = "gowin"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,20 +33,21 @@ class CellReport:
     -------
     family : Family
     lut4 : int
-        LUT4 cells (SB_LUT4 on iCE40).
+        LUT4 cells (SB_LUT4 on iCE40, LUT1 to LUT4 on Gowin).
     carry : int
         CCU2C cells, each of which takes the place of two LUT4s; SB_CARRY cells on iCE40, which
-        stand beside a LUT4.
+        stand beside a LUT4; ALU cells on Gowin, each in the place of one.
     wide_mux : int
-        PFUMX and L6MUX21 cells, which join LUT4s and take the place of none.
+        PFUMX, L6MUX21 and MUX2_LUT cells, which join LUT4s and take the place of none.
     ff : int
         Flip-flops.
     lutram : int
-        LUT4 sites that serve as memory: four for each TRELLIS_DPR16X4.
+        LUT4 sites that serve as memory: four for each TRELLIS_DPR16X4 or RAM16SDP4.
     mult18 : int
-        MULT18X18D cells.
+        MULT18X18D cells; on Gowin all multipliers.
     block_ram : int
-        DP16KD (and PDPW16KD) blocks of 18 Kib on ECP5, SB_RAM40_4K of 4 Kib on iCE40.
+        DP16KD (and PDPW16KD) blocks of 18 Kib on ECP5, SB_RAM40_4K of 4 Kib on iCE40, memories of
+        18 Kib on Gowin.
     raw : mapping of str to int
         Every cell type that Yosys counted.
     tool : str
@@ -65,8 +68,8 @@ class CellReport:
     @property
     def lut4_sites(self) -> int:
         """LUT4s of the part that are in use, carries and memories of LUTs included."""
-        in_chains = 2 * self.carry if self.family is Family.ECP5 else 0
-        return self.lut4 + in_chains + self.lutram
+        per_carry = {Family.ECP5: 2, Family.ICE40: 0, Family.GOWIN: 1}[self.family]
+        return self.lut4 + per_carry * self.carry + self.lutram
 
 
 def _encode(report: CellReport) -> tuple[Json, Arrays]:

@@ -32,6 +32,10 @@ class MissingToolError(ToolError):
     """An external tool is not installed; what only adds to a result can do without it."""
 
 
+class LinkError(ConvexonError):
+    """A board does not answer, or is not the one that was expected."""
+
+
 class SolverError(ConvexonError):
     """A solver ended without reaching the accuracy that was asked for."""
 

@@ -70,7 +70,7 @@ class Spatial:
     """
 
     registers: int = 0
-    sums: Sums = Sums.TABLES
+    sums: Sums = Sums.AUTO
 
     def __post_init__(self) -> None:
         require_within("registers", self.registers, 0, MAX_REGISTERS)

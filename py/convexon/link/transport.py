@@ -1,0 +1,134 @@
+"""Ways to a board: a serial port, or SPI."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from convexon.errors import LinkError, MissingToolError
+from convexon.link.protocol import FLAG
+
+POLL_BYTES = 32
+"""Idle bytes that an SPI controller sends at once to hear what the board has to say."""
+
+SPI_HZ = 1_000_000
+"""Clock of SPI: a board takes an eighth of its own at most."""
+
+
+class Transport(Protocol):
+    """A line that carries bytes both ways, and may lose and damage them."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; `LinkError` if the line is gone."""
+
+    def read(self, seconds: float) -> bytes:
+        """Return what has come, after waiting up to ``seconds`` for the first byte."""
+
+    def close(self) -> None:
+        """Give the line back."""
+
+
+class SerialTransport:
+    """A serial port.
+
+    Parameters
+    ----------
+    port : serial.Serial
+        Or what behaves like it.
+    """
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; `LinkError` if the port is gone."""
+        try:
+            self._port.write(data)
+            self._port.flush()
+        except OSError as error:
+            raise LinkError(f"{self._port.name} is gone: {error}") from error
+
+    def read(self, seconds: float) -> bytes:
+        """Return what has come, after waiting up to ``seconds`` for the first byte."""
+        try:
+            self._port.timeout = seconds
+            first = self._port.read(1)
+            return bytes(first + self._port.read(self._port.in_waiting)) if first else b""
+        except OSError as error:
+            raise LinkError(f"{self._port.name} is gone: {error}") from error
+
+    def close(self) -> None:
+        """Close the port."""
+        self._port.close()
+
+
+class SpiTransport:
+    """SPI, which moves a byte in for each that goes out.
+
+    Parameters
+    ----------
+    transfer : callable
+        Sends bytes and returns as many: ``spidev``'s ``xfer3``, or an adapter's own.
+    """
+
+    def __init__(self, transfer: Callable[[bytes], bytes]) -> None:
+        self._transfer = transfer
+        self._came = b""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, and keep those that come meanwhile."""
+        self._came += bytes(self._transfer(data))
+
+    def read(self, seconds: float) -> bytes:
+        """Return what has come; idle bytes are sent until something does, up to ``seconds``."""
+        idle = bytes([FLAG])
+        end = time.monotonic() + seconds
+        while not self._came.strip(idle) and time.monotonic() < end:
+            self._came = bytes(self._transfer(idle * POLL_BYTES))
+        came, self._came = self._came, b""
+        return came
+
+    def close(self) -> None:
+        """Do nothing: whoever opened the controller closes it."""
+
+
+def open_port(path: str, baud: int) -> Transport:
+    """Open a serial port, or with a path such as /dev/spidev0.0 an SPI controller.
+
+    Raises
+    ------
+    MissingToolError
+        If pyserial, or for SPI spidev, is not installed.
+    LinkError
+        If the port is not there, or cannot be opened.
+    """
+    if "spidev" in path:
+        bus, _, device = path.rpartition("spidev")[2].partition(".")
+        if not (bus.isdigit() and device.isdigit()):
+            raise LinkError(f"port must be named like /dev/spidev0.0, not {path!r}")
+        controller = _module("spidev", "spidev").SpiDev()
+        try:
+            controller.open(int(bus), int(device))
+        except OSError as error:
+            raise LinkError(f"{path} cannot be opened: {error.strerror or error}") from error
+        controller.max_speed_hz = SPI_HZ
+        return SpiTransport(lambda data: bytes(controller.xfer3(list(data))))
+    serial = _module("serial", "pyserial")
+    try:
+        return SerialTransport(serial.Serial(path, baudrate=baud, timeout=0, write_timeout=10))
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", None)  # pyserial's own text repeats the path
+        reason = os.strerror(number) if number else error
+        raise LinkError(f"{path} cannot be opened: {reason}") from error
+
+
+def _module(name: str, distribution: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise MissingToolError(
+            f"{distribution} is not installed: pip install {distribution}"
+        ) from None

@@ -1,0 +1,45 @@
+"""Run folders that the tests of the command line change."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from convexon.chain.solve import solve_stage
+from convexon.run import RunFolder
+from convexon_hdl.chain import emit_stage
+from toy import toy_file, toy_settings
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_file(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def solved(data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = RunFolder(tmp_path_factory.mktemp("solved"))
+    solve_stage(folder, toy_settings(data, max_neurons=6))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def emitted(solved: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    copied = tmp_path_factory.mktemp("emitted") / "run"
+    folder = RunFolder(Path(shutil.copytree(solved.path, copied)))
+    emit_stage(folder)
+    return folder
+
+
+@pytest.fixture
+def run(solved: RunFolder, tmp_path: Path) -> Path:
+    """A copy of a solved folder, that a test may change."""
+    return Path(shutil.copytree(solved.path, tmp_path / "run"))
+
+
+@pytest.fixture
+def rtl_run(emitted: RunFolder, tmp_path: Path) -> Path:
+    """A copy of a folder with a bundle, that a test may change."""
+    return Path(shutil.copytree(emitted.path, tmp_path / "rtl_run"))
