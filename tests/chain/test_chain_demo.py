@@ -59,6 +59,12 @@ CONTRACT = {
     "latency.cycles.simulated": "cycles",
     "cells.ecp5.lut4": "cells",
     "cells.ecp5.ff": "cells",
+    "operations.synaptic": "additions",
+    "operations.updates": "updates",
+    "operations.weight_bits": "bits",
+    "operations.membrane_bits": "bits",
+    "energy.neutral.low": "J",
+    "energy.neutral.high": "J",
     "demo.seconds": "seconds",
 }
 """Names that every demo's report.json has, with their units; Icarus' are there if it is."""
@@ -222,7 +228,13 @@ def test_report_md_has_whole_tables_of_the_same_figures(demo: Demo) -> None:
     text = (demo.folder.path / "report.md").read_text()
     sections = text.split("\n## ")[1:]
     titles = [section.splitlines()[0] for section in sections]
-    assert titles == ["Accuracy", "Certificate", "Network and hardware", "Time"]
+    assert titles == [
+        "Accuracy",
+        "Certificate",
+        "Network and hardware",
+        "Operations and energy",
+        "Time",
+    ]
     for section in sections:
         rows = [line for line in section.splitlines() if line.startswith("|")]
         assert len(rows) > 2

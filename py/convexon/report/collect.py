@@ -15,6 +15,8 @@ from convexon.convex.dictionary import DICTIONARY, SpikeDictionary
 from convexon.convex.solved import SOLVED, SolvedProgram
 from convexon.dataset import DATASET, SpikeDataset
 from convexon.errors import ArtefactError
+from convexon.estimate.energy import SOURCE, neutral_energy
+from convexon.estimate.operations import operations_of
 from convexon.mapping import MAPPING, Mapping
 from convexon.network import FixedPointNetwork
 from convexon.pipeline import Cycles
@@ -30,6 +32,15 @@ T = TypeVar("T")
 
 MEASURED, PROVED = FigureKind.MEASURED, FigureKind.PROVED
 SIMULATORS = ("verilator", "icarus")
+OPERATIONS = {
+    "synaptic": "additions",
+    "updates": "updates",
+    "weight_bits": "bits",
+    "membrane_bits": "bits",
+}
+"""Counts of an inference that a report states, and their units."""
+
+ENERGY_SOURCE = f"counted operations, {SOURCE}; not of an FPGA"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -145,6 +156,7 @@ def figures_of(content: RunContent) -> list[Figure]:
         *_network(content),
         *_verification(content),
         *_cells(content),
+        *_operations(content),
         *(
             _figure(f"{stage}.seconds", seconds, "seconds", MEASURED, "wall clock")
             for stage, seconds in sorted(content.timing.items())
@@ -264,6 +276,18 @@ def _cycles(name: str, cycles: set[int], kind: FigureKind, source: str) -> Itera
     elif cycles:
         yield _figure(f"{name}.smallest", min(cycles), "cycles", kind, source)
         yield _figure(f"{name}.largest", max(cycles), "cycles", kind, source)
+
+
+def _operations(content: RunContent) -> Iterator[Figure]:
+    """Operations of a test sample, and their energy in a technology that papers compare by."""
+    counted = operations_of(content.card, content.test.inputs, content.test_trace)
+    source = "spikes of the test samples"
+    for name, unit in OPERATIONS.items():
+        yield _figure(f"operations.{name}", getattr(counted, name), unit, MEASURED, source)
+    energy = neutral_energy(content.card, counted)
+    for end in ("low", "high"):
+        value = getattr(energy, end)
+        yield _figure(f"energy.neutral.{end}", value, "J", FigureKind.ESTIMATED, ENERGY_SOURCE)
 
 
 def _cells(content: RunContent) -> Iterator[Figure]:

@@ -30,6 +30,7 @@ def tables(content: RunContent, figures: Sequence[Figure]) -> list[Table]:
         _accuracy_table(content, by_name),
         _certificate_table(by_name),
         _hardware_table(by_name),
+        _operations_table(by_name),
         _time_table(by_name),
     ]
 
@@ -82,6 +83,20 @@ def _hardware_table(figures: Mapping[str, Figure]) -> Table:
             (name, value_text(figure), figure.unit, figure.kind.value)
             for name, figure in figures.items()
             if name.startswith(groups) and not name.endswith(".seconds")
+        ],
+    )
+
+
+def _operations_table(figures: Mapping[str, Figure]) -> Table:
+    return Table(
+        "Operations and energy",
+        "Means of a test sample. The energy is that of the counted operations in the technology "
+        "that papers compare networks by, between the two ends; an FPGA takes more.",
+        ("figure", "value", "unit", "kind"),
+        [
+            (name, value_text(figure), figure.unit, figure.kind.value)
+            for name, figure in figures.items()
+            if name.startswith(("operations.", "energy."))
         ],
     )
 

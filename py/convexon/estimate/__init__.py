@@ -1,0 +1,1 @@
+"""What an inference costs, before there is hardware: operations and their energy."""
