@@ -1,7 +1,7 @@
 """Yosys scripts for each family, from Verilog to the vendor's cells.
 
-The steps are those of Yosys' ``synth_ecp5`` and ``synth_ice40`` with changes for a design that is
-mostly tables of four inputs and short adders:
+The steps are those of Yosys' ``synth_ecp5``, ``synth_ice40`` and ``synth_gowin`` with changes for a
+design that is mostly tables of four inputs and short adders:
 
 - a constant table that a four-bit address selects from is one LUT4, and is mapped so at once;
 - each adder becomes one carry chain. Left alone, Yosys would merge a tree of adders into
@@ -76,13 +76,15 @@ _COARSE = (
 
 _ROM_BIT_COST = 1 / 8
 """LUT4s that a constant bit takes outside of block RAM, multiplexers included (random ROMs of 1 to
-2 Kibit: 0.15). A block is taken to cost 128 of them on ECP5 and 64 on iCE40."""
+2 Kibit: 0.15). A block is taken to cost 128 of them on ECP5 and Gowin, and 64 on iCE40."""
 
 _MEMORY_MAP = f"memory_libmap -logic-cost-rom {_ROM_BIT_COST}"
 
 _ECP5 = "synth_ecp5 -noiopad -nodsp -nowidelut"
 
 _ICE40 = "synth_ice40 -device u"
+
+_GOWIN = "synth_gowin -family gw2a -nodsp -nowidelut"
 
 _FINE = {
     Family.ECP5: (
@@ -96,9 +98,18 @@ _FINE = {
         "ice40_braminit",
         f"{_ICE40} -run map_ffram:check",
     ),
+    Family.GOWIN: (
+        f"{_MEMORY_MAP} -lib +/gowin/lutrams.txt -lib +/gowin/brams.txt",
+        "techmap -map +/gowin/lutrams_map.v -map +/gowin/brams_map.v",
+        f"{_GOWIN} -run map_ffram:check",
+    ),
 }
 
-_BEGIN = {Family.ECP5: (_ECP5, "coarse"), Family.ICE40: (_ICE40, "flatten")}
+_BEGIN = {
+    Family.ECP5: (_ECP5, "coarse"),
+    Family.ICE40: (_ICE40, "flatten"),
+    Family.GOWIN: (_GOWIN, "coarse"),
+}
 """How the models of the cells are read: the command, and the label behind that step."""
 
 

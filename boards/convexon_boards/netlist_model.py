@@ -1,6 +1,7 @@
 """A netlist that any Verilog simulator can run: with models of the vendor's cells.
 
-Yosys brings models of both families' cells, but none of ECP5's block memory: that one is below.
+Yosys brings models of all families' cells, but none of block memories on ECP5 and Gowin: that of
+ECP5 is below, those of Gowin are in `convexon_boards.gowin_memory`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from convexon.cells import Family
 from convexon.errors import MissingToolError
+from convexon_boards.gowin_memory import block_memories
 from convexon_boards.synthesis import Netlist
 from convexon_hdl import yosys
 
@@ -100,6 +102,12 @@ def _block_memory() -> str:
     )
 
 
+_READ_MODELS = {
+    Family.ECP5: "read_verilog -DNO_INCLUDES +/lattice/cells_sim_ecp5.v",
+    Family.GOWIN: "read_verilog +/gowin/cells_sim.v",
+}
+
+
 def simulation_model(netlist: Netlist) -> str:
     """Return Verilog that computes what ``netlist`` does, complete with the models of its cells.
 
@@ -113,19 +121,21 @@ def simulation_model(netlist: Netlist) -> str:
         return (
             f"`define NO_ICE40_DEFAULT_ASSIGNMENTS\n{models}\n`timescale 1ns/1ps\n{netlist.verilog}"
         )
-    # Icarus 11 cannot parse the models of ECP5: Yosys puts them in the place of the cells.
+    memories = _block_memory() if netlist.cells.family is Family.ECP5 else block_memories()
+    # Icarus 11 cannot parse these models: Yosys puts them in the place of the cells.
     script = [
         "read_verilog netlist.v",
-        "read_verilog -DNO_INCLUDES +/lattice/cells_sim_ecp5.v",
+        _READ_MODELS[netlist.cells.family],
+        *(["read_verilog -lib memories.v"] if netlist.cells.family is Family.GOWIN else []),
         f"hierarchy -check -top {netlist.top}",
         "proc",
         "flatten",
         "opt_clean",
         "write_verilog -noattr modelled.v",
     ]
-    result = yosys.run(script, inputs={"netlist.v": netlist.verilog}, outputs=["modelled.v"])
-    verilog = result.files["modelled.v"]
-    return verilog + _block_memory() if "DP16KD" in netlist.cells.raw else verilog
+    inputs = {"netlist.v": netlist.verilog, "memories.v": memories}
+    result = yosys.run(script, inputs=inputs, outputs=["modelled.v"])
+    return result.files["modelled.v"] + (memories if netlist.cells.block_ram else "")
 
 
 def _share() -> Path:

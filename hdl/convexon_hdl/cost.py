@@ -20,16 +20,8 @@ from convexon.mapping import Folded, LayerMapping, Mapping, Spatial, Sums, Weigh
 from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
 from convexon_hdl.folded.accumulator import sum_intervals
+from convexon_hdl.memory_cost import memory_blocks
 from convexon_hdl.timing import leak_adders, matrix_graph
-
-BLOCK_RAM = {
-    Family.ECP5: (18 * 1024, 36),
-    Family.ICE40: (4 * 1024, 16),
-}
-"""Bits of one block RAM of each family, and the most that it reads at once."""
-
-SMALL_MEMORY_BITS = 1024
-"""Memories up to this size are not put into block RAM."""
 
 MAX_GRAPH_SYNAPSES = 4000
 """Synapses whose adder graph is built for an estimate; of more, a part stands for all."""
@@ -91,19 +83,6 @@ class Activity:
         return sum(layers[-1] for layers in self.layers)
 
 
-def memory_blocks(width: int, depth: int, family: Family) -> int:
-    """Block RAMs of a memory with one read port; 0 for one that is small enough for logic."""
-    if width * depth <= SMALL_MEMORY_BITS:
-        return 0
-    bits, widest = BLOCK_RAM[family]
-    best = None
-    while widest >= 1:
-        blocks = -(-width // widest) * -(-depth // (bits // widest))
-        best = blocks if best is None else min(best, blocks)
-        widest //= 2
-    return best or 0
-
-
 def spatial_cost(network: FixedPointNetwork, branch: int, depth: int, choice: Spatial) -> Cost:
     """Cost of a spatial layer: its adder graph, and four adders of a membrane for each neuron."""
     layer, ranges = network.branches[branch].layers[depth], network.ranges[branch][depth]
@@ -132,10 +111,13 @@ def folded_cost(plan: FoldPlan, spikes: float, family: Family) -> Cost:
         memories = 0
     else:
         memories = choice.banks * memory_blocks(
-            choice.lanes * plan.weight_width, plan.depth_of_bank, family
+            choice.lanes * plan.weight_width,
+            plan.depth_of_bank,
+            family,
+            is_written=plan.is_loaded,
         )
     groups = plan.folds * plan.groups
-    memories += memory_blocks(choice.updates * membrane, groups, family)
+    memories += memory_blocks(choice.updates * membrane, groups, family, is_written=True)
     per_pass = spikes / plan.input_bits / choice.banks
     uneven = 0.6 * math.sqrt(per_pass) if choice.banks > 1 else 0.0  # the fullest bank counts
     clocks = plan.input_bits * (per_pass + uneven + SCAN_CLOCKS if spikes else EMPTY_SCAN_CLOCKS)

@@ -220,7 +220,8 @@ class EarlyExit(ElasticRegister):
     def steps_left(self, m: Module) -> Signal:
         """Steps of the inference after the one on ``i``."""
         highest = self.network.n_steps - 1
-        left, before = Signal(range(highest + 1)), Signal(range(highest + 1))
+        left = Signal(range(highest + 1))
+        before = Signal(range(highest + 1))
         m.d.comb += left.eq(Mux(self.i.payload.first, highest, before - 1))
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += before.eq(left)

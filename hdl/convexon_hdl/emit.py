@@ -8,6 +8,7 @@ simulator outputs stay unknown at time 0.
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Mapping as MappingType
 from enum import Enum
 
@@ -44,6 +45,10 @@ _SCRIPT = (
     "opt_clean",
     "write_verilog -norename -noattr design.v",
 )
+
+
+_NAME = re.compile(r"(?<=\s)\\\S*\[\d+\]\S*")
+"""A name of RTLIL with a number in brackets; part of a net is written with a space between."""
 
 
 class Host(Enum):
@@ -147,8 +152,14 @@ def _constants(accelerator: Accelerator) -> dict[str, int]:
 
 
 def to_verilog(component: wiring.Component, top: str) -> str:
-    """Verilog of ``component`` as module ``top``; `ToolError` if Yosys is missing or fails."""
+    """Verilog of ``component`` as module ``top``; `ToolError` if Yosys is missing or fails.
+
+    No name ends in a number in brackets, as those of an array's elements would: in the files that
+    Yosys exchanges with ABC, ``scores[1]`` is also bit 1 of ``scores``, and abc9 then takes one for
+    the other and ends with an assertion (``GetSize(conn.first) == GetSize(conn.second)``).
+    """
     text = rtlil.convert(component, name=top, emit_src=False)
+    text = _NAME.sub(lambda match: match[0].replace("[", ".").replace("]", ""), text)
     result = yosys.run(_SCRIPT, inputs={"design.il": text}, outputs=["design.v"])
     return _without_banner(result.files["design.v"])
 

@@ -130,7 +130,8 @@ class LevelEncoder(wiring.Component):
         if self.capacity is None:
             return Const(1), Const(0)
         m.submodules.undecided = undecided = Undecided(capacity=self.capacity)
-        cut, cuts = Signal(), Signal()
+        cut = Signal()
+        cuts = Signal()
         m.d.comb += [
             undecided.begun.eq(sent & first),
             undecided.decided.eq(self.decided),

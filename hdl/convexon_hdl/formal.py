@@ -104,6 +104,7 @@ def prove(specification: Elaboratable, *, parts: Sequence[str] = ()) -> ProofRes
         *(f"read_json {name}" for name in inputs),
         "read_rtlil top.il",
         "prep -top top -flatten",
+        "memory_map",
         "async2sync",
         "chformal -lower",
         "dffunmap",

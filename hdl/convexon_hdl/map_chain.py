@@ -152,7 +152,7 @@ def map_stage(
         return chosen
 
     recipe = {
-        "budget": {**vars(budget), "family": budget.family.value},
+        "budget": {name: getattr(value, "value", value) for name, value in vars(budget).items()},
         "file": None if by_hand is None else MAPPING.encode(by_hand)[0],
         "encoder": None if encoder is None else encoder_to_json(encoder),
         "decision": None if file is not None else decision_to_json(rule),

@@ -141,7 +141,8 @@ class Sequencer(wiring.Component):
             return Const(1), Const(0)
         m.submodules.undecided = undecided = Undecided(capacity=self.capacity)
         drains = Signal()
-        cut, cuts = Signal(), Signal()  # the inference was decided while a step was on offer
+        cut = Signal()  # the inference was decided while a step was on offer
+        cuts = Signal()
         m.d.comb += [
             undecided.begun.eq(self.o.valid & self.o.ready & first),
             undecided.decided.eq(self.decided),

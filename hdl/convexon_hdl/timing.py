@@ -63,11 +63,15 @@ DELAYS = {
     Family.ICE40: DelayModel(
         register=4.0e-9, lookup=2.9e-9, adder=4.0e-9, carry=0.28e-9, memory=9.0e-9
     ),
+    Family.GOWIN: DelayModel(
+        register=3.4e-9, lookup=1.7e-9, adder=3.0e-9, carry=0.06e-9, memory=11.0e-9
+    ),
 }
 """Fitted on nextpnr's critical paths: ECP5 of speed grade 6, a 40-16-10 network of 6-bit weights
 with 0, 1 and 2 registers (70.4, 92.8 and 113.0 MHz); iCE40 UP5K, a 10-6-4 network of 4-bit weights
-with 0 and 2 (35.4 and 44.1 MHz). Estimates of these clocks are 1 to 20 % below what nextpnr
-reached, so that a clock that is promised is usually met."""
+with 0 and 2 (35.4 and 44.1 MHz); Gowin GW1N-9C C6/I5, a 40-16-10 network of 6-bit weights with 0, 1
+and 2 (41.2, 57.0 and 82.3 MHz). Estimates of these clocks are 1 to 20 % below what nextpnr reached,
+so that a clock that is promised is usually met; GW2A is faster."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,9 @@ from convexon.network import FixedPointNetwork
 MAX_REGISTERS = 8
 """Most pipeline registers inside one sum: beyond, not even a single adder stands between two."""
 
+MAX_LANES = 2048
+"""Most lanes of one layer: far more than any part has room for."""
+
 MAX_BANKS = 8
 """Most memory banks of one layer, so most spikes that it takes in a clock."""
 
@@ -37,6 +40,18 @@ class Sums(Enum):
     TREE = "tree"
     SHARED = "shared"
     AUTO = "auto"
+
+
+class Style(Enum):
+    """Where layers may stand.
+
+    ``ANY``: each where it is best. ``SPATIAL``: all in logic. ``FOLDED``: all in block RAM, the
+    readout too.
+    """
+
+    ANY = "any"
+    SPATIAL = "spatial"
+    FOLDED = "folded"
 
 
 class Weights(Enum):
@@ -107,7 +122,7 @@ class Folded:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        require_within("lanes", self.lanes, 1, 2048)
+        require_within("lanes", self.lanes, 1, MAX_LANES)
         require_within("banks", self.banks, 1, MAX_BANKS)
         require_within("updates", self.updates, 1, self.lanes)
         if self.lanes % self.updates:

@@ -9,16 +9,15 @@ from functools import cache
 from typing import Any
 
 from convexon import golden
-from convexon.bundle import RtlBundle
-from convexon.card import CARD
+from convexon.chain.emitted import emitted
 from convexon.chain.progress import QUIET, Progress
 from convexon.chain.settings import choice
 from convexon.chain.stimulus import Stimulus, stimulus_of
 from convexon.decision import decided_trace
 from convexon.divergence import Divergence, first_divergence
-from convexon.errors import ArtefactError, MismatchError, MissingToolError
+from convexon.errors import MismatchError, MissingToolError
 from convexon.image import image_where_loaded
-from convexon.mapping import MAPPING, Mapping
+from convexon.mapping import Mapping
 from convexon.network import FixedPointNetwork
 from convexon.run import Made, RunFolder
 from convexon.schedule import Schedule
@@ -95,29 +94,6 @@ def golden_trace(
         parents={"card": card, **stimulus.origins, **origins},
     )
     return stimulus, trace
-
-
-def emitted(
-    folder: RunFolder,
-) -> tuple[Made[FixedPointNetwork], Made[RtlBundle], Made[Mapping] | None]:
-    """Read the card, the bundle that was emitted of it, and the mapping, None where all is spatial.
-
-    Raises
-    ------
-    ArtefactError
-        If the folder lacks a card or a bundle, or the bundle is of another card or mapping.
-    """
-    card, bundle = folder.read("card", CARD), folder.bundle()
-    mapping = folder.read("mapping", MAPPING) if folder.has("mapping") else None
-    digests = {"card": card.record.digest}
-    if mapping is not None:
-        digests["mapping"] = mapping.record.digest
-    for name, digest in digests.items():
-        if bundle.record.parents.get(name) != digest:
-            raise ArtefactError(
-                f"{folder.rtl} is of another {name} than {folder.file(name)}: emit again"
-            )
-    return card, bundle, mapping
 
 
 def schedule_of(card: Made[FixedPointNetwork], mapping: Made[Mapping] | None) -> Schedule:

@@ -8,10 +8,7 @@ named as the bench names it.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,18 +19,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.artefact import digest_of
 from convexon.bundle import RtlBundle
-from convexon.errors import InputError, MismatchError, ToolError
+from convexon.errors import InputError, MismatchError
 from convexon.pipeline import Cycles
 from convexon.simulator import Simulator, SimulatorKind
 from convexon.trace import LayerTrace, SpikeTrace, differing_samples, first_mismatch
+from convexon_sim.harness import call, compiled
 from convexon_sim.packing import field_of, unpack, unpack_field
-from convexon_sim.runner import Trial, build_folder
+from convexon_sim.runner import Trial
 from convexon_sim.scoreboard import cycle_faults, last_mismatches
 
 TOP = "convexon_volume"
 """Name of the module around the accelerator."""
+
+NAME = "volume"
+"""Name of the program."""
 
 QUIET_CLOCKS = 16
 """Clocks to watch after the last result: nothing more may come."""
@@ -130,7 +130,7 @@ def run_volume(
     with tempfile.TemporaryDirectory(prefix="convexon-volume-") as name:
         folder = Path(name)
         _write_stimulus(folder, trial, shape)
-        _call([str(program), str(folder)], folder, dict(os.environ), timeout_seconds)
+        call([str(program), str(folder)], folder, os.environ, timeout_seconds)
         return _judge(folder, trial, shape)
 
 
@@ -256,49 +256,7 @@ def _build(bundle: RtlBundle, simulator: Simulator, shape: _Shape, timeout: floa
         "design.h": shape.header(),
         "volume.cpp": resources.files("convexon_sim").joinpath("volume.cpp").read_text(),
     }
-    folder = build_folder(digest_of(["volume", sources]), simulator)
-    folder.mkdir(parents=True, exist_ok=True)
-    program = folder / TOP
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if program.exists():
-            return program
-        for name, text in sources.items():
-            (folder / name).write_text(text)
-        command = [
-            *(str(simulator.folder / "verilator"), "--cc", "--exe", "--build", "-j", "2"),
-            *("-O3", "-Wno-fatal", "--x-initial", "unique", "-CFLAGS", "-O1"),
-            *("--top-module", TOP, "--Mdir", "objects", "-o", f"../{TOP}.new"),
-            *("-CFLAGS", f"-I{folder}", "design.v", str(folder / "volume.cpp")),
-        ]
-        _call(command, folder, {**os.environ, **simulator.environment}, timeout)
-        (folder / f"{TOP}.new").rename(program)  # a build that was cut off is done again
-        shutil.rmtree(folder / "objects")
-    return program
-
-
-def _call(command: list[str], folder: Path, environment: dict[str, str], timeout: float) -> None:
-    name = Path(command[0]).name
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-    except subprocess.TimeoutExpired:
-        raise ToolError(f"{name} did not end within {timeout:g} seconds") from None
-    except OSError as error:
-        raise ToolError(f"{name} cannot be run: {error}") from error
-    if done.returncode:
-        lines = [line for line in done.stdout.splitlines() if line.strip()]
-        telling = [line for line in lines if "error" in line.lower()] or lines[-1:] or ["no output"]
-        raise ToolError(f"{name} failed: {telling[0].strip()}")
+    return compiled(NAME, sources, top=TOP, simulator=simulator, timeout=timeout)
 
 
 def packed(values: npt.NDArray[Any], width: int, n_words: int) -> Words:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from convexon import simulate
+from convexon.chain.emitted import emitted
 from convexon.chain.progress import QUIET, Progress
 from convexon.chain.stimulus import stimulus_of
 from convexon.run import RunFolder
 from convexon.simulator import SimulatorKind, find
-from convexon_sim.chain import emitted, schedule_of
+from convexon_sim.chain import schedule_of
 from convexon_sim.volume import VolumeResult, run_volume
 
 

@@ -44,8 +44,9 @@ def test_large_constants_go_to_block_ram_and_tiny_ones_to_luts(
     assert cells.lutram == 0
 
 
-def test_small_memories_are_made_of_luts_on_ecp5() -> None:
-    cells = synthesize_verilog(memory(32, 8, writable=True), "top", Family.ECP5).cells
+@pytest.mark.parametrize("family", [Family.ECP5, Family.GOWIN])
+def test_small_memories_are_made_of_luts(family: Family) -> None:
+    cells = synthesize_verilog(memory(32, 8, writable=True), "top", family).cells
     assert (cells.block_ram, cells.lutram) == (0, 16)
     assert cells.lut4_sites >= 16
 
@@ -91,14 +92,21 @@ def outputs(verilog: str, depth: int, width: int, folder: Path) -> list[str]:
 @pytest.mark.parametrize("family", list(Family))
 @pytest.mark.parametrize(
     ("depth", "width", "writable"),
-    [(512, 36, False), (512, 36, True), (1024, 18, True), (1024, 8, True), (2048, 3, False)],
+    [
+        (512, 36, False),
+        (512, 36, True),
+        (1024, 18, True),
+        (1024, 8, True),
+        (2048, 3, False),
+        (32, 8, True),
+    ],
 )
 def test_netlist_of_a_memory_reads_what_the_rtl_does(
     family: Family, depth: int, width: int, writable: bool, tmp_path: Path
 ) -> None:
     text = memory(depth, width, writable=writable)
     netlist = synthesize_verilog(text, "top", family)
-    assert netlist.cells.block_ram > 0
+    assert netlist.cells.block_ram > 0 or depth * width <= 1024
     expected = outputs(text, depth, width, tmp_path / "rtl")
     assert len(expected) == depth + 300
     assert outputs(simulation_model(netlist), depth, width, tmp_path / "netlist") == expected
@@ -110,7 +118,11 @@ def test_a_flipped_bit_of_a_block_is_caught(family: Family, tmp_path: Path) -> N
     text = memory(512, 8, writable=False)
     netlist = synthesize_verilog(text, "top", family)
     model = simulation_model(netlist)
-    pattern = {Family.ECP5: r"INITVAL_00\(320'h", Family.ICE40: r"INIT_0\(256'h"}[family]
+    pattern = {
+        Family.ECP5: r"INITVAL_00\(320'h",
+        Family.ICE40: r"INIT_0\(256'h",
+        Family.GOWIN: r"INIT_RAM_00\((?:256|288)'h",
+    }[family]
     found = re.search(rf"(\.{pattern}[0-9a-f]+)([0-9a-f])\)", model)
     assert found is not None
     digit = f"{int(found[2], 16) ^ 1:x}"

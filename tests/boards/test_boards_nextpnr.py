@@ -19,10 +19,11 @@ from convexon.fixed import QFormat
 from convexon.mapping import Mapping
 from convexon.network import Branch, FixedPointNetwork, Layer
 from convexon.neuron import Leak, ReadoutMode, Reset
-from convexon_boards import nextpnr, shell
+from convexon_boards import nextpnr, shell, wheels
 from convexon_boards.nextpnr import place, read_report, route
 from convexon_boards.parts import ICE40UP5K, LFE5U_25F, PARTS, Part, part_of
 from convexon_boards.synthesis import Netlist, parse_stat, synthesize_verilog
+from convexon_boards.wheels import Wheel
 from convexon_hdl.emit import emit
 
 needs_nextpnr = pytest.mark.skipif(
@@ -100,6 +101,33 @@ def test_too_large_a_design_is_told_by_how_much() -> None:
     )
     assert found is not None, str(caught.value)
     assert int(found[1]) - 5280 == int(found[2]) >= 720
+
+
+LOG = """
+Info: Device utilisation:
+Info:            ICESTORM_LC:  {logic}/  5280    99%
+Info:           ICESTORM_RAM:    {memory}/    30    99%
+ERROR: Unable to place cell
+"""
+
+
+@pytest.mark.parametrize(
+    ("logic", "memory", "message"),
+    [
+        (6000, 3, "5280 ICESTORM_LC, and the design needs 6000, 720 more: fold a layer, use fewer"),
+        (300, 41, "30 ICESTORM_RAM, and the design needs 41, 11 more: map a layer spatially or"),
+        (6000, 41, "5280 ICESTORM_LC, .*; 30 ICESTORM_RAM, .*: fold a layer, .*, map a layer spat"),
+        (300, 3, None),
+    ],
+)
+def test_what_is_missing_decides_what_would_mend_it(
+    logic: int, memory: int, message: str | None
+) -> None:
+    text = nextpnr._failure(LOG.format(logic=logic, memory=memory), ICE40UP5K)
+    if message is None:
+        assert text == "nextpnr failed on iCE40UP5K-SG48: Unable to place cell"
+    else:
+        assert re.match(f"iCE40UP5K-SG48 has {message}", text), text
 
 
 @needs_nextpnr
@@ -182,9 +210,11 @@ def test_bad_requests_are_refused(bundle: RtlBundle, monkeypatch: pytest.MonkeyP
         route(bundle, LFE5U_25F, target_mhz=0)
     with pytest.raises(InputError, match=r"^part must be one of .*, not 'LFE5U-12F'$"):
         part_of("LFE5U-12F")
+    with pytest.raises(MissingToolError, match=r"pip install yowasp-nothing$"):
+        wheels.run(Wheel("yowasp-nothing", "yowasp_nothing", "run"), [], inputs={})
     assert all(part_of(name) is part for name, part in PARTS.items())
-    absent = nextpnr._Tool("yowasp-nextpnr-nothing", "yowasp_nextpnr_nothing", "run")
-    monkeypatch.setitem(nextpnr._TOOLS, Family.ECP5, absent)
+    absent = Wheel("yowasp-nextpnr-nothing", "yowasp_nextpnr_nothing", "run")
+    monkeypatch.setitem(nextpnr.TOOLS, Family.ECP5, absent)
     with pytest.raises(MissingToolError, match=r"pip install yowasp-nextpnr-nothing$"):
         route(bundle, LFE5U_25F, target_mhz=50.0)
 
@@ -192,6 +222,6 @@ def test_bad_requests_are_refused(bundle: RtlBundle, monkeypatch: pytest.MonkeyP
 def test_the_cache_follows_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("YOWASP_CACHE_DIR", raising=False)
     monkeypatch.setenv("CONVEXON_CACHE", str(tmp_path))
-    assert nextpnr._environment()["YOWASP_CACHE_DIR"] == str(tmp_path / "yowasp")
+    assert wheels.environment()["YOWASP_CACHE_DIR"] == str(tmp_path / "yowasp")
     monkeypatch.setenv("YOWASP_CACHE_DIR", "elsewhere")
-    assert nextpnr._environment()["YOWASP_CACHE_DIR"] == "elsewhere"
+    assert wheels.environment()["YOWASP_CACHE_DIR"] == "elsewhere"

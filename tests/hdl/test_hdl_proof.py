@@ -14,6 +14,7 @@ import pytest
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Elaboratable, Instance, Module, Signal, Value
 from hdl_bench import random_layer, random_network
+from proof_bench import Subject, replaced
 from typer.testing import CliRunner
 
 from convexon.artefact import load, save
@@ -37,7 +38,7 @@ from convexon_hdl.proof.netlist import Netlist, RefutedError
 from convexon_hdl.proof.network import left_to_simulation, obligations, prove_network
 from convexon_hdl.proof.obligation import Emitted
 from convexon_hdl.proof.part import Part
-from convexon_hdl.proof.record import Proof, prove_all, report_on
+from convexon_hdl.proof.record import prove_all, report_on
 from convexon_hdl.proof.tournament import whole_tournament
 from convexon_hdl.readout import Argmax
 
@@ -57,25 +58,13 @@ MAPPINGS = {
 
 
 @cache
-def emitted(name: str) -> str:
-    return emit(network(), MAPPINGS[name]).verilog
-
-
-@cache
-def proved(name: str) -> tuple[Proof, ...]:
-    return tuple(prove_network(network(), MAPPINGS[name], verilog=emitted(name)))
-
-
-def failures(name: str, verilog: str) -> list[Proof]:
-    """What is not proved of another text; pieces that did not change are not proved again."""
-    due = obligations(network(), MAPPINGS[name], verilog)
-    proofs = prove_all(due, known={proof.key for proof in proved(name)} - {""})
-    return [proof for proof in proofs if proof.verdict is not Verdict.PROVED]
+def subject(name: str) -> Subject:
+    return Subject(network(), MAPPINGS[name])
 
 
 @pytest.mark.parametrize("name", MAPPINGS)
 def test_every_part_of_a_spatial_network_is_proved(name: str) -> None:
-    report = report_on(proved(name), left_to_simulation(network(), MAPPINGS[name]))
+    report = report_on(subject(name).proofs, left_to_simulation(network(), MAPPINGS[name]))
     assert report.failures == ()
     assert report.left_to_simulation == ()
     counts = {kind.kind: kind.total for kind in report.kinds}
@@ -109,14 +98,6 @@ def test_equal_neurons_cost_one_proof() -> None:
     assert [proof.is_new for proof in proofs] == [True, *[False] * 5]
     kind = report_on(proofs).kinds[0]
     assert (kind.passed, kind.total, kind.distinct) == (6, 6, 1)
-
-
-def replaced(text: str, pattern: str, replacement: str, *, after: str = "") -> str:
-    """The text with the first match behind ``after`` replaced; there must be one."""
-    start = text.index(after)
-    found = re.compile(pattern).search(text, start)
-    assert found is not None, pattern
-    return text[: found.start()] + found.expand(replacement) + text[found.end() :]
 
 
 LAYER = "module \\accelerator.stage0.branch0 "
@@ -170,19 +151,19 @@ MUTANTS = {
 @pytest.mark.parametrize("name", MUTANTS)
 def test_fault_in_the_text_is_found(name: str) -> None:
     pattern, replacement, after, where = MUTANTS[name]
-    text = replaced(emitted("plain"), pattern, replacement, after=after)
-    assert text != emitted("plain")
-    report = report_on(failures("plain", text))
+    text = replaced(subject("plain").verilog, pattern, replacement, after=after)
+    assert text != subject("plain").verilog
+    report = report_on(subject("plain").failures(text))
     assert any(where in failure for failure in report.failures), report.failures
     with pytest.raises(MismatchError, match="obligations are not proved; the first is"):
         report.require_proved()
 
 
 def test_register_of_the_pipeline_that_never_stalls_is_found() -> None:
-    text = emitted("registers")
+    text = subject("registers").verilog
     module = "module \\accelerator.argmax "
     text = replaced(text, r"advance0 \? (\S+) : (\S+?) ?;", r"\1;", after=module)
-    assert [proof.kind for proof in failures("registers", text)] == ["tournament"]
+    assert [proof.kind for proof in subject("registers").failures(text)] == ["tournament"]
 
 
 def reading_of(body: str, *, interval: int = 4) -> tuple[Reading, Netlist]:
@@ -242,7 +223,7 @@ class PlainSum(Elaboratable):
 @pytest.mark.parametrize("broken", [False, True])
 def test_solver_and_reading_agree_on_sums(broken: bool) -> None:
     net, mapping = network(), MAPPINGS["plain"]
-    netlist = Netlist(emitted("plain"), top=TOP)
+    netlist = Netlist(subject("plain").verilog, top=TOP)
     names = Names(Accelerator(net, mapping=mapping), top=TOP, netlist=netlist)
     layer = names.of_type(LIFLayer)[0]
     inputs = names.bits(layer.inputs)
@@ -263,14 +244,18 @@ def test_solver_and_reading_agree_on_sums(broken: bool) -> None:
 
 def test_solver_and_reading_agree_on_the_tournament() -> None:
     net, mapping = network(), MAPPINGS["registers"]
-    netlist = Netlist(emitted("registers"), top=TOP)
+    netlist = Netlist(subject("registers").verilog, top=TOP)
     names = Names(Accelerator(net, mapping=mapping), top=TOP, netlist=netlist)
     emission = Emitted(network=net, mapping=mapping, netlist=netlist, names=names)
     whole = whole_tournament(emission, names.of_type(Argmax)[0])
     assert whole.check() is Verdict.PROVED
-    text = replaced(emitted("registers"), r"(\$signed\(\S+\)) > (\$signed\(\S+\))", r"\2 > \1",
-                    after="module \\accelerator.argmax ")  # fmt: skip
-    assert [p.kind for p in failures("registers", text)] == ["tournament"]
+    text = replaced(
+        subject("registers").verilog,
+        r"(\$signed\(\S+\)) > (\$signed\(\S+\))",
+        r"\2 > \1",
+        after="module \\accelerator.argmax ",
+    )
+    assert [p.kind for p in subject("registers").failures(text)] == ["tournament"]
 
 
 def test_component_proofs_are_a_fixed_list() -> None:

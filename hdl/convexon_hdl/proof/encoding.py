@@ -9,6 +9,7 @@ from amaranth.hdl import Assert, Cat, Const, Elaboratable, Module, Mux, Signal, 
 
 from convexon.encoder import SEED_FACTOR, Encoder, EncoderKind, next_state, rate_numbers
 from convexon_hdl.encoder import LevelEncoder
+from convexon_hdl.proof.exits import account
 from convexon_hdl.proof.netlist import bits_of
 from convexon_hdl.proof.obligation import Emitted, Obligation, by_induction
 from convexon_hdl.proof.part import StandIn
@@ -29,28 +30,36 @@ class EncoderSpecification(Elaboratable):
     - ``RATE``: whether the generator's number of `convexon.encoder` is below l;
     - ``HOLD``: l.
 
-    Where decisions come early, an inference may end after any step: which one is the business of
-    `convexon_hdl.proof.exits`. What the encoder remembers is tied to t, which makes that inductive.
+    With ``capacity``, decisions come at will, of the oldest inference that has begun. A step is its
+    inference's last one if that was decided by the clock in which it is taken; and while there are
+    ``capacity`` undecided inferences none begins. What the encoder remembers is tied to t, which
+    makes all that inductive.
 
     Parameters
     ----------
     encoder : StandIn
         Of a `LevelEncoder`; watched: ``levels``, ``step``, ``busy``, ``ends``, and ``state``, what
-        `STATE` names.
+        `STATE` names; with ``capacity`` also ``count`` and ``cut``.
     of : Encoder
     n_inputs, n_steps : int
-    early : bool
-        Whether inferences may end early.
+    capacity : int or None
+        Most inferences under way, where they may end early.
     """
 
     def __init__(
-        self, encoder: StandIn, *, of: Encoder, n_inputs: int, n_steps: int, early: bool
+        self,
+        encoder: StandIn,
+        *,
+        of: Encoder,
+        n_inputs: int,
+        n_steps: int,
+        capacity: int | None = None,
     ) -> None:
         self.encoder = encoder
         self.of = of
         self.n_inputs = n_inputs
         self.n_steps = n_steps
-        self.early = early
+        self.capacity = capacity
 
     def elaborate(self, platform: object) -> Module:
         """Build the copy, the definition and the comparison."""
@@ -62,12 +71,14 @@ class EncoderSpecification(Elaboratable):
             i.payload.eq(AnySeq(len(i.payload))),
             o.ready.eq(AnySeq(1)),
         ]
-        if self.early:
-            m.d.comb += encoder.decided.eq(AnySeq(1))
         levels = Signal(len(i.payload))
         step, busy = Signal(range(self.n_steps + 1)), Signal()
-        last = step == self.n_steps - 1
-        sent, ends = o.valid & o.ready, watched["ends"]
+        sent, ends = Signal(), Signal()
+        over, may_begin = self._exits(m, step == 0, ends)
+        m.d.comb += [
+            sent.eq(o.valid & o.ready),
+            ends.eq(sent & ((step == self.n_steps - 1) | over)),
+        ]
         with m.If(sent):
             m.d.sync += step.eq(Mux(ends, 0, step + 1))
         with m.If(i.valid & i.ready):
@@ -79,21 +90,27 @@ class EncoderSpecification(Elaboratable):
             Assert(busy | (step == 0)),
             Assert(watched["step"] == step),
             Assert(watched["busy"] == busy),
+            Assert(watched["ends"] == ends),
             Assert(~busy | (watched["levels"] == levels)),
             Assert(o.payload.first == (step == 0)),
-            Assert(o.payload.last == last),
+            Assert(o.payload.last == (step == self.n_steps - 1)),
             Assert(i.ready == (~busy | ends)),
-            Assert(~o.valid | busy),
-            Assert(~ends | sent),
-            Assert(~(sent & last) | ends),
+            Assert(o.valid == (busy & ((step != 0) | may_begin))),
         ]
-        if not self.early:
-            m.d.comb += [Assert(o.valid == busy), Assert(ends == (sent & last))]
         with m.Switch(step):
             for t in range(self.n_steps):
                 with m.Case(t):
                     self._compare(m, t, levels, busy)
         return m
+
+    def _exits(self, m: Module, first: Value, ends: Signal) -> tuple[Value, Value]:
+        """Whether the inference on its way is decided, and whether another one may begin."""
+        if self.capacity is None:
+            return Const(0), Const(1)
+        watched = self.encoder.watched
+        of = account(m, self.encoder.decided, first=first, ends=ends, capacity=self.capacity)
+        m.d.comb += [Assert(watched["cut"] == of.met), Assert(watched["count"] == of.undecided)]
+        return of.over & ~first, of.undecided != self.capacity
 
     def _compare(self, m: Module, t: int, levels: Signal, busy: Signal) -> None:
         """What the encoder gives and remembers at step ``t``."""
@@ -143,8 +160,11 @@ def encoder_obligations(emitted: Emitted, encoder: LevelEncoder) -> Iterator[Obl
     watched["levels"] = bits_of([names.local(encoder, f"level{k}") for k in inputs])
     if encoder.encoder.kind in STATE:
         watched["state"] = names.local(encoder, STATE[encoder.encoder.kind])
+    capacity = encoder.capacity
+    if capacity is not None:
+        watched["cut"] = names.local(encoder, "cut")
+        watched["count"] = names.local(names.child(encoder, "undecided"), "count")
     part = emitted.cut(encoder, watched=watched)
-    early = encoder.capacity is not None
 
     def specification() -> EncoderSpecification:
         return EncoderSpecification(
@@ -152,8 +172,8 @@ def encoder_obligations(emitted: Emitted, encoder: LevelEncoder) -> Iterator[Obl
             of=encoder.encoder,
             n_inputs=network.n_inputs,
             n_steps=network.n_steps,
-            early=early,
+            capacity=capacity,
         )
 
-    given = (encoder.encoder, network.n_inputs, network.n_steps, early)
+    given = (encoder.encoder, network.n_inputs, network.n_steps, capacity)
     yield by_induction("encoder", names.path(encoder), part, specification, given=given)

@@ -31,7 +31,7 @@ from convexon.network import FixedPointNetwork
 from convexon_hdl.folded.accumulator import EventAccumulator
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.lane import LIFLane
-from convexon_hdl.folded.readout import FoldedReadout
+from convexon_hdl.folded.readout import FoldedReadout, ScoreAccumulator
 from convexon_hdl.folded.scanner import EventScanner
 from convexon_hdl.folded.seeded import SeededBank
 from convexon_hdl.folded.stage import MixedStage
@@ -42,13 +42,12 @@ from convexon_hdl.lif import NeuronParameters
 from convexon_hdl.proof.forking import fork_obligation
 from convexon_hdl.proof.linear import BITS, Affine, Reading, Table
 from convexon_hdl.proof.memory import (
-    Words,
     after,
     behind,
+    check_bank,
     check_constants,
     chosen,
     memory_of,
-    require_content,
     taken_on,
 )
 from convexon_hdl.proof.netlist import Bit, Bits, bits_of, require
@@ -153,7 +152,7 @@ def accumulator_obligations(
         for bank in emitted.names.of_type(WeightBank, accumulator):
 
             def check(bank: WeightBank = bank) -> None:
-                _check_bank(emitted, bank, weights)
+                check_bank(emitted, bank, weights)
 
             yield by_reading("memory", emitted.names.path(bank), check)
     for lane in range(accumulator.plan.choice.lanes):
@@ -165,27 +164,6 @@ def accumulator_obligations(
     yield by_reading("connections", path, lambda: _check_sources(emitted, accumulator))
     for scanner in emitted.names.of_type(EventScanner, accumulator):
         yield scanner_obligation(emitted, scanner)
-
-
-def _check_bank(emitted: Emitted, bank: WeightBank, weights: Sequence[Sequence[int]]) -> None:
-    """A bank holds its sources' rows, fold after fold, and gives the row of its address."""
-    plan, banks = bank.plan, bank.plan.choice.banks
-    memory = memory_of(emitted, bank, "memory")
-    words: Words = {}
-    if not plan.is_loaded:
-        for source in range(bank.bank, len(weights), banks):
-            for neuron, weight in enumerate(weights[source]):
-                fold, lane = divmod(neuron, plan.choice.lanes)
-                address = fold * plan.stride + source // banks
-                words[address, lane] = weight
-    path = emitted.names.path(bank)
-    require_content(memory, words, plan.weight_width, depth=plan.depth_of_bank, where=path)
-    data = behind(emitted, emitted.names.bits(bank.data), 2)
-    require_same(emitted, data, memory.ports["RD_DATA"], f"{path} data")
-    named = emitted.names.bits(bank.address)
-    require_same(emitted, memory.ports["RD_ADDR"], named, f"{path} address")
-    if not plan.is_loaded:
-        require(memory.number("WR_PORTS") == 0, f"{path} must not be written")
 
 
 def _check_lane(emitted: Emitted, accumulator: EventAccumulator, lane: int) -> None:
@@ -210,17 +188,19 @@ def _check_lane(emitted: Emitted, accumulator: EventAccumulator, lane: int) -> N
         hull = Reading(netlist, words).interval(banks)
         words["column"] = (column, hull)
         banks = Affine({("column", 0): 1})
-    leaves = names.bits(accumulator.valid)[0]
+    anew = names.bits(accumulator.valid)[0]
+    if isinstance(accumulator, ScoreAccumulator) and accumulator.keeps_sums:
+        anew = names.local(accumulator, f"{token}_anew")[0]
     any_event = names.local(accumulator, f"{token}_any")[0]
     cases: list[tuple[dict[Bit, int], Affine]] = [
-        ({leaves: 1}, Affine(constant=accumulator.starts()[lane])),
-        ({leaves: 0, any_event: 0}, Affine({("sum", 0): 1})),
-        ({leaves: 0, any_event: 1}, banks.plus(Affine({("sum", 0): 1}))),
+        ({anew: 1}, Affine(constant=accumulator.starts()[lane])),
+        ({anew: 0, any_event: 0}, Affine({("sum", 0): 1})),
+        ({anew: 0, any_event: 1}, banks.plus(Affine({("sum", 0): 1}))),
     ]
     if plan.input_bits > 1:
         double = names.local(accumulator, f"{token}_double")[0]
         cases = [({**assumed, double: 0}, expected) for assumed, expected in cases]
-        cases.append(({double: 1, leaves: 0, any_event: 0}, Affine({("sum", 0): 2})))
+        cases.append(({double: 1, anew: 0, any_event: 0}, Affine({("sum", 0): 2})))
     for assumed, expected in cases:
         reading = Reading(netlist, words, assumed=assumed)
         value = reading.word(after(emitted, own), signed=True, modulo=len(own))

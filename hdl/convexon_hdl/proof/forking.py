@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Cat, Elaboratable, Module, Signal
 from amaranth.lib import wiring
@@ -115,7 +117,7 @@ class ForkJoinSpecification(Elaboratable):
 def fork_obligation(emitted: Emitted, stage: MixedStage) -> Obligation:
     """A stage of several units hands each step to all of them, and loses and doubles none."""
     names = emitted.names
-    units = [*names.of_type(FoldedEngine, stage), *names.of_type(Stage, stage)]
+    units: list[Any] = [*names.of_type(FoldedEngine, stage), *names.of_type(Stage, stage)]
     inputs: dict[str, Bits] = {
         "source_valid": names.bits(stage.i.valid),
         "sink_ready": names.bits(stage.o.ready),

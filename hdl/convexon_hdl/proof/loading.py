@@ -7,16 +7,23 @@ from collections.abc import Iterator, Sequence
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
 from convexon.fold import FoldPlan
 from convexon.image import HEADER_WORDS, MAGIC, WORD_BITS, row_words, rows_of_bank, words_per_row
+from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.loader import Loader, LoadGate
-from convexon_hdl.proof.obligation import Emitted, Obligation, by_induction
-from convexon_hdl.proof.part import Part, StandIn
+from convexon_hdl.folded.weights import WeightBank
+from convexon_hdl.proof.linear import BITS, Reading, Table
+from convexon_hdl.proof.netlist import require
+from convexon_hdl.proof.obligation import Emitted, Obligation, by_induction, by_reading
+from convexon_hdl.proof.parity import check_checksum
+from convexon_hdl.proof.part import StandIn
+from convexon_hdl.proof.wiring import pipeline, require_same, stream_bits
 
-CRC_POLYNOMIAL = 0xEDB88320
-"""That of Ethernet, its bits in the order in which they are sent."""
+HOLDS = (1, 1, 0, 1)
+"""Table of the gate's ``hold``, over whether words wait, and whether weights are there."""
 
 
 class LoaderSpecification(Elaboratable):
@@ -90,7 +97,7 @@ class LoaderSpecification(Elaboratable):
             Assert(load.ready == loader.granted),
             Assert(watched["state"] == state),
             Assert(watched["crc_valid"] == taken),
-            Assert(~taken | (watched["crc_start"] == (position == 0))),
+            Assert(watched["crc_start"] == (taken & (position == 0))),
             Assert(watched["crc_data"] == word),
             Assert(loader.loaded == loaded),
             Assert(loader.refused == refused),
@@ -141,54 +148,14 @@ class LoaderSpecification(Elaboratable):
         ]
 
 
-class ChecksumSpecification(Elaboratable):
-    """The CRC-32 of the words since ``start``, bit after bit by the polynomial's definition.
-
-    Parameters
-    ----------
-    checksum : StandIn
-        Of the CRC of `Loader`, with `ChecksumSpecification.SIGNATURE`.
-    """
-
-    SIGNATURE = wiring.Signature(
-        {"start": In(1), "valid": In(1), "data": In(WORD_BITS), "crc": Out(WORD_BITS)}
-    )
-
-    def __init__(self, checksum: StandIn) -> None:
-        self.checksum = checksum
-
-    def elaborate(self, platform: object) -> Module:
-        """Build the shift register."""
-        m = Module()
-        m.submodules.checksum = checksum = self.checksum
-        m.d.comb += [
-            checksum.start.eq(AnySeq(1)),
-            checksum.valid.eq(AnySeq(1)),
-            checksum.data.eq(AnySeq(WORD_BITS)),
-        ]
-        ones = (1 << WORD_BITS) - 1
-        register = Signal(WORD_BITS, init=ones)
-        value: Value = Mux(checksum.start, ones, register)
-        for k in range(WORD_BITS):
-            later = Signal(WORD_BITS, name=f"after{k}")
-            feedback = value[0] ^ checksum.data[k]
-            m.d.comb += later.eq((value >> 1) ^ Mux(feedback, CRC_POLYNOMIAL, 0))
-            value = later
-        with m.If(checksum.valid):
-            m.d.sync += register.eq(value)
-        with m.Elif(checksum.start):
-            m.d.sync += register.eq(ones)
-        m.d.comb += Assert(checksum.crc == ~register)
-        return m
-
-
 class GateSpecification(Elaboratable):
     """Inferences pass whole, and ``idle`` is high only while none is inside.
 
-    Steps, results and loads come at will, but never more results than inferences. No step is lost,
-    doubled or changed on the way, and an offer stays. Once an inference has begun, its other steps
-    pass whatever ``hold`` is. While ``idle`` is high no step passes and none is inside; it stays
-    while ``hold`` does. With ``hold`` low for a clock, all steps pass.
+    Steps, results and loads come at will, but never more results than inferences. While ``hold`` is
+    high, the gate shuts as soon as no step waits to be taken, and opens in the clock after ``hold``
+    has fallen. A shut gate stops first steps alone, and what passes is not changed; ``idle`` says
+    that it is shut, that no inference is on its way in, and that none is inside. So an offer stays
+    on offer, and ``idle`` stays high while ``hold`` does.
 
     Parameters
     ----------
@@ -215,13 +182,14 @@ class GateSpecification(Elaboratable):
         step = Signal(range(self.n_steps + 1))
         inside = Signal(len(watched["under_way"]))
         passes, first, offered = o.valid & o.ready, step == 0, Signal()
-        idle, held = Signal(), Signal(init=1)
+        idle, shut = Signal(), Signal(init=1)
+        stops = shut & first
         m.d.sync += [
             waits.eq(i.valid & ~i.ready),
             waited.eq(i.payload),
             offered.eq(o.valid & ~o.ready),
             idle.eq(gate.idle & gate.hold),
-            held.eq(gate.hold),
+            shut.eq(gate.hold & (shut | ~(o.valid & ~o.ready))),
             inside.eq(inside + (passes & first) - gate.ended),
         ]
         with m.If(passes):
@@ -234,20 +202,21 @@ class GateSpecification(Elaboratable):
             Assert(watched["step"] == step),
             Assert(watched["under_way"] == inside),
             Assert(o.payload == i.payload),
-            Assert(passes == (i.valid & i.ready)),
+            Assert(watched["closed"] == shut),
+            Assert(o.valid == (i.valid & ~stops)),
+            Assert(i.ready == (o.ready & ~stops)),
+            Assert(gate.idle == (stops & (inside == 0))),
             Assert(~offered | o.valid),
-            Assert(first | ((o.valid == i.valid) & (i.ready == o.ready))),
-            Assert(held | ((o.valid == i.valid) & (i.ready == o.ready))),
-            Assert(~gate.idle | (first & (inside == 0) & ~o.valid & ~i.ready)),
             Assert(~idle | gate.idle),
-            Assert(held | ~watched["closed"]),
-            Assert(~(offered & first) | ~watched["closed"]),
+            Assert(~(offered & first) | ~shut),
         ]
         return m
 
 
-def loader_obligations(emitted: Emitted, gate: LoadGate, loader: Loader) -> Iterator[Obligation]:
-    """Gate, loader and checksum of an emitted network."""
+def loader_obligations(
+    emitted: Emitted, accelerator: Accelerator, gate: LoadGate, loader: Loader
+) -> Iterator[Obligation]:
+    """Gate, loader and checksum of an emitted network, and what they are connected with."""
     names = emitted.names
     watched = {name: names.local(gate, name) for name in ("step", "under_way", "closed")}
     part = emitted.cut(gate, watched=watched)
@@ -257,13 +226,12 @@ def loader_obligations(emitted: Emitted, gate: LoadGate, loader: Loader) -> Iter
         return GateSpecification(StandIn(gate.signature, part), n_steps=n_steps)
 
     yield by_induction("gate", names.path(gate), part, gate_specification, given=n_steps)
-    sums = {
-        name: names.local(loader, f"checksum.{name}") for name in ("start", "valid", "data", "crc")
-    }
     watched = {name: names.local(loader, name) for name in ("bank", "address", "part")}
     watched["state"] = names.local(loader, "image_state")
-    watched |= {f"crc_{name}": sums[name] for name in ("start", "valid", "data")}
-    own = emitted.cut(loader, watched=watched, held={"digest": sums["crc"]})
+    for name in ("start", "valid", "data"):
+        watched[f"crc_{name}"] = names.local(loader, f"checksum.{name}")
+    digest = names.local(loader, "checksum.crc")
+    own = emitted.cut(loader, watched=watched, held={"digest": digest})
 
     def loader_specification() -> LoaderSpecification:
         return LoaderSpecification(
@@ -275,11 +243,48 @@ def loader_obligations(emitted: Emitted, gate: LoadGate, loader: Loader) -> Iter
     shapes = [(p.choice, words_per_row(p), rows_of_bank(p), p.weight_width) for p in loader.plans]
     given = (loader.fingerprint, shapes)
     yield by_induction("loader", names.path(loader), own, loader_specification, given=given)
-    digest = {"crc": sums.pop("crc")}
-    checksum = Part(emitted.netlist, inputs=sums, outputs=digest)
-
-    def checksum_specification() -> ChecksumSpecification:
-        return ChecksumSpecification(StandIn(ChecksumSpecification.SIGNATURE, checksum))
-
     where = f"{names.path(loader)}.checksum"
-    yield by_induction("checksum", where, checksum, checksum_specification)
+    yield by_reading("checksum", where, lambda: check_checksum(emitted, loader))
+    where = f"{names.path(gate)} and {names.path(loader)}"
+    yield by_reading("connections", where, lambda: _check_gate(emitted, accelerator, gate, loader))
+    engines = [e for e in names.of_type(FoldedEngine, accelerator) if e.plan.is_loaded]
+    for k, engine in enumerate(engines):
+
+        def check(k: int = k, engine: FoldedEngine = engine) -> None:
+            _check_writes(emitted, loader, engine, k)
+
+        yield by_reading("connections", f"{names.path(loader)} to {names.path(engine)}", check)
+
+
+def _check_gate(emitted: Emitted, accelerator: Accelerator, gate: LoadGate, loader: Loader) -> None:
+    """Steps go through the gate, which is closed while weights are loaded or missing."""
+    names, ports = emitted.names, emitted.netlist.ports
+    source = pipeline(emitted, accelerator)[0]
+    for part, bits in stream_bits(emitted, source.i).items():
+        require_same(emitted, bits, stream_bits(emitted, gate.o)[part], f"{part} from the gate")
+    for name, stream in (("i", gate.i), ("load", loader.load)):
+        for part, bits in stream_bits(emitted, stream).items():
+            require_same(emitted, ports[f"{name}__{part}"], bits, f"{name}__{part}")
+    for name in ("loaded", "refused"):
+        require_same(emitted, ports[name], names.bits(getattr(loader, name)), name)
+    require_same(emitted, names.bits(loader.granted), names.bits(gate.idle), "grant of a load")
+    asks, loaded = ports["load__valid"][0], names.bits(loader.loaded)[0]
+    reading = Reading(emitted.netlist, {"asks": ((asks,), BITS), "loaded": ((loaded,), BITS)})
+    held = reading.function(names.bits(gate.hold)) == Table((("asks", 0), ("loaded", 0)), HOLDS)
+    require(held, "the gate must be held while words of weights wait, or weights are missing")
+    ends = (*ports["o__valid"], *ports["o__ready"], ports["o__payload"][-1])
+    words = {f"o{k}": ((bit,), BITS) for k, bit in enumerate(ends) if isinstance(bit, int)}
+    ended = Reading(emitted.netlist, words).function(names.bits(gate.ended))
+    every = Table(tuple((name, 0) for name in words), (*(0,) * ((1 << len(words)) - 1), 1))
+    require(ended == every, "an inference must end when its last result is taken")
+
+
+def _check_writes(emitted: Emitted, loader: Loader, engine: FoldedEngine, k: int) -> None:
+    """Rows that the loader writes reach all banks of their engine."""
+    names = emitted.names
+    given = getattr(loader, f"write{k}")
+    for bank in names.of_type(WeightBank, engine):
+        for name in given.signature.members:
+            what = f"{name} from {names.path(loader)} to {names.path(bank)}"
+            own, other = getattr(bank.write, name), getattr(given, name)
+            require_same(emitted, names.bits(own), names.bits(other), what)

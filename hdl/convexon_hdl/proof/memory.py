@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.lib import wiring
 
+from convexon.fixed import Interval
 from convexon_hdl.folded.lane import LIFLane
 from convexon_hdl.folded.updater import Updater
+from convexon_hdl.folded.weights import WeightBank
 from convexon_hdl.proof.linear import BITS, Reading, Table
 from convexon_hdl.proof.netlist import Bit, Bits, Cell, RefutedError, require
 from convexon_hdl.proof.obligation import Emitted
@@ -105,6 +109,66 @@ def taken_on(emitted: Emitted, bits: Bits, conditions: Bits) -> Bits:
         require(enable == every, f"{where} must take its input when that is due, and hold it else")
         taken.append(register.d)
     return tuple(taken)
+
+
+def check_bank(emitted: Emitted, bank: WeightBank, weights: Sequence[Sequence[int]]) -> None:
+    """A bank holds its sources' rows, fold after fold, and gives the row of its address.
+
+    One whose weights are loaded begins with zeros, and takes the rows that are written to it.
+    """
+    plan, banks = bank.plan, bank.plan.choice.banks
+    memory = memory_of(emitted, bank, "memory")
+    words: Words = {}
+    if not plan.is_loaded:
+        for source in range(bank.bank, len(weights), banks):
+            for neuron, weight in enumerate(weights[source]):
+                fold, lane = divmod(neuron, plan.choice.lanes)
+                words[fold * plan.stride + source // banks, lane] = weight
+    path = emitted.names.path(bank)
+    require_content(memory, words, plan.weight_width, depth=plan.depth_of_bank, where=path)
+    given = behind(emitted, emitted.names.bits(bank.data), 1)
+    if plan.depth_of_bank > 1:  # a single word is read whatever the address is
+        named = emitted.names.bits(bank.address)
+        require_same(emitted, memory.ports["RD_ADDR"], named, f"{path} address")
+    if plan.is_loaded:
+        _check_writes(emitted, bank, memory, given)
+        return
+    require(memory.number("WR_PORTS") == 0, f"{path} must not be written")
+    data = behind(emitted, given, 1)
+    require_same(emitted, data, memory.ports["RD_DATA"], f"{path} data")
+
+
+def _check_writes(emitted: Emitted, bank: WeightBank, memory: Cell, given: Bits) -> None:
+    """The bank takes its own rows alone, and ``given`` what is read in all other clocks."""
+    names, path, write = emitted.names, emitted.names.path(bank), bank.write
+    number = names.bits(write.bank)
+    words: dict[str, tuple[Bits, Interval]] = {
+        f"bank[{k}]": ((bit,), BITS) for k, bit in enumerate(number)
+    }
+    words["enable"] = (names.bits(write.enable), BITS)
+    own = bank.bank | 1 << len(number)
+    written = Table(
+        tuple((name, 0) for name in words), tuple(int(k == own) for k in range(2 << len(number)))
+    )
+    reading = Reading(emitted.netlist, words)
+    for bit in dict.fromkeys(memory.ports["WR_EN"]):
+        require(reading.function((bit,)) == written, f"{path} must be written with its rows alone")
+    condition = names.local(bank, "write__en")[0]
+    for port, name in (("WR_ADDR", "address"), ("WR_DATA", "data")):
+        taken = chosen(emitted, memory.ports[port], condition)
+        if name == "address" and memory.number("SIZE") == 1:
+            continue
+        require_same(emitted, taken, names.bits(getattr(write, name)), f"{path} {name} written")
+    for held, stored, after_it in zip(
+        given, memory.ports["RD_DATA"], after(emitted, given), strict=True
+    ):
+        words |= {"held": ((held,), BITS), "stored": ((stored,), BITS)}
+        function = Reading(emitted.netlist, words).function((after_it,))
+        for index in range(1 << len(words)):
+            values = {(name, 0): index >> k & 1 for k, name in enumerate(words)}
+            kept = values["held" if written.at(values) else "stored", 0]
+            what = f"{emitted.netlist.described(held)} must be read whenever no row is written"
+            require(function.at(values) == kept, what)
 
 
 def check_constants(emitted: Emitted, updater: Updater) -> None:

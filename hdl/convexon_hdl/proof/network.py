@@ -13,14 +13,19 @@ What it covers
   sum of synapses is that of the network's weights, over the right nets; every neuron computes its
   contract without overflow; the label is the lowest class of the largest score
   (`convexon_hdl.proof.spatial`);
-- of folded layers: all memories hold the network's weights, thresholds and biases; every lane
-  computes the contract; the ranges of every neuron hold; accumulators add what the memories give
-  and cannot overflow; spikes, sums and features are connected in order; the output streams obey the
-  rules (`convexon_hdl.proof.folded`).
+- of folded layers: all memories hold the network's weights, thresholds and biases, or logic gives
+  the weights of a seed; every lane computes the contract; the ranges of every neuron hold; scanners
+  list each spike once; accumulators add what the memories give and cannot overflow; spikes, sums
+  and features are connected in order; the output streams obey the rules
+  (`convexon_hdl.proof.folded`, `scanning`, `seeding`); and units of a stage get every step once
+  (`forking`);
+- weights are loaded row for row as images say, only between inferences, and only if their CRC-32 is
+  right (`convexon_hdl.proof.loading`, `parity`);
+- encoders give the steps of their definitions, for all levels (`convexon_hdl.proof.encoding`);
+- inferences end at the step that the rule states (`convexon_hdl.proof.exits`).
 
-What it leaves to simulation is named by `left_to_simulation`: the control of folded layers,
-encoders on chip, early decisions, seeded weights and the loader. Their components have proofs and
-tests of their own.
+What it leaves to simulation is named by `left_to_simulation`: when the passes of folded layers
+begin and end.
 
 What is trusted: Yosys' reading of Verilog and its solver, and the few hundred lines of this
 package.
@@ -32,16 +37,18 @@ from collections.abc import Iterable, Iterator
 
 from amaranth.hdl import Signal
 
-from convexon.mapping import Folded, Mapping, Weights
+from convexon.mapping import Folded, Mapping
 from convexon.network import FixedPointNetwork
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi.formal import SkidSpecification
+from convexon_hdl.decision import EarlyDecision
 from convexon_hdl.elastic import SkidBuffer
 from convexon_hdl.emit import TOP, emit
 from convexon_hdl.encoder import LevelEncoder
 from convexon_hdl.folded.readout import FoldedReadout
 from convexon_hdl.folded.stage import MixedStage
 from convexon_hdl.proof.encoding import encoder_obligations
+from convexon_hdl.proof.exits import cut_sequencer_obligation, decision_obligations
 from convexon_hdl.proof.folded import folded_readout_obligations, mixed_stage_obligations
 from convexon_hdl.proof.loading import loader_obligations
 from convexon_hdl.proof.names import Names
@@ -101,10 +108,11 @@ def obligations(network: FixedPointNetwork, mapping: Mapping, verilog: str) -> I
     yield from _stated("wiring", "accelerator", wiring_obligations(emitted, accelerator))
     if accelerator.is_loadable:
         gate, loader = (names.child(accelerator, name) for name in ("gate", "loader"))
-        yield from _stated("part", "loader", loader_obligations(emitted, gate, loader))
-    for part in pipeline(emitted, accelerator):
+        yield from _stated("part", "loader", loader_obligations(emitted, accelerator, gate, loader))
+    parts = pipeline(emitted, accelerator)
+    for part in parts:
         of_part: Iterator[Obligation] = iter(())
-        if isinstance(part, Sequencer) and part.capacity is None:
+        if isinstance(part, Sequencer):
             of_part = sequencer_obligations(emitted, part)
         elif isinstance(part, LevelEncoder):
             of_part = encoder_obligations(emitted, part)
@@ -120,6 +128,8 @@ def obligations(network: FixedPointNetwork, mapping: Mapping, verilog: str) -> I
             of_part = folded_readout_obligations(emitted, part)
         elif isinstance(part, Argmax):
             of_part = argmax_obligations(emitted, part)
+        elif isinstance(part, EarlyDecision):
+            of_part = decision_obligations(emitted, part, parts[0])
         yield from _stated("part", names.path(part), of_part)
 
 
@@ -132,7 +142,10 @@ def _stated(kind: str, where: str, stated: Iterator[Obligation]) -> Iterator[Obl
 
 
 def sequencer_obligations(emitted: Emitted, sequencer: Sequencer) -> Iterator[Obligation]:
-    """The counter of steps."""
+    """The counter of steps, and which of them are sent where inferences end early."""
+    if sequencer.capacity is not None:
+        yield cut_sequencer_obligation(emitted, sequencer)
+        return
     watched = {"step": emitted.names.local(sequencer, "step")}
     part = emitted.cut(sequencer, watched=watched)
     steps = sequencer.n_steps
@@ -176,16 +189,6 @@ def left_to_simulation(network: FixedPointNetwork, mapping: Mapping) -> tuple[st
     found = []
     if folded:
         found.append("order and timing of the passes in folded layers")
-    at_depth = [set(mapping.at_depth(d).values()) for d in range(network.depth)]
-    if any(len(own) > 1 and any(isinstance(c, Folded) for c in own) for own in at_depth):
-        found.append("fork and join of the units of a stage")
     if network.input_bits > 1 and any(isinstance(c, Folded) for c in mapping.at_depth(0).values()):
         found.append("order of bit planes in folded layers")
-    for weights, words in ((Weights.SEEDED, "weights from a seed"), (Weights.LOADED, "the loader")):
-        if any(choice.weights is weights for choice in folded):
-            found.append(words)
-    if mapping.encoder is not None:
-        found.append("the encoder")
-    if mapping.decision.is_early:
-        found.append("the early decision")
     return tuple(found)

@@ -72,7 +72,8 @@ def require_same(emitted: Emitted, own: Bits, other: Bits, what: str) -> None:
         )
 
 
-def _stream_bits(emitted: Emitted, stream: wiring.PureInterface) -> dict[str, Bits]:
+def stream_bits(emitted: Emitted, stream: wiring.PureInterface) -> dict[str, Bits]:
+    """Nets of a stream's payload, valid and ready, by those names."""
     return {
         "payload": emitted.names.bits(stream.payload),
         "valid": emitted.names.bits(stream.valid),
@@ -82,7 +83,7 @@ def _stream_bits(emitted: Emitted, stream: wiring.PureInterface) -> dict[str, Bi
 
 def _check_stream(emitted: Emitted, left: wiring.Component, right: wiring.Component) -> None:
     """The output stream of ``left`` is the input stream of ``right``, net for net."""
-    given, taken = _stream_bits(emitted, left.o), _stream_bits(emitted, right.i)
+    given, taken = stream_bits(emitted, left.o), stream_bits(emitted, right.i)
     for name, bits in given.items():
         what = f"{name} from {emitted.names.path(left)} to {emitted.names.path(right)}"
         require_same(emitted, taken[name], bits, what)
@@ -95,7 +96,7 @@ def _check_ports(emitted: Emitted, accelerator: Accelerator) -> None:
     for name, stream in (("i", parts[0].i), ("o", parts[-1].o)):
         if name == "i" and accelerator.is_loadable:
             continue  # the gate stands between
-        for part, bits in _stream_bits(emitted, stream).items():
+        for part, bits in stream_bits(emitted, stream).items():
             require_same(emitted, ports[f"{name}__{part}"], bits, f"{name}__{part}")
 
 
@@ -128,6 +129,7 @@ def _check_registers(netlist: Netlist) -> None:
             if register.reset_value is None:
                 carried = any(CARRIED.search(name) for name in aliases.get(q, ()))
                 carried |= register.d in stored or q not in read
+                carried |= register.d == register.init != "x"  # it never changes
                 require(carried, f"{where} must be reset by rst")
             else:
                 same = register.reset_value == register.init

@@ -22,7 +22,12 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "prove": "convexon_hdl.prove_chain:prove_stage",
         "verify": "convexon_sim.chain:verify_stage",
         "synthesize": "convexon_boards.chain:synthesize_stage",
+        "build": "convexon_boards.build:build_stage",
+        "project": "convexon_boards.build:project_stage",
+        "flash": "convexon_boards.flash:flash_stage",
+        "run": "convexon.link.measure:run_stage",
         "report": "convexon.chain.report:report_stage",
+        "explore": "convexon.explore.stage:explore_stage",
     }
 )
 """Where each stage's function is."""

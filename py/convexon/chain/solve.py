@@ -15,6 +15,7 @@ from convexon.chain.settings import SolveSettings
 from convexon.chain.witnesses import pool_for, witnesses_for
 from convexon.convex.branches import BRANCHES, NETWORK, Branches
 from convexon.convex.dictionary import DICTIONARY, SpikeDictionary, build_dictionary
+from convexon.convex.parallel import THREADS, Executor
 from convexon.convex.reconstruct import reconstruct
 from convexon.convex.rows import Rows, distinct_rows
 from convexon.convex.solved import SOLVED, SolvedProgram
@@ -103,10 +104,61 @@ def encode_data(
     return train, test
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Drawn:
+    """What the stage makes before it solves anything."""
+
+    train: Made[SpikeDataset]
+    test: Made[SpikeDataset]
+    rows: Rows
+    branches: Made[Branches]
+    dictionary: Made[SpikeDictionary]
+
+
+def dictionary_stage(
+    folder: RunFolder,
+    settings: SolveSettings,
+    progress: Progress = QUIET,
+    *,
+    executor: Executor = THREADS,
+) -> Drawn:
+    """Run `solve_stage` up to the spike dictionary, which settings of the solver share.
+
+    Parameters
+    ----------
+    folder, settings, progress, executor
+        As for `solve_stage`.
+
+    Raises
+    ------
+    InputError, FormatError
+        If data or settings do not fit.
+    ArtefactError
+        If the folder cannot be written.
+    """
+    progress.begin("encoding samples")
+    train, test = encode_data(folder, settings)
+    rows = distinct_rows(train.value, settings.readout_mode)
+    branches, dictionary = _dictionary(folder, settings, rows, train, progress, executor)
+    return Drawn(train=train, test=test, rows=rows, branches=branches, dictionary=dictionary)
+
+
 def solve_stage(
-    folder: RunFolder, settings: SolveSettings, progress: Progress = QUIET
+    folder: RunFolder,
+    settings: SolveSettings,
+    progress: Progress = QUIET,
+    *,
+    executor: Executor = THREADS,
 ) -> SolveResult:
     """Run the stage; what is current is reused, so an interrupted run goes on where it was.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    settings : SolveSettings
+    progress : Progress
+    executor : Executor
+        What builds the dictionary in chunks. The bytes are the same, whatever it is.
 
     Raises
     ------
@@ -118,11 +170,9 @@ def solve_stage(
         If the folder cannot be written.
     """
     began = time.monotonic()
-    progress.begin("encoding samples")
-    train, test = encode_data(folder, settings)
-
-    rows = distinct_rows(train.value, settings.readout_mode)
-    branches, dictionary = _dictionary(folder, settings, rows, train, progress)
+    drawn = dictionary_stage(folder, settings, progress, executor=executor)
+    train, test, rows = drawn.train, drawn.test, drawn.rows
+    branches, dictionary = drawn.branches, drawn.dictionary
     solved = folder.made(
         "solution",
         SOLVED,
@@ -166,6 +216,7 @@ def _dictionary(
     rows: Rows,
     train: Made[SpikeDataset],
     progress: Progress,
+    executor: Executor,
 ) -> tuple[Made[Branches], Made[SpikeDictionary]]:
     """Make the witnesses, and the dictionary of what they do."""
     progress.begin("drawing witnesses")
@@ -196,6 +247,7 @@ def _dictionary(
             train.value,
             settings.readout_mode,
             rows=rows,
+            executor=executor,
             progress=lambda done, of: progress.advance(f"{done} of {of} chunks"),
         ),
         parents={"train": train, "branches": branches},

@@ -19,7 +19,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         name: f"convexon.cli.{name}"
         for name in (
             *("demo", "solve", "study", "certify"),
-            *("map", "emit", "weights", "prove", "verify", "report", "doctor"),
+            *("map", "emit", "weights", "prove", "verify", "build", "flash", "run"),
+            *("explore", "report", "doctor"),
         )
     }
 )

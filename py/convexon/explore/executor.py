@@ -1,0 +1,176 @@
+"""Executors beyond threads: the processes of this machine, and a Dask cluster.
+
+Both carry out calls of `convexon.convex.parallel.Executor`, and do not change what a call returns.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed, parallel_config
+
+from convexon.convex.parallel import Executor, Task, on_cores, usable_cores
+from convexon.errors import InputError, MissingToolError, ToolError
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 10
+"""How long a cluster may take to answer."""
+
+
+class ProcessExecutor:
+    """Processes of this machine, each on one core; an `Executor`.
+
+    Parameters
+    ----------
+    jobs : int, optional
+        Processes; one for each core that this one may use where None.
+
+    Raises
+    ------
+    InputError
+        If ``jobs`` is not positive.
+    """
+
+    def __init__(self, jobs: int | None = None) -> None:
+        if jobs is not None and jobs < 1:
+            raise InputError(f"jobs must be at least 1, not {jobs!r}")
+        self._jobs = usable_cores() if jobs is None else jobs
+
+    def each(self, work: Callable[..., T], tasks: Sequence[Task]) -> Iterator[tuple[int, T]]:
+        """Run the calls; one process alone is this one.
+
+        Raises
+        ------
+        ToolError
+            If a process is killed: what it did is lost.
+        """
+        if self._jobs == 1 or len(tasks) <= 1:
+            yield from (_on_one_core(k, work, task) for k, task in enumerate(tasks))
+            return
+        with parallel_config(backend="loky", inner_max_num_threads=1):
+            pool = Parallel(
+                n_jobs=min(self._jobs, len(tasks)), batch_size=1, return_as="generator_unordered"
+            )
+            running = pool(delayed(_on_one_core)(k, work, task) for k, task in enumerate(tasks))
+        try:
+            yield from running
+        except BrokenProcessPool as error:
+            raise ToolError(
+                "a process was killed, as happens where memory runs out: take fewer --jobs; "
+                "the same command goes on where it was"
+            ) from error
+        finally:
+            running.close()
+
+
+class ClusterExecutor:
+    """A Dask cluster; an `Executor`, to be closed after use.
+
+    Calls of a worker that is lost are made by another. Workers need this version of Convexon, and
+    the same folders under the same names.
+
+    Parameters
+    ----------
+    address : str
+        Of the scheduler, such as ``tcp://host:8786``.
+
+    Raises
+    ------
+    MissingToolError
+        If Dask is not installed.
+    ToolError
+        If the cluster does not answer.
+    """
+
+    def __init__(self, address: str) -> None:
+        try:
+            import distributed
+        except ImportError:
+            raise MissingToolError(
+                "Dask is missing, which a cluster needs: pip install 'convexon[cluster]'"
+            ) from None
+        self._dask: Any = distributed
+        # What the client would log beside, with tracebacks, is raised in one line.
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL + 1)
+        try:
+            self._client = distributed.Client(
+                address, timeout=CONNECT_SECONDS, set_as_default=False
+            )
+        except (OSError, ValueError) as error:
+            raise ToolError(
+                f"no Dask scheduler answers at {address}: start one with dask scheduler"
+            ) from error
+
+    def each(self, work: Callable[..., T], tasks: Sequence[Task]) -> Iterator[tuple[int, T]]:
+        """Run the calls on the workers, each call on one core.
+
+        Raises
+        ------
+        ToolError
+            If a call ends several workers, one after the other, or the cluster is lost.
+        """
+        run = uuid.uuid4().hex
+        futures = [
+            self._client.submit(_on_one_core, k, work, task, key=f"convexon-{run}-{k}", pure=False)
+            for k, task in enumerate(tasks)
+        ]
+        try:
+            for future in self._dask.as_completed(futures, loop=self._client.loop):
+                if future.cancelled():
+                    raise ToolError(
+                        "the cluster was lost: start it again; the same command goes on where it "
+                        "was"
+                    )
+                yield future.result()
+        except self._dask.KilledWorker as error:
+            raise ToolError(
+                "one call ended several workers, as happens where their memory runs out: give "
+                "them more; the same command goes on where it was"
+            ) from error
+        finally:
+            if self._client.status == "running":
+                self._client.cancel(futures)
+
+    def __enter__(self) -> ClusterExecutor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+
+@contextmanager
+def executor_for(*, jobs: int | None = None, cluster: str | None = None) -> Iterator[Executor]:
+    """Give the cluster at an address, or the processes of this machine where there is none.
+
+    Raises
+    ------
+    InputError
+        If both are asked for, or ``jobs`` is not positive.
+    ToolError
+        As `ClusterExecutor`.
+    """
+    if cluster is None:
+        yield ProcessExecutor(jobs)
+        return
+    if jobs is not None:
+        raise InputError("jobs must be left out with a cluster, whose workers have their own")
+    with ClusterExecutor(cluster) as executor:
+        yield executor
+
+
+def _on_one_core(k: int, work: Callable[..., T], task: Task) -> tuple[int, T]:
+    """Return ``k`` and what the call returns; the calls beside it have the other cores."""
+    with on_cores(1):
+        return k, work(*task)

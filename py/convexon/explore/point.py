@@ -1,0 +1,125 @@
+"""Results of a sweep: one point, and all of them with their Pareto front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convexon.artefact import Arrays, Codec, Json
+from convexon.errors import InputError
+from convexon.explore.front import pareto_front
+from convexon.report.figure import Figure, FigureKind
+
+OBJECTIVES: Mapping[str, int] = {
+    "accuracy.test": -1,
+    "latency.cycles.mean": 1,
+    "estimate.luts": 1,
+    "estimate.block_rams": 1,
+}
+"""Figures that the front weighs, with the sign that makes smaller better."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Point:
+    """What came of one combination of choices.
+
+    Members
+    -------
+    settings : JSON object
+        Every choice by the name that users write (`convexon.explore.sweep`).
+    figures : tuple of Figure
+        None where the point failed.
+    reason : str
+        Why it failed, in a line; empty where it did not.
+
+    Raises
+    ------
+    InputError
+        Unless it has either the figures of `OBJECTIVES` or a reason.
+    """
+
+    settings: Json
+    figures: tuple[Figure, ...] = ()
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        names = {figure.name for figure in self.figures}
+        if bool(self.reason) == bool(names) or (names and not names >= set(OBJECTIVES)):
+            raise InputError(f"a point must have a reason or all of {', '.join(OBJECTIVES)}")
+
+    def __getitem__(self, name: str) -> int | float:
+        """Value of the figure ``name``."""
+        return next(figure.value for figure in self.figures if figure.name == name)
+
+    @property
+    def objectives(self) -> tuple[float, ...]:
+        """What the front weighs; smaller is better."""
+        return tuple(sign * self[name] for name, sign in OBJECTIVES.items())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Exploration:
+    """Points of a sweep, in its order.
+
+    Members
+    -------
+    names : tuple of str
+        Folder of each point, in ``points``.
+    points : tuple of Point
+    """
+
+    names: tuple[str, ...]
+    points: tuple[Point, ...]
+
+    @property
+    def front(self) -> list[int]:
+        """Indices of the points that none beats, family by family.
+
+        A LUT or a block RAM of one family is not one of another.
+        """
+        found: list[int] = []
+        fits = [k for k, point in enumerate(self.points) if not point.reason]
+        for family in dict.fromkeys(self.points[k].settings["family"] for k in fits):
+            own = [k for k in fits if self.points[k].settings["family"] == family]
+            found += [own[i] for i in pareto_front([self.points[k].objectives for k in own])]
+        return sorted(found)
+
+
+def _encode_point(point: Point) -> tuple[Json, Arrays]:
+    content: Json = {"settings": point.settings}
+    if point.reason:
+        return {**content, "reason": point.reason}, {}
+    return {**content, "figures": [figure.to_json() for figure in point.figures]}, {}
+
+
+def _decode_point(content: Json, _: Arrays) -> Point:
+    figures = [Figure(**{**f, "kind": FigureKind(f["kind"])}) for f in content.get("figures", [])]
+    return Point(
+        settings=content["settings"], figures=tuple(figures), reason=content.get("reason", "")
+    )
+
+
+POINT: Codec[Point] = Codec("convexon.point", 1, _encode_point, _decode_point)
+"""File form of a `Point`."""
+
+
+def _encode(exploration: Exploration) -> tuple[Json, Arrays]:
+    front = set(exploration.front)
+    rows: Sequence[dict[str, Any]] = [
+        {"folder": f"points/{name}", "front": k in front, **_encode_point(point)[0]}
+        for k, (name, point) in enumerate(zip(exploration.names, exploration.points, strict=True))
+    ]
+    return {"objectives": list(OBJECTIVES), "points": rows}, {}
+
+
+def _decode(content: Json, arrays: Arrays) -> Exploration:
+    rows = content["points"]
+    return Exploration(
+        names=tuple(row["folder"].rpartition("/")[2] for row in rows),
+        points=tuple(_decode_point(row, arrays) for row in rows),
+    )
+
+
+EXPLORATION: Codec[Exploration] = Codec("convexon.exploration", 1, _encode, _decode)
+"""File form of an `Exploration`; which points are on the front follows from their figures."""

@@ -1,0 +1,205 @@
+"""Stage ``explore``: a sweep, on all cores or a cluster, and its Pareto front."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from convexon.artefact import load, save
+from convexon.chain.progress import QUIET, Progress
+from convexon.chain.settings import SolveSettings
+from convexon.convex.parallel import Executor, Task
+from convexon.encode import encode
+from convexon.errors import ArtefactError, InputError
+from convexon.explore.executor import ProcessExecutor
+from convexon.explore.point import EXPLORATION, POINT, Exploration
+from convexon.explore.sweep import PointSettings, Sweep
+from convexon.explore.work import Ended, Job, data_digest, draw, is_point, measure, solve
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExploreResult:
+    """What a sweep found.
+
+    Members
+    -------
+    exploration : Exploration
+    path : Path
+        Of explore.json.
+    computed, repeated : int
+        Points that were not there before; and those of them that two workers made, as happens
+        where one is taken for lost. Their results were compared, and are the same.
+    varied : list of str
+        Names of the choices that have several values.
+    """
+
+    exploration: Exploration
+    path: Path
+    computed: int
+    repeated: int
+    varied: list[str]
+
+    @property
+    def summary(self) -> str:
+        """The line with the figures that matter."""
+        points = self.exploration.points
+        failed = sum(bool(point.reason) for point in points)
+        repeated = f", {self.repeated} of them twice" if self.repeated else ""
+        return (
+            f"explore: {len(points)} points ({self.computed} computed{repeated}, "
+            f"{len(points) - self.computed} reused), {failed} do not fit, "
+            f"{len(self.exploration.front)} on the front, {self.path}"
+        )
+
+    @property
+    def table(self) -> list[str]:
+        """The front, a line a point, with the choices that vary."""
+        points, names = self.exploration.points, self.exploration.names
+        head = [*self.varied, "accuracy", "cycles", "LUTs", "block RAMs", "folder"]
+        rows = [
+            [
+                *(str(points[k].settings.get(name, "-")) for name in self.varied),
+                f"{100 * points[k]['accuracy.test']:.2f} %",
+                f"{points[k]['latency.cycles.mean']:.1f}",
+                f"{points[k]['estimate.luts']}",
+                f"{points[k]['estimate.block_rams']}",
+                f"points/{names[k]}",
+            ]
+            for k in sorted(self.exploration.front, key=lambda k: points[k].objectives)
+        ]
+        return _aligned([head, *rows])
+
+    @property
+    def failures(self) -> list[str]:
+        """The reasons why points failed, a line each, with how many they hold for."""
+        counts: dict[str, int] = {}
+        for point in self.exploration.points:
+            if point.reason:
+                counts[point.reason] = counts.get(point.reason, 0) + 1
+        return [f"{count} of the points: {reason}" for reason, count in counts.items()]
+
+
+def explore_stage(
+    root: Path, sweep: Sweep, *, executor: Executor | None = None, progress: Progress = QUIET
+) -> ExploreResult:
+    """Compute the points of a sweep that are not there yet, and write ``root``/explore.json.
+
+    Points that differ in their mapping share a network, and networks that differ in the solver's
+    choices share a dictionary.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of this sweep and others; a point that another one has computed is reused.
+    sweep : Sweep
+    executor : Executor, optional
+        What computes the points; the processes of this machine by default.
+    progress : Progress
+
+    Raises
+    ------
+    InputError
+        If no coding suits the samples, before anything is written; or if no point fits, which is
+        written with the reasons.
+    ConvexonError
+        If samples cannot be read, the folder cannot be written, or a worker fails.
+    """
+    if sweep.data != "digits":  # workers may stand in another folder
+        sweep = replace(sweep, data=str(Path(sweep.data).resolve()))
+    points = sweep.points
+    _require_coding(points)
+    progress.begin("reading samples")
+    job = Job(root=root.resolve(), data=data_digest(sweep.data))
+    pending = [point for point in points if not is_point(job, point)]
+    ended = _compute(job, pending, executor or ProcessExecutor(), progress)
+    exploration, digests = _gathered(job, points)
+    explored = root / "explore.json"
+    save(EXPLORATION, exploration, explored, parents=digests, recipe={"convexon": job.version})
+    result = ExploreResult(
+        exploration=exploration,
+        path=explored,
+        computed=len(pending),
+        repeated=ended.count(Ended.REPEATED),
+        varied=sweep.varied,
+    )
+    if not exploration.front:
+        raise InputError(f"no point fits, see {explored}: {result.failures[0]}")
+    return result
+
+
+def _compute(
+    job: Job, pending: Sequence[PointSettings], executor: Executor, progress: Progress
+) -> list[Ended]:
+    """Make what the points need, level by level, and then the points."""
+
+    def on_each(what: str, work: Callable[..., T], tasks: Sequence[Task]) -> list[T]:
+        progress.begin(f"{what} ({len(tasks)})")
+        results: dict[int, T] = {}
+        for k, result in executor.each(work, tasks):
+            results[k] = result
+            progress.advance(f"{len(results)} of {len(tasks)}")
+        return [results[k] for k in range(len(tasks))]
+
+    networks = list(dict.fromkeys(point.solve for point in pending))
+    dictionaries = {job.dictionary(settings): settings for settings in networks}
+    drawn = on_each("building dictionaries", draw, [(job, s) for s in dictionaries.values()])
+    no_dictionary = dict(zip(dictionaries, drawn, strict=True))
+    reasons: dict[SolveSettings, str] = {
+        settings: no_dictionary[job.dictionary(settings)] for settings in networks
+    }
+    possible = [settings for settings in networks if not reasons[settings]]
+    solved = on_each("solving networks", solve, [(job, settings) for settings in possible])
+    reasons |= dict(zip(possible, solved, strict=True))
+    tasks = [(job, point, reasons[point.solve]) for point in pending]
+    return on_each("mapping points", measure, tasks)
+
+
+def _gathered(job: Job, points: Sequence[PointSettings]) -> tuple[Exploration, dict[str, str]]:
+    """Read all points, and their digests by folder."""
+    found, digests = [], {}
+    for settings in points:
+        folder = job.point(settings)
+        if not folder.has("point"):
+            raise ArtefactError(
+                f"{folder.file('point')} is not here, though a worker wrote it: give the cluster a "
+                "folder that all machines share"
+            )
+        point, record = load(POINT, folder.file("point"))
+        found.append(point)
+        digests[folder.path.name] = record.digest
+    return Exploration(names=tuple(digests), points=tuple(found)), digests
+
+
+def _require_coding(points: Sequence[PointSettings]) -> None:
+    """Raise `InputError` where no coding of the sweep suits any samples.
+
+    Where some do, the points of the others say why they fail.
+    """
+    errors = []
+    for settings in dict.fromkeys(point.solve for point in points):
+        try:
+            encode(
+                np.zeros((1, 1)),
+                coding=settings.coding,
+                n_steps=settings.n_steps,
+                bits=settings.bits,
+            )
+            return
+        except InputError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines, numbers to the right of their columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]

@@ -1,0 +1,336 @@
+"""What a process or a worker does for a sweep: each call is harmless to repeat.
+
+A folder of a sweep holds ``dictionaries``, ``networks`` and ``points``, each with run folders that
+are named for the digest of what they are made by. A network takes the artefacts of its dictionary,
+a point those of its network, so that nothing is computed twice; a point's folder can be emitted,
+verified and reported on like any other run folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import tempfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from convexon import __version__, simulate
+from convexon.artefact import Codec, atomic_write, digest_of, is_current, load, save
+from convexon.card import CARD
+from convexon.chain import stage
+from convexon.chain.settings import SolveSettings
+from convexon.chain.solve import dictionary_stage, samples_of, solve_stage
+from convexon.dataset import DATASET, SpikeDataset
+from convexon.errors import ArtefactError, InputError, SolverError, ToolError
+from convexon.explore.point import POINT, Point
+from convexon.explore.sweep import PointSettings, plain
+from convexon.network import FixedPointNetwork
+from convexon.report.figure import Figure, FigureKind
+from convexon.run import Made, RunFolder
+
+T = TypeVar("T")
+
+INFEASIBLE = (InputError, SolverError)
+"""Errors that end a point, and not the sweep: its choices do not go together, or do not fit."""
+
+_DRAWN = (
+    "coding", "n_steps", "bits", "readout_mode", "n_witnesses", "fan_in", "depth", "hidden",
+    "alphabet", "pricing_rounds", "selection_rho", "cost", "seed",
+)  # fmt: skip
+"""Members of `SolveSettings` that a dictionary is made by."""
+
+
+class Ended(Enum):
+    """How a point came to be there.
+
+    ``WRITTEN``: by this call. ``FOUND``: it was there. ``REPEATED``: somebody else wrote it
+    meanwhile, the same to the byte.
+    """
+
+    WRITTEN = "written"
+    FOUND = "found"
+    REPEATED = "repeated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What all calls of a sweep share.
+
+    Members
+    -------
+    root : Path
+        Folder of the sweep; absolute.
+    data : str
+        Digest of the samples (`data_digest`).
+    version : str
+        Of Convexon.
+    """
+
+    root: Path
+    data: str
+    version: str = __version__
+
+    def key(self, kind: str, choices: Mapping[str, Any]) -> str:
+        """Return the name of the folder of what these choices make."""
+        made_by = {"kind": kind, "data": self.data, "convexon": self.version, **choices}
+        return digest_of(made_by).removeprefix("sha256:")[:12]
+
+    def dictionary(self, settings: SolveSettings) -> RunFolder:
+        """Folder of the dictionary of these settings."""
+        return RunFolder(self.root / "dictionaries" / self.key("d", settings.recipe(*_DRAWN)))
+
+    def network(self, settings: SolveSettings) -> RunFolder:
+        """Folder of the network of these settings."""
+        names = [name for name in vars(settings) if name != "data"]
+        return RunFolder(self.root / "networks" / self.key("n", settings.recipe(*names)))
+
+    def point(self, point: PointSettings) -> RunFolder:
+        """Folder of a point."""
+        own = {name: plain(getattr(point, name)) for name in ("style", "lanes", "family")}
+        made_by = {"network": self.network(point.solve).path.name, **own}
+        limits = vars(point.limits)
+        return RunFolder(self.root / "points" / self.key("p", {**made_by, "limits": limits}))
+
+
+def data_digest(data: str) -> str:
+    """Digest of the samples that `SolveSettings.data` names.
+
+    Raises
+    ------
+    InputError, ArtefactError
+        If they cannot be read.
+    """
+    parts = samples_of(SolveSettings(data=data))
+    arrays = [np.ascontiguousarray(a) for p in parts for a in (p.features, p.labels)]
+    hashes = [[a.dtype.str, a.shape, hashlib.sha256(a.tobytes()).hexdigest()] for a in arrays]
+    return digest_of(hashes)
+
+
+def draw(job: Job, settings: SolveSettings) -> str:
+    """Make a dictionary; return why it cannot be made, or nothing.
+
+    Raises
+    ------
+    ConvexonError
+        Of what ends the sweep: `_require_same`, or a folder that cannot be written.
+    """
+    _require_same(job, settings)
+    try:
+        dictionary_stage(job.dictionary(settings), settings)
+    except INFEASIBLE as error:
+        return _line(error)
+    return ""
+
+
+def solve(job: Job, settings: SolveSettings) -> str:
+    """Make a network on its dictionary; return why it cannot be made, or nothing.
+
+    Raises
+    ------
+    ConvexonError
+        As `draw`.
+    """
+    _require_same(job, settings)
+    folder = job.network(settings)
+    share(job.dictionary(settings), folder)
+    try:
+        solve_stage(folder, settings)
+    except INFEASIBLE as error:
+        return _line(error)
+    return ""
+
+
+def measure(job: Job, point: PointSettings, reason: str = "") -> Ended:
+    """Map a point's network, and write what it takes and how well it does.
+
+    Parameters
+    ----------
+    job : Job
+    point : PointSettings
+    reason : str
+        Why there is no network, where there is none.
+
+    Raises
+    ------
+    ConvexonError
+        If the folder cannot be written, or the point is there with other figures.
+    """
+    folder = job.point(point)
+    recipe = recipe_of(job, point)
+    if is_point(job, point):
+        return Ended.FOUND
+    parents: dict[str, Made[Any]] = {}
+    found = Point(settings=point.to_json(), reason=reason) if reason else None
+    if found is None:
+        share(job.network(point.solve), folder)
+        card, test = folder.read("card", CARD), folder.read("test", DATASET)
+        parents = {"card": card, "test": test}
+        try:
+            mapped = stage("map")(folder, budget=_budget(point), model=simulate.run)
+        except INFEASIBLE as error:
+            found = Point(settings=point.to_json(), reason=_line(error))
+        else:
+            parents["mapping"] = mapped.mapping
+            train = folder.read("train", DATASET).value
+            figures = _figures(card.value, train, test.value, mapped)
+            found = Point(settings=point.to_json(), figures=figures)
+    digests = {role: parent.record.digest for role, parent in parents.items()}
+    written = save_once(POINT, found, folder.file("point"), parents=digests, recipe=recipe)
+    return Ended.WRITTEN if written else Ended.REPEATED
+
+
+def recipe_of(job: Job, point: PointSettings) -> dict[str, Any]:
+    """Return what the artefact of a point says that it is made by."""
+    return {"data": job.data, "convexon": job.version, "folder": job.point(point).path.name}
+
+
+def is_point(job: Job, point: PointSettings) -> bool:
+    """Whether the point is there, and sound."""
+    path = job.point(point).file("point")
+    if not path.exists():
+        return False
+    try:
+        _, record = load(POINT, path)
+    except ArtefactError:
+        return False
+    return dict(record.recipe) == recipe_of(job, point)
+
+
+def share(source: RunFolder, target: RunFolder) -> None:
+    """Give ``target`` the artefacts of ``source``, where they take no further space.
+
+    Artefacts are replaced and never changed in place, so that what is done in one folder is not
+    seen in the other. The JSON of an artefact comes after its arrays.
+
+    Raises
+    ------
+    ArtefactError
+        If the folder cannot be written.
+    """
+    files = [path for path in source.path.glob("[!.]*.*") if path.name != "timing.json"]
+    for path in sorted(files, key=lambda path: (path.suffix == ".json", path.name)):
+        own = target.path / path.name
+        if own.exists() and own.samefile(path):
+            continue
+        draft = own.with_name(f".{own.name}.{uuid.uuid4().hex}")
+        try:
+            target.path.mkdir(parents=True, exist_ok=True)
+            os.link(path, draft)
+            os.replace(draft, own)
+        except OSError:  # a file system without links
+            atomic_write(own, path.read_bytes())
+        finally:  # to replace a file by itself does nothing
+            draft.unlink(missing_ok=True)
+
+
+def save_once(
+    codec: Codec[T],
+    artefact: T,
+    path: Path,
+    *,
+    parents: Mapping[str, str],
+    recipe: Mapping[str, Any],
+) -> bool:
+    """Write an artefact without arrays unless it is there; return whether this call wrote it.
+
+    Of several that write it at once, one does. A damaged file is replaced.
+
+    Raises
+    ------
+    ArtefactError
+        If it is there with another content, or the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        own = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.")
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be written: {error.strerror or error}") from error
+    with own as folder:
+        draft = Path(folder) / path.name
+        record = save(codec, artefact, draft, parents=parents, recipe=recipe)
+        try:
+            os.link(draft, path)
+            return True
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links: the last one wins, with the same bytes
+            if not path.exists():
+                os.replace(draft, path)
+                return True
+        if is_current(codec, path, parents=parents, recipe=recipe):
+            if load(codec, path)[1].digest != record.digest:
+                raise ArtefactError(
+                    f"{path} was computed twice, with different results: machines differ in "
+                    "their libraries; make it again on machines that are alike"
+                )
+            return False
+        os.replace(draft, path)
+        return True
+
+
+def _require_same(job: Job, settings: SolveSettings) -> None:
+    """Raise unless this process has the version and the samples that the sweep began with."""
+    if job.version != __version__:
+        raise ToolError(
+            f"convexon must be {job.version} on every worker, not {__version__}: install it there"
+        )
+    if data_digest(settings.data) != job.data:
+        raise ArtefactError(
+            f"{settings.data} has other samples than when the sweep began, or on another machine: "
+            "start again, with one file for all"
+        )
+
+
+def _budget(point: PointSettings) -> Any:
+    """Budget of a point, in the hardware's terms."""
+    limits = point.limits
+    return importlib.import_module("convexon_hdl.budget").Budget(
+        luts=limits.luts,
+        block_rams=limits.block_rams,
+        latency_cycles=limits.latency_cycles,
+        clock_hz=None if limits.clock is None else limits.clock * 1e6,
+        family=point.family,
+        style=point.style,
+        lanes=point.lanes,
+    )
+
+
+def _figures(
+    card: FixedPointNetwork, train: SpikeDataset, test: SpikeDataset, mapped: Any
+) -> tuple[Figure, ...]:
+    """Figures of a point that fits."""
+    latency = mapped.cycles.latency
+    cycles = f"schedule, exact, first {len(latency)} test samples"
+    estimate = "counts and widths of the mapping"
+    rows = [
+        ("accuracy.test", _accuracy(card, test), "1", FigureKind.MEASURED, test.name),
+        ("accuracy.train", _accuracy(card, train), "1", FigureKind.MEASURED, train.name),
+        ("latency.cycles.mean", float(latency.mean()), "cycles", FigureKind.ESTIMATED, cycles),
+        ("latency.cycles.max", int(latency.max()), "cycles", FigureKind.ESTIMATED, cycles),
+        ("estimate.luts", round(mapped.cost.luts), "LUTs", FigureKind.ESTIMATED, estimate),
+        (
+            *("estimate.block_rams", int(mapped.cost.block_rams), "block RAMs"),
+            *(FigureKind.ESTIMATED, estimate),
+        ),
+        ("network.neurons", card.n_neurons, "neurons", FigureKind.MEASURED, "card"),
+        ("network.synapses", card.n_synapses, "synapses", FigureKind.MEASURED, "card"),
+    ]
+    names = ("name", "value", "unit", "kind", "source")
+    return tuple(Figure(**dict(zip(names, row, strict=True))) for row in rows)
+
+
+def _accuracy(card: FixedPointNetwork, data: SpikeDataset) -> float:
+    """Share of right decisions of the integer network."""
+    return float((simulate.run(card, data.inputs).labels[:, 0] == data.labels).mean())
+
+
+def _line(error: Exception) -> str:
+    """An error's text as one line."""
+    return " ".join(str(error).split())

@@ -1,0 +1,142 @@
+"""What a sweep tries, and what it refuses."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from explore_bench import toy_sweep
+
+from convexon.cells import Family
+from convexon.chain.settings import SolveSettings
+from convexon.encode import Coding
+from convexon.errors import InputError
+from convexon.explore import sweep as sweep_module
+from convexon.explore.sweep import AXES, Sweep, read_sweep, sweep_from
+from convexon.mapping import Style
+
+
+def test_points_are_all_combinations_in_order() -> None:
+    points = sweep_from(
+        {"sweep": {"neurons": [8, 4], "steps": [2, 3], "family": ["ice40", "ecp5"]}}
+    ).points
+    found = [(p.solve.n_steps, p.solve.max_neurons, p.family.value) for p in points]
+    assert found == [(t, n, f) for t in (2, 3) for n in (8, 4) for f in ("ice40", "ecp5")]
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    (point,) = sweep_from({}).points
+    assert point.solve == SolveSettings()
+    assert (point.style, point.lanes, point.family) == (Style.ANY, None, Family.ECP5)
+    assert set(vars(point.limits).values()) == {None}
+
+
+def test_lanes_are_of_folded_points_and_hidden_neurons_of_deep_ones(data: Path) -> None:
+    choices = [(p.style, p.lanes) for p in toy_sweep(data, neurons=4).points]
+    assert choices == [(Style.SPATIAL, None), (Style.FOLDED, 2), (Style.FOLDED, 4)]
+    deep = toy_sweep(data, neurons=4, mapping="any", lanes=None, depth=[1, 2], hidden=[5, 6])
+    assert [(p.solve.depth, p.solve.hidden) for p in deep.points] == [(1, 128), (2, 5), (2, 6)]
+
+
+def test_equal_values_are_one_point_and_do_not_vary(data: Path) -> None:
+    sweep = toy_sweep(data, neurons=[4, 4], mapping="any", lanes=None)
+    assert len(sweep.points) == 1
+    assert sweep.varied == []
+
+
+def test_a_file_has_every_choice(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.toml"
+    path.write_text(
+        'data = "some.npz"\nrhos = [0.1, 1]\n[sweep]\ncoding = ["intensity", "latency"]\n'
+        'bits = 1\nfamily = "ice40"\n[budget]\nluts = 5280\nblock_rams = 0\nclock = 12\n'
+    )
+    sweep = sweep_from(read_sweep(path))
+    assert [p.solve.coding for p in sweep.points] == [Coding.INTENSITY, Coding.LATENCY]
+    point = sweep.points[0]
+    assert (point.solve.data, point.solve.rhos) == ("some.npz", (0.1, 1.0))
+    assert vars(point.limits) == {
+        "luts": 5280, "block_rams": 0, "latency_cycles": None, "clock": 12
+    }  # fmt: skip
+    stated = point.to_json()
+    assert stated["budget"] == {"luts": 5280, "block_rams": 0, "clock": 12}
+    assert (stated["coding"], stated["family"], stated["rhos"]) == ("intensity", "ice40", [0.1, 1])
+    assert set(stated) == {*AXES, "rhos", "budget"} - {"lanes", "cost"}
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"sweeps": {}}, "a sweep must have the keys data, rhos, sweep, budget, not 'sweeps'"),
+        ({"sweep": 3}, r"sweep must be a table, not 3: write \[sweep\]"),
+        ({"sweep": {"n_steps": 3}}, r"\[sweep\] must have the keys coding, .*, not 'n_steps'"),
+        ({"sweep": {"steps": []}}, "steps must have a value to try, not none"),
+        ({"sweep": {"steps": [4, 0]}}, "n_steps must be at least 1, not 0"),
+        ({"sweep": {"steps": "4"}}, "steps must be an integer, not '4'"),
+        ({"sweep": {"steps": 4.0}}, "steps must be an integer, not 4.0"),
+        ({"sweep": {"steps": True}}, "steps must be an integer, not True"),
+        ({"sweep": {"alphabet": 4}}, "alphabet must be text, not 4"),
+        ({"sweep": {"alphabet": "int1"}}, "weight_bits must be 2 to 16, not 1"),
+        ({"sweep": {"coding": "morse"}}, "coding must be one of threshold, .*, not 'morse'"),
+        ({"sweep": {"readout": "step"}}, "readout_mode must give one decision .*"),
+        ({"sweep": {"readout_bits": [8, 1]}}, "readout_bits must be 2 to 24, not 1"),
+        ({"sweep": {"family": "z80"}}, "family must be one of ecp5, ice40, gowin, not 'z80'"),
+        ({"sweep": {"mapping": "flat"}}, "mapping must be one of any, .*, not 'flat'"),
+        ({"sweep": {"lanes": 4}}, "lanes must come with folded mappings: add the mapping folded"),
+        ({"sweep": {"mapping": "folded", "lanes": 0}}, "lanes must be 1 to 2048, not 0"),
+        ({"sweep": {"depth": 2, "fan_in": 9, "hidden": 8}}, "fan_in must be at most the 8 .*"),
+        ({"rhos": [0.0]}, r"rhos must be positive and finite, not \(0.0,\)"),
+        ({"rhos": ["x"]}, "rhos must be numbers, not 'x'"),
+        ({"data": 3}, "data must be 'digits' or a file's name, not 3"),
+        ({"budget": {"lut": 3}}, r"\[budget\] must have the keys luts, .*, not 'lut'"),
+        ({"budget": {"luts": 0}}, "luts must be at least 1, not 0"),
+        ({"budget": {"block_rams": -1}}, "block_rams must be at least 0, not -1"),
+        ({"budget": {"latency_cycles": 1.5}}, "latency_cycles must be an integer, not 1.5"),
+        ({"budget": {"clock": 0}}, "clock must be a number of MHz above 0, not 0"),
+        ({"budget": {"clock": "fast"}}, "clock must be a number of MHz above 0, not 'fast'"),
+        ({"budget": {"clock": float("nan")}}, "clock must be a number of MHz above 0, not nan"),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_refused(tables: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        sweep_from(tables)
+    assert re.fullmatch(message, str(caught.value)), str(caught.value)
+
+
+def indented_block(text: str, first: str) -> str:
+    """The indented block of ``text`` that begins with the line ``first``."""
+    lines = text[text.index(f"    {first}") :].splitlines()
+    return "\n".join(itertools.takewhile(lambda line: not line or line[0] == " ", lines))
+
+
+@pytest.mark.parametrize("where", ["docs", "module"])
+def test_the_sweep_that_is_shown_is_one(where: str) -> None:
+    page = Path(__file__).parents[2] / "docs" / "explore.md"
+    text = page.read_text() if where == "docs" else str(sweep_module.__doc__)
+    shown = sweep_from(tomllib.loads(indented_block(text, 'data = "digits"')))
+    assert {"steps", "neurons", "mapping", "lanes"} <= set(shown.varied)
+    assert None not in vars(shown.limits).values()
+    assert len(shown.rhos) == 2
+
+
+def test_the_page_names_every_choice() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "explore.md").read_text()
+    assert [name for name in AXES if f"`{name}`" not in page and f"{name} = " not in page] == []
+
+
+def test_a_file_that_is_no_sweep_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.toml"
+    with pytest.raises(InputError, match=r"sweep\.toml cannot be read: give a TOML file"):
+        read_sweep(path)
+    path.write_text("steps = [")
+    with pytest.raises(InputError, match=r"sweep\.toml must be TOML: "):
+        read_sweep(path)
+
+
+def test_a_sweep_is_checked_however_it_is_made() -> None:
+    with pytest.raises(InputError, match=r"^n_steps must be at least 1, not 0$"):
+        Sweep(axes={"steps": [0]})

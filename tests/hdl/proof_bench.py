@@ -1,0 +1,44 @@
+"""Emitted networks under proof, and faults in their text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from convexon.mapping import Mapping
+from convexon.network import FixedPointNetwork
+from convexon_hdl.emit import emit
+from convexon_hdl.formal import Verdict
+from convexon_hdl.proof.network import obligations, prove_network
+from convexon_hdl.proof.record import Proof, prove_all
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network and its mapping; what is proved of its own text is known from then on."""
+
+    network: FixedPointNetwork
+    mapping: Mapping
+
+    @cached_property
+    def verilog(self) -> str:
+        return emit(self.network, self.mapping).verilog
+
+    @cached_property
+    def proofs(self) -> tuple[Proof, ...]:
+        return tuple(prove_network(self.network, self.mapping, verilog=self.verilog))
+
+    def failures(self, verilog: str) -> list[Proof]:
+        """What is not proved of another text; pieces that did not change are not proved again."""
+        due = obligations(self.network, self.mapping, verilog)
+        known = {proof.key for proof in self.proofs} - {""}
+        proofs = prove_all(due, known=known)
+        return [proof for proof in proofs if proof.verdict is not Verdict.PROVED]
+
+
+def replaced(text: str, pattern: str, replacement: str, *, after: str = "") -> str:
+    """The text with the first match behind ``after`` replaced; there must be one."""
+    found = re.compile(pattern).search(text, text.index(after))
+    assert found is not None, pattern
+    return text[: found.start()] + found.expand(replacement) + text[found.end() :]
