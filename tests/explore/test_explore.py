@@ -29,6 +29,8 @@ from convexon.card import CARD
 from convexon.chain.solve import solve_stage
 from convexon.dataset import DATASET
 from convexon.errors import ArtefactError, InputError, ToolError
+from convexon.estimate.energy import neutral_energy
+from convexon.estimate.operations import operations_of
 from convexon.explore.executor import ProcessExecutor
 from convexon.explore.point import EXPLORATION, POINT, Point
 from convexon.explore.stage import ExploreResult, explore_stage
@@ -89,6 +91,11 @@ def test_a_point_states_what_its_artefacts_say(explored: Explored, data: Path) -
         assert point["accuracy.test"] == right.mean()
         assert point["latency.cycles.mean"] == cycles.mean()
         assert point["latency.cycles.max"] == cycles.max()
+        energy = neutral_energy(card.value, operations_of(card.value, test.value.inputs, trace))
+        assert (point["energy.neutral.low"], point["energy.neutral.high"]) == (
+            energy.low,
+            energy.high,
+        )
         assert point["network.neurons"] == card.value.n_neurons <= settings.solve.max_neurons
         _, record = load(POINT, folder.file("point"))
         assert record.parents == {
@@ -138,7 +145,7 @@ def test_the_table_is_the_front(explored: Explored) -> None:
     _, result = explored
     head, *rows = result.table
     assert re.sub(" +", " ", head.strip()) == (
-        "neurons mapping lanes accuracy cycles LUTs block RAMs folder"
+        "neurons mapping lanes accuracy cycles LUTs block RAMs nJ folder"
     )
     assert len(rows) == len(result.exploration.front)
     folders = {f"points/{result.exploration.names[k]}" for k in result.exploration.front}

@@ -57,8 +57,8 @@ def test_small_cases() -> None:
 
 
 def test_accuracy_is_better_where_it_is_larger_and_all_else_where_it_is_smaller() -> None:
-    best = (-0.9, 10.0, 100.0, 2.0)
-    worse = [(-0.8, *best[1:]), *((*best[:k], best[k] + 1, *best[k + 1 :]) for k in (1, 2, 3))]
+    best = (-0.9, 10.0, 100.0, 2.0, 1.0)
+    worse = [(-0.8, *best[1:]), *((*best[:k], best[k] + 1, *best[k + 1 :]) for k in (1, 2, 3, 4))]
     for values in worse:
         assert exploration(point("ecp5", values), point("ecp5", best)).front == [1]
 
@@ -68,16 +68,16 @@ def test_points_of_two_families_are_not_compared_and_points_that_failed_are_not_
 ):
     found = exploration(
         Point(settings={"family": "ecp5"}, reason="too large"),
-        point("ecp5", (-0.9, 10.0, 100.0, 2.0)),
-        point("ice40", (-0.8, 20.0, 200.0, 8.0)),
-        point("ecp5", (-0.8, 20.0, 200.0, 8.0)),
+        point("ecp5", (-0.9, 10.0, 100.0, 2.0, 1.0)),
+        point("ice40", (-0.8, 20.0, 200.0, 8.0, 1.0)),
+        point("ecp5", (-0.8, 20.0, 200.0, 8.0, 1.0)),
     )
     assert found.front == [1, 2]
 
 
 def test_files_give_back_what_was_written() -> None:
     failed = Point(settings={"family": "ecp5"}, reason="too large")
-    found = exploration(failed, point("ecp5", (-0.9, 10.0, 100.0, 2.0)))
+    found = exploration(failed, point("ecp5", (-0.9, 10.0, 100.0, 2.0, 1.0)))
     for codec, value in ((EXPLORATION, found), *((POINT, p) for p in found.points)):
         content, arrays = codec.encode(value)
         assert codec.encode(codec.decode(content, arrays)) == (content, arrays)
@@ -88,7 +88,7 @@ def test_files_give_back_what_was_written() -> None:
 
 
 def test_a_point_has_all_figures_or_a_reason() -> None:
-    figures = point("ecp5", (-0.9, 10.0, 100.0, 2.0)).figures
+    figures = point("ecp5", (-0.9, 10.0, 100.0, 2.0, 1.0)).figures
     for members in ({}, {"figures": figures[1:]}, {"figures": figures, "reason": "too large"}):
         with pytest.raises(InputError, match=r"^a point must have a reason or all of accuracy"):
             Point(settings={"family": "ecp5"}, **members)

@@ -62,7 +62,7 @@ def explore(
 
     Every combination becomes a point: a network, its mapping, and what it takes. Points are kept,
     so an interrupted sweep goes on, and a larger one computes what is new. The front of accuracy,
-    latency, LUTs and block RAMs is printed and written to explore.json.
+    latency, LUTs, block RAMs and energy is printed and written to explore.json.
     """
     from convexon.chain import stage
     from convexon.cli.console import Console

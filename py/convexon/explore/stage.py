@@ -61,7 +61,7 @@ class ExploreResult:
     def table(self) -> list[str]:
         """The front, a line a point, with the choices that vary."""
         points, names = self.exploration.points, self.exploration.names
-        head = [*self.varied, "accuracy", "cycles", "LUTs", "block RAMs", "folder"]
+        head = [*self.varied, "accuracy", "cycles", "LUTs", "block RAMs", "nJ", "folder"]
         rows = [
             [
                 *(str(points[k].settings.get(name, "-")) for name in self.varied),
@@ -69,6 +69,7 @@ class ExploreResult:
                 f"{points[k]['latency.cycles.mean']:.1f}",
                 f"{points[k]['estimate.luts']}",
                 f"{points[k]['estimate.block_rams']}",
+                f"{1e9 * points[k]['energy.neutral.high']:.3g}",
                 f"points/{names[k]}",
             ]
             for k in sorted(self.exploration.front, key=lambda k: points[k].objectives)

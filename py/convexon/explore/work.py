@@ -29,6 +29,8 @@ from convexon.chain.settings import SolveSettings
 from convexon.chain.solve import dictionary_stage, samples_of, solve_stage
 from convexon.dataset import DATASET, SpikeDataset
 from convexon.errors import ArtefactError, InputError, SolverError, ToolError
+from convexon.estimate.energy import SOURCE, neutral_energy
+from convexon.estimate.operations import operations_of
 from convexon.explore.point import POINT, Point
 from convexon.explore.sweep import PointSettings, plain
 from convexon.network import FixedPointNetwork
@@ -309,6 +311,9 @@ def _figures(
     latency = mapped.cycles.latency
     cycles = f"schedule, exact, first {len(latency)} test samples"
     estimate = "counts and widths of the mapping"
+    operations = operations_of(card, test.inputs, simulate.run(card, test.inputs))
+    energy = neutral_energy(card, operations)
+    counted = f"operations of the test samples, {SOURCE}; not of an FPGA"
     rows = [
         ("accuracy.test", _accuracy(card, test), "1", FigureKind.MEASURED, test.name),
         ("accuracy.train", _accuracy(card, train), "1", FigureKind.MEASURED, train.name),
@@ -319,6 +324,8 @@ def _figures(
             *("estimate.block_rams", int(mapped.cost.block_rams), "block RAMs"),
             *(FigureKind.ESTIMATED, estimate),
         ),
+        ("energy.neutral.low", energy.low, "J", FigureKind.ESTIMATED, counted),
+        ("energy.neutral.high", energy.high, "J", FigureKind.ESTIMATED, counted),
         ("network.neurons", card.n_neurons, "neurons", FigureKind.MEASURED, "card"),
         ("network.synapses", card.n_synapses, "synapses", FigureKind.MEASURED, "card"),
     ]
