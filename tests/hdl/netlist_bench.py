@@ -109,7 +109,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Observed:
-    """What came out: the edge of each transfer, and results by field; no field if bits are unknown."""
+    """What came out: edges of transfers, and results by field; none if bits are unknown."""
 
     taken: list[int]
     given: list[int]

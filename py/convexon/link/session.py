@@ -235,16 +235,19 @@ class Session:
     def _await(self, request: Frame) -> bytes | None:
         """Return the body of the answer to ``request``; None if it must be sent again."""
         end = time.monotonic() + self._patience.seconds
-        while (left := end - time.monotonic()) > 0:
-            for frame in self._read(left):
+        left = self._patience.seconds
+        while True:  # what has come in time is read, however late it is by now
+            for frame in self._read(max(left, 0.0)):
                 if (frame.kind, frame.sequence) == (request.kind | ANSWER, request.sequence):
                     return frame.body
                 if frame.kind == REFUSED and len(frame.body) == 1:
                     self._refused(frame.body[0], request)
                     return None
                 self.counts.strays += 1
-        self.counts.silences += 1
-        return None
+            if left <= 0:
+                self.counts.silences += 1
+                return None
+            left = end - time.monotonic()
 
     def _refused(self, reason: int, request: Frame) -> None:
         """Decide what a refusal means: return where the request is to be sent again."""

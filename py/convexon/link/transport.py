@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import time
@@ -118,11 +119,15 @@ def open_port(path: str, baud: int) -> Transport:
         return SpiTransport(lambda data: bytes(controller.xfer3(list(data))))
     serial = _module("serial", "pyserial")
     try:
-        return SerialTransport(serial.Serial(path, baudrate=baud, timeout=0, write_timeout=10))
+        port = serial.Serial(path, baudrate=baud, timeout=0, write_timeout=10)
     except (OSError, ValueError) as error:
         number = getattr(error, "errno", None)  # pyserial's own text repeats the path
         reason = os.strerror(number) if number else error
         raise LinkError(f"{path} cannot be opened: {reason}") from error
+    # USB adapters gather bytes for 16 ms before they hand them over, unless they are told not to.
+    with contextlib.suppress(OSError, ValueError, AttributeError, NotImplementedError):
+        port.set_low_latency_mode(True)
+    return SerialTransport(port)
 
 
 def _module(name: str, distribution: str) -> Any:
