@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from amaranth.utils import ceil_log2
 
@@ -312,7 +313,14 @@ def _decision_delay(network: FixedPointNetwork, model: DelayModel, registers: in
 def matrix_graph(
     weights: list[list[int]], offsets: list[int], sums: Sums, planes: int
 ) -> AdderGraph:
-    """Adder graph of a matrix of weights, by input and output."""
+    """Adder graph of a matrix of weights, by input and output; made once, as it takes a while."""
+    return _matrix_graph(tuple(map(tuple, weights)), tuple(offsets), sums, planes)
+
+
+@lru_cache(maxsize=256)
+def _matrix_graph(
+    weights: tuple[tuple[int, ...], ...], offsets: tuple[int, ...], sums: Sums, planes: int
+) -> AdderGraph:
     rows = [
         [
             Addend(i * planes + plane, row[j], plane)
