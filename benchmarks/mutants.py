@@ -1,123 +1,94 @@
-"""Mutants of emitted Verilog against the bench: `python benchmarks/mutants.py`.
+"""Mutants of emitted Verilog against the benches: `python benchmarks/mutants.py`.
 
-Each mutant has one fault, of the kinds of `convexon_sim.mutation`, and is caught if the bench on
-Icarus rejects it under smooth or under stalling traffic. One that is not caught must be proved
-equal to the design by Yosys, and then does not count. Prints the list and the score, and writes
+Each mutant has one fault, of the kinds of `convexon_sim.mutation`, in one of the designs of
+`mutant_subjects`: spatial and folded layers, weights that are fixed, loaded and of a seed, every
+encoder, early decisions, and the top module with AXI. It is caught if the bench on Icarus rejects
+it under smooth or under stalling traffic, or else if `convexon prove` does not prove its text. What
+both let pass must be right, as its module is proved in full, or be proved equal to the design by
+Yosys; then it does not count. Prints the list and the score of each design, and writes
 benchmarks/results/mutants.json.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import argparse
+import re
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
-import numpy as np
+from mutant_subjects import AxiSubject, Subject, subjects
 
-from convexon import golden
-from convexon.errors import MismatchError
-from convexon.fixed import QFormat
-from convexon.mapping import Mapping
-from convexon.network import Branch, FixedPointNetwork, Layer
-from convexon.neuron import Leak, ReadoutMode, Reset
 from convexon.report.figure import Figure, FigureKind, write_figures
-from convexon.schedule import Schedule
-from convexon.simulator import SimulatorKind, find
-from convexon_hdl.emit import emit
-from convexon_sim.job import SMOOTH, Traffic
+from convexon_hdl.formal import Verdict
+from convexon_hdl.proof.network import left_to_simulation, obligations, prove_network
+from convexon_hdl.proof.record import prove_all
 from convexon_sim.mutation import Mutant, chosen, is_equivalent
-from convexon_sim.runner import Trial, simulate_all
 
-N_MUTANTS = 60
-N_SAMPLES = 40
 SEED = 1
+CAUGHT, REFUTED, RIGHT, EQUAL, MISSED = "caught", "refuted", "right", "equal", "MISSED"
 
-SUBJECT_SEED = 139
-"""Of weights with which every neuron fires now and then, and every two classes tie."""
-
-STALLING = Traffic(idle=0.2, back_pressure=0.6, resets=(0, 3, 9), seed=3)
-
-
-def subject(seed: int = SUBJECT_SEED) -> FixedPointNetwork:
-    """Return a network with two branches, recurrence, leaks, two resets and a result a step."""
-    rng = np.random.default_rng(seed)
-
-    def layer(n_inputs: int, n_neurons: int, *, recurrent: bool, **changes: object) -> Layer:
-        members: dict[str, object] = {
-            "weights": rng.integers(-3, 5, (n_inputs, n_neurons)),
-            "recurrent": rng.integers(-3, 4, (n_neurons, n_neurons)) if recurrent else None,
-            "thresholds": rng.integers(2, 6, n_neurons),
-            "biases": rng.integers(0, 2, n_neurons),
-            "leak": Leak(1, 2),
-            "reset": Reset.SUBTRACT,
-            "weight_format": QFormat(4),
-            "threshold_format": QFormat(4),
-            **changes,
-        }
-        return Layer(**members)  # type: ignore[arg-type]
-
-    return FixedPointNetwork(
-        branches=(
-            Branch((layer(4, 3, recurrent=True, reset=Reset.ZERO),)),
-            Branch((layer(4, 3, recurrent=False), layer(3, 2, recurrent=False))),
-        ),
-        n_steps=6,
-        input_bits=1,
-        readout_mode=ReadoutMode.STEP,
-        readout_weights=rng.integers(-3, 4, (5, 3)),
-        readout_biases=rng.integers(-2, 3, 3),
-        readout_format=QFormat(4),
-        bias_format=QFormat(4),
-    )
+SPECIFIED = r"(scanner|bank|lane)\d+$|gate$|loader|encoder|sequencer|decision|argmax"
+"""Modules of which a proof by parts leaves nothing to simulation, in folded networks too."""
 
 
-def trials_of(network: FixedPointNetwork) -> list[Trial]:
-    """Return the trials that every mutant of the network must fail at least one of."""
-    mapping = Mapping.spatial(network)
-    shape = (N_SAMPLES, network.n_steps, network.n_inputs)
-    inputs = np.random.default_rng(5).integers(0, 2, shape, dtype=np.uint8)
-    expected = golden.run(network, inputs)
-    members = {
-        "bundle": emit(network, mapping),
-        "inputs": inputs,
-        "expected": expected,
-        "cycles": Schedule.of(network, mapping).cycles(inputs, expected),
-    }
-    return [Trial(**members, traffic=traffic) for traffic in (SMOOTH, STALLING)]
-
-
-def findings(trials: list[Trial], mutants: list[Mutant]) -> list[str | None]:
-    """Return what the bench says first of each mutant, None if it passes all trials."""
-    simulator = find(SimulatorKind.ICARUS)
-    mutated = [
-        dataclasses.replace(trial, bundle=dataclasses.replace(trial.bundle, verilog=mutant.verilog))
-        for mutant in mutants
-        for trial in trials
+def verdicts(subject: Subject | AxiSubject, count: int) -> list[tuple[Mutant, str, str]]:
+    """Return each mutant of a subject with the verdict on it, and what was said of it first."""
+    mutants = chosen(subject.verilog, count, seed=SEED, within=subject.within)
+    firsts = subject.findings([mutant.verilog for mutant in mutants])
+    return [
+        (mutant, CAUGHT, first) if first else (mutant, *without_bench(subject, mutant))
+        for mutant, first in zip(mutants, firsts, strict=True)
     ]
-    verdicts = simulate_all([*trials, *mutated], simulator)
-    own, others = verdicts[: len(trials)], verdicts[len(trials) :]
-    for verdict in own:
-        if not verdict.passed:
-            raise MismatchError(f"the design itself fails: {verdict.first}")
-    firsts = [None if verdict.passed else verdict.first for verdict in others]
-    groups = [firsts[k : k + len(trials)] for k in range(0, len(firsts), len(trials))]
-    return [next((first for first in group if first), None) for group in groups]
+
+
+def without_bench(subject: Subject | AxiSubject, mutant: Mutant) -> tuple[str, str]:
+    """Return the verdict on a mutant that the bench lets pass, and the reason."""
+    if isinstance(subject, Subject):
+        due = obligations(subject.of, subject.mapping, mutant.verilog)
+        for proof in prove_all(due, known=proved_keys(subject)):
+            if proof.verdict is not Verdict.PROVED:
+                return REFUTED, f"{proof.kind} of {proof.where} ({proof.verdict.value})"
+        left = left_to_simulation(subject.of, subject.mapping)
+        if not left or re.search(SPECIFIED, mutant.module):
+            return RIGHT, ""
+    same = is_equivalent(subject.verilog, mutant, top=subject.top)
+    return (EQUAL if same else MISSED), ""
+
+
+@cache
+def proved_keys(subject: Subject) -> frozenset[str]:
+    """Return keys of all that is proved of the design itself."""
+    proofs = prove_network(subject.of, subject.mapping, verilog=subject.verilog)
+    return frozenset(p.key for p in proofs if p.verdict is Verdict.PROVED) - {""}
 
 
 def main() -> None:
-    """Print the list and the score, and write the figures."""
-    trials = trials_of(subject())
-    bundle = trials[0].bundle
-    mutants = chosen(bundle.verilog, N_MUTANTS, seed=SEED)
+    """Print the lists and the scores, and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="one design, whose figures are not written")
+    only = parser.parse_args().only
     caught = total = 0
-    for mutant, first in zip(mutants, findings(trials, mutants), strict=True):
-        same = first is None and is_equivalent(bundle.verilog, mutant, top=bundle.top)
-        total += not same
-        caught += first is not None
-        print(f"{'equal' if same else 'caught' if first else 'MISSED'}: {mutant}")
-        if first:
-            print(f"    {first}")
+    for subject in subjects():
+        if only and subject.name != only:
+            continue
+        found = verdicts(subject, subject.count)
+        for mutant, verdict, first in found:
+            print(f"{verdict}: {mutant}")
+            if first:
+                print(f"    {first}")
+        counts = Counter(verdict for _, verdict, _ in found)
+        own = counts[CAUGHT] + counts[REFUTED]
+        counted = own + counts[MISSED]
+        print(f"{subject.name}: {own} of {counted} mutants caught", flush=True)
+        caught, total = caught + own, total + counted
     print(f"{caught} of {total} mutants caught")
-    source = f"benchmarks/mutants.py, Icarus, seed {SEED}, mutants proved equal left out"
+    if only:
+        return
+    source = (
+        f"benchmarks/mutants.py, Icarus, then convexon prove, seed {SEED}, "
+        "mutants proved right or equal left out"
+    )
     figures = [
         Figure(
             name=f"hw.mutants.{name}",

@@ -80,7 +80,12 @@ _BINARY = re.compile(r"(?<= )(\+|-|&|\||\^|==|!=|>=|<=|>|<)(?= )")
 _LITERAL = re.compile(r"(\d+)'(s?)h([0-9a-f]+)")
 _CHOICE = re.compile(r"^(.+) \? (.+) : (.+)$")
 _RESET_CHOICE = re.compile(r"^rst \? (\d+)'h([0-9a-f]+) : (.+)$")
-_CONTROL = re.compile(r"^\s*(\S*valid\S*|step\S*) +<= (\S+) ;$", re.MULTILINE)
+_CONTROL = re.compile(
+    r"^\s*(\S*valid\S*|step\S*|busy|scanning|start|pending|complete|due|fork_taken\d+|closed"
+    r"|under_way|image_state|part|bank|address|count|cut|drains|over|waiting|plane|spent|fold)"
+    r" +<= (\S+) ;$",
+    re.MULTILINE,
+)
 """Registers whose reset matters: nothing reads a data register before a step was written to it."""
 
 _BIT = re.compile(r"\[(\d+)\]")
@@ -116,12 +121,16 @@ def places(verilog: str) -> Iterator[Mutant]:
                 )
 
 
-def chosen(verilog: str, count: int, *, seed: int) -> list[Mutant]:
-    """Return up to ``count`` mutants, faults in turn and places at random, always the same ones."""
+def chosen(verilog: str, count: int, *, seed: int, within: str = "") -> list[Mutant]:
+    """Return up to ``count`` mutants, faults in turn and places at random, always the same ones.
+
+    ``within`` is a pattern that is found in the names of the modules they are in.
+    """
     generator = random.Random(seed)
     by_fault: dict[Fault, list[Mutant]] = {fault: [] for fault in Fault}
     for mutant in places(verilog):
-        by_fault[mutant.fault].append(mutant)
+        if re.search(within, mutant.module):
+            by_fault[mutant.fault].append(mutant)
     for mutants in by_fault.values():
         generator.shuffle(mutants)
     picked: list[Mutant] = []

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from sim_bench import icarus
 
+from convexon.decision import Rule
+from convexon.encoder import EncoderKind
+from convexon.mapping import Folded, Weights
 from convexon_sim.mutation import Fault, Mutant, chosen, is_equivalent, places
 
 pytestmark = pytest.mark.usefixtures("build_cache")
@@ -79,8 +83,10 @@ def test_only_what_is_proved_the_same_is_equivalent(after: str, same: bool) -> N
 
 
 def benchmark() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "mutants.py"
-    spec = importlib.util.spec_from_file_location("mutants_benchmark", path)
+    """benchmarks/mutants.py, under another name: tests have a module of its name."""
+    folder = Path(__file__).parents[2] / "benchmarks"
+    sys.path.append(str(folder))  # it imports its neighbour
+    spec = importlib.util.spec_from_file_location("mutants_benchmark", folder / "mutants.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -88,15 +94,39 @@ def benchmark() -> ModuleType:
     return module
 
 
-def test_thirty_mutants_of_an_accelerator_are_caught() -> None:
+mutants = benchmark()
+SUBJECTS = {s.name: s for s in mutants.subjects() if s.name != "checksum"}  # its proof has those
+COUNTS = {"spatial": 36, "certain": 8, "axi": 5}
+"""Mutants of a design here, where they are not 4; the benchmark has more."""
+
+
+def test_subjects_are_of_every_kind() -> None:
+    mappings = [subject.mapping for subject in SUBJECTS.values()]
+    choices = [choice for m in mappings for layers in m.layers for choice in layers]
+    weights = {choice.weights for choice in choices if isinstance(choice, Folded)}
+    assert weights == set(Weights)
+    assert {m.encoder.kind for m in mappings if m.encoder is not None} == set(EncoderKind)
+    assert {m.decision.rule for m in mappings} == set(Rule)
+    assert "axi" in SUBJECTS
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_mutants_of_a_design_are_caught(name: str) -> None:
     icarus()
-    bench = benchmark()
-    trials = bench.trials_of(bench.subject())
-    bundle = trials[0].bundle
-    mutants = chosen(bundle.verilog, 36, seed=bench.SEED)
-    found = bench.findings(trials, mutants)
-    missed = [m for m, first in zip(mutants, found, strict=True) if first is None]
-    different = [m for m in missed if not is_equivalent(bundle.verilog, m, top=bundle.top)]
-    assert not different, str(different[0])
-    assert len(mutants) - len(missed) >= 30
-    assert {m.fault for m in mutants} == set(Fault)
+    found = mutants.verdicts(SUBJECTS[name], COUNTS.get(name, 4))
+    missed = [str(mutant) for mutant, verdict, _ in found if verdict == mutants.MISSED]
+    assert not missed
+    caught = [mutant for mutant, verdict, _ in found if verdict == mutants.CAUGHT]
+    refuted = [mutant for mutant, verdict, _ in found if verdict == mutants.REFUTED]
+    assert caught
+    assert len(caught) + len(refuted) >= len(found) / 2
+    if name == "spatial":
+        assert len(caught) >= 30
+        assert {mutant.fault for mutant in caught} == set(Fault)
+
+
+def test_pattern_chooses_modules() -> None:
+    verilog = SUBJECTS["certain"].verilog
+    found = chosen(verilog, 12, seed=2, within="sequencer|decision")
+    assert len(found) == 12
+    assert {m.module.split(".")[1] for m in found} == {"sequencer", "decision"}

@@ -59,8 +59,9 @@ class WideCounter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build both halves."""
         m = Module()
-        low, high = Signal(self.half), self.high
+        low = Signal(self.half)
         carry = Signal()
+        high = self.high
         m.d.comb += self.count.eq(Cat(low, (high + carry)[: len(high)]))
         m.d.sync += [Cat(low, carry).eq(low + self.amount), high.eq(high + carry)]
         with m.If(self.clear):

@@ -7,17 +7,21 @@ way that it can be built; and besides what no network's text is read for: the AX
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from amaranth.hdl import Elaboratable
 from amaranth.lib import wiring
 
+from convexon.decision import Decision, Rule
+from convexon.encoder import Encoder, EncoderKind
 from convexon.fixed import Interval, QFormat
-from convexon.mapping import Folded, Mapping, Spatial, Sums
+from convexon.mapping import Folded, Mapping, Spatial, Sums, Weights
 from convexon.network import Branch, FixedPointNetwork, Layer
 from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.ranges import neuron_ranges
+from convexon.seeded import seeded_weights
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.adder_graph import Addend, GraphBuilder
 from convexon_hdl.axi.counters import WideCounter
@@ -31,6 +35,7 @@ from convexon_hdl.axi.formal import (
 from convexon_hdl.axi.framing import InferenceGuard, PacketFormat, TransferCollector
 from convexon_hdl.axi.packing import ResultPacker
 from convexon_hdl.axi.stream import WordLayout
+from convexon_hdl.decision import EarlyDecision, EarlyExit
 from convexon_hdl.elastic import SkidBuffer
 from convexon_hdl.formal import (
     NeuronSpecification,
@@ -48,10 +53,11 @@ from convexon_hdl.stage import Stage
 from convexon_hdl.weighted_sum import weighted_sums
 
 STEPS = 4
+WEIGHT_SEED = 31
 
 
 def prove_components() -> Iterator[Proof]:
-    """Prove every component of the list, and by parts a small network with folded layers.
+    """Prove every component of the list, and by parts small designs of every kind.
 
     Raises
     ------
@@ -59,11 +65,54 @@ def prove_components() -> Iterator[Proof]:
         If Yosys is missing.
     """
     yield from prove_all(component_obligations())
-    folded = Mapping(
-        layers=((Folded(lanes=2, banks=2), Spatial()), (Folded(lanes=2, updates=2),)),
-        readout=Folded(lanes=3),
-    )
-    yield from prove_network(small_network(), folded)
+    for network, mapping in small_designs():
+        yield from prove_network(network, mapping)
+
+
+def small_designs() -> list[tuple[FixedPointNetwork, Mapping]]:
+    """Folded layers of all weights, encoders of all kinds, and early rules, on small networks."""
+    network, count = small_network(), small_network(ReadoutMode.COUNT)
+    loaded = Folded(lanes=2, banks=2, weights=Weights.LOADED)
+    seeded = Folded(lanes=2, banks=2, weights=Weights.SEEDED, seed=WEIGHT_SEED)
+    certain = Decision(rule=Rule.CERTAIN)
+    first = Decision(rule=Rule.THRESHOLD, threshold=2)
+    one_bit = (EncoderKind.THRESHOLD, EncoderKind.LATENCY, EncoderKind.BIT_PLANE)
+    spatial = Mapping.spatial(count)
+    return [
+        (
+            network,
+            Mapping(
+                layers=((Folded(lanes=2, banks=2), Spatial()), (Folded(lanes=2, updates=2),)),
+                readout=Folded(lanes=3),
+            ),
+        ),
+        (network, Mapping(layers=((loaded, Folded(lanes=2)), (loaded,)))),
+        (
+            seeded_network(),
+            Mapping(
+                layers=((seeded,),),
+                readout=Folded(lanes=3),
+                encoder=Encoder(kind=EncoderKind.RATE, bits=3, seed=5),
+                decision=certain,
+            ),
+        ),
+        *(
+            (count, replace(spatial, encoder=Encoder(kind=kind, bits=3), decision=first))
+            for kind in one_bit
+        ),
+        (
+            replace(count, input_bits=2),
+            replace(spatial, encoder=Encoder(kind=EncoderKind.HOLD, bits=2), decision=certain),
+        ),
+        (
+            count,
+            replace(
+                Mapping.spatial(count, Spatial(registers=1)),
+                decision=certain,
+                decision_registers=1,
+            ),
+        ),
+    ]
 
 
 def component_obligations() -> list[Obligation]:
@@ -103,16 +152,23 @@ def _neurons() -> Iterator[Obligation]:
         for reset in Reset:
             for saturation in (None, QFormat(5)):
                 choice = neuron_parameters(leak, reset, saturation=saturation)
-                for kind in (LIF, SplitLIF):
-                    bits = "" if saturation is None else f" in {saturation.width} bits"
-                    where = f"{kind.__name__} {leak.d}/2^{leak.f} {reset.value}{bits}"
+                bits = "" if saturation is None else f" in {saturation.width} bits"
+                where = f"{leak.d}/2^{leak.f} {reset.value}{bits}"
+                yield from (_neuron(where, kind, choice) for kind in (LIF, SplitLIF))
+    for reset in Reset:
+        choice = neuron_parameters(Leak(1, 2), reset)
+        beside = replace(choice, lateral=Interval(-3, 2))
+        yield _neuron(f"1/2^2 {reset.value} with a lateral current", SplitLIF, beside)
+        below = neuron_parameters(Leak(1, 2), reset, threshold=-2, saturation=QFormat(4))
+        for kind in (LIF, SplitLIF):
+            yield _neuron(f"1/2^2 {reset.value} in 4 bits, threshold -2", kind, below)
 
-                    def specification(
-                        kind: type[LIF] = kind, choice: NeuronParameters = choice
-                    ) -> NeuronSpecification:
-                        return NeuronSpecification(choice, n_steps=STEPS, neuron=kind(choice))
 
-                    yield _obligation("neuron", where, specification)
+def _neuron(where: str, kind: type[LIF], choice: NeuronParameters) -> Obligation:
+    def specification() -> NeuronSpecification:
+        return NeuronSpecification(choice, n_steps=STEPS, neuron=kind(choice))
+
+    return _obligation("neuron", f"{kind.__name__} {where}", specification)
 
 
 def _sums() -> Iterator[Obligation]:
@@ -160,6 +216,23 @@ def small_network(mode: ReadoutMode = ReadoutMode.LAST) -> FixedPointNetwork:
     )
 
 
+def seeded_network() -> FixedPointNetwork:
+    """One branch, whose weights are those of a seed."""
+    network = small_network(ReadoutMode.COUNT)
+    layer = network.branches[1].layers[0]
+    weights = seeded_weights(WEIGHT_SEED, 5, [4, 1, 8], bits=3)
+    layer = replace(
+        layer,
+        weights=weights,
+        recurrent=None,
+        thresholds=np.array([2, 1, 3]),
+        biases=np.array([0, 1, -1]),
+    )
+    return replace(
+        network, branches=(Branch((layer,)),), readout_weights=network.readout_weights[:3]
+    )
+
+
 def _streams() -> Iterator[Obligation]:
     """Rules of streams; nothing lost or doubled where a transfer leads to one result."""
     network = small_network()
@@ -175,7 +248,16 @@ def _streams() -> Iterator[Obligation]:
         own = small_network(mode)
         whole = partial(Accelerator, own, mapping=Mapping.spatial(own))
         yield _stream(f"readout {mode.value}", partial(Readout, own))
+        pipelined = partial(Readout, own, choice=Spatial(registers=2))
+        yield _stream(f"readout {mode.value} with 2 registers", pipelined)
         yield _stream(f"accelerator {mode.value}", whole)
+    count = small_network(ReadoutMode.COUNT)
+    for decision in (Decision(rule=Rule.CERTAIN), Decision(rule=Rule.THRESHOLD, threshold=2)):
+        for registers in (0, 1):
+            rule = f"{decision.rule.value} with {registers} registers"
+            early = partial(EarlyDecision, count, decision, registers=registers)
+            yield _stream(f"decision {rule}", early)
+            yield _stream(f"exit {rule}", partial(EarlyExit, count, decision, registers=registers))
 
 
 def _stream(

@@ -345,7 +345,8 @@ def exit_obligation(emitted: Emitted, exit_: EarlyExit) -> Obligation:
         stand_in = StandIn(ExitSpecification.signature(exit_), part)
         return ExitSpecification(stand_in, n_steps=n_steps, n_classes=n_classes)
 
-    return by_induction("exit", path, part, specification, given=n_steps)
+    given = (n_steps, n_classes)
+    return by_induction("exit", path, part, specification, given=given)
 
 
 def cut_sequencer_obligation(emitted: Emitted, sequencer: Sequencer) -> Obligation:
