@@ -138,7 +138,7 @@ KINDS = {
     "certain registers": {"step counter": 1, "exit": 1, "rule": 3, "buffer": 1},
     "certain one class": {"rule": 2, "tournament": 1},
     "certain encoder": {"encoder": 1, "exit": 1, "rule": 3},
-    **{f"encoder {kind.value}": {"encoder": 1} for kind in EncoderKind},
+    **{f"encoder {kind.value}": {"encoder": 1, "code": 1} for kind in EncoderKind},
 }
 """Subjects, and how many obligations of some kinds they have."""
 
@@ -229,15 +229,15 @@ MUTANTS = {
     ),
     "a threshold of a step": (
         "encoder threshold", "encoder ",
-        r"(threshold\[0\] \} = 3'h)\w ", r"\g<1>5 ", "encoder",
+        r"(threshold\[0\] \} = 3'h)\w ", r"\g<1>5 ", "code",
     ),
     "a spike above the threshold alone": (
         "encoder threshold", "encoder ",
-        r"level0 >= threshold", r"level0 > threshold", "encoder",
+        r"level0 >= threshold", r"level0 > threshold", "code",
     ),
     "a latency that spikes again": (
         "encoder latency", "encoder ",
-        r"(assign \\o__payload.inputs  = reached) & \S+ ;", r"\1;", "encoder",
+        r"(assign \\o__payload.inputs  = reached) & \S+ ;", r"\1;", "code",
     ),
     "planes that go on from the last inference": (
         "encoder bit-plane", "encoder ",
@@ -249,11 +249,11 @@ MUTANTS = {
     ),
     "a rate that spikes at its number": (
         "encoder rate", "encoder ",
-        r"< level1;", r"<= level1;", "encoder",
+        r"< level1;", r"<= level1;", "code",
     ),
     "a level of the neighbour": (
         "encoder hold", "encoder ",
-        r"i__payload\[5:3\]", r"i__payload[4:2]", "encoder",
+        r"i__payload\[5:3\]", r"i__payload[4:2]", "code",
     ),
     "levels that change in mid-inference": (
         "encoder hold", "encoder ",

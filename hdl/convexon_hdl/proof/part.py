@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,31 @@ from convexon_hdl.proof.netlist import Bit, Bits, Cell, Netlist, require
 MODULE = "part"
 
 _FIRST_NET = 2  # Yosys numbers nets from 2; 0 and 1 would read as constants
+
+_BITWISE = {
+    "$dff": ("D", "Q"),
+    "$mux": ("A", "B", "Y"),
+    "$not": ("A", "Y"),
+    **dict.fromkeys(("$and", "$or", "$xor"), ("A", "B", "Y")),
+}
+"""Cells of which a piece needs no other bits than those that it reads, and the ports that are cut
+to them."""
+
+
+def _sliced(cell: Cell, places: Sequence[int]) -> Cell:
+    """The cell with some of its bits."""
+    ports = dict(cell.ports)
+    for name in _BITWISE[cell.kind]:
+        ports[name] = tuple(cell.ports[name][k] for k in places)
+    sizes = [name for name in cell.parameters if name.endswith("WIDTH")]
+    parameters = {**cell.parameters, **{name: f"{len(places):032b}" for name in sizes}}
+    return Cell(cell.kind, parameters, ports, cell.outputs)
+
+
+def _is_bitwise(cell: Cell) -> bool:
+    """Whether each bit of the result depends on the same bit of the operands alone."""
+    cuts = _BITWISE.get(cell.kind, ())
+    return bool(cuts) and len({len(cell.ports[name]) for name in cuts}) == 1
 
 
 class Part:
@@ -115,7 +140,7 @@ class Part:
         """Find all cells between the cut and ``outputs``."""
         netlist = self._netlist
         seen = set(cut)
-        cells: dict[int, Cell] = {}
+        cells: dict[int, tuple[Cell, set[int]]] = {}
         pending = outputs[::-1]
         while pending:
             bit = pending.pop()
@@ -124,19 +149,29 @@ class Part:
             seen.add(bit)
             where = netlist.described(bit)
             require(bit in netlist.drivers, f"{where} is read by a part that it is no input of")
-            cell = netlist.drivers[bit][0]
+            cell, _, index = netlist.drivers[bit]
             self._number(bit)
             if cell.kind == "$dff":
                 require(cell.ports["CLK"] == (self._clock,), f"{where} must be clocked by clk")
                 if self._keep is not None and bit not in self._keep:
                     self._free.append(bit)
                     continue
-            if id(cell) not in cells:
-                cells[id(cell)] = cell
-                reads = [n for n in cell.ports if n not in cell.outputs and n != "CLK"]
-                for name in reads:
-                    pending.extend(reversed(cell.ports[name]))
-        self._cells = list(cells.values())
+            known, places = cells.setdefault(id(cell), (cell, set()))
+            if _is_bitwise(known):
+                places.add(index)
+                pending.extend(reversed(self._read(_sliced(known, (index,)))))
+            elif not places:
+                places.update(range(len(known.ports["Y"]) if "Y" in known.ports else 1))
+                pending.extend(reversed(self._read(known)))
+        self._cells = [
+            _sliced(cell, sorted(places)) if _is_bitwise(cell) else cell
+            for cell, places in cells.values()
+        ]
+
+    def _read(self, cell: Cell) -> list[Bit]:
+        """Nets that a cell reads."""
+        names = [name for name in cell.ports if name not in cell.outputs and name != "CLK"]
+        return [bit for name in names for bit in cell.ports[name]]
 
     def _written(self, cut: set[Bit]) -> dict[str, Any]:
         """Cells, and the values that registers are configured with."""
