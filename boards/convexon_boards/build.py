@@ -16,7 +16,7 @@ from convexon.artefact import atomic_write, pretty
 from convexon.build import BUILD, Build
 from convexon.bundle import RtlBundle
 from convexon.card import CARD
-from convexon.cells import Route, RouteReport
+from convexon.cells import Family, Route, RouteReport
 from convexon.chain.progress import QUIET, Progress
 from convexon.errors import ArtefactError, InputError, ToolError
 from convexon.neuron import ReadoutMode
@@ -153,11 +153,7 @@ def build_stage(
         raise InputError("seeds must hold at least one seed, not none")
     bundle = folder.bundle()
     clock = clocking(board, mhz)
-    tools = {
-        "yosys": yosys.version(),
-        nextpnr.TOOLS[part.family].distribution: nextpnr.version(part.family),
-        bitstream.TOOLS[part.family].distribution: bitstream.version(part.family),
-    }
+    tools = _tools(part.family)
     name = artefact_name(board)
     target = folder_of(folder, board)
     file = target / f"{board.name}.{bitstream.SUFFIXES[part.family]}"
@@ -172,23 +168,23 @@ def build_stage(
         return build
 
     line: Line = Spi() if spi else serial_line(clock.mhz, baud)
-    made = folder.made(
-        name,
-        BUILD,
-        compute,
-        parents={"rtl": bundle},
-        recipe={
-            "board": board.name,
-            "mhz": clock.mhz,
-            "seeds": list(seeds),
-            "line": line_name(line),
-            "flow": FLOW_VERSION,
-            "build": BUILD_VERSION,
-            **tools,
-        },
-    )
+    recipe = {
+        **{"board": board.name, "mhz": clock.mhz, "seeds": list(seeds), "line": line_name(line)},
+        **{"flow": FLOW_VERSION, "build": BUILD_VERSION, **tools},
+    }
+    made = folder.made(name, BUILD, compute, parents={"rtl": bundle}, recipe=recipe)
     write_bitstream(made.value, file)
     return BuildResult(build=made, file=file)
+
+
+def _tools(family: Family) -> dict[str, str]:
+    """Versions of the tools that a build takes, by distribution."""
+    router, packer = nextpnr.TOOLS[family], bitstream.TOOLS[family]
+    return {
+        "yosys": yosys.version(),
+        router.distribution: nextpnr.version(family),
+        packer.distribution: bitstream.version(family),
+    }
 
 
 def write_bitstream(build: Build, file: Path) -> None:

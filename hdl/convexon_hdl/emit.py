@@ -102,17 +102,10 @@ def emit(
     others: dict[str, str] = {}
     components = {vhdl.SHIM: stream_ports(ports)}
     if host is Host.AXI:
-        hardware = AxiAccelerator(
-            Accelerator(network, mapping=mapping),
-            width=axi_width,
-            digest=parents.get("card", ""),
-        )
+        inner = Accelerator(network, mapping=mapping)
+        hardware = AxiAccelerator(inner, width=axi_width, digest=parents.get("card", ""))
         components[AXI_TOP] = member_ports(hardware)
-        others = {
-            f"{AXI_TOP}.v": header + to_verilog(hardware, AXI_TOP),
-            f"{AXI_TOP}.h": hardware.register_map.c_header(),
-            REGISTERS_NAME: pretty(hardware.register_map.to_json()),
-        }
+        others = _axi_files(hardware, header)
     constants = _constants(accelerator)
     return RtlBundle(
         top=TOP,
@@ -129,6 +122,15 @@ def emit(
             f"{systemverilog.EXAMPLE}.sv": systemverilog.example(ports),
         },
     )
+
+
+def _axi_files(hardware: AxiAccelerator, header: str) -> dict[str, str]:
+    """Files of the accelerator behind AXI, by name."""
+    return {
+        f"{AXI_TOP}.v": header + to_verilog(hardware, AXI_TOP),
+        f"{AXI_TOP}.h": hardware.register_map.c_header(),
+        REGISTERS_NAME: pretty(hardware.register_map.to_json()),
+    }
 
 
 def host_name(host: Host, axi_width: int) -> str:

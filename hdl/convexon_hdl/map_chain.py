@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -143,56 +144,69 @@ def map_stage(
 
     def choose() -> Mapping:
         progress.begin("choosing a mapping")
-        if by_hand is not None:
-            chosen = by_hand
-        else:
-            chosen = fastest_within(network, budget, activity, encoder=encoder, decision=rule)
+        chosen = by_hand or fastest_within(
+            network, budget, activity, encoder=encoder, decision=rule
+        )
         require_mappable(network, chosen)
         _require_latency(Schedule.of(network, chosen).cycles(inputs, trace), budget)
         return chosen
 
-    recipe = {
+    made = folder.made(
+        "mapping",
+        MAPPING,
+        choose,
+        parents={"card": card, "test": test},
+        recipe=_recipe(budget, by_hand, framed),
+    )
+    return MapResult(
+        mapping=made,
+        cost=mapping_cost(network, made.value, activity, budget.family),
+        cycles=Schedule.of(network, made.value).cycles(inputs, trace),
+        effect=_effect(network, made.value, stimulus, trace, model),
+    )
+
+
+def _recipe(budget: Budget, by_hand: Mapping | None, framed: Mapping) -> dict[str, Any]:
+    """What the choice follows from, besides the card and the samples."""
+    encoder = framed.encoder
+    return {
         "budget": {name: getattr(value, "value", value) for name, value in vars(budget).items()},
         "file": None if by_hand is None else MAPPING.encode(by_hand)[0],
         "encoder": None if encoder is None else encoder_to_json(encoder),
-        "decision": None if file is not None else decision_to_json(rule),
+        "decision": decision_to_json(framed.decision),
     }
-    made = folder.made(
-        "mapping", MAPPING, choose, parents={"card": card, "test": test}, recipe=recipe
-    )
-    chosen = made.value
-    cycles = Schedule.of(network, chosen).cycles(inputs, trace)
-    effect = None
-    if chosen.encoder is not None or chosen.decision.is_early:
-        late = Schedule.of(network, replace(chosen, decision=Decision())).cycles(inputs, trace)
-        effect = _effect(network, chosen.decision, stimulus, model, (cycles, late))
-    cost = mapping_cost(network, chosen, activity, budget.family)
-    return MapResult(mapping=made, cost=cost, cycles=cycles, effect=effect)
 
 
 def _effect(
     network: FixedPointNetwork,
-    decision: Decision,
+    mapping: Mapping,
     stimulus: Stimulus,
+    first: SpikeTrace,
     model: Model,
-    cycles: tuple[Cycles, Cycles],
-) -> Effect:
+) -> Effect | None:
     """Compare labels under an encoder and a rule with those of the network alone.
 
-    ``cycles`` are those of the first samples, and what they are if all steps are read.
+    ``first`` is the trace of the first samples, whose cycles are compared too.
     """
+    if mapping.encoder is None and not mapping.decision.is_early:
+        return None
+    inputs = stimulus.inputs[:MAX_SAMPLES]
+    cycles, late = (
+        Schedule.of(network, each).cycles(inputs, first).latency
+        for each in (mapping, replace(mapping, decision=Decision()))
+    )
     samples = stimulus.dataset
     labels = samples.labels.reshape(samples.n_samples, -1)
     alone = model(network, samples.inputs)
-    trace = decided_trace(decision, network, model(network, stimulus.inputs))
+    trace = decided_trace(mapping.decision, network, model(network, stimulus.inputs))
     steps = network.n_steps if trace.steps is None else trace.steps
     return Effect(
         accuracy=float((trace.labels == labels).mean()),
         before=float((alone.labels == labels).mean()),
         steps=float(np.mean(steps)),
         n_steps=network.n_steps,
-        cycles=float(cycles[0].latency.mean()),
-        cycles_before=float(cycles[1].latency.mean()),
+        cycles=float(cycles.mean()),
+        cycles_before=float(late.mean()),
     )
 
 

@@ -173,26 +173,7 @@ def solve_stage(
     drawn = dictionary_stage(folder, settings, progress, executor=executor)
     train, test, rows = drawn.train, drawn.test, drawn.rows
     branches, dictionary = drawn.branches, drawn.dictionary
-    solved = folder.made(
-        "solution",
-        SOLVED,
-        lambda: solve_program(
-            settings,
-            pool_for(settings, train.value, rows, branches.value, dictionary.value),
-            progress,
-        ),
-        parents={"train": train, "branches": branches, "dictionary": dictionary},
-        recipe=settings.recipe(
-            "loss",
-            "max_neurons",
-            "selection_rho",
-            "rhos",
-            "cost",
-            "readout_bits",
-            "tolerance",
-            "seed",
-        ),
-    )
+    solved = _solved(folder, settings, drawn, progress)
     progress.begin("reconstructing and quantizing")
     network, card = _networks(folder, settings, train, branches, dictionary, solved)
     progress.begin("writing the certificate")
@@ -207,6 +188,33 @@ def solve_stage(
         network=network,
         card=card,
         certificate=certificate,
+    )
+
+
+def _solved(
+    folder: RunFolder, settings: SolveSettings, drawn: Drawn, progress: Progress
+) -> Made[SolvedProgram]:
+    """Solve the convex program over the dictionary."""
+    train, branches, dictionary = drawn.train, drawn.branches, drawn.dictionary
+    return folder.made(
+        "solution",
+        SOLVED,
+        lambda: solve_program(
+            settings,
+            pool_for(settings, train.value, drawn.rows, branches.value, dictionary.value),
+            progress,
+        ),
+        parents={"train": train, "branches": branches, "dictionary": dictionary},
+        recipe=settings.recipe(
+            "loss",
+            "max_neurons",
+            "selection_rho",
+            "rhos",
+            "cost",
+            "readout_bits",
+            "tolerance",
+            "seed",
+        ),
     )
 
 

@@ -16,6 +16,12 @@ def _several(text: str) -> Any:
     return typer.Option(help=f"{text} Several are tried one by one.")
 
 
+Jobs = Annotated[int | None, typer.Option(help="Processes; one for each core by default.")]
+Cluster = Annotated[
+    str | None, typer.Option(help="Address of a Dask scheduler that computes the points.")
+]
+
+
 def explore(
     ctx: typer.Context,
     root: Annotated[
@@ -51,12 +57,8 @@ def explore(
         int | None, typer.Option(help="Most cycles of an inference, on average.")
     ] = None,
     clock: Annotated[float | None, typer.Option(help="Clock in MHz that must be kept.")] = None,
-    jobs: Annotated[
-        int | None, typer.Option(help="Processes; one for each core by default.")
-    ] = None,
-    cluster: Annotated[
-        str | None, typer.Option(help="Address of a Dask scheduler that computes the points.")
-    ] = None,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
 ) -> None:
     """Try combinations of choices, and print those that nothing beats.
 

@@ -59,7 +59,6 @@ def solve(
     from convexon.neuron import ReadoutMode
     from convexon.run import RunFolder
 
-    defaults = SolveSettings()
     settings = SolveSettings(
         data=data,
         coding=choice(CodingKind, coding, "coding"),
@@ -75,7 +74,7 @@ def solve(
         pricing_rounds=pricing_rounds,
         cost=None if cost is None else choice(CostKind, cost, "cost"),
         max_neurons=max_neurons,
-        rhos=tuple(rho) if rho else defaults.rhos,
+        rhos=tuple(rho or SolveSettings.rhos),
         readout_bits=readout_bits,
         tolerance=tolerance,
         seed=seed,

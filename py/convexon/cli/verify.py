@@ -46,12 +46,7 @@ def verify(
     from convexon.run import RunFolder
 
     if volume:
-        runner = importlib.import_module("convexon_sim.volume_chain")
-        with Console() as console:
-            with console.stage("verify in volume") as line:
-                checked = runner.volume_stage(RunFolder(run), progress=line)
-            console.line(checked.summary)
-            checked.require_equal()
+        _in_volume(run)
         return
     chain = importlib.import_module("convexon_sim.chain")
     traffic = importlib.import_module("convexon_sim.job").Traffic(
@@ -72,3 +67,16 @@ def verify(
                 chain.require_equal(result)
     for result in results:
         chain.require_equal(result)
+
+
+def _in_volume(run: Path) -> None:
+    """All training and test samples, without cocotb."""
+    from convexon.cli.console import Console
+    from convexon.run import RunFolder
+
+    runner = importlib.import_module("convexon_sim.volume_chain")
+    with Console() as console:
+        with console.stage("verify in volume") as line:
+            checked = runner.volume_stage(RunFolder(run), progress=line)
+        console.line(checked.summary)
+        checked.require_equal()

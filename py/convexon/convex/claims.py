@@ -73,7 +73,38 @@ def certificate_of(
     InputError
         If shapes do not fit.
     """
-    statement = Statement(
+    statement = _statement(drawn, columns, groups, min_weight, max_feature)
+    places = statement.with_intercept(statement.columns).astype(np.intp)
+    program = _restricted(drawn, places)
+    own, point = certify(program, W, dual=dual)
+    rounded = None
+    if readout_bits is not None:
+        rounded = replace(rounded_readout(program, W, bits=readout_bits), others=others)
+    spread = _spread(W, places, drawn)
+    dictionary = _priced(drawn, spread, point, about, every_network_of_form)
+    return Certificate(
+        statement=statement,
+        W=W,
+        dual=point,
+        primal=float(own.primal),
+        lower=float(own.dual),
+        gap=gap_above(own.primal, own.dual),
+        tolerance=float(tolerance),
+        priced=(dictionary,),
+        universal=_universal(drawn, statement),
+        rounded=rounded,
+    )
+
+
+def _statement(
+    drawn: ConvexProgram,
+    columns: IntArray,
+    groups: IntArray | None,
+    min_weight: float | None,
+    max_feature: int,
+) -> Statement:
+    """What the certificate speaks of."""
+    return Statement(
         loss=drawn.loss.kind.value,
         penalty=drawn.penalty.kind.value,
         rho=float(drawn.rho),
@@ -86,14 +117,14 @@ def certificate_of(
         min_weight=float(drawn.weights.min() if min_weight is None else min_weight),
         max_feature=int(max_feature),
     )
-    places = statement.with_intercept(statement.columns).astype(np.intp)
-    program = _restricted(drawn, places)
-    own, point = certify(program, W, dual=dual)
-    rounded = None
-    if readout_bits is not None:
-        rounded = replace(rounded_readout(program, W, bits=readout_bits), others=others)
-    bound, feasible = certify(drawn, _spread(W, places, drawn), dual=point)
-    dictionary = PricedSet(
+
+
+def _priced(
+    drawn: ConvexProgram, W: FloatArray, point: FloatArray, about: str, every_network_of_form: bool
+) -> PricedSet:
+    """The whole dictionary, priced at a dual point."""
+    bound, feasible = certify(drawn, W, dual=point)
+    return PricedSet(
         name="dictionary",
         about=about,
         n_columns=drawn.n_columns,
@@ -103,18 +134,6 @@ def certificate_of(
         lower_bound=float(bound.dual),
         dual=feasible,
         columns=np.arange(drawn.n_columns - 1, dtype=np.int64),
-    )
-    return Certificate(
-        statement=statement,
-        W=W,
-        dual=point,
-        primal=float(own.primal),
-        lower=float(own.dual),
-        gap=gap_above(own.primal, own.dual),
-        tolerance=float(tolerance),
-        priced=(dictionary,),
-        universal=_universal(drawn, statement),
-        rounded=rounded,
     )
 
 

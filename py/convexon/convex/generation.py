@@ -232,8 +232,16 @@ def generate(
         master.add(found)
     if dropped:
         solution = master.solve(budget.tolerance)
+    return _generated(master, solution, rounds, budget.tolerance)
+
+
+def _generated(
+    master: Master, solution: Solution, rounds: Sequence[Round], tolerance: float
+) -> Generated:
+    """What the rounds have grown; closed if the last one proves that no column is missing."""
     n_seen = sum(found.n_seen for record in rounds for found in record.oracles.values())
     branches, places, dictionary = master.dictionary(n_seen)
+    last = rounds[-1]
     return Generated(
         branches=branches,
         sites=places,
@@ -241,8 +249,7 @@ def generate(
         weights=master.weights,
         solution=solution,
         rounds=tuple(rounds),
-        closed=rounds[-1].exact_bound is not None
-        and rounds[-1].largest_ratio <= 1.0 + budget.tolerance,
+        closed=last.exact_bound is not None and last.largest_ratio <= 1.0 + tolerance,
     )
 
 

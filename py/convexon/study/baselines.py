@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,9 @@ from convexon.fixed import Interval, QFormat, width_of
 from convexon.network import Branch, Layer, Network
 from convexon.neuron import Leak, ReadoutMode, Reset
 from convexon.study.fit import accuracy
+
+if TYPE_CHECKING:
+    from convexon.surrogate import LayerPlan
 
 FloatArray = npt.NDArray[np.float64]
 Classes = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.int64]]
@@ -101,6 +105,20 @@ def paper_method(
     generator = np.random.default_rng([seed, 5])
     top = int(train.inputs.max(initial=1))
     branches = [gaussian_branch(train.n_inputs, shares, top, generator) for _ in range(n_branches)]
+    best = _best_readout(branches, train, validation, rhos, max_seconds)
+    if best is None:
+        raise InputError(f"rhos must leave a neuron active, not {tuple(rhos)!r}: lower them")
+    return best
+
+
+def _best_readout(
+    branches: Sequence[Branch],
+    train: SpikeDataset,
+    validation: SpikeDataset,
+    rhos: Sequence[float],
+    max_seconds: float | None,
+) -> Network | None:
+    """Network of the strength that is best on validation; None if none leaves a neuron."""
     mode = ReadoutMode.STEP if train.has_step_labels else ReadoutMode.SIGN
     rows = distinct_rows(train, mode)
     dictionary = build_dictionary(branches, train, mode, rows=rows)
@@ -138,9 +156,7 @@ def paper_method(
         reached = accuracy(network, validation)
         if best is None or reached > best[0]:
             best = reached, network
-    if best is None:
-        raise InputError(f"rhos must leave a neuron active, not {tuple(rhos)!r}: lower them")
-    return best[1]
+    return None if best is None else best[1]
 
 
 def _shares(widths: Sequence[int], n_branches: int) -> list[int]:
@@ -305,40 +321,45 @@ def surrogate_gradient(
     MissingToolError
         If torch is not installed.
     """
-    from convexon.surrogate import LayerPlan, TrainingPlan, surrogate_baseline
+    from convexon.surrogate import TrainingPlan, surrogate_baseline
     from convexon.surrogate.hybrid import LEARNING_RATES
 
     if not leaks:
         raise InputError("leaks must hold at least one leak, not none")
     shares = _shares(widths, n_branches)
-    fans = [train.n_inputs, *shares[:-1]]
+    layers = list(zip([train.n_inputs, *shares[:-1]], shares, strict=True))
     mode = ReadoutMode.STEP if train.has_step_labels else ReadoutMode.LAST
     plan = TrainingPlan(
         epochs=max_epochs, seconds=seconds / len(leaks), batch_size=SURROGATE_BATCH, seed=seed
     )
-    trained = []
-    for leak in leaks:
-        stack = [
-            LayerPlan(
-                n_neurons=width,
-                family=WitnessFamily(
-                    fan_in=fan,
-                    alphabet=Alphabet.integers(SURROGATE_BITS),
-                    leak=leak,
-                    reset=Reset.SUBTRACT,
-                    guide=Guide.BLIND,
-                ),
-            )
-            for fan, width in zip(fans, shares, strict=True)
-        ]
-        trained.append(
-            surrogate_baseline(
-                [stack] * n_branches,
-                train,
-                validation,
-                mode=mode,
-                plan=plan,
-                learning_rates=learning_rates or LEARNING_RATES,
-            )
+    trained = [
+        surrogate_baseline(
+            [_stack(layers, leak)] * n_branches,
+            train,
+            validation,
+            mode=mode,
+            plan=plan,
+            learning_rates=learning_rates or LEARNING_RATES,
         )
+        for leak in leaks
+    ]
     return max(trained, key=lambda training: training.best.merit).network
+
+
+def _stack(layers: Sequence[tuple[int, int]], leak: Leak) -> list[LayerPlan]:
+    """Layers, by fan-in and neurons, that surrogate training starts from."""
+    from convexon.surrogate import LayerPlan
+
+    return [
+        LayerPlan(
+            n_neurons=n_neurons,
+            family=WitnessFamily(
+                fan_in=fan_in,
+                alphabet=Alphabet.integers(SURROGATE_BITS),
+                leak=leak,
+                reset=Reset.SUBTRACT,
+                guide=Guide.BLIND,
+            ),
+        )
+        for fan_in, n_neurons in layers
+    ]

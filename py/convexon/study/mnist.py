@@ -141,10 +141,9 @@ def fit_digits(
         Wall time for surrogate training, three quarters of it before the convex program.
     bits : int
         Of a hidden weight.
-    rhos : sequence of float
-        Strengths of the row-group penalty to choose from on validation.
-    learning_rates : sequence of float
-        Rates of surrogate training to choose from on validation, each for its share of the time.
+    rhos, learning_rates : sequences of float
+        Strengths of the row-group penalty, and rates of surrogate training that share its time, to
+        choose from on validation.
 
     Raises
     ------
@@ -179,8 +178,8 @@ def fit_digits(
     ).network
     stages = {"sg": sg, "sg-cvx": weighed, "cvx-sg": tuned}
     reached = {name: accuracy(network, chosen_on) for name, network in stages.items()}
-    best = max(stages, key=lambda name: reached[name])
-    return DigitsFit(network=stages[best], stages=stages, validation=reached)
+    best = stages[max(stages, key=reached.__getitem__)]
+    return DigitsFit(network=best, stages=stages, validation=reached)
 
 
 def training(*, seconds: float, seed: int) -> TrainingPlan:
