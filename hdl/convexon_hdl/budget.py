@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 
 import numpy as np
 
@@ -15,7 +18,7 @@ from convexon.fold import engines_at, plans_at, readout_plan
 from convexon.mapping import MAX_LANES, PLAIN, Folded, LayerMapping, Mapping, Spatial, Style
 from convexon.network import FixedPointNetwork
 from convexon_hdl.cost import Activity, Cost, cost_at, readout_cost, surroundings_cost
-from convexon_hdl.timing import PipelineDepths, engine_delay, pipeline_depths, unreachable
+from convexon_hdl.timing import PipelineDepths, engine_delay, pipeline_depths, require_reachable
 
 MAX_CANDIDATES = 12
 """Choices that are kept for each depth: the fastest, the smallest, and those between."""
@@ -99,40 +102,61 @@ def _updates(lanes: int, clocks: float) -> int:
     return next(d for d in divisors if lanes / d <= max(clocks, 4) or d == lanes)
 
 
-def candidates_at(
-    network: FixedPointNetwork,
-    depth: int,
-    activity: Activity,
-    budget: Budget,
-    spatial: Spatial | None,
-) -> list[tuple[Cost, Choices]]:
-    """Choices for a depth of which none is beaten by another, the fastest first.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Part:
+    """What a depth, or the readout, may be.
 
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    depth : int
-    activity : Activity
-    budget : Budget
-    spatial : Spatial or None
-        With the registers for the clock; None where no number of them keeps it.
-
-    Raises
-    ------
-    InputError
-        If no choice keeps the clock.
+    Members
+    -------
+    folded : list of (Choices, float)
+        With the delay of the slowest engine, in seconds.
+    spatial : Choices or None
+        With the registers for the clock; None where no number of them keeps it, or none may be.
+    least : float
+        Least delay of all, registers for any clock included.
     """
+
+    folded: list[tuple[Choices, float]]
+    spatial: Choices | None
+    least: float
+
+    @classmethod
+    def of(
+        cls,
+        folded: list[tuple[Choices, float]],
+        branches: Sequence[int],
+        spatial: Spatial | None,
+        least: float,
+        style: Style,
+    ) -> _Part:
+        """Put the choices together; ``least`` is that of the spatial ones."""
+        delays = [delay for _, delay in folded]
+        if style is Style.FOLDED:
+            return cls(folded=folded, spatial=None, least=min(delays))
+        choices: Choices | None = None
+        if spatial is not None:
+            choices = dict.fromkeys(branches, spatial)
+        return cls(folded=folded, spatial=choices, least=min([least, *delays]))
+
+    def in_time(self, clock_hz: float | None) -> list[Choices]:
+        """Choices that keep the clock."""
+        period = math.inf if clock_hz is None else 1 / clock_hz
+        kept = [choices for choices, delay in self.folded if delay <= period]
+        return kept if self.spatial is None else [*kept, self.spatial]
+
+
+def _layers_at(
+    network: FixedPointNetwork, depth: int, activity: Activity, budget: Budget, own: PipelineDepths
+) -> _Part:
+    """What the layers at ``depth`` may be."""
     branches = [b for b, branch in enumerate(network.branches) if depth < branch.depth]
     most = max(network.branches[b].layers[depth].n_neurons for b in branches)
     spikes = activity.inputs
     if depth:
         spikes = float(np.mean([activity.layers[b][depth - 1] for b in branches]))
-    considered: list[tuple[Choices, float]] = []
-    all_folds = (
-        [] if budget.style is Style.SPATIAL else _powers(most if budget.lanes is None else 1)
-    )
-    for folds in all_folds:
-        for banks in BANKS:
+    folded: list[tuple[Choices, float]] = []
+    if budget.style is not Style.SPATIAL:
+        for folds, banks in product(_powers(most if budget.lanes is None else 1), BANKS):
             choices = folded_choices(
                 network,
                 depth,
@@ -142,45 +166,33 @@ def candidates_at(
                 most_lanes=budget.lanes or MAX_LANES,
             )
             plans = plans_at(network, choices, depth)
-            considered.append((choices, max(engine_delay(plan, budget.family) for plan in plans)))
-    if spatial is not None and budget.style is not Style.FOLDED:
-        considered.append((dict.fromkeys(branches, spatial), 0.0))
+            folded.append((choices, max(engine_delay(plan, budget.family) for plan in plans)))
+    return _Part.of(folded, branches, own.layers[depth], own.least[depth], budget.style)
+
+
+def _readout(network: FixedPointNetwork, budget: Budget, own: PipelineDepths) -> _Part:
+    """What the readout may be."""
+    folded: list[tuple[Choices, float]] = []
+    for banks in () if budget.style is Style.SPATIAL else BANKS:
+        choice = Folded(lanes=network.n_classes, banks=banks)
+        delay = engine_delay(readout_plan(network, choice), budget.family)
+        folded.append(({0: choice}, delay))
+    return _Part.of(folded, [0], own.readout, own.least[-2], budget.style)
+
+
+def _candidates(
+    part: _Part, cost_of: Callable[[Choices], Cost], clock_hz: float | None
+) -> list[tuple[Cost, Choices]]:
+    """Choices that keep the clock and that no other beats, the fastest first."""
     found: list[tuple[Cost, Choices]] = []
-    for choices in _in_time(considered, budget):
-        cost = cost_at(network, choices, depth, activity, budget.family)
+    for choices in part.in_time(clock_hz):
+        cost = cost_of(choices)
         if not any(other.beats(cost) for other, _ in found):
             found[:] = [(other, kept) for other, kept in found if not cost.beats(other)]
             found.append((cost, choices))
     found.sort(key=lambda pair: pair[0].clocks)
     stride = max(1, -(-len(found) // MAX_CANDIDATES))
     return [*found[:-1:stride], found[-1]]
-
-
-def _in_time(considered: Sequence[tuple[Choices, float]], budget: Budget) -> list[Choices]:
-    """Choices whose delay the clock leaves room for; `InputError` if there are none."""
-    clock_hz = budget.clock_hz
-    kept = [choices for choices, delay in considered if not clock_hz or delay * clock_hz <= 1]
-    if clock_hz and not kept:
-        fastest = 1 / min(delay for _, delay in considered)
-        raise InputError(unreachable(clock_hz, fastest, budget.family))
-    return kept
-
-
-def _readouts(
-    network: FixedPointNetwork, reads: float, budget: Budget, spatial: Spatial | None
-) -> list[tuple[Cost, Choices]]:
-    """Choices for the readout, and what they cost."""
-    considered: list[tuple[Choices, float]] = []
-    for banks in () if budget.style is Style.SPATIAL else BANKS:
-        folded = Folded(lanes=network.n_classes, banks=banks)
-        delay = engine_delay(readout_plan(network, folded), budget.family)
-        considered.append(({0: folded}, delay))
-    if spatial is not None and budget.style is not Style.FOLDED:
-        considered.insert(0, ({0: spatial}, 0.0))
-    return [
-        (readout_cost(network, choices[0], reads, budget.family), choices)
-        for choices in _in_time(considered, budget)
-    ]
 
 
 def _powers(limit: int) -> Iterator[int]:
@@ -209,12 +221,27 @@ def fastest_within(
         If none fits, or none keeps the clock; it says what the smallest takes, and what the
         fastest promises.
     """
-    depths = _depths(network, budget)
+    own = _depths(network, budget)
+    layers = [_layers_at(network, d, activity, budget, own) for d in range(network.depth)]
+    readout = _readout(network, budget, own)
+    if budget.clock_hz is not None:
+        least = [*(part.least for part in layers), readout.least, own.least[-1]]
+        require_reachable(budget.clock_hz, least, budget.family)
     parts = [
-        candidates_at(network, depth, activity, budget, depths.layers[depth])
-        for depth in range(network.depth)
+        _candidates(
+            part,
+            partial(cost_at, network, depth=depth, activity=activity, family=budget.family),
+            budget.clock_hz,
+        )
+        for depth, part in enumerate(layers)
     ]
-    parts.append(_readouts(network, activity.reads, budget, depths.readout))
+    parts.append(
+        _candidates(
+            readout,
+            lambda choices: readout_cost(network, choices[0], activity.reads, budget.family),
+            budget.clock_hz,
+        )
+    )
     surroundings = surroundings_cost(network, encoder, decision)
     plans = [_Plan(cost=surroundings, slowest=0.0, picks=())]
     for candidates in parts:
@@ -225,34 +252,25 @@ def fastest_within(
         raise InputError(_too_small(parts, surroundings, budget))
     steps = network.n_steps
     best = min(plans, key=lambda plan: plan.preference(steps, budget.latency_cycles is not None))
-    layers = [
-        tuple(best.picks[d][b] for d in range(branch.depth))
-        for b, branch in enumerate(network.branches)
-    ]
     return Mapping(
-        layers=tuple(layers),
+        layers=tuple(
+            tuple(best.picks[d][b] for d in range(branch.depth))
+            for b, branch in enumerate(network.branches)
+        ),
         readout=best.picks[-1][0],
-        decision_registers=depths.decision_registers,
+        decision_registers=own.decision_registers or 0,
         encoder=encoder,
         decision=decision,
     )
 
 
 def _depths(network: FixedPointNetwork, budget: Budget) -> PipelineDepths:
-    """Registers for the budget's clock; none without one.
-
-    Raises
-    ------
-    InputError
-        If all must be spatial, and no number of registers keeps the clock.
-    """
+    """Registers for the budget's clock; none without one."""
     if budget.clock_hz is not None:
-        depths = pipeline_depths(network, budget.clock_hz, budget.family)
-        if budget.style is Style.SPATIAL and None in (*depths.layers, depths.readout):
-            raise InputError(unreachable(budget.clock_hz, depths.fastest_hz, budget.family))
-        return depths
+        return pipeline_depths(network, budget.clock_hz, budget.family)
+    none = (0.0,) * (network.depth + 2)
     plain = (PLAIN,) * network.depth
-    return PipelineDepths(layers=plain, readout=PLAIN, decision_registers=0, fastest_hz=0.0)
+    return PipelineDepths(layers=plain, readout=PLAIN, decision_registers=0, least=none)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -228,8 +228,17 @@ def _require_latency(cycles: Cycles, budget: Budget) -> None:
     if budget.latency_cycles is not None and mean > budget.latency_cycles:
         raise InputError(
             f"latency must be at most {budget.latency_cycles} cycles, and is {mean:.1f} on average "
-            "under the fastest mapping that fits: allow more LUTs or block RAMs"
+            f"under the fastest mapping that fits: {_way_out(budget)}"
         )
+
+
+def _way_out(budget: Budget) -> str:
+    """What may make a mapping faster."""
+    if budget.luts is not None or budget.block_rams is not None:
+        return "allow more LUTs or block RAMs"
+    if budget.clock_hz is not None:
+        return "ask for a lower clock, which takes fewer registers"
+    return "the network takes that long, whatever is spent; solve one of fewer steps"
 
 
 def _described(mapping: Mapping) -> str:

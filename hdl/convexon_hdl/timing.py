@@ -68,11 +68,9 @@ DELAYS = {
         register=3.4e-9, lookup=1.7e-9, adder=3.0e-9, carry=0.06e-9, memory=11.0e-9
     ),
 }
-"""Fitted on nextpnr's critical paths: ECP5 of speed grade 6, a 40-16-10 network of 6-bit weights
-with 0, 1 and 2 registers (70.4, 92.8 and 113.0 MHz); iCE40 UP5K, a 10-6-4 network of 4-bit weights
-with 0 and 2 (35.4 and 44.1 MHz); Gowin GW1N-9C C6/I5, a 40-16-10 network of 6-bit weights with 0, 1
-and 2 (41.2, 57.0 and 82.3 MHz). Estimates of these clocks are 1 to 20 % below what nextpnr reached,
-so that a clock that is promised is usually met; GW2A is faster."""
+"""Fitted on nextpnr's critical paths, so that a clock that is promised is usually met: ECP5 of
+speed grade 6 and Gowin GW1N-9C C6/I5, a 40-16-10 network of 6-bit weights with 0, 1 and 2
+registers; iCE40 UP5K, a 10-6-4 network of 4-bit weights with 0 and 2. GW2A is faster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +82,21 @@ class PipelineDepths:
     layers : tuple of (Spatial or None)
         By depth.
     readout : Spatial or None
-    decision_registers : int
-    fastest_hz : float
-        Highest clock that any numbers of registers promise for all parts together.
+    decision_registers : int or None
+    least : tuple of float
+        Delay of each part in seconds, whatever its number of registers: of every layer depth, of
+        the readout and of the decision.
     """
 
     layers: tuple[Spatial | None, ...]
     readout: Spatial | None
-    decision_registers: int
-    fastest_hz: float
+    decision_registers: int | None
+    least: tuple[float, ...]
+
+    @property
+    def fastest_hz(self) -> float:
+        """Highest clock that any numbers of registers promise for all parts together."""
+        return 1 / max(self.least)
 
 
 def pipeline_depths(
@@ -112,16 +116,12 @@ def pipeline_depths(
     Raises
     ------
     InputError
-        If the clock is not positive, or higher than a decision promises, which nothing replaces.
+        If the clock is not positive.
     """
     if not clock_hz > 0:
         raise InputError(f"clock_hz must be above 0, not {clock_hz!r}")
     parts = _delays(network, DELAYS[family], sums)
-    # The slowest part bounds the clock; it has the least delay that its registers can give it.
-    fastest_hz = 1 / max(min(delays) for delays in parts)
     *layers, readout, decision = (_fewest(delays, 1 / clock_hz) for delays in parts)
-    if decision is None:
-        raise InputError(unreachable(clock_hz, fastest_hz, family))
 
     def spatial(registers: int | None) -> Spatial | None:
         return None if registers is None else Spatial(registers=registers, sums=sums)
@@ -130,7 +130,7 @@ def pipeline_depths(
         layers=tuple(map(spatial, layers)),
         readout=spatial(readout),
         decision_registers=decision,
-        fastest_hz=fastest_hz,
+        least=tuple(min(delays) for delays in parts),
     )
 
 
@@ -152,21 +152,32 @@ def registers_for(
         If the clock is not positive, or higher than any number of registers promises.
     """
     depths = pipeline_depths(network, clock_hz, family, sums=sums)
+    require_reachable(clock_hz, depths.least, family)
     layers = [layer for layer in depths.layers if layer is not None]
-    if len(layers) < network.depth or depths.readout is None:
-        raise InputError(unreachable(clock_hz, depths.fastest_hz, family))
     return Mapping(
         layers=tuple(tuple(layers[: branch.depth]) for branch in network.branches),
-        readout=depths.readout,
-        decision_registers=depths.decision_registers,
+        readout=depths.readout or Spatial(sums=sums),
+        decision_registers=depths.decision_registers or 0,
     )
 
 
-def unreachable(clock_hz: float, fastest_hz: float, family: Family) -> str:
-    """What to say of a clock that is out of reach."""
-    return (
-        f"clock_hz must be at most {fastest_hz:.4g} for this network on {family.value}, "
-        f"not {clock_hz:.4g}: the neurons' own loops are in the way"
+def require_reachable(clock_hz: float, least: Sequence[float], family: Family) -> None:
+    """Raise `InputError` unless each part keeps the clock; it names the slowest.
+
+    Parameters
+    ----------
+    clock_hz : float
+    least : sequence of float
+        Least delay of every layer depth, of the readout and of the decision, in seconds.
+    family : Family
+    """
+    slowest = max(least)
+    if slowest <= 1 / clock_hz:
+        return
+    names = [f"layer {depth}" for depth in range(len(least) - 2)] + ["the readout", "the decision"]
+    raise InputError(
+        f"clock must be at most {1e-6 / slowest:.4g} MHz for this network on {family.value}, "
+        f"not {1e-6 * clock_hz:.4g} MHz: {names[list(least).index(slowest)]} is in the way"
     )
 
 

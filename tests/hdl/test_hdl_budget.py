@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 
@@ -135,9 +136,26 @@ def test_clock_within_reach_of_the_logic_keeps_everything_spatial() -> None:
 
 
 def test_clock_beyond_every_mapping_is_refused() -> None:
-    message = r"clock_hz must be at most \S+ for this network on ecp5, not 5e\+09: "
-    with pytest.raises(InputError, match=f"^{message}"):
+    with pytest.raises(InputError, match=r"^clock must be at most \S+ MHz .*, not 5000 MHz: "):
         fastest_within(NETWORK, Budget(clock_hz=5e9), ACTIVITY)
+
+
+@pytest.mark.parametrize("family", Family, ids=lambda family: family.value)
+@pytest.mark.parametrize("style", Style, ids=lambda style: style.value)
+def test_clock_that_a_refusal_names_is_the_highest(style: Style, family: Family) -> None:
+    """Wherever the clock that was refused lies: far off, or out of reach of some parts alone."""
+    budget = Budget(style=style, family=family, clock_hz=1e12)
+    named = set()
+    for _ in range(3):
+        with pytest.raises(InputError) as refused:
+            fastest_within(NETWORK, budget, ACTIVITY)
+        found = re.match(r"clock must be at most (\S+) MHz ", str(refused.value))
+        assert found is not None
+        named.add(found[1])
+        budget = dataclasses.replace(budget, clock_hz=1.001e6 * float(found[1]))
+    assert len(named) == 1
+    budget = dataclasses.replace(budget, clock_hz=0.999e6 * float(named.pop()))
+    require_mappable(NETWORK, fastest_within(NETWORK, budget, ACTIVITY))
 
 
 def test_surroundings_are_paid_from_the_budget() -> None:
@@ -182,7 +200,9 @@ def test_folded_layers_have_the_lanes_that_are_asked_for(lanes: int) -> None:
 def test_a_clock_out_of_reach_of_logic_is_told_where_all_must_stand_in_it() -> None:
     reachable = pipeline_depths(NETWORK, 1e6, Family.ECP5).fastest_hz
     budget = Budget(style=Style.SPATIAL, clock_hz=reachable * 1.01)
-    message = re.escape(f"clock_hz must be at most {reachable:.4g} for this network on ecp5")
+    message = re.escape(
+        f"clock must be at most {1e-6 * reachable:.4g} MHz for this network on ecp5"
+    )
     with pytest.raises(InputError, match=f"^{message}"):
         fastest_within(NETWORK, budget, ACTIVITY)
 

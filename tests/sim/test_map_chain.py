@@ -68,7 +68,7 @@ def test_file_is_taken_as_it_is(folder: RunFolder, tmp_path: Path) -> None:
 def test_clock_asks_for_registers(folder: RunFolder) -> None:
     slow, fast = (mapped(folder, budget=Budget(clock_hz=hz)) for hz in (1e6, 60e6))
     assert slow.cycles.latency.max() <= fast.cycles.latency.max()
-    message = "clock_hz must be at most "
+    message = "clock must be at most "
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         mapped(folder, budget=Budget(clock_hz=5e9))
 
@@ -76,6 +76,13 @@ def test_clock_asks_for_registers(folder: RunFolder) -> None:
 def test_latency_beyond_the_budget_is_refused(folder: RunFolder) -> None:
     with pytest.raises(InputError, match=r"^latency must be at most 2 cycles, and is "):
         mapped(folder, budget=Budget(latency_cycles=2))
+    for members, way_out in (
+        ({}, "the network takes that long, whatever is spent"),
+        ({"luts": 100_000}, "allow more LUTs or block RAMs"),
+        ({"clock_hz": 6e7}, "ask for a lower clock"),
+    ):
+        with pytest.raises(InputError, match=f": {way_out}"):
+            mapped(folder, budget=Budget(latency_cycles=2, **members))  # type: ignore[arg-type]
 
 
 def test_mapping_of_another_card_is_refused(folder: RunFolder) -> None:

@@ -55,7 +55,8 @@ class Part:
     ----------
     netlist : Netlist
     inputs, outputs : mapping of str to Bits
-        keep : set of Bit, optional
+        Where the piece is cut, by port.
+    keep : set of Bit, optional
         Outputs of the registers that belong to the piece; by default all do.
 
     Members

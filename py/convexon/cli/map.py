@@ -28,7 +28,7 @@ def map(
     clock: Annotated[
         float | None, typer.Option(help="Clock in MHz that pipeline registers are chosen for.")
     ] = None,
-    family: Annotated[str, typer.Option(help="ecp5 or ice40.")] = "ecp5",
+    family: Annotated[str, typer.Option(help="ecp5, ice40 or gowin.")] = "ecp5",
     encoder: Annotated[
         str | None,
         typer.Option(help="On chip: threshold, latency, bit-plane, rate or hold."),
