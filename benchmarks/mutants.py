@@ -3,10 +3,11 @@
 Each mutant has one fault, of the kinds of `convexon_sim.mutation`, in one of the designs of
 `mutant_subjects`: spatial and folded layers, weights that are fixed, loaded and of a seed, every
 encoder, early decisions, and the top module with AXI. It is caught if the bench on Icarus rejects
-it under smooth or under stalling traffic, or else if `convexon prove` does not prove its text. What
-both let pass must be right, as its module is proved in full, or be proved equal to the design by
-Yosys; then it does not count. Prints the list and the score of each design, and writes
-benchmarks/results/mutants.json.
+it under smooth or under stalling traffic, or else if `convexon prove` does not prove its text: it
+refutes it, or finds no proof in the time that the design's own takes. What both let pass is proved
+equal to the design by Yosys, or else must be proved right though it is not equal, by obligations
+that leave nothing of its module to simulation; neither counts. Prints the list, the score of each
+design and how many of each kind there were, and writes benchmarks/results/mutants.json.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from convexon_hdl.proof.record import prove_all
 from convexon_sim.mutation import Mutant, chosen, is_equivalent
 
 SEED = 1
-CAUGHT, REFUTED, RIGHT, EQUAL, MISSED = "caught", "refuted", "right", "equal", "MISSED"
+CAUGHT, REFUTED, UNPROVED = "caught", "refuted", "unproved"
+EQUAL, RIGHT, MISSED = "equal", "right", "MISSED"
 
 SPECIFIED = r"(scanner|bank|lane)\d+$|gate$|loader|encoder|sequencer|decision|argmax"
 """Modules of which a proof by parts leaves nothing to simulation, in folded networks too."""
@@ -44,16 +46,18 @@ def verdicts(subject: Subject | AxiSubject, count: int) -> list[tuple[Mutant, st
 
 def without_bench(subject: Subject | AxiSubject, mutant: Mutant) -> tuple[str, str]:
     """Return the verdict on a mutant that the bench lets pass, and the reason."""
-    if isinstance(subject, Subject):
-        due = obligations(subject.of, subject.mapping, mutant.verilog)
-        for proof in prove_all(due, known=proved_keys(subject)):
-            if proof.verdict is not Verdict.PROVED:
-                return REFUTED, f"{proof.kind} of {proof.where} ({proof.verdict.value})"
-        left = left_to_simulation(subject.of, subject.mapping)
-        if not left or re.search(SPECIFIED, mutant.module):
-            return RIGHT, ""
-    same = is_equivalent(subject.verilog, mutant, top=subject.top)
-    return (EQUAL if same else MISSED), ""
+    if is_equivalent(subject.verilog, mutant, top=subject.top):
+        return EQUAL, ""
+    if isinstance(subject, AxiSubject):
+        return MISSED, ""
+    due = obligations(subject.of, subject.mapping, mutant.verilog)
+    proofs = list(prove_all(due, known=proved_keys(subject)))
+    for verdict, name in ((Verdict.REFUTED, REFUTED), (Verdict.UNDECIDED, UNPROVED)):
+        for proof in proofs:
+            if proof.verdict is verdict:
+                return name, f"{proof.kind} of {proof.where}"
+    left = left_to_simulation(subject.of, subject.mapping)
+    return (RIGHT if not left or re.search(SPECIFIED, mutant.module) else MISSED), ""
 
 
 @cache
@@ -63,12 +67,25 @@ def proved_keys(subject: Subject) -> frozenset[str]:
     return frozenset(p.key for p in proofs if p.verdict is Verdict.PROVED) - {""}
 
 
+def totals(counts: Counter[str]) -> tuple[int, int]:
+    """Return how many mutants were caught, and how many count."""
+    caught = counts[CAUGHT] + counts[REFUTED] + counts[UNPROVED]
+    return caught, caught + counts[MISSED]
+
+
+def score(counts: Counter[str]) -> str:
+    """Return the score, and how many there were of each verdict."""
+    caught, total = totals(counts)
+    kinds = ", ".join(f"{verdict} {count}" for verdict, count in sorted(counts.items()))
+    return f"{caught} of {total} mutants caught ({kinds})"
+
+
 def main() -> None:
     """Print the lists and the scores, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="one design, whose figures are not written")
     only = parser.parse_args().only
-    caught = total = 0
+    every: Counter[str] = Counter()
     for subject in subjects():
         if only and subject.name != only:
             continue
@@ -78,17 +95,25 @@ def main() -> None:
             if first:
                 print(f"    {first}")
         counts = Counter(verdict for _, verdict, _ in found)
-        own = counts[CAUGHT] + counts[REFUTED]
-        counted = own + counts[MISSED]
-        print(f"{subject.name}: {own} of {counted} mutants caught", flush=True)
-        caught, total = caught + own, total + counted
-    print(f"{caught} of {total} mutants caught")
+        print(f"{subject.name}: {score(counts)}", flush=True)
+        every += counts
+    print(score(every))
     if only:
         return
     source = (
-        f"benchmarks/mutants.py, Icarus, then convexon prove, seed {SEED}, "
-        "mutants proved right or equal left out"
+        f"benchmarks/mutants.py, Icarus, then convexon prove, seed {SEED}; "
+        "those proved equal or right are not of the total"
     )
+    caught, total = totals(every)
+    rows = {
+        "caught": caught,
+        "total": total,
+        "by_bench": every[CAUGHT],
+        "refuted": every[REFUTED],
+        "unproved": every[UNPROVED],
+        "equal": every[EQUAL],
+        "right": every[RIGHT],
+    }
     figures = [
         Figure(
             name=f"hw.mutants.{name}",
@@ -97,7 +122,7 @@ def main() -> None:
             kind=FigureKind.MEASURED,
             source=source,
         )
-        for name, value in (("caught", caught), ("total", total))
+        for name, value in rows.items()
     ]
     write_figures(figures, Path(__file__).parent / "results" / "mutants.json")
 

@@ -332,6 +332,11 @@ CHECK_ROWS = (
     ("hw.mismatches", "inferences that differ"),
     ("hw.mutants.caught", "mutants caught"),
     ("hw.mutants.total", "mutants"),
+    ("hw.mutants.by_bench", "of them by a bench"),
+    ("hw.mutants.refuted", "of them refuted by a proof"),
+    ("hw.mutants.unproved", "of them left without a proof"),
+    ("hw.mutants.equal", "mutants that change nothing, not counted"),
+    ("hw.mutants.right", "mutants that are proved right, not counted"),
     ("hw.proofs.passed", "obligations proved"),
     ("hw.proofs.total", "obligations"),
 )

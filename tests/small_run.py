@@ -21,14 +21,20 @@ N_STEPS = 4
 
 
 def small_network(
-    mode: ReadoutMode = ReadoutMode.COUNT, *, n_steps: int = N_STEPS, seed: int = 2
+    mode: ReadoutMode = ReadoutMode.COUNT,
+    *,
+    n_steps: int = N_STEPS,
+    n_inputs: int = N_INPUTS,
+    n_neurons: int = 5,
+    input_bits: int = 1,
+    seed: int = 2,
 ) -> FixedPointNetwork:
-    """Five neurons on six inputs of one bit, three classes."""
+    """One layer, and three classes."""
     rng = np.random.default_rng(seed)
     layer = Layer(
-        weights=rng.integers(-7, 8, (N_INPUTS, 5)),
-        thresholds=np.full(5, 6),
-        biases=np.zeros(5, dtype=int),
+        weights=rng.integers(-7, 8, (n_inputs, n_neurons)),
+        thresholds=np.full(n_neurons, 6),
+        biases=np.zeros(n_neurons, dtype=int),
         leak=Leak(1, 2),
         reset=Reset.SUBTRACT,
         weight_format=QFormat(4),
@@ -37,9 +43,9 @@ def small_network(
     return FixedPointNetwork(
         branches=(Branch((layer,)),),
         n_steps=n_steps,
-        input_bits=1,
+        input_bits=input_bits,
         readout_mode=mode,
-        readout_weights=rng.integers(-7, 8, (5, 3)),
+        readout_weights=rng.integers(-7, 8, (n_neurons, 3)),
         readout_biases=np.array([1, 0, -1]),
         readout_format=QFormat(4),
         bias_format=QFormat(4),

@@ -15,10 +15,12 @@ import numpy as np
 from convexon.artefact import atomic_write, pretty
 from convexon.build import BUILD, Build
 from convexon.bundle import RtlBundle
-from convexon.card import CARD
 from convexon.cells import Family, Route, RouteReport
+from convexon.chain.emitted import emitted
 from convexon.chain.progress import QUIET, Progress
 from convexon.errors import ArtefactError, InputError, ToolError
+from convexon.link.protocol import DEFAULT_BAUD
+from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
 from convexon.run import Made, RunFolder
 from convexon_boards import bitstream, nextpnr, project
@@ -29,7 +31,6 @@ from convexon_boards.flows import FLOW_VERSION
 from convexon_boards.nextpnr import Placement
 from convexon_boards.synthesis import Netlist, synthesize_verilog
 from convexon_boards.top import (
-    DEFAULT_BAUD,
     TOP,
     Design,
     design_of,
@@ -89,7 +90,7 @@ def _telling(route: Route) -> dict[str, int]:
 
 
 def design_for(
-    folder: RunFolder,
+    network: FixedPointNetwork,
     bundle: RtlBundle,
     board: Board,
     *,
@@ -97,15 +98,14 @@ def design_for(
     spi: bool,
     baud: int,
 ) -> Design:
-    """Return the design of ``folder`` on ``board``, as `build_stage` builds it."""
+    """Return the design of ``bundle`` on ``board``, as `build_stage` builds it."""
     clock = clocking(board, mhz)
     line: Line = Spi() if spi else serial_line(clock.mhz, baud)
-    return design_of(bundle, board, clocking=clock, line=line, results=results_of(folder))
+    return design_of(bundle, board, clocking=clock, line=line, results=results_of(network))
 
 
-def results_of(folder: RunFolder) -> int:
-    """Return the most results of an inference of the network of ``folder``."""
-    network = folder.read("card", CARD).value
+def results_of(network: FixedPointNetwork) -> int:
+    """Return the most results of an inference of a network."""
     return network.n_steps if network.readout_mode is ReadoutMode.STEP else 1
 
 
@@ -141,7 +141,7 @@ def build_stage(
     Raises
     ------
     ArtefactError
-        If there is no sound bundle.
+        If there is no sound bundle, or it is of another card or mapping.
     InputError
         If there is no seed, or clock, line or board do not suit.
     ToolError
@@ -151,7 +151,7 @@ def build_stage(
     part = board.open_part
     if not seeds:
         raise InputError("seeds must hold at least one seed, not none")
-    bundle = folder.bundle()
+    card, bundle, _ = emitted(folder)
     clock = clocking(board, mhz)
     tools = _tools(part.family)
     name = artefact_name(board)
@@ -161,7 +161,7 @@ def build_stage(
     def compute() -> Build:
         began = time.monotonic()
         progress.begin(f"generating the top module for {board.title}")
-        design = design_for(folder, bundle.value, board, mhz=mhz, spi=spi, baud=baud)
+        design = design_for(card.value, bundle.value, board, mhz=mhz, spi=spi, baud=baud)
         file.unlink(missing_ok=True)
         build = _build(design, seeds, tools, target, progress)
         folder.time(name, time.monotonic() - began)
@@ -307,14 +307,14 @@ def project_stage(
     Raises
     ------
     ArtefactError
-        If there is no sound bundle.
+        If there is no sound bundle, or it is of another card or mapping.
     InputError
         If the board has open tools, or clock or line do not suit.
     ToolError
         If Yosys is missing or fails.
     """
-    bundle = folder.bundle()
-    design = design_for(folder, bundle.value, board, mhz=mhz, spi=spi, baud=baud)
+    card, bundle, _ = emitted(folder)
+    design = design_for(card.value, bundle.value, board, mhz=mhz, spi=spi, baud=baud)
     target = folder_of(folder, board)
     for name, text in project.files_of(design).items():
         atomic_write(target / name, text.encode())

@@ -144,8 +144,14 @@ def _vivado(board: Board, mhz: float) -> Iterator[Clocking]:
         )
 
 
+_ALTERA_MHZ = (1.2, 400.0)
+"""Clocks of a Cyclone V PLL: 600 MHz over 512, and what the slowest grade's clock nets take."""
+
+
 def _quartus(board: Board, mhz: float) -> Iterator[Clocking]:
-    """Quartus finds the settings of its altera_pll: the clock that was asked for."""
+    """Quartus finds the settings of its altera_pll: the clock that was asked for, if it can."""
+    low, high = _ALTERA_MHZ
+    mhz = min(max(mhz, low), high)
     yield Clocking(
         mhz,
         f'  altera_pll #(.reference_clock_frequency("{board.oscillator_mhz:.6f} MHz"),\n'

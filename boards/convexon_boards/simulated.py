@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from convexon.chain.emitted import emitted
 from convexon.run import RunFolder
 from convexon_boards.boards import Board
 from convexon_boards.build import results_of
@@ -52,16 +53,17 @@ def design_of_run(folder: RunFolder) -> SimulatedDesign:
     Raises
     ------
     ArtefactError
-        If there is no sound bundle or card.
+        If there is no sound bundle or card, or one is not of the other.
     ToolError
         If Yosys is missing or fails.
     """
+    card, bundle, _ = emitted(folder)
     design = design_of(
-        folder.bundle().value,
+        bundle.value,
         _BOARD,
         clocking=clocking(_BOARD),
         line=Uart(divisor=DIVISOR),
-        results=results_of(folder),
+        results=results_of(card.value),
         silence_seconds=_SILENCE_SECONDS,
     )
     return SimulatedDesign(verilog=design.verilog, top=TOP, divisor=DIVISOR)

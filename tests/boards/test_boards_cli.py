@@ -11,11 +11,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from convexon.cli import app
-from convexon.cli import build as build_command
-from convexon.cli import run as run_command
 from convexon.run import RunFolder
 from convexon_boards import flash
-from convexon_boards.top import DEFAULT_BAUD
 from small_run import small_network, small_run
 
 needs_tools = pytest.mark.skipif(
@@ -37,10 +34,6 @@ def refused(result: Result, message: str, code: int = 2) -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return small_run(tmp_path_factory.mktemp("run"))
-
-
-def test_the_rate_is_the_same_on_either_side() -> None:
-    assert build_command.DEFAULT_BAUD == run_command.DEFAULT_BAUD == DEFAULT_BAUD
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -275,3 +278,36 @@ def test_a_cluster_that_does_not_answer_is_told_in_a_line(
     monkeypatch.setattr("convexon.explore.executor.CONNECT_SECONDS", 0.5)
     with pytest.raises(ToolError, match=f"^no Dask scheduler answers at {address}: start one"):
         ClusterExecutor(address)
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_cluster_that_never_answers_ends_the_command_in_one_line(
+    listens: bool, tmp_path: Path
+) -> None:
+    """What accepts a connection and says nothing, or nobody: no waiting, and nothing besides."""
+    pytest.importorskip("distributed")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        if listens:
+            silent.listen()
+        script = (
+            "import sys; import convexon.explore.executor as e; e.CONNECT_SECONDS = 1; "
+            f"sys.argv = ['convexon', 'explore', {str(tmp_path)!r}, '--cluster', {address!r}]; "
+            "from convexon.cli import main; main()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+        )
+    line = f"convexon: no Dask scheduler answers at {address}: start one with dask scheduler\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
+def test_a_scheduler_without_workers_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("convexon.explore.executor.CONNECT_SECONDS", 0.5)
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as local,
+        pytest.raises(ToolError, match=r" has no workers: start some with dask worker tcp://"),
+    ):
+        ClusterExecutor(local.scheduler_address)

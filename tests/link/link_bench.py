@@ -14,17 +14,17 @@ from amaranth.sim import Simulator
 
 from convexon import golden
 from convexon.decision import Decision, decided_trace
-from convexon.fixed import QFormat
 from convexon.link.frame import Frame, FrameReader, encode
 from convexon.link.protocol import Kind
 from convexon.mapping import Mapping
-from convexon.network import Branch, FixedPointNetwork, Layer
-from convexon.neuron import Leak, ReadoutMode, Reset
+from convexon.network import FixedPointNetwork
+from convexon.neuron import ReadoutMode
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.link.endpoint import Endpoint
 from convexon_hdl.link.frame import FrameDecoder, FrameEncoder
 from convexon_hdl.link.shape import LinkShape
 from convexon_hdl.ports import describe
+from small_run import small_network
 
 END = Decision()
 TIMEOUT = 40
@@ -37,25 +37,8 @@ def network_of(
     *, n_steps: int = 4, mode: ReadoutMode = ReadoutMode.COUNT, n_inputs: int = 5
 ) -> FixedPointNetwork:
     """One layer of six neurons on inputs of 2 bits, three classes."""
-    rng = np.random.default_rng(4)
-    layer = Layer(
-        weights=rng.integers(-7, 8, (n_inputs, 6)),
-        thresholds=np.full(6, 6),
-        biases=np.zeros(6, dtype=int),
-        leak=Leak(1, 2),
-        reset=Reset.SUBTRACT,
-        weight_format=QFormat(4),
-        threshold_format=QFormat(5),
-    )
-    return FixedPointNetwork(
-        branches=(Branch((layer,)),),
-        n_steps=n_steps,
-        input_bits=2,
-        readout_mode=mode,
-        readout_weights=rng.integers(-7, 8, (6, 3)),
-        readout_biases=np.array([1, 0, -1]),
-        readout_format=QFormat(4),
-        bias_format=QFormat(4),
+    return small_network(
+        mode, n_steps=n_steps, n_inputs=n_inputs, n_neurons=6, input_bits=2, seed=4
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import termios
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,7 +15,7 @@ from convexon.link import transport
 from convexon.link.frame import MOST_BYTES, Frame, FrameReader, encode
 from convexon.link.protocol import ANSWER, CHUNK_BYTES, FLAG, REFUSED, Kind, Reason
 from convexon.link.session import Patience, Session
-from convexon.link.transport import SerialTransport, SpiTransport, open_port
+from convexon.link.transport import POLL_BYTES, SerialTransport, SpiTransport, open_port
 
 HASTE = Patience(seconds=0.02, quiet_seconds=0.001, tries=6, sessions=3)
 BODIES = [bytes(range(k, k + 6)) for k in range(20)]
@@ -265,6 +266,40 @@ def test_spi_polls_until_the_board_speaks() -> None:
     assert answers(session_on(line)) == EXPECTED  # type: ignore[arg-type]
     assert set(line.read(0.001)) <= {FLAG}
     line.close()
+
+
+@pytest.mark.parametrize("length", range(1, 2 * POLL_BYTES + 1))
+def test_spi_ends_an_answer_wherever_its_last_byte_falls(length: int) -> None:
+    """The flag that closes a frame may be the first byte of a poll, and look like silence."""
+    waiting = iter(bytes([FLAG, *([1] * length), FLAG]))
+    polls = 0
+
+    def transfer(data: bytes) -> bytes:
+        nonlocal polls
+        polls += 1
+        return bytes([next(waiting, FLAG) for _ in data])
+
+    line, idle = SpiTransport(transfer), bytes([FLAG])
+    came = line.read(60.0)
+    while not came.endswith(idle):
+        came += line.read(1.0)
+    assert came.strip(idle) == bytes([1] * length)
+    assert polls <= (length + 2) // POLL_BYTES + 1
+
+
+def test_a_controller_that_fails_and_a_terminal_that_is_pulled_out_end_in_one_line() -> None:
+    def transfer(_: bytes) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(LinkError, match=r"^the SPI controller fails: Input/output error$"):
+        SpiTransport(transfer).write(b"x")
+
+    class Pulled(Port):
+        def flush(self) -> None:
+            raise termios.error(5, "Input/output error")
+
+    with pytest.raises(LinkError, match=r"^/dev/fake is gone: "):
+        SerialTransport(Pulled()).write(b"x")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("serial") is None, reason="needs pyserial")

@@ -15,6 +15,15 @@ from convexon.encode import Coding
 from convexon.errors import InputError
 from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 
+MOST = {
+    "n_steps": 1 << 16,
+    "n_witnesses": 1 << 24,
+    "max_neurons": 1 << 16,
+    "depth": 64,
+    "hidden": 1 << 16,
+}
+"""Beyond these a run would end in want of memory or time, and never in a network."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SolveSettings:
@@ -86,6 +95,9 @@ class SolveSettings:
         for name in ("n_steps", "n_witnesses", "max_neurons", "depth", "hidden"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        for name, most in MOST.items():
+            if getattr(self, name) > most:
+                raise InputError(f"{name} must be at most {most}, not {getattr(self, name)!r}")
         for name in ("rhos", "selection_rho", "tolerance"):
             value = getattr(self, name)
             numbers = value if isinstance(value, tuple) else (value,)

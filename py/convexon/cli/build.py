@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from convexon.cli.options import Baud, Board, Run
-
-DEFAULT_BAUD = 1_000_000
+from convexon.link.protocol import DEFAULT_BAUD
 
 
 def build(

@@ -20,4 +20,6 @@ Seed = Annotated[int, typer.Option(help="Seed of the split and of the witnesses.
 Board = Annotated[
     str, typer.Option(help="Board, such as icebreaker; an unknown name lists those that there are.")
 ]
-Baud = Annotated[int, typer.Option(help="Bits a second of the serial line.", min=1)]
+Baud = Annotated[
+    int, typer.Option(help="Bits a second of the serial line.", min=1, max=100_000_000)
+]

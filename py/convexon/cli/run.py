@@ -11,8 +11,7 @@ from typing import Annotated
 import typer
 
 from convexon.cli.options import Baud, Run
-
-DEFAULT_BAUD = 1_000_000
+from convexon.link.protocol import DEFAULT_BAUD
 
 
 def run(
@@ -30,7 +29,8 @@ def run(
     samples: Annotated[int | None, typer.Option(help="How many; all by default.", min=1)] = None,
     baud: Baud = DEFAULT_BAUD,
     wait: Annotated[
-        float, typer.Option(help="Seconds to wait for an answer before asking again.", min=0.01)
+        float,
+        typer.Option(help="Seconds to wait for an answer before asking again.", min=0.01, max=3600),
     ] = 0.5,
 ) -> None:
     """Send samples to a board and compare all scores and labels with the golden model's.

@@ -5,7 +5,9 @@ Both carry out calls of `convexon.convex.parallel.Executor`, and do not change w
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -86,7 +88,7 @@ class ClusterExecutor:
     MissingToolError
         If Dask is not installed.
     ToolError
-        If the cluster does not answer.
+        If no scheduler answers, or it has no workers.
     """
 
     def __init__(self, address: str) -> None:
@@ -99,14 +101,21 @@ class ClusterExecutor:
         self._dask: Any = distributed
         # What the client would log beside, with tracebacks, is raised in one line.
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL + 1)
+        # Asked first, as a client that is not answered goes on asking, and complains of it later.
         try:
+            has_workers = asyncio.run(_answers(distributed, address))
             self._client = distributed.Client(
                 address, timeout=CONNECT_SECONDS, set_as_default=False
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TimeoutError) as error:
             raise ToolError(
                 f"no Dask scheduler answers at {address}: start one with dask scheduler"
             ) from error
+        if not has_workers:
+            self._client.close()
+            raise ToolError(
+                f"the cluster at {address} has no workers: start some with dask worker {address}"
+            )
 
     def each(self, work: Callable[..., T], tasks: Sequence[Task]) -> Iterator[tuple[int, T]]:
         """Run the calls on the workers, each call on one core.
@@ -148,6 +157,30 @@ class ClusterExecutor:
         traceback: TracebackType | None,
     ) -> None:
         self._client.close()
+
+
+async def _answers(distributed: Any, address: str) -> bool:
+    """Whether a scheduler has workers, after waiting for the first one.
+
+    Raises
+    ------
+    OSError, ValueError, TimeoutError
+        If no scheduler answers in `CONNECT_SECONDS`.
+    """
+
+    async def workers() -> bool:
+        async with distributed.rpc(address, timeout=CONNECT_SECONDS) as scheduler:
+            identity = await scheduler.identity()
+            if identity["type"] != "Scheduler":
+                raise ValueError(f"{address} is a {identity['type']}")
+            return bool(await scheduler.ncores())
+
+    end = time.monotonic() + CONNECT_SECONDS
+    while not (found := await asyncio.wait_for(workers(), CONNECT_SECONDS)):
+        if time.monotonic() > end:
+            break
+        await asyncio.sleep(0.1)
+    return found
 
 
 @contextmanager

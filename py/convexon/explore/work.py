@@ -8,6 +8,7 @@ verified and reported on like any other run folder.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import os
@@ -229,7 +230,8 @@ def share(source: RunFolder, target: RunFolder) -> None:
         except OSError:  # a file system without links
             atomic_write(own, path.read_bytes())
         finally:  # to replace a file by itself does nothing
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink()
 
 
 def save_once(

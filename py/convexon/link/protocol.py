@@ -35,6 +35,9 @@ from enum import IntEnum, IntFlag
 VERSION = 1
 """Version of this protocol."""
 
+DEFAULT_BAUD = 1_000_000
+"""Bits a second of a serial line, unless another rate is asked for on both sides."""
+
 FLAG = 0x7E
 ESCAPE = 0x7D
 ESCAPED = 0x20

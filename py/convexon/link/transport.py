@@ -12,6 +12,11 @@ from typing import Any, Protocol
 from convexon.errors import LinkError, MissingToolError
 from convexon.link.protocol import FLAG
 
+_TERMIOS = importlib.import_module("termios") if os.name == "posix" else None
+
+_GONE: tuple[type[Exception], ...] = (OSError,) if _TERMIOS is None else (OSError, _TERMIOS.error)
+"""What a port raises that is no longer there; a terminal's own error is no OSError."""
+
 POLL_BYTES = 32
 """Idle bytes that an SPI controller sends at once to hear what the board has to say."""
 
@@ -49,7 +54,7 @@ class SerialTransport:
         try:
             self._port.write(data)
             self._port.flush()
-        except OSError as error:
+        except _GONE as error:
             raise LinkError(f"{self._port.name} is gone: {error}") from error
 
     def read(self, seconds: float) -> bytes:
@@ -58,7 +63,7 @@ class SerialTransport:
             self._port.timeout = seconds
             first = self._port.read(1)
             return bytes(first + self._port.read(self._port.in_waiting)) if first else b""
-        except OSError as error:
+        except _GONE as error:
             raise LinkError(f"{self._port.name} is gone: {error}") from error
 
     def close(self) -> None:
@@ -78,19 +83,29 @@ class SpiTransport:
     def __init__(self, transfer: Callable[[bytes], bytes]) -> None:
         self._transfer = transfer
         self._came = b""
+        self._amid = False  # what was read last may go on: its last byte was none between frames
 
     def write(self, data: bytes) -> None:
-        """Send bytes, and keep those that come meanwhile."""
-        self._came += bytes(self._transfer(data))
+        """Send bytes, and keep those that come meanwhile; `LinkError` if the controller fails."""
+        self._came += self._moved(data)
 
     def read(self, seconds: float) -> bytes:
         """Return what has come; idle bytes are sent until something does, up to ``seconds``."""
         idle = bytes([FLAG])
         end = time.monotonic() + seconds
-        while not self._came.strip(idle) and time.monotonic() < end:
-            self._came = bytes(self._transfer(idle * POLL_BYTES))
+        while not (self._came.strip(idle) or (self._amid and self._came)):
+            if time.monotonic() >= end:
+                break
+            self._came = self._moved(idle * POLL_BYTES)
         came, self._came = self._came, b""
+        self._amid = bool(came) and not came.endswith(idle)
         return came
+
+    def _moved(self, data: bytes) -> bytes:
+        try:
+            return bytes(self._transfer(data))
+        except OSError as error:
+            raise LinkError(f"the SPI controller fails: {error.strerror or error}") from error
 
     def close(self) -> None:
         """Do nothing: whoever opened the controller closes it."""
@@ -120,7 +135,7 @@ def open_port(path: str, baud: int) -> Transport:
     serial = _module("serial", "pyserial")
     try:
         port = serial.Serial(path, baudrate=baud, timeout=0, write_timeout=10)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         number = getattr(error, "errno", None)  # pyserial's own text repeats the path
         reason = os.strerror(number) if number else error
         raise LinkError(f"{path} cannot be opened: {reason}") from error
