@@ -46,16 +46,21 @@ def verdicts(subject: Subject | AxiSubject, count: int) -> list[tuple[Mutant, st
 
 def without_bench(subject: Subject | AxiSubject, mutant: Mutant) -> tuple[str, str]:
     """Return the verdict on a mutant that the bench lets pass, and the reason."""
+    open_proof = ""
+    if isinstance(subject, Subject):
+        due = obligations(subject.of, subject.mapping, mutant.verilog)
+        for proof in prove_all(due, known=proved_keys(subject)):
+            where = f"{proof.kind} of {proof.where}"
+            if proof.verdict is Verdict.REFUTED:
+                return REFUTED, where
+            if proof.verdict is Verdict.UNDECIDED:
+                open_proof = open_proof or where
     if is_equivalent(subject.verilog, mutant, top=subject.top):
         return EQUAL, ""
+    if open_proof:
+        return UNPROVED, open_proof
     if isinstance(subject, AxiSubject):
         return MISSED, ""
-    due = obligations(subject.of, subject.mapping, mutant.verilog)
-    proofs = list(prove_all(due, known=proved_keys(subject)))
-    for verdict, name in ((Verdict.REFUTED, REFUTED), (Verdict.UNDECIDED, UNPROVED)):
-        for proof in proofs:
-            if proof.verdict is verdict:
-                return name, f"{proof.kind} of {proof.where}"
     left = left_to_simulation(subject.of, subject.mapping)
     return (RIGHT if not left or re.search(SPECIFIED, mutant.module) else MISSED), ""
 

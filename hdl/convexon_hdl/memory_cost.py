@@ -1,9 +1,9 @@
 """How many block RAMs a memory takes: what synthesis does, from width and depth alone.
 
 Yosys weighs block RAM against LUTs by costs, and tiles a memory with the shapes that a block can
-have: the widest columns first, and what is left of the width with narrower, deeper ones. Equal to
-the counted blocks on 118 of 120 random memories of 1 to 300 bits and 2 to 3,000 words on ECP5 and
-iCE40; the two that differ have more than 1,024 words, and differ by one block.
+have: the widest columns first, and what is left of the width with narrower, deeper ones. Of
+memories with more than a thousand words, Yosys sometimes finds another tiling, of a block more or
+less.
 """
 
 from __future__ import annotations

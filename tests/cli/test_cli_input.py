@@ -40,7 +40,7 @@ from toy import toy_arrays
             ["--readout", "step"],
             "readout_mode must give one decision a sample: last, sign or count",
         ),
-        (["--steps", "1000000000000"], "memory ran out: take fewer steps, witnesses or samples"),
+        (["--steps", "1000000000000"], "n_steps must be at most 65536, not 1000000000000"),
     ],
     ids=" ".join,
 )
@@ -49,6 +49,17 @@ def test_a_setting_that_does_not_fit_is_refused_before_anything_is_written(
 ) -> None:
     refused(invoke("solve", tmp_path / "run", "--data", data, *SMALL, *options), message)
     assert not (tmp_path / "run").exists()
+
+
+def test_memory_that_runs_out_is_one_line(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("convexon.chain.stage", exhausted)
+    message = "memory ran out: take fewer steps, witnesses or samples"
+    refused(invoke("solve", tmp_path / "run", "--data", data, *SMALL), message)
 
 
 @pytest.mark.parametrize(
