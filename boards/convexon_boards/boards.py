@@ -205,7 +205,7 @@ _BOARDS = (
     Board(
         name="tang-nano-9k",
         title="Tang Nano 9K",
-        part=gowin("GW1NR-LV9QN88PC6/I5", "GW1N-9C", "GW1NR-9C"),
+        part=gowin("GW1NR-LV9QN88PC6/I5", "GW1N-9C", "GW1NR-9C", 8_640, 26),
         oscillator_mhz=27.0,
         clock="52",
         rx="18",
@@ -218,7 +218,7 @@ _BOARDS = (
     Board(
         name="tang-nano-20k",
         title="Tang Nano 20K",
-        part=gowin("GW2AR-LV18QN88C8/I7", "GW2A-18C", "GW2AR-18C"),
+        part=gowin("GW2AR-LV18QN88C8/I7", "GW2A-18C", "GW2AR-18C", 20_736, 46),
         oscillator_mhz=27.0,
         clock="4",
         rx="70",

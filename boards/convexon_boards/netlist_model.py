@@ -7,6 +7,8 @@ ECP5 is below, those of Gowin are in `convexon_boards.gowin_memory`.
 from __future__ import annotations
 
 import importlib.util
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from convexon.cells import Family
@@ -108,23 +110,39 @@ _READ_MODELS = {
 }
 
 
-def simulation_model(netlist: Netlist) -> str:
+WATCHED = "watched"
+"""Port that a model has where nets are watched."""
+
+
+def simulation_model(netlist: Netlist, *, watched: Sequence[int] = ()) -> str:
     """Return Verilog that computes what ``netlist`` does, complete with the models of its cells.
+
+    Parameters
+    ----------
+    netlist : Netlist
+    watched : sequence of int
+        Nets, by their numbers in ``netlist.json``, which the output `WATCHED` shows, first lowest;
+        without any there is no such port.
 
     Raises
     ------
     ToolError
         If Yosys is missing or fails.
     """
+    read, inputs = ["read_verilog netlist.v"], {"netlist.v": netlist.verilog}
+    if watched:
+        read, inputs = ["read_json netlist.json"], {"netlist.json": _with_port(netlist, watched)}
     if netlist.cells.family is Family.ICE40:
         models = (_share() / "ice40" / "cells_sim.v").read_text(encoding="utf-8")
-        return (
-            f"`define NO_ICE40_DEFAULT_ASSIGNMENTS\n{models}\n`timescale 1ns/1ps\n{netlist.verilog}"
-        )
+        text = netlist.verilog
+        if watched:
+            script = [*read, "write_verilog -noattr shown.v"]
+            text = _broken(yosys.run(script, inputs=inputs, outputs=["shown.v"]).files["shown.v"])
+        return f"`define NO_ICE40_DEFAULT_ASSIGNMENTS\n{models}\n`timescale 1ns/1ps\n{text}"
     memories = _block_memory() if netlist.cells.family is Family.ECP5 else block_memories()
     # Icarus 11 cannot parse these models: Yosys puts them in the place of the cells.
     script = [
-        "read_verilog netlist.v",
+        *read,
         _READ_MODELS[netlist.cells.family],
         *(["read_verilog -lib memories.v"] if netlist.cells.family is Family.GOWIN else []),
         f"hierarchy -check -top {netlist.top}",
@@ -133,9 +151,25 @@ def simulation_model(netlist: Netlist) -> str:
         "opt_clean",
         "write_verilog -noattr modelled.v",
     ]
-    inputs = {"netlist.v": netlist.verilog, "memories.v": memories}
-    result = yosys.run(script, inputs=inputs, outputs=["modelled.v"])
-    return result.files["modelled.v"] + (memories if netlist.cells.block_ram else "")
+    result = yosys.run(script, inputs={**inputs, "memories.v": memories}, outputs=["modelled.v"])
+    model = _broken(result.files["modelled.v"]) if watched else result.files["modelled.v"]
+    return model + (memories if netlist.cells.block_ram else "")
+
+
+def _broken(text: str) -> str:
+    """Return Verilog with assignments of the port on many lines: Verilator's have a limit."""
+    return "\n".join(
+        line.replace(", ", ",\n") if line.startswith(f"  assign {WATCHED}") else line
+        for line in text.split("\n")
+    )
+
+
+def _with_port(netlist: Netlist, watched: Sequence[int]) -> str:
+    """Return the netlist's top module alone, as JSON, with a port that shows nets."""
+    module = json.loads(netlist.json)["modules"][netlist.top]
+    module["ports"][WATCHED] = {"direction": "output", "bits": list(watched)}
+    module["netnames"][WATCHED] = {"hide_name": 0, "bits": list(watched), "attributes": {}}
+    return json.dumps({"creator": "convexon", "modules": {netlist.top: module}})
 
 
 def _share() -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import Any
 
 from convexon.bundle import RtlBundle
 from convexon.cells import CellReport, Family
@@ -91,6 +93,8 @@ def synthesize_verilog(verilog: str, top: str, family: Family) -> Netlist:
         outputs=["stat.json", "netlist.v", "netlist.json"],
     )
     cells = parse_stat(result.files["stat.json"], family=family, tool=f"yosys {yosys.version()}")
+    if family is Family.ICE40:
+        cells = replace(cells, lone_carry=lone_carries(result.files["netlist.json"], top))
     return Netlist(
         top=top,
         cells=cells,
@@ -99,6 +103,40 @@ def synthesize_verilog(verilog: str, top: str, family: Family) -> Netlist:
         stat=result.files["stat.json"],
         log=result.log,
     )
+
+
+def lone_carries(netlist: str, top: str) -> int:
+    """SB_CARRY cells of a netlist that take a logic cell of their own.
+
+    A carry shares the logic cell of a LUT that reads its operands at I1 and I2, as far as they are
+    not constant, and its carry at I3, constant where the carry is. Placement packs them by this
+    rule, and adds cells where a carry leaves its chain.
+    """
+    cells = json.loads(netlist)["modules"][top]["cells"].values()
+
+    def net(cell: dict[str, Any], port: str) -> int | None:
+        """Number of the net at a port; None for a constant, and where nothing is."""
+        wire = next(iter(cell["connections"].get(port, ())), None)
+        return wire if isinstance(wire, int) else None
+
+    readers: dict[int | None, list[tuple[int | None, int | None]]] = defaultdict(list)
+    for cell in cells:
+        if cell["type"] == "SB_LUT4":
+            readers[net(cell, "I3")].append((net(cell, "I1"), net(cell, "I2")))
+    lone = 0
+    for cell in cells:
+        if cell["type"] != "SB_CARRY":
+            continue
+        operands = net(cell, "I0"), net(cell, "I1")
+        beside = readers[net(cell, "CI")]
+        fits = [
+            lut for lut in beside if all(x in (None, y) for x, y in zip(operands, lut, strict=True))
+        ]
+        if fits:
+            beside.remove(fits[0])
+        else:
+            lone += 1
+    return lone
 
 
 def parse_stat(text: str, *, family: Family, tool: str) -> CellReport:

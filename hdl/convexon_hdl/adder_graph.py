@@ -96,6 +96,35 @@ class Node:
         return SUM_DELAY if self.operands else LOOKUP_DELAY
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphCount:
+    """What a graph is made of.
+
+    Members
+    -------
+    lookups : int
+        Functions of at most four bits.
+    short_luts : int
+        LUT4s of sums without a carry chain.
+    widths : tuple of int
+        Bits of each sum with one.
+    """
+
+    lookups: int
+    short_luts: int
+    widths: tuple[int, ...]
+
+    @property
+    def chains(self) -> int:
+        """Sums with a carry chain."""
+        return len(self.widths)
+
+    @property
+    def chain_bits(self) -> int:
+        """Bits of all sums with a carry chain."""
+        return sum(self.widths)
+
+
 @dataclass(frozen=True, eq=False)
 class AdderGraph:
     """Weighted sums of ``n_bits`` bits.
@@ -124,25 +153,36 @@ class AdderGraph:
         return max((self.nodes[term.node].depth for term in self.outputs), default=0)
 
     @property
-    def cost(self) -> int:
-        """LUT4s that ECP5 is to take, carry chains included.
+    def count(self) -> GraphCount:
+        """What the graph is made of.
 
-        A lookup takes one for each bit, but none for a bit that an input already is, and none again
-        for one that another lookup has too, inverted or not: lookups of the same bits with odd
-        factors share their lowest. A sum takes one for each bit, without the low ones that it only
-        passes on: up to four bits in LUT4s, wider ones in carry chains of an even length.
+        A lookup takes a function for each bit, but none for a bit that an input already is, and
+        none again for one that another lookup has too, inverted or not: lookups of the same bits
+        with odd factors share their lowest. A sum has its bits without the low ones that it only
+        passes on: up to four bits in LUT4s, wider ones in carry chains.
         """
         functions: set[tuple[tuple[int, ...], int]] = set()
-        total = 0
+        short = 0
+        chains: list[int] = []
         for node in self.nodes:
             if node.operands:
                 first, second = node.operands
                 passed = second.shift if first.shift == 0 else first.shift * (second.sign > 0)
                 width = max(1, node.width - passed)
-                total += _SHORT_SUMS[width] if width < len(_SHORT_SUMS) else width + width % 2
+                if width < len(_SHORT_SUMS):
+                    short += _SHORT_SUMS[width]
+                else:
+                    chains.append(width)
             elif not node.is_wire:
                 functions |= _lookup_functions(node)
-        return total + len(functions)
+        return GraphCount(lookups=len(functions), short_luts=short, widths=tuple(chains))
+
+    @property
+    def cost(self) -> int:
+        """LUT4s that ECP5 is to take, carry chains of an even length included."""
+        count = self.count
+        odd = sum(width % 2 for width in count.widths)
+        return count.lookups + count.short_luts + count.chain_bits + odd
 
     def evaluate(self, bits: Sequence[int]) -> list[int]:
         """Outputs for given input bits, computed along the operands."""

@@ -242,7 +242,7 @@ def fastest_within(
             budget.clock_hz,
         )
     )
-    surroundings = surroundings_cost(network, encoder, decision)
+    surroundings = surroundings_cost(network, encoder, decision, budget.family)
     plans = [_Plan(cost=surroundings, slowest=0.0, picks=())]
     for candidates in parts:
         plans = _unbeaten(

@@ -8,23 +8,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
-
 from convexon.cells import Family
-from convexon.decision import Decision, Rule
-from convexon.encoder import Encoder, EncoderKind
-from convexon.fixed import Interval, width_of
+from convexon.decision import Decision
+from convexon.encoder import Encoder
 from convexon.fold import EMPTY_SCAN_CLOCKS, SCAN_CLOCKS, FoldPlan, plans_at, readout_plan
-from convexon.mapping import Folded, LayerMapping, Mapping, Spatial, Sums, Weights
+from convexon.mapping import LayerMapping, Mapping, Spatial
 from convexon.network import FixedPointNetwork
 from convexon.neuron import ReadoutMode
-from convexon_hdl.folded.accumulator import sum_intervals
-from convexon_hdl.memory_cost import memory_blocks
-from convexon_hdl.timing import leak_adders, matrix_graph
-
-MAX_GRAPH_SYNAPSES = 4000
-"""Synapses whose adder graph is built for an estimate; of more, a part stands for all."""
+from convexon_hdl.amounts import (
+    folded_amounts,
+    loader_amounts,
+    neuron_memories,
+    readout_amounts,
+    spatial_amounts,
+    surroundings_amounts,
+    weight_memories,
+)
+from convexon_hdl.resource_model import lut_sites
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,6 @@ class Cost:
         )
 
 
-NOTHING = Cost(luts=0.0, block_rams=0, clocks=0.0)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Activity:
     """Mean spikes of a step: of the inputs (over all bit planes), and of every layer.
@@ -83,74 +80,46 @@ class Activity:
         return sum(layers[-1] for layers in self.layers)
 
 
-def spatial_cost(network: FixedPointNetwork, branch: int, depth: int, choice: Spatial) -> Cost:
-    """Cost of a spatial layer: its adder graph, and four adders of a membrane for each neuron."""
-    layer, ranges = network.branches[branch].layers[depth], network.ranges[branch][depth]
-    planes = network.input_bits if depth == 0 else 1
-    luts = float(_graph_cost(layer.weights, layer.biases, choice.sums, planes))
-    if layer.recurrent is not None:
-        luts += _graph_cost(layer.recurrent, np.zeros_like(layer.biases), choice.sums, 1)
-    adders = 3 + leak_adders(layer.leak)
-    update = sum(adders * width_of(membrane) for membrane in ranges.membrane)
-    return Cost(luts=luts + update, block_rams=0, clocks=1.0)
+def spatial_cost(
+    network: FixedPointNetwork, branch: int, depth: int, choice: Spatial, family: Family
+) -> Cost:
+    """Cost of a spatial layer."""
+    luts = lut_sites(spatial_amounts(network, branch, depth, choice), family)
+    return Cost(luts=luts, block_rams=0, clocks=1.0)
 
 
 def folded_cost(plan: FoldPlan, spikes: float, family: Family) -> Cost:
     """Cost of an engine that reads ``spikes`` rows a step, on average."""
-    choice = plan.choice
-    sum_width = width_of(Interval.union(sum_intervals(plan)))
-    membrane = plan.ranges.membrane_width
-    scan = 1.7 * plan.n_sources
-    banks = (choice.banks - 1) * (plan.weight_width + 1)
-    buffer = sum_width if choice.lanes > choice.updates else 0
-    lanes = choice.lanes * (sum_width + banks + buffer)
-    update = choice.updates * membrane * (5 + leak_adders(plan.layer.leak))
-    made = 0.0
-    if choice.weights is Weights.SEEDED:  # a LUT4 for each bit of a weight, and the rounds' adders
-        made = choice.banks * (plan.folds * choice.lanes * (plan.weight_width + 1) + 150)
-        memories = 0
-    else:
-        memories = choice.banks * memory_blocks(
-            choice.lanes * plan.weight_width,
-            plan.depth_of_bank,
-            family,
-            is_written=plan.is_loaded,
-        )
-    groups = plan.folds * plan.groups
-    memories += memory_blocks(choice.updates * membrane, groups, family, is_written=True)
-    per_pass = spikes / plan.input_bits / choice.banks
-    uneven = 0.6 * math.sqrt(per_pass) if choice.banks > 1 else 0.0  # the fullest bank counts
+    memories = [*weight_memories(plan), *neuron_memories(plan)]
+    return Cost(
+        luts=lut_sites(folded_amounts(plan, family), family),
+        block_rams=sum(memory.blocks(family) for memory in memories),
+        clocks=_clocks(plan, spikes),
+    )
+
+
+def _clocks(plan: FoldPlan, spikes: float) -> float:
+    """Mean clocks of a step with ``spikes`` rows to read."""
+    banks = plan.choice.banks
+    per_pass = spikes / plan.input_bits / banks
+    uneven = 0.6 * math.sqrt(per_pass) if banks > 1 else 0.0  # the fullest bank counts
     clocks = plan.input_bits * (per_pass + uneven + SCAN_CLOCKS if spikes else EMPTY_SCAN_CLOCKS)
-    clocks = plan.folds * max(clocks, plan.spacing) + 1
-    return Cost(luts=scan + lanes + update + made + 150, block_rams=memories, clocks=clocks)
+    return plan.folds * max(clocks, plan.spacing) + 1
 
 
 def readout_cost(
     network: FixedPointNetwork, choice: LayerMapping, spikes: float, family: Family
 ) -> Cost:
     """Cost of the readout."""
-    if isinstance(choice, Folded):
-        plan = readout_plan(network, choice)
-        cost = folded_cost(plan, spikes, family)
-        if network.readout_mode in (ReadoutMode.LAST, ReadoutMode.SIGN):
-            return replace(cost, clocks=1 + cost.clocks / network.n_steps)
-        return cost
-    width = max(width_of(interval) for interval in network.score_ranges)
-    counts = width * network.n_classes if network.readout_mode is ReadoutMode.COUNT else 0
-    luts = _graph_cost(network.readout_weights, network.readout_biases, choice.sums, 1)
-    return Cost(luts=luts + counts, block_rams=0, clocks=1.0)
-
-
-def _graph_cost(
-    weights: npt.NDArray[np.int64], biases: npt.NDArray[np.int64], sums: Sums, planes: int
-) -> float:
-    """LUTs of the sums of a matrix of weights; large ones by the share of a part of them."""
-    synapses = int(np.count_nonzero(weights)) * planes
-    outputs = weights.shape[1]
-    if synapses > MAX_GRAPH_SYNAPSES:
-        outputs = max(1, outputs * MAX_GRAPH_SYNAPSES // synapses)
-    part = matrix_graph(weights[:, :outputs].tolist(), biases[:outputs].tolist(), sums, planes)
-    return part.cost * weights.shape[1] / outputs
+    luts = lut_sites(readout_amounts(network, choice, family), family)
+    if isinstance(choice, Spatial):
+        return Cost(luts=luts, block_rams=0, clocks=1.0)
+    plan = readout_plan(network, choice)
+    clocks = _clocks(plan, spikes)
+    if network.readout_mode in (ReadoutMode.LAST, ReadoutMode.SIGN):
+        clocks = 1 + clocks / network.n_steps
+    blocks = sum(memory.blocks(family) for memory in weight_memories(plan))
+    return Cost(luts=luts, block_rams=blocks, clocks=clocks)
 
 
 def cost_at(
@@ -162,7 +131,7 @@ def cost_at(
 ) -> Cost:
     """Cost of all layers at ``depth``: resources add up, the slowest unit sets the clocks."""
     parts = [
-        spatial_cost(network, b, depth, choice)
+        spatial_cost(network, b, depth, choice, family)
         for b, choice in choices.items()
         if isinstance(choice, Spatial)
     ]
@@ -182,61 +151,21 @@ def cost_at(
     )
 
 
-ENCODER_LUTS = {
-    EncoderKind.THRESHOLD: (1.0, 0.0),
-    EncoderKind.LATENCY: (1.0, 2.0),
-    EncoderKind.BIT_PLANE: (0.85, 0.0),
-    EncoderKind.RATE: (2.3, 0.0),
-    EncoderKind.HOLD: (0.0, 0.0),
-}
-"""LUT4 sites of an encoder for each bit of a level, and for each level."""
-
-CONTROL_LUTS = 15
-"""LUT4 sites of an encoder's or a sequencer's counters."""
-
-EXIT_LUTS = {Rule.END: 0.0, Rule.THRESHOLD: 1.2, Rule.CERTAIN: 7.5}
-"""LUT4 sites of an early exit for each bit of the scores."""
-
-LOADER_LUTS = (540.0, 1.45)
-"""LUT4 sites of a loader with its CRC, and for each bit of its widest row."""
-
-
 def surroundings_cost(
-    network: FixedPointNetwork, encoder: Encoder | None, decision: Decision
+    network: FixedPointNetwork, encoder: Encoder | None, decision: Decision, family: Family
 ) -> Cost:
-    """Cost of what stands around the layers: the source of the steps, and the decision.
-
-    The constants are fitted on synthesis for ECP5.
-    """
-    width = max(width_of(interval) for interval in network.score_ranges)
-    tournament = (network.n_classes - 1) * (2 * width + 4)
-    luts = CONTROL_LUTS + tournament + EXIT_LUTS[decision.rule] * width * network.n_classes
-    if encoder is not None:
-        per_bit, per_level = ENCODER_LUTS[encoder.kind]
-        luts += network.n_inputs * (per_bit * encoder.bits + per_level)
+    """Cost of what stands around the layers: the source of the steps, and the decision."""
+    luts = lut_sites(surroundings_amounts(network, encoder, decision), family)
     return Cost(luts=luts, block_rams=0, clocks=0.0)
-
-
-def loader_cost(network: FixedPointNetwork, mapping: Mapping) -> Cost:
-    """Cost of loading weights at run time, where a layer asks for it."""
-    plans = [
-        plan
-        for depth in range(network.depth)
-        for plan in plans_at(network, mapping.at_depth(depth), depth)
-    ]
-    rows = [plan.choice.lanes * plan.weight_width for plan in plans if plan.is_loaded]
-    if not rows:
-        return NOTHING
-    fixed, per_bit = LOADER_LUTS
-    return Cost(luts=fixed + per_bit * max(rows), block_rams=0, clocks=0.0)
 
 
 def mapping_cost(
     network: FixedPointNetwork, mapping: Mapping, activity: Activity, family: Family
 ) -> Cost:
     """Estimated cost of ``mapping``, with all that stands around the layers."""
-    cost = surroundings_cost(network, mapping.encoder, mapping.decision)
-    cost += loader_cost(network, mapping)
+    cost = surroundings_cost(network, mapping.encoder, mapping.decision, family)
+    luts = lut_sites(loader_amounts(network, mapping), family)
+    cost += Cost(luts=luts, block_rams=0, clocks=0.0)
     for depth in range(network.depth):
         cost += cost_at(network, mapping.at_depth(depth), depth, activity, family)
     return cost + readout_cost(network, mapping.readout, activity.reads, family)

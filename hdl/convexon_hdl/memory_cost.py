@@ -24,20 +24,20 @@ class BlockRam:
         Width and depth, the widest first.
     cost : float
         LUT4s that one block is worth.
-    lut_ram : float or None
+    lut_ram : int or None
         LUT4s of 16 words of 4 bits in LUT RAM; None where there is none.
     """
 
     shapes: tuple[tuple[int, int], ...]
     cost: float
-    lut_ram: float | None
+    lut_ram: int | None
 
 
 _KIBIT_18 = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 
 BLOCK_RAM = {
-    Family.ECP5: BlockRam(shapes=_KIBIT_18, cost=128.0, lut_ram=4.0),
-    Family.GOWIN: BlockRam(shapes=_KIBIT_18, cost=128.0, lut_ram=4.0),
+    Family.ECP5: BlockRam(shapes=_KIBIT_18, cost=128.0, lut_ram=4),
+    Family.GOWIN: BlockRam(shapes=_KIBIT_18, cost=128.0, lut_ram=4),
     Family.ICE40: BlockRam(
         shapes=((16, 256), (8, 512), (4, 1024), (2, 2048), (1, 4096)), cost=64.0, lut_ram=None
     ),
@@ -50,30 +50,42 @@ MULTIPLEXED_BIT = 1 / 2
 """What Yosys takes a bit of a multiplexer of two for, behind memories that share their width."""
 
 
-def memory_blocks(width: int, depth: int, family: Family, *, is_written: bool = False) -> int:
-    """Block RAMs of a memory with one read port; 0 for one that is cheaper outside of them.
+@dataclass(frozen=True, kw_only=True)
+class MemoryShape:
+    """A memory with one read port.
 
-    Parameters
-    ----------
+    Members
+    -------
     width, depth : int
         Bits of a word, and words.
-    family : Family
     is_written : bool
         Whether it has a write port too; constant otherwise.
     """
-    cost, blocks = _tiled(width, depth, family)
-    return blocks if cost < _outside(width, depth, family, is_written) else 0
 
+    width: int
+    depth: int
+    is_written: bool = False
 
-def _outside(width: int, depth: int, family: Family, is_written: bool) -> float:
-    """LUT4s that the memory is worth outside of block RAM."""
-    if not is_written:
-        return width * depth * CONSTANT_BIT
-    lut_ram = BLOCK_RAM[family].lut_ram
-    if lut_ram is None:
-        return float(width * depth)
-    rows = -(-depth // 16)
-    return lut_ram * -(-width // 4) * rows + MULTIPLEXED_BIT * width * (rows - 1)
+    def blocks(self, family: Family) -> int:
+        """Block RAMs that it takes; 0 where it is cheaper outside of them."""
+        cost, blocks = _tiled(self.width, self.depth, family)
+        return blocks if cost < self._outside(family) else 0
+
+    def _outside(self, family: Family) -> float:
+        """LUT4s that it is worth outside of block RAM."""
+        if not self.is_written:
+            return self.width * self.depth * CONSTANT_BIT
+        sites = self.sites(family)
+        if BLOCK_RAM[family].lut_ram is None:
+            return sites
+        return sites + MULTIPLEXED_BIT * self.width * (-(-self.depth // 16) - 1)
+
+    def sites(self, family: Family) -> int:
+        """LUT RAM of a written memory outside of block RAM; its bits where a family has none."""
+        lut_ram = BLOCK_RAM[family].lut_ram
+        if lut_ram is None:
+            return self.width * self.depth
+        return lut_ram * -(-self.width // 4) * -(-self.depth // 16)
 
 
 @cache

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+import numpy.typing as npt
 from amaranth.utils import ceil_log2
 
 from convexon.cells import Family
@@ -25,6 +27,9 @@ from convexon_hdl.folded.scanner import WORD
 from convexon_hdl.lowering import cut
 from convexon_hdl.readout import score_width
 from convexon_hdl.weighted_sum import weighted_sums
+
+MAX_GRAPH_SYNAPSES = 4000
+"""Synapses whose adder graph is built for an estimate; of more, a part stands for all."""
 
 SCANNER_LOOKUPS = 5
 """LUTs in a row of a scanner beside its carry chain: the end of a word, and whom it concerns."""
@@ -255,11 +260,11 @@ class _Layer:
         self._layer = layer = network.branches[b].layers[depth]
         self._ranges = network.ranges[b][depth]
         planes = network.input_bits if depth == 0 else 1
-        self._forward = matrix_graph(layer.weights.tolist(), layer.biases.tolist(), sums, planes)
+        self._forward = _slowest_graph(layer.weights, layer.biases, sums, planes)
         self._lateral = (
             None
             if layer.recurrent is None
-            else matrix_graph(layer.recurrent.tolist(), [0] * layer.n_neurons, sums, 1)
+            else _slowest_graph(layer.recurrent, np.zeros_like(layer.biases), sums, 1)
         )
 
     def delay(self, model: DelayModel, registers: int) -> float:
@@ -294,8 +299,7 @@ class _Readout:
     def __init__(self, network: FixedPointNetwork, sums: Sums) -> None:
         self._accumulates = network.readout_mode is ReadoutMode.COUNT
         self._width = score_width(network)
-        weights, biases = network.readout_weights.tolist(), network.readout_biases.tolist()
-        self._graph = matrix_graph(weights, biases, sums, 1)
+        self._graph = _slowest_graph(network.readout_weights, network.readout_biases, sums, 1)
 
     def delay(self, model: DelayModel, registers: int) -> float:
         """Longest delay between two registers."""
@@ -319,6 +323,17 @@ def _decision_delay(network: FixedPointNetwork, model: DelayModel, registers: in
     """A round is a comparator and a multiplexer of a whole score."""
     rounds = -(-max(1, ceil_log2(network.n_classes)) // (registers + 1))
     return model.register + rounds * (model.sum_of(score_width(network)) + 2 * model.lookup)
+
+
+def _slowest_graph(
+    weights: npt.NDArray[np.int64], biases: npt.NDArray[np.int64], sums: Sums, planes: int
+) -> AdderGraph:
+    """Graph of the sums of a matrix; of a large one, of those with the most synapses."""
+    synapses = np.count_nonzero(weights, axis=0) * planes
+    order = np.argsort(-synapses, kind="stable")
+    kept = max(1, int(np.searchsorted(np.cumsum(synapses[order]), MAX_GRAPH_SYNAPSES, "right")))
+    columns = np.sort(order[:kept])
+    return matrix_graph(weights[:, columns].tolist(), biases[columns].tolist(), sums, planes)
 
 
 def matrix_graph(

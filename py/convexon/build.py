@@ -96,5 +96,5 @@ def _decode(content: Json, arrays: Arrays) -> Build:
     return Build(**members)
 
 
-BUILD: Codec[Build] = Codec("convexon.build", 1, _encode, _decode)
+BUILD: Codec[Build] = Codec("convexon.build", 2, _encode, _decode)
 """File form of a `Build`."""

@@ -52,6 +52,8 @@ class CellReport:
         Every cell type that Yosys counted.
     tool : str
         Name and version of the tool.
+    lone_carry : int
+        On iCE40, carries that share no logic cell with a LUT; 0 elsewhere.
     """
 
     family: Family
@@ -64,12 +66,13 @@ class CellReport:
     block_ram: int
     raw: Mapping[str, int]
     tool: str
+    lone_carry: int = 0
 
     @property
     def lut4_sites(self) -> int:
         """LUT4s of the part that are in use, carries and memories of LUTs included."""
         per_carry = {Family.ECP5: 2, Family.ICE40: 0, Family.GOWIN: 1}[self.family]
-        return self.lut4 + per_carry * self.carry + self.lutram
+        return self.lut4 + per_carry * self.carry + self.lone_carry + self.lutram
 
 
 def _encode(report: CellReport) -> tuple[Json, Arrays]:
@@ -80,7 +83,7 @@ def _decode(content: Json, _: Arrays) -> CellReport:
     return CellReport(**{**content, "family": Family(content["family"])})
 
 
-CELLS: Codec[CellReport] = Codec("convexon.cells", 2, _encode, _decode)
+CELLS: Codec[CellReport] = Codec("convexon.cells", 3, _encode, _decode)
 """File form of a `CellReport`."""
 
 

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from convexon.cells import Family
 from convexon_boards.synthesis import synthesize_verilog
 from convexon_hdl.emit import to_verilog
-from convexon_hdl.memory_cost import BLOCK_RAM, memory_blocks
+from convexon_hdl.memory_cost import BLOCK_RAM, MemoryShape
 
 
 class OneMemory(wiring.Component):
@@ -69,12 +69,18 @@ def test_blocks_are_those_that_synthesis_counts(
 ) -> None:
     memory = OneMemory(width, depth, is_written=is_written)
     cells = synthesize_verilog(to_verilog(memory, "top"), "top", family).cells
-    assert memory_blocks(width, depth, family, is_written=is_written) == cells.block_ram
+    assert (
+        MemoryShape(width=width, depth=depth, is_written=is_written).blocks(family)
+        == cells.block_ram
+    )
 
 
 def test_shapes_cover_both_answers() -> None:
     for family in (Family.ECP5, Family.ICE40):
-        answers = [memory_blocks(w, d, family, is_written=written) for w, d, written in SHAPES]
+        answers = [
+            MemoryShape(width=w, depth=d, is_written=written).blocks(family)
+            for w, d, written in SHAPES
+        ]
         assert 0 in answers
         assert max(answers) > 1
 
@@ -82,5 +88,5 @@ def test_shapes_cover_both_answers() -> None:
 @pytest.mark.parametrize("family", BLOCK_RAM, ids=lambda family: family.value)
 def test_a_whole_block_holds_its_bits_once(family: Family) -> None:
     for width, depth in BLOCK_RAM[family].shapes:
-        assert memory_blocks(width, depth, family) == 1
-        assert memory_blocks(2 * width, depth, family) == 2
+        assert MemoryShape(width=width, depth=depth).blocks(family) == 1
+        assert MemoryShape(width=2 * width, depth=depth).blocks(family) == 2

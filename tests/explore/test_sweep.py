@@ -64,7 +64,19 @@ def test_a_file_has_every_choice(tmp_path: Path) -> None:
     stated = point.to_json()
     assert stated["budget"] == {"luts": 5280, "block_rams": 0, "clock": 12}
     assert (stated["coding"], stated["family"], stated["rhos"]) == ("intensity", "ice40", [0.1, 1])
-    assert set(stated) == {*AXES, "rhos", "budget"} - {"lanes", "cost"}
+    assert set(stated) == {*AXES, "rhos", "budget"} - {"lanes", "cost", "board"}
+
+
+def test_a_board_is_an_axis_and_has_its_family(data: Path) -> None:
+    sweep = toy_sweep(data, board=["icebreaker", "ulx3s-25f"])
+    assert "board" in sweep.varied
+    boards = {(p.board, p.family) for p in sweep.points}
+    assert boards == {("icebreaker", Family.ICE40), ("ulx3s-25f", Family.ECP5)}
+    stated = [p.to_json() for p in sweep.points]
+    assert {(row["board"], row["family"]) for row in stated} == {
+        ("icebreaker", "ice40"),
+        ("ulx3s-25f", "ecp5"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -84,6 +96,12 @@ def test_a_file_has_every_choice(tmp_path: Path) -> None:
         ({"sweep": {"readout": "step"}}, "readout_mode must give one decision .*"),
         ({"sweep": {"readout_bits": [8, 1]}}, "readout_bits must be 2 to 24, not 1"),
         ({"sweep": {"family": "z80"}}, "family must be one of ecp5, ice40, gowin, not 'z80'"),
+        ({"sweep": {"board": "z80"}}, "board must be one of icebreaker, .*, not 'z80'"),
+        ({"sweep": {"board": "arty-a7-35"}}, "board arty-a7-35 must be built with vivado: .*"),
+        (
+            {"sweep": {"board": "icebreaker", "family": "ecp5"}},
+            "family must be left out where boards are given: each has its own",
+        ),
         ({"sweep": {"mapping": "flat"}}, "mapping must be one of any, .*, not 'flat'"),
         ({"sweep": {"lanes": 4}}, "lanes must come with folded mappings: add the mapping folded"),
         ({"sweep": {"mapping": "folded", "lanes": 0}}, "lanes must be 1 to 2048, not 0"),

@@ -24,6 +24,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "synthesize": "convexon_boards.chain:synthesize_stage",
         "build": "convexon_boards.build:build_stage",
         "project": "convexon_boards.build:project_stage",
+        "energy": "convexon_boards.energy.stage:energy_stage",
         "flash": "convexon_boards.flash:flash_stage",
         "run": "convexon.link.measure:run_stage",
         "report": "convexon.chain.report:report_stage",

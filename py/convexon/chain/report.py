@@ -11,6 +11,7 @@ from convexon.chain.progress import QUIET, Progress
 from convexon.report.collect import collect, figures_of
 from convexon.report.figure import Figure, write_figures
 from convexon.report.page import as_html, as_markdown, value_text
+from convexon.report.recording import recording_of
 from convexon.run import RunFolder
 
 
@@ -41,6 +42,6 @@ def report_stage(folder: RunFolder, *, progress: Progress = QUIET) -> ReportResu
     figures = figures_of(content)
     page = folder.path / "report.html"
     atomic_write(folder.path / "report.md", as_markdown(content, figures).encode())
-    atomic_write(page, as_html(content, figures).encode())
+    atomic_write(page, as_html(content, figures, recording_of(folder)).encode())
     write_figures(figures, folder.path / "report.json")
     return ReportResult(figures=tuple(figures), page=page)

@@ -19,7 +19,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         name: f"convexon.cli.{name}"
         for name in (
             *("demo", "solve", "study", "certify"),
-            *("map", "emit", "weights", "prove", "verify", "build", "flash", "run"),
+            *("map", "emit", "weights", "prove", "verify", "build", "energy", "flash", "run"),
             *("explore", "report", "doctor"),
         )
     }

@@ -21,15 +21,17 @@ Cluster = Annotated[
     str | None, typer.Option(help="Address of a Dask scheduler that computes the points.")
 ]
 
+File = Annotated[
+    Path | None, typer.Option(help="A TOML file with the choices; options replace its own.")
+]
+
 
 def explore(
     ctx: typer.Context,
     root: Annotated[
         Path, typer.Argument(help="Folder of the sweep, and of others that share points with it.")
     ] = Path("build/explore"),
-    sweep: Annotated[
-        Path | None, typer.Option(help="A TOML file with the choices; options replace its own.")
-    ] = None,
+    sweep: File = None,
     data: Annotated[
         str | None,
         typer.Option(help="'digits', or an npz file with features and labels, as for solve."),
@@ -51,11 +53,10 @@ def explore(
     mapping: Annotated[Words, _several("spatial, folded, or any.")] = None,
     lanes: Annotated[Numbers, _several("Lanes of folded layers.")] = None,
     family: Annotated[Words, _several("ecp5, ice40 or gowin.")] = None,
+    board: Annotated[Words, _several("Boards to fit: part and clock are limits.")] = None,
     luts: Annotated[int | None, typer.Option(help="Most LUT4s.")] = None,
     block_rams: Annotated[int | None, typer.Option(help="Most block RAMs.")] = None,
-    latency_cycles: Annotated[
-        int | None, typer.Option(help="Most cycles of an inference, on average.")
-    ] = None,
+    latency_cycles: Annotated[int | None, typer.Option(help="Most cycles, on average.")] = None,
     clock: Annotated[float | None, typer.Option(help="Clock in MHz that must be kept.")] = None,
     jobs: Jobs = None,
     cluster: Cluster = None,
@@ -64,7 +65,8 @@ def explore(
 
     Every combination becomes a point: a network, its mapping, and what it takes. Points are kept,
     so an interrupted sweep goes on, and a larger one computes what is new. The front of accuracy,
-    latency, LUTs, block RAMs and energy is printed and written to explore.json.
+    latency, LUTs, block RAMs and energy is printed, and written to explore.json
+    and the page explore.html.
     """
     from convexon.chain import stage
     from convexon.cli.console import Console
@@ -72,7 +74,17 @@ def explore(
     from convexon.explore.sweep import read_sweep, sweep_from
 
     del data, coding, steps, bits, readout_bits, alphabet, neurons, fan_in, depth, witnesses, seed
-    del rho, mapping, lanes, family, luts, block_rams, latency_cycles, clock  # all are in ctx
+    del (
+        rho,
+        mapping,
+        lanes,
+        family,
+        board,
+        luts,
+        block_rams,
+        latency_cycles,
+        clock,
+    )  # all are in ctx
     tables = {} if sweep is None else read_sweep(sweep)
     chosen = sweep_from(_replaced(tables, ctx.params))
     with Console() as console, executor_for(jobs=jobs, cluster=cluster) as executor:

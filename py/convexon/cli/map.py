@@ -28,7 +28,13 @@ def map(
     clock: Annotated[
         float | None, typer.Option(help="Clock in MHz that pipeline registers are chosen for.")
     ] = None,
-    family: Annotated[str, typer.Option(help="ecp5, ice40 or gowin.")] = "ecp5",
+    family: Annotated[
+        str | None, typer.Option(help="ecp5, ice40 or gowin; ecp5 by default.")
+    ] = None,
+    board: Annotated[
+        str | None,
+        typer.Option(help="Board to fit: its part, less the link, and its oscillator's clock."),
+    ] = None,
     encoder: Annotated[
         str | None,
         typer.Option(help="On chip: threshold, latency, bit-plane, rate or hold."),
@@ -63,12 +69,12 @@ def map(
         "clock_hz": _hertz(clock),
     }
     options = {
-        "budget": _budget(family, limits),
+        "budget": _budget(family, limits, board),
         "encoder": _encoder(run, encoder, encoder_bits, encoder_seed),
         "decision": _decision(decision, threshold),
     }
     if file is not None:
-        _require_alone(any(x is not None for x in limits.values()), options)
+        _require_alone(any(x is not None for x in (board, *limits.values())), options)
     with Console() as console:
         with console.stage("map") as line:
             result = stage("map")(
@@ -77,14 +83,18 @@ def map(
         console.line(result.summary)
 
 
-def _budget(family: str, limits: dict[str, int | float | None]) -> Any:
-    """Budget of the options; the family is checked by name."""
+def _budget(family: str | None, limits: dict[str, int | float | None], board: str | None) -> Any:
+    """Budget of the options; the family is the board's where one is named."""
     from convexon.cells import Family
     from convexon.chain.settings import choice
+    from convexon.errors import InputError
 
-    return importlib.import_module("convexon_hdl.budget").Budget(
-        family=choice(Family, family, "family"), **limits
-    )
+    if board is None:
+        chosen = choice(Family, family or "ecp5", "family")
+        return importlib.import_module("convexon_hdl.budget").Budget(family=chosen, **limits)
+    if family is not None:
+        raise InputError("family must be left out where a board is given: it has its own")
+    return importlib.import_module("convexon_boards.capacity").budget_of(board, **limits)
 
 
 def _hertz(clock: float | None) -> float | None:

@@ -9,13 +9,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from convexon.artefact import load, save
+from convexon.artefact import atomic_write, load, save
 from convexon.chain.progress import QUIET, Progress
 from convexon.chain.settings import SolveSettings
 from convexon.convex.parallel import Executor, Task
 from convexon.encode import encode
 from convexon.errors import ArtefactError, InputError
 from convexon.explore.executor import ProcessExecutor
+from convexon.explore.page import as_page
 from convexon.explore.point import EXPLORATION, POINT, Exploration
 from convexon.explore.sweep import PointSettings, Sweep
 from convexon.explore.work import Ended, Job, data_digest, draw, is_point, measure, solve
@@ -31,7 +32,7 @@ class ExploreResult:
     -------
     exploration : Exploration
     path : Path
-        Of explore.json.
+        Of explore.json; explore.html lies beside it.
     computed, repeated : int
         Points that were not there before; and those of them that two workers made, as happens
         where one is taken for lost. Their results were compared, and are the same.
@@ -89,7 +90,7 @@ class ExploreResult:
 def explore_stage(
     root: Path, sweep: Sweep, *, executor: Executor | None = None, progress: Progress = QUIET
 ) -> ExploreResult:
-    """Compute the points of a sweep that are not there yet, and write ``root``/explore.json.
+    """Compute the points of a sweep that are not there yet, and write explore.json and .html.
 
     Points that differ in their mapping share a network, and networks that differ in the solver's
     choices share a dictionary.
@@ -122,6 +123,9 @@ def explore_stage(
     exploration, digests = _gathered(job, points)
     explored = root / "explore.json"
     save(EXPLORATION, exploration, explored, parents=digests, recipe={"convexon": job.version})
+    progress.begin("writing the page")
+    page = as_page(root, exploration, sweep.varied)
+    atomic_write(explored.with_suffix(".html"), page.encode())
     result = ExploreResult(
         exploration=exploration,
         path=explored,

@@ -12,7 +12,7 @@
     readout_bits = [4, 8]
     mapping = ["spatial", "folded"]
     lanes = [8, 32]           # of folded mappings
-    family = "ecp5"
+    family = "ecp5"           # or board = ["icebreaker", "ulx3s-25f"], which has one
 
     [budget]                  # what a point may take
     luts = 20000
@@ -26,6 +26,7 @@ map`` take by default.
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 import tomllib
@@ -85,6 +86,7 @@ AXES: Mapping[str, Axis] = MappingProxyType(
         "mapping": Axis("", Style),
         "lanes": Axis("", int),
         "family": Axis("", Family),
+        "board": Axis("", str),
     }
 )
 """Every choice by the name that users write; those of the network first."""
@@ -141,6 +143,8 @@ class PointSettings:
         Of every folded layer; any number that is worth it where None.
     family : Family
     limits : Limits
+    board : str
+        Board whose part, less the link, and whose oscillator are limits too; empty for none.
 
     Raises
     ------
@@ -153,6 +157,7 @@ class PointSettings:
     lanes: int | None
     family: Family
     limits: Limits
+    board: str = ""
 
     def __post_init__(self) -> None:
         if self.lanes is not None:
@@ -162,6 +167,7 @@ class PointSettings:
         """Return every choice that is made, by the names that users write, and the limits."""
         values = {name: getattr(self.solve, axis.member) for name, axis in _NETWORK_AXES.items()}
         values |= {"mapping": self.style, "lanes": self.lanes, "family": self.family}
+        values |= {"board": self.board or None}
         values |= {"rhos": list(self.solve.rhos)}
         limits = {name: value for name, value in vars(self.limits).items() if value is not None}
         return {
@@ -198,6 +204,8 @@ class Sweep:
     def __post_init__(self) -> None:
         if self.axes.get("lanes") and Style.FOLDED not in self.axes.get("mapping", ()):
             raise InputError("lanes must come with folded mappings: add the mapping folded")
+        if self.axes.get("board") and self.axes.get("family"):
+            raise InputError("family must be left out where boards are given: each has its own")
         _ = self.points  # every combination is checked before anything is written
 
     @property
@@ -221,13 +229,21 @@ class Sweep:
         if solve.depth == 1:  # there is no layer below the last
             solve = replace(solve, hidden=SolveSettings.hidden)
         style = values.get("mapping", Style.ANY)
+        board = values.get("board", "")
         return PointSettings(
             solve=solve,
             style=style,
             lanes=values.get("lanes") if style is Style.FOLDED else None,
-            family=values.get("family", Family.ECP5),
+            family=family_of(board) if board else values.get("family", Family.ECP5),
             limits=self.limits,
+            board=board,
         )
+
+
+def family_of(board: str) -> Family:
+    """Family of a board's part; `InputError` if there is no such board, or open tools lack it."""
+    part = importlib.import_module("convexon_boards.boards").board_of(board).open_part
+    return Family(part.family)
 
 
 _NETWORK_AXES = {name: axis for name, axis in AXES.items() if axis.member}

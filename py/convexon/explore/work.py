@@ -96,7 +96,7 @@ class Job:
 
     def point(self, point: PointSettings) -> RunFolder:
         """Folder of a point."""
-        own = {name: plain(getattr(point, name)) for name in ("style", "lanes", "family")}
+        own = {name: plain(getattr(point, name)) for name in ("style", "lanes", "family", "board")}
         made_by = {"network": self.network(point.solve).path.name, **own}
         limits = vars(point.limits)
         return RunFolder(self.root / "points" / self.key("p", {**made_by, "limits": limits}))
@@ -295,15 +295,17 @@ def _require_same(job: Job, settings: SolveSettings) -> None:
 def _budget(point: PointSettings) -> Any:
     """Budget of a point, in the hardware's terms."""
     limits = point.limits
-    return importlib.import_module("convexon_hdl.budget").Budget(
-        luts=limits.luts,
-        block_rams=limits.block_rams,
-        latency_cycles=limits.latency_cycles,
-        clock_hz=None if limits.clock is None else limits.clock * 1e6,
-        family=point.family,
-        style=point.style,
-        lanes=point.lanes,
-    )
+    members = {
+        "luts": limits.luts,
+        "block_rams": limits.block_rams,
+        "latency_cycles": limits.latency_cycles,
+        "clock_hz": None if limits.clock is None else limits.clock * 1e6,
+        "style": point.style,
+        "lanes": point.lanes,
+    }
+    if point.board:
+        return importlib.import_module("convexon_boards.capacity").budget_of(point.board, **members)
+    return importlib.import_module("convexon_hdl.budget").Budget(family=point.family, **members)
 
 
 def _figures(

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from convexon.artefact import Codec
 from convexon.baseline import BASELINES, Baselines
+from convexon.build import Build
 from convexon.bundle import RtlBundle
 from convexon.card import CARD
 from convexon.cells import CELLS, CellReport
@@ -17,10 +18,12 @@ from convexon.dataset import DATASET, SpikeDataset
 from convexon.errors import ArtefactError
 from convexon.estimate.energy import SOURCE, neutral_energy
 from convexon.estimate.operations import operations_of
+from convexon.estimate.power import EnergyEstimate
 from convexon.mapping import MAPPING, Mapping
 from convexon.network import FixedPointNetwork
 from convexon.pipeline import Cycles
 from convexon.proof.certificate import CERTIFICATE, Certificate
+from convexon.report.built import build_figures, builds_in, energies_in, energy_figures
 from convexon.report.figure import Figure, FigureKind
 from convexon.run import Made, RunFolder
 from convexon.schedule import Schedule
@@ -60,6 +63,8 @@ class RunContent:
     verifications: dict[str, Verification]
     cells: CellReport | None
     timing: dict[str, float]
+    builds: dict[str, Build]
+    energies: dict[str, EnergyEstimate]
 
     mapping: Mapping
 
@@ -120,6 +125,8 @@ def collect(folder: RunFolder) -> RunContent:
         mapping=mapping or Mapping.spatial(card.value),
         verifications=verifications,
         cells=cells,
+        builds={} if bundle is None else builds_in(folder, bundle.record.digest),
+        energies={} if bundle is None else energies_in(folder, bundle.record.digest),
         timing={k: v for k, v in folder.timing().items() if obtained.get(k, True)},
     )
 
@@ -133,7 +140,9 @@ def bundle_of_card(folder: RunFolder) -> Made[RtlBundle] | None:
     return bundle if bundle.record.parents.get("card") == card.record.digest else None
 
 
-def _current(folder: RunFolder, name: str, codec: Codec[T], parents: dict[str, str]) -> T | None:
+def current(
+    folder: RunFolder, name: str, codec: Codec[T], parents: dict[str, str]
+) -> Made[T] | None:
     """Return an artefact, or None if it was not made from ``parents``: it says nothing of them.
 
     Raises
@@ -144,8 +153,15 @@ def _current(folder: RunFolder, name: str, codec: Codec[T], parents: dict[str, s
     if not folder.has(name):
         return None
     made = folder.read(name, codec)
-    current = all(made.record.parents.get(role) == digest for role, digest in parents.items())
-    return made.value if current else None
+    if any(made.record.parents.get(role) != digest for role, digest in parents.items()):
+        return None
+    return made
+
+
+def _current(folder: RunFolder, name: str, codec: Codec[T], parents: dict[str, str]) -> T | None:
+    """Value of `current`."""
+    made = current(folder, name, codec, parents)
+    return None if made is None else made.value
 
 
 def figures_of(content: RunContent) -> list[Figure]:
@@ -156,7 +172,9 @@ def figures_of(content: RunContent) -> list[Figure]:
         *_network(content),
         *_verification(content),
         *_cells(content),
+        *build_figures(content.builds, content.cycles),
         *_operations(content),
+        *energy_figures(content.energies),
         *(
             _figure(f"{stage}.seconds", seconds, "seconds", MEASURED, "wall clock")
             for stage, seconds in sorted(content.timing.items())

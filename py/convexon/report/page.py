@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from html import escape
 
 from convexon.report.collect import RunContent
+from convexon.report.document import REPORT_SCRIPTS, document, web
 from convexon.report.figure import Figure
+from convexon.report.packed import packed_traces
+from convexon.report.recording import Recording
 from convexon.report.svg import convergence, raster
 
 Row = tuple[str, ...]
@@ -31,6 +34,7 @@ def tables(content: RunContent, figures: Sequence[Figure]) -> list[Table]:
         _certificate_table(by_name),
         _hardware_table(by_name),
         _operations_table(by_name),
+        *_energy_table(by_name),
         _time_table(by_name),
     ]
 
@@ -73,7 +77,7 @@ def _certificate_table(figures: Mapping[str, Figure]) -> Table:
 
 
 def _hardware_table(figures: Mapping[str, Figure]) -> Table:
-    groups = ("verify.", "latency.", "interval.", "cells.", "network.")
+    groups = ("verify.", "latency.", "interval.", "build.", "cells.", "network.")
     return Table(
         "Network and hardware",
         "A mismatch is an inference that differs in any spike, membrane, score or label, or comes "
@@ -96,9 +100,31 @@ def _operations_table(figures: Mapping[str, Figure]) -> Table:
         [
             (name, value_text(figure), figure.unit, figure.kind.value)
             for name, figure in figures.items()
-            if name.startswith(("operations.", "energy."))
+            if name.startswith(("operations.", "energy.neutral."))
         ],
     )
+
+
+def _energy_table(figures: Mapping[str, Figure]) -> list[Table]:
+    """What `convexon energy` estimated, by part and resource; nothing where it did not run."""
+    lows = [
+        name.removesuffix(".low")
+        for name in figures
+        if name.startswith("energy.") and name.endswith(".low") and ".neutral." not in name
+    ]
+    rows = [
+        (
+            name.removeprefix("energy."),
+            *(value_text(figures[f"{name}.{e}"]) for e in ("low", "high")),
+        )
+        for name in lows
+    ]
+    note = (
+        "Joules of an inference while they follow one another: toggles of the mapped netlist times "
+        "energies of the part, between the ends of all of them. Pads, PLL and board come on top."
+    )
+    header = ("part and resource", "low, J", "high, J")
+    return [Table("Energy on the part", note, header, rows)] if rows else []
 
 
 def _time_table(figures: Mapping[str, Figure]) -> Table:
@@ -141,28 +167,31 @@ def markdown_table(table: Table) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in lines)
 
 
-def as_html(content: RunContent, figures: Sequence[Figure]) -> str:
-    """Return report.html: style and drawings inside, nothing loaded from anywhere."""
+def as_html(content: RunContent, figures: Sequence[Figure], recording: Recording) -> str:
+    """Return report.html: tables, drawings, and a viewer of inferences; it loads nothing."""
+    faults = "".join(
+        f'<p class="fault"><strong>Not verified.</strong> {escape(fault)}</p>\n'
+        for fault in _faults(content)
+    )
+    first, second, *others = (_html_table(table) for table in tables(content, figures))
     sections = [
         _section("An inference", _raster_note(content), _raster(content)),
+        web("viewer.html"),
+        first,
+        second,
         _section(
             "Convergence",
             "Duality gap over all columns of the program, certified from each iterate.",
             _convergence(content),
         ),
+        *others,
     ]
-    faults = "".join(
-        f'<p class="fault"><strong>Not verified.</strong> {escape(fault)}</p>\n'
-        for fault in _faults(content)
-    )
-    sections[1:1] = [_html_table(table) for table in tables(content, figures)[:2]]
-    sections += [_html_table(table) for table in tables(content, figures)[2:]]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Convexon: {escape(content.test.name)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n<h1>{escape(content.test.name)}</h1>\n<p>{escape(_lead(content))}</p>\n"
-        f"{faults}{''.join(sections)}</main>\n</body>\n</html>\n"
+    return document(
+        title=f"Convexon: {content.test.name}",
+        body=f"<h1>{escape(content.test.name)}</h1>\n<p>{escape(_lead(content))}</p>\n"
+        f"{faults}{''.join(sections)}",
+        data={"traces": packed_traces(recording)},
+        scripts=REPORT_SCRIPTS,
     )
 
 
@@ -202,7 +231,12 @@ def _convergence(content: RunContent) -> str:
 
 
 def _section(title: str, note: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2><p>{escape(note)}</p>{body}</section>\n"
+    """Titled part; what is wider than the page scrolls inside it, by keyboard too."""
+    return (
+        f"<section><h2>{escape(title)}</h2><p>{escape(note)}</p>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">'
+        f"{body}</div></section>\n"
+    )
 
 
 def _html_table(table: Table) -> str:
@@ -212,18 +246,3 @@ def _html_table(table: Table) -> str:
     )
     body = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return _section(table.title, table.note, body)
-
-
-_STYLE = """
-body{margin:0;background:#f5f7fa;color:#1f2933;font:16px/1.5 system-ui,sans-serif}
-main{max-width:760px;margin:0 auto;padding:24px 16px 64px}
-h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.15rem;margin:0 0 4px}
-section{background:#fff;border:1px solid #e4e7eb;border-radius:8px;padding:16px;margin:16px 0;
-overflow-x:auto}
-section p{margin:0 0 12px;color:#52606d}
-.fault{background:#fde8e8;border:1px solid #e02424;border-radius:8px;padding:12px 16px}
-svg{width:100%;height:auto}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:6px 12px 6px 0;border-bottom:1px solid #e4e7eb}
-th{color:#52606d;font-weight:600}
-"""

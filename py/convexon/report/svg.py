@@ -9,9 +9,10 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-INK = "#1f2933"
-MUTED = "#7b8794"
-SERIES = ("#2563eb", "#d97706", "#059669", "#7c3aed")
+MUTED = "var(--muted)"
+LINE = "var(--line)"
+SERIES = tuple(f"var(--series-{k})" for k in range(4))
+"""Colours of page.css, light or dark as the page is."""
 
 
 def raster(groups: Sequence[tuple[str, npt.NDArray[np.uint8]]], *, title: str) -> str:
@@ -33,7 +34,7 @@ def raster(groups: Sequence[tuple[str, npt.NDArray[np.uint8]]], *, title: str) -
         parts.append(_text(left - 8, y + height / 2 + 4, name, anchor="end"))
         parts.append(
             f'<rect x="{left}" y="{y:.1f}" width="{steps * cell_width:.1f}" height="{height:.1f}" '
-            'fill="none" stroke="#d5dbe1"/>'
+            f'fill="none" stroke="{LINE}"/>'
         )
         color = SERIES[index % len(SERIES)]
         for t, neuron in np.argwhere(spikes):
@@ -70,7 +71,7 @@ def convergence(series: Sequence[tuple[str, npt.NDArray[np.float64]]], *, title:
     for decade in range(low, high + 1, stride):
         y = top + height * (high - decade) / (high - low)
         parts.append(
-            f'<line x1="{left}" x2="{left + width}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e4e7eb"/>'
+            f'<line x1="{left}" x2="{left + width}" y1="{y:.1f}" y2="{y:.1f}" stroke="{LINE}"/>'
         )
         parts.append(_text(left - 8, y + 4, f"1e{decade}", anchor="end"))
     for index, (name, points) in enumerate(curves):

@@ -1,0 +1,146 @@
+"""Random designs for the benchmarks of estimates: networks and mappings of every kind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from convexon.decision import Decision, Rule
+from convexon.encoder import Encoder, EncoderKind
+from convexon.fixed import QFormat
+from convexon.mapping import Folded, LayerMapping, Mapping, Spatial, Weights
+from convexon.network import Branch, FixedPointNetwork, Layer
+from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon.seeded import seeded_weights
+from convexon_hdl.readout import score_width
+
+SEED = 20
+"""Of the weights that hardware makes itself."""
+
+LEAKS = (INTEGRATE, Leak(1, 1), Leak(1, 2), Leak(1, 4), Leak(3, 3), Leak(5, 4))
+
+
+def drawn(seed: int, *, most_inputs: int) -> tuple[FixedPointNetwork, Mapping]:
+    """A random design.
+
+    Parameters
+    ----------
+    seed : int
+        Even ones are spatial, but for a layer now and then; odd ones folded.
+    most_inputs : int
+        Inputs are 4 to this, neurons of a layer 3 to a third of it.
+    """
+    rng = np.random.default_rng(seed)
+    seeded = seed % 10 == 9
+    n_inputs = int(rng.integers(4, most_inputs + 1))
+    input_bits = 1 if seeded or rng.random() < 0.7 else int(rng.integers(2, 5))
+    branches = []
+    for _ in range(int(rng.integers(1, 3))):
+        size, layers = n_inputs, []
+        for _ in range(1 if seeded else int(rng.integers(1, 3))):
+            layers.append(_layer(rng, size, int(rng.integers(3, most_inputs // 3 + 1)), seeded))
+            size = layers[-1].n_neurons
+        branches.append(Branch(tuple(layers)))
+    mode = (
+        ReadoutMode.COUNT
+        if rng.random() < 0.6
+        else rng.choice([ReadoutMode.LAST, ReadoutMode.STEP])
+    )
+    bits = int(rng.integers(2, 9))
+    n_classes = int(rng.integers(2, 11))
+    n_features = sum(branch.n_outputs for branch in branches)
+    network = FixedPointNetwork(
+        branches=tuple(branches),
+        n_steps=8,
+        input_bits=input_bits,
+        readout_mode=mode,
+        readout_weights=_weights(rng, (n_features, n_classes), bits, rng.uniform(0.2, 1.0)),
+        readout_biases=rng.integers(-4, 5, n_classes),
+        readout_format=QFormat(bits),
+        bias_format=QFormat(max(bits, 4)),
+    )
+    return network, _mapping(rng, network, is_folded=seed % 2 == 1, seeded=seeded)
+
+
+def _weights(
+    rng: np.random.Generator, shape: tuple[int, ...], bits: int, density: float
+) -> np.ndarray:
+    half = 1 << (bits - 1)
+    return rng.integers(1 - half, half, shape) * (rng.random(shape) < density)
+
+
+def _layer(rng: np.random.Generator, n_inputs: int, n: int, seeded: bool) -> Layer:
+    """A layer of random weights, or of a seed's."""
+    bits = int(rng.integers(2, 9))
+    recurrent = not seeded and rng.random() < 0.2
+    if seeded:
+        weights = seeded_weights(SEED, n_inputs, range(n), bits=bits)
+    else:
+        weights = _weights(rng, (n_inputs, n), bits, rng.uniform(0.15, 1.0))
+    top = max(2, (1 << (bits - 1)) * int(rng.integers(1, 4)))
+    thresholds = rng.integers(1, top, n) if rng.random() < 0.5 else np.full(n, top)
+    widest = QFormat(top.bit_length() + 1)
+    return Layer(
+        weights=weights,
+        recurrent=_weights(rng, (n, n), bits, 0.5) if recurrent else None,
+        thresholds=thresholds,
+        biases=rng.integers(-3, 4, n) if rng.random() < 0.5 else np.zeros(n, dtype=np.int64),
+        leak=LEAKS[int(rng.integers(len(LEAKS)))],
+        reset=list(Reset)[int(rng.integers(len(Reset)))],
+        weight_format=QFormat(bits),
+        threshold_format=QFormat(max(4, widest.width)),
+        saturation=QFormat(widest.width + 1) if rng.random() < 0.25 else None,
+    )
+
+
+def _mapping(
+    rng: np.random.Generator, network: FixedPointNetwork, *, is_folded: bool, seeded: bool
+) -> Mapping:
+    """A mapping that is mostly of one kind, with an encoder and a rule now and then."""
+    registers = int(rng.integers(0, 3))
+    spatial = replace(Mapping.spatial(network), decision_registers=int(rng.integers(0, 2)))
+    layers = tuple(
+        tuple(
+            _folded(rng, layer.n_neurons, seeded=seeded)
+            if is_folded != (not seeded and rng.random() < 0.1)
+            else Spatial(registers=registers)
+            for layer in branch.layers
+        )
+        for branch in network.branches
+    )
+    readout: LayerMapping = Spatial(registers=registers)
+    if is_folded and rng.random() < 0.7:
+        readout = Folded(lanes=network.n_classes, banks=int(rng.choice([1, 2])))
+    mapping = replace(spatial, layers=layers, readout=readout, encoder=_encoder(rng, network))
+    if network.readout_mode is ReadoutMode.COUNT and rng.random() < 0.35:
+        early = Decision(rule=Rule.CERTAIN)
+        if rng.random() < 0.5:
+            early = Decision(rule=Rule.THRESHOLD, threshold=1 << (score_width(network) - 3))
+        highest = max(interval.high for interval in network.score_ranges)
+        if early.threshold is None or early.threshold <= highest:
+            mapping = replace(mapping, decision=early)
+    return mapping
+
+
+def _folded(rng: np.random.Generator, n_neurons: int, *, seeded: bool) -> Folded:
+    lanes = -(-n_neurons // int(rng.choice([1, 2, 4])))
+    divisors = [d for d in range(1, lanes + 1) if lanes % d == 0]
+    updates = int(rng.choice(divisors[:3]))
+    banks = int(rng.choice([1, 2, 4]))
+    if seeded:
+        return Folded(lanes=lanes, banks=banks, updates=updates, weights=Weights.SEEDED, seed=SEED)
+    loaded = rng.random() < 0.12
+    weights = Weights.LOADED if loaded else Weights.FIXED
+    return Folded(lanes=lanes, banks=banks, updates=updates, weights=weights)
+
+
+def _encoder(rng: np.random.Generator, network: FixedPointNetwork) -> Encoder | None:
+    if rng.random() < 0.7:
+        return None
+    if network.input_bits > 1:
+        return Encoder(kind=EncoderKind.HOLD, bits=network.input_bits)
+    kinds = [kind for kind in EncoderKind if kind is not EncoderKind.HOLD]
+    kind = kinds[int(rng.integers(len(kinds)))]
+    seed = 7 if kind is EncoderKind.RATE else None
+    return Encoder(kind=kind, bits=int(rng.integers(2, 9)), seed=seed)

@@ -1,0 +1,83 @@
+"""Energy of an inference: toggles of the netlist times energies of the part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from convexon.errors import InputError
+from convexon.estimate.energy import EnergyRange
+from convexon.estimate.power import Constant, EnergyEstimate
+from convexon.estimate.switching import Switching
+from convexon_boards.energy.device import MULTIPLIER_CELLS, Device
+from convexon_boards.energy.nets import Driver, Nets
+
+RESOURCES = (*(driver.value for driver in Driver), "clock", "static")
+"""What an energy is split by: nets by what drives them, the clock, and what is always there."""
+
+_GLITCHING = (Driver.LOGIC, Driver.CARRY)
+"""Drivers whose nets may change more than once a clock."""
+
+End = Callable[[Constant], float]
+
+
+def energy_of(
+    nets: Nets, switching: Switching, device: Device, *, clock_mhz: float
+) -> EnergyEstimate:
+    """Return the energy of an inference, as a range whose ends are those of all constants at once.
+
+    Parameters
+    ----------
+    nets : Nets
+    switching : Switching
+        Of these nets.
+    device : Device
+    clock_mhz : float
+
+    Raises
+    ------
+    InputError
+        If the counts are not of these nets, or the clock is not above 0.
+    """
+    if not clock_mhz > 0:
+        raise InputError(f"clock_mhz must be above 0, not {clock_mhz!r}")
+    if len(switching.toggles) != len(nets.bits) or len(switching.highs) != len(nets.accesses):
+        raise InputError(
+            f"switching must be of the {len(nets.bits)} nets and {len(nets.accesses)} memory ports "
+            f"of the netlist, not of {len(switching.toggles)} and {len(switching.highs)}"
+        )
+    lows = _joules(nets, switching, device, clock_mhz, lambda constant: constant.low)
+    highs = _joules(nets, switching, device, clock_mhz, lambda constant: constant.high)
+    return EnergyEstimate(
+        part=device.part,
+        clock_mhz=clock_mhz,
+        samples=switching.samples,
+        clocks=switching.clocks / switching.samples,
+        toggles=float(switching.toggles.sum()) / switching.samples,
+        resources={name: EnergyRange(low=lows[name], high=highs[name]) for name in RESOURCES},
+    )
+
+
+def _joules(
+    nets: Nets, switching: Switching, device: Device, clock_mhz: float, end: End
+) -> dict[str, float]:
+    """Joules of an inference by resource, at one end of all constants."""
+    at = {name: end(constant) for name, constant in device.constants.items()}
+    dynamic = (at["supply"] / device.volts) ** 2 / switching.samples
+    cells = sum(driver is Driver.LOGIC for driver in nets.drivers)
+    pin = at["pin"] * max(1.0, cells / MULTIPLIER_CELLS) ** at["spread"]
+    joules = {}
+    for driver in Driver:
+        own = np.array([d is driver for d in nets.drivers], dtype=np.bool_)
+        toggles = switching.toggles[own]
+        inside = np.where(nets.chains[own], at["carry"], at["cell"])
+        if driver in (Driver.INPUT, Driver.MEMORY):  # driven from outside, or by an access
+            inside = np.zeros(len(toggles))
+        factor = at["glitch"] if driver in _GLITCHING else 1.0
+        joules[driver.value] = factor * float(toggles @ (inside + pin * nets.pins[own]))
+    joules[Driver.MEMORY.value] += at["memory"] * float(switching.highs.sum())
+    joules["clock"] = switching.clocks * (at["clock"] + at["clock_pin"] * nets.clocked)
+    seconds = switching.clocks / switching.samples / (clock_mhz * 1e6)
+    scaled = {name: value * dynamic for name, value in joules.items()}
+    return {**scaled, "static": at["static"] * at["supply"] * seconds}

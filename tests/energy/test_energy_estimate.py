@@ -1,0 +1,281 @@
+"""Energies: of what they are the sum, how they move with activity, and what they stand on."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from convexon.artefact import load, save
+from convexon.cells import Family
+from convexon.cli import app
+from convexon.errors import InputError
+from convexon.estimate.power import ENERGY, Constant, EnergyEstimate
+from convexon.estimate.switching import Switching
+from convexon.mapping import Mapping
+from convexon.report.figure import read_figures
+from convexon.run import RunFolder
+from convexon.simulate import run
+from convexon_boards.boards import BOARDS
+from convexon_boards.energy.activity import watch_of
+from convexon_boards.energy.device import DEVICES, constants_table, device_of
+from convexon_boards.energy.estimate import RESOURCES, energy_of
+from convexon_boards.energy.measured import MEASURED, PORTS, TOP
+from convexon_boards.energy.nets import Driver, Nets, nets_of
+from convexon_boards.energy.stage import energy_on, energy_stage
+from convexon_boards.parts import ICE40UP5K, LFE5U_25F, Part
+from convexon_boards.synthesis import synthesize_verilog
+from convexon_hdl.emit import emit
+from convexon_sim.activity import count_free, count_switching
+from small_run import small_network, small_run
+
+pytestmark = pytest.mark.usefixtures("build_cache")
+
+RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "energy.json"
+FREE_CLOCKS = 1 << 16
+
+
+def nets(**changes: object) -> Nets:
+    """A LUT, a link of a carry chain, a flip-flop, a memory's output and an input."""
+    members = {
+        "bits": (2, 3, 4, 5, 6),
+        "drivers": tuple(Driver),
+        "chains": np.array([False, True, False, False, False]),
+        "pins": np.array([2, 0, 1, 3, 1]),
+        "clocked": 1,
+        "accesses": ((),),
+        **changes,
+    }
+    return Nets(**members)  # type: ignore[arg-type]
+
+
+def switching(toggles: list[int], highs: int = 0, clocks: int = 100) -> Switching:
+    return Switching(clocks=clocks, samples=2, toggles=np.array(toggles), highs=np.array([highs]))
+
+
+def test_a_range_by_hand() -> None:
+    device = DEVICES["iCE40UP5K"]
+    found = energy_of(nets(), switching([10, 20, 30, 40, 50], highs=7), device, clock_mhz=10.0)
+    for end in ("low", "high"):
+        at = {name: getattr(c, end) for name, c in device.constants.items()}
+        scale = (at["supply"] / device.volts) ** 2 / 2  # two samples
+        expected = {
+            "logic": at["glitch"] * 10 * (at["cell"] + 2 * at["pin"]) * scale,
+            "carries": at["glitch"] * 20 * at["carry"] * scale,
+            "registers": 30 * (at["cell"] + at["pin"]) * scale,
+            "block RAM": (40 * 3 * at["pin"] + 7 * at["memory"]) * scale,
+            "inputs": 50 * at["pin"] * scale,
+            "clock": 100 * (at["clock"] + at["clock_pin"]) * scale,
+            "static": at["static"] * at["supply"] * 50 / 10e6,
+        }
+        have = {name: getattr(energy, end) for name, energy in found.resources.items()}
+        assert have == pytest.approx(expected)
+        assert tuple(have) == RESOURCES
+        assert getattr(found.total, end) == pytest.approx(sum(expected.values()))
+    assert found.seconds == pytest.approx(5e-6)
+    assert found.power.low == pytest.approx(found.total.low / 5e-6)
+
+
+@pytest.mark.parametrize("device", DEVICES.values(), ids=DEVICES)
+def test_every_constant_has_a_source_and_a_range(device: object) -> None:
+    names = {"supply", "static", "clock", "clock_pin", "cell", "carry", "pin", "memory"}
+    constants = device.constants  # type: ignore[attr-defined]
+    assert set(constants) == names | {"glitch", "spread"}
+    for name, constant in constants.items():
+        assert 0 <= constant.low < constant.high, name
+        assert min(len(constant.source), len(constant.derivation)) >= 6, name
+        assert constant.unit == {"supply": "V", "static": "A", "glitch": "1", "spread": "1"}.get(
+            name, "J"
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"low": 2.0}, {"low": -1.0}, {"high": math.inf}, {"source": ""}, {"derivation": ""}]
+)
+def test_a_constant_without_range_or_source_is_refused(wrong: dict[str, float | str]) -> None:
+    good = {"low": 0.5, "high": 1.0, "unit": "J", "source": "a book", "derivation": "page 3"}
+    Constant(**good)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^constant must have "):
+        Constant(**{**good, **wrong})  # type: ignore[arg-type]
+
+
+def test_counts_of_other_nets_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^switching must be of the 5 nets and 1 memory ports"):
+        energy_of(nets(), switching([1, 2]), DEVICES["iCE40UP5K"], clock_mhz=1.0)
+    with pytest.raises(InputError, match=r"^toggles must be at most one a clock, 100 in all"):
+        switching([101, 0, 0, 0, 0])
+
+
+@cache
+def of_part(part: Part, activity: float) -> EnergyEstimate:
+    network = small_network()
+    inputs = (np.random.default_rng(7).random((8, 4, 6)) < activity).astype(np.uint8)
+    return energy_on(
+        emit(network, Mapping.spatial(network)),
+        part,
+        inputs,
+        run(network, inputs),
+        clock_mhz=12.0,
+        count=count_switching,
+    )
+
+
+@pytest.mark.parametrize("part", [ICE40UP5K, LFE5U_25F], ids=lambda part: part.name)
+def test_silence_takes_less_than_activity(part: Part) -> None:
+    silent, active = of_part(part, 0.0), of_part(part, 0.5)
+    assert silent.toggles < active.toggles / 4
+    for end in ("low", "high"):
+        assert 0 < getattr(silent.total, end) < getattr(active.total, end)
+        for name in ("clock", "static"):  # these do not know what is computed
+            energies = [getattr(e.resources[name], end) for e in (silent, active)]
+            assert energies[0] == pytest.approx(energies[1])
+    assert silent.resources["inputs"].high < active.resources["inputs"].low
+    assert all(energy.low <= energy.high for energy in active.resources.values())
+
+
+def test_a_slower_clock_takes_the_same_but_for_what_is_static() -> None:
+    counted = switching([10, 20, 30, 40, 50])
+    fast, slow = (
+        energy_of(nets(), counted, DEVICES["LFE5U-85F"], clock_mhz=mhz) for mhz in (50.0, 5.0)
+    )
+    for name in RESOURCES:
+        factor = 10 if name == "static" else 1
+        assert slow.resources[name].high == pytest.approx(factor * fast.resources[name].high)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_published_currents_are_within_their_estimates(name: str) -> None:
+    circuit = MEASURED[name]
+    netlist = synthesize_verilog(circuit.verilog, TOP, Family.ICE40)
+    found = nets_of(netlist)
+    counted = count_free(watch_of(netlist, found, PORTS), FREE_CLOCKS)
+    estimate = energy_of(found, counted, DEVICES["iCE40UP5K"], clock_mhz=circuit.clock_mhz)
+    assert estimate.power.low < circuit.watts < estimate.power.high
+
+
+def test_the_multipliers_toggles_are_those_that_the_constants_stand_on() -> None:
+    netlist = synthesize_verilog(MEASURED["multiplier"].verilog, TOP, Family.ICE40)
+    found = nets_of(netlist)
+    counted = count_free(watch_of(netlist, found, PORTS), FREE_CLOCKS)
+
+    def per_clock(driver: Driver, *, pins: bool) -> float:
+        own = np.array([d is driver for d in found.drivers])
+        weights = found.pins[own] if pins else np.ones(own.sum())
+        return float(counted.toggles[own] @ weights) / counted.clocks
+
+    # Less those of the counter beside it: 2 of LUTs, 2 of flip-flops and 3 of their pins.
+    assert per_clock(Driver.LOGIC, pins=False) - 2 == pytest.approx(58.1, rel=0.05)
+    assert per_clock(Driver.LOGIC, pins=True) == pytest.approx(87.7, rel=0.05)
+    assert per_clock(Driver.REGISTER, pins=False) - 2 == pytest.approx(6.4, rel=0.05)
+    assert per_clock(Driver.REGISTER, pins=True) - 3 == pytest.approx(98.3, rel=0.05)
+
+
+def test_ratios_are_what_estimate_and_publication_give() -> None:
+    figures = read_figures(RESULT)
+    names = {name.split(".")[2] for name in figures}
+    assert {"syntzulu", "spiker-plus"} <= names
+    for name in names:
+        own = {key: figures[f"estimate.energy.{name}.{key}"] for key in ("low", "high")}
+        low, high = own["low"].value, own["high"].value
+        published = figures[f"estimate.energy.{name}.published"].value
+        ratio = f"estimate.energy.{name}.ratio_to_published"
+        assert low < high
+        assert figures[f"{ratio}.low"].value == pytest.approx(low / published)
+        assert figures[f"{ratio}.high"].value == pytest.approx(high / published)
+        assert figures[ratio].value == pytest.approx(math.sqrt(low * high) / published)
+        if name.startswith("up5k-") or name == "syntzulu":  # the same part
+            assert low < published < high
+
+
+@pytest.mark.parametrize("name", ["ice40-hx8k", "tang-nano-9k"])
+def test_a_part_without_energies_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=r"^energy must be of one of iCE40UP5K, LFE5U-12F.*, not"):
+        device_of(BOARDS[name].open_part)
+
+
+def test_the_document_has_every_constant_as_it_is() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "energy.md").read_text(encoding="utf-8")
+    for device in DEVICES.values():
+        for row in constants_table(device):
+            assert f"| {' | '.join(row)} |" in text
+
+
+def test_the_document_has_the_ratios_of_the_results() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "energy.md").read_text(encoding="utf-8")
+    figures = read_figures(RESULT)
+    for name in {name.split(".")[2] for name in figures}:
+        low, high = (
+            figures[f"estimate.energy.{name}.ratio_to_published.{end}"].value
+            for end in ("low", "high")
+        )
+        assert f"| {low:.2f} to {high:.2f} |" in text
+
+
+def test_boards_find_their_parts() -> None:
+    assert device_of(BOARDS["icebreaker"].open_part).part == "iCE40UP5K"
+    assert device_of(BOARDS["ulx3s-85f"].open_part).part == "LFE5U-85F"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return small_run(tmp_path_factory.mktemp("run"))
+
+
+def test_the_stage_keeps_what_it_estimated(folder: RunFolder, tmp_path: Path) -> None:
+    settings = {"part": ICE40UP5K, "clock_mhz": 12.0, "count": count_switching, "samples": 3}
+    result = energy_stage(folder, **settings)  # type: ignore[arg-type]
+    estimate = result.estimate.value
+    assert not result.estimate.reused
+    assert energy_stage(folder, **settings).estimate.reused  # type: ignore[arg-type]
+    assert estimate.samples == 3
+    assert result.summary.startswith("energy: iCE40UP5K at 12 MHz, ")
+    assert len(result.lines) == len(RESOURCES)
+    save(ENERGY, estimate, tmp_path / "energy.json")
+    again, _ = load(ENERGY, tmp_path / "energy.json")
+    assert dataclasses.asdict(again) == dataclasses.asdict(estimate)
+    assert tuple(again.resources) == RESOURCES, "in their order"
+
+
+def command(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["energy", *arguments])
+    return result.exit_code, result.output
+
+
+def test_the_command_states_a_range_for_every_resource(folder: RunFolder) -> None:
+    code, text = command(str(folder.path), "--part", "iCE40UP5K-SG48", "--freq", "12")
+    assert code == 0
+    assert all(name in text for name in RESOURCES)
+    assert "J to " in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "one of --board and --part must be given"),
+        (("--board", "icebreaker", "--part", "iCE40UP5K-SG48"), "one of --board and --part"),
+        (("--board", "icebreaker"), "run convexon build --board icebreaker first"),
+        (("--board", "arty-a7-35"), "must be built with vivado"),
+        (("--board", "tang-nano-9k", "--freq", "10"), "its energies are not published"),
+        (("--part", "iCE40UP5K-SG48"), "add --freq MHZ"),
+        (("--part", "iCE40UP5K-SG48", "--freq", "-1"), "clock_mhz must be above 0"),
+    ],
+)
+def test_what_cannot_be_estimated_is_one_line(
+    folder: RunFolder, arguments: tuple[str, ...], message: str
+) -> None:
+    code, text = command(str(folder.path), *arguments)
+    assert code == 2
+    assert message in " ".join(text.split())
+    assert len(text.strip().splitlines()) == 1
+
+
+def test_a_folder_without_a_bundle_is_one_line(tmp_path: Path) -> None:
+    code, text = command(str(tmp_path), "--part", "iCE40UP5K-SG48", "--freq", "12")
+    assert code == 2
+    assert "missing" in text
+    assert len(text.strip().splitlines()) == 1

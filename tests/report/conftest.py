@@ -1,0 +1,124 @@
+"""Run folders with a report, a sweep, and the browser that looks at them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from convexon.chain.report import report_stage
+from convexon.chain.solve import solve_stage
+from convexon.errors import ToolError
+from convexon.explore.executor import ProcessExecutor
+from convexon.explore.stage import explore_stage
+from convexon.explore.sweep import sweep_from
+from convexon.run import RunFolder
+from convexon.simulator import SimulatorKind, find
+from convexon_hdl.chain import emit_stage
+from convexon_sim.chain import verify_stage
+from toy import toy_file, toy_settings
+
+pytest.importorskip("selenium", reason="selenium is missing: pip install 'convexon[test]'")
+
+from report_bench import CHROMEDRIVER, CHROMIUM, INSTALL, mutate, started
+from selenium import webdriver
+
+KIND = SimulatorKind.ICARUS  # it compiles in no time; test_chain_demo reports on both
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[webdriver.Chrome]:
+    missing = [program for program in (CHROMIUM, CHROMEDRIVER) if not Path(program).exists()]
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} missing, so no page was looked at: {INSTALL}")
+    driver = started()
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_file(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def unverified(data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run without hardware, and its report."""
+    folder = RunFolder(tmp_path_factory.mktemp("unverified"))
+    solve_stage(folder, toy_settings(data))
+    report_stage(folder)
+    return folder
+
+
+def copied(folder: RunFolder, path: Path) -> RunFolder:
+    return RunFolder(Path(shutil.copytree(folder.path, path)))
+
+
+@pytest.fixture(scope="session")
+def verified(
+    unverified: RunFolder, build_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> RunFolder:
+    """A run whose hardware was simulated, and its report."""
+    del build_cache
+    try:
+        find(KIND)
+    except ToolError as error:
+        pytest.skip(str(error))
+    folder = copied(unverified, tmp_path_factory.mktemp("verified") / "run")
+    emit_stage(folder)
+    verify_stage(folder, KIND)
+    report_stage(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mutated(verified: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The same with hardware that has a fault, and its report."""
+    folder = copied(verified, tmp_path_factory.mktemp("mutated") / "run")
+    mutate(folder)
+    verify_stage(folder, KIND)
+    report_stage(folder)
+    return folder
+
+
+@pytest.fixture
+def run(verified: RunFolder, tmp_path: Path) -> RunFolder:
+    """A copy of the verified run, that a test may change."""
+    return copied(verified, tmp_path / "run")
+
+
+def explored(root: Path, data: Path) -> Path:
+    """A sweep of six points, one of which does not fit, and its page."""
+    sweep = sweep_from(
+        {
+            "data": str(data),
+            "rhos": [0.01],
+            "sweep": {
+                "steps": 4,
+                "witnesses": 40,
+                "fan_in": 3,
+                "neurons": [4, 8],
+                "mapping": ["spatial", "folded"],
+                "lanes": [2, 4],
+            },
+            "budget": {"latency_cycles": 95},
+        }
+    )
+    explore_stage(root, sweep, executor=ProcessExecutor(1))
+    return root
+
+
+@pytest.fixture(scope="session")
+def sweep(data: Path, verified: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep with a point that was verified and reported on, and its page."""
+    del verified  # where it can be, this can be verified
+    root = explored(tmp_path_factory.mktemp("sweep"), data)
+    first = RunFolder(min((root / "points").glob("*/mapping.json")).parent)
+    emit_stage(first)
+    verify_stage(first, KIND)
+    report_stage(first)
+    return explored(root, data)
