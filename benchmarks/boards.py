@@ -1,87 +1,149 @@
 """From network to bitstream: benchmarks/results/boards.json.
 
-    python benchmarks/boards.py --run NAME=FOLDER [--run NAME=FOLDER ...] [--board NAME ...]
+    python benchmarks/boards.py --run NAME=FOLDER [--run ...] [--board NAME ...] [--energy]
 
-Each FOLDER is a run folder with a solved network, such as a demo's; NAME is what it is called. For
-every board the fastest mapping within its budget is chosen and built in a folder of its own, twice:
-the second bitstream must equal the first. Seconds are those of synthesis, placement, routing and
-packing of the first build.
+Each FOLDER is a run folder with a solved network, such as a demo's or a study's; NAME is what it is
+called. For every board with open tools the fastest mapping within its budget is chosen
+(``convexon map --board``), emitted and built, in a folder and a process of its own. All of it is
+done twice, and the second bitstream must equal the first. Seconds are those of the whole road from
+the network to the bitstream, the memory is the most that a process of it had.
+
+Beside the measured LUTs of the accelerator alone stand those that were estimated. ``--energy``
+simulates a few inferences, whose results and cycles must be the golden model's and the schedule's,
+and estimates the energy of one at the board's clock, from the toggles of the netlist.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import shutil
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import energy
 from convexon import simulate
-from convexon.cells import Family
+from convexon.chain.emitted import emitted
+from convexon.dataset import DATASET
 from convexon.errors import ConvexonError, MismatchError
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.run import RunFolder
-from convexon_boards.boards import board_of
+from convexon.simulator import SimulatorKind, find
+from convexon_boards.boards import BOARDS, Board, board_of
 from convexon_boards.build import build_stage
-from convexon_hdl.budget import Budget
+from convexon_boards.capacity import budget_of
+from convexon_boards.chain import synthesize_stage
 from convexon_hdl.chain import emit_stage
 from convexon_hdl.map_chain import map_stage
+from convexon_sim.chain import schedule_of
+from convexon_sim.runner import simulate as run_bench
 
 RESULT = Path(__file__).parent / "results" / "boards.json"
+SAMPLES = 4
+"""Inferences that are simulated for energy and latency."""
 
-BUDGETS = {
-    "ulx3s-85f": Budget(luts=60_000, block_rams=200, family=Family.ECP5),
-    "icebreaker": Budget(luts=3_800, block_rams=28, family=Family.ICE40),
-}
-"""Boards that are measured, and what a network may take there: the link comes on top."""
+Row = dict[str, float | str]
+
+UNITS = {"fmax_mhz": "MHz", "clock_mhz": "MHz", "lut4": "LUT4", "lut4_sites": "LUT4",
+         "sites_used": "sites", "bram": "block RAMs", "ff": "flip-flops", "cycles": "cycles",
+         "simulated": "inferences", "simulated.mismatches": "inferences",
+         "latency_us": "us", "seconds": "seconds", "memory": "MB",
+         "bitstream_bytes": "bytes", "accelerator.lut4_sites": "LUT4",
+         "accelerator.lut4_sites_estimated": "LUT4", "accelerator.bram": "block RAMs",
+         "accelerator.bram_estimated": "block RAMs", "energy.low": "J",
+         "energy.high": "J"}  # fmt: skip
+ESTIMATED = ("accelerator.lut4_sites_estimated", "accelerator.bram_estimated", "energy.low",
+             "energy.high", "cycles", "latency_us")  # fmt: skip
 
 
-def built(run: Path, board: str, folder: Path) -> tuple[RunFolder, dict[str, float | str]]:
+def road(run: Path, board: Board, folder: Path) -> Row:
     """Map, emit and build the network of ``run`` in ``folder``; return the figures."""
-    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("rtl", "build", "mapping*"))
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("rtl", "build*", "mapping*"))
     own = RunFolder(folder)
-    mapped = map_stage(own, budget=BUDGETS[board], model=simulate.run)
-    print(f"  {mapped.summary}", flush=True)
-    emit_stage(own)
     began = time.perf_counter()
-    result = build_stage(own, board=board_of(board))
+    mapped = map_stage(own, budget=budget_of(board), model=simulate.run)
+    emit_stage(own)
+    result = build_stage(own, board=board)
     seconds = time.perf_counter() - began
-    print(f"  {result.summary}, {seconds:.0f} s", flush=True)
-    build = result.build.value
-    latency = mapped.cycles.latency
-    return own, {
+    build, cycles = result.build.value, float(mapped.cycles.latency.mean())
+    used = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
         "fmax_mhz": round(build.route.fmax_mhz, 2),
         "clock_mhz": build.clock_mhz,
         "lut4": build.cells.lut4,
         "lut4_sites": build.cells.lut4_sites,
+        "sites_used": build.route.used[board.open_part.logic],
         "bram": build.cells.block_ram,
         "ff": build.cells.ff,
-        "latency_us": round(float(latency.mean()) / build.clock_mhz, 4),
+        "cycles": cycles,
+        "latency_us": round(cycles / build.clock_mhz, 4),
+        "accelerator.lut4_sites_estimated": round(mapped.cost.luts),
+        "accelerator.bram_estimated": mapped.cost.block_rams,
         "seconds": round(seconds, 1),
+        "memory": round(max(use.ru_maxrss for use in used) / 1024),
         "bitstream_bytes": len(build.content),
         "digest": build.bitstream_digest,
     }
 
 
-UNITS = {"fmax_mhz": "MHz", "clock_mhz": "MHz", "lut4": "LUT4", "lut4_sites": "LUT4",
-         "bram": "block RAMs", "ff": "flip-flops", "latency_us": "us", "seconds": "seconds",
-         "bitstream_bytes": "bytes"}  # fmt: skip
+def alone(folder: Path, board: Board) -> Row:
+    """Count the accelerator without its link."""
+    cells = synthesize_stage(RunFolder(folder), family=board.open_part.family).cells.value
+    return {"accelerator.lut4_sites": cells.lut4_sites, "accelerator.bram": cells.block_ram}
 
 
-def measure(name: str, run: Path, board: str) -> list[Figure]:
+def simulated(folder: Path, board: Board, clock_mhz: float) -> Row:
+    """Simulate a few inferences of the accelerator: its cycles, and the energy of its netlist."""
+    own = RunFolder(folder)
+    card, bundle, mapping = emitted(own)
+    inputs = own.read("test", DATASET).value.inputs[:SAMPLES]
+    trace = simulate.run(card.value, inputs)
+    cycles = schedule_of(card, mapping).cycles(inputs, trace)
+    verdict = run_bench(
+        bundle.value, find(SimulatorKind.VERILATOR), inputs=inputs, expected=trace, cycles=cycles
+    )
+    joules = energy.energy_of(own, board.open_part, SAMPLES, clock_mhz=clock_mhz).total
+    return {
+        "simulated": verdict.inferences,
+        "simulated.mismatches": verdict.mismatches,
+        "energy.low": joules.low,
+        "energy.high": joules.high,
+    }
+
+
+def in_process(work, *arguments):  # type: ignore[no-untyped-def]
+    """Call in a process of its own, so that its memory is its own."""
+    with ProcessPoolExecutor(1) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def measure(name: str, run: Path, board: Board, *, with_energy: bool) -> list[Figure]:
     """Build twice, and state the first; the digest is part of the source of every figure."""
-    print(f"{board}, {name}", flush=True)
+    print(f"{board.name}, {name}", flush=True)
     with tempfile.TemporaryDirectory(prefix="convexon-boards-") as place:
-        _, first = built(run, board, Path(place) / "first")
-        _, second = built(run, board, Path(place) / "second")
-    if first["digest"] != second["digest"]:
-        raise MismatchError(f"{board}, {name}: a second build gave another bitstream")
-    source = f"benchmarks/boards.py, one seed, built twice alike: {first['digest']}"
+        first, second = Path(place) / "first", Path(place) / "second"
+        row: Row = in_process(road, run, board, first)
+        again: Row = in_process(road, run, board, second)
+        row |= alone(first, board)
+        if with_energy:
+            row |= simulated(first, board, float(row["clock_mhz"]))
+    if row["digest"] != again["digest"]:
+        raise MismatchError(f"{board.name}, {name}: a second build gave another bitstream")
+    print(f"  {row}", flush=True)
+    source = f"benchmarks/boards.py, one seed, built twice alike: {row['digest']}"
     return [
-        Figure(name=f"boards.{board}.{name}.{key}", value=float(first[key]), unit=unit,
-               kind=FigureKind.MEASURED, source=source)
+        Figure(
+            name=f"boards.{board.name}.{name}.{key}",
+            value=float(row[key]),
+            unit=unit,
+            kind=FigureKind.ESTIMATED if key in ESTIMATED else FigureKind.MEASURED,
+            source=source,
+        )
         for key, unit in UNITS.items()
-    ]  # fmt: skip
+        if key in row
+    ]
 
 
 def main() -> None:
@@ -90,21 +152,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--run", action="append", required=True, metavar="NAME=FOLDER")
-    parser.add_argument("--board", action="append", choices=list(BUDGETS), default=None)
+    open_boards = [board.name for board in BOARDS.values() if board.vendor is None]
+    parser.add_argument("--board", action="append", choices=open_boards, default=None)
+    parser.add_argument("--energy", action="store_true", help="simulate the netlists too")
     options = parser.parse_args()
-    figures = read_figures(RESULT) if RESULT.exists() else {}
     for pair in options.run:
         name, _, folder = pair.partition("=")
-        for board in options.board or BUDGETS:
+        for board in options.board or open_boards:
             try:
-                found = measure(name, Path(folder), board)
+                found = measure(name, Path(folder), board_of(board), with_energy=options.energy)
             except MismatchError:
                 raise
             except ConvexonError as error:
                 print(f"  {type(error).__name__}: {error}", flush=True)
                 continue
-            figures |= {figure.name: figure for figure in found}
-            write_figures(figures.values(), RESULT)
+            figures = read_figures(RESULT) if RESULT.exists() else {}
+            start = f"boards.{board}.{name}."
+            figures = {k: figure for k, figure in figures.items() if not k.startswith(start)}
+            write_figures([*figures.values(), *found], RESULT)
 
 
 if __name__ == "__main__":

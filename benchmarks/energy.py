@@ -1,4 +1,4 @@
-"""Estimates of power against published measurements: benchmarks/results/energy.json.
+"""Power against published measurements: a part of benchmarks/results/estimates.json.
 
     python benchmarks/energy.py [--samples N] [--only NAME]
 
@@ -45,7 +45,7 @@ from convexon_boards.synthesis import synthesize_verilog
 from convexon_hdl.emit import emit
 from convexon_sim.activity import count_free, count_switching
 
-RESULT = Path(__file__).parent / "results" / "energy.json"
+RESULT = Path(__file__).parent / "results" / "estimates.json"
 SAMPLES = 4
 FREE_CLOCKS = 1 << 16
 """Clocks that a circuit without inputs runs: all states of the multiplier's counters."""

@@ -1,4 +1,4 @@
-"""Estimates of a mapping against synthesis: benchmarks/results/estimates.json.
+"""Estimates of a mapping against synthesis: a part of benchmarks/results/estimates.json.
 
     python benchmarks/estimates.py [--fit] [--jobs N] [--known] [--quick]
 
@@ -31,13 +31,13 @@ from convexon.artefact import atomic_write, pretty
 from convexon.cells import Family
 from convexon.mapping import Mapping, Weights
 from convexon.network import FixedPointNetwork
-from convexon.report.figure import Figure, FigureKind, write_figures
+from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.schedule import Schedule
 from convexon.simulator import SimulatorKind, find
 from convexon_boards.synthesis import synthesize
 from convexon_hdl import resource_model
 from convexon_hdl.amounts import Logic, mapping_amounts
-from convexon_hdl.cost import Activity, mapping_cost
+from convexon_hdl.cost import estimated_resources
 from convexon_hdl.emit import emit
 from convexon_sim.runner import simulate
 
@@ -68,7 +68,8 @@ def measure(seed: int, most_inputs: int, *, known: bool = False) -> Row | None:
     row: Row = json.loads(kept.read_text(encoding="utf-8"))
     for family in Family:
         amounts = mapping_amounts(network, mapping, family)
-        row[family.value] |= {"amounts": amounts, "blocks": blocks(network, mapping, family)}
+        blocks = estimated_resources(network, mapping, family).block_rams
+        row[family.value] |= {"amounts": amounts, "blocks": blocks}
     return row
 
 
@@ -81,12 +82,6 @@ def counted(seed: int, network: FixedPointNetwork, mapping: Mapping) -> Row:
         row[family.value] = {"luts": cells.lut4_sites, "bram": cells.block_ram}
     print(f"{seed}: {[row[family.value]['luts'] for family in Family]}", flush=True)
     return row
-
-
-def blocks(network: FixedPointNetwork, mapping: Mapping, family: Family) -> int:
-    """Block RAMs by the model, whatever the activity."""
-    idle = Activity(inputs=0.0, layers=tuple((0.0,) * branch.depth for branch in network.branches))
-    return mapping_cost(network, mapping, idle, family).block_rams
 
 
 def late(network: FixedPointNetwork, mapping: Mapping) -> int:
@@ -206,14 +201,14 @@ def main() -> None:
     for name, (value, unit) in found.items():
         print(f"{name}: {value:g} {unit}")
     source = f"benchmarks/estimates.py: random designs from seed {UNSEEN[0]} on, Yosys"
-    write_figures(
-        [
-            Figure(name=f"estimate.{name}", value=round(value, 4), unit=unit,
-                   kind=FigureKind.MEASURED, source=source)
-            for name, (value, unit) in found.items()
-        ],
-        RESULT,
-    )  # fmt: skip
+    own = [
+        Figure(name=f"estimate.{name}", value=round(value, 4), unit=unit,
+               kind=FigureKind.MEASURED, source=source)
+        for name, (value, unit) in found.items()
+    ]  # fmt: skip
+    others = read_figures(RESULT).values() if RESULT.exists() else ()
+    kept = [figure for figure in others if figure.name.startswith("estimate.energy.")]
+    write_figures([*own, *kept], RESULT)
 
 
 if __name__ == "__main__":

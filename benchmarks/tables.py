@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from convexon.report.figure import Figure, read_figures
-from convexon.report.page import Table, markdown_table, value_text
+from hardware_tables import (
+    activity,
+    adders,
+    boards,
+    checks,
+    estimates,
+    generator,
+    hardware,
+    predictions,
+    synapses,
+)
+from tabling import figures_of, number, share, table, two_columns
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENTS = ("README.md", "docs/benchmarks.md")
 MARKED = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- figures:end -->)", re.DOTALL)
-ABSENT = "not measured"
-
-Figures = dict[str, Figure]
-
 DEMO_ROWS = (
     ("accuracy.test", "test accuracy, integer network"),
     ("baseline.logistic.accuracy.test", "logistic regression on raw pixels"),
@@ -67,37 +72,6 @@ SOLVER_ROWS = (
     ("solver.large.seconds", "softmax l1, n = 6000, P = 1024, C = 10: seconds"),
     ("solver.large.gap", "its relative gap"),
 )
-
-
-def figures_of(*names: str) -> Figures:
-    """Read the results of benchmarks; those that were not run have none."""
-    found: Figures = {}
-    for name in names:
-        path = RESULTS / f"{name}.json"
-        if path.exists():
-            found |= read_figures(path)
-    return found
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    return markdown_table(Table("", "", tuple(header), [tuple(row) for row in rows]))
-
-
-def share(figures: Figures, name: str) -> str:
-    """Return a share in percent."""
-    return f"{100 * figures[name].value:.2f}" if name in figures else ABSENT
-
-
-def number(figures: Figures, name: str, form: str = ".4g") -> str:
-    """Return a value in a format."""
-    return format(figures[name].value, form) if name in figures else ABSENT
-
-
-def two_columns(figures: Figures, rows: Iterable[tuple[str, str]]) -> str:
-    """Return the figures that there are, with what they are called."""
-    found = [(label, value_text(figures[name])) for name, label in rows if name in figures]
-    return table(("figure", "value"), found)
 
 
 def demo() -> str:
@@ -316,128 +290,6 @@ def memory() -> str:
     return two_columns(figures_of("scaling"), rows)
 
 
-HARDWARE_CELLS = (
-    ("hw.spatial.40-16-10", "40-16-10, 6 bits, spatial, ECP5"),
-    ("hw.folded.40-16-10", "40-16-10, 6 bits, folded, ECP5"),
-    ("peer.spiker-plus.40-16-10", "the same, Spiker+"),
-    ("peer.sc-neurocore.40-16-10", "the same, sc-neurocore"),
-    ("hw.folded.784-128-10", "784-128-10, 4 bits, folded, ECP5"),
-    ("peer.spiker-plus.784-128-10", "the same, Spiker+"),
-    ("hw.spatial.ice40", "40-16-10, 6 bits, spatial, iCE40 UP5K"),
-    ("hw.folded.ice40", "40-16-10, 6 bits, folded, iCE40 UP5K"),
-)
-
-CHECK_ROWS = (
-    ("hw.inferences", "inferences simulated, spikes, membranes, scores and cycles compared"),
-    ("hw.mismatches", "inferences that differ"),
-    ("hw.mutants.caught", "mutants caught"),
-    ("hw.mutants.total", "mutants"),
-    ("hw.mutants.by_bench", "of them by a bench"),
-    ("hw.mutants.refuted", "of them refuted by a proof"),
-    ("hw.mutants.unproved", "of them left without a proof"),
-    ("hw.mutants.equal", "mutants that change nothing, not counted"),
-    ("hw.mutants.right", "mutants that are proved right, not counted"),
-    ("hw.proofs.passed", "obligations proved"),
-    ("hw.proofs.total", "obligations"),
-)
-
-
-def _least(figures: Figures, start: str) -> tuple[str, str]:
-    """Cycles and microseconds of a step; of a peer that has a range, all of it."""
-    if f"{start}.cycles_per_step" in figures or f"{start}.cycles_per_step_min" not in figures:
-        cycles = [f"{start}.cycles_per_step"]
-    else:
-        cycles = [f"{start}.cycles_per_step_{end}" for end in ("min", "max")]
-    values = [figures[name].value for name in cycles if name in figures]
-    if not values or f"{start}.fmax_mhz" not in figures:
-        return ABSENT, ABSENT
-    clock = figures[f"{start}.fmax_mhz"].value
-    return (
-        " to ".join(f"{value:.4g}" for value in values),
-        " to ".join(f"{value / clock:.3g}" for value in values),
-    )
-
-
-def hardware() -> str:
-    """Return what place and route reaches, beside the peers."""
-    figures = figures_of("hardware")
-    rows = [
-        (
-            label,
-            number(figures, f"{start}.lut4", ".0f"),
-            number(figures, f"{start}.carry", ".0f"),
-            number(figures, f"{start}.ff", ".0f"),
-            number(figures, f"{start}.bram", ".0f") if f"{start}.bram" in figures else "0",
-            number(figures, f"{start}.fmax_mhz", ".1f"),
-            *_least(figures, start),
-        )
-        for start, label in HARDWARE_CELLS
-    ]
-    header = ("network", "LUT4", "carry cells", "flip-flops", "block RAMs", "MHz", "cycles a step",
-              "us a step")  # fmt: skip
-    return table(header, rows)
-
-
-def checks() -> str:
-    """Return what was simulated, proved and caught."""
-    return two_columns(figures_of("hardware"), CHECK_ROWS)
-
-
-def generator() -> str:
-    """Return how the generator scales."""
-    figures = figures_of("generator")
-    rows = []
-    for name, figure in figures.items():
-        match = re.fullmatch(r"generator\.emit\.(\w+)\.(\d+)\.seconds", name)
-        if match:
-            label = f"{match[1]}, {int(match[2]):,} synapses: emission, seconds"
-            rows.append((label, f"{figure.value:.2f}"))
-    for kind in ("spatial", "folded"):
-        name = f"generator.emit.{kind}.exponent"
-        rows.append((f"{kind}: exponent in the synapses", number(figures, name, ".2f")))
-    for name, label in (
-        ("generator.volume.inferences_per_second", "volume runner: digit inferences a second"),
-        ("generator.volume.inferences", "volume runner: inferences"),
-    ):
-        rows.append((label, number(figures, name, ".0f")))
-    return table(("figure", "value"), rows)
-
-
-def synapses() -> str:
-    """Return LUTs of a synapse by its bits, and cycles by activity."""
-    figures = figures_of("generator")
-    bits = [number(figures, f"generator.lut4_per_synapse.bits{k}", ".2f") for k in range(1, 9)]
-    return table(("bits", *map(str, range(1, 9))), [("LUT4 sites a synapse", *bits)])
-
-
-def activity() -> str:
-    """Return cycles of a folded layer by the activity of its inputs."""
-    figures = figures_of("generator")
-    shares = (0, 2, 5, 10, 15, 25, 50, 100)
-    start = "generator.cycles_per_step.activity"
-    cycles = [number(figures, f"{start}{k:03d}", ".1f") for k in shares]
-    header = ("inputs that spike", *(f"{k} %" for k in shares))
-    return table(header, [("cycles a step", *cycles)])
-
-
-WAYS = ("tables", "tree", "shared", "auto", "da4ml")
-
-
-def adders() -> str:
-    """Return LUTs of the sums of a layer by the way that they are added."""
-    figures = figures_of("adders")
-    layers = dict.fromkeys(name.split(".")[1] + "." + ".".join(name.split(".")[2:-2])
-                           for name in figures)  # fmt: skip
-    rows = [
-        (
-            layer.replace(".", ", ").replace("bits", "bits ").replace("density", "density "),
-            *(number(figures, f"adders.{layer}.{way}.lut4", ".0f") for way in WAYS),
-        )
-        for layer in layers
-    ]
-    return table(("layer", *WAYS), rows)
-
-
 TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
@@ -458,6 +310,9 @@ TABLES: dict[str, Callable[[], str]] = {
         synapses,
         activity,
         adders,
+        boards,
+        predictions,
+        estimates,
     )
 }
 

@@ -7,32 +7,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from convexon.cells import CELLS, ROUTES, CellReport, Family, RouteReport
+from convexon.chain.emitted import emitted
 from convexon.chain.progress import QUIET, Progress
+from convexon.estimate.resources import RESOURCES, ResourceEstimate
+from convexon.mapping import Mapping
 from convexon.run import Made, RunFolder
 from convexon_boards import nextpnr
 from convexon_boards.flows import FLOW_VERSION
 from convexon_boards.parts import LFE5U_25F, Part
 from convexon_boards.synthesis import synthesize
 from convexon_hdl import yosys
+from convexon_hdl.cost import estimated_resources
+from convexon_hdl.resource_model import resource_model
 
-_NAMES = {Family.ECP5: "ECP5", Family.ICE40: "iCE40"}
-_CARRIES = {Family.ECP5: "CCU2C", Family.ICE40: "SB_CARRY"}
+_NAMES = {Family.ECP5: "ECP5", Family.ICE40: "iCE40", Family.GOWIN: "Gowin"}
+_CARRIES = {Family.ECP5: "CCU2C", Family.ICE40: "SB_CARRY", Family.GOWIN: "ALU"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SynthesizeResult:
-    """What the stage counted."""
+    """What the stage counted, and what had been estimated."""
 
     cells: Made[CellReport]
+    estimate: Made[ResourceEstimate]
 
     @property
     def summary(self) -> str:
         """The line with the figures that matter."""
         c = self.cells.value
         memory = f", {c.block_ram} block RAM" if c.block_ram else ""
+        sites = f"{c.lut4_sites} LUT sites ({self.estimate.value.lut_sites} estimated)"
         return (
             f"synthesize: {_NAMES[c.family]}, {c.lut4} LUT4, {c.carry} {_CARRIES[c.family]}, "
-            f"{c.ff} FF{memory} ({c.tool})"
+            f"{sites}, {c.ff} FF{memory} ({c.tool})"
         )
 
 
@@ -41,14 +48,20 @@ def synthesize_stage(
 ) -> SynthesizeResult:
     """Synthesize the bundle of ``folder`` for ``family``, out of context, and count the cells.
 
+    What the mapping was estimated to take is kept beside.
+
     Raises
     ------
     ArtefactError
-        If there is no sound bundle.
+        If there is no sound bundle, or it is of another card or mapping.
     ToolError
         If Yosys is missing or fails.
     """
-    bundle = folder.bundle()
+    card, bundle, mapping = emitted(folder)
+
+    def estimate() -> ResourceEstimate:
+        chosen = Mapping.spatial(card.value) if mapping is None else mapping.value
+        return estimated_resources(card.value, chosen, family)
 
     def compute() -> CellReport:
         began = time.monotonic()
@@ -64,7 +77,14 @@ def synthesize_stage(
         parents={"rtl": bundle},
         recipe={"family": family.value, "flow": FLOW_VERSION, "yosys": yosys.version()},
     )
-    return SynthesizeResult(cells=cells)
+    resources = folder.made(
+        "resources",
+        RESOURCES,
+        estimate,
+        parents={"rtl": bundle},
+        recipe={"family": family.value, "model": resource_model(family).digest},
+    )
+    return SynthesizeResult(cells=cells, estimate=resources)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

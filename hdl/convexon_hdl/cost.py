@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from convexon.cells import Family
 from convexon.decision import Decision
 from convexon.encoder import Encoder
+from convexon.estimate.resources import ResourceEstimate
 from convexon.fold import EMPTY_SCAN_CLOCKS, SCAN_CLOCKS, FoldPlan, plans_at, readout_plan
 from convexon.mapping import LayerMapping, Mapping, Spatial
 from convexon.network import FixedPointNetwork
@@ -24,7 +25,7 @@ from convexon_hdl.amounts import (
     surroundings_amounts,
     weight_memories,
 )
-from convexon_hdl.resource_model import lut_sites
+from convexon_hdl.resource_model import lut_sites, resource_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,3 +170,18 @@ def mapping_cost(
     for depth in range(network.depth):
         cost += cost_at(network, mapping.at_depth(depth), depth, activity, family)
     return cost + readout_cost(network, mapping.readout, activity.reads, family)
+
+
+def estimated_resources(
+    network: FixedPointNetwork, mapping: Mapping, family: Family
+) -> ResourceEstimate:
+    """LUT sites and block RAMs of ``mapping``, with the errors that such estimates had."""
+    idle = Activity(inputs=0.0, layers=tuple((0.0,) * b.depth for b in network.branches))
+    cost, model = mapping_cost(network, mapping, idle, family), resource_model(family)
+    return ResourceEstimate(
+        family=family,
+        lut_sites=round(cost.luts),
+        block_rams=cost.block_rams,
+        median_error=model.median_error,
+        max_error=model.max_error,
+    )

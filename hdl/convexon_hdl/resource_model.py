@@ -14,6 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from convexon.artefact import digest_of
 from convexon.cells import Family
 from convexon_hdl.amounts import Amounts, Logic
 
@@ -39,6 +40,12 @@ class ResourceModel:
     max_error: float
     fitted: int
     unseen: int
+
+    @property
+    def digest(self) -> str:
+        """Digest of all members, by which estimates of another model are told."""
+        sites = {logic.value: sites for logic, sites in self.sites.items()}
+        return digest_of({**vars(self), "sites": sites})
 
     def lut_sites(self, amounts: Amounts) -> float:
         """LUT sites of all ``amounts``."""

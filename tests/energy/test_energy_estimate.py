@@ -36,7 +36,7 @@ from small_run import small_network, small_run
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 
-RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "energy.json"
+RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "estimates.json"
 FREE_CLOCKS = 1 << 16
 
 

@@ -228,6 +228,30 @@ def test_a_cluster_that_is_lost_ends_in_one_line(monkeypatch: pytest.MonkeyPatch
 # Which executor, and how many cores
 
 
+def slow(value: int) -> int:
+    """Take far longer than the test waits."""
+    time.sleep(60)
+    return value
+
+
+def test_a_cluster_without_workers_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+    for name, seconds in (("WORKERLESS_SECONDS", 0.5), ("LOOK_SECONDS", 0.1)):
+        monkeypatch.setattr(f"convexon.explore.executor.{name}", seconds)
+    began = time.monotonic()
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+        ) as local,
+        ClusterExecutor(local.scheduler_address) as executor,
+    ):
+        running = executor.each(slow, [(1,), (2,)])
+        local.scale(0)
+        with pytest.raises(ToolError, match=r"^the cluster has had no workers for 0\.5 seconds"):
+            next(running)
+    assert time.monotonic() - began < 30  # and not until the calls have ended
+
+
 def cores() -> tuple[int, int, list[int]]:
     from threadpoolctl import threadpool_info
 

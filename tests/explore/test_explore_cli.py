@@ -133,6 +133,18 @@ def test_a_cluster_does_the_same(
     assert result.stderr == ""
 
 
+def test_a_cluster_builds_the_dictionary_of_a_solve(
+    data: Path, tmp_path: Path, cluster: str
+) -> None:
+    small = ("--steps", "4", "--witnesses", "40", "--fan-in", "3", "--rho", "0.01")
+    for name, more in (("threads", ()), ("cluster", ("--cluster", cluster))):
+        options = ["solve", str(tmp_path / name), "--data", str(data), *small, *more]
+        result = CliRunner().invoke(app, options)
+        assert result.exit_code == 0, result.output
+    cards = [(tmp_path / name / "card.json").read_bytes() for name in ("threads", "cluster")]
+    assert cards[0] == cards[1]
+
+
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_an_interrupt_ends_in_a_line_and_the_same_command_goes_on(
     explored: tuple[Path, ExploreResult], data: Path, tmp_path: Path, jobs: str

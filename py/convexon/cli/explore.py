@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from convexon.cli.options import Cluster
+
 Numbers = list[int] | None
 Words = list[str] | None
 
@@ -17,10 +19,6 @@ def _several(text: str) -> Any:
 
 
 Jobs = Annotated[int | None, typer.Option(help="Processes; one for each core by default.")]
-Cluster = Annotated[
-    str | None, typer.Option(help="Address of a Dask scheduler that computes the points.")
-]
-
 File = Annotated[
     Path | None, typer.Option(help="A TOML file with the choices; options replace its own.")
 ]

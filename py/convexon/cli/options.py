@@ -23,3 +23,6 @@ Board = Annotated[
 Baud = Annotated[
     int, typer.Option(help="Bits a second of the serial line.", min=1, max=100_000_000)
 ]
+Cluster = Annotated[
+    str | None, typer.Option(help="Address of a Dask scheduler whose workers do the long parts.")
+]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from convexon.cli.options import Data, Run, Seed
+from convexon.cli.options import Cluster, Data, Run, Seed
+
+if TYPE_CHECKING:
+    from convexon.convex.parallel import Executor
 
 Coding = Annotated[str, typer.Option(help="threshold, latency, or intensity (bit planes).")]
 Loss = Annotated[str, typer.Option(help="squared, hinge or softmax; logistic for two classes.")]
@@ -44,11 +48,13 @@ def solve(
     readout_bits: Annotated[int, typer.Option(help="Bits of a readout weight.")] = 8,
     tolerance: Annotated[float, typer.Option(help="Duality gap to reach.")] = 1e-6,
     seed: Seed = 0,
+    cluster: Cluster = None,
 ) -> None:
     """Solve the convex program, certify it, and write the network's silicon card.
 
     Encodes the samples, draws integer LIF witnesses, builds the spike dictionary, solves the l1
     program to a certified duality gap, reconstructs the pruned network, and quantizes its readout.
+    The dictionary is built in chunks: by threads, or by the workers of a Dask cluster.
     """
     from convexon.chain import stage
     from convexon.chain.settings import SolveSettings, choice
@@ -79,9 +85,17 @@ def solve(
         tolerance=tolerance,
         seed=seed,
     )
-    with Console() as console:
+    with Console() as console, _builders(cluster) as executor:
         with console.stage("solve") as line:
-            result = stage("solve")(RunFolder(run), settings, line)
+            result = stage("solve")(RunFolder(run), settings, line, executor=executor)
         console.line(result.summary)
         for text in result.certificate_lines:
             console.line(text)
+
+
+def _builders(cluster: str | None) -> AbstractContextManager[Executor]:
+    """What builds the dictionary: threads, or the cluster at an address."""
+    from convexon.convex.parallel import THREADS
+    from convexon.explore.executor import executor_for
+
+    return nullcontext(THREADS) if cluster is None else executor_for(cluster=cluster)

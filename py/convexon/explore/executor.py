@@ -25,6 +25,12 @@ T = TypeVar("T")
 CONNECT_SECONDS = 10
 """How long a cluster may take to answer."""
 
+WORKERLESS_SECONDS = 120
+"""How long a cluster may be without any worker."""
+
+LOOK_SECONDS = 1
+"""How long no call may end before workers are looked for, and between two looks."""
+
 
 class ProcessExecutor:
     """Processes of this machine, each on one core; an `Executor`.
@@ -123,7 +129,8 @@ class ClusterExecutor:
         Raises
         ------
         ToolError
-            If a call ends several workers, one after the other, or the cluster is lost.
+            If a call ends several workers, one after the other, or the cluster is lost, or it has
+            no workers for long.
         """
         run = uuid.uuid4().hex
         futures = [
@@ -131,7 +138,7 @@ class ClusterExecutor:
             for k, task in enumerate(tasks)
         ]
         try:
-            for future in self._dask.as_completed(futures, loop=self._client.loop):
+            for future in self._completed(futures):
                 if future.cancelled():
                     raise ToolError(
                         "the cluster was lost: start it again; the same command goes on where it "
@@ -146,6 +153,28 @@ class ClusterExecutor:
         finally:
             if self._client.status == "running":
                 self._client.cancel(futures)
+
+    def _completed(self, futures: Sequence[Any]) -> Iterator[Any]:
+        """Futures as they end; raises `ToolError` where no worker is left that could end them."""
+        completed = self._dask.as_completed(futures, loop=self._client.loop)
+        looked = seen = time.monotonic()
+        while not completed.is_empty():
+            if completed.has_ready():
+                yield next(completed)
+                looked = seen = time.monotonic()
+                continue
+            time.sleep(0.02)
+            now = time.monotonic()
+            if now - looked < LOOK_SECONDS:
+                continue
+            looked = now
+            if self._client.status != "running" or self._client.ncores():
+                seen = now  # of a client that is not running, the futures are cancelled
+            elif now - seen > WORKERLESS_SECONDS:
+                raise ToolError(
+                    f"the cluster has had no workers for {WORKERLESS_SECONDS:g} seconds: start "
+                    "some; the same command goes on where it was"
+                )
 
     def __enter__(self) -> ClusterExecutor:
         return self

@@ -19,6 +19,7 @@ from convexon.errors import ArtefactError
 from convexon.estimate.energy import SOURCE, neutral_energy
 from convexon.estimate.operations import operations_of
 from convexon.estimate.power import EnergyEstimate
+from convexon.estimate.resources import RESOURCES, ResourceEstimate
 from convexon.mapping import MAPPING, Mapping
 from convexon.network import FixedPointNetwork
 from convexon.pipeline import Cycles
@@ -62,6 +63,7 @@ class RunContent:
     baselines: Baselines | None
     verifications: dict[str, Verification]
     cells: CellReport | None
+    resources: ResourceEstimate | None
     timing: dict[str, float]
     builds: dict[str, Build]
     energies: dict[str, EnergyEstimate]
@@ -95,10 +97,11 @@ def collect(folder: RunFolder) -> RunContent:
     baselines = _current(folder, "baselines", BASELINES, samples)
     bundle = bundle_of_card(folder)
     mapping = _current(folder, "mapping", MAPPING, {"card": card.record.digest})
-    cells = None
+    cells = resources = None
     verifications: dict[str, Verification] = {}
     if bundle is not None:
         cells = _current(folder, "cells", CELLS, {"rtl": bundle.record.digest})
+        resources = _current(folder, "resources", RESOURCES, {"rtl": bundle.record.digest})
         for name in SIMULATORS:
             origins = {"rtl": bundle.record.digest, "test": test.record.digest}
             found = _current(folder, f"verify-{name}", VERIFICATION, origins)
@@ -125,6 +128,7 @@ def collect(folder: RunFolder) -> RunContent:
         mapping=mapping or Mapping.spatial(card.value),
         verifications=verifications,
         cells=cells,
+        resources=resources,
         builds={} if bundle is None else builds_in(folder, bundle.record.digest),
         energies={} if bundle is None else energies_in(folder, bundle.record.digest),
         timing={k: v for k, v in folder.timing().items() if obtained.get(k, True)},
@@ -316,3 +320,13 @@ def _cells(content: RunContent) -> Iterator[Figure]:
     for key in ("lut4", "carry", "lut4_sites", "ff", "mult18", "block_ram"):
         name = f"cells.{cells.family.value}.{key}"
         yield _figure(name, getattr(cells, key), "cells", MEASURED, source)
+    estimate = content.resources
+    if estimate is None or estimate.family is not cells.family:
+        return
+    about = (
+        f"counts and widths of the mapping; off by {100 * estimate.median_error:.1f} % in the "
+        f"median and {100 * estimate.max_error:.1f} % at most on designs that were not fitted"
+    )
+    for key, value in (("lut4_sites", estimate.lut_sites), ("block_ram", estimate.block_rams)):
+        name = f"cells.{cells.family.value}.{key}.estimated"
+        yield _figure(name, value, "cells", FigureKind.ESTIMATED, about)
