@@ -133,6 +133,24 @@ def test_a_click_on_the_raster_shows_that_neuron(
     assert "branch 1, layer 0, neuron 1" in page.text("caption")
 
 
+def test_the_raster_of_one_layer_is_as_high_as_its_place(
+    browser: webdriver.Chrome, verified: RunFolder
+) -> None:
+    page = opened(browser, verified)
+    raster = page.part("raster")
+    whole = raster.size["height"]
+    page.part("alone").click()
+    drawn = page.until(
+        "const plot = arguments[0]; const drawn = plot._fullLayout;"
+        "return drawn.yaxis.ticktext[0] === '0' && [drawn.height, plot.clientHeight]",
+        raster,
+    )
+    assert drawn[0] == drawn[1] < whole
+    n_neurons = verified.read("card", CARD).value.branches[0].layers[0].n_neurons
+    names = page.run("return arguments[0]._fullLayout.yaxis.ticktext", raster)
+    assert names == [str(neuron) for neuron in range(n_neurons)]
+
+
 def test_everything_can_be_done_on_the_keyboard(
     browser: webdriver.Chrome, verified: RunFolder
 ) -> None:

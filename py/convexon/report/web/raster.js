@@ -141,20 +141,29 @@
     ]);
   }
 
-  /** Names of the groups at their middle, thinned out where there are many. */
+  /** Numbers of the neurons of one layer, or names of many at their middle: some of them. */
   function namesOf(inference, rows) {
+    const layers = new Set(rows.filter((place) => place).map((place) => place.layer));
+    const names =
+      layers.size === 1
+        ? rows.map((place, row) => ({ row, text: `${place.neuron}` }))
+        : layerNames(inference, rows);
+    const stride = Math.ceil(names.length / MOST_NAMES);
+    return names.filter((_, index) => index % stride === 0);
+  }
+
+  /** Names of layers, and of the inputs, at the middle of their rows. */
+  function layerNames(inference, rows) {
     const groups = new Map();
     rows.forEach((place, row) => {
       if (place) {
         groups.set(place.layer, [...(groups.get(place.layer) ?? [row]).slice(0, 1), row]);
       }
     });
-    const names = [...groups].map(([layer, ends]) => ({
+    return [...groups].map(([layer, ends]) => ({
       row: (ends[0] + ends.at(-1)) / 2,
       text: layer < 0 ? "inputs" : nameOf(inference.layers[layer], true),
     }));
-    const stride = Math.ceil(names.length / MOST_NAMES);
-    return names.filter((_, index) => index % stride === 0);
   }
 
   /**

@@ -44,7 +44,7 @@
    */
   async function draw(host, height, traces, own) {
     host.style.height = `${height}px`; // where Plotly looks when the page changes its width
-    await Plotly.react(host, traces, layout(own), config);
+    await Plotly.react(host, traces, { ...layout(own), height }, config);
   }
 
   function layout(own) {
