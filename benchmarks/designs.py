@@ -21,15 +21,19 @@ SEED = 20
 LEAKS = (INTEGRATE, Leak(1, 1), Leak(1, 2), Leak(1, 4), Leak(3, 3), Leak(5, 4))
 
 
-def drawn(seed: int, *, most_inputs: int) -> tuple[FixedPointNetwork, Mapping]:
+def drawn(
+    seed: int, *, most_inputs: int, most_neurons: int, all_folded: bool = False
+) -> tuple[FixedPointNetwork, Mapping]:
     """A random design.
 
     Parameters
     ----------
     seed : int
         Even ones are spatial, but for a layer now and then; odd ones folded.
-    most_inputs : int
-        Inputs are 4 to this, neurons of a layer 3 to a third of it.
+    most_inputs, most_neurons : int
+        Inputs are 4 to the one, neurons of a layer 3 to the other.
+    all_folded : bool
+        Whether every layer is folded.
     """
     rng = np.random.default_rng(seed)
     seeded = seed % 10 == 9
@@ -39,7 +43,7 @@ def drawn(seed: int, *, most_inputs: int) -> tuple[FixedPointNetwork, Mapping]:
     for _ in range(int(rng.integers(1, 3))):
         size, layers = n_inputs, []
         for _ in range(1 if seeded else int(rng.integers(1, 3))):
-            layers.append(_layer(rng, size, int(rng.integers(3, most_inputs // 3 + 1)), seeded))
+            layers.append(_layer(rng, size, int(rng.integers(3, most_neurons + 1)), seeded))
             size = layers[-1].n_neurons
         branches.append(Branch(tuple(layers)))
     mode = (
@@ -60,7 +64,46 @@ def drawn(seed: int, *, most_inputs: int) -> tuple[FixedPointNetwork, Mapping]:
         readout_format=QFormat(bits),
         bias_format=QFormat(max(bits, 4)),
     )
-    return network, _mapping(rng, network, is_folded=seed % 2 == 1, seeded=seeded)
+    return network, _mapping(
+        rng,
+        network,
+        is_folded=all_folded or seed % 2 == 1,
+        mixed=0.0 if seeded or all_folded else 0.1,
+        seeded=seeded,
+    )
+
+
+def typical(seed: int) -> tuple[FixedPointNetwork, Mapping]:
+    """A random design such as ``convexon solve`` makes: ternary witnesses of a few synapses.
+
+    Even ones are spatial, odd ones folded.
+    """
+    rng = np.random.default_rng(seed)
+    n_inputs = int(rng.integers(16, 65))
+    input_bits = int(rng.choice([1, 1, 1, 4, 8]))
+    branches = []
+    for _ in range(int(rng.integers(1, 4))):
+        n, fan_in = int(rng.integers(4, 17)), int(rng.integers(3, 13))
+        weights = np.zeros((n_inputs, n), dtype=np.int64)
+        for column in weights.T:
+            column[rng.permutation(n_inputs)[:fan_in]] = rng.choice([-1, 1], fan_in)
+        top = int(rng.integers(1, 4)) * ((1 << input_bits) - 1)
+        tops = rng.integers(1, top + 1, n)
+        layer = _around(rng, weights, thresholds=tops, recurrent=None, bits=2)
+        branches.append(Branch((layer,)))
+    bits, n_classes = int(rng.choice([4, 8, 8, 12, 16])), int(rng.choice([2, 4, 10]))
+    n_features = sum(branch.n_outputs for branch in branches)
+    network = FixedPointNetwork(
+        branches=tuple(branches),
+        n_steps=8,
+        input_bits=input_bits,
+        readout_mode=ReadoutMode.LAST if rng.random() < 0.2 else ReadoutMode.COUNT,
+        readout_weights=_weights(rng, (n_features, n_classes), bits, 1.0),
+        readout_biases=rng.integers(-4, 5, n_classes),
+        readout_format=QFormat(bits),
+        bias_format=QFormat(max(bits, 4)),
+    )
+    return network, _mapping(rng, network, is_folded=seed % 2 == 1, mixed=0.0, seeded=False)
 
 
 def _weights(
@@ -80,10 +123,25 @@ def _layer(rng: np.random.Generator, n_inputs: int, n: int, seeded: bool) -> Lay
         weights = _weights(rng, (n_inputs, n), bits, rng.uniform(0.15, 1.0))
     top = max(2, (1 << (bits - 1)) * int(rng.integers(1, 4)))
     thresholds = rng.integers(1, top, n) if rng.random() < 0.5 else np.full(n, top)
-    widest = QFormat(top.bit_length() + 1)
+    lateral = _weights(rng, (n, n), bits, 0.5) if recurrent else None
+    return _around(rng, weights, thresholds=thresholds, recurrent=lateral, bits=bits, top=top)
+
+
+def _around(
+    rng: np.random.Generator,
+    weights: np.ndarray,
+    *,
+    thresholds: np.ndarray,
+    recurrent: np.ndarray | None,
+    bits: int,
+    top: int | None = None,
+) -> Layer:
+    """A layer of these weights, with a random leak, reset, biases and saturation."""
+    n = weights.shape[1]
+    widest = QFormat((top or int(thresholds.max())).bit_length() + 1)
     return Layer(
         weights=weights,
-        recurrent=_weights(rng, (n, n), bits, 0.5) if recurrent else None,
+        recurrent=recurrent,
         thresholds=thresholds,
         biases=rng.integers(-3, 4, n) if rng.random() < 0.5 else np.zeros(n, dtype=np.int64),
         leak=LEAKS[int(rng.integers(len(LEAKS)))],
@@ -95,15 +153,20 @@ def _layer(rng: np.random.Generator, n_inputs: int, n: int, seeded: bool) -> Lay
 
 
 def _mapping(
-    rng: np.random.Generator, network: FixedPointNetwork, *, is_folded: bool, seeded: bool
+    rng: np.random.Generator,
+    network: FixedPointNetwork,
+    *,
+    is_folded: bool,
+    mixed: float,
+    seeded: bool,
 ) -> Mapping:
-    """A mapping that is mostly of one kind, with an encoder and a rule now and then."""
+    """A mapping of one kind, but a share ``mixed`` of its layers, with an encoder and a rule."""
     registers = int(rng.integers(0, 3))
     spatial = replace(Mapping.spatial(network), decision_registers=int(rng.integers(0, 2)))
     layers = tuple(
         tuple(
             _folded(rng, layer.n_neurons, seeded=seeded)
-            if is_folded != (not seeded and rng.random() < 0.1)
+            if is_folded != (not seeded and rng.random() < mixed)
             else Spatial(registers=registers)
             for layer in branch.layers
         )

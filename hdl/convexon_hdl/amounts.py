@@ -24,6 +24,7 @@ from convexon.ranges import LayerRanges
 from convexon_hdl.adder_graph import AdderGraph
 from convexon_hdl.arithmetic import signed_digits
 from convexon_hdl.folded.accumulator import sum_intervals
+from convexon_hdl.folded.scanner import WORD
 from convexon_hdl.memory_cost import MemoryShape
 from convexon_hdl.readout import score_width
 from convexon_hdl.timing import MAX_GRAPH_SYNAPSES, matrix_graph
@@ -56,6 +57,8 @@ class Logic(Enum):
 
     ENGINE = "engine"
     SOURCE = "source"
+    GROUP = "group of sources"
+    WORD = "bit of a scanner's word"
     PLANE = "plane"
     BANK = "bank"
     ADDRESS = "address"
@@ -177,6 +180,8 @@ def engine_amounts(plan: FoldPlan, family: Family) -> Amounts:
         {
             Logic.ENGINE: 1,
             Logic.SOURCE: plan.n_sources,
+            Logic.GROUP: choice.banks * -(-plan.rows // WORD),
+            Logic.WORD: choice.banks * min(plan.rows, WORD),
             Logic.PLANE: plan.layer.n_inputs * (plan.input_bits - 1),
             Logic.BANK: choice.banks,
             Logic.ADDRESS: choice.banks * ceil_log2(plan.depth_of_bank) * (plan.folds > 1),
@@ -301,3 +306,16 @@ def mapping_amounts(network: FixedPointNetwork, mapping: Mapping, family: Family
     for depth in range(network.depth):
         amounts += layer_amounts(network, mapping.at_depth(depth), depth, family)
     return amounts + readout_amounts(network, mapping.readout, family)
+
+
+def memories_of(network: FixedPointNetwork, mapping: Mapping) -> list[MemoryShape]:
+    """Memories of a whole design."""
+    memories = [
+        memory
+        for depth in range(network.depth)
+        for plan in plans_at(network, mapping.at_depth(depth), depth)
+        for memory in (*weight_memories(plan), *neuron_memories(plan))
+    ]
+    if isinstance(mapping.readout, Folded):
+        memories += weight_memories(readout_plan(network, mapping.readout))
+    return memories

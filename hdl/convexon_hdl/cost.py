@@ -19,6 +19,8 @@ from convexon.neuron import ReadoutMode
 from convexon_hdl.amounts import (
     folded_amounts,
     loader_amounts,
+    mapping_amounts,
+    memories_of,
     neuron_memories,
     readout_amounts,
     spatial_amounts,
@@ -176,12 +178,11 @@ def estimated_resources(
     network: FixedPointNetwork, mapping: Mapping, family: Family
 ) -> ResourceEstimate:
     """LUT sites and block RAMs of ``mapping``, with the errors that such estimates had."""
-    idle = Activity(inputs=0.0, layers=tuple((0.0,) * b.depth for b in network.branches))
-    cost, model = mapping_cost(network, mapping, idle, family), resource_model(family)
+    model = resource_model(family)
     return ResourceEstimate(
         family=family,
-        lut_sites=round(cost.luts),
-        block_rams=cost.block_rams,
+        lut_sites=round(model.lut_sites(mapping_amounts(network, mapping, family))),
+        block_rams=sum(memory.blocks(family) for memory in memories_of(network, mapping)),
         median_error=model.median_error,
         max_error=model.max_error,
     )
