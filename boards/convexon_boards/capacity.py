@@ -7,10 +7,11 @@ from convexon.mapping import Style
 from convexon_boards.boards import Board, board_of
 from convexon_hdl.budget import Budget
 
-LINK_LUTS = 1_000
-"""LUT sites of the host link around an accelerator."""
+LINK_LUTS = 900
+LINK_BLOCKS = 2
+"""LUT sites and, at most, block RAMs of the host link around an accelerator."""
 
-USABLE = {Family.ECP5: 0.68, Family.ICE40: 0.62, Family.GOWIN: 0.72}
+USABLE = {Family.ECP5: 0.68, Family.ICE40: 0.75, Family.GOWIN: 0.72}
 """Share of a part's LUT sites that a design's LUTs may be.
 
 The rest goes to carries that enter and leave their chains, on iCE40 to flip-flops without a LUT,
@@ -48,7 +49,7 @@ def budget_of(
     most = max(1, round(USABLE[part.family] * part.lut_sites) - LINK_LUTS)
     return Budget(
         luts=most if luts is None else luts,
-        block_rams=part.block_rams if block_rams is None else block_rams,
+        block_rams=part.block_rams - LINK_BLOCKS if block_rams is None else block_rams,
         latency_cycles=latency_cycles,
         clock_hz=board.oscillator_mhz * 1e6 if clock_hz is None else clock_hz,
         family=part.family,

@@ -127,11 +127,12 @@ def matrix_amounts(
 ) -> Amounts:
     """Amounts of the sums of a matrix of weights; of large ones by the share of a part of them."""
     synapses = int(np.count_nonzero(weights)) * planes
-    outputs = weights.shape[1]
-    if synapses > MAX_GRAPH_SYNAPSES:
-        outputs = max(1, outputs * MAX_GRAPH_SYNAPSES // synapses)
-    part = matrix_graph(weights[:, :outputs].tolist(), biases[:outputs].tolist(), sums, planes)
-    return graph_amounts(part, weights.shape[1] / outputs)
+    columns = np.arange(weights.shape[1])
+    if synapses > MAX_GRAPH_SYNAPSES:  # neurons of a kind may stand together: take some of all
+        outputs = max(1, len(columns) * MAX_GRAPH_SYNAPSES // synapses)
+        columns = np.linspace(0, len(columns) - 1, outputs).round().astype(np.int64)
+    part = matrix_graph(weights[:, columns].tolist(), biases[columns].tolist(), sums, planes)
+    return graph_amounts(part, weights.shape[1] / len(columns))
 
 
 def spatial_amounts(

@@ -16,9 +16,15 @@ from convexon import golden
 from convexon.artefact import load
 from convexon.card import CARD
 from convexon.dataset import DATASET
+from convexon.errors import InputError
+from convexon.explore.executor import ProcessExecutor
 from convexon.explore.point import EXPLORATION, Exploration
+from convexon.explore.stage import explore_stage
+from convexon.explore.sweep import sweep_from
 from convexon.report.page import value_text
 from convexon.run import RunFolder
+
+SMALL = {"steps": 4, "witnesses": 40, "fan_in": 3, "neurons": 4}
 
 DRAWN = (
     "return arguments[0].data.slice(0, 2).map((t) => "
@@ -235,6 +241,21 @@ def test_a_point_that_was_verified_has_the_trace_of_its_hardware(
     page.run("document.querySelector(`[data-point='${arguments[0]}']`).click()", other)
     shown(page, other)
     assert page.text("hardware") == "No hardware trace: run convexon verify."
+
+
+def test_a_sweep_of_which_nothing_fits_says_why_and_draws_nothing(
+    browser: webdriver.Chrome, data: Path, tmp_path: Path
+) -> None:
+    tables = {"data": str(data), "rhos": [0.01], "sweep": SMALL, "budget": {"luts": 20}}
+    with pytest.raises(InputError, match="no point fits"):
+        explore_stage(tmp_path, sweep_from(tables), executor=ProcessExecutor(1))
+    page = Page(browser, tmp_path / "explore.html")
+    page.until("return convexon.page !== undefined")
+    assert not page.part("front-section").is_displayed()
+    page.part("points").find_element(By.CSS_SELECTOR, "button").click()
+    page.until("return convexon.page.shown !== null")
+    assert "This point does not fit: budget must hold" in page.text("place")
+    assert page.console == []
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

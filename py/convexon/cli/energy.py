@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,8 @@ def energy(
     from convexon.errors import InputError
     from convexon.run import RunFolder
 
+    if freq is not None and not 0 < freq < math.inf:
+        raise InputError(f"freq must be a number of MHz above 0, not {freq!r}")
     if (board is None) == (part is None):
         raise InputError("one of --board and --part must be given, and not both")
     stages = importlib.import_module("convexon_boards.energy.stage")
@@ -43,10 +46,10 @@ def energy(
     if board is not None:
         chosen_board = importlib.import_module("convexon_boards.boards").board_of(board)
         chosen = chosen_board.open_part
-        mhz = freq or stages.clock_of_build(folder, chosen_board)
+        mhz = stages.clock_of_build(folder, chosen_board) if freq is None else freq
     else:
         chosen = importlib.import_module("convexon_boards.parts").part_of(part)
-        mhz = freq or stages.clock_of_route(folder, chosen)
+        mhz = stages.clock_of_route(folder, chosen) if freq is None else freq
     count = importlib.import_module("convexon_sim.activity").count_switching
     with Console() as console:
         with console.stage("energy") as line:

@@ -25,6 +25,8 @@ T = TypeVar("T")
 CONNECT_SECONDS = 10
 """How long a cluster may take to answer."""
 
+LOST = "the cluster was lost: start it again; the same command goes on where it was"
+
 WORKERLESS_SECONDS = 120
 """How long a cluster may be without any worker."""
 
@@ -140,11 +142,10 @@ class ClusterExecutor:
         try:
             for future in self._completed(futures):
                 if future.cancelled():
-                    raise ToolError(
-                        "the cluster was lost: start it again; the same command goes on where it "
-                        "was"
-                    )
+                    raise ToolError(LOST)
                 yield future.result()
+        except OSError as error:
+            raise ToolError(LOST) from error
         except self._dask.KilledWorker as error:
             raise ToolError(
                 "one call ended several workers, as happens where their memory runs out: give "

@@ -56,7 +56,8 @@ def as_page(root: Path, exploration: Exploration, varied: Sequence[str]) -> str:
     Raises
     ------
     ArtefactError
-        If the folder of a point lacks its card or samples, or one of them is damaged.
+        If the folder of a point lacks its card or samples, or one of them is damaged: points are
+        made again before, so that it can only have happened since.
     """
     collected = _Collected()
     front = set(exploration.front)

@@ -25,6 +25,7 @@ import numpy as np
 from convexon import __version__, simulate
 from convexon.artefact import Codec, atomic_write, digest_of, is_current, load, save
 from convexon.card import CARD
+from convexon.cells import Family
 from convexon.chain import stage
 from convexon.chain.settings import SolveSettings
 from convexon.chain.solve import dictionary_stage, samples_of, solve_stage
@@ -34,6 +35,7 @@ from convexon.estimate.energy import SOURCE, neutral_energy
 from convexon.estimate.operations import operations_of
 from convexon.explore.point import POINT, Point
 from convexon.explore.sweep import PointSettings, plain
+from convexon.mapping import MAPPING
 from convexon.network import FixedPointNetwork
 from convexon.report.figure import Figure, FigureKind
 from convexon.run import Made, RunFolder
@@ -42,6 +44,9 @@ T = TypeVar("T")
 
 INFEASIBLE = (InputError, SolverError)
 """Errors that end a point, and not the sweep: its choices do not go together, or do not fit."""
+
+MADE_OF: Mapping[str, Codec[Any]] = {"card": CARD, "test": DATASET, "mapping": MAPPING}
+"""Artefacts in a point's folder that it was made of."""
 
 _DRAWN = (
     "coding", "n_steps", "bits", "readout_mode", "n_witnesses", "fan_in", "depth", "hidden",
@@ -96,10 +101,13 @@ class Job:
 
     def point(self, point: PointSettings) -> RunFolder:
         """Folder of a point."""
-        own = {name: plain(getattr(point, name)) for name in ("style", "lanes", "family", "board")}
-        made_by = {"network": self.network(point.solve).path.name, **own}
-        limits = vars(point.limits)
-        return RunFolder(self.root / "points" / self.key("p", {**made_by, "limits": limits}))
+        made_by = {
+            "network": self.network(point.solve).path.name,
+            "board": point.board,
+            "budget": {name: plain(value) for name, value in vars(_budget(point)).items()},
+            "model": _model(point.family),
+        }
+        return RunFolder(self.root / "points" / self.key("p", made_by))
 
 
 def data_digest(data: str) -> str:
@@ -195,15 +203,16 @@ def recipe_of(job: Job, point: PointSettings) -> dict[str, Any]:
 
 
 def is_point(job: Job, point: PointSettings) -> bool:
-    """Whether the point is there, and sound."""
-    path = job.point(point).file("point")
-    if not path.exists():
+    """Whether the point is there with what it was made of, all of it sound."""
+    folder = job.point(point)
+    if not folder.has("point"):
         return False
     try:
-        _, record = load(POINT, path)
+        record = folder.read("point", POINT).record
+        found = {role: folder.read(role, MADE_OF[role]).record.digest for role in record.parents}
     except ArtefactError:
         return False
-    return dict(record.recipe) == recipe_of(job, point)
+    return dict(record.recipe) == recipe_of(job, point) and found == dict(record.parents)
 
 
 def share(source: RunFolder, target: RunFolder) -> None:
@@ -306,6 +315,13 @@ def _budget(point: PointSettings) -> Any:
     if point.board:
         return importlib.import_module("convexon_boards.capacity").budget_of(point.board, **members)
     return importlib.import_module("convexon_hdl.budget").Budget(family=point.family, **members)
+
+
+def _model(family: Family) -> str:
+    """Digest of the model that LUTs are estimated by."""
+    models = importlib.import_module("convexon_hdl.resource_model")
+    digest: str = models.resource_model(family).digest
+    return digest
 
 
 def _figures(

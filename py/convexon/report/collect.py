@@ -136,12 +136,15 @@ def collect(folder: RunFolder) -> RunContent:
 
 
 def bundle_of_card(folder: RunFolder) -> Made[RtlBundle] | None:
-    """Return the emitted bundle, or None if there is none or it is of another card."""
+    """Return the emitted bundle, or None if there is none or it is of another card or mapping."""
     if not folder.rtl.exists():
         return None
-    card = folder.read("card", CARD)
+    digests = {"card": folder.read("card", CARD).record.digest}
+    if folder.has("mapping"):
+        digests["mapping"] = folder.read("mapping", MAPPING).record.digest
     bundle = folder.bundle()
-    return bundle if bundle.record.parents.get("card") == card.record.digest else None
+    stale = any(bundle.record.parents.get(name) != digest for name, digest in digests.items())
+    return None if stale else bundle
 
 
 def current(

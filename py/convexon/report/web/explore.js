@@ -71,14 +71,22 @@
     own.points.replaceChildren(table("All points", header, rows));
   }
 
+  /** Draw the front, unless no point fits: then there is nothing to draw. */
+  function drawFront() {
+    own["front-section"].hidden = sweep.measures.length === 0;
+    if (sweep.measures.length) {
+      front.show(axes());
+    }
+  }
+
   const labels = sweep.measures.map((measure) => measure.label);
   offer(own.x, labels, sweep.axes[0]);
   offer(own.y, labels, sweep.axes[1]);
   for (const name of ["x", "y", "x-log", "y-log"]) {
-    own[name].addEventListener("change", () => front.show(axes()));
+    own[name].addEventListener("change", drawFront);
   }
   own.axes.addEventListener("submit", (event) => event.preventDefault());
-  theme.onChange(() => front.show(axes()));
+  theme.onChange(drawFront);
   listPoints();
   own["front-legend"].replaceChildren(
     legendItem("on the front", "accent", "\u25c6"),
@@ -86,5 +94,5 @@
     legendItem("shown below", "hardware", "\u25ef"),
   );
   convexon.page = { viewer, front, sweep, shown: null };
-  front.show(axes());
+  drawFront();
 })();
