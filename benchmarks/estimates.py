@@ -255,7 +255,8 @@ def main() -> None:
         for name, (value, unit) in found.items()
     ]  # fmt: skip
     others = read_figures(RESULT).values() if RESULT.exists() else ()
-    kept = [figure for figure in others if figure.name.startswith("estimate.energy.")]
+    starts = ("estimate.energy.", *(() if differ else ("estimate.latency.",)))
+    kept = [figure for figure in others if figure.name.startswith(starts)]
     write_figures([*own, *kept], RESULT)
 
 

@@ -1,9 +1,6 @@
 """How many block RAMs a memory takes: what synthesis does, from width and depth alone.
 
-Yosys weighs block RAM against LUTs by costs, and tiles a memory with the shapes that a block can
-have: the widest columns first, and what is left of the width with narrower, deeper ones. Of
-memories with more than a thousand words, Yosys sometimes finds another tiling, of a block more or
-less.
+Yosys weighs block RAM against LUTs by costs, and picks one of the shapes that a block can have.
 """
 
 from __future__ import annotations
@@ -24,22 +21,28 @@ class BlockRam:
         Width and depth, the widest first.
     cost : float
         LUT4s that one block is worth.
+    enabled : int
+        Bits that an enable of the write port is for.
     lut_ram : int or None
         LUT4s of 16 words of 4 bits in LUT RAM; None where there is none.
     """
 
     shapes: tuple[tuple[int, int], ...]
     cost: float
+    enabled: int
     lut_ram: int | None
 
 
 _KIBIT_18 = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 
 BLOCK_RAM = {
-    Family.ECP5: BlockRam(shapes=_KIBIT_18, cost=128.0, lut_ram=4),
-    Family.GOWIN: BlockRam(shapes=_KIBIT_18, cost=128.0, lut_ram=4),
+    Family.ECP5: BlockRam(shapes=_KIBIT_18, cost=128.0, enabled=9, lut_ram=4),
+    Family.GOWIN: BlockRam(shapes=_KIBIT_18, cost=128.0, enabled=9, lut_ram=4),
     Family.ICE40: BlockRam(
-        shapes=((16, 256), (8, 512), (4, 1024), (2, 2048), (1, 4096)), cost=64.0, lut_ram=None
+        shapes=((16, 256), (8, 512), (4, 1024), (2, 2048), (1, 4096)),
+        cost=64.0,
+        enabled=1,
+        lut_ram=None,
     ),
 }
 
@@ -48,6 +51,9 @@ CONSTANT_BIT = 1 / 8
 
 MULTIPLEXED_BIT = 1 / 2
 """What Yosys takes a bit of a multiplexer of two for, behind memories that share their width."""
+
+PORT = 2.75
+"""What it takes the ports of a block RAM for: 2.5 to 3 by the memories that it puts there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +74,7 @@ class MemoryShape:
 
     def blocks(self, family: Family) -> int:
         """Block RAMs that it takes; 0 where it is cheaper outside of them."""
-        cost, blocks = _tiled(self.width, self.depth, family)
+        cost, blocks = _tiled(self.width, self.depth, family, self.is_written)
         return blocks if cost < self._outside(family) else 0
 
     def _outside(self, family: Family) -> float:
@@ -89,17 +95,18 @@ class MemoryShape:
 
 
 @cache
-def _tiled(width: int, depth: int, family: Family) -> tuple[float, int]:
-    """Cost and number of the blocks that hold a memory most cheaply."""
-    if not width:
-        return 0.0, 0
+def _tiled(width: int, depth: int, family: Family, is_written: bool) -> tuple[float, int]:
+    """Cost and number of the blocks that hold a memory most cheaply, all of one shape.
+
+    Where a memory is deeper than a block, the parts of a word lie side by side, so that blocks are
+    filled across words; but each part that is written has its enables.
+    """
     ram = BLOCK_RAM[family]
     found = []
     for wide, deep in ram.shapes:
-        columns = max(1, width // wide)
-        covered = min(width, columns * wide)
         rows = -(-depth // deep)
-        cost, blocks = _tiled(width - covered, depth, family)
-        cost += ram.cost * columns * rows + MULTIPLEXED_BIT * covered * (rows - 1)
-        found.append((cost, blocks + columns * rows))
+        unit = min(ram.enabled, wide) if is_written and rows > 1 else 1
+        blocks = -(-unit * -(-width // unit) * rows // wide)
+        cost = ram.cost * blocks + MULTIPLEXED_BIT * width * (rows - 1) + PORT
+        found.append((cost, blocks))
     return min(found)

@@ -52,6 +52,10 @@ class OneMemory(wiring.Component):
 
 
 SHAPES = (
+    (8, 66, False),  # on iCE40 a block is worth a little more than 64 LUTs
+    (8, 68, False),
+    (21, 552, True),  # blocks are filled across words
+    (6, 2137, True),  # on ECP5 each part of a word has its enables
     (8, 128, False),  # at 1 Kibit a constant memory on ECP5 is still logic
     (8, 140, False),
     (37, 300, False),
