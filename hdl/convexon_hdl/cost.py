@@ -184,5 +184,6 @@ def estimated_resources(
         lut_sites=round(model.lut_sites(mapping_amounts(network, mapping, family))),
         block_rams=sum(memory.blocks(family) for memory in memories_of(network, mapping)),
         median_error=model.median_error,
+        usual_error=model.usual_error,
         max_error=model.max_error,
     )

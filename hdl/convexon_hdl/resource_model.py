@@ -29,14 +29,16 @@ class ResourceModel:
     -------
     sites : mapping of Logic to float
         Of one unit of each kind.
-    median_error, max_error : float
-        Shares by which estimates differ from synthesis, on designs that the fit has not seen.
+    median_error, usual_error, max_error : float
+        Shares by which estimates differ from synthesis, on designs that the fit has not seen: in
+        the median, in nine of ten, and at most.
     fitted, unseen : int
         Number of designs of either kind.
     """
 
     sites: Mapping[Logic, float]
     median_error: float
+    usual_error: float
     max_error: float
     fitted: int
     unseen: int

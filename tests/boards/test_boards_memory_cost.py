@@ -52,6 +52,9 @@ class OneMemory(wiring.Component):
 
 
 SHAPES = (
+    (22, 6, True),  # written, two blocks are worth 144 of iCE40's LUTs
+    (29, 5, True),
+    (18, 65, True),  # and one of ECP5's is worth more than its LUT RAM
     (8, 66, False),  # on iCE40 a block is worth a little more than 64 LUTs
     (8, 68, False),
     (21, 552, True),  # blocks are filled across words

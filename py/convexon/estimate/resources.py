@@ -18,9 +18,9 @@ class ResourceEstimate:
     family : Family
     lut_sites : int
     block_rams : int
-    median_error, max_error : float
+    median_error, usual_error, max_error : float
         Shares by which estimates of LUT sites differed from synthesis, on designs that the model
-        was not fitted on.
+        was not fitted on: in the median, in nine of ten, and at most.
 
     Raises
     ------
@@ -32,10 +32,11 @@ class ResourceEstimate:
     lut_sites: int
     block_rams: int
     median_error: float
+    usual_error: float
     max_error: float
 
     def __post_init__(self) -> None:
-        for name in ("lut_sites", "block_rams", "median_error", "max_error"):
+        for name in ("lut_sites", "block_rams", "median_error", "usual_error", "max_error"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must be 0 or more, not {getattr(self, name)!r}")
 

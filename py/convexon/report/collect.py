@@ -327,8 +327,9 @@ def _cells(content: RunContent) -> Iterator[Figure]:
     if estimate is None or estimate.family is not cells.family:
         return
     about = (
-        f"counts and widths of the mapping; off by {100 * estimate.median_error:.1f} % in the "
-        f"median and {100 * estimate.max_error:.1f} % at most on designs that were not fitted"
+        f"counts and widths of the mapping; LUTs off by {100 * estimate.median_error:.1f} % in the "
+        f"median, {100 * estimate.usual_error:.1f} % in nine of ten and "
+        f"{100 * estimate.max_error:.0f} % at most on designs that were not fitted"
     )
     for key, value in (("lut4_sites", estimate.lut_sites), ("block_ram", estimate.block_rams)):
         name = f"cells.{cells.family.value}.{key}.estimated"
