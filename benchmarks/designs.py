@@ -11,7 +11,7 @@ from convexon.encoder import Encoder, EncoderKind
 from convexon.fixed import QFormat
 from convexon.mapping import Folded, LayerMapping, Mapping, Spatial, Weights
 from convexon.network import Branch, FixedPointNetwork, Layer
-from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
 from convexon.seeded import seeded_weights
 from convexon_hdl.readout import score_width
 
@@ -104,6 +104,59 @@ def typical(seed: int) -> tuple[FixedPointNetwork, Mapping]:
         bias_format=QFormat(max(bits, 4)),
     )
     return network, _mapping(rng, network, is_folded=seed % 2 == 1, mixed=0.0, seeded=False)
+
+
+def threshold_units(seed: int) -> tuple[FixedPointNetwork, Mapping]:
+    """A random design such as ``convexon study`` makes: threshold units that read a delay line.
+
+    Even ones are spatial; of odd ones the second layer is folded.
+    """
+    rng = np.random.default_rng(seed)
+    n_inputs, n_steps = int(rng.integers(2, 17)), int(rng.integers(3, 7))
+    taps = n_inputs * n_steps  # of the newest step first
+    forward, lateral = np.zeros((n_inputs, taps), np.int64), np.zeros((taps, taps), np.int64)
+    forward[np.arange(n_inputs), np.arange(n_inputs)] = 1
+    older = np.arange(n_inputs, taps)
+    lateral[older - n_inputs, older] = 1
+    n = int(rng.integers(3, 25))
+    bits = int(rng.choice([2, 2, 4]))
+    weights = _weights(rng, (taps, n), bits, float(rng.uniform(0.1, 0.8)))
+    layers = (
+        _unit_layer(forward, np.ones(taps, np.int64), lateral, 2),
+        _unit_layer(weights, rng.integers(1, 4, n), None, bits),
+    )
+    n_classes = int(rng.choice([2, 4, 10]))
+    network = FixedPointNetwork(
+        branches=(Branch(layers),),
+        n_steps=n_steps,
+        input_bits=1,
+        readout_mode=ReadoutMode.LAST,
+        readout_weights=_weights(rng, (n, n_classes), 8, 1.0),
+        readout_biases=rng.integers(-4, 5, n_classes),
+        readout_format=QFormat(8),
+        bias_format=QFormat(8),
+    )
+    plain = Spatial(registers=int(rng.integers(0, 2)))
+    mapping = Mapping.spatial(network, plain)
+    if seed % 2:
+        mapping = replace(mapping, layers=((plain, _folded(rng, n, seeded=False)),))
+    return network, mapping
+
+
+def _unit_layer(
+    weights: np.ndarray, thresholds: np.ndarray, recurrent: np.ndarray | None, bits: int
+) -> Layer:
+    """A layer of threshold units, which keep nothing from step to step."""
+    return Layer(
+        weights=weights,
+        recurrent=recurrent,
+        thresholds=thresholds,
+        biases=np.zeros(len(thresholds), dtype=np.int64),
+        leak=MEMORYLESS,
+        reset=Reset.NONE,
+        weight_format=QFormat(bits),
+        threshold_format=QFormat(4),
+    )
 
 
 def _weights(

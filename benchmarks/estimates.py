@@ -55,11 +55,13 @@ FITTED = {
     **dict.fromkeys(range(110), SMALL),
     **dict.fromkeys(range(200, 214), WIDE),
     **dict.fromkeys(range(300, 330), designs.typical),
+    **dict.fromkeys(range(400, 424), designs.threshold_units),
 }
 UNSEEN = {
     **dict.fromkeys(range(10_000, 10_020), LARGE),
     **dict.fromkeys(range(10_200, 10_206), WIDE),
     **dict.fromkeys(range(10_300, 10_314), designs.typical),
+    **dict.fromkeys(range(10_400, 10_410), designs.threshold_units),
 }
 """Designs by their seed, with what draws them."""
 

@@ -11,7 +11,7 @@ LINK_LUTS = 900
 LINK_BLOCKS = 2
 """LUT sites and, at most, block RAMs of the host link around an accelerator."""
 
-USABLE = {Family.ECP5: 0.68, Family.ICE40: 0.75, Family.GOWIN: 0.72}
+USABLE = {Family.ECP5: 0.68, Family.ICE40: 0.55, Family.GOWIN: 0.72}
 """Share of a part's LUT sites that a design's LUTs may be.
 
 The rest goes to carries that enter and leave their chains, on iCE40 to flip-flops without a LUT,

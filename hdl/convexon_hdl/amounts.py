@@ -47,6 +47,7 @@ class Logic(Enum):
     NEURON = "neuron"
     LEAK = "leak"
     INTEGRATE = "integrate"
+    COMPARE = "compare"
     SUBTRACT = "reset by subtraction"
     ZERO = "reset to zero"
     NO_RESET = "no reset"
@@ -155,9 +156,14 @@ def _neuron_amounts(layer: Layer, ranges: LayerRanges, *, is_split: bool) -> Amo
     lateral = layer.recurrent is not None
     for threshold, u, v in zip(layer.thresholds, ranges.integrated, ranges.membrane, strict=True):
         bits = width_of(u)
+        may_differ = u.high >= threshold > u.low
+        if layer.leak.d == 1 << layer.leak.f:  # nothing is kept from step to step: a threshold unit
+            if may_differ and u.high - u.low > 1:  # else its spike is a bit of the sum
+                amounts[Logic.COMPARE] += bits
+            continue
         amounts[Logic.INTEGRATE] += bits
         amounts[Logic.LEAK] += digits * width_of(v)
-        if u.high >= threshold > u.low:
+        if may_differ:
             amounts[RESETS[layer.reset]] += bits
         if is_split:
             amounts[Logic.SURPLUS] += bits

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from convexon.artefact import load, save
 from convexon.card import CARD
+from convexon.cells import Family
 from convexon.chain.demo import run_demo, side_by_side
 from convexon.chain.progress import QUIET, Progress
 from convexon.chain.report import report_stage
@@ -40,6 +41,7 @@ from convexon.trace import first_mismatch
 from convexon.verification import VERIFICATION
 from convexon_hdl.chain import emit_stage
 from convexon_hdl.emit import emit
+from convexon_hdl.resource_model import resource_model
 from convexon_sim.chain import verify_stage
 from toy import toy_file, toy_settings
 
@@ -62,6 +64,9 @@ CONTRACT = {
     "latency.cycles.simulated": "cycles",
     "cells.ecp5.lut4": "cells",
     "cells.ecp5.ff": "cells",
+    "cells.ecp5.lut4_sites": "cells",
+    "cells.ecp5.lut4_sites.estimated": "cells",
+    "cells.ecp5.block_ram.estimated": "cells",
     "operations.synaptic": "additions",
     "operations.updates": "updates",
     "operations.weight_bits": "bits",
@@ -141,6 +146,17 @@ def test_figures_are_what_the_artefacts_say(demo: Demo) -> None:
     assert figures["cells.ecp5.lut4"] > 0
     assert demo.figures()["certificate.gap"].kind is FigureKind.PROVED
     assert demo.figures()["cells.ecp5.lut4"].kind is FigureKind.MEASURED
+
+
+def test_estimates_stand_beside_what_synthesis_counted(demo: Demo) -> None:
+    figures = demo.figures()
+    model = resource_model(Family.ECP5)
+    counted, estimated = (figures[f"cells.ecp5.lut4_sites{end}"] for end in ("", ".estimated"))
+    assert estimated.kind is FigureKind.ESTIMATED
+    assert f"{100 * model.median_error:.1f} % in the median" in estimated.source
+    assert abs(estimated.value / counted.value - 1) <= model.max_error
+    blocks = figures["cells.ecp5.block_ram"].value
+    assert figures["cells.ecp5.block_ram.estimated"].value == blocks
 
 
 @pytest.mark.parametrize("kind", SimulatorKind)
