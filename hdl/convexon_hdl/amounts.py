@@ -157,7 +157,7 @@ def _neuron_amounts(layer: Layer, ranges: LayerRanges, *, is_split: bool) -> Amo
     for threshold, u, v in zip(layer.thresholds, ranges.integrated, ranges.membrane, strict=True):
         bits = width_of(u)
         may_differ = u.high >= threshold > u.low
-        if layer.leak.d == 1 << layer.leak.f:  # nothing is kept from step to step: a threshold unit
+        if keeps_nothing(layer.leak):
             if may_differ and u.high - u.low > 1:  # else its spike is a bit of the sum
                 amounts[Logic.COMPARE] += bits
             continue
@@ -176,7 +176,12 @@ def _neuron_amounts(layer: Layer, ranges: LayerRanges, *, is_split: bool) -> Amo
 
 def leak_digits(leak: Leak) -> int:
     """Adders of a leak: one for each signed digit of d."""
-    return 0 if leak.d in (0, 1 << leak.f) else len(signed_digits(leak.d))
+    return 0 if leak.d == 0 or keeps_nothing(leak) else len(signed_digits(leak.d))
+
+
+def keeps_nothing(leak: Leak) -> bool:
+    """Whether a membrane is forgotten from step to step, as that of a threshold unit is."""
+    return leak.d == 1 << leak.f
 
 
 def engine_amounts(plan: FoldPlan, family: Family) -> Amounts:
@@ -214,7 +219,8 @@ def folded_amounts(plan: FoldPlan, family: Family) -> Amounts:
     amounts[Logic.BUFFER] += (choice.lanes - updates) * sum_width
     current = width_of(Interval.union(ranges.current))
     amounts[Logic.LANE_CURRENT] += updates * current * (len(set(layer.biases.tolist())) > 1)
-    amounts[Logic.LANE_LEAK] += updates * v * (1 + leak_digits(layer.leak))
+    if not keeps_nothing(layer.leak):
+        amounts[Logic.LANE_LEAK] += updates * v * (1 + leak_digits(layer.leak))
     amounts[Logic.LANE_INTEGRATE] += updates * u
     amounts[LANE_RESETS[layer.reset]] += updates * u
     if layer.saturation is not None:
@@ -234,9 +240,10 @@ def weight_memories(plan: FoldPlan) -> list[MemoryShape]:
 def neuron_memories(plan: FoldPlan) -> list[MemoryShape]:
     """Memories of the membranes of a folded layer, and of constants that differ."""
     updates, depth = plan.choice.updates, plan.folds * plan.groups
-    memories = [
-        MemoryShape(width=updates * plan.ranges.membrane_width, depth=depth, is_written=True)
-    ]
+    memories = []
+    if not keeps_nothing(plan.layer.leak):  # else what is written is never read
+        width = updates * plan.ranges.membrane_width
+        memories.append(MemoryShape(width=width, depth=depth, is_written=True))
     for values in (plan.layer.thresholds.tolist(), plan.layer.biases.tolist()):
         if len(set(values)) > 1:
             width = max(width_of(Interval(value, value)) for value in values)
