@@ -12,7 +12,7 @@ LINK_BLOCKS = 2
 """LUT sites and, at most, block RAMs of the host link around an accelerator."""
 
 USABLE = {Family.ECP5: 0.68, Family.ICE40: 0.55, Family.GOWIN: 0.72}
-"""Share of a part's LUT sites that a design's LUTs may be.
+"""Share of a part's LUT sites that a design's LUTs, its link's among them, may be.
 
 The rest goes to carries that enter and leave their chains, on iCE40 to flip-flops without a LUT,
 and is left free for the router."""

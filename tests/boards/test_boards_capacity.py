@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from convexon.cells import Family
 from convexon.errors import InputError
 from convexon.mapping import Style
 from convexon_boards.boards import BOARDS
-from convexon_boards.capacity import LINK_BLOCKS, LINK_LUTS, budget_of
+from convexon_boards.capacity import LINK_BLOCKS, LINK_LUTS, USABLE, budget_of
 from convexon_hdl.budget import fastest_within
 from convexon_hdl.cost import mapping_cost
 from convexon_hdl.map_chain import measured_activity
@@ -27,6 +29,16 @@ def test_a_board_leaves_room_for_its_link(board) -> None:  # type: ignore[no-unt
     assert budget.block_rams == part.block_rams - LINK_BLOCKS
     assert 0 < budget.luts < part.lut_sites - LINK_LUTS
     assert budget.clock_hz == board.oscillator_mhz * 1e6
+
+
+def test_the_document_states_what_a_design_may_take() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "boards.md").read_text(encoding="utf-8")
+    assert f"leaves {LINK_LUTS} LUT sites and two block RAMs for the link" in text
+    assert LINK_BLOCKS == 2
+    for family, name in ((Family.ECP5, "an ECP5"), (Family.GOWIN, "a\nGowin part's")):
+        assert f"{100 * USABLE[family]:.0f} % of " in text
+        assert name in text
+    assert f"and {100 * USABLE[Family.ICE40]:.0f} % of an iCE40's" in text
 
 
 def test_what_is_given_takes_the_place_of_the_boards() -> None:
