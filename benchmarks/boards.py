@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import resource
 import shutil
+import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -146,7 +147,7 @@ def measure(name: str, run: Path, board: Board, *, with_energy: bool) -> list[Fi
     ]
 
 
-def main() -> None:
+def main() -> int:
     """Measure the boards and the networks; what another run measured is kept."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -156,21 +157,21 @@ def main() -> None:
     parser.add_argument("--board", action="append", choices=open_boards, default=None)
     parser.add_argument("--energy", action="store_true", help="simulate the netlists too")
     options = parser.parse_args()
+    failed = 0
     for pair in options.run:
         name, _, folder = pair.partition("=")
         for board in options.board or open_boards:
             try:
                 found = measure(name, Path(folder), board_of(board), with_energy=options.energy)
-            except MismatchError:
-                raise
             except ConvexonError as error:
                 print(f"  {type(error).__name__}: {error}", flush=True)
-                continue
+                found, failed = [], 1
             figures = read_figures(RESULT) if RESULT.exists() else {}
             start = f"boards.{board}.{name}."
-            figures = {k: figure for k, figure in figures.items() if not k.startswith(start)}
-            write_figures([*figures.values(), *found], RESULT)
+            others = [figure for key, figure in figures.items() if not key.startswith(start)]
+            write_figures([*others, *found], RESULT)
+    return failed
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

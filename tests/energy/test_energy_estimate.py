@@ -24,7 +24,12 @@ from convexon.run import RunFolder
 from convexon.simulate import run
 from convexon_boards.boards import BOARDS
 from convexon_boards.energy.activity import watch_of
-from convexon_boards.energy.device import DEVICES, constants_table, device_of
+from convexon_boards.energy.device import (
+    DEVICES,
+    MULTIPLIER_CELLS,
+    constants_table,
+    device_of,
+)
 from convexon_boards.energy.estimate import RESOURCES, energy_of
 from convexon_boards.energy.measured import MEASURED, PORTS, TOP
 from convexon_boards.energy.nets import Driver, Nets, nets_of
@@ -57,6 +62,23 @@ def nets(**changes: object) -> Nets:
 
 def switching(toggles: list[int], highs: int = 0, clocks: int = 100) -> Switching:
     return Switching(clocks=clocks, samples=2, toggles=np.array(toggles), highs=np.array([highs]))
+
+
+@pytest.mark.parametrize("cells", [100, MULTIPLIER_CELLS, 16 * MULTIPLIER_CELLS])
+def test_routing_grows_with_a_design_beyond_the_measured_one(cells: int) -> None:
+    device = DEVICES["iCE40UP5K"]
+    many = nets(
+        bits=tuple(range(2, 2 + cells)), drivers=(Driver.LOGIC,) * cells,
+        chains=np.zeros(cells, dtype=np.bool_), pins=np.ones(cells, dtype=np.int64),
+    )  # fmt: skip
+    own = energy_of(many, switching([1] * cells), device, clock_mhz=10.0).resources["logic"]
+    for end in ("low", "high"):
+        at = {name: getattr(c, end) for name, c in device.constants.items()}
+        longer = max(1.0, cells / MULTIPLIER_CELLS) ** at["spread"]
+        toggle = at["glitch"] * (at["cell"] + at["pin"] * longer)
+        scale = (at["supply"] / device.volts) ** 2 / 2
+        assert getattr(own, end) == pytest.approx(cells * toggle * scale)
+    assert device.constants["spread"].high > 0
 
 
 def test_a_range_by_hand() -> None:
