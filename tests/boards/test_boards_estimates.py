@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from convexon.fixed import QFormat
 from convexon.mapping import Folded, Mapping, Spatial
 from convexon.network import FixedPointNetwork
 from convexon.neuron import Leak, ReadoutMode, Reset
+from convexon.report.figure import read_figures
+from convexon_boards.boards import BOARDS
 from convexon_boards.nextpnr import place
 from convexon_boards.parts import ICE40UP5K
 from convexon_boards.shell import TOP, in_shell
@@ -89,6 +92,25 @@ def test_the_model_was_fitted_and_tried_on_other_designs(family: Family) -> None
     assert 0 < model.median_error < 0.10
     assert model.median_error < model.usual_error < 0.25
     assert model.usual_error < model.max_error
+
+
+def test_estimates_of_what_was_built_are_within_their_error() -> None:
+    """The results of benchmarks/boards.py, of solved networks on boards."""
+    path = Path(__file__).parents[2] / "benchmarks" / "results" / "boards.json"
+    figures = {name: figure.value for name, figure in read_figures(path).items()}
+    starts = {".".join(name.split(".")[:3]) for name in figures}
+    assert {
+        "boards.icebreaker.xor",
+        "boards.icebreaker.digits",
+        "boards.ulx3s-85f.digits",
+    } <= starts
+    for start in starts:
+        family = BOARDS[start.split(".")[1]].open_part.family
+        own = f"{start}.accelerator"
+        error = figures[f"{own}.lut4_sites_estimated"] / figures[f"{own}.lut4_sites"] - 1
+        assert abs(error) <= resource_model(family).max_error, start
+        assert figures[f"{own}.bram_estimated"] == figures[f"{own}.bram"], start
+        assert figures.get(f"{start}.simulated.mismatches", 0) == 0, start
 
 
 def test_an_estimate_that_is_off_is_told() -> None:
