@@ -60,7 +60,9 @@ def test_counts_are_those_of_the_netlist(netlist: Netlist) -> None:
 def test_chains_take_luts_where_they_have_none_of_their_own(netlist: Netlist) -> None:
     cells = netlist.cells
     per_carry = {Family.ECP5: 2, Family.ICE40: 0, Family.GOWIN: 1}[cells.family]
-    assert cells.lut4_sites == cells.lut4 + per_carry * cells.carry
+    assert cells.lut4_sites == cells.lut4 + per_carry * cells.carry + cells.lone_carry
+    assert (cells.lone_carry > 0) == (cells.family is Family.ICE40)
+    assert cells.lone_carry < cells.carry
 
 
 def test_flip_flops_are_no_more_than_the_registers(netlist: Netlist) -> None:
