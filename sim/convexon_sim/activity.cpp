@@ -12,36 +12,10 @@
 
 #include "Vconvexon_activity.h"
 #include "design.h"
+#include "vectors.h"
 #include "verilated.h"
 
 namespace {
-
-std::string folder;
-
-template <class T>
-std::vector<T> load(const std::string& name) {
-    std::FILE* file = std::fopen((folder + "/" + name).c_str(), "rb");
-    if (file == nullptr) {
-        std::fprintf(stderr, "error: %s cannot be read\n", name.c_str());
-        std::exit(2);
-    }
-    std::fseek(file, 0, SEEK_END);
-    std::vector<T> data(static_cast<size_t>(std::ftell(file)) / sizeof(T));
-    std::rewind(file);
-    if (std::fread(data.data(), sizeof(T), data.size(), file) != data.size()) std::exit(2);
-    std::fclose(file);
-    return data;
-}
-
-template <class T>
-void store(const std::string& name, const std::vector<T>& data) {
-    std::FILE* file = std::fopen((folder + "/" + name).c_str(), "wb");
-    if (file == nullptr || std::fwrite(data.data(), sizeof(T), data.size(), file) != data.size() ||
-        std::fclose(file) != 0) {
-        std::fprintf(stderr, "error: %s cannot be written\n", name.c_str());
-        std::exit(2);
-    }
-}
 
 // Adds 1 to the count of every bit that is set.
 void count(std::vector<int64_t>& counts, size_t word, uint32_t bits) {

@@ -122,6 +122,7 @@ def _run(
         "design.v": f"{watch.verilog}\n{_wrapper(watch)}",
         "design.h": _header(watch),
         "activity.cpp": resources.files("convexon_sim").joinpath("activity.cpp").read_text(),
+        "vectors.h": resources.files("convexon_sim").joinpath("vectors.h").read_text(),
     }
     program = compiled(NAME, sources, top=TOP, simulator=simulator, timeout=timeout)
     words.tofile(folder / "inputs.bin")

@@ -255,6 +255,7 @@ def _build(bundle: RtlBundle, simulator: Simulator, shape: _Shape, timeout: floa
         "design.v": bundle.verilog + "\n" + shape.wrapper(bundle),
         "design.h": shape.header(),
         "volume.cpp": resources.files("convexon_sim").joinpath("volume.cpp").read_text(),
+        "vectors.h": resources.files("convexon_sim").joinpath("vectors.h").read_text(),
     }
     return compiled(NAME, sources, top=TOP, simulator=simulator, timeout=timeout)
 
