@@ -1,9 +1,10 @@
 """LUTs of constant weighted sums, after synthesis: tables, trees, and shared terms.
 
-A layer's sums alone, without neurons, for ECP5 out of context: each way of `convexon.mapping.Sums`
-on the same random weights, and the package da4ml's where it is installed (an optional comparison).
-Weights of one bit are -1 or 1; wider ones are uniform over their format. Beside the LUT4 sites
-stand the estimate by which `Sums.AUTO` chooses, and the depth in lookups and adders.
+A layer's sums alone, without neurons, for ECP5 out of context: each way of
+`convexon.plan.mapping.Sums` on the same random weights, and the package da4ml's where it is
+installed (an optional comparison). Weights of one bit are -1 or 1; wider ones are uniform over
+their format. Beside the LUT4 sites stand the estimate by which `Sums.AUTO` chooses, and the depth
+in lookups and adders.
 
 Of 40 inputs and 16 neurons, against the balanced tree: shared terms take 45 % fewer LUTs for dense
 weights of -1 and 1, 18 % fewer for -1, 0 and 1, and 11 % fewer for dense ones of two bits; tables
@@ -30,14 +31,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from cells import Cells, arguments
 
-from convexon.cells import Family
-from convexon.mapping import Sums
-from convexon_boards.synthesis import synthesize_verilog
-from convexon_hdl import yosys
-from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder, Term
-from convexon_hdl.elastic import Chain
-from convexon_hdl.lowering import lower
-from convexon_hdl.weighted_sum import weighted_sums
+from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder, Term
+from convexon.plan.adders.sums import weighted_sums
+from convexon.plan.cost.cells import Family
+from convexon.plan.mapping import Sums
+from convexon_boards.tools.synthesis import synthesize_verilog
+from convexon_hdl.arith.lowering import lower
+from convexon_hdl.core.elastic import Chain
+from convexon_hdl.emit import yosys
 
 SHAPES = ((40, 16), (64, 32))
 BITS = (1, 2, 3, 4, 6, 8)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from cells import Cells, Measure, arguments
 
-from convexon.neuron import MEMORYLESS, Leak
+from convexon.snn.neuron import MEMORYLESS, Leak
 from convexon.study.addition import LEAKS, N_STEPS, N_TRAIN, data_of, decider, fit_addition
 from convexon.study.baselines import (
     PAPER_LEAK,

@@ -16,8 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from convexon.convex import ConvexProgram, LossKind, PenaltyKind, loss_for, penalty_for, solve
-from convexon.convex.crosscheck import ConeSolver, solve_with_cvxpy
+from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.penalty import PenaltyKind, penalty_for
+from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.crosscheck import ConeSolver, solve_with_cvxpy
+from convexon.convex.solvers.solver import solve
 from convexon.report.figure import Figure, FigureKind, write_figures
 
 RESULT = Path(__file__).parent / "results" / "agreement.json"

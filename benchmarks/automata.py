@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cells import Cells, Measure, arguments
 
-from convexon.dataset import SpikeDataset
+from convexon.data.dataset import SpikeDataset
 from convexon.study.automata import FAN_INS, VALIDATION_SHARE, fit_automaton
 from convexon.study.baselines import (
     logistic_on_raw,

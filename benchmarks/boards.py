@@ -25,21 +25,21 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import energy
-from convexon import simulate
-from convexon.chain.emitted import emitted
-from convexon.dataset import DATASET
+from convexon.data.dataset import DATASET
 from convexon.errors import ConvexonError, MismatchError
+from convexon.flow.build import build_stage
+from convexon.flow.emit import emit_stage
+from convexon.flow.emitted import emitted
+from convexon.flow.map import map_stage
+from convexon.flow.run import RunFolder
+from convexon.flow.synthesize import synthesize_stage
+from convexon.flow.verify import schedule_of
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.run import RunFolder
-from convexon.simulator import SimulatorKind, find
+from convexon.snn import simulate
 from convexon_boards.boards import BOARDS, Board, board_of
-from convexon_boards.build import build_stage
 from convexon_boards.capacity import budget_of
-from convexon_boards.chain import synthesize_stage
-from convexon_hdl.chain import emit_stage
-from convexon_hdl.map_chain import map_stage
-from convexon_sim.chain import schedule_of
-from convexon_sim.runner import simulate as run_bench
+from convexon_sim.bench.runner import simulate as run_bench
+from convexon_sim.simulator import SimulatorKind, find
 
 RESULT = Path(__file__).parent / "results" / "boards.json"
 SAMPLES = 4

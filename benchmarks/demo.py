@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from convexon.chain.compare import baselines_stage
-from convexon.chain.settings import SolveSettings
-from convexon.chain.solve import solve_stage
+from convexon.flow.baselines import baselines_stage
+from convexon.flow.run import RunFolder
+from convexon.flow.solve import solve_stage
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.run import RunFolder
+from convexon.train.settings import SolveSettings
 
 RESULTS = Path(__file__).parent / "results"
 

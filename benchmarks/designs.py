@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from convexon.decision import Decision, Rule
-from convexon.encoder import Encoder, EncoderKind
-from convexon.fixed import QFormat
-from convexon.mapping import Folded, LayerMapping, Mapping, Spatial, Weights
-from convexon.network import Branch, FixedPointNetwork, Layer
-from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.seeded import seeded_weights
-from convexon_hdl.readout import score_width
+from convexon.data.encoder import Encoder, EncoderKind
+from convexon.plan.mapping import Folded, LayerMapping, Mapping, Spatial, Weights
+from convexon.snn.decision import Decision, Rule
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork, Layer
+from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.snn.seeded import seeded_weights
 
 SEED = 20
 """Of the weights that hardware makes itself."""
@@ -232,7 +231,7 @@ def _mapping(
     if network.readout_mode is ReadoutMode.COUNT and rng.random() < 0.35:
         early = Decision(rule=Rule.CERTAIN)
         if rng.random() < 0.5:
-            early = Decision(rule=Rule.THRESHOLD, threshold=1 << (score_width(network) - 3))
+            early = Decision(rule=Rule.THRESHOLD, threshold=1 << (network.score_width - 3))
         highest = max(interval.high for interval in network.score_ranges)
         if early.threshold is None or early.threshold <= highest:
             mapping = replace(mapping, decision=early)

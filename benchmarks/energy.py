@@ -27,23 +27,23 @@ from pathlib import Path
 
 import networks
 
-from convexon import simulate
-from convexon.cells import Family
-from convexon.estimate.power import EnergyEstimate
-from convexon.mapping import Folded, Mapping, Spatial
-from convexon.network import FixedPointNetwork
+from convexon.flow import energy as stage
+from convexon.flow.run import RunFolder
+from convexon.plan.cost.cells import Family
+from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.run import RunFolder
-from convexon_boards.energy import stage
+from convexon.snn import simulate
+from convexon.snn.network import FixedPointNetwork
 from convexon_boards.energy.activity import watch_of
 from convexon_boards.energy.device import DEVICES, TINYVISION
 from convexon_boards.energy.estimate import energy_of as product
 from convexon_boards.energy.measured import MEASURED, PORTS, TOP, Measured
 from convexon_boards.energy.nets import nets_of
+from convexon_boards.energy.power import EnergyEstimate
 from convexon_boards.parts import ICE40UP5K, LFE5U_85F, Part
-from convexon_boards.synthesis import synthesize_verilog
-from convexon_hdl.emit import emit
-from convexon_sim.activity import count_free, count_switching
+from convexon_boards.tools.synthesis import synthesize_verilog
+from convexon_hdl.emit.emitter import emit
+from convexon_sim.programs.activity import count_free, count_switching
 
 RESULT = Path(__file__).parent / "results" / "estimates.json"
 SAMPLES = 4

@@ -2,11 +2,11 @@
 
     python benchmarks/estimates.py [--fit] [--jobs N] [--known] [--quick]
 
-Random designs of every kind (``designs.py``): LUT sites and block RAMs that `convexon_hdl.cost`
-estimates, against the netlist's on each family. ``--fit`` first fits the LUT sites of each kind of
-logic on designs of their own, and writes ``hdl/convexon_hdl/resource_model.json`` with the errors
-on the designs that it has not seen, most of them larger. Latency is the schedule's, against a
-simulation of each of those.
+Random designs of every kind (``designs.py``): LUT sites and block RAMs that
+`convexon.plan.cost.mapping_cost` estimates, against the netlist's on each family. ``--fit`` first
+fits the LUT sites of each kind of logic on designs of their own, and writes
+``py/convexon/plan/cost/resource_model.json`` with the errors on the designs that it has not seen,
+most of them larger. Latency is the schedule's, against a simulation of each of those.
 
 The fit is a linear program: the least sum of relative errors, and no kind gives sites back.
 """
@@ -27,22 +27,22 @@ import numpy as np
 from cells import CACHE
 from scipy.optimize import linprog
 
-from convexon import simulate as model
-from convexon.artefact import atomic_write, digest_of, pretty
-from convexon.bundle import RtlBundle
-from convexon.cells import Family
-from convexon.decision import decided_trace
-from convexon.encoder import encode_levels
-from convexon.image import image_where_loaded
+from convexon.data.encoder import encode_levels
+from convexon.plan.cost import resource_model
+from convexon.plan.cost.amounts import Logic, mapping_amounts, memories_of
+from convexon.plan.cost.cells import Family
+from convexon.plan.image import image_where_loaded
+from convexon.plan.schedule import Schedule
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.schedule import Schedule
-from convexon.simulator import SimulatorKind, find
-from convexon_boards.flows import FLOW_VERSION
-from convexon_boards.synthesis import synthesize
-from convexon_hdl import resource_model, yosys
-from convexon_hdl.amounts import Logic, mapping_amounts, memories_of
-from convexon_hdl.emit import emit
-from convexon_sim.runner import simulate
+from convexon.snn import simulate as model
+from convexon.snn.decision import decided_trace
+from convexon.store.artefact import atomic_write, digest_of, pretty
+from convexon_boards.tools.flows import FLOW_VERSION
+from convexon_boards.tools.synthesis import synthesize
+from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.emitter import emit, yosys
+from convexon_sim.bench.runner import simulate
+from convexon_sim.simulator import SimulatorKind, find
 
 RESULT = Path(__file__).parent / "results" / "estimates.json"
 MODEL = Path(resource_model.__file__).parent / resource_model.FILE

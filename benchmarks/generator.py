@@ -21,16 +21,16 @@ from pathlib import Path
 import networks
 import numpy as np
 
-from convexon import simulate as model
-from convexon.cells import Family
-from convexon.mapping import Folded, Mapping
-from convexon.network import Branch, FixedPointNetwork
+from convexon.flow.run import RunFolder
+from convexon.flow.volume import volume_stage
+from convexon.plan.cost.cells import Family
+from convexon.plan.mapping import Folded, Mapping
+from convexon.plan.schedule import Schedule
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.run import RunFolder
-from convexon.schedule import Schedule
-from convexon_boards.synthesis import synthesize
-from convexon_hdl.emit import emit
-from convexon_sim.volume_chain import volume_stage
+from convexon.snn import simulate as model
+from convexon.snn.network import Branch, FixedPointNetwork
+from convexon_boards.tools.synthesis import synthesize
+from convexon_hdl.emit.emitter import emit
 
 RESULT = Path(__file__).parent / "results" / "generator.json"
 ADDERS = RESULT.with_name("adders.json")

@@ -3,13 +3,13 @@
     python benchmarks/hardware.py [--seeds N] [--inferences N] [--only CELL] [--known] [--fresh]
 
 Networks are those of benchmarks/networks.py. LUTs, flip-flops and block RAM are of the netlist
-alone. The highest clock is nextpnr's on the netlist inside `convexon_boards.shell`, so that paths
-from and to the ports count: a stricter measure than that of the peers, whose port paths static
-timing leaves out. ``fmax_mhz`` is the median over the seeds, ``fmax_mhz_one_seed`` that of seed 1.
-Cycles are the schedule's at 15 % input activity, which every simulated inference must equal.
-Proofs are those of the components and, by parts, of the small network under both mappings; mutants
-are counted by benchmarks/mutants.py.
-What a cell measured is kept under build/benchmarks, so that a run that is broken off goes on.
+alone. The highest clock is nextpnr's on the netlist inside `convexon_boards.design.shell`, so that
+paths from and to the ports count: a stricter measure than that of the peers, whose port paths
+static timing leaves out. ``fmax_mhz`` is the median over the seeds, ``fmax_mhz_one_seed`` that of
+seed 1. Cycles are the schedule's at 15 % input activity, which every simulated inference must
+equal. Proofs are those of the components and, by parts, of the small network under both mappings;
+mutants are counted by benchmarks/mutants.py. What a cell measured is kept under build/benchmarks,
+so that a run that is broken off goes on.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from pathlib import Path
 
 import networks
 
-from convexon import simulate as model
-from convexon.cells import Family
 from convexon.errors import ConvexonError, MismatchError
-from convexon.mapping import Folded, Mapping, Spatial
-from convexon.network import FixedPointNetwork
+from convexon.plan.cost.cells import Family
+from convexon.plan.mapping import Folded, Mapping, Spatial
+from convexon.plan.schedule import Schedule
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.schedule import Schedule
-from convexon.simulator import SimulatorKind, find
-from convexon_boards.flows import FLOW_VERSION
-from convexon_boards.nextpnr import route
+from convexon.snn import simulate as model
+from convexon.snn.network import FixedPointNetwork
 from convexon_boards.parts import ICE40UP5K, LFE5U_25F, Part
-from convexon_boards.synthesis import synthesize
-from convexon_hdl.emit import emit
-from convexon_hdl.formal import Verdict
-from convexon_hdl.proof.components import prove_components
-from convexon_hdl.proof.network import prove_network
-from convexon_sim.runner import simulate
+from convexon_boards.tools.flows import FLOW_VERSION
+from convexon_boards.tools.nextpnr import route
+from convexon_boards.tools.synthesis import synthesize
+from convexon_hdl.emit.emitter import emit
+from convexon_hdl.formal.network import prove_network
+from convexon_hdl.formal.prover import Verdict
+from convexon_hdl.formal.specs.components import prove_components
+from convexon_sim.bench.runner import simulate
+from convexon_sim.simulator import SimulatorKind, find
 
 ROOT = Path(__file__).parent
 RESULT = ROOT / "results" / "hardware.json"
@@ -179,7 +179,7 @@ def proofs() -> tuple[int, int]:
 def checks() -> list[Figure]:
     """Figures of the proofs, and of the mutants that were counted last."""
     passed, total = proofs()
-    source = "convexon_hdl.proof: components, and the small network by parts, spatial and folded"
+    source = "convexon_hdl.formal: components, and the small network by parts, spatial and folded"
     found = [
         Figure(name=f"hw.proofs.{key}", value=value, unit="obligations",
                kind=FigureKind.MEASURED, source=source)

@@ -26,11 +26,11 @@ from pathlib import Path
 
 import numpy as np
 
-from convexon.dataset import SpikeDataset
+from convexon.data.dataset import SpikeDataset
 from convexon.errors import ArtefactError
-from convexon.network import Network
-from convexon.quantize import quantize
+from convexon.quantize.readout import quantize
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
+from convexon.snn.network import Network
 from convexon.study.baselines import logistic_on_raw, ridge_reservoir
 from convexon.study.fit import accuracy
 from convexon.study.mnist import (

@@ -19,22 +19,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon import golden
-from convexon.bundle import RtlBundle
-from convexon.decision import Decision, Rule, decided_trace
-from convexon.encoder import Encoder, EncoderKind, encode_levels
+from convexon.data.encoder import Encoder, EncoderKind, encode_levels
 from convexon.errors import MismatchError
-from convexon.fixed import QFormat
-from convexon.image import loaded_plans, weight_image
-from convexon.mapping import Folded, Mapping, Spatial, Weights
-from convexon.network import Branch, FixedPointNetwork, Layer
-from convexon.neuron import Leak, ReadoutMode, Reset
-from convexon.schedule import Schedule
-from convexon.seeded import seeded_weights
-from convexon.simulator import SimulatorKind, find
-from convexon_hdl.emit import emit
-from convexon_sim.job import SMOOTH, Traffic
-from convexon_sim.runner import Trial, simulate_all
+from convexon.plan.image import loaded_plans, weight_image
+from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.decision import Decision, Rule, decided_trace
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork, Layer
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.seeded import seeded_weights
+from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.emitter import emit
+from convexon_sim.bench.job import SMOOTH, Traffic
+from convexon_sim.bench.runner import Trial, simulate_all
+from convexon_sim.simulator import SimulatorKind, find
 
 N_SAMPLES = 40
 

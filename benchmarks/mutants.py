@@ -21,9 +21,9 @@ from pathlib import Path
 from mutant_subjects import AxiSubject, Subject, subjects
 
 from convexon.report.figure import Figure, FigureKind, write_figures
-from convexon_hdl.formal import Verdict
-from convexon_hdl.proof.network import left_to_simulation, obligations, prove_network
-from convexon_hdl.proof.record import prove_all
+from convexon_hdl.formal.network import left_to_simulation, obligations, prove_network
+from convexon_hdl.formal.prover import Verdict
+from convexon_hdl.formal.record import prove_all
 from convexon_sim.mutation import Mutant, chosen, is_equivalent
 
 SEED = 1

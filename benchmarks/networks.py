@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convexon.fixed import QFormat
-from convexon.network import Branch, FixedPointNetwork, Layer
-from convexon.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork, Layer
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
 
 ACTIVITY = 0.15
 

@@ -19,31 +19,31 @@ from pathlib import Path
 
 import numpy as np
 
-from convexon.convex import universal_bound
-from convexon.convex.alphabet import TERNARY, Alphabet
-from convexon.convex.dictionary import build_dictionary
-from convexon.convex.generation import Generated, GenerationBudget, deepened, generate
-from convexon.convex.labels import targets_for
-from convexon.convex.loss import LossKind, loss_for
-from convexon.convex.master import Task
-from convexon.convex.penalty import L1, GroupL2
-from convexon.convex.pricing.ascent import SurrogateAscent
-from convexon.convex.pricing.draw import RandomDraws
-from convexon.convex.pricing.enumeration import Enumeration
-from convexon.convex.pricing.local import LocalSearch
-from convexon.convex.pricing.milp import MixedIntegerProgram
-from convexon.convex.pricing.oracle import Oracle
-from convexon.convex.pricing.site import Site, site_on
-from convexon.convex.rows import distinct_rows
-from convexon.convex.solver import solve
-from convexon.convex.threshold import delay_line
-from convexon.convex.witness import Guide, WitnessFamily
-from convexon.dataset import SpikeDataset
-from convexon.encode import Coding
-from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.convex.bounds.universal import universal_bound
+from convexon.convex.model.labels import targets_for
+from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.penalty import L1, GroupL2
+from convexon.convex.solvers.solver import solve
+from convexon.data.coding import Coding
+from convexon.data.dataset import SpikeDataset
+from convexon.data.samples import digits
 from convexon.report.figure import Figure, FigureKind, write_figures
+from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
 from convexon.study.baselines import gaussian_branch
-from convexon.tasks.samples import digits
+from convexon.train.columns.dictionary import build_dictionary
+from convexon.train.columns.rows import distinct_rows
+from convexon.train.generation import Generated, GenerationBudget, deepened, generate
+from convexon.train.master import Task
+from convexon.train.pricing.ascent import SurrogateAscent
+from convexon.train.pricing.draw import RandomDraws
+from convexon.train.pricing.enumeration import Enumeration
+from convexon.train.pricing.local import LocalSearch
+from convexon.train.pricing.milp import MixedIntegerProgram
+from convexon.train.pricing.oracle import Oracle
+from convexon.train.pricing.site import Site, site_on
+from convexon.train.witnesses.alphabet import TERNARY, Alphabet
+from convexon.train.witnesses.threshold import delay_line
+from convexon.train.witnesses.witness import Guide, WitnessFamily
 
 RESULTS = Path(__file__).parent / "results"
 MODE = ReadoutMode.LAST

@@ -26,19 +26,19 @@ from pathlib import Path
 
 import numpy as np
 
-from convexon.convex.dictionary import build_dictionary
-from convexon.convex.labels import targets_for
-from convexon.convex.loss import LossKind, loss_for
-from convexon.convex.master import Task
-from convexon.convex.penalty import GroupL2
-from convexon.convex.reconstruct import reconstruct
-from convexon.convex.rows import distinct_rows
-from convexon.convex.solver import solve
-from convexon.convex.threshold import delay_line
-from convexon.convex.witness import draw_deep_branch
+from convexon.convex.model.labels import targets_for
+from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.penalty import GroupL2
+from convexon.convex.solvers.solver import solve
 from convexon.report.figure import Figure, FigureKind, write_figures
 from convexon.study.fit import accuracy
 from convexon.study.mnist import MODE, data_of, units
+from convexon.train.columns.dictionary import build_dictionary
+from convexon.train.columns.rows import distinct_rows
+from convexon.train.master import Task
+from convexon.train.witnesses.reconstruct import reconstruct
+from convexon.train.witnesses.threshold import delay_line
+from convexon.train.witnesses.witness import draw_deep_branch
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLES = (1000, 2500, 6000, 15000, 30000, 60000)

@@ -30,17 +30,11 @@ import skglm
 from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
-from convexon.convex import (
-    L1,
-    ConvexProgram,
-    GroupL2,
-    Logistic,
-    Penalty,
-    Softmax,
-    Squared,
-    certify,
-    solve,
-)
+from convexon.convex.bounds.gap import certify
+from convexon.convex.model.loss import Logistic, Softmax, Squared
+from convexon.convex.model.penalty import L1, GroupL2, Penalty
+from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.solver import solve
 from convexon.report.figure import Figure, FigureKind, write_figures
 
 RESULT = Path(__file__).parent / "results" / "solver.json"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cells import Cells, Measure, arguments
 
-from convexon.dataset import SpikeDataset
+from convexon.data.dataset import SpikeDataset
 from convexon.study.baselines import (
     PAPER_RHOS,
     logistic_on_raw,

@@ -18,15 +18,15 @@ sys.path[:0] = [str(ROOT / "tests" / "report")]
 
 from report_bench import Page, mutate, started
 
-from convexon.chain.report import report_stage
-from convexon.chain.settings import SolveSettings
-from convexon.chain.solve import solve_stage
 from convexon.explore.stage import explore_stage
 from convexon.explore.sweep import sweep_from
-from convexon.run import RunFolder
-from convexon.simulator import SimulatorKind
-from convexon_hdl.chain import emit_stage
-from convexon_sim.chain import verify_stage
+from convexon.flow.emit import emit_stage
+from convexon.flow.run import RunFolder
+from convexon.flow.solve import solve_stage
+from convexon.flow.verify import verify_stage
+from convexon.report.stage import report_stage
+from convexon.train.settings import SolveSettings
+from convexon_sim.simulator import SimulatorKind
 
 DOCS = ROOT / "docs"
 SWEEP = {

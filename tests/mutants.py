@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Value
 
-from convexon.neuron import Reset
-from convexon_hdl.arithmetic import Operand, add_all, node, resize
-from convexon_hdl.lif import LIFUpdate, SplitUpdate
+from convexon.snn.neuron import Reset
+from convexon_hdl.arith.arithmetic import Operand, add_all, node, resize
+from convexon_hdl.core.lif import LIFUpdate, SplitUpdate
 
 
 class StrictThreshold(LIFUpdate):

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from convexon.artefact import save
-from convexon.card import CARD
-from convexon.dataset import DATASET, SpikeDataset
-from convexon.fixed import QFormat
-from convexon.mapping import MAPPING, Mapping
-from convexon.network import Branch, FixedPointNetwork, Layer
-from convexon.neuron import Leak, ReadoutMode, Reset
-from convexon.run import RunFolder
-from convexon_hdl.chain import emit_stage
+from convexon.data.dataset import DATASET, SpikeDataset
+from convexon.flow.emit import emit_stage
+from convexon.flow.run import RunFolder
+from convexon.plan.mapping import MAPPING, Mapping
+from convexon.snn.card import CARD
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork, Layer
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.store.artefact import save
 
 N_INPUTS = 6
 N_STEPS = 4

@@ -8,11 +8,11 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from convexon.fixed import QFormat
-from convexon.mapping import Folded, Mapping, Spatial
-from convexon.network import Branch, FixedPointNetwork, Layer
-from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
-from convexon.trace import LayerTrace, SpikeTrace
+from convexon.plan.mapping import Folded, Mapping, Spatial
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork, Layer
+from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon.snn.trace import LayerTrace, SpikeTrace
 
 
 def layer_of(weights: Any, thresholds: Any, **changes: Any) -> Layer:
@@ -155,7 +155,7 @@ def copied(trace: SpikeTrace) -> SpikeTrace:
 
 
 def equal(a: SpikeTrace, b: SpikeTrace) -> bool:
-    """Whether two traces hold the same, compared without `convexon.trace`."""
+    """Whether two traces hold the same, compared without `convexon.snn.trace`."""
     pairs = [(a.scores, b.scores), (a.labels, b.labels)]
     for one, other in zip(a.layers, b.layers, strict=True):
         for x, y in zip(one, other, strict=True):

@@ -42,7 +42,9 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def test_the_modules_are_found() -> None:
-    assert {"py/convexon/golden.py", "sim/convexon_sim/bench.py"} <= set(map(name_of, MODULES))
+    assert {"py/convexon/snn/golden.py", "sim/convexon_sim/bench/bench.py"} <= set(
+        map(name_of, MODULES)
+    )
 
 
 @pytest.mark.parametrize("folder", [*ROOTS, "tests"])
@@ -93,8 +95,10 @@ def test_nothing_is_pickled() -> None:
 
 
 def test_the_golden_model_and_the_hardware_share_no_code() -> None:
-    golden = (ROOT / "py/convexon/golden.py").read_text(encoding="utf-8")
-    assert "convexon.simulate" not in re.findall(r"^(?:from|import) (\S+)", golden, re.MULTILINE)
+    golden = (ROOT / "py/convexon/snn/golden.py").read_text(encoding="utf-8")
+    assert "convexon.snn.simulate" not in re.findall(
+        r"^(?:from|import) (\S+)", golden, re.MULTILINE
+    )
     for path in (ROOT / "hdl").rglob("*.py"):
         names = re.findall(r"^\s*(?:from|import) (.*)$", path.read_text("utf-8"), re.MULTILINE)
         assert not [line for line in names if re.search(r"\b(golden|simulate)\b", line)], path.name

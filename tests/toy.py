@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from convexon.chain.settings import SolveSettings
-from convexon.encode import Coding
-from convexon.tasks.samples import Samples
+from convexon.data.coding import Coding
+from convexon.data.samples import Samples
+from convexon.train.settings import SolveSettings
 
 SAMPLES_OF_CLASS = (40, 36, 32)
 N_INPUTS = 8

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from convexon.cells import Family
-from convexon.mapping import Style
+from convexon.plan.cost.budget import Budget
+from convexon.plan.cost.cells import Family
+from convexon.plan.mapping import Style
 from convexon_boards.boards import Board, board_of
-from convexon_hdl.budget import Budget
 
 LINK_LUTS = 900
 LINK_BLOCKS = 2
@@ -30,7 +30,7 @@ def budget_of(
 ) -> Budget:
     """Return the budget of a mapping for ``board``; what is given takes the place of the board's.
 
-    The clock is the oscillator's where none is given, as that of `convexon_boards.build` is.
+    The clock is the oscillator's where none is given, as that of `convexon.flow.build` is.
 
     Parameters
     ----------

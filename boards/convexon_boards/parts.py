@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convexon.cells import Family
 from convexon.errors import InputError
+from convexon.plan.cost.cells import Family
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from convexon_hdl import yosys
+from convexon_hdl.emit import yosys
 
 
 class Fault(Enum):

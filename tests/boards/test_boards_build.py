@@ -13,21 +13,21 @@ from typing import Any
 
 import pytest
 
-from convexon.artefact import load, save
-from convexon.build import BUILD
-from convexon.card import CARD
-from convexon.cells import Family
 from convexon.errors import ArtefactError, InputError, ToolError
-from convexon.neuron import ReadoutMode
-from convexon.run import RunFolder
-from convexon_boards import build as stage
-from convexon_boards import project
+from convexon.flow import build as stage
+from convexon.flow.build import build_stage, current_build, folder_of, project_stage
+from convexon.flow.run import RunFolder
+from convexon.plan.cost.cells import Family
+from convexon.snn.card import CARD
+from convexon.snn.neuron import ReadoutMode
+from convexon.store.artefact import load, save
 from convexon_boards.boards import BOARDS, Board, Vendor, board_of
-from convexon_boards.build import build_stage, current_build, folder_of, project_stage
-from convexon_boards.clocking import TOLERANCE, clocking
-from convexon_boards.constraints import constraints_of, qsf, sdc, xdc
-from convexon_boards.synthesis import synthesize_verilog
-from convexon_boards.top import TOP, Design, design_of, serial_line
+from convexon_boards.built import BUILD
+from convexon_boards.design import project
+from convexon_boards.design.clocking import TOLERANCE, clocking
+from convexon_boards.design.constraints import constraints_of, qsf, sdc, xdc
+from convexon_boards.design.top import TOP, Design, design_of, serial_line
+from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.link.link import Line, Spi, Uart
 from small_run import small_network, small_run
 

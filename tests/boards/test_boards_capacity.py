@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon import simulate
-from convexon.cells import Family
 from convexon.errors import InputError
-from convexon.mapping import Style
+from convexon.flow.map import measured_activity
+from convexon.plan.cost.budget import fastest_within
+from convexon.plan.cost.cells import Family
+from convexon.plan.cost.mapping_cost import mapping_cost
+from convexon.plan.mapping import Style
+from convexon.snn import simulate
 from convexon_boards.boards import BOARDS
 from convexon_boards.capacity import LINK_BLOCKS, LINK_LUTS, USABLE, budget_of
-from convexon_hdl.budget import fastest_within
-from convexon_hdl.cost import mapping_cost
-from convexon_hdl.map_chain import measured_activity
 from strategies import layer_of, network_of
 
 OPEN = [board for board in BOARDS.values() if board.vendor is None]

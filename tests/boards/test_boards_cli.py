@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from convexon.cli import app
-from convexon.run import RunFolder
-from convexon_boards import flash
+from convexon.flow import flash
+from convexon.flow.run import RunFolder
 from small_run import small_network, small_run
 
 needs_tools = pytest.mark.skipif(

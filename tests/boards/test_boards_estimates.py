@@ -9,24 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon.cells import CellReport, Family
-from convexon.encoder import Encoder, EncoderKind
+from convexon.data.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
-from convexon.estimate.resources import ResourceEstimate
-from convexon.fixed import QFormat
-from convexon.mapping import Folded, Mapping, Spatial
-from convexon.network import FixedPointNetwork
-from convexon.neuron import Leak, ReadoutMode, Reset
+from convexon.plan.cost.amounts import Logic
+from convexon.plan.cost.cells import CellReport, Family
+from convexon.plan.cost.mapping_cost import estimated_resources
+from convexon.plan.cost.resource_model import resource_model
+from convexon.plan.cost.resources import ResourceEstimate
+from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.report.figure import read_figures
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon_boards.boards import BOARDS
-from convexon_boards.nextpnr import place
+from convexon_boards.design.shell import TOP, in_shell
 from convexon_boards.parts import ICE40UP5K
-from convexon_boards.shell import TOP, in_shell
-from convexon_boards.synthesis import synthesize, synthesize_verilog
-from convexon_hdl.amounts import Logic
-from convexon_hdl.cost import estimated_resources
-from convexon_hdl.emit import emit
-from convexon_hdl.resource_model import resource_model
+from convexon_boards.tools.nextpnr import place
+from convexon_boards.tools.synthesis import synthesize, synthesize_verilog
+from convexon_hdl.emit.emitter import emit
 from strategies import layer_of, network_of
 
 Design = tuple[FixedPointNetwork, Mapping]

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon.cells import Family
-from convexon_boards.netlist_model import simulation_model
-from convexon_boards.synthesis import synthesize_verilog
+from convexon.plan.cost.cells import Family
+from convexon_boards.tools.netlist_model import simulation_model
+from convexon_boards.tools.synthesis import synthesize_verilog
 
 needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")
 

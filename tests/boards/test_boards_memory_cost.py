@@ -9,10 +9,10 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from convexon.cells import Family
-from convexon_boards.synthesis import synthesize_verilog
-from convexon_hdl.emit import to_verilog
-from convexon_hdl.memory_cost import BLOCK_RAM, MemoryShape
+from convexon.plan.cost.cells import Family
+from convexon.plan.cost.memory import BLOCK_RAM, MemoryShape
+from convexon_boards.tools.synthesis import synthesize_verilog
+from convexon_hdl.emit.emitter import to_verilog
 
 
 class OneMemory(wiring.Component):

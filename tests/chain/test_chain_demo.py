@@ -19,30 +19,30 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from convexon.artefact import load, save
-from convexon.card import CARD
-from convexon.cells import Family
-from convexon.chain.demo import run_demo, side_by_side
-from convexon.chain.progress import QUIET, Progress
-from convexon.chain.report import report_stage
-from convexon.chain.settings import SolveSettings
-from convexon.chain.solve import solve_stage
+from convexon.api.demo import run_demo, side_by_side
 from convexon.cli import app
-from convexon.dataset import DATASET
+from convexon.data.dataset import DATASET
 from convexon.errors import ArtefactError, ToolError
-from convexon.mapping import Mapping
-from convexon.network import Branch, FixedPointNetwork
+from convexon.flow.emit import emit_stage
+from convexon.flow.run import RunFolder
+from convexon.flow.solve import solve_stage
+from convexon.flow.verify import verify_stage
+from convexon.plan.cost.cells import Family
+from convexon.plan.cost.resource_model import resource_model
+from convexon.plan.mapping import Mapping
+from convexon.progress import QUIET, Progress
 from convexon.report.document import REPORT_SCRIPTS
 from convexon.report.figure import Figure, FigureKind, read_figures
-from convexon.run import RunFolder
-from convexon.simulate import run
-from convexon.simulator import SimulatorKind, find
-from convexon.trace import first_mismatch
-from convexon.verification import VERIFICATION
-from convexon_hdl.chain import emit_stage
-from convexon_hdl.emit import emit
-from convexon_hdl.resource_model import resource_model
-from convexon_sim.chain import verify_stage
+from convexon.report.stage import report_stage
+from convexon.snn.card import CARD
+from convexon.snn.network import Branch, FixedPointNetwork
+from convexon.snn.simulate import run
+from convexon.snn.trace import first_mismatch
+from convexon.store.artefact import load, save
+from convexon.train.settings import SolveSettings
+from convexon_hdl.emit.emitter import emit
+from convexon_sim.simulator import SimulatorKind, find
+from convexon_sim.verification import VERIFICATION
 from toy import toy_file, toy_settings
 
 CONTRACT = {
@@ -280,12 +280,12 @@ def test_a_second_demo_computes_nothing(
         raise AssertionError("a current artefact was computed again")
 
     for name in (
-        "convexon.chain.solve.solve_program",
-        "convexon.chain.compare.logistic_regression",
-        "convexon_hdl.chain.emit",
-        "convexon_sim.chain.observe",
-        "convexon_sim.chain.golden.run",
-        "convexon_boards.chain.synthesize",
+        "convexon.flow.solve.solve_program",
+        "convexon.flow.baselines.logistic_regression",
+        "convexon.flow.emit.emit",
+        "convexon.flow.verify.observe",
+        "convexon.flow.verify.golden.run",
+        "convexon.flow.synthesize.synthesize",
     ):
         monkeypatch.setattr(name, refuse)
     before = demo.figures()

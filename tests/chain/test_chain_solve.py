@@ -10,25 +10,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon import golden
-from convexon.artefact import load
-from convexon.chain import program as chain_program
-from convexon.chain.program import validation_split
-from convexon.chain.settings import SolveSettings
-from convexon.chain.solve import SolveResult, encode_data, solve_stage
-from convexon.convex import L1, ConvexProgram, LossKind, certify, loss_for, solve
-from convexon.convex.branches import BRANCHES, NETWORK
-from convexon.convex.cost import CostKind
-from convexon.convex.dictionary import DICTIONARY, patterns
-from convexon.convex.labels import targets_for
-from convexon.convex.solved import SOLVED
-from convexon.dataset import DATASET
-from convexon.encode import Coding
+from convexon.certify.check import check_file
+from convexon.convex.bounds.gap import certify
+from convexon.convex.model.labels import targets_for
+from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.penalty import L1
+from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.solver import solve
+from convexon.data.coding import Coding
+from convexon.data.dataset import DATASET
 from convexon.errors import InputError, SolverError
-from convexon.neuron import ReadoutMode
-from convexon.proof.check import check_file
-from convexon.run import RunFolder
-from convexon.simulate import run
+from convexon.flow.run import RunFolder
+from convexon.flow.solve import SolveResult, encode_data, solve_stage
+from convexon.snn import golden
+from convexon.snn.neuron import ReadoutMode
+from convexon.snn.simulate import run
+from convexon.store.artefact import load
+from convexon.train import selection as chain_program
+from convexon.train.columns.dictionary import DICTIONARY, patterns
+from convexon.train.cost import CostKind
+from convexon.train.selection import validation_split
+from convexon.train.settings import SolveSettings
+from convexon.train.solved import SOLVED
+from convexon.train.witnesses.branches import BRANCHES, NETWORK
 from toy import toy_arrays, toy_file, toy_settings
 
 ARTEFACTS = (
@@ -156,7 +160,7 @@ def test_a_second_run_computes_nothing(
         raise AssertionError("a current artefact was computed again")
 
     for name in ("solve_program", "build_dictionary", "witnesses_for", "reconstruct", "quantize"):
-        monkeypatch.setattr(f"convexon.chain.solve.{name}", refuse)
+        monkeypatch.setattr(f"convexon.flow.solve.{name}", refuse)
     before, times, timing = contents(folder), written(folder), folder.timing()
     result = solve_stage(folder, settings)
     made = (result.train, result.test, result.dictionary, result.solved, result.network)

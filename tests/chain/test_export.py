@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon import golden
 from convexon.errors import ArtefactError
-from convexon.export import as_c_header, as_csv, as_hex, tables, write_exports
-from convexon.fixed import QFormat
-from convexon.network import Branch, FixedPointNetwork, Layer
-from convexon.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.interop.export import as_c_header, as_csv, as_hex, tables, write_exports
+from convexon.snn import golden
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork, Layer
+from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
 from strategies import layer_of
 
 DIGEST = "sha256:0123abcd"

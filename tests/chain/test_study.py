@@ -9,18 +9,12 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from convexon.convex.alphabet import TERNARY
-from convexon.convex.generation import GenerationBudget
-from convexon.convex.loss import LossKind
-from convexon.convex.penalty import L1
-from convexon.convex.pricing.enumeration import Enumeration
-from convexon.convex.pricing.site import site_on
-from convexon.convex.rows import distinct_rows, input_numbers
-from convexon.convex.witness import WitnessFamily
-from convexon.dataset import SpikeDataset
+from convexon.convex.model.loss import LossKind
+from convexon.convex.model.penalty import L1
+from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
-from convexon.neuron import MEMORYLESS, ReadoutMode, Reset
-from convexon.simulate import decisions, scores
+from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
+from convexon.snn.simulate import decisions, scores
 from convexon.study import xor
 from convexon.study.addition import data_of, decider, fit_addition
 from convexon.study.automata import fit_automaton
@@ -35,6 +29,12 @@ from convexon.study.fit import Plan, accuracy, fit, held_out
 from convexon.study.xor import fit_xor
 from convexon.tasks.addition import Addition
 from convexon.tasks.strings import first_last_xor, random_automaton
+from convexon.train.columns.rows import distinct_rows, input_numbers
+from convexon.train.generation import GenerationBudget
+from convexon.train.pricing.enumeration import Enumeration
+from convexon.train.pricing.site import site_on
+from convexon.train.witnesses.alphabet import TERNARY
+from convexon.train.witnesses.witness import WitnessFamily
 
 
 def bits_of(length: int, label: object, *, copies: int = 1) -> SpikeDataset:

@@ -11,19 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convexon.artefact import load
-from convexon.card import CARD
-from convexon.convex.branches import NETWORK
-from convexon.convex.rows import distinct_rows
-from convexon.dataset import DATASET
+from convexon.certify.check import check_file
+from convexon.data.dataset import DATASET
 from convexon.errors import ArtefactError, InputError
-from convexon.network import FixedPointNetwork, Network
-from convexon.neuron import ReadoutMode
-from convexon.proof.check import check_file
-from convexon.quantize import quantize
+from convexon.flow.run import RunFolder
+from convexon.quantize.readout import quantize
 from convexon.report.figure import read_figures
-from convexon.run import RunFolder
-from convexon.simulate import decisions, scores
+from convexon.snn.card import CARD
+from convexon.snn.network import FixedPointNetwork, Network
+from convexon.snn.neuron import ReadoutMode
+from convexon.snn.simulate import decisions, scores
+from convexon.store.artefact import load
 from convexon.study.addition import N_TEST, data_of, fresh_sums
 from convexon.study.automata import fit_automaton
 from convexon.study.fit import accuracy
@@ -32,6 +30,8 @@ from convexon.study.settings import StudySettings
 from convexon.study.stage import StudyResult, study_stage
 from convexon.tasks.addition import Addition
 from convexon.tasks.strings import random_automaton
+from convexon.train.columns.rows import distinct_rows
+from convexon.train.witnesses.branches import NETWORK
 from idx_files import write_digits
 
 XOR = StudySettings(task="xor", length=5, layers=3, n_train=400)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
-from convexon.artefact import load
 from convexon.cli import app
-from convexon.convex.branches import BRANCHES
-from convexon.convex.dictionary import DICTIONARY
-from convexon.convex.solved import SOLVED
-from convexon.dataset import DATASET
-from convexon.tasks.samples import SAMPLES
+from convexon.data.dataset import DATASET
+from convexon.data.samples import SAMPLES
+from convexon.store.artefact import load
+from convexon.train.columns.dictionary import DICTIONARY
+from convexon.train.solved import SOLVED
+from convexon.train.witnesses.branches import BRANCHES
 
 SMALL = ("--steps", "4", "--witnesses", "20", "--fan-in", "3", "--rho", "0.01")
 CODECS = {

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from convexon.chain.solve import solve_stage
-from convexon.run import RunFolder
-from convexon_hdl.chain import emit_stage
+from convexon.flow.emit import emit_stage
+from convexon.flow.run import RunFolder
+from convexon.flow.solve import solve_stage
 from toy import toy_file, toy_settings
 
 

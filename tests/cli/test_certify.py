@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from convexon.artefact import load, save
-from convexon.chain.solve import solve_stage
+from convexon.certify.certificate import CERTIFICATE, Certificate
 from convexon.cli import app
-from convexon.dataset import DATASET
-from convexon.proof import CERTIFICATE, Certificate
-from convexon.run import RunFolder
+from convexon.data.dataset import DATASET
+from convexon.flow.run import RunFolder
+from convexon.flow.solve import solve_stage
+from convexon.store.artefact import load, save
 from toy import toy_file, toy_settings
 
 

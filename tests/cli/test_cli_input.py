@@ -57,7 +57,7 @@ def test_memory_that_runs_out_is_one_line(
     def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("convexon.chain.stage", exhausted)
+    monkeypatch.setattr("convexon.flow.stage", exhausted)
     message = "memory ran out: take fewer steps, witnesses or samples"
     refused(invoke("solve", tmp_path / "run", "--data", data, *SMALL), message)
 
@@ -189,7 +189,7 @@ def test_a_read_only_run_folder_is_refused(
     def mkstemp(**_: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("convexon.artefact.tempfile.mkstemp", mkstemp)
+    monkeypatch.setattr("convexon.store.artefact.tempfile.mkstemp", mkstemp)
     result = invoke("solve", tmp_path / "run", "--data", data, *SMALL)
     refused(result, rf"\S+ cannot be written: {os.strerror(code)}; choose another folder or .*")
     nothing_half_written(tmp_path / "run")

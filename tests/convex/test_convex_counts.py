@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from convex_programs import random_program
 
-from convexon.convex import LossKind, PenaltyKind, certify, solve
+from convexon.convex.bounds.gap import certify
+from convexon.convex.model.loss import LossKind
+from convexon.convex.model.penalty import PenaltyKind
+from convexon.convex.solvers.solver import solve
 
 BOTH = [(kind, penalty) for kind in LossKind for penalty in PenaltyKind]
 

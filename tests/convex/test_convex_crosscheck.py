@@ -5,8 +5,10 @@ from convex_programs import FEATURES, random_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexon.convex import LossKind, PenaltyKind, solve
-from convexon.convex.crosscheck import ConeSolver, solve_with_cvxpy
+from convexon.convex.model.loss import LossKind
+from convexon.convex.model.penalty import PenaltyKind
+from convexon.convex.solvers.crosscheck import ConeSolver, solve_with_cvxpy
+from convexon.convex.solvers.solver import solve
 
 
 @pytest.mark.parametrize("kind", list(LossKind))

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from convex_programs import FEATURES, random_program
 
-from convexon.convex import LossKind, PenaltyKind, certify, loss_for, solve
-from convexon.convex.loss import UNIT
-from convexon.convex.program import bounded_product
+from convexon.convex.bounds.gap import certify
+from convexon.convex.model.loss import UNIT, LossKind, loss_for
+from convexon.convex.model.penalty import PenaltyKind
+from convexon.convex.model.program import bounded_product
+from convexon.convex.solvers.solver import solve
 
 SEEDS = range(3)
 LOSS = loss_for(LossKind.HINGE)

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from convexon.convex import ConvexProgram, Hinge, PenaltyKind, penalty_for, solve
-from convexon.convex.cones import Balls, Polytopes
-from convexon.convex.loss import Curvature
-from convexon.convex.newton import Operator, solver_for
-from convexon.convex.products import NumpyProducts
+from convexon.convex.model.loss import Curvature, Hinge
+from convexon.convex.model.penalty import PenaltyKind, penalty_for
+from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.cones import Balls, Polytopes
+from convexon.convex.solvers.newton import Operator, solver_for
+from convexon.convex.solvers.products import NumpyProducts
+from convexon.convex.solvers.solver import solve
 
 CONES = [(Balls, 1), (Balls, 3), (Polytopes, 1), (Polytopes, 3)]
 
@@ -68,9 +70,9 @@ def test_the_slope_is_that_of_the_norm_at_the_end_of_the_path(cones, d):
 @pytest.mark.parametrize("C", [1, 3])
 @pytest.mark.parametrize("always_dense", [0, 600])
 def test_systems_are_solved_however_the_outputs_are_coupled(coupling, C, always_dense, monkeypatch):
-    monkeypatch.setattr("convexon.convex.newton._ALWAYS_DENSE", always_dense)
+    monkeypatch.setattr("convexon.convex.solvers.newton._ALWAYS_DENSE", always_dense)
     if not always_dense:
-        monkeypatch.setattr("convexon.convex.newton._NEVER_DENSE", 0)
+        monkeypatch.setattr("convexon.convex.solvers.newton._NEVER_DENSE", 0)
     rng = np.random.default_rng(3)
     p = rng.dirichlet(np.ones(C + 1), 20)[:, :C]
     dent = 0.3 * rng.normal(size=(7, C)) if "dent" in coupling else None
@@ -117,8 +119,8 @@ def test_outputs_of_equal_curvature_share_a_gram_matrix():
 
 
 def test_rows_of_tiny_weights_do_not_slow_the_iterations_down(monkeypatch):
-    monkeypatch.setattr("convexon.convex.newton._ALWAYS_DENSE", 0)
-    monkeypatch.setattr("convexon.convex.newton._NEVER_DENSE", 0)
+    monkeypatch.setattr("convexon.convex.solvers.newton._ALWAYS_DENSE", 0)
+    monkeypatch.setattr("convexon.convex.solvers.newton._NEVER_DENSE", 0)
     rng = np.random.default_rng(6)
     W = rng.normal(size=(60, 5)) * 10.0 ** rng.uniform(-6, 0, (60, 1))
     ridge, dent = penalty_for(PenaltyKind.GROUP_L2).curvature(W, np.full(60, 0.01))

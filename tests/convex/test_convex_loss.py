@@ -5,8 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from convexon.convex import LossKind, loss_for
-from convexon.convex.loss import SmoothLoss, Targets
+from convexon.convex.model.loss import LossKind, SmoothLoss, Targets, loss_for
 from convexon.errors import InputError
 
 N, C = 7, 3

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convexon.convex import PenaltyKind, penalty_for
+from convexon.convex.model.penalty import PenaltyKind, penalty_for
 
 WEIGHTS = np.array([0.5, 1.0, 2.0, 1.5])
 

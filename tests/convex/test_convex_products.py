@@ -7,8 +7,10 @@ import pytest
 import torch
 from convex_programs import random_program
 
-from convexon.convex import LossKind, PenaltyKind, solve
-from convexon.convex.products import NumpyProducts, products_for
+from convexon.convex.model.loss import LossKind
+from convexon.convex.model.penalty import PenaltyKind
+from convexon.convex.solvers.products import NumpyProducts, products_for
+from convexon.convex.solvers.solver import solve
 from convexon.errors import InputError, MissingToolError
 
 

@@ -5,9 +5,13 @@ import re
 import numpy as np
 import pytest
 
-from convexon.convex import L1, ConvexProgram, Hinge, Softmax, Squared, certify, solve
-from convexon.convex.bits import BitColumns
+from convexon.convex.bounds.gap import certify
+from convexon.convex.model.loss import Hinge, Softmax, Squared
+from convexon.convex.model.penalty import L1
+from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.solver import solve
 from convexon.errors import InputError
+from convexon.train.columns.bits import BitColumns
 
 GOOD = {
     "features": np.eye(2),
@@ -76,7 +80,7 @@ def test_integer_and_boolean_features_give_the_same_program():
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of two columns, so that small programs take the path of large ones."""
-    monkeypatch.setattr("convexon.convex.program._BLOCK_ENTRIES", 100)
+    monkeypatch.setattr("convexon.convex.model.program._BLOCK_ENTRIES", 100)
 
 
 @pytest.mark.usefixtures("small_blocks")

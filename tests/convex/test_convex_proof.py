@@ -18,16 +18,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexon.artefact import load, save
-from convexon.convex import ConvexProgram, LossKind, PenaltyKind, loss_for, penalty_for, solve
-from convexon.convex.bits import BitColumns
-from convexon.convex.claims import certificate_of
-from convexon.dataset import DATASET, SpikeDataset
+from convexon.certify.certificate import CERTIFICATE, Certificate
+from convexon.certify.check import Verdict, check
+from convexon.certify.columns import Columns
+from convexon.certify.data import check_data
+from convexon.certify.dyadic import Dyadic
+from convexon.certify.finding import Finding
+from convexon.certify.losses import DOWN, UP, dual_value, exceeds, mean_loss, penalty_value
+from convexon.certify.statement import Statement
+from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.penalty import PenaltyKind, penalty_for
+from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.solver import solve
+from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.errors import ArtefactError, ClaimError, InputError
-from convexon.proof import CERTIFICATE, Certificate, Columns, Finding, Statement, Verdict, check
-from convexon.proof.data import check_data
-from convexon.proof.dyadic import Dyadic
-from convexon.proof.losses import DOWN, UP, dual_value, exceeds, mean_loss, penalty_value
+from convexon.store.artefact import load, save
+from convexon.train.claims import certificate_of
+from convexon.train.columns.bits import BitColumns
 
 N, P, C = 20, 7, 3
 

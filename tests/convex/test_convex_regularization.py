@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from convex_programs import random_program
 
-from convexon.convex import L1, ConvexProgram, LossKind, PenaltyKind, Squared, certify, path, solve
+from convexon.convex.bounds.gap import certify
+from convexon.convex.model.loss import LossKind, Squared
+from convexon.convex.model.penalty import L1, PenaltyKind
+from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.regularization import path
+from convexon.convex.solvers.solver import solve
 from convexon.errors import InputError
 
 BOTH = [(kind, penalty) for kind in LossKind for penalty in PenaltyKind]

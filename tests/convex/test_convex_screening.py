@@ -6,8 +6,10 @@ from convex_programs import random_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexon.convex import LossKind, PenaltyKind, solve
-from convexon.convex.screening import Screen
+from convexon.convex.model.loss import LossKind
+from convexon.convex.model.penalty import PenaltyKind
+from convexon.convex.solvers.screening import Screen
+from convexon.convex.solvers.solver import solve
 
 SMOOTH = [kind for kind in LossKind if kind is not LossKind.HINGE]
 
@@ -47,7 +49,9 @@ def test_no_screened_column_is_active_at_the_optimum(kind, penalty, seed, share)
 def test_a_radius_too_small_is_caught(kind, penalty, monkeypatch):
     programs = [random_program(kind, penalty, seed, n=20, P=30, share=0.05) for seed in range(8)]
     solved = [(program, solve(program, tolerance=1e-10)) for program in programs]
-    monkeypatch.setattr("convexon.convex.screening.safe_radius", lambda gap, smoothness: 0.0)
+    monkeypatch.setattr(
+        "convexon.convex.solvers.screening.safe_radius", lambda gap, smoothness: 0.0
+    )
     assert any(wrongly_screened(*pair) for pair in solved)
 
 

@@ -8,19 +8,10 @@ from convex_programs import FEATURES, random_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexon.convex import (
-    L1,
-    ConvexProgram,
-    Hinge,
-    Logistic,
-    LossKind,
-    PenaltyKind,
-    Softmax,
-    Squared,
-    loss_for,
-    penalty_for,
-    solve,
-)
+from convexon.convex.model.loss import Hinge, Logistic, LossKind, Softmax, Squared, loss_for
+from convexon.convex.model.penalty import L1, PenaltyKind, penalty_for
+from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.solver import solve
 from convexon.errors import InputError, SolverError
 
 BOTH = [(kind, penalty) for kind in LossKind for penalty in PenaltyKind]

@@ -9,35 +9,35 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convexon.convex.alphabet import TERNARY, Alphabet
-from convexon.convex.bits import BitColumns
-from convexon.convex.cost import CostKind, SiliconCost, typical_cost
-from convexon.convex.dictionary import simulate_columns
-from convexon.convex.generation import (
+from convexon.convex.model.labels import targets_for
+from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.penalty import L1, GroupL2, Penalty
+from convexon.convex.solvers.solver import solve
+from convexon.data.dataset import SpikeDataset
+from convexon.errors import InputError
+from convexon.snn.network import Layer
+from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.snn.simulate import layer_spikes, scores
+from convexon.train.columns.bits import BitColumns
+from convexon.train.columns.dictionary import simulate_columns
+from convexon.train.columns.rows import distinct_rows
+from convexon.train.cost import CostKind, SiliconCost, typical_cost
+from convexon.train.generation import (
     Generated,
     GenerationBudget,
     Round,
     deepened,
     generate,
 )
-from convexon.convex.labels import targets_for
-from convexon.convex.loss import LossKind, loss_for
-from convexon.convex.master import Task
-from convexon.convex.penalty import L1, GroupL2, Penalty
-from convexon.convex.pricing.draw import RandomDraws
-from convexon.convex.pricing.enumeration import Enumeration
-from convexon.convex.pricing.local import LocalSearch
-from convexon.convex.pricing.site import Site, site_on
-from convexon.convex.reconstruct import reconstruct
-from convexon.convex.rows import distinct_rows
-from convexon.convex.solver import solve
-from convexon.convex.threshold import delay_line, self_exciting
-from convexon.convex.witness import WitnessFamily
-from convexon.dataset import SpikeDataset
-from convexon.errors import InputError
-from convexon.network import Layer
-from convexon.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.simulate import layer_spikes, scores
+from convexon.train.master import Task
+from convexon.train.pricing.draw import RandomDraws
+from convexon.train.pricing.enumeration import Enumeration
+from convexon.train.pricing.local import LocalSearch
+from convexon.train.pricing.site import Site, site_on
+from convexon.train.witnesses.alphabet import TERNARY, Alphabet
+from convexon.train.witnesses.reconstruct import reconstruct
+from convexon.train.witnesses.threshold import delay_line, self_exciting
+from convexon.train.witnesses.witness import WitnessFamily
 
 UNITS = WitnessFamily(fan_in=2, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.NONE, at_last=True)
 LIF = WitnessFamily(

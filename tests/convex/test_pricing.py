@@ -9,25 +9,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convexon import golden
-from convexon.convex.alphabet import TERNARY, Alphabet
-from convexon.convex.cost import CostKind, SiliconCost, costs_of, signed_digits, typical_cost
-from convexon.convex.penalty import L1, GroupL2
-from convexon.convex.pricing.ascent import SurrogateAscent
-from convexon.convex.pricing.draw import RandomDraws
-from convexon.convex.pricing.enumeration import Enumeration
-from convexon.convex.pricing.given import GivenNeurons
-from convexon.convex.pricing.local import LocalSearch, ReceptiveField
-from convexon.convex.pricing.milp import MixedIntegerProgram
-from convexon.convex.pricing.oracle import Oracle
-from convexon.convex.pricing.site import PricingProblem, Site, site_on
-from convexon.convex.rows import distinct_rows
-from convexon.convex.threshold import self_exciting
-from convexon.convex.witness import WitnessFamily
-from convexon.dataset import SpikeDataset
+from convexon.convex.model.penalty import L1, GroupL2
+from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
-from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.simulate import layer_features
+from convexon.plan.adders.digits import n_signed_digits
+from convexon.snn import golden
+from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.snn.simulate import layer_features
+from convexon.train.columns.rows import distinct_rows
+from convexon.train.cost import CostKind, SiliconCost, costs_of, typical_cost
+from convexon.train.pricing.ascent import SurrogateAscent
+from convexon.train.pricing.draw import RandomDraws
+from convexon.train.pricing.enumeration import Enumeration
+from convexon.train.pricing.given import GivenNeurons
+from convexon.train.pricing.local import LocalSearch, ReceptiveField
+from convexon.train.pricing.milp import MixedIntegerProgram
+from convexon.train.pricing.oracle import Oracle
+from convexon.train.pricing.site import PricingProblem, Site, site_on
+from convexon.train.witnesses.alphabet import TERNARY, Alphabet
+from convexon.train.witnesses.threshold import self_exciting
+from convexon.train.witnesses.witness import WitnessFamily
 
 UNITS = WitnessFamily(fan_in=2, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.NONE, at_last=True)
 
@@ -204,7 +205,7 @@ def test_local_search_finds_what_enumeration_proves_best(family: WitnessFamily) 
 
 def test_steepest_ascent_gains_are_exact() -> None:
     """Each move of the memoryless search changes the score by just what it said."""
-    from convexon.convex.pricing.local import _SteepestAscent
+    from convexon.train.pricing.local import _SteepestAscent
 
     family = replace(UNITS, fan_in=4, alphabet=Alphabet.powers_of_two(3))
     place = site(family=family, n_samples=80, n_inputs=7, bits=3)
@@ -257,7 +258,7 @@ def test_candidates_have_fan_ins_of_their_own() -> None:
 
 
 def test_best_threshold_is_the_best_of_all() -> None:
-    from convexon.convex.pricing.local import _SteepestAscent
+    from convexon.train.pricing.local import _SteepestAscent
 
     place = site(n_samples=50, n_inputs=5, family=replace(UNITS, fan_in=5))
     generator = np.random.default_rng(2)
@@ -349,7 +350,7 @@ def test_signed_digits_are_the_fewest() -> None:
         return 1 + min(fewest((value - 1) // 2), fewest((value + 1) // 2)) if value > 1 else 1
 
     values = np.arange(-300, 301)
-    assert signed_digits(values).tolist() == [fewest(abs(int(v))) for v in values]
+    assert n_signed_digits(values).tolist() == [fewest(abs(int(v))) for v in values]
 
 
 @pytest.mark.parametrize(

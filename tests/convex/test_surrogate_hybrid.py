@@ -8,27 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from surrogate_tasks import family, first_and_last, majority, parity
 
-from convexon.convex.alphabet import TERNARY, Alphabet
 from convexon.errors import InputError
-from convexon.fixed import Interval, QFormat
-from convexon.network import Branch, Network
-from convexon.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.simulate import layer_features
+from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.network import Branch, Network
+from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.snn.simulate import layer_features
+from convexon.train.witnesses.alphabet import TERNARY, Alphabet
 from strategies import layer_of
 
 torch = pytest.importorskip("torch")
 
-from convexon.surrogate import (  # noqa: E402  # needs torch
-    AscentPlan,
-    LayerPlan,
-    TrainingPlan,
-    WeightGrid,
-    accuracy,
-    ascend,
-    fine_tune,
-    surrogate_baseline,
-    surrogate_witnesses,
-)
+from convexon.train.surrogate.ascent import AscentPlan, ascend  # noqa: E402
+from convexon.train.surrogate.grid import WeightGrid  # noqa: E402
+from convexon.train.surrogate.hybrid import fine_tune, surrogate_baseline, surrogate_witnesses  # noqa: E402
+from convexon.train.surrogate.model import LayerPlan  # noqa: E402
+from convexon.train.surrogate.train import TrainingPlan, accuracy  # noqa: E402
 
 PLAN = TrainingPlan(epochs=120, batch_size=16, learning_rate=0.1)
 BIT = Interval(0, 1)

@@ -6,19 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from convexon.convex.alphabet import TERNARY, Alphabet
 from convexon.errors import FormatError, InputError
-from convexon.fixed import Interval, QFormat
-from convexon.network import Branch
-from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.simulate import branch_trace, features
+from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.network import Branch
+from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.snn.simulate import branch_trace, features
+from convexon.train.witnesses.alphabet import TERNARY, Alphabet
 from strategies import branches, layer_of
 
 torch = pytest.importorskip("torch")
 
-from convexon.surrogate.grid import WeightGrid  # noqa: E402  # needs torch
-from convexon.surrogate.layer import Drive, Surrogate, SurrogateShape  # noqa: E402
-from convexon.surrogate.model import SpikingBranch  # noqa: E402
+from convexon.train.surrogate.grid import WeightGrid  # noqa: E402  # needs torch
+from convexon.train.surrogate.layer import Drive, Surrogate, SurrogateShape  # noqa: E402
+from convexon.train.surrogate.model import SpikingBranch  # noqa: E402
 
 ALPHABETS = [TERNARY, Alphabet.integers(4), Alphabet.powers_of_two(3), Alphabet.powers_of_two(4)]
 

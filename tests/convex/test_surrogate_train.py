@@ -7,24 +7,16 @@ import numpy as np
 import pytest
 from surrogate_tasks import dataset, family, parity, running_and, strings
 
-from convexon.convex.alphabet import TERNARY, Alphabet
 from convexon.errors import InputError
-from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
-from convexon.simulate import branch_trace, decisions, features
+from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon.snn.simulate import branch_trace, decisions, features
+from convexon.train.witnesses.alphabet import TERNARY, Alphabet
 
 torch = pytest.importorskip("torch")
 
-from convexon.surrogate import (  # noqa: E402  # needs torch
-    Decay,
-    LayerPlan,
-    Surrogate,
-    SurrogateShape,
-    TrainingPlan,
-    accuracy,
-    drawn_network,
-    train,
-    tuned,
-)
+from convexon.train.surrogate.layer import Surrogate, SurrogateShape  # noqa: E402
+from convexon.train.surrogate.model import LayerPlan, drawn_network  # noqa: E402
+from convexon.train.surrogate.train import Decay, TrainingPlan, accuracy, train, tuned  # noqa: E402
 
 PLAN = TrainingPlan(epochs=150, batch_size=16, learning_rate=0.1)
 

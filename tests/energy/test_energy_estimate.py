@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from convexon.artefact import load, save
-from convexon.cells import Family
 from convexon.cli import app
 from convexon.errors import InputError
-from convexon.estimate.power import ENERGY, Constant, EnergyEstimate
-from convexon.estimate.switching import Switching
-from convexon.mapping import Mapping
+from convexon.flow.energy import energy_on, energy_stage
+from convexon.flow.run import RunFolder
+from convexon.plan.cost.cells import Family
+from convexon.plan.energy.switching import Switching
+from convexon.plan.mapping import Mapping
 from convexon.report.figure import read_figures
-from convexon.run import RunFolder
-from convexon.simulate import run
+from convexon.snn.simulate import run
+from convexon.store.artefact import load, save
 from convexon_boards.boards import BOARDS
 from convexon_boards.energy.activity import watch_of
 from convexon_boards.energy.device import (
@@ -33,11 +33,11 @@ from convexon_boards.energy.device import (
 from convexon_boards.energy.estimate import RESOURCES, energy_of
 from convexon_boards.energy.measured import MEASURED, PORTS, TOP
 from convexon_boards.energy.nets import Driver, Nets, nets_of
-from convexon_boards.energy.stage import energy_on, energy_stage
+from convexon_boards.energy.power import ENERGY, Constant, EnergyEstimate
 from convexon_boards.parts import ICE40UP5K, LFE5U_25F, Part
-from convexon_boards.synthesis import synthesize_verilog
-from convexon_hdl.emit import emit
-from convexon_sim.activity import count_free, count_switching
+from convexon_boards.tools.synthesis import synthesize_verilog
+from convexon_hdl.emit.emitter import emit
+from convexon_sim.programs.activity import count_free, count_switching
 from small_run import small_network, small_run
 
 pytestmark = pytest.mark.usefixtures("build_cache")

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon.artefact import save
-from convexon.build import BUILD, Build
-from convexon.cells import CellReport, CriticalPath, Family, Route, RouteReport
-from convexon.estimate.energy import EnergyRange
-from convexon.estimate.power import ENERGY, EnergyEstimate
-from convexon.pipeline import Cycles
+from convexon.flow.run import RunFolder
+from convexon.plan.cost.cells import CellReport, CriticalPath, Family, Route, RouteReport
+from convexon.plan.energy.technology import EnergyRange
+from convexon.plan.pipeline import Cycles
 from convexon.report.built import build_figures, builds_in, energies_in, energy_figures
 from convexon.report.page import _energy_table
-from convexon.run import RunFolder
+from convexon.store.artefact import save
+from convexon_boards.built import BUILD, Build
+from convexon_boards.energy.power import ENERGY, EnergyEstimate
 
 ESTIMATE = EnergyEstimate(
     part="iCE40UP5K",

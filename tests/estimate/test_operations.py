@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from convexon import golden
 from convexon.errors import InputError
-from convexon.estimate.energy import (
+from convexon.plan.energy.operations import Operations, operations_of
+from convexon.plan.energy.technology import (
     ADD_8,
     ADD_32,
     DRAM_64,
@@ -19,11 +19,11 @@ from convexon.estimate.energy import (
     neutral_energy,
     read_bit,
 )
-from convexon.estimate.operations import Operations, operations_of
-from convexon.fixed import width_of
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
-from convexon.trace import SpikeTrace
+from convexon.snn import golden
+from convexon.snn.fixed import width_of
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon.snn.trace import SpikeTrace
 from strategies import layer_of, network_of, networks_with_inputs
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convexon.convex.parallel import Executor
 from convexon.explore.executor import ProcessExecutor
 from convexon.explore.stage import ExploreResult
 from convexon.explore.sweep import Sweep, sweep_from
+from convexon.train.columns.parallel import Executor
 
 CHOICES = {
     "steps": 4,

@@ -26,17 +26,17 @@ from explore_bench import (
     toy_sweep,
 )
 
-from convexon.chain.solve import solve_stage
-from convexon.convex.dictionary import DICTIONARY, build_dictionary
-from convexon.convex.parallel import THREADS, Executor, on_cores, usable_cores
-from convexon.convex.witness import draw_deep_branch
-from convexon.dataset import SpikeDataset
-from convexon.encode import Coding
+from convexon.data.coding import Coding
+from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError, ToolError
 from convexon.explore.executor import ClusterExecutor, ProcessExecutor, executor_for
 from convexon.explore.stage import ExploreResult, explore_stage
-from convexon.neuron import ReadoutMode
-from convexon.run import RunFolder
+from convexon.flow.run import RunFolder
+from convexon.flow.solve import solve_stage
+from convexon.snn.neuron import ReadoutMode
+from convexon.train.columns.dictionary import DICTIONARY, build_dictionary
+from convexon.train.columns.parallel import THREADS, Executor, on_cores, usable_cores
+from convexon.train.witnesses.witness import draw_deep_branch
 from toy import toy_samples, toy_settings
 
 Explored = tuple[Path, ExploreResult]

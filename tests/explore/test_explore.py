@@ -23,24 +23,24 @@ from explore_bench import (
     toy_sweep,
 )
 
-from convexon import golden
-from convexon.artefact import load
-from convexon.card import CARD
-from convexon.chain.solve import solve_stage
-from convexon.dataset import DATASET
+from convexon.data.dataset import DATASET
 from convexon.errors import ArtefactError, InputError, ToolError
-from convexon.estimate.energy import neutral_energy
-from convexon.estimate.operations import operations_of
 from convexon.explore.executor import ProcessExecutor
 from convexon.explore.point import EXPLORATION, POINT, Point
 from convexon.explore.stage import ExploreResult, explore_stage
 from convexon.explore.sweep import PointSettings
 from convexon.explore.work import Ended, Job, data_digest, draw, is_point, measure, save_once
-from convexon.fold import engines_at
-from convexon.mapping import MAPPING, Folded, Spatial, Style
-from convexon.run import RunFolder
-from convexon.schedule import Schedule
-from convexon_hdl.chain import emit_stage
+from convexon.flow.emit import emit_stage
+from convexon.flow.run import RunFolder
+from convexon.flow.solve import solve_stage
+from convexon.plan.energy.operations import operations_of
+from convexon.plan.energy.technology import neutral_energy
+from convexon.plan.fold import engines_at
+from convexon.plan.mapping import MAPPING, Folded, Spatial, Style
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.card import CARD
+from convexon.store.artefact import load
 from toy import toy_arrays
 
 Explored = tuple[Path, ExploreResult]

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from explore_bench import toy_sweep
 
-from convexon.cells import Family
-from convexon.chain.settings import SolveSettings
-from convexon.encode import Coding
+from convexon.data.coding import Coding
 from convexon.errors import InputError
 from convexon.explore import sweep as sweep_module
 from convexon.explore.sweep import AXES, Sweep, read_sweep, sweep_from
-from convexon.mapping import Style
+from convexon.plan.cost.cells import Family
+from convexon.plan.mapping import Style
+from convexon.train.settings import SolveSettings
 
 
 def test_points_are_all_combinations_in_order() -> None:

@@ -8,13 +8,13 @@ import numpy as np
 from amaranth.hdl import Module
 from amaranth.sim import Simulator
 
-from convexon.fixed import QFormat
-from convexon.network import Branch, FixedPointNetwork, Layer
-from convexon.neuron import Leak, ReadoutMode, Reset
-from convexon.trace import SpikeTrace
-from convexon_hdl.accelerator import Accelerator
-from convexon_hdl.layer import LIFLayer
-from convexon_hdl.stage import Stage
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork, Layer
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.trace import SpikeTrace
+from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.core.layer import LIFLayer
+from convexon_hdl.core.stage import Stage
 
 
 def random_layer(

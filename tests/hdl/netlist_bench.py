@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 from hdl_bench import words_of
 
-from convexon import golden
-from convexon.bundle import RtlBundle
-from convexon.cells import Family
-from convexon.decision import decided_trace
-from convexon.encoder import encode_levels
-from convexon.image import image_words, loaded_plans, weight_image
-from convexon.mapping import Mapping
-from convexon.network import FixedPointNetwork
-from convexon.pipeline import Cycles
-from convexon.schedule import Schedule
-from convexon.trace import SpikeTrace
-from convexon_boards.synthesis import Netlist
+from convexon.data.encoder import encode_levels
+from convexon.plan.cost.cells import Family
+from convexon.plan.image import image_words, loaded_plans, weight_image
+from convexon.plan.mapping import Mapping
+from convexon.plan.pipeline import Cycles
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.decision import decided_trace
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.trace import SpikeTrace
+from convexon_boards.tools.synthesis import Netlist
+from convexon_hdl.emit.bundle import RtlBundle
 
 _BENCH = """
 `timescale 1ns/1ns

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from convexon.mapping import Mapping
-from convexon.network import FixedPointNetwork
-from convexon_hdl.emit import emit
-from convexon_hdl.formal import Verdict
-from convexon_hdl.proof.network import obligations, prove_network
-from convexon_hdl.proof.record import Proof, prove_all
+from convexon.plan.mapping import Mapping
+from convexon.snn.network import FixedPointNetwork
+from convexon_hdl.emit.emitter import emit
+from convexon_hdl.formal.network import obligations, prove_network
+from convexon_hdl.formal.prover import Verdict
+from convexon_hdl.formal.record import Proof, prove_all
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,14 +10,14 @@ from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
 from hdl_bench import words_of
 
-from convexon import golden
-from convexon.decision import Decision, decided_trace
-from convexon.encoder import Encoder, encode_levels
-from convexon.mapping import Mapping, Spatial
-from convexon.network import FixedPointNetwork
-from convexon.pipeline import Cycles
-from convexon.trace import SpikeTrace
-from convexon_hdl.accelerator import Accelerator
+from convexon.data.encoder import Encoder, encode_levels
+from convexon.plan.mapping import Mapping, Spatial
+from convexon.plan.pipeline import Cycles
+from convexon.snn import golden
+from convexon.snn.decision import Decision, decided_trace
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.trace import SpikeTrace
+from convexon_hdl.core.accelerator import Accelerator
 
 
 class Pipeline(Accelerator):

@@ -18,16 +18,16 @@ from hdl_bench import (
     words_of,
 )
 
-from convexon import golden
-from convexon.fixed import QFormat
-from convexon.mapping import Mapping
-from convexon.network import Branch, FixedPointNetwork
-from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.schedule import Schedule
-from convexon_hdl.accelerator import Accelerator
-from convexon_hdl.readout import Argmax, Readout
-from convexon_hdl.sequencer import Sequencer
-from convexon_hdl.stage import Stage
+from convexon.plan.mapping import Mapping
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork
+from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.core.readout import Argmax, Readout
+from convexon_hdl.core.sequencer import Sequencer
+from convexon_hdl.core.stage import Stage
 
 
 def _networks() -> dict[str, FixedPointNetwork]:

@@ -14,16 +14,16 @@ from amaranth.hdl import Module
 from hdl_bench import random_layer, random_network
 from rules_bench import Pipeline, agrees, keeps_time, simulate, stimulus
 
-from convexon.decision import Decision, Rule
-from convexon.encoder import Encoder, EncoderKind
-from convexon.mapping import Folded, Mapping, Spatial
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
-from convexon_hdl.accelerator import Accelerator, most_under_way
-from convexon_hdl.emit import Host, emit
-from convexon_hdl.lint import lint
-from convexon_hdl.ports import describe
-from convexon_hdl.sequencer import Undecided
+from convexon.data.encoder import Encoder, EncoderKind
+from convexon.plan.mapping import Folded, Mapping, Spatial
+from convexon.snn.decision import Decision, Rule
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon_hdl.core.accelerator import Accelerator, most_under_way
+from convexon_hdl.core.sequencer import Undecided
+from convexon_hdl.emit.emitter import Host, emit
+from convexon_hdl.emit.ports import describe
+from convexon_sim.lint import lint
 
 CERTAIN = Decision(rule=Rule.CERTAIN)
 THRESHOLD = Decision(rule=Rule.THRESHOLD, threshold=12)
@@ -123,7 +123,7 @@ def test_capacity_is_never_reached(name: str, monkeypatch: pytest.MonkeyPatch) -
         return simulate(pipeline, sent.words, 12, stall=stall)
 
     before = [results(stall) for stall in (0.0, 0.8)]
-    monkeypatch.setattr("convexon_hdl.encoder.Undecided", Endless)
+    monkeypatch.setattr("convexon_hdl.core.encoder.Undecided", Endless)
     assert [results(stall) for stall in (0.0, 0.8)] == before
 
 

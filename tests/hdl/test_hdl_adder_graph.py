@@ -14,15 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convexon.errors import InputError
-from convexon.fixed import Interval
-from convexon.mapping import Sums
-from convexon_hdl import sharing
-from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder, Term
-from convexon_hdl.differences import derivation
-from convexon_hdl.elastic import Chain
-from convexon_hdl.formal import SumSpecification, Verdict, prove
-from convexon_hdl.lowering import cut, lower, n_register_bits
-from convexon_hdl.weighted_sum import weighted_sums
+from convexon.plan.adders import sharing
+from convexon.plan.adders.cut import cut, n_register_bits
+from convexon.plan.adders.differences import derivation
+from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder, Term
+from convexon.plan.adders.sums import weighted_sums
+from convexon.plan.mapping import Sums
+from convexon.snn.fixed import Interval
+from convexon_hdl.arith.lowering import lower
+from convexon_hdl.core.elastic import Chain
+from convexon_hdl.formal.prover import SumSpecification, Verdict, prove
 
 N_BITS = 7
 

@@ -12,8 +12,8 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexon.fixed import Interval
-from convexon_hdl.arithmetic import (
+from convexon.snn.fixed import Interval
+from convexon_hdl.arith.arithmetic import (
     Operand,
     add_all,
     multiply,

@@ -9,20 +9,20 @@ from amaranth.hdl import Const, Elaboratable, Module, Value
 from amaranth.lib import wiring
 from hdl_bench import random_layer, random_network
 
-from convexon.network import FixedPointNetwork
+from convexon.snn.network import FixedPointNetwork
 from convexon_hdl.axi.counters import WideCounter
-from convexon_hdl.axi.formal import (
+from convexon_hdl.axi.framing import InferenceGuard, PacketFormat, TransferCollector
+from convexon_hdl.axi.packing import ResultPacker
+from convexon_hdl.axi.stream import WordLayout
+from convexon_hdl.core.elastic import SkidBuffer
+from convexon_hdl.formal.prover import StreamSpecification, Verdict, prove
+from convexon_hdl.formal.specs.axi import (
     CollectorSpecification,
     CounterSpecification,
     GuardSpecification,
     PackerSpecification,
     SkidSpecification,
 )
-from convexon_hdl.axi.framing import InferenceGuard, PacketFormat, TransferCollector
-from convexon_hdl.axi.packing import ResultPacker
-from convexon_hdl.axi.stream import WordLayout
-from convexon_hdl.elastic import SkidBuffer
-from convexon_hdl.formal import StreamSpecification, Verdict, prove
 
 PACKET = PacketFormat(width=2, bits=5, n_transfers=3)
 

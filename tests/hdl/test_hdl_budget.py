@@ -10,25 +10,25 @@ import numpy as np
 import pytest
 from hdl_bench import random_layer, random_network
 
-from convexon import golden
-from convexon.cells import Family
-from convexon.decision import Decision, Rule
-from convexon.encoder import Encoder, EncoderKind
+from convexon.data.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
-from convexon.fixed import QFormat
-from convexon.fold import engines_at, plans_at, readout_plan
-from convexon.mapping import PLAIN, Folded, Mapping, Spatial, Style, Weights
-from convexon.network import FixedPointNetwork
-from convexon.neuron import Leak, ReadoutMode, Reset
-from convexon.schedule import Schedule
-from convexon_hdl.accelerator import require_mappable
-from convexon_hdl.budget import (
+from convexon.flow.map import measured_activity
+from convexon.plan.cost.budget import (
     Budget,
     fastest_within,
 )
-from convexon_hdl.cost import Activity, mapping_cost
-from convexon_hdl.map_chain import measured_activity
-from convexon_hdl.timing import engine_delay, estimated_clock_hz, pipeline_depths
+from convexon.plan.cost.cells import Family
+from convexon.plan.cost.mapping_cost import Activity, mapping_cost
+from convexon.plan.cost.timing import engine_delay, estimated_clock_hz, pipeline_depths
+from convexon.plan.fold import engines_at, plans_at, readout_plan
+from convexon.plan.mapping import PLAIN, Folded, Mapping, Spatial, Style, Weights
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.decision import Decision, Rule
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon_hdl.core.accelerator import require_mappable
 
 STEPS = 3
 

@@ -13,14 +13,14 @@ from amaranth.hdl import Const, Module, Signal, Value
 from hdl_bench import random_layer, random_network
 from rules_bench import Pipeline, agrees, keeps_time, simulate, stimulus
 
-from convexon.decision import Decision, Rule
-from convexon.encoder import Encoder, EncoderKind
+from convexon.data.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
-from convexon.network import FixedPointNetwork
-from convexon.neuron import INTEGRATE, ReadoutMode
-from convexon_hdl.decision import EarlyDecision, EarlyExit, StepArgmax
-from convexon_hdl.formal import StreamSpecification, Verdict, prove
-from convexon_hdl.sequencer import Sequencer, Undecided
+from convexon.snn.decision import Decision, Rule
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import INTEGRATE, ReadoutMode
+from convexon_hdl.core.decision import EarlyDecision, EarlyExit, StepArgmax
+from convexon_hdl.core.sequencer import Sequencer, Undecided
+from convexon_hdl.formal.prover import StreamSpecification, Verdict, prove
 
 CERTAIN = Decision(rule=Rule.CERTAIN)
 THRESHOLD = Decision(rule=Rule.THRESHOLD, threshold=9)

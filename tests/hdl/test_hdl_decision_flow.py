@@ -13,14 +13,14 @@ from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Elaboratable, Module, Mux, Signal, Value
 from hdl_bench import random_layer, random_network
 
-from convexon.decision import Decision, Rule
-from convexon.encoder import Encoder, EncoderKind
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
-from convexon_hdl.decision import EarlyDecision, EarlyExit
-from convexon_hdl.encoder import LevelEncoder
-from convexon_hdl.formal import Verdict, prove
-from convexon_hdl.sequencer import Sequencer
+from convexon.data.encoder import Encoder, EncoderKind
+from convexon.snn.decision import Decision, Rule
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon_hdl.core.decision import EarlyDecision, EarlyExit
+from convexon_hdl.core.encoder import LevelEncoder
+from convexon_hdl.core.sequencer import Sequencer
+from convexon_hdl.formal.prover import Verdict, prove
 
 NUMBER_BITS = 3
 CAPACITY = 2

@@ -15,17 +15,16 @@ import numpy as np
 import pytest
 from hdl_bench import random_layer, random_network
 
-from convexon.bundle import RtlBundle
 from convexon.errors import ConvexonError, FormatError, InputError, ToolError
-from convexon.fixed import QFormat
-from convexon.mapping import Mapping
-from convexon.network import Branch, FixedPointNetwork, Layer, Network
-from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
-from convexon.simulator import SimulatorKind, find
-from convexon_hdl import emit as emitter
-from convexon_hdl import yosys
-from convexon_hdl.emit import emit
-from convexon_hdl.lint import WAIVERS, lint
+from convexon.plan.mapping import Mapping
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
+from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.emitter import emit, yosys
+from convexon_hdl.emit.emitter import emitter as emitter
+from convexon_sim.lint import WAIVERS, lint
+from convexon_sim.simulator import SimulatorKind, find
 
 
 def network(mode: ReadoutMode = ReadoutMode.COUNT) -> FixedPointNetwork:
@@ -59,8 +58,8 @@ def test_header_states_origin_and_cycles_and_no_tool(bundle: RtlBundle) -> None:
 
 _EMIT_ELSEWHERE = """
 from test_hdl_emit import network
-from convexon.mapping import Mapping
-from convexon_hdl.emit import emit
+from convexon.plan.mapping import Mapping
+from convexon_hdl.emit.emitter import emit
 net = network()
 print(emit(net, Mapping.spatial(net), parents={"card": "sha256:0123"}).digest)
 """
@@ -89,7 +88,7 @@ def test_lint_waivers_are_few_and_each_is_needed(
 ) -> None:
     assert len(WAIVERS) <= 4
     assert all(len(reason) > 20 for reason in WAIVERS.values())
-    monkeypatch.setattr("convexon_hdl.lint.WAIVERS", {})
+    monkeypatch.setattr("convexon_sim.lint.WAIVERS", {})
     found = {match[1] for line in lint(bundle) if (match := re.match(r"%Warning-(\w+)", line))}
     assert found == set(WAIVERS)
 
@@ -100,10 +99,10 @@ def test_verilator_without_its_binary_beside_it_lints_through_its_wrapper(
     found = find(SimulatorKind.VERILATOR)
     (tmp_path / "verilator").symlink_to(found.folder / "verilator")
     monkeypatch.setattr(
-        "convexon_hdl.lint.find", lambda kind: dataclasses.replace(found, folder=tmp_path)
+        "convexon_sim.lint.find", lambda kind: dataclasses.replace(found, folder=tmp_path)
     )
     assert lint(bundle) == ()
-    monkeypatch.setattr("convexon_hdl.lint.WAIVERS", {})
+    monkeypatch.setattr("convexon_sim.lint.WAIVERS", {})
     assert lint(bundle)
 
 

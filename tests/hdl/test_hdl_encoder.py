@@ -11,11 +11,11 @@ from amaranth.hdl import Module, ResetInserter, Signal, Value
 from amaranth.sim import Simulator
 from hdl_bench import random_layer, random_network, words_of
 
-from convexon.encoder import Encoder, EncoderKind, encode_levels
+from convexon.data.encoder import Encoder, EncoderKind, encode_levels
 from convexon.errors import InputError
-from convexon.network import FixedPointNetwork
-from convexon_hdl.encoder import LevelEncoder
-from convexon_hdl.formal import StreamSpecification, Verdict, prove
+from convexon.snn.network import FixedPointNetwork
+from convexon_hdl.core.encoder import LevelEncoder
+from convexon_hdl.formal.prover import StreamSpecification, Verdict, prove
 
 
 def encoder_of(kind: EncoderKind, bits: int) -> Encoder:

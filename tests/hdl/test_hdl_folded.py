@@ -18,16 +18,16 @@ from hdl_bench import random_layer, random_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexon import golden
 from convexon.errors import InputError
-from convexon.fixed import QFormat
-from convexon.fold import FoldPlan, plans_at
-from convexon.mapping import Folded, Mapping, Spatial
-from convexon.network import FixedPointNetwork
-from convexon.neuron import Leak, ReadoutMode, Reset
-from convexon.pipeline import Engine
-from convexon.schedule import Schedule
-from convexon_hdl.accelerator import Accelerator
+from convexon.plan.fold import FoldPlan, plans_at
+from convexon.plan.mapping import Folded, Mapping, Spatial
+from convexon.plan.pipeline import Engine
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon_hdl.core.accelerator import Accelerator
 from convexon_hdl.folded import scanner
 from convexon_hdl.folded.accumulator import EventAccumulator
 from convexon_hdl.folded.engine import FoldedEngine

@@ -10,14 +10,14 @@ import pytest
 from hdl_bench import random_layer, random_network
 from proof_bench import Subject, replaced
 
-from convexon.fixed import QFormat
-from convexon.mapping import Folded, Mapping, Spatial
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode, Reset
-from convexon_hdl.emit import emit
-from convexon_hdl.formal import Verdict
-from convexon_hdl.proof.network import left_to_simulation, obligations
-from convexon_hdl.proof.record import prove_all, report_on
+from convexon.plan.mapping import Folded, Mapping, Spatial
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode, Reset
+from convexon_hdl.emit.emitter import emit
+from convexon_hdl.formal.network import left_to_simulation, obligations
+from convexon_hdl.formal.prover import Verdict
+from convexon_hdl.formal.record import prove_all, report_on
 
 CONTROL = "order and timing of the passes in folded layers"
 

@@ -12,36 +12,36 @@ from amaranth.hdl import Const, Module, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon.convex.alphabet import Alphabet
-from convexon.convex.witness import WitnessFamily, draw_branch
-from convexon.dataset import SpikeDataset
+from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
-from convexon.fixed import Interval, QFormat, width_of
-from convexon.mapping import Mapping, Spatial, Sums
-from convexon.network import FixedPointNetwork
-from convexon.neuron import INTEGRATE, Leak, ReadoutMode, Reset
-from convexon.ranges import neuron_ranges, reset_range
-from convexon_hdl.accelerator import Accelerator
-from convexon_hdl.adder_graph import Addend, AdderGraph, GraphBuilder
-from convexon_hdl.arithmetic import shape_of
-from convexon_hdl.formal import (
+from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder
+from convexon.plan.adders.sums import weighted_sums
+from convexon.plan.mapping import Mapping, Spatial, Sums
+from convexon.snn.fixed import Interval, QFormat, width_of
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon.snn.ranges import neuron_ranges, reset_range
+from convexon.train.witnesses.alphabet import Alphabet
+from convexon.train.witnesses.witness import WitnessFamily, draw_branch
+from convexon_hdl.arith.arithmetic import shape_of
+from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.core.lif import LIF, LIFUpdate, NeuronParameters, SplitLIF
+from convexon_hdl.core.readout import Argmax, Readout
+from convexon_hdl.core.stage import Stage
+from convexon_hdl.formal.obligation import Obligation
+from convexon_hdl.formal.prover import (
     NeuronSpecification,
     StreamSpecification,
     SumSpecification,
     Verdict,
     prove,
 )
-from convexon_hdl.lif import LIF, LIFUpdate, NeuronParameters, SplitLIF
-from convexon_hdl.proof.components import (
+from convexon_hdl.formal.specs.components import (
     STEPS,
     component_obligations,
     neuron_parameters,
     small_network,
 )
-from convexon_hdl.proof.obligation import Obligation
-from convexon_hdl.readout import Argmax, Readout
-from convexon_hdl.stage import Stage
-from convexon_hdl.weighted_sum import weighted_sums
 from mutants import SplitKeepsThreshold, SplitStrictThreshold
 
 
@@ -154,9 +154,9 @@ def test_range_that_is_too_narrow_by_one_is_refuted(
     hardware_too: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choice = neuron_parameters(Leak(1, 3), Reset.SUBTRACT)
-    monkeypatch.setattr("convexon_hdl.formal.reset_range", one_too_narrow)
+    monkeypatch.setattr("convexon_hdl.formal.prover.reset_range", one_too_narrow)
     if hardware_too:  # the analysis itself is at fault, and sizes the hardware by it
-        monkeypatch.setattr("convexon.ranges.reset_range", one_too_narrow)
+        monkeypatch.setattr("convexon.snn.ranges.reset_range", one_too_narrow)
         right, choice = choice, neuron_parameters(Leak(1, 3), Reset.SUBTRACT)
         assert choice != right
     assert prove(NeuronSpecification(choice, n_steps=STEPS)).verdict is Verdict.REFUTED

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pytest
 from amaranth.sim import Simulator
 
-from convexon import golden
-from convexon.fixed import Interval, QFormat
-from convexon.network import Layer
-from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, Reset
-from convexon_hdl.lif import LIFUpdate, NeuronParameters, SplitUpdate
+from convexon.snn import golden
+from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.network import Layer
+from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, Reset
+from convexon_hdl.core.lif import LIFUpdate, NeuronParameters, SplitUpdate
 from mutants import (
     ComparesAfterReset,
     IgnoresSaturation,

@@ -14,20 +14,20 @@ from hdl_bench import random_layer, random_network, words_of
 from test_hdl_axi import Host as LiteHost
 from test_hdl_axi import run as run_axi
 
-from convexon import golden
-from convexon.cells import Family
-from convexon.decision import Decision, Rule
-from convexon.fold import plans_at
-from convexon.image import MAGIC, image_words, weight_image
-from convexon.mapping import Folded, Mapping, Spatial, Weights
-from convexon.network import Branch, FixedPointNetwork
-from convexon.neuron import ReadoutMode
-from convexon.schedule import Schedule
-from convexon.trace import SpikeTrace
-from convexon_boards.synthesis import synthesize_verilog
-from convexon_hdl.accelerator import Accelerator
+from convexon.plan.cost.cells import Family
+from convexon.plan.fold import plans_at
+from convexon.plan.image import MAGIC, image_words, weight_image
+from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.decision import Decision, Rule
+from convexon.snn.network import Branch, FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon.snn.trace import SpikeTrace
+from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.axi.accelerator import AxiAccelerator
-from convexon_hdl.emit import to_verilog
+from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.emit.emitter import to_verilog
 from convexon_hdl.folded.accumulator import EventAccumulator
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.loader import Loader, LoadGate

@@ -13,18 +13,18 @@ import pytest
 from hdl_bench import random_layer, random_network
 from netlist_bench import Run, faults, with_inverted_table
 
-from convexon.bundle import RtlBundle
-from convexon.cells import Family
-from convexon.decision import Decision, Rule
-from convexon.encoder import Encoder, EncoderKind
-from convexon.fold import plans_at
-from convexon.mapping import Folded, Mapping, Spatial, Weights
-from convexon.network import FixedPointNetwork
-from convexon.neuron import Leak, ReadoutMode
-from convexon_boards.netlist_model import simulation_model
-from convexon_boards.synthesis import Netlist, synthesize, synthesize_verilog
-from convexon_hdl.decision import EarlyDecision
-from convexon_hdl.emit import emit, to_verilog
+from convexon.data.encoder import Encoder, EncoderKind
+from convexon.plan.cost.cells import Family
+from convexon.plan.fold import plans_at
+from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
+from convexon.snn.decision import Decision, Rule
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import Leak, ReadoutMode
+from convexon_boards.tools.netlist_model import simulation_model
+from convexon_boards.tools.synthesis import Netlist, synthesize, synthesize_verilog
+from convexon_hdl.core.decision import EarlyDecision
+from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.emitter import emit, to_verilog
 from convexon_hdl.folded.engine import FoldedEngine
 
 pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")

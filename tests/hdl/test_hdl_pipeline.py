@@ -11,17 +11,17 @@ import pytest
 from amaranth.hdl import Module
 from hdl_bench import WatchedAccelerator, WatchedStage, random_layer, random_network, simulate
 
-from convexon import golden
 from convexon.errors import InputError
-from convexon.fixed import QFormat
-from convexon.mapping import Folded, Mapping, Spatial, Sums
-from convexon.network import FixedPointNetwork
-from convexon.neuron import Leak, ReadoutMode, Reset
-from convexon.schedule import Schedule
-from convexon_hdl.elastic import Chain
-from convexon_hdl.lif import SplitLIF
-from convexon_hdl.readout import Argmax, Readout
-from convexon_hdl.stage import Stage, StepLayout
+from convexon.plan.mapping import Folded, Mapping, Spatial, Sums
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon_hdl.core.elastic import Chain
+from convexon_hdl.core.lif import SplitLIF
+from convexon_hdl.core.readout import Argmax, Readout
+from convexon_hdl.core.stage import Stage, StepLayout
 
 
 def _networks() -> dict[str, FixedPointNetwork]:

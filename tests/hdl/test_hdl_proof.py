@@ -17,30 +17,30 @@ from hdl_bench import random_layer, random_network
 from proof_bench import Subject, replaced
 from typer.testing import CliRunner
 
-from convexon.artefact import load, save
-from convexon.card import CARD
 from convexon.cli import app
 from convexon.errors import MismatchError
-from convexon.fixed import QFormat
-from convexon.hardware_proofs import PROOFS
-from convexon.mapping import Mapping, Spatial, Sums
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode, Reset
-from convexon_hdl.accelerator import Accelerator
-from convexon_hdl.emit import TOP, emit
-from convexon_hdl.formal import Verdict, prove
-from convexon_hdl.layer import LIFLayer
-from convexon_hdl.lif import LIF
-from convexon_hdl.proof.components import component_obligations, prove_components
-from convexon_hdl.proof.linear import BITS, Affine, Reading
-from convexon_hdl.proof.names import Names
-from convexon_hdl.proof.netlist import Netlist, RefutedError
-from convexon_hdl.proof.network import left_to_simulation, obligations, prove_network
-from convexon_hdl.proof.obligation import Emitted
-from convexon_hdl.proof.part import Part
-from convexon_hdl.proof.record import prove_all, report_on
-from convexon_hdl.proof.tournament import whole_tournament
-from convexon_hdl.readout import Argmax
+from convexon.plan.mapping import Mapping, Spatial, Sums
+from convexon.snn.card import CARD
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.store.artefact import load, save
+from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.core.layer import LIFLayer
+from convexon_hdl.core.lif import LIF
+from convexon_hdl.core.readout import Argmax
+from convexon_hdl.emit.emitter import TOP, emit
+from convexon_hdl.formal.netlist.linear import BITS, Affine, Reading
+from convexon_hdl.formal.netlist.names import Names
+from convexon_hdl.formal.netlist.netlist import Netlist, RefutedError
+from convexon_hdl.formal.netlist.part import Part
+from convexon_hdl.formal.network import left_to_simulation, obligations, prove_network
+from convexon_hdl.formal.obligation import Emitted
+from convexon_hdl.formal.parts.tournament import whole_tournament
+from convexon_hdl.formal.proofs import PROOFS
+from convexon_hdl.formal.prover import Verdict, prove
+from convexon_hdl.formal.record import prove_all, report_on
+from convexon_hdl.formal.specs.components import component_obligations, prove_components
 
 
 def network(mode: ReadoutMode = ReadoutMode.COUNT, *, input_bits: int = 1) -> FixedPointNetwork:

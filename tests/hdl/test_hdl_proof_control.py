@@ -15,15 +15,15 @@ import pytest
 from hdl_bench import random_layer, random_network
 from proof_bench import Subject, replaced
 
-from convexon.decision import Decision, Rule
-from convexon.encoder import Encoder, EncoderKind
-from convexon.mapping import Folded, Mapping, Spatial, Weights
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
-from convexon.seeded import seeded_weights
-from convexon_hdl.formal import Verdict
-from convexon_hdl.proof.network import left_to_simulation
-from convexon_hdl.proof.record import report_on
+from convexon.data.encoder import Encoder, EncoderKind
+from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
+from convexon.snn.decision import Decision, Rule
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon.snn.seeded import seeded_weights
+from convexon_hdl.formal.network import left_to_simulation
+from convexon_hdl.formal.prover import Verdict
+from convexon_hdl.formal.record import report_on
 
 PASSES = "order and timing of the passes in folded layers"
 SEED = 2024

@@ -8,19 +8,19 @@ import pytest
 from amaranth.sim import Simulator
 from hdl_bench import words_of
 
-from convexon import golden
-from convexon.cells import Family
 from convexon.errors import InputError
-from convexon.fixed import QFormat
-from convexon.fold import FoldPlan, SeededNeuron, plans_at
-from convexon.mapping import Folded, Mapping, Spatial, Weights
-from convexon.network import Branch, FixedPointNetwork, Layer
-from convexon.neuron import Leak, ReadoutMode, Reset
-from convexon.schedule import Schedule
-from convexon.seeded import seeded_weights
-from convexon_boards.synthesis import synthesize_verilog
-from convexon_hdl.accelerator import Accelerator
-from convexon_hdl.emit import to_verilog
+from convexon.plan.cost.cells import Family
+from convexon.plan.fold import FoldPlan, SeededNeuron, plans_at
+from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork, Layer
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.seeded import seeded_weights
+from convexon_boards.tools.synthesis import synthesize_verilog
+from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.emit.emitter import to_verilog
 from convexon_hdl.folded.accumulator import EventAccumulator
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.seeded import SeededBank

@@ -12,14 +12,14 @@ import pytest
 from hdl_bench import random_layer, random_network
 from netlist_bench import Run, faults, with_inverted_table
 
-from convexon.bundle import RtlBundle
-from convexon.cells import Family
 from convexon.errors import ToolError
-from convexon.mapping import Mapping
-from convexon.neuron import Leak, ReadoutMode
-from convexon_boards.netlist_model import simulation_model
-from convexon_boards.synthesis import Netlist, parse_stat, synthesize
-from convexon_hdl.emit import emit
+from convexon.plan.cost.cells import Family
+from convexon.plan.mapping import Mapping
+from convexon.snn.neuron import Leak, ReadoutMode
+from convexon_boards.tools.netlist_model import simulation_model
+from convexon_boards.tools.synthesis import Netlist, parse_stat, synthesize
+from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.emitter import emit
 
 RNG = np.random.default_rng(8)
 NETWORK = random_network(

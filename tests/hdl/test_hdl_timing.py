@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hdl_bench import random_layer, random_network
 
-from convexon.cells import Family
 from convexon.errors import InputError
-from convexon.fixed import QFormat
-from convexon.mapping import Folded, Mapping, Spatial
-from convexon.network import FixedPointNetwork
-from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode
-from convexon_hdl.timing import estimated_clock_hz, leak_adders, registers_for
+from convexon.plan.cost.cells import Family
+from convexon.plan.cost.timing import estimated_clock_hz, leak_adders, registers_for
+from convexon.plan.mapping import Folded, Mapping, Spatial
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode
 
 
 def _network(mode: ReadoutMode, *, recurrent: bool = False) -> FixedPointNetwork:

@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 from hdl_bench import random_layer, random_network
 
-from convexon.bundle import RtlBundle
-from convexon.mapping import Mapping
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
-from convexon_hdl import yosys
-from convexon_hdl.emit import Host, emit
-from convexon_hdl.lint import UNITS, lint
-from convexon_hdl.wrappers import systemverilog, vhdl
+from convexon.plan.mapping import Mapping
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.emitter import Host, emit, yosys
+from convexon_hdl.emit.wrappers import systemverilog, vhdl
+from convexon_sim.lint import UNITS, lint
 
 PACKAGE = "accelerator_sv_pkg.sv"
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon.convex.alphabet import TERNARY, Alphabet
 from convexon.errors import InputError
+from convexon.train.witnesses.alphabet import TERNARY, Alphabet
 
 alphabets = st.builds(Alphabet.integers, st.integers(2, 8)) | st.builds(
     Alphabet.powers_of_two, st.integers(2, 5)

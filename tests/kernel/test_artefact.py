@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon import artefact
-from convexon.artefact import (
+from convexon.errors import ArtefactError, InputError
+from convexon.store import artefact
+from convexon.store.artefact import (
     Arrays,
     Codec,
     Json,
@@ -28,7 +29,6 @@ from convexon.artefact import (
     read_npz,
     save,
 )
-from convexon.errors import ArtefactError, InputError
 
 
 class Thing:

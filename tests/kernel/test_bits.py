@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from convexon.convex.bits import BitColumns
 from convexon.errors import InputError
+from convexon.train.columns.bits import BitColumns
 
 matrices = st.tuples(
     st.integers(1, 40), st.integers(0, 6), st.sampled_from([1, 2, 5, 8, 255])

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from convexon import artefact
-from convexon.artefact import canonical
-from convexon.bundle import RtlBundle
 from convexon.errors import ArtefactError
+from convexon.store import artefact
+from convexon.store.artefact import canonical
+from convexon_hdl.emit.bundle import RtlBundle
 
 BUNDLE = RtlBundle(
     top="accelerator",

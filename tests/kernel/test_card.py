@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from convexon import golden
-from convexon.artefact import digest_of, load, save
-from convexon.card import CARD, SEMANTICS
 from convexon.errors import ArtefactError
-from convexon.fixed import QFormat
-from convexon.network import FixedPointNetwork, Layer
-from convexon.neuron import Leak, ReadoutMode, Reset
+from convexon.snn import golden
+from convexon.snn.card import CARD, SEMANTICS
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import FixedPointNetwork, Layer
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.store.artefact import digest_of, load, save
 from strategies import equal, layer_of, network_of, networks_with_inputs
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convexon.artefact import load, save
-from convexon.dataset import DATASET, SpikeDataset, check_labels
+from convexon.data.dataset import DATASET, SpikeDataset, check_labels
 from convexon.errors import InputError
+from convexon.store.artefact import load, save
 
 
 def dataset(**changes: Any) -> SpikeDataset:

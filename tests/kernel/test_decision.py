@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon import golden
-from convexon.decision import (
+from convexon.errors import InputError
+from convexon.plan.pipeline import spatial_cycles
+from convexon.snn import golden
+from convexon.snn.decision import (
     Decision,
     Rule,
     decide,
@@ -22,10 +24,8 @@ from convexon.decision import (
     margins,
     step_scores,
 )
-from convexon.errors import InputError
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
-from convexon.pipeline import spatial_cycles
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
 from strategies import integers, layer_of, network_of, networks_with_inputs
 
 CERTAIN = Decision(rule=Rule.CERTAIN)

@@ -11,17 +11,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon import golden, simulate
-from convexon.artefact import load, save
-from convexon.convex.alphabet import TERNARY, Alphabet
-from convexon.convex.bits import BitColumns
-from convexon.convex.dictionary import DICTIONARY, SpikeDictionary, build_dictionary, patterns
-from convexon.convex.witness import WitnessFamily, draw_branch, draw_deep_branch, firing_rates
-from convexon.dataset import SpikeDataset
+from convexon.data.dataset import SpikeDataset
 from convexon.errors import FormatError, InputError
-from convexon.fixed import Interval, QFormat
-from convexon.network import Branch, FixedPointNetwork
-from convexon.neuron import Leak, ReadoutMode, Reset
+from convexon.snn import golden, simulate
+from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.network import Branch, FixedPointNetwork
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.store.artefact import load, save
+from convexon.train.columns.bits import BitColumns
+from convexon.train.columns.dictionary import (
+    DICTIONARY,
+    SpikeDictionary,
+    build_dictionary,
+    patterns,
+)
+from convexon.train.witnesses.alphabet import TERNARY, Alphabet
+from convexon.train.witnesses.witness import (
+    WitnessFamily,
+    draw_branch,
+    draw_deep_branch,
+    firing_rates,
+)
 from strategies import branches, layer_of
 
 FAMILY = WitnessFamily(

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon.encode import Coding, encode, quantized
-from convexon.encoder import (
+from convexon.data.coding import Coding, encode, quantized
+from convexon.data.encoder import (
     Encoder,
     EncoderKind,
     encode_levels,

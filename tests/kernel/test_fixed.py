@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convexon.errors import FormatError, InputError
-from convexon.fixed import MAX_WIDTH, Interval, QFormat, Signedness, width_of
+from convexon.snn.fixed import MAX_WIDTH, Interval, QFormat, Signedness, width_of
 
 
 @st.composite

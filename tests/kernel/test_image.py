@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from convexon.errors import FormatError, InputError
-from convexon.fixed import QFormat
-from convexon.image import (
+from convexon.plan.image import (
     MAGIC,
     fingerprint,
     image_digest,
@@ -18,8 +17,9 @@ from convexon.image import (
     loaded_plans,
     weight_image,
 )
-from convexon.mapping import Folded, Mapping, Spatial, Weights
-from convexon.network import Branch, FixedPointNetwork
+from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork
 from strategies import layer_of, network_of
 
 RNG = np.random.default_rng(4)

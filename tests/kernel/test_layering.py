@@ -51,7 +51,7 @@ def test_kernel_module_imports_numpy_and_the_standard_library_alone(name: str) -
 
 def test_bench_reaches_neither_the_generator_nor_a_solver() -> None:
     code = (
-        "import sys, convexon_sim.bench\n"
+        "import sys, convexon_sim.bench.bench\n"
         "heavy = {'amaranth', 'convexon_hdl', 'cvxpy', 'pyosys', 'scipy', 'sklearn', 'torch'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 
 from convexon.errors import InputError
-from convexon.mapping import Mapping, Spatial
-from convexon.network import FixedPointNetwork
-from convexon.schedule import Schedule
+from convexon.plan.mapping import Mapping, Spatial
+from convexon.plan.schedule import Schedule
+from convexon.snn.network import FixedPointNetwork
 from strategies import layer_of, network_of, networks
 
 ONE = layer_of([[1]], [1])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from convexon.errors import InputError
-from convexon.mapping import Folded, Mapping, Spatial, Sums
-from convexon.mapping_file import parse_mapping, read_mapping
+from convexon.plan.mapping import Folded, Mapping, Spatial, Sums
+from convexon.plan.mapping_file import parse_mapping, read_mapping
 from strategies import layer_of, network_of
 
 ONE = layer_of([[1]], [1])

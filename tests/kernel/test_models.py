@@ -1,4 +1,4 @@
-"""The contract of `convexon.neuron`: values by hand, and the two models equal."""
+"""The contract of `convexon.snn.neuron`: values by hand, and the two models equal."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexon import golden, simulate
 from convexon.errors import FormatError, InputError
-from convexon.fixed import QFormat
-from convexon.network import FixedPointNetwork, Layer
-from convexon.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.trace import SpikeTrace
+from convexon.snn import golden, simulate
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import FixedPointNetwork, Layer
+from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.snn.trace import SpikeTrace
 from strategies import equal, layer_of, network_of, networks_with_inputs
 
 QUARTER = Leak(1, 2)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon import simulate
 from convexon.errors import FormatError, InputError
-from convexon.fixed import Interval, QFormat
-from convexon.network import Branch, FixedPointNetwork, Network
-from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode
+from convexon.snn import simulate
+from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.network import Branch, FixedPointNetwork, Network
+from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode
 from strategies import branches, layer_of, network_of
 
 ONE = layer_of([[1]], [1])

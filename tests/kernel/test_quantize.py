@@ -9,25 +9,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import convexon.quantize
-from convexon import simulate
-from convexon.convex import L1, ConvexProgram, GroupL2, LossKind, loss_for
-from convexon.convex.alphabet import Alphabet
-from convexon.convex.dictionary import SpikeDictionary, build_dictionary
-from convexon.convex.reconstruct import reconstruct
-from convexon.convex.witness import WitnessFamily, draw_branch
-from convexon.dataset import SpikeDataset
+import convexon.quantize.readout
+from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.penalty import L1, GroupL2
+from convexon.convex.model.program import ConvexProgram
+from convexon.data.dataset import SpikeDataset
 from convexon.errors import FormatError, InputError
-from convexon.fixed import QFormat
-from convexon.network import Branch, Network
-from convexon.neuron import Leak, ReadoutMode, Reset
-from convexon.quantize import (
+from convexon.quantize.readout import (
     quantization_bound,
     quantize,
     quantize_readout,
     rounded_readout,
     sample_margins,
 )
+from convexon.snn import simulate
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, Network
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.train.columns.dictionary import SpikeDictionary, build_dictionary
+from convexon.train.witnesses.alphabet import Alphabet
+from convexon.train.witnesses.reconstruct import reconstruct
+from convexon.train.witnesses.witness import WitnessFamily, draw_branch
 from strategies import integers, layer_of
 
 N_ROWS, N_STEPS = 30, 3
@@ -284,7 +286,7 @@ def test_margins_are_those_of_the_integer_networks_scores(
     network, dictionary, W = network_of(mode, 2)
     fixed = quantize(network, bits=6)
     scores = simulate.run(fixed, dataset().inputs).scores.reshape(-1, 3)
-    monkeypatch.setattr(convexon.quantize, "_ROWS", 7)
+    monkeypatch.setattr(convexon.quantize.readout, "_ROWS", 7)
     margins = sample_margins(
         features_of(network).astype(np.uint8),
         network.readout_weights,

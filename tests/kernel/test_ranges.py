@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon import golden, simulate
-from convexon.fixed import Interval, QFormat, width_of
-from convexon.network import FixedPointNetwork, Layer
-from convexon.neuron import INTEGRATE, MEMORYLESS, Leak, Reset
-from convexon.ranges import layer_ranges, leaked, reset_range, weighted_range
+from convexon.snn import golden, simulate
+from convexon.snn.fixed import Interval, QFormat, width_of
+from convexon.snn.network import FixedPointNetwork, Layer
+from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, Reset
+from convexon.snn.ranges import layer_ranges, leaked, reset_range, weighted_range
 from strategies import layer_of, leaks, network_of, networks, networks_with_inputs
 
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon.convex.dictionary import simulate_columns
-from convexon.convex.rows import distinct_rows, every_row
-from convexon.dataset import SpikeDataset
+from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
-from convexon.neuron import ReadoutMode
+from convexon.snn.neuron import ReadoutMode
+from convexon.train.columns.dictionary import simulate_columns
+from convexon.train.columns.rows import distinct_rows, every_row
 from strategies import branches
 
 

@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon import golden
-from convexon.artefact import load, save
-from convexon.decision import Decision, Rule, decided_trace
-from convexon.divergence import first_divergence
-from convexon.encoder import Encoder, EncoderKind
+from convexon.data.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
-from convexon.mapping import MAPPING, Folded, Mapping, Spatial
-from convexon.mapping_file import parse_mapping
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
-from convexon.pipeline import run_pipeline, spatial_cycles, steps_used
-from convexon.schedule import Schedule
-from convexon.trace import TRACE, SpikeTrace, differing_samples, first_mismatch
+from convexon.plan.mapping import MAPPING, Folded, Mapping, Spatial
+from convexon.plan.mapping_file import parse_mapping
+from convexon.plan.pipeline import run_pipeline, spatial_cycles, steps_used
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.decision import Decision, Rule, decided_trace
+from convexon.snn.divergence import first_divergence
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon.snn.trace import TRACE, SpikeTrace, differing_samples, first_mismatch
+from convexon.store.artefact import load, save
 from strategies import layer_of, network_of, networks_with_inputs
 
 CERTAIN = Decision(rule=Rule.CERTAIN)

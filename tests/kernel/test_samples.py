@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convexon.encode import Coding
+from convexon.data.coding import Coding
+from convexon.data.samples import Samples, digits, from_file
 from convexon.errors import ArtefactError, InputError
-from convexon.tasks.samples import Samples, digits, from_file
 
 
 def samples(**changes: Any) -> Samples:

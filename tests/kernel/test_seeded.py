@@ -9,22 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexon import golden, seeded
-from convexon.convex.alphabet import Alphabet
-from convexon.convex.witness import (
+from convexon.data.dataset import SpikeDataset
+from convexon.errors import InputError
+from convexon.plan.fold import plans_at, readout_plan
+from convexon.plan.mapping import Folded, Weights
+from convexon.snn import golden, seeded
+from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.neuron import Leak, Reset
+from convexon.snn.seeded import identify, seeded_weights, taps
+from convexon.train.witnesses.alphabet import Alphabet
+from convexon.train.witnesses.witness import (
     Guide,
     WitnessFamily,
     draw_branch,
     draw_deep_branch,
     firing_rates,
 )
-from convexon.dataset import SpikeDataset
-from convexon.errors import InputError
-from convexon.fixed import Interval, QFormat
-from convexon.fold import plans_at, readout_plan
-from convexon.mapping import Folded, Weights
-from convexon.neuron import Leak, Reset
-from convexon.seeded import identify, seeded_weights, taps
 from strategies import layer_of, network_of
 
 SEEDS = [0, 1, 2, 12345, (1 << 32) - 1]

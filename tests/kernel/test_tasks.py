@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from convexon.data.mnist import balanced_subset, load_digits, read_idx, sequential
 from convexon.errors import ArtefactError, InputError
 from convexon.tasks.addition import Addition
-from convexon.tasks.mnist import balanced_subset, load_digits, read_idx, sequential
 from convexon.tasks.strings import first_last_xor, random_automaton
 from idx_files import write_idx
 

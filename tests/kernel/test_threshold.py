@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon import golden
-from convexon.convex.threshold import delay_line, refined, relay, threshold_layer, unrolled
 from convexon.errors import InputError
-from convexon.fixed import Interval, QFormat
-from convexon.neuron import Leak, Reset
-from convexon.simulate import layer_spikes
+from convexon.snn import golden
+from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.neuron import Leak, Reset
+from convexon.snn.simulate import layer_spikes
+from convexon.train.witnesses.threshold import delay_line, refined, relay, threshold_layer, unrolled
 from strategies import layer_of
 
 SPIKE = Interval(0, 1)

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon import simulate
-from convexon.artefact import load, save
 from convexon.errors import InputError
-from convexon.fixed import QFormat
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
-from convexon.trace import (
+from convexon.snn import simulate
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon.snn.trace import (
     TRACE,
     LayerTrace,
     Mismatch,
@@ -25,6 +24,7 @@ from convexon.trace import (
     first_mismatch,
     mismatched_samples,
 )
+from convexon.store.artefact import load, save
 from strategies import copied, equal, layer_of, network_of, networks_with_inputs
 
 

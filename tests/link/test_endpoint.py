@@ -22,10 +22,7 @@ from link_bench import (
     sent,
 )
 
-from convexon import golden
-from convexon.decision import Decision, Rule, decided_trace
-from convexon.encoder import Encoder, EncoderKind
-from convexon.image import weight_image
+from convexon.data.encoder import Encoder, EncoderKind
 from convexon.link.frame import Frame, encode
 from convexon.link.protocol import (
     ANSWER,
@@ -38,8 +35,11 @@ from convexon.link.protocol import (
     Reason,
     Status,
 )
-from convexon.mapping import Folded, Mapping, Weights
-from convexon.neuron import ReadoutMode
+from convexon.plan.image import weight_image
+from convexon.plan.mapping import Folded, Mapping, Weights
+from convexon.snn import golden
+from convexon.snn.decision import Decision, Rule, decided_trace
+from convexon.snn.neuron import ReadoutMode
 from convexon_hdl.link.endpoint import Endpoint
 from convexon_hdl.link.frame import FrameDecoder
 from convexon_hdl.link.shape import LinkShape

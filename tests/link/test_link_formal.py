@@ -8,8 +8,8 @@ from amaranth.hdl import Module, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon_hdl.elastic import SkidBuffer
-from convexon_hdl.formal import StreamSpecification, Verdict, prove
+from convexon_hdl.core.elastic import SkidBuffer
+from convexon_hdl.formal.prover import StreamSpecification, Verdict, prove
 from convexon_hdl.link.frame import ByteLayout, FrameEncoder
 from convexon_hdl.link.vector import VectorCollector, VectorSplitter
 

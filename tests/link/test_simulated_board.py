@@ -9,23 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon.cells import Family
 from convexon.errors import LinkError, MismatchError
-from convexon.link.measure import BoardRun, run_stage
+from convexon.flow.measure import BoardRun, run_stage
+from convexon.flow.run import RunFolder
+from convexon.flow.simulated_board import design_of_run
 from convexon.link.session import Patience
 from convexon.link.transport import Transport, open_port
-from convexon.mapping import Folded, Mapping, Weights
-from convexon.neuron import ReadoutMode
-from convexon.run import RunFolder
-from convexon.simulator import SimulatorKind, find
+from convexon.plan.cost.cells import Family
+from convexon.plan.mapping import Folded, Mapping, Weights
+from convexon.snn.neuron import ReadoutMode
 from convexon_boards.boards import BOARDS
-from convexon_boards.clocking import clocking
-from convexon_boards.netlist_model import simulation_model
-from convexon_boards.simulated import design_of_run
-from convexon_boards.synthesis import synthesize_verilog
-from convexon_boards.top import TOP, design_of
+from convexon_boards.design.clocking import clocking
+from convexon_boards.design.top import TOP, design_of
+from convexon_boards.tools.netlist_model import simulation_model
+from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.link.link import Uart
-from convexon_sim.serial_board import SimulatedBoard
+from convexon_sim.programs.serial_board import SimulatedBoard
+from convexon_sim.simulator import SimulatorKind, find
 from small_run import small_network, small_run
 
 needs_tools = pytest.mark.skipif(

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from convexon.chain.report import report_stage
-from convexon.chain.solve import solve_stage
 from convexon.errors import ToolError
 from convexon.explore.executor import ProcessExecutor
 from convexon.explore.stage import explore_stage
 from convexon.explore.sweep import sweep_from
-from convexon.run import RunFolder
-from convexon.simulator import SimulatorKind, find
-from convexon_hdl.chain import emit_stage
-from convexon_sim.chain import verify_stage
+from convexon.flow.emit import emit_stage
+from convexon.flow.run import RunFolder
+from convexon.flow.solve import solve_stage
+from convexon.flow.verify import verify_stage
+from convexon.report.stage import report_stage
+from convexon_sim.simulator import SimulatorKind, find
 from toy import toy_file, toy_settings
 
 pytest.importorskip("selenium", reason="selenium is missing: pip install 'convexon[test]'")

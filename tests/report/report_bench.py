@@ -16,11 +16,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from convexon.card import CARD
-from convexon.mapping import Mapping
-from convexon.network import Branch, FixedPointNetwork
-from convexon.run import RunFolder
-from convexon_hdl.emit import emit
+from convexon.flow.run import RunFolder
+from convexon.plan.mapping import Mapping
+from convexon.snn.card import CARD
+from convexon.snn.network import Branch, FixedPointNetwork
+from convexon_hdl.emit.emitter import emit
 
 CHROMIUM, CHROMEDRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 INSTALL = "apt-get install chromium chromium-driver"

@@ -12,17 +12,17 @@ from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 
-from convexon import golden
-from convexon.artefact import load
-from convexon.card import CARD
-from convexon.dataset import DATASET
+from convexon.data.dataset import DATASET
 from convexon.errors import InputError
 from convexon.explore.executor import ProcessExecutor
 from convexon.explore.point import EXPLORATION, Exploration
 from convexon.explore.stage import explore_stage
 from convexon.explore.sweep import sweep_from
+from convexon.flow.run import RunFolder
 from convexon.report.page import value_text
-from convexon.run import RunFolder
+from convexon.snn import golden
+from convexon.snn.card import CARD
+from convexon.store.artefact import load
 
 SMALL = {"steps": 4, "witnesses": 40, "fan_in": 3, "neurons": 4}
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from report_bench import mutate
 
-from convexon.artefact import save
-from convexon.card import CARD
 from convexon.errors import ArtefactError
+from convexon.flow.run import RunFolder
 from convexon.report.packed import packed_traces
 from convexon.report.recording import GOLDEN, Recording, recording_of
-from convexon.run import RunFolder
-from convexon.trace import TRACE, LayerTrace, SpikeTrace, differing_samples
+from convexon.snn.card import CARD
+from convexon.snn.trace import TRACE, LayerTrace, SpikeTrace, differing_samples
+from convexon.store.artefact import save
 
 
 def unpacked(packed: dict[str, Any], inference: dict[str, Any]) -> tuple[np.ndarray, list[Any]]:

@@ -12,12 +12,12 @@ from selenium import webdriver
 from selenium.webdriver import Keys
 from selenium.webdriver.common.by import By
 
-from convexon.artefact import save
-from convexon.card import CARD
-from convexon.chain.report import report_stage
-from convexon.dataset import DATASET
-from convexon.run import RunFolder
-from convexon.trace import TRACE, SpikeTrace, first_mismatch
+from convexon.data.dataset import DATASET
+from convexon.flow.run import RunFolder
+from convexon.report.stage import report_stage
+from convexon.snn.card import CARD
+from convexon.snn.trace import TRACE, SpikeTrace, first_mismatch
+from convexon.store.artefact import save
 
 TABLE = (
     "return [...arguments[0].querySelectorAll('tbody tr')].map((row) => "

@@ -23,7 +23,7 @@ from cocotbext.axi import (
     AxiStreamSource,
 )
 
-from convexon_sim.agents import LayerMonitor, layer_monitor
+from convexon_sim.bench.agents import LayerMonitor, layer_monitor
 
 
 class Bench:

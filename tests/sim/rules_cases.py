@@ -7,17 +7,17 @@ import functools
 
 import numpy as np
 
-from convexon import golden
-from convexon.bundle import RtlBundle
-from convexon.decision import decided_trace
-from convexon.encoder import encode_levels
-from convexon.mapping import Mapping
-from convexon.network import FixedPointNetwork
-from convexon.schedule import Schedule
-from convexon.trace import SpikeTrace
-from convexon_hdl.emit import emit
-from convexon_sim.job import SMOOTH, Traffic
-from convexon_sim.runner import Trial
+from convexon.data.encoder import encode_levels
+from convexon.plan.mapping import Mapping
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.decision import decided_trace
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.trace import SpikeTrace
+from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.emitter import emit
+from convexon_sim.bench.job import SMOOTH, Traffic
+from convexon_sim.bench.runner import Trial
 
 N_SAMPLES = 12
 

@@ -9,21 +9,21 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from convexon import golden
-from convexon.bundle import RtlBundle
 from convexon.errors import MissingToolError
-from convexon.fixed import QFormat
-from convexon.mapping import Mapping
-from convexon.network import Branch, FixedPointNetwork, Layer
-from convexon.neuron import Leak, ReadoutMode, Reset
-from convexon.pipeline import Cycles
-from convexon.schedule import Schedule
-from convexon.simulator import Simulator, SimulatorKind, find
-from convexon.trace import SpikeTrace
-from convexon.verification import Verification
-from convexon_hdl.emit import emit
-from convexon_sim.job import SMOOTH, Traffic
-from convexon_sim.runner import simulate
+from convexon.plan.mapping import Mapping
+from convexon.plan.pipeline import Cycles
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork, Layer
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.trace import SpikeTrace
+from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.emitter import emit
+from convexon_sim.bench.job import SMOOTH, Traffic
+from convexon_sim.bench.runner import simulate
+from convexon_sim.simulator import Simulator, SimulatorKind, find
+from convexon_sim.verification import Verification
 from strategies import layer_of, network_of
 
 SIMULATIONS: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from convexon.errors import InputError, MismatchError
-from convexon_sim.agents import RegisterMonitor, UpdateMonitor, layer_monitor
+from convexon_sim.bench.agents import RegisterMonitor, UpdateMonitor, layer_monitor
 
 WIDTH = 5
 PROBE: dict[str, Any] = {

@@ -18,25 +18,25 @@ from rules_cases import Case
 from sim_bench import icarus, rich_network, small_network
 from test_load import mapping_of, other_weights
 
-from convexon.artefact import pretty
-from convexon.decision import Decision, Rule
-from convexon.encoder import Encoder, EncoderKind
-from convexon.image import image_words, weight_image
-from convexon.mapping import Folded, Mapping, Spatial
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
-from convexon.schedule import Schedule
-from convexon.simulator import Simulator, SimulatorKind, find
-from convexon.trace import SpikeTrace
-from convexon_hdl.accelerator import Accelerator
+from convexon.data.encoder import Encoder, EncoderKind
+from convexon.plan.image import image_words, weight_image
+from convexon.plan.mapping import Folded, Mapping, Spatial
+from convexon.plan.schedule import Schedule
+from convexon.snn.decision import Decision, Rule
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon.snn.trace import SpikeTrace
+from convexon.store.artefact import pretty
 from convexon_hdl.axi.accelerator import EXTRA_LATENCY, AxiAccelerator
 from convexon_hdl.axi.bank import RegisterBank
 from convexon_hdl.axi.framing import InferenceGuard, PacketFormat
 from convexon_hdl.axi.packing import ResultPacker
-from convexon_hdl.elastic import SkidBuffer
-from convexon_hdl.emit import AXI_TOP, to_verilog
-from convexon_hdl.ports import describe
-from convexon_sim.packing import pack
+from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.core.elastic import SkidBuffer
+from convexon_hdl.emit.emitter import AXI_TOP, to_verilog
+from convexon_hdl.emit.ports import describe
+from convexon_sim.bench.packing import pack
+from convexon_sim.simulator import Simulator, SimulatorKind, find
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 SCENARIOS, LOAD_SCENARIOS = 7, 2

@@ -8,11 +8,11 @@ import re
 import pytest
 from sim_bench import bundle_of, cycles_of, icarus, inputs_of, small_network, with_first_layer
 
-from convexon import golden
-from convexon.network import FixedPointNetwork
-from convexon.neuron import Reset
-from convexon_sim.batch import Instance, combine, renamed
-from convexon_sim.runner import Trial, simulate_all
+from convexon.snn import golden
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import Reset
+from convexon_sim.bench.batch import Instance, combine, renamed
+from convexon_sim.bench.runner import Trial, simulate_all
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 

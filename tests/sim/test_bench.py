@@ -21,20 +21,20 @@ from sim_bench import (
     with_first_layer,
 )
 
-from convexon import golden
-from convexon.fixed import width_of
-from convexon.mapping import Mapping
-from convexon.network import FixedPointNetwork, Layer
-from convexon.neuron import ReadoutMode, Reset
-from convexon.pipeline import Cycles
-from convexon.schedule import Schedule
-from convexon.simulator import Simulator, SimulatorKind, find
-from convexon.trace import SpikeTrace, first_mismatch, mismatched_samples
-from convexon_hdl.accelerator import Accelerator
-from convexon_hdl.lif import LIF, LIFUpdate
-from convexon_hdl.readout import Argmax
-from convexon_hdl.stage import Stage
-from convexon_sim.job import SMOOTH, Traffic
+from convexon.plan.mapping import Mapping
+from convexon.plan.pipeline import Cycles
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.fixed import width_of
+from convexon.snn.network import FixedPointNetwork, Layer
+from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.snn.trace import SpikeTrace, first_mismatch, mismatched_samples
+from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.core.lif import LIF, LIFUpdate
+from convexon_hdl.core.readout import Argmax
+from convexon_hdl.core.stage import Stage
+from convexon_sim.bench.job import SMOOTH, Traffic
+from convexon_sim.simulator import Simulator, SimulatorKind, find
 from mutants import ComparesAfterReset, LeakTowardZero, ResetsBeforeStep, StrictThreshold
 
 pytestmark = pytest.mark.usefixtures("build_cache")

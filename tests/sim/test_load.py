@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from sim_bench import icarus, inputs_of, rich_network, small_network
 
-from convexon import golden
 from convexon.errors import InputError
-from convexon.fixed import QFormat
-from convexon.image import fingerprint, image_words, weight_image
-from convexon.mapping import Folded, Mapping, Weights
-from convexon.network import Branch, FixedPointNetwork
-from convexon.neuron import Leak, ReadoutMode
-from convexon.schedule import Schedule
-from convexon.seeded import seeded_weights
-from convexon_hdl.emit import emit
-from convexon_sim.job import SMOOTH, Traffic
-from convexon_sim.runner import Trial, simulate_all
+from convexon.plan.image import fingerprint, image_words, weight_image
+from convexon.plan.mapping import Folded, Mapping, Weights
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import Branch, FixedPointNetwork
+from convexon.snn.neuron import Leak, ReadoutMode
+from convexon.snn.seeded import seeded_weights
+from convexon_hdl.emit.emitter import emit
+from convexon_sim.bench.job import SMOOTH, Traffic
+from convexon_sim.bench.runner import Trial, simulate_all
 from strategies import layer_of, network_of
 
 pytestmark = pytest.mark.usefixtures("build_cache")

@@ -10,13 +10,13 @@ import pytest
 from sim_bench import icarus, inputs_of, small_network, with_first_layer
 from typer.testing import CliRunner
 
-from convexon.artefact import save
-from convexon.card import CARD
 from convexon.cli import app
-from convexon.dataset import DATASET, SpikeDataset
-from convexon.image import image_digest, weight_image
-from convexon.mapping import MAPPING
-from convexon.run import RunFolder
+from convexon.data.dataset import DATASET, SpikeDataset
+from convexon.flow.run import RunFolder
+from convexon.plan.image import image_digest, weight_image
+from convexon.plan.mapping import MAPPING
+from convexon.snn.card import CARD
+from convexon.store.artefact import save
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from convexon import simulate
-from convexon.card import CARD
-from convexon.chain.solve import solve_stage
 from convexon.errors import ArtefactError, InputError
-from convexon.run import RunFolder
-from convexon.simulator import SimulatorKind
-from convexon_hdl.budget import Budget
-from convexon_hdl.chain import emit_stage
-from convexon_hdl.map_chain import MapResult, map_stage
-from convexon_sim.chain import require_equal, verify_stage
+from convexon.flow.emit import emit_stage
+from convexon.flow.map import MapResult, map_stage
+from convexon.flow.run import RunFolder
+from convexon.flow.solve import solve_stage
+from convexon.flow.verify import require_equal, verify_stage
+from convexon.plan.cost.budget import Budget
+from convexon.snn import simulate
+from convexon.snn.card import CARD
+from convexon_sim.simulator import SimulatorKind
 from toy import toy_file, toy_settings
 
 pytestmark = pytest.mark.usefixtures("build_cache")

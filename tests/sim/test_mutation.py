@@ -10,9 +10,9 @@ from types import ModuleType
 import pytest
 from sim_bench import icarus
 
-from convexon.decision import Rule
-from convexon.encoder import EncoderKind
-from convexon.mapping import Folded, Weights
+from convexon.data.encoder import EncoderKind
+from convexon.plan.mapping import Folded, Weights
+from convexon.snn.decision import Rule
 from convexon_sim.mutation import Fault, Mutant, chosen, is_equivalent, places
 
 pytestmark = pytest.mark.usefixtures("build_cache")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon_sim.packing import field_of, pack, unpack, unpack_field
+from convexon_sim.bench.packing import field_of, pack, unpack, unpack_field
 
 
 @given(st.integers(1, 8), st.data())

@@ -18,18 +18,18 @@ from sim_bench import (
     small_network,
 )
 
-from convexon import golden
-from convexon.artefact import canonical
-from convexon.card import CARD
-from convexon.fixed import QFormat
-from convexon.mapping import Mapping, Spatial
-from convexon.network import FixedPointNetwork
-from convexon.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.schedule import Schedule
-from convexon.simulator import Simulator, SimulatorKind, find
-from convexon_hdl.emit import emit
-from convexon_sim.job import SMOOTH, Traffic
-from convexon_sim.runner import Trial, simulate_all
+from convexon.plan.mapping import Mapping, Spatial
+from convexon.plan.schedule import Schedule
+from convexon.snn import golden
+from convexon.snn.card import CARD
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.store.artefact import canonical
+from convexon_hdl.emit.emitter import emit
+from convexon_sim.bench.job import SMOOTH, Traffic
+from convexon_sim.bench.runner import Trial, simulate_all
+from convexon_sim.simulator import Simulator, SimulatorKind, find
 from strategies import layer_of, network_of, networks_with_inputs, random_mapping
 
 pytestmark = pytest.mark.usefixtures("build_cache", "recorded")

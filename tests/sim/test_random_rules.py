@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from rules_cases import N_SAMPLES, Case
 from sim_bench import icarus
 
-from convexon.decision import Decision, Rule
-from convexon.encoder import Encoder, EncoderKind
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
-from convexon_sim.job import SMOOTH, Traffic
-from convexon_sim.runner import simulate_all
+from convexon.data.encoder import Encoder, EncoderKind
+from convexon.snn.decision import Decision, Rule
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon_sim.bench.job import SMOOTH, Traffic
+from convexon_sim.bench.runner import simulate_all
 from strategies import networks_with_inputs, random_mapping
 
 pytestmark = pytest.mark.usefixtures("build_cache")

@@ -10,18 +10,18 @@ import pytest
 from rules_cases import N_SAMPLES, Case
 from sim_bench import icarus, rich_network, small_network
 
-from convexon.decision import Decision, Rule
-from convexon.encoder import Encoder, EncoderKind
+from convexon.data.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
-from convexon.mapping import Folded, Mapping, Spatial
-from convexon.network import FixedPointNetwork
-from convexon.schedule import Schedule
-from convexon.simulator import SimulatorKind, find
-from convexon.verification import Verification
-from convexon_hdl.emit import emit
-from convexon_sim.job import SMOOTH, Traffic
-from convexon_sim.runner import Trial, observe, simulate_all
-from convexon_sim.volume import run_volume
+from convexon.plan.mapping import Folded, Mapping, Spatial
+from convexon.plan.schedule import Schedule
+from convexon.snn.decision import Decision, Rule
+from convexon.snn.network import FixedPointNetwork
+from convexon_hdl.emit.emitter import emit
+from convexon_sim.bench.job import SMOOTH, Traffic
+from convexon_sim.bench.runner import Trial, observe, simulate_all
+from convexon_sim.programs.volume import run_volume
+from convexon_sim.simulator import SimulatorKind, find
+from convexon_sim.verification import Verification
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 

@@ -10,21 +10,21 @@ import pytest
 from sim_bench import icarus, small_network
 from typer.testing import CliRunner
 
-from convexon.artefact import load, save
-from convexon.card import CARD
-from convexon.chain.stimulus import stimulus_of
 from convexon.cli import app
-from convexon.dataset import DATASET
-from convexon.decision import Decision, Rule
-from convexon.encode import Coding, quantized
-from convexon.encoder import Encoder, EncoderKind, encode_levels
+from convexon.data.coding import Coding, quantized
+from convexon.data.dataset import DATASET
+from convexon.data.encoder import Encoder, EncoderKind, encode_levels
+from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import ArtefactError
-from convexon.mapping import MAPPING, Mapping
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
-from convexon.run import RunFolder
-from convexon.tasks.samples import SAMPLES, Samples
-from convexon.trace import TRACE
+from convexon.flow.run import RunFolder
+from convexon.flow.stimulus import stimulus_of
+from convexon.plan.mapping import MAPPING, Mapping
+from convexon.snn.card import CARD
+from convexon.snn.decision import Decision, Rule
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon.snn.trace import TRACE
+from convexon.store.artefact import load, save
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 

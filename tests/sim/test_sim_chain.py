@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon import simulator
-from convexon.artefact import Record, load, save
-from convexon.divergence import first_divergence
 from convexon.errors import ArtefactError, MismatchError, MissingToolError, ToolError
-from convexon.run import Made
-from convexon.simulator import INSTALL, SimulatorKind
-from convexon.trace import LayerTrace, SpikeTrace
-from convexon.verification import VERIFICATION, Verification
-from convexon_sim.chain import VerifyResult, chosen_simulators, require_equal
+from convexon.flow.run import Made
+from convexon.flow.verify import VerifyResult, chosen_simulators, require_equal
+from convexon.snn.divergence import first_divergence
+from convexon.snn.trace import LayerTrace, SpikeTrace
+from convexon.store.artefact import Record, load, save
+from convexon_sim import simulator
+from convexon_sim.simulator import INSTALL, SimulatorKind
+from convexon_sim.verification import VERIFICATION, Verification
 
 VERILATOR, ICARUS = SimulatorKind.VERILATOR, SimulatorKind.ICARUS
 

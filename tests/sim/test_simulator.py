@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 from sim_bench import cycles_of, icarus, small_network
 
-from convexon import golden, simulator
-from convexon.bundle import RtlBundle
 from convexon.errors import InputError, ToolError
-from convexon.pipeline import Cycles
-from convexon.simulator import INSTALL, Simulator, SimulatorKind, find
-from convexon.trace import SpikeTrace
-from convexon_sim import runner
-from convexon_sim.job import SMOOTH, Job, Order, Traffic
-from convexon_sim.runner import Trial
+from convexon.plan.pipeline import Cycles
+from convexon.snn import golden
+from convexon.snn.trace import SpikeTrace
+from convexon_hdl.emit.bundle import RtlBundle
+from convexon_sim import simulator
+from convexon_sim.bench.bench import runner
+from convexon_sim.bench.job import SMOOTH, Job, Order, Traffic
+from convexon_sim.bench.runner import Trial
+from convexon_sim.simulator import INSTALL, Simulator, SimulatorKind, find
 
 VERILATOR, ICARUS = SimulatorKind.VERILATOR, SimulatorKind.ICARUS
 

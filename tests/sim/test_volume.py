@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from sim_bench import bundle_of, cycles_of, icarus, inputs_of, rich_network
 
-from convexon import golden
 from convexon.errors import InputError, MismatchError
-from convexon.pipeline import Cycles
-from convexon.simulator import SimulatorKind, find
-from convexon.trace import first_mismatch, mismatched_samples
-from convexon_sim.packing import unpack
-from convexon_sim.volume import VolumeResult, packed, run_volume
+from convexon.plan.pipeline import Cycles
+from convexon.snn import golden
+from convexon.snn.trace import first_mismatch, mismatched_samples
+from convexon_sim.bench.packing import unpack
+from convexon_sim.programs.volume import VolumeResult, packed, run_volume
+from convexon_sim.simulator import SimulatorKind, find
 from strategies import copied
 
 pytestmark = pytest.mark.usefixtures("build_cache")

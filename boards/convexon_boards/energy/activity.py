@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from convexon.estimate.switching import Watch
+from convexon.plan.energy.switching import Watch
 from convexon_boards.energy.nets import Nets
-from convexon_boards.netlist_model import WATCHED, simulation_model
-from convexon_boards.synthesis import Netlist
+from convexon_boards.tools.netlist_model import WATCHED, simulation_model
+from convexon_boards.tools.synthesis import Netlist
 
 
 def watch_of(netlist: Netlist, nets: Nets, ports: Mapping[str, Any]) -> Watch:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from convexon.errors import InputError
-from convexon.estimate.power import Constant
+from convexon_boards.energy.power import Constant
 from convexon_boards.parts import Part
 
 TINYVISION = "tinyVision.ai, ice40_power (github.com/tinyvision-ai-inc/ice40_power), Joulescope"

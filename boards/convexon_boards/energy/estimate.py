@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from convexon.errors import InputError
-from convexon.estimate.energy import EnergyRange
-from convexon.estimate.power import Constant, EnergyEstimate
-from convexon.estimate.switching import Switching
+from convexon.plan.energy.switching import Switching
+from convexon.plan.energy.technology import EnergyRange
 from convexon_boards.energy.device import MULTIPLIER_CELLS, Device
 from convexon_boards.energy.nets import Driver, Nets
+from convexon_boards.energy.power import Constant, EnergyEstimate
 
 RESOURCES = (*(driver.value for driver in Driver), "clock", "static")
 """What an energy is split by: nets by what drives them, the clock, and what is always there."""

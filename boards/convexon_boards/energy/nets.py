@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.cells import Family
 from convexon.errors import InputError, ToolError
-from convexon_boards.synthesis import Netlist
+from convexon.plan.cost.cells import Family
+from convexon_boards.tools.synthesis import Netlist
 
 PINS_OF_A_CONTROL = 8
 """Flip-flops that share one control pin: those of a logic block of iCE40, and of ECP5 (a PFU)."""

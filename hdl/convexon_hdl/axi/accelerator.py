@@ -19,8 +19,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from convexon.errors import InputError
-from convexon.neuron import ReadoutMode
-from convexon_hdl.accelerator import Accelerator
+from convexon.snn.neuron import ReadoutMode
 from convexon_hdl.axi.bank import RegisterBank
 from convexon_hdl.axi.counters import COUNTER_BITS, Popcount, WideCounter
 from convexon_hdl.axi.framing import InferenceGuard, PacketFormat
@@ -29,8 +28,9 @@ from convexon_hdl.axi.packing import RecordFormat, ResultPacker
 from convexon_hdl.axi.registers import IDENTITY, MAP_VERSION, STREAM, WORDS, RegisterMap
 from convexon_hdl.axi.stream import ResultWordLayout, WordLayout, require_width
 from convexon_hdl.axi.taps import ActivityTap, activity_taps
-from convexon_hdl.elastic import SkidBuffer
-from convexon_hdl.ports import probes
+from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.core.elastic import SkidBuffer
+from convexon_hdl.emit.ports import probes
 
 EXTRA_LATENCY = 3
 """Clocks that the word streams add: a register before the accelerator and two behind it."""

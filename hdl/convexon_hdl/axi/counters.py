@@ -7,8 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from convexon.errors import InputError
-from convexon.fixed import Interval
-from convexon_hdl.arithmetic import Operand, add_all
+from convexon.snn.fixed import Interval
+from convexon_hdl.arith.arithmetic import Operand, add_all
 
 COUNTER_BITS = 64
 """Bits of a counter."""

@@ -8,8 +8,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon_hdl.accelerator import Accelerator, transfers_per_inference
 from convexon_hdl.axi.stream import WordLayout
+from convexon_hdl.core.accelerator import Accelerator, transfers_per_inference
 
 FLIGHT_BITS = 16
 """Bits of the signed count of inferences inside the accelerator."""

@@ -8,9 +8,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon.network import FixedPointNetwork
+from convexon.snn.network import FixedPointNetwork
 from convexon_hdl.axi.stream import ResultWordLayout
-from convexon_hdl.readout import ResultLayout, score_width
+from convexon_hdl.core.readout import ResultLayout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class RecordFormat:
     @classmethod
     def of(cls, network: FixedPointNetwork, width: int) -> RecordFormat:
         """Format of the results of ``network``."""
-        slot_bits = 32 if score_width(network) <= 32 else 64
+        slot_bits = 32 if network.score_width <= 32 else 64
         return cls(width=width, slot_bits=slot_bits, n_slots=1 + network.n_classes)
 
     @property

@@ -9,9 +9,9 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon.fixed import Interval, width_of
-from convexon.fold import FoldPlan
-from convexon_hdl.arithmetic import Operand, add_all
+from convexon.plan.fold import FoldPlan, sum_intervals
+from convexon.snn.fixed import Interval, width_of
+from convexon_hdl.arith.arithmetic import Operand, add_all
 from convexon_hdl.folded.scanner import EventScanner
 from convexon_hdl.folded.seeded import SeededBank
 from convexon_hdl.folded.weights import RowWrite, WeightBank
@@ -54,16 +54,6 @@ class SumsLayout(data.StructLayout):
         width = width_of(Interval.union(intervals))
         sums = data.ArrayLayout(signed(width), plan.choice.lanes)
         super().__init__({"sums": sums, "first": 1, "last": 1, "final": 1})
-
-
-def sum_intervals(plan: FoldPlan) -> list[Interval]:
-    """Range of the sum of every lane, of any part of its weights, over all folds."""
-    per_neuron = [
-        current + Interval(-int(bias), -int(bias))
-        for current, bias in zip(plan.ranges.current, plan.layer.biases, strict=True)
-    ]
-    lanes = plan.choice.lanes
-    return [Interval.union([Interval(0, 0), *per_neuron[lane::lanes]]) for lane in range(lanes)]
 
 
 @dataclass(frozen=True, eq=False)

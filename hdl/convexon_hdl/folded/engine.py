@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon.fold import FoldPlan
+from convexon.plan.fold import FoldPlan
 from convexon_hdl.folded.accumulator import EventAccumulator, InputLayout
 from convexon_hdl.folded.updater import Updater
 from convexon_hdl.folded.weights import RowWrite
@@ -38,7 +38,7 @@ class FoldedEngine(wiring.Component):
     over when at most one earlier step has not been taken: so results never get lost, and
     ``o.valid`` never depends on ``o.ready``.
 
-    Latency and interval follow from the spikes: `convexon.schedule`. Resources: those of the
+    Latency and interval follow from the spikes: `convexon.plan.schedule`. Resources: those of the
     parts, and two flip-flops for every neuron.
 
     Parameters

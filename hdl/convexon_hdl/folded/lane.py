@@ -1,4 +1,4 @@
-"""One of the neurons that are updated side by side, as `convexon.neuron` states it."""
+"""One of the neurons that are updated side by side, as `convexon.snn.neuron` states it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon.fixed import Interval, width_of
-from convexon.fold import FoldPlan
-from convexon.neuron import Reset
-from convexon_hdl.arithmetic import (
+from convexon.plan.fold import FoldPlan, sum_intervals
+from convexon.snn.fixed import Interval, width_of
+from convexon.snn.neuron import Reset
+from convexon_hdl.arith.arithmetic import (
     Operand,
     add_all,
     node,
@@ -18,8 +18,7 @@ from convexon_hdl.arithmetic import (
     shape_of,
     subtract,
 )
-from convexon_hdl.folded.accumulator import sum_intervals
-from convexon_hdl.leak import leaked
+from convexon_hdl.arith.leak import leaked
 
 
 class LIFLane(wiring.Component):

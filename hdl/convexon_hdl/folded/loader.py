@@ -8,8 +8,8 @@ from amaranth.hdl import Cat, Module, Signal, Value, unsigned
 from amaranth.lib import crc, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon.fold import FoldPlan
-from convexon.image import MAGIC, WORD_BITS, row_words, rows_of_bank, words_per_row
+from convexon.plan.fold import FoldPlan
+from convexon.plan.image import MAGIC, WORD_BITS, row_words, rows_of_bank, words_per_row
 from convexon_hdl.folded.weights import RowWrite
 
 UNDER_WAY_BITS = 16
@@ -106,7 +106,7 @@ class LoadGate(wiring.Component):
 
 
 class Loader(wiring.Component):
-    """Takes weight images (`convexon.image`), and writes their rows to the engines' banks.
+    """Takes weight images (`convexon.plan.image`), and writes their rows to the engines' banks.
 
     The first word of an image, which is taken when no inference is under way, makes ``loaded`` low.
     It is high again when all rows are written and the CRC-32 over all words agrees. An image that
@@ -122,9 +122,9 @@ class Loader(wiring.Component):
     Parameters
     ----------
     plans : sequence of FoldPlan
-        Engines whose weights are loaded: `convexon.image.loaded_plans`.
+        Engines whose weights are loaded: `convexon.plan.image.loaded_plans`.
     fingerprint : int
-        `convexon.image.fingerprint`.
+        `convexon.plan.image.fingerprint`.
 
     Members
     -------

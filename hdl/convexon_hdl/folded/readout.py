@@ -6,15 +6,15 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon.fixed import Interval
-from convexon.fold import FoldPlan, readout_plan
-from convexon.mapping import Folded
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
-from convexon_hdl.decision import StepScoresLayout
+from convexon.plan.fold import FoldPlan, readout_plan
+from convexon.plan.mapping import Folded
+from convexon.snn.fixed import Interval
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon_hdl.core.decision import StepScoresLayout
+from convexon_hdl.core.readout import ScoresLayout
+from convexon_hdl.core.stage import StepLayout
 from convexon_hdl.folded.accumulator import EventAccumulator
-from convexon_hdl.readout import ScoresLayout
-from convexon_hdl.stage import StepLayout
 
 
 class ScoreAccumulator(EventAccumulator):
@@ -61,7 +61,7 @@ class ScoreAccumulator(EventAccumulator):
 
 
 class FoldedReadout(wiring.Component):
-    """Scores of the features, as `convexon_hdl.readout.Readout`, with one row for each feature.
+    """Scores of the features, as `convexon_hdl.core.readout.Readout`, a row for each feature.
 
     ``LAST`` and ``SIGN`` read the last step of an inference alone, so that all others are taken at
     once; ``COUNT`` and ``STEP`` read every step. Scores go to ``o`` in the clock in which they are
@@ -70,7 +70,7 @@ class FoldedReadout(wiring.Component):
 
     For early decisions, the scores of ``COUNT`` are given as they stand after every step.
 
-    Latency and interval follow from the spikes: `convexon.schedule`. Resources: those of
+    Latency and interval follow from the spikes: `convexon.plan.schedule`. Resources: those of
     `EventAccumulator` with a lane for each class, and flip-flops for the scores.
 
     Parameters

@@ -11,9 +11,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from convexon.errors import InputError
-
-WORD = 16
-"""Sources of one group. Groups without a spike are skipped at once."""
+from convexon.plan.fold import WORD
 
 
 class EventScanner(wiring.Component):

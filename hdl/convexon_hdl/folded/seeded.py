@@ -9,15 +9,15 @@ from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon.fold import FoldPlan, SeededNeuron
-from convexon.seeded import MIXED_BITS, ROTATIONS, SPREAD, WORD_BITS, round_keys, taps
+from convexon.plan.fold import FoldPlan, SeededNeuron
+from convexon.snn.seeded import MIXED_BITS, ROTATIONS, SPREAD, WORD_BITS, round_keys, taps
 
 EARLY_ROUNDS = 2
 """Rounds before the first register; the others are behind it, with the weights."""
 
 
 class SeededBank(wiring.Component):
-    """Makes the rows of a bank as `convexon.seeded` does, with the timing of `WeightBank`.
+    """Makes the rows of a bank as `convexon.snn.seeded` does, with the timing of `WeightBank`.
 
     ::
 

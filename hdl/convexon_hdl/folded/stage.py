@@ -8,13 +8,13 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon.fold import FoldPlan, plans_at
-from convexon.mapping import Mapping
-from convexon.network import FixedPointNetwork
-from convexon.neuron import ReadoutMode
+from convexon.plan.fold import FoldPlan, plans_at
+from convexon.plan.mapping import Mapping
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon_hdl.core.stage import Stage, StepLayout
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.weights import RowWrite
-from convexon_hdl.stage import Stage, StepLayout
 
 
 class MixedStage(wiring.Component):

@@ -7,9 +7,9 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from convexon.fixed import Interval, width_of
-from convexon.fold import FoldPlan
-from convexon_hdl.folded.accumulator import SumsLayout, sum_intervals
+from convexon.plan.fold import FoldPlan, sum_intervals
+from convexon.snn.fixed import Interval, width_of
+from convexon_hdl.folded.accumulator import SumsLayout
 from convexon_hdl.folded.lane import LIFLane
 
 
@@ -19,7 +19,7 @@ class Updater(wiring.Component):
     The sums are shifted out of a buffer, so that the accumulators are free at once. The membranes
     lie in a memory with a word for each group; so do thresholds and biases, where they differ.
 
-    A group read at one edge is written back `convexon.fold.WRITE_CLOCKS` edges later, with
+    A group read at one edge is written back `convexon.plan.fold.WRITE_CLOCKS` edges later, with
     ``valid`` high in the clock before. Sums must come at least `FoldPlan.spacing` clocks apart.
 
     Resources: ``updates`` of `LIFLane`; a multiplexer and a flip-flop for each bit of ``sums``;

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from convexon.fold import FoldPlan
+from convexon.plan.fold import FoldPlan
 
 
 class RowWrite(wiring.Signature):

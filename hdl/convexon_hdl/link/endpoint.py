@@ -6,7 +6,6 @@ from amaranth.hdl import Array, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon.image import WORD_BITS
 from convexon.link.protocol import (
     ANSWER,
     CHECK_BYTES,
@@ -21,6 +20,7 @@ from convexon.link.protocol import (
     Reason,
     Status,
 )
+from convexon.plan.image import WORD_BITS
 from convexon_hdl.link.frame import ByteLayout, Event, EventLayout
 from convexon_hdl.link.shape import LinkShape
 from convexon_hdl.link.vector import VectorCollector, VectorSplitter

@@ -9,8 +9,8 @@ from amaranth.hdl import Module, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon.image import WORD_BITS
-from convexon_hdl.emit import to_verilog
+from convexon.plan.image import WORD_BITS
+from convexon_hdl.emit.emitter import to_verilog
 from convexon_hdl.link.endpoint import Endpoint
 from convexon_hdl.link.frame import FrameDecoder, FrameEncoder
 from convexon_hdl.link.shape import LinkShape

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from convexon.errors import InputError
-from convexon.image import WORD_BITS
 from convexon.link.protocol import CHUNK_BYTES, FINGERPRINT_BYTES, bytes_of
+from convexon.plan.image import WORD_BITS
 
 _DIGITS = 2 * FINGERPRINT_BYTES
 

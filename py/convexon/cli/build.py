@@ -31,10 +31,10 @@ def build(
     For a board that needs its vendor's tool it gets a whole project instead. A design that does not
     fit, or is too slow, is refused with what would mend it.
     """
-    from convexon.chain import stage
     from convexon.cli.console import Console
     from convexon.errors import InputError
-    from convexon.run import RunFolder
+    from convexon.flow import stage
+    from convexon.flow.run import RunFolder
 
     if link not in ("uart", "spi"):
         raise InputError(f"link must be one of uart, spi, not {link!r}")

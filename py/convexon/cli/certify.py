@@ -18,8 +18,8 @@ def certify(
     Every figure is recomputed in exact or directed-rounding arithmetic, by code that the solver
     does not share. Exit code 1 if a claim does not hold, 2 if a file is broken or foreign.
     """
+    from convexon.certify.check import check_file
     from convexon.cli.console import Console
-    from convexon.proof import check_file
 
     with Console() as console:
         with console.stage("certify") as line:

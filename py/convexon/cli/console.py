@@ -12,7 +12,7 @@ from rich.progress import SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 
 class StageLine:
-    """One stage's live line; a `convexon.chain.progress.Progress`."""
+    """One stage's live line; a `convexon.progress.Progress`."""
 
     def __init__(self, live: RichProgress, task: TaskID) -> None:
         self._live = live

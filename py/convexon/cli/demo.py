@@ -19,10 +19,10 @@ def demo(
     Solves and certifies, emits, verifies in Verilator (and in Icarus where it is installed) on the
     whole test split, synthesizes for ECP5, and writes report.json, report.md and report.html.
     """
-    from convexon.chain.demo import run_demo
-    from convexon.chain.settings import SolveSettings
+    from convexon.api.demo import run_demo
     from convexon.cli.console import Console
-    from convexon.run import RunFolder
+    from convexon.flow.run import RunFolder
+    from convexon.train.settings import SolveSettings
 
     with Console() as console:
         run_demo(RunFolder(out), SolveSettings(seed=seed), console)

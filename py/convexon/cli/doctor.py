@@ -143,7 +143,7 @@ def _tool(name: str, find: Callable[[], str], *, needed: bool) -> Check:
 
 def _yosys() -> str:
     """Return Yosys' version, held to its wheel's bound: its text is part of what is emitted."""
-    version: str = importlib.import_module("convexon_hdl.yosys").version()
+    version: str = importlib.import_module("convexon_hdl.emit.yosys").version()
     bound = next(r for r in _requirements() if r.name == "pyosys")
     # A build states a suffix behind the release, such as 0.70+12.
     if not bound.specifier.contains(version.partition("+")[0]):
@@ -153,12 +153,12 @@ def _yosys() -> str:
 
 
 def _loader() -> str:
-    path: str = importlib.import_module("convexon_boards.flash").loader()
+    path: str = importlib.import_module("convexon.flow.flash").loader()
     return path
 
 
 def _simulator(name: str) -> str:
-    from convexon.simulator import SimulatorKind, find
+    from convexon_sim.simulator import SimulatorKind, find
 
     simulator = find(SimulatorKind(name))
     return f"{simulator.version} in {simulator.folder}"

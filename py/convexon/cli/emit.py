@@ -23,12 +23,12 @@ def emit(
     Writes RUN/rtl (accelerator.v, ports.json, wrappers for VHDL and SystemVerilog, manifest.json)
     and RUN/export (weights as CSV and hex, and a C header that runs the same network).
     """
-    from convexon.chain import stage
-    from convexon.chain.settings import choice
     from convexon.cli.console import Console
-    from convexon.run import RunFolder
+    from convexon.flow import stage
+    from convexon.flow.run import RunFolder
+    from convexon.train.settings import choice
 
-    hosts = importlib.import_module("convexon_hdl.emit").Host
+    hosts = importlib.import_module("convexon_hdl.emit.emitter").Host
     with Console() as console:
         with console.stage("emit") as line:
             result = stage("emit")(

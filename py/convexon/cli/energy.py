@@ -32,16 +32,16 @@ def energy(
     The accelerator is mapped to the part's cells, its gates are simulated on test samples, and what
     they switch is multiplied by energies whose sources are stated. Pads, PLL and link are not in.
     """
-    from convexon.chain import stage
     from convexon.cli.console import Console
     from convexon.errors import InputError
-    from convexon.run import RunFolder
+    from convexon.flow import stage
+    from convexon.flow.run import RunFolder
 
     if freq is not None and not 0 < freq < math.inf:
         raise InputError(f"freq must be a number of MHz above 0, not {freq!r}")
     if (board is None) == (part is None):
         raise InputError("one of --board and --part must be given, and not both")
-    stages = importlib.import_module("convexon_boards.energy.stage")
+    stages = importlib.import_module("convexon.flow.energy")
     folder = RunFolder(run)
     if board is not None:
         chosen_board = importlib.import_module("convexon_boards.boards").board_of(board)
@@ -50,7 +50,7 @@ def energy(
     else:
         chosen = importlib.import_module("convexon_boards.parts").part_of(part)
         mhz = stages.clock_of_route(folder, chosen) if freq is None else freq
-    count = importlib.import_module("convexon_sim.activity").count_switching
+    count = importlib.import_module("convexon_sim.programs.activity").count_switching
     with Console() as console:
         with console.stage("energy") as line:
             result = stage("energy")(

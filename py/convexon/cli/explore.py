@@ -66,10 +66,10 @@ def explore(
     latency, LUTs, block RAMs and energy is printed, and written to explore.json
     and the page explore.html.
     """
-    from convexon.chain import stage
     from convexon.cli.console import Console
     from convexon.explore.executor import executor_for
     from convexon.explore.sweep import read_sweep, sweep_from
+    from convexon.flow import stage
 
     del data, coding, steps, bits, readout_bits, alphabet, neurons, fan_in, depth, witnesses, seed
     del (

@@ -19,9 +19,9 @@ def flash(
     ] = False,
 ) -> None:
     """Send the bitstream that convexon build made to a board, with openFPGALoader."""
-    from convexon.chain import stage
     from convexon.cli.console import Console
-    from convexon.run import RunFolder
+    from convexon.flow import stage
+    from convexon.flow.run import RunFolder
 
     chosen = importlib.import_module("convexon_boards.boards").board_of(board)
     with Console() as console:

@@ -11,8 +11,8 @@ import typer
 from convexon.cli.options import Run
 
 if TYPE_CHECKING:
-    from convexon.decision import Decision
-    from convexon.encoder import Encoder
+    from convexon.data.encoder import Encoder
+    from convexon.snn.decision import Decision
 
 
 def map(
@@ -57,10 +57,10 @@ def map(
     inference; with an early decision, an inference may end before its last step. The next emit and
     verify take it.
     """
-    from convexon import simulate
-    from convexon.chain import stage
     from convexon.cli.console import Console
-    from convexon.run import RunFolder
+    from convexon.flow import stage
+    from convexon.flow.run import RunFolder
+    from convexon.snn import simulate
 
     limits = {
         "luts": luts,
@@ -85,13 +85,13 @@ def map(
 
 def _budget(family: str | None, limits: dict[str, int | float | None], board: str | None) -> Any:
     """Budget of the options; the family is the board's where one is named."""
-    from convexon.cells import Family
-    from convexon.chain.settings import choice
     from convexon.errors import InputError
+    from convexon.plan.cost.cells import Family
+    from convexon.train.settings import choice
 
     if board is None:
         chosen = choice(Family, family or "ecp5", "family")
-        return importlib.import_module("convexon_hdl.budget").Budget(family=chosen, **limits)
+        return importlib.import_module("convexon.plan.cost.budget").Budget(family=chosen, **limits)
     if family is not None:
         raise InputError("family must be left out where a board is given: it has its own")
     return importlib.import_module("convexon_boards.capacity").budget_of(board, **limits)
@@ -108,8 +108,8 @@ def _hertz(clock: float | None) -> float | None:
 
 def _decision(name: str, threshold: int | None) -> Decision:
     """Decision rule of the options."""
-    from convexon.chain.settings import choice
-    from convexon.decision import Decision, Rule
+    from convexon.snn.decision import Decision, Rule
+    from convexon.train.settings import choice
 
     return Decision(rule=choice(Rule, name, "decision"), threshold=threshold)
 
@@ -126,11 +126,11 @@ def _require_alone(limited: bool, options: dict[str, Any]) -> None:
 
 def _encoder(run: Path, name: str | None, bits: int | None, seed: int | None) -> Encoder | None:
     """Encoder that the options name; levels that are held are as wide as the network reads them."""
-    from convexon.card import CARD
-    from convexon.chain.settings import choice
-    from convexon.encoder import Encoder, EncoderKind
+    from convexon.data.encoder import Encoder, EncoderKind
     from convexon.errors import InputError
-    from convexon.run import RunFolder
+    from convexon.flow.run import RunFolder
+    from convexon.snn.card import CARD
+    from convexon.train.settings import choice
 
     if name is None:
         if bits is not None or seed is not None:

@@ -14,9 +14,9 @@ def prove(run: Run = Path("build/run")) -> None:
     to that of the weights, and the wiring is checked against the network. Exit code 1 if anything
     is not proved; the first such part is named.
     """
-    from convexon.chain import stage
     from convexon.cli.console import Console
-    from convexon.run import RunFolder
+    from convexon.flow import stage
+    from convexon.flow.run import RunFolder
 
     with Console() as console:
         with console.stage("prove") as line:

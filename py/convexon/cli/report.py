@@ -17,10 +17,10 @@ def report(
     ] = True,
 ) -> None:
     """Write report.json, report.md and report.html from what the run folder holds."""
-    from convexon.chain import stage
     from convexon.cli.console import Console
+    from convexon.flow import stage
+    from convexon.flow.run import RunFolder
     from convexon.report.collect import bundle_of_card
-    from convexon.run import RunFolder
 
     folder = RunFolder(run)
     with Console() as console:

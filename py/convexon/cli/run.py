@@ -38,12 +38,12 @@ def run(
     The board must hold this run's design. Lost and damaged bytes are made up for and counted. Exit
     code 1 if an answer differs; the first difference is named.
     """
-    from convexon.chain import stage
     from convexon.cli.console import Console
     from convexon.errors import InputError
+    from convexon.flow import stage
+    from convexon.flow.run import RunFolder
     from convexon.link.session import Patience
     from convexon.link.transport import open_port
-    from convexon.run import RunFolder
 
     if data not in ("test", "train"):
         raise InputError(f"data must be one of test, train, not {data!r}")
@@ -74,9 +74,9 @@ def _board(folder: object, port: str | None) -> Iterator[str]:
     if port is not None:
         yield port
         return
-    design = importlib.import_module("convexon_boards.simulated").design_of_run(folder)
-    serial_board = importlib.import_module("convexon_sim.serial_board")
-    simulator = importlib.import_module("convexon.simulator")
+    design = importlib.import_module("convexon.flow.simulated_board").design_of_run(folder)
+    serial_board = importlib.import_module("convexon_sim.programs.serial_board")
+    simulator = importlib.import_module("convexon_sim.simulator")
     with serial_board.SimulatedBoard(
         design.verilog,
         top=design.top,

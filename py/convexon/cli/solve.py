@@ -11,7 +11,7 @@ import typer
 from convexon.cli.options import Cluster, Data, Run, Seed
 
 if TYPE_CHECKING:
-    from convexon.convex.parallel import Executor
+    from convexon.train.columns.parallel import Executor
 
 Coding = Annotated[str, typer.Option(help="threshold, latency, or intensity (bit planes).")]
 Loss = Annotated[str, typer.Option(help="squared, hinge or softmax; logistic for two classes.")]
@@ -56,14 +56,14 @@ def solve(
     program to a certified duality gap, reconstructs the pruned network, and quantizes its readout.
     The dictionary is built in chunks: by threads, or by the workers of a Dask cluster.
     """
-    from convexon.chain import stage
-    from convexon.chain.settings import SolveSettings, choice
     from convexon.cli.console import Console
-    from convexon.convex.cost import CostKind
-    from convexon.convex.loss import LossKind
-    from convexon.encode import Coding as CodingKind
-    from convexon.neuron import ReadoutMode
-    from convexon.run import RunFolder
+    from convexon.convex.model.loss import LossKind
+    from convexon.data.coding import Coding as CodingKind
+    from convexon.flow import stage
+    from convexon.flow.run import RunFolder
+    from convexon.snn.neuron import ReadoutMode
+    from convexon.train.cost import CostKind
+    from convexon.train.settings import SolveSettings, choice
 
     settings = SolveSettings(
         data=data,
@@ -95,7 +95,7 @@ def solve(
 
 def _builders(cluster: str | None) -> AbstractContextManager[Executor]:
     """What builds the dictionary: threads, or the cluster at an address."""
-    from convexon.convex.parallel import THREADS
     from convexon.explore.executor import executor_for
+    from convexon.train.columns.parallel import THREADS
 
     return nullcontext(THREADS) if cluster is None else executor_for(cluster=cluster)

@@ -42,9 +42,9 @@ def study(
 
     Addition digit by digit, FIRST-LAST-XOR, random automata, and sequential MNIST.
     """
-    from convexon.chain import stage
     from convexon.cli.console import Console
-    from convexon.run import RunFolder
+    from convexon.flow import stage
+    from convexon.flow.run import RunFolder
     from convexon.study.settings import StudySettings
 
     given = {

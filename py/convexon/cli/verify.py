@@ -43,13 +43,13 @@ def verify(
     equal. Exit code 1 if anything differs; the first difference is named.
     """
     from convexon.cli.console import Console
-    from convexon.run import RunFolder
+    from convexon.flow.run import RunFolder
 
     if volume:
         _in_volume(run)
         return
-    chain = importlib.import_module("convexon_sim.chain")
-    traffic = importlib.import_module("convexon_sim.job").Traffic(
+    chain = importlib.import_module("convexon.flow.verify")
+    traffic = importlib.import_module("convexon_sim.bench.job").Traffic(
         idle=idle, back_pressure=back_pressure, seed=seed
     )
     kinds = chain.chosen_simulators(simulator)
@@ -72,9 +72,9 @@ def verify(
 def _in_volume(run: Path) -> None:
     """All training and test samples, without cocotb."""
     from convexon.cli.console import Console
-    from convexon.run import RunFolder
+    from convexon.flow.run import RunFolder
 
-    runner = importlib.import_module("convexon_sim.volume_chain")
+    runner = importlib.import_module("convexon.flow.volume")
     with Console() as console:
         with console.stage("verify in volume") as line:
             checked = runner.volume_stage(RunFolder(run), progress=line)

@@ -25,13 +25,13 @@ def weights(
     The host sends its words in order; the accelerator takes no input until all are there and their
     CRC-32 agrees.
     """
-    from convexon.artefact import atomic_write, load
-    from convexon.card import CARD
     from convexon.cli.console import Console
     from convexon.errors import InputError
-    from convexon.image import WORD_BYTES, image_digest, weight_image
-    from convexon.mapping import MAPPING
-    from convexon.run import RunFolder
+    from convexon.flow.run import RunFolder
+    from convexon.plan.image import WORD_BYTES, image_digest, weight_image
+    from convexon.plan.mapping import MAPPING
+    from convexon.snn.card import CARD
+    from convexon.store.artefact import atomic_write, load
 
     folder = RunFolder(run)
     described = folder.bundle().value.ports.get("weights")

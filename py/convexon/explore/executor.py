@@ -1,6 +1,7 @@
 """Executors beyond threads: the processes of this machine, and a Dask cluster.
 
-Both carry out calls of `convexon.convex.parallel.Executor`, and do not change what a call returns.
+Both carry out calls of `convexon.train.columns.parallel.Executor`, and do not change what a call
+returns.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any, TypeVar
 
 from joblib import Parallel, delayed, parallel_config
 
-from convexon.convex.parallel import Executor, Task, on_cores, usable_cores
 from convexon.errors import InputError, MissingToolError, ToolError
+from convexon.train.columns.parallel import Executor, Task, on_cores, usable_cores
 
 T = TypeVar("T")
 

@@ -10,15 +10,15 @@ from urllib.parse import quote
 
 import numpy as np
 
-from convexon.artefact import Json
 from convexon.explore.point import OBJECTIVES, Exploration, Point
-from convexon.mapping import LayerMapping, Mapping, choice_to_json
-from convexon.network import FixedPointNetwork, Layer
+from convexon.flow.run import RunFolder
+from convexon.plan.mapping import LayerMapping, Mapping, choice_to_json
 from convexon.report.document import EXPLORE_SCRIPTS, document, web
 from convexon.report.packed import MOST_BYTES, packed_traces
 from convexon.report.page import value_text
 from convexon.report.recording import Recording, recording_of
-from convexon.run import RunFolder
+from convexon.snn.network import FixedPointNetwork, Layer
+from convexon.store.artefact import Json
 
 LABELS = {
     "accuracy.test": "test accuracy",

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convexon.artefact import Arrays, Codec, Json
 from convexon.errors import InputError
 from convexon.explore.front import pareto_front
 from convexon.report.figure import Figure, FigureKind
+from convexon.store.artefact import Arrays, Codec, Json
 
 OBJECTIVES: Mapping[str, int] = {
     "accuracy.test": -1,

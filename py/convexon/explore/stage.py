@@ -9,17 +9,17 @@ from typing import TypeVar
 
 import numpy as np
 
-from convexon.artefact import atomic_write, load, save
-from convexon.chain.progress import QUIET, Progress
-from convexon.chain.settings import SolveSettings
-from convexon.convex.parallel import Executor, Task
-from convexon.encode import encode
+from convexon.data.coding import encode
 from convexon.errors import ArtefactError, InputError
 from convexon.explore.executor import ProcessExecutor
 from convexon.explore.page import as_page
 from convexon.explore.point import EXPLORATION, POINT, Exploration
 from convexon.explore.sweep import PointSettings, Sweep
 from convexon.explore.work import Ended, Job, data_digest, draw, is_point, measure, solve
+from convexon.progress import QUIET, Progress
+from convexon.store.artefact import atomic_write, load, save
+from convexon.train.columns.parallel import Executor, Task
+from convexon.train.settings import SolveSettings
 
 T = TypeVar("T")
 

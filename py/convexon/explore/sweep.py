@@ -37,15 +37,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from convexon.artefact import Json
-from convexon.cells import Family
-from convexon.chain.settings import SolveSettings, choice
-from convexon.convex.cost import CostKind
-from convexon.convex.loss import LossKind
-from convexon.encode import Coding
+from convexon.convex.model.loss import LossKind
+from convexon.data.coding import Coding
 from convexon.errors import InputError, require_integer, require_within
-from convexon.mapping import MAX_LANES, Style
-from convexon.neuron import ReadoutMode
+from convexon.plan.cost.cells import Family
+from convexon.plan.mapping import MAX_LANES, Style
+from convexon.snn.neuron import ReadoutMode
+from convexon.store.artefact import Json
+from convexon.train.cost import CostKind
+from convexon.train.settings import SolveSettings, choice
 
 Values = Mapping[str, Any]
 

@@ -22,23 +22,24 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from convexon import __version__, simulate
-from convexon.artefact import Codec, atomic_write, digest_of, is_current, load, save
-from convexon.card import CARD
-from convexon.cells import Family
-from convexon.chain import stage
-from convexon.chain.settings import SolveSettings
-from convexon.chain.solve import dictionary_stage, samples_of, solve_stage
-from convexon.dataset import DATASET, SpikeDataset
+from convexon import __version__
+from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.errors import ArtefactError, InputError, SolverError, ToolError
-from convexon.estimate.energy import SOURCE, neutral_energy
-from convexon.estimate.operations import operations_of
 from convexon.explore.point import POINT, Point
 from convexon.explore.sweep import PointSettings, plain
-from convexon.mapping import MAPPING
-from convexon.network import FixedPointNetwork
+from convexon.flow import stage
+from convexon.flow.run import Made, RunFolder
+from convexon.flow.solve import dictionary_stage, samples_of, solve_stage
+from convexon.plan.cost.cells import Family
+from convexon.plan.energy.operations import operations_of
+from convexon.plan.energy.technology import SOURCE, neutral_energy
+from convexon.plan.mapping import MAPPING
 from convexon.report.figure import Figure, FigureKind
-from convexon.run import Made, RunFolder
+from convexon.snn import simulate
+from convexon.snn.card import CARD
+from convexon.snn.network import FixedPointNetwork
+from convexon.store.artefact import Codec, atomic_write, digest_of, is_current, load, save
+from convexon.train.settings import SolveSettings
 
 T = TypeVar("T")
 
@@ -314,12 +315,14 @@ def _budget(point: PointSettings) -> Any:
     }
     if point.board:
         return importlib.import_module("convexon_boards.capacity").budget_of(point.board, **members)
-    return importlib.import_module("convexon_hdl.budget").Budget(family=point.family, **members)
+    return importlib.import_module("convexon.plan.cost.budget").Budget(
+        family=point.family, **members
+    )
 
 
 def _model(family: Family) -> str:
     """Digest of the model that LUTs are estimated by."""
-    models = importlib.import_module("convexon_hdl.resource_model")
+    models = importlib.import_module("convexon.plan.cost.resource_model")
     digest: str = models.resource_model(family).digest
     return digest
 

@@ -17,7 +17,7 @@ set, and whose sequence number is the request's. Sequence numbers count modulo 2
   request after it has its sequence number plus 1. Whatever was under way is forgotten.
 - `Kind.INFER` brings the next `CHUNK_BYTES` bytes of an inference, or what is left of it. Answer:
   nothing, or after the last chunk all results of the inference.
-- `Kind.LOAD` brings the next words of a weight image (`convexon.image`), at most `CHUNK_BYTES`
+- `Kind.LOAD` brings the next words of a weight image (`convexon.plan.image`), at most `CHUNK_BYTES`
   bytes. Answer: a byte of `Status`.
 
 A request whose number is that of the one before is answered as that was, and not run again. One

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from convexon.errors import LinkError
-from convexon.image import WORD_BYTES
 from convexon.link.frame import Frame, FrameReader, encode
 from convexon.link.protocol import (
     ANSWER,
@@ -23,6 +22,7 @@ from convexon.link.protocol import (
     Status,
 )
 from convexon.link.transport import Transport
+from convexon.plan.image import WORD_BYTES
 
 _HELLO_BYTES = NONCE_BYTES + 2 + FINGERPRINT_BYTES
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from convexon.build import BUILD, Build
-from convexon.estimate.power import ENERGY, EnergyEstimate
-from convexon.pipeline import Cycles
+from convexon.flow.run import RunFolder
+from convexon.plan.pipeline import Cycles
 from convexon.report.figure import Figure, FigureKind
-from convexon.run import RunFolder
+from convexon_boards.built import BUILD, Build
+from convexon_boards.energy.power import ENERGY, EnergyEstimate
 
 
 def builds_in(folder: RunFolder, rtl: str) -> dict[str, Build]:

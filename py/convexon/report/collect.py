@@ -6,31 +6,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from convexon.artefact import Codec
-from convexon.baseline import BASELINES, Baselines
-from convexon.build import Build
-from convexon.bundle import RtlBundle
-from convexon.card import CARD
-from convexon.cells import CELLS, CellReport
-from convexon.convex.dictionary import DICTIONARY, SpikeDictionary
-from convexon.convex.solved import SOLVED, SolvedProgram
-from convexon.dataset import DATASET, SpikeDataset
+from convexon.certify.certificate import CERTIFICATE, Certificate
+from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.errors import ArtefactError
-from convexon.estimate.energy import SOURCE, neutral_energy
-from convexon.estimate.operations import operations_of
-from convexon.estimate.power import EnergyEstimate
-from convexon.estimate.resources import RESOURCES, ResourceEstimate
-from convexon.mapping import MAPPING, Mapping
-from convexon.network import FixedPointNetwork
-from convexon.pipeline import Cycles
-from convexon.proof.certificate import CERTIFICATE, Certificate
+from convexon.flow.run import Made, RunFolder
+from convexon.plan.cost.cells import CELLS, CellReport
+from convexon.plan.cost.resources import RESOURCES, ResourceEstimate
+from convexon.plan.energy.operations import operations_of
+from convexon.plan.energy.technology import SOURCE, neutral_energy
+from convexon.plan.mapping import MAPPING, Mapping
+from convexon.plan.pipeline import Cycles
+from convexon.plan.schedule import Schedule
 from convexon.report.built import build_figures, builds_in, energies_in, energy_figures
 from convexon.report.figure import Figure, FigureKind
-from convexon.run import Made, RunFolder
-from convexon.schedule import Schedule
-from convexon.simulate import run
-from convexon.trace import SpikeTrace
-from convexon.verification import VERIFICATION, Verification
+from convexon.snn.card import CARD
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.simulate import run
+from convexon.snn.trace import SpikeTrace
+from convexon.store.artefact import Codec
+from convexon.train.baseline import BASELINES, Baselines
+from convexon.train.columns.dictionary import DICTIONARY, SpikeDictionary
+from convexon.train.solved import SOLVED, SolvedProgram
+from convexon_boards.built import Build
+from convexon_boards.energy.power import EnergyEstimate
+from convexon_hdl.emit.bundle import RtlBundle
+from convexon_sim.verification import VERIFICATION, Verification
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from convexon.artefact import Json, atomic_write, pretty
 from convexon.errors import ArtefactError, InputError
+from convexon.store.artefact import Json, atomic_write, pretty
 
 SCHEMA = "convexon.report"
 SCHEMA_VERSION = 1

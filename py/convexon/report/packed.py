@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convexon.artefact import Json
 from convexon.report.recording import GOLDEN, Recording
-from convexon.trace import SpikeTrace, differing_samples
+from convexon.snn.trace import SpikeTrace, differing_samples
+from convexon.store.artefact import Json
 
 MOST_BYTES = 2 << 20
 """Size of all blocks of a page, as text, that is not exceeded after the first one."""

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from convexon import simulate
-from convexon.card import CARD
-from convexon.chain.stimulus import Stimulus, stimulus_of
-from convexon.decision import decided_trace
-from convexon.mapping import MAPPING, Mapping
-from convexon.network import FixedPointNetwork
+from convexon.flow.run import Made, RunFolder
+from convexon.flow.stimulus import Stimulus, stimulus_of
+from convexon.plan.mapping import MAPPING, Mapping
 from convexon.report.collect import SIMULATORS, bundle_of_card, current
-from convexon.run import Made, RunFolder
-from convexon.trace import TRACE, SpikeTrace
+from convexon.snn import simulate
+from convexon.snn.card import CARD
+from convexon.snn.decision import decided_trace
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.trace import TRACE, SpikeTrace
 
 GOLDEN = "golden model"
 MODEL = "vectorised model, which the tests hold equal to the golden one"

@@ -2,8 +2,8 @@
 
 With the carry the task has no memory: whether ``a + b + c >= k`` is one threshold unit, and the
 leak is chosen on validation. Without it the network has to carry by itself: units beside the
-readout units excite themselves (`convexon.convex.threshold.self_exciting`), and pricing finds which
-of them is the carry.
+readout units excite themselves (`convexon.train.witnesses.threshold.self_exciting`), and pricing
+finds which of them is the carry.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from convexon.convex.alphabet import TERNARY
-from convexon.convex.generation import GenerationBudget, Round
-from convexon.convex.loss import LossKind
-from convexon.convex.penalty import GroupL2
-from convexon.convex.pricing.enumeration import Enumeration
-from convexon.convex.pricing.local import LocalSearch
-from convexon.convex.pricing.site import site_on
-from convexon.convex.threshold import self_exciting
-from convexon.convex.witness import WitnessFamily
-from convexon.dataset import SpikeDataset
-from convexon.network import FixedPointNetwork, Network
-from convexon.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.simulate import decisions, scores
+from convexon.convex.model.loss import LossKind
+from convexon.convex.model.penalty import GroupL2
+from convexon.data.dataset import SpikeDataset
+from convexon.snn.network import FixedPointNetwork, Network
+from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.snn.simulate import decisions, scores
 from convexon.study.fit import Fitted, Plan, fit
 from convexon.tasks.addition import Addition, Decide
+from convexon.train.generation import GenerationBudget, Round
+from convexon.train.pricing.enumeration import Enumeration
+from convexon.train.pricing.local import LocalSearch
+from convexon.train.pricing.site import site_on
+from convexon.train.witnesses.alphabet import TERNARY
+from convexon.train.witnesses.threshold import self_exciting
+from convexon.train.witnesses.witness import WitnessFamily
 
 LEAKS = (MEMORYLESS, Leak(1, 2), Leak(10, 10))
 """Leaks to choose from on validation; the last is about the paper's 0.99."""

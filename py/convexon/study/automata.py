@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from convexon.convex.alphabet import TERNARY
-from convexon.convex.generation import GenerationBudget, Round
-from convexon.convex.loss import LossKind
-from convexon.convex.penalty import L1
-from convexon.convex.pricing.local import LocalSearch
-from convexon.convex.pricing.site import site_on
-from convexon.convex.threshold import delay_line
-from convexon.convex.witness import WitnessFamily
-from convexon.dataset import SpikeDataset
-from convexon.neuron import MEMORYLESS, ReadoutMode, Reset
+from convexon.convex.model.loss import LossKind
+from convexon.convex.model.penalty import L1
+from convexon.data.dataset import SpikeDataset
+from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
 from convexon.study.fit import Fitted, Plan, fit, held_out
+from convexon.train.generation import GenerationBudget, Round
+from convexon.train.pricing.local import LocalSearch
+from convexon.train.pricing.site import site_on
+from convexon.train.witnesses.alphabet import TERNARY
+from convexon.train.witnesses.threshold import delay_line
+from convexon.train.witnesses.witness import WitnessFamily
 
 VALIDATION_SHARE = 0.2
 """Share of the distinct training strings on which rho is chosen."""

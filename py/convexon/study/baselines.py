@@ -4,7 +4,8 @@
   membrane's sign as readout (CVX of arXiv:2605.08022), on an integer grid fine enough for its leak;
 - ridge regression on a random LIF reservoir;
 - logistic regression on the raw input;
-- surrogate gradient end to end through K parallel LIF branches, by `convexon.surrogate` (the torch
+- surrogate gradient end to end through K parallel LIF branches, by `convexon.train.surrogate` (the
+torch
   extra).
 """
 
@@ -17,26 +18,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from convexon.baseline import random_reservoir
-from convexon.convex.alphabet import Alphabet
-from convexon.convex.dictionary import build_dictionary, patterns
-from convexon.convex.labels import targets_for
-from convexon.convex.loss import LossKind, loss_for
-from convexon.convex.master import Task
-from convexon.convex.penalty import L1
-from convexon.convex.reconstruct import reconstruct
-from convexon.convex.rows import distinct_rows
-from convexon.convex.solver import solve
-from convexon.convex.witness import Guide, WitnessFamily
-from convexon.dataset import SpikeDataset
+from convexon.convex.model.labels import targets_for
+from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.penalty import L1
+from convexon.convex.solvers.solver import solve
+from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
-from convexon.fixed import Interval, QFormat, width_of
-from convexon.network import Branch, Layer, Network
-from convexon.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.fixed import Interval, QFormat, width_of
+from convexon.snn.network import Branch, Layer, Network
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.study.fit import accuracy
+from convexon.train.baseline import random_reservoir
+from convexon.train.columns.dictionary import build_dictionary, patterns
+from convexon.train.columns.rows import distinct_rows
+from convexon.train.master import Task
+from convexon.train.witnesses.alphabet import Alphabet
+from convexon.train.witnesses.reconstruct import reconstruct
+from convexon.train.witnesses.witness import Guide, WitnessFamily
 
 if TYPE_CHECKING:
-    from convexon.surrogate import LayerPlan
+    from convexon.train.surrogate.model import LayerPlan
 
 FloatArray = npt.NDArray[np.float64]
 Classes = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.int64]]
@@ -310,7 +311,7 @@ def surrogate_gradient(
         K.
     leaks : sequence of Leak
     learning_rates : sequence of float, optional
-        `convexon.surrogate.hybrid.LEARNING_RATES` where None.
+        `convexon.train.surrogate.hybrid.LEARNING_RATES` where None.
     max_epochs : int
         Of each leak, over all learning rates: the end where it comes before that of ``seconds``.
 
@@ -321,8 +322,8 @@ def surrogate_gradient(
     MissingToolError
         If torch is not installed.
     """
-    from convexon.surrogate import TrainingPlan, surrogate_baseline
-    from convexon.surrogate.hybrid import LEARNING_RATES
+    from convexon.train.surrogate.hybrid import LEARNING_RATES, surrogate_baseline
+    from convexon.train.surrogate.train import TrainingPlan
 
     if not leaks:
         raise InputError("leaks must hold at least one leak, not none")
@@ -348,7 +349,7 @@ def surrogate_gradient(
 
 def _stack(layers: Sequence[tuple[int, int]], leak: Leak) -> list[LayerPlan]:
     """Layers, by fan-in and neurons, that surrogate training starts from."""
-    from convexon.surrogate import LayerPlan
+    from convexon.train.surrogate.model import LayerPlan
 
     return [
         LayerPlan(

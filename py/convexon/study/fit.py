@@ -7,28 +7,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexon.convex.generation import (
+from convexon.convex.model.labels import targets_for
+from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.penalty import Penalty
+from convexon.data.dataset import SpikeDataset
+from convexon.errors import InputError
+from convexon.quantize.readout import quantize
+from convexon.snn.network import FixedPointNetwork, Network
+from convexon.snn.neuron import ReadoutMode
+from convexon.snn.simulate import decisions, scores
+from convexon.train.columns.rows import Rows, distinct_rows, input_numbers
+from convexon.train.generation import (
     Generated,
     GenerationBudget,
     Round,
     deepened,
     generate,
 )
-from convexon.convex.labels import targets_for
-from convexon.convex.loss import LossKind, loss_for
-from convexon.convex.master import Task
-from convexon.convex.penalty import Penalty
-from convexon.convex.pricing.oracle import Oracle
-from convexon.convex.pricing.site import Cost, Site
-from convexon.convex.reconstruct import reconstruct
-from convexon.convex.rows import Rows, distinct_rows, input_numbers
-from convexon.convex.witness import WitnessFamily
-from convexon.dataset import SpikeDataset
-from convexon.errors import InputError
-from convexon.network import FixedPointNetwork, Network
-from convexon.neuron import ReadoutMode
-from convexon.quantize import quantize
-from convexon.simulate import decisions, scores
+from convexon.train.master import Task
+from convexon.train.pricing.oracle import Oracle
+from convexon.train.pricing.site import Cost, Site
+from convexon.train.witnesses.reconstruct import reconstruct
+from convexon.train.witnesses.witness import WitnessFamily
 
 Sites = Callable[[SpikeDataset, Rows], Sequence[Site]]
 """Sites on a data set and its rows."""

@@ -15,31 +15,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from convexon.convex.alphabet import Alphabet
-from convexon.convex.dictionary import SpikeDictionary, build_dictionary
-from convexon.convex.generation import GenerationBudget, Round, generate
-from convexon.convex.labels import targets_for
-from convexon.convex.loss import LossKind, loss_for
-from convexon.convex.master import Task
-from convexon.convex.penalty import GroupL2
-from convexon.convex.pricing.draw import RandomDraws
-from convexon.convex.pricing.local import LocalSearch
-from convexon.convex.pricing.oracle import Oracle
-from convexon.convex.pricing.site import Site, site_on
-from convexon.convex.reconstruct import reconstruct
-from convexon.convex.rows import Rows, distinct_rows
-from convexon.convex.solver import solve
-from convexon.convex.threshold import delay_line
-from convexon.convex.witness import WitnessFamily
-from convexon.dataset import SpikeDataset
+from convexon.convex.model.labels import targets_for
+from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.penalty import GroupL2
+from convexon.convex.solvers.solver import solve
+from convexon.data.dataset import SpikeDataset
+from convexon.data.mnist import balanced_subset, load_digits, sequential
 from convexon.errors import InputError
-from convexon.network import Branch, Network
-from convexon.neuron import MEMORYLESS, ReadoutMode, Reset
+from convexon.snn.network import Branch, Network
+from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
 from convexon.study.fit import accuracy
-from convexon.tasks.mnist import balanced_subset, load_digits, sequential
+from convexon.train.columns.dictionary import SpikeDictionary, build_dictionary
+from convexon.train.columns.rows import Rows, distinct_rows
+from convexon.train.generation import GenerationBudget, Round, generate
+from convexon.train.master import Task
+from convexon.train.pricing.draw import RandomDraws
+from convexon.train.pricing.local import LocalSearch
+from convexon.train.pricing.oracle import Oracle
+from convexon.train.pricing.site import Site, site_on
+from convexon.train.witnesses.alphabet import Alphabet
+from convexon.train.witnesses.reconstruct import reconstruct
+from convexon.train.witnesses.threshold import delay_line
+from convexon.train.witnesses.witness import WitnessFamily
 
 if TYPE_CHECKING:
-    from convexon.surrogate import TrainingPlan
+    from convexon.train.surrogate.train import TrainingPlan
 
 MODE = ReadoutMode.LAST
 VALIDATION_SHARE = 0.1
@@ -152,7 +152,8 @@ def fit_digits(
     SolverError
         If a gap is not reached.
     """
-    from convexon.surrogate import LayerPlan, fine_tune, surrogate_baseline
+    from convexon.train.surrogate.hybrid import fine_tune, surrogate_baseline
+    from convexon.train.surrogate.model import LayerPlan
 
     fit_on, chosen_on = parts(train, seed=seed)
     lower = Branch((delay_line(train.n_inputs, train.n_steps),))
@@ -184,7 +185,7 @@ def fit_digits(
 
 def training(*, seconds: float, seed: int) -> TrainingPlan:
     """Return the settings of surrogate training on digits, for a budget of wall time."""
-    from convexon.surrogate import TrainingPlan
+    from convexon.train.surrogate.train import TrainingPlan
 
     return TrainingPlan(
         epochs=60, seconds=seconds, input_dropout=0.2, label_smoothing=0.1, seed=seed

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from convexon.convex.bits import BitColumns
-from convexon.convex.claims import certificate_of
-from convexon.convex.cost import LEAST_WEIGHT
-from convexon.convex.dictionary import SpikeDictionary, distinct_columns
-from convexon.convex.generation import Generated
-from convexon.convex.master import Task
-from convexon.convex.pricing.enumeration import Enumeration
-from convexon.convex.pricing.oracle import Oracle
-from convexon.convex.pricing.site import Site
-from convexon.proof.certificate import Certificate, PricedSet, SampleMargins
+from convexon.certify.certificate import Certificate, PricedSet, SampleMargins
+from convexon.train.claims import certificate_of
+from convexon.train.columns.bits import BitColumns
+from convexon.train.columns.dictionary import SpikeDictionary, distinct_columns
+from convexon.train.cost import LEAST_WEIGHT
+from convexon.train.generation import Generated
+from convexon.train.master import Task
+from convexon.train.pricing.enumeration import Enumeration
+from convexon.train.pricing.oracle import Oracle
+from convexon.train.pricing.site import Site
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -12,24 +12,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.artefact import digest_of
-from convexon.card import CARD
-from convexon.chain.progress import QUIET, Progress
-from convexon.convex.branches import NETWORK
-from convexon.convex.dictionary import DICTIONARY, SpikeDictionary, patterns
-from convexon.convex.generation import Round
-from convexon.dataset import DATASET, SpikeDataset
+from convexon.certify.certificate import CERTIFICATE, Certificate
+from convexon.data.dataset import DATASET, SpikeDataset
+from convexon.data.mnist import N_CLASSES
 from convexon.errors import InputError
-from convexon.network import FixedPointNetwork, Network
-from convexon.proof.certificate import CERTIFICATE, Certificate
-from convexon.quantize import quantize, sample_margins
+from convexon.flow.run import Made, RunFolder
+from convexon.progress import QUIET, Progress
+from convexon.quantize.readout import quantize, sample_margins
 from convexon.report.figure import Figure, FigureKind, write_figures
-from convexon.run import Made, RunFolder
+from convexon.snn.card import CARD
+from convexon.snn.network import FixedPointNetwork, Network
+from convexon.store.artefact import digest_of
 from convexon.study.fit import Fitted, accuracy, held_out
 from convexon.study.proof import Proved, proved
 from convexon.study.settings import StudySettings
 from convexon.tasks.addition import Addition
-from convexon.tasks.mnist import N_CLASSES
+from convexon.train.columns.dictionary import DICTIONARY, SpikeDictionary, patterns
+from convexon.train.generation import Round
+from convexon.train.witnesses.branches import NETWORK
 
 LENGTHS = (1, 2, 5, 10)
 """Multiples of the training length at which addition is tested."""

@@ -1,26 +1,26 @@
 """FIRST-LAST-XOR: whether the first and the last bit of a string differ (arXiv:2605.08022).
 
-A tapped delay line of recurrent threshold units (`convexon.convex.threshold`) brings all bits to
-the last step; pricing then finds which of them matter. Layers above are priced on the active
-neurons of the layer below.
+A tapped delay line of recurrent threshold units (`convexon.train.witnesses.threshold`) brings all
+bits to the last step; pricing then finds which of them matter. Layers above are priced on the
+active neurons of the layer below.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from convexon.convex.alphabet import TERNARY
-from convexon.convex.generation import GenerationBudget, Round
-from convexon.convex.loss import LossKind
-from convexon.convex.penalty import L1
-from convexon.convex.pricing.enumeration import Enumeration
-from convexon.convex.pricing.site import site_on
-from convexon.convex.threshold import delay_line
-from convexon.convex.witness import WitnessFamily
-from convexon.dataset import SpikeDataset
+from convexon.convex.model.loss import LossKind
+from convexon.convex.model.penalty import L1
+from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
-from convexon.neuron import MEMORYLESS, ReadoutMode, Reset
+from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
 from convexon.study.fit import Fitted, Plan, fit, held_out
+from convexon.train.generation import GenerationBudget, Round
+from convexon.train.pricing.enumeration import Enumeration
+from convexon.train.pricing.site import site_on
+from convexon.train.witnesses.alphabet import TERNARY
+from convexon.train.witnesses.threshold import delay_line
+from convexon.train.witnesses.witness import WitnessFamily
 
 VALIDATION_SHARE = 0.2
 """Share of the distinct training strings on which rho is chosen."""

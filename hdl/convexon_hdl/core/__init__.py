@@ -1,0 +1,1 @@
+"""Neuron, layer, stage, readout, decision, and the accelerator that they make."""

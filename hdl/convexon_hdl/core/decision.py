@@ -1,0 +1,355 @@
+"""Early decisions: a result as soon as a rule allows it, and word of it to the source of the steps.
+
+::
+
+    sequencer or encoder -> stages -> readout -> argmax -> early exit -> o
+              ^                                                |
+              +------------------- decided -------------------+
+
+The readout gives its accumulated scores at every step, argmax names their leader, and `EarlyExit`
+passes on the one result per inference that decides. Nothing in the pipeline carries a number of
+the inference. Steps keep their order, so all that follow the deciding one belong to the same
+inference until a step tagged ``first`` comes, and are dropped; and the source counts the
+inferences that have begun and were not decided (`convexon_hdl.core.sequencer.Undecided`), so it
+knows whether the one on its way is the one that was decided. Each inference begins with exactly one
+``first`` step, and ends in exactly one result: at the deciding step, at the latest at ``last``,
+which always decides and which the source leaves out only after a decision.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from convexon.errors import InputError
+from convexon.snn.decision import Decision
+from convexon.snn.fixed import Interval
+from convexon.snn.network import FixedPointNetwork
+from convexon_hdl.arith.arithmetic import Operand, add_all, node, subtract, table
+from convexon_hdl.core.elastic import ElasticRegister
+from convexon_hdl.core.readout import Argmax, Readout, ResultLayout, ScoresLayout
+
+
+class StepScoresLayout(ScoresLayout):
+    """Scores as they stand after one step.
+
+    Members
+    -------
+    scores : array of n_classes signed(score_width)
+    first, last : unsigned(1)
+        Whether the step begins and whether it ends an inference.
+    """
+
+    def __init__(self, network: FixedPointNetwork) -> None:
+        super().__init__(network, first=1)
+
+
+class StepResultLayout(ResultLayout):
+    """`ResultLayout` after one step, with ``first``: whether the step begins an inference."""
+
+    def __init__(self, network: FixedPointNetwork) -> None:
+        super().__init__(network, first=1)
+
+
+class StepReadout(Readout):
+    """`Readout` whose accumulated scores come out at every step, for early decisions.
+
+    Latency and resources: those of `Readout`, and a flip-flop.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+        With `ReadoutMode.COUNT`.
+    choice : Spatial
+        Of the mapping's readout.
+
+    Members
+    -------
+    i : In(stream.Signature(StepLayout(network, network.depth)))
+    o : Out(stream.Signature(StepScoresLayout(network)))
+    """
+
+    scores_class = StepScoresLayout
+
+    def produces(self) -> Value:
+        """Every step."""
+        return Const(1)
+
+    def datapath(self, m: Module, accept: Value) -> None:
+        """Build the sums, and pass the tag on."""
+        super().datapath(m, accept)
+        with m.If(accept):
+            m.d.sync += self.o.payload.first.eq(self.arriving.first)
+
+
+class StepArgmax(Argmax):
+    """`Argmax` of the scores after every step.
+
+    Latency and resources: those of `Argmax`, and a flip-flop.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    registers : int
+
+    Members
+    -------
+    i : In(stream.Signature(StepScoresLayout(network)))
+    o : Out(stream.Signature(StepResultLayout(network)))
+    """
+
+    scores_class = StepScoresLayout
+    result_class = StepResultLayout
+
+    def datapath(self, m: Module, accept: Value) -> None:
+        """Build the tournament, and pass the tag on."""
+        super().datapath(m, accept)
+        with m.If(accept):
+            m.d.sync += self.o.payload.first.eq(self.arriving.first)
+
+
+class EarlyExit(ElasticRegister):
+    """Passes on the result of the step that decides, and drops the inference's other ones.
+
+    ``CERTAIN``, with l the leader and g the steps left, decides where for every other class c ::
+
+        score[l] - score[c] >= g * M[c, l] + (1 if c < l else 0)
+
+    and M[c, l] = sum_j max(0, w[j, c] - w[j, l]), that is, where no spikes of g steps can change
+    the leader. ``THRESHOLD`` decides where a score reaches the threshold. The last step always
+    decides.
+
+    Latency: 1 + registers clocks, as `ElasticRegister`; an inner register stands before the
+    comparison. Resources: flip-flops for the payload and one more; ``THRESHOLD`` a comparator per
+    class; ``CERTAIN`` a counter of steps, one multiplexer of all scores, and for each class a
+    subtractor, a comparator, a table of M over l, and ceil(log2 T) adders.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    decision : Decision
+        Of an early rule.
+    registers : int
+
+    Members
+    -------
+    i : In(stream.Signature(StepResultLayout(network)))
+    o : Out(stream.Signature(ResultLayout(network)))
+        ``last`` is always 1: an inference has one result.
+
+    Raises
+    ------
+    InputError
+        If the rule does not suit the network.
+    """
+
+    def __init__(
+        self, network: FixedPointNetwork, decision: Decision, *, registers: int = 0
+    ) -> None:
+        decision.check(network)
+        self._network = network
+        self._decision = decision
+        self._met = Signal(name="met")
+        self._was_over = Signal(name="was_over")
+        super().__init__(
+            i_layout=StepResultLayout(network),
+            o_layout=ResultLayout(network),
+            registers=registers,
+        )
+
+    @property
+    def network(self) -> FixedPointNetwork:
+        """Network that the decision belongs to."""
+        return self._network
+
+    @property
+    def decision(self) -> Decision:
+        """Choice of the rule."""
+        return self._decision
+
+    def produces(self) -> Value:
+        """The deciding step alone."""
+        return ~self._was_over & (self._met | self.arriving.last)
+
+    def datapath(self, m: Module, accept: Value) -> None:
+        """Build the rule, and the memory of its having been met."""
+        over = Signal()  # the rule was met in the inference of the step before
+        m.d.comb += [
+            self._was_over.eq(over & ~self.arriving.first),
+            self._met.eq(self.is_met(m)),
+        ]
+        label = self._arrived(m, self.i.payload.label, name="label")
+        with m.If(accept):
+            m.d.sync += [
+                over.eq(self._was_over | self._met),
+                self.o.payload.label.eq(label),
+                self.o.payload.last.eq(1),
+            ]
+        for c in range(self.network.n_classes):
+            score = self._arrived(m, self.i.payload.scores[c], name=f"score{c}")
+            with m.If(accept):
+                m.d.sync += self.o.payload.scores[c].eq(score)
+
+    def _arrived(self, m: Module, value: Value, *, name: str) -> Value:
+        """``value`` of the payload as it arrives at the last register."""
+        return self.chain.carry(m, value, 0, self.registers, name=name)
+
+    def is_met(self, m: Module) -> Value:
+        """Whether the step before the last register meets the rule."""
+        scores = [
+            Operand(self.i.payload.scores[c], interval)
+            for c, interval in enumerate(self.network.score_ranges)
+        ]
+        if len(scores) == 1:
+            scores.insert(0, Operand.constant(0))
+        # An inner register, if there is one, cuts the arithmetic from the comparison.
+        cut = min(1, self.registers)
+        if self.decision.threshold is None:
+            ahead = self._is_ahead(m, scores, cut)
+        else:
+            reached = Cat(self.reaches(score.value, self.decision.threshold) for score in scores)
+            ahead = self.chain.carry(m, reached.any(), 0, cut, name="reached")
+        return self.chain.carry(m, ahead, cut, self.registers, name="rule")
+
+    def reaches(self, score: Value, threshold: int) -> Value:
+        """Whether a score decides under ``THRESHOLD``."""
+        return score >= threshold
+
+    def steps_left(self, m: Module) -> Signal:
+        """Steps of the inference after the one on ``i``."""
+        highest = self.network.n_steps - 1
+        left = Signal(range(highest + 1))
+        before = Signal(range(highest + 1))
+        m.d.comb += left.eq(Mux(self.i.payload.first, highest, before - 1))
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += before.eq(left)
+        return left
+
+    def _is_ahead(self, m: Module, scores: list[Operand], cut: int) -> Value:
+        """Whether no class can overtake the leader in the steps that are left."""
+        label, left = self.i.payload.label, self.steps_left(m)
+        hull = Interval.hull(
+            end for score in scores for end in (score.interval.low, score.interval.high)
+        )
+        leader = node(m, _choose(label, [score.value for score in scores]), hull, name="leader")
+        ahead = []
+        for c, score in enumerate(scores):
+            lead = subtract(m, leader, score, name=f"lead{c}").value
+            need = self.need(m, c, label, left, n_classes=len(scores)).value
+            lead = self.chain.carry(m, lead, 0, cut, name=f"lead{c}")
+            need = self.chain.carry(m, need, 0, cut, name=f"need{c}")
+            ahead.append(lead >= need)
+        return Cat(ahead).all()
+
+    def need(self, m: Module, c: int, label: Value, left: Signal, *, n_classes: int) -> Operand:
+        """Lead over class ``c`` that makes the leader certain: g * M[c, l], 1 more if c < l."""
+        gains = [self._gain(c, leader) for leader in range(n_classes)]
+        padding = [0] * ((1 << len(label)) - n_classes)
+        gain = table(m, list(label), gains + padding, name=f"gain{c}")
+        parts = []
+        for place in range(len(left)):
+            part = Mux(left[place], gain.value, 0)
+            interval = Interval(0, gain.interval.high)
+            parts.append(node(m, part, interval, name=f"need{c}_part{place}").shifted(place))
+        if c < n_classes - 1:  # no leader is above the highest class
+            parts.append(Operand.bit(label > c))
+        return add_all(m, parts, name=f"need{c}")
+
+    def _gain(self, c: int, leader: int) -> int:
+        """M[c, leader], the most that one step can add to score[c] - score[leader]."""
+        rows = self.network.readout_weights.tolist()
+        if self.network.n_classes == 1:
+            rows = [[0, *row] for row in rows]
+        return sum(max(0, row[c] - row[leader]) for row in rows)
+
+
+def _choose(label: Value, values: list[Value]) -> Value:
+    """``values[label]``, as a balanced tree of multiplexers."""
+    for place in range(ceil_log2(len(values))):
+        pairs = zip(values[0::2], values[1::2], strict=False)
+        above = [Mux(label[place], high, low) for low, high in pairs]
+        values = above + values[len(values) - len(values) % 2 :]
+    return values[0]
+
+
+class EarlyDecision(wiring.Component):
+    """Tournament and early exit: scores of every step in, one result per inference out.
+
+    Latency: ``Decision.registers`` clocks. Resources: those of `StepArgmax` and `EarlyExit`, and a
+    flip-flop.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    decision : Decision
+        Of an early rule.
+    registers : int
+        Between the rounds of the tournament. Where there are any, the exit has one too, if it
+        computes the rule ``CERTAIN``.
+
+    Members
+    -------
+    i : In(stream.Signature(StepScoresLayout(network)))
+    o : Out(stream.Signature(ResultLayout(network)))
+    decided : Out(1)
+        High in the first clock in which a result is offered, whether it is taken or waits: the
+        oldest inference under way is decided.
+
+    Raises
+    ------
+    InputError
+        If the rule is not an early one, or does not suit the network.
+    """
+
+    argmax_class: type[StepArgmax] = StepArgmax
+    exit_class: type[EarlyExit] = EarlyExit
+
+    def __init__(
+        self, network: FixedPointNetwork, decision: Decision, *, registers: int = 0
+    ) -> None:
+        if not decision.is_early:
+            raise InputError(f"decision must be of an early rule, not {decision.rule.value}")
+        decision.check(network)
+        self._network = network
+        self._decision = decision
+        self._registers = registers
+        super().__init__(
+            {
+                "i": In(stream.Signature(StepScoresLayout(network))),
+                "o": Out(stream.Signature(ResultLayout(network))),
+                "decided": Out(1),
+            }
+        )
+
+    @property
+    def network(self) -> FixedPointNetwork:
+        """Network that the decision belongs to."""
+        return self._network
+
+    @property
+    def decision(self) -> Decision:
+        """Choice of the rule."""
+        return self._decision
+
+    @property
+    def registers(self) -> int:
+        """Registers between the rounds of the tournament."""
+        return self._registers
+
+    def elaborate(self, platform: object) -> Module:
+        """Connect both, and tell when a result is new."""
+        m = Module()
+        m.submodules.argmax = argmax = self.argmax_class(self.network, registers=self.registers)
+        inner = self.decision.registers(self.registers) - 1 - argmax.registers - 1
+        m.submodules.early_exit = early_exit = self.exit_class(
+            self.network, self.decision, registers=inner
+        )
+        wiring.connect(m, wiring.flipped(self.i), argmax.i)
+        wiring.connect(m, argmax.o, early_exit.i)
+        wiring.connect(m, early_exit.o, wiring.flipped(self.o))
+        waiting = Signal()
+        m.d.sync += waiting.eq(self.o.valid & ~self.o.ready)
+        m.d.comb += self.decided.eq(self.o.valid & ~waiting)
+        return m

@@ -1,0 +1,215 @@
+"""A layer of neurons with its synapses in the logic."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from convexon.plan.adders.graph import Addend, GraphBuilder
+from convexon.plan.adders.sums import weighted_sums
+from convexon.plan.mapping import Sums
+from convexon.snn.network import Layer
+from convexon.snn.ranges import LayerRanges
+from convexon_hdl.arith.arithmetic import Operand, resize
+from convexon_hdl.arith.lowering import lower
+from convexon_hdl.core.elastic import Chain
+from convexon_hdl.core.lif import LIF, NeuronParameters, SplitLIF
+
+
+class LIFLayer(wiring.Component):
+    """All neurons of one layer, weights as constants.
+
+    In a clock with ``enable``, every neuron takes the step that ``inputs`` belong to; from the next
+    clock on, ``spikes`` and ``membranes`` hold s and v of that step until another one is taken.
+    With ``registers``, the sums over ``inputs`` pass as many registers before they reach the
+    neurons, and ``enable`` and ``first`` belong to the step that has passed them. ::
+
+        I[j] = sum_i w[i,j] * inputs[i] + sum_k r[k,j] * s[k] + b[j]
+
+    An intensity of k bits uses the array once for every bit plane, shifted by the plane's place:
+    exact, and no multiplier. Recurrent spikes are 0 in the first step of an inference; their sum
+    and the neuron's own loop take the last clock, for they need what the last step left.
+
+    Latency: 1 + registers clocks. Resources: those of the adder graph
+    (`convexon.plan.adders.sums`), its registers where it is cut, and the neurons' own. With
+    registers, one adder more for each neuron (I - theta), for which its loop is faster
+    (`convexon_hdl.core.lif.SplitUpdate`).
+
+    Parameters
+    ----------
+    layer : Layer
+    ranges : LayerRanges
+        Ranges of this layer over an inference.
+    input_bits : int
+        k: 1 for spikes.
+    sums : Sums
+    registers : int
+        Registers inside the sums over the inputs.
+
+    Members
+    -------
+    advance : In(registers)
+        Register k of the sums takes what stands before it. Only with registers.
+    enable : In(1)
+    first : In(1)
+        This step begins an inference.
+    inputs : In(n_inputs * input_bits)
+        Input i at bits ``i * input_bits`` and up.
+    spikes : Out(n_neurons)
+        s of the last step taken, neuron j at bit j.
+    membranes : Out(n_neurons * membrane_width)
+        v of the last step taken, neuron j sign-extended at bits ``j * membrane_width`` and up.
+    """
+
+    neuron_class: type[LIF] = LIF
+    split_neuron_class: type[SplitLIF] = SplitLIF
+
+    def __init__(
+        self,
+        layer: Layer,
+        *,
+        ranges: LayerRanges,
+        input_bits: int,
+        sums: Sums = Sums.AUTO,
+        registers: int = 0,
+    ) -> None:
+        self._layer = layer
+        self._ranges = ranges
+        self._input_bits = input_bits
+        self._sums = sums
+        self._registers = registers
+        super().__init__(
+            {
+                **({"advance": In(registers)} if registers else {}),
+                "enable": In(1),
+                "first": In(1),
+                "inputs": In(layer.n_inputs * input_bits),
+                "spikes": Out(layer.n_neurons),
+                "membranes": Out(layer.n_neurons * ranges.membrane_width),
+            }
+        )
+
+    @property
+    def layer(self) -> Layer:
+        """Weights and constants of the layer."""
+        return self._layer
+
+    @property
+    def ranges(self) -> LayerRanges:
+        """Ranges that size the layer."""
+        return self._ranges
+
+    @property
+    def input_bits(self) -> int:
+        """Bits of one input."""
+        return self._input_bits
+
+    @property
+    def sums(self) -> Sums:
+        """How the sums over the inputs are built."""
+        return self._sums
+
+    @property
+    def registers(self) -> int:
+        """Registers inside the sums over the inputs."""
+        return self._registers
+
+    def elaborate(self, platform: object) -> Module:
+        """Build synapses and neurons."""
+        m = Module()
+        previous = Signal(self.layer.n_neurons)
+        if self.layer.recurrent is not None:
+            m.d.comb += previous.eq(Mux(self.first, 0, self.spikes))
+        neurons: list[LIF] = []
+        for j in range(self.layer.n_neurons):
+            parameters = NeuronParameters.of(self.layer, self.ranges, j)
+            one = self.split_neuron_class if self.registers else self.neuron_class
+            m.submodules[f"neuron{j}"] = neuron = one(parameters)
+            neurons.append(neuron)
+            m.d.comb += [neuron.enable.eq(self.enable), neuron.first.eq(self.first)]
+        if self.registers:
+            self._connect_split(m, neurons, previous)
+        else:
+            self._connect(m, neurons, previous)
+        width = self.ranges.membrane_width
+        m.d.comb += [
+            self.spikes.eq(Cat(neuron.spike for neuron in neurons)),
+            self.membranes.eq(Cat(_extended(neuron.membrane, width) for neuron in neurons)),
+        ]
+        return m
+
+    def _connect(self, m: Module, neurons: list[LIF], previous: Signal) -> None:
+        """Give each neuron I: recurrent spikes share lookups with the lowest bit plane."""
+        rows = [[*self._forward(j), *self._lateral(j, len(self.inputs))] for j in self._indices()]
+        builder = GraphBuilder(len(self.inputs) + len(previous))
+        graph = builder.graph(weighted_sums(builder, rows, self._biases(), self.sums))
+        bits = [*self.inputs, *previous]
+        currents = lower(m, graph, bits, chain=Chain(()), n_clocks=1, name="current")
+        for j, (neuron, current) in enumerate(zip(neurons, currents, strict=True)):
+            sized = resize(m, current, self.ranges.current[j], name=f"current{j}")
+            m.d.comb += neuron.current.eq(sized.value)
+
+    def _connect_split(self, m: Module, neurons: list[LIF], previous: Signal) -> None:
+        """Give each neuron I, I - theta, and the recurrent part of I, which is not in either."""
+        chain = Chain(self.advance)
+        builder = GraphBuilder(len(self.inputs))
+        rows = [self._forward(j) for j in self._indices()]
+        sums = weighted_sums(builder, rows, self._biases(), self.sums)
+        below = [
+            builder.add_constant(term, -int(threshold))
+            for term, threshold in zip(sums, self.layer.thresholds, strict=True)
+        ]
+        operands = lower(
+            m,
+            builder.graph([*sums, *below]),
+            list(self.inputs),
+            chain=chain,
+            n_clocks=self.registers,
+            name="current",
+        )
+        for k, operand in enumerate(operands):
+            j, name = k % len(neurons), "surplus" if k >= len(neurons) else "current"
+            carried = chain.carry(
+                m, operand.value, self.registers - 1, self.registers, name=f"{name}{j}"
+            )
+            m.d.comb += getattr(neurons[j], name).eq(carried)
+        for neuron, operand in zip(neurons, self._lateral_sums(m, previous), strict=True):
+            m.d.comb += neuron.lateral.eq(operand.value)
+
+    def _lateral_sums(self, m: Module, previous: Signal) -> list[Operand]:
+        """Recurrent part of I, for each neuron."""
+        builder = GraphBuilder(len(previous))
+        rows = [self._lateral(j, 0) for j in self._indices()]
+        graph = builder.graph(weighted_sums(builder, rows, [0] * len(rows), self.sums))
+        return lower(m, graph, list(previous), chain=Chain(()), n_clocks=1, name="lateral")
+
+    def _indices(self) -> range:
+        return range(self.layer.n_neurons)
+
+    def _biases(self) -> list[int]:
+        return [int(bias) for bias in self.layer.biases]
+
+    def _forward(self, j: int) -> list[Addend]:
+        """Addends of neuron ``j``, plane by plane: input i is at bit ``i * input_bits``."""
+        return [
+            Addend(i * self.input_bits + plane, int(weight), plane)
+            for plane in range(self.input_bits)
+            for i, weight in enumerate(self.layer.weights[:, j])
+            if weight
+        ]
+
+    def _lateral(self, j: int, start: int) -> list[Addend]:
+        """Addends of the recurrent spikes, whose bits begin at ``start``."""
+        if self.layer.recurrent is None:
+            return []
+        return [
+            Addend(start + k, int(weight))
+            for k, weight in enumerate(self.layer.recurrent[:, j])
+            if weight
+        ]
+
+
+def _extended(value: Value, width: int) -> Value:
+    """Signed ``value`` in ``width`` bits, as plain bits for a packed port."""
+    return Cat(value, value[-1].replicate(width - len(value)))

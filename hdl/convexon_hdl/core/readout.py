@@ -1,0 +1,264 @@
+"""The linear readout: integer scores of the last layers' features, and the decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data
+from amaranth.utils import ceil_log2
+
+from convexon.plan.adders.graph import Addend, GraphBuilder
+from convexon.plan.adders.sums import weighted_sums
+from convexon.plan.mapping import PLAIN, Spatial
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon_hdl.arith.arithmetic import Operand, add_all, resize
+from convexon_hdl.arith.lowering import lower
+from convexon_hdl.core.elastic import ElasticRegister
+from convexon_hdl.core.stage import StepLayout
+
+
+class ScoresLayout(data.StructLayout):
+    """Scores of one result, and ``tags``: more members and their widths.
+
+    Members
+    -------
+    scores : array of n_classes signed(score_width)
+    last : unsigned(1)
+        This is the last result of an inference.
+    """
+
+    def __init__(self, network: FixedPointNetwork, **tags: int) -> None:
+        scores = data.ArrayLayout(signed(network.score_width), network.n_classes)
+        super().__init__({"scores": scores, "last": 1, **tags})
+
+
+class ResultLayout(data.StructLayout):
+    """What the accelerator hands over, and ``tags``: more members and their widths.
+
+    Members
+    -------
+    label : unsigned
+        Class of the largest score, the lowest class among equals. With a single class: score > 0.
+    scores : array of n_classes signed(score_width)
+    last : unsigned(1)
+        This is the last result of an inference.
+    """
+
+    def __init__(self, network: FixedPointNetwork, **tags: int) -> None:
+        label = unsigned(max(1, ceil_log2(network.n_classes)))
+        super().__init__({"label": label, **dict(ScoresLayout(network, **tags).members)})
+
+
+class Readout(ElasticRegister):
+    """Scores of the features.
+
+    ::
+
+        score[c] = b[c] + sum_j w[j,c] * feature[j]
+
+    ``LAST`` and ``SIGN`` give one result for the last step of an inference, ``STEP`` one for each
+    step, ``COUNT`` one for all steps together: its scores accumulate, which equals weighing the
+    counts of spikes.
+
+    The sums are cut by ``choice.registers``; for ``COUNT``, what accumulates stands behind them.
+
+    Latency: 1 + registers clocks, as `ElasticRegister`. Resources: those of the adder graph
+    (`convexon.plan.adders.sums`) and of its registers, for ``COUNT`` one adder more for each class;
+    n_classes * score_width + 2 flip-flops.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    choice : Spatial
+        Of the mapping's readout.
+
+    Members
+    -------
+    i : In(stream.Signature(StepLayout(network, network.depth)))
+    o : Out(stream.Signature(ScoresLayout(network)))
+    """
+
+    scores_class: type[ScoresLayout] = ScoresLayout
+
+    def __init__(self, network: FixedPointNetwork, *, choice: Spatial = PLAIN) -> None:
+        self._network = network
+        self._choice = choice
+        super().__init__(
+            i_layout=StepLayout(network, network.depth),
+            o_layout=self.scores_class(network),
+            registers=choice.registers,
+        )
+
+    @property
+    def network(self) -> FixedPointNetwork:
+        """Network that the readout belongs to."""
+        return self._network
+
+    @property
+    def choice(self) -> Spatial:
+        """Choice of hardware for the readout."""
+        return self._choice
+
+    def produces(self) -> Value:
+        """Every step for ``STEP``, the last step for all other modes."""
+        if self.network.readout_mode is ReadoutMode.STEP:
+            return Const(1)
+        return self.arriving.last
+
+    def datapath(self, m: Module, accept: Value) -> None:
+        """Build the sums of all classes."""
+        network = self.network
+        for c, step in enumerate(self._sums(m)):
+            held = self.o.payload.scores[c]
+            score = self._accumulated(m, c, step, held) if self._accumulates else step
+            sized = resize(m, score, network.score_ranges[c], name=f"score{c}_resized")
+            with m.If(accept):
+                m.d.sync += held.eq(sized.value)
+        with m.If(accept):
+            m.d.sync += self.o.payload.last.eq(self.arriving.last)
+
+    @property
+    def _accumulates(self) -> bool:
+        return self.network.readout_mode is ReadoutMode.COUNT
+
+    def _sums(self, m: Module) -> list[Operand]:
+        """Weighted features of the step before the last register; with the bias, if final."""
+        network = self.network
+        branches = range(len(network.branches))
+        features = list(Cat(self.i.payload[f"branch{index}"] for index in branches))
+        weights = network.readout_weights.tolist()
+        rows = [
+            [Addend(j, weights[j][c]) for j in range(len(features)) if weights[j][c]]
+            for c in range(network.n_classes)
+        ]
+        biases = [0 if self._accumulates else int(bias) for bias in network.readout_biases]
+        builder = GraphBuilder(len(features))
+        graph = builder.graph(weighted_sums(builder, rows, biases, self.choice.sums))
+        # An accumulator takes the last clock for itself, where there is one to spare.
+        n_clocks = max(1, self.registers + (not self._accumulates))
+        sums = lower(m, graph, features, chain=self.chain, n_clocks=n_clocks, name="score")
+        return [
+            Operand(
+                self.chain.carry(m, each.value, n_clocks - 1, self.registers, name=f"sum{c}"),
+                each.interval,
+            )
+            for c, each in enumerate(sums)
+        ]
+
+    def _accumulated(self, m: Module, c: int, step: Operand, held: Value) -> Operand:
+        """Score of class ``c`` once ``step`` is added."""
+        bias = int(self.network.readout_biases[c])
+        start = Operand(Mux(self.arriving.first, bias, held), self.network.score_ranges[c])
+        return add_all(m, [step, start], name=f"score{c}_total")
+
+
+@dataclass(frozen=True, eq=False)
+class _Contender:
+    """A score of the tournament and the class that it belongs to."""
+
+    score: Value
+    label: Value
+
+
+class Argmax(ElasticRegister):
+    """Class of the largest score, the lowest class among equals, as a balanced tournament.
+
+    With a single class the label says whether its score is above 0. Registers are spread over the
+    rounds.
+
+    Latency: 1 + registers clocks, as `ElasticRegister`. Resources: n_classes - 1 comparators and
+    twice as many multiplexers, ceil(log2 n_classes) deep; flip-flops for the payload, and for the
+    contenders of a round that follows a register.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    registers : int
+
+    Members
+    -------
+    i : In(stream.Signature(ScoresLayout(network)))
+    o : Out(stream.Signature(ResultLayout(network)))
+    """
+
+    scores_class: type[ScoresLayout] = ScoresLayout
+    result_class: type[ResultLayout] = ResultLayout
+
+    def __init__(self, network: FixedPointNetwork, *, registers: int = 0) -> None:
+        self._network = network
+        super().__init__(
+            i_layout=self.scores_class(network),
+            o_layout=self.result_class(network),
+            registers=registers,
+        )
+
+    @property
+    def network(self) -> FixedPointNetwork:
+        """Network that the decision belongs to."""
+        return self._network
+
+    def beats(self, right: Value, left: Value) -> Value:
+        """Whether the score of the higher class wins against that of the lower one."""
+        return right > left
+
+    def datapath(self, m: Module, accept: Value) -> None:
+        """Build the tournament."""
+        labels = range(self.network.n_classes)
+        scores = [
+            self.chain.carry(m, self.i.payload.scores[c], 0, self.registers, name=f"score{c}")
+            for c in labels
+        ]
+        label = scores[0] > 0 if len(labels) == 1 else self._winner(m)
+        with m.If(accept):
+            m.d.sync += [
+                self.o.payload.label.eq(label),
+                self.o.payload.last.eq(self.arriving.last),
+            ]
+            m.d.sync += [self.o.payload.scores[c].eq(score) for c, score in enumerate(scores)]
+
+    def _winner(self, m: Module) -> Value:
+        """Class of the largest score."""
+        contenders = [
+            _Contender(self.i.payload.scores[c], Const(c)) for c in range(self.network.n_classes)
+        ]
+        rounds = ceil_log2(len(contenders))
+        clock = 0
+        for level in range(rounds):
+            due = level * (self.registers + 1) // rounds
+            contenders = [
+                self._carried(m, each, clock, due, name=f"round{level}_{k}")
+                for k, each in enumerate(contenders)
+            ]
+            clock = due
+            pairs = zip(contenders[0::2], contenders[1::2], strict=False)
+            above = [
+                self._match(m, left, right, name=f"round{level}_{k}")
+                for k, (left, right) in enumerate(pairs)
+            ]
+            if len(contenders) % 2:
+                above.append(contenders[-1])
+            contenders = above
+        return self.chain.carry(m, contenders[0].label, clock, self.registers, name="label")
+
+    def _carried(
+        self, m: Module, each: _Contender, start: int, stop: int, *, name: str
+    ) -> _Contender:
+        """A contender after more registers."""
+        return _Contender(
+            self.chain.carry(m, each.score, start, stop, name=f"{name}_score"),
+            self.chain.carry(m, each.label, start, stop, name=f"{name}_label"),
+        )
+
+    def _match(self, m: Module, left: _Contender, right: _Contender, *, name: str) -> _Contender:
+        """Winner of one match; ``left`` holds the lower classes and wins a tie."""
+        wins = Signal(name=f"{name}_wins")
+        score = Signal.like(left.score, name=f"{name}_score")
+        label = Signal(max(len(left.label), len(right.label)), name=f"{name}_label")
+        m.d.comb += [
+            wins.eq(self.beats(right.score, left.score)),
+            score.eq(Mux(wins, right.score, left.score)),
+            label.eq(Mux(wins, right.label, left.label)),
+        ]
+        return _Contender(score, label)

@@ -1,0 +1,157 @@
+"""Step counter: tells the stages where an inference begins and ends."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Const, Module, Signal, Value, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from convexon.errors import InputError
+from convexon.snn.network import FixedPointNetwork
+from convexon_hdl.core.stage import StepLayout
+
+
+class Undecided(wiring.Component):
+    """Number of inferences whose first step has left the source and which are not decided yet.
+
+    A pipeline keeps its order, so inferences are decided in the order in which they begin, and a
+    count is all that a source needs to know whether the one it is sending has been decided. The
+    count takes effect a clock after its events.
+
+    Latency: 1 clock. Resources: an up and down counter of ceil(log2(capacity + 1)) bits.
+
+    Parameters
+    ----------
+    capacity : int
+        Most inferences at a time; while they are that many, the source must not begin another.
+
+    Members
+    -------
+    begun : In(1)
+        The first step of an inference leaves in this clock; only while not ``full``.
+    decided : In(1)
+        The oldest of them is decided.
+    full : Out(1)
+        There are ``capacity`` of them.
+    single : Out(1)
+        There is exactly one: where an inference is on its way out of the source, it is that one.
+
+    Raises
+    ------
+    InputError
+        If the capacity is less than 1.
+    """
+
+    def __init__(self, *, capacity: int) -> None:
+        if capacity < 1:
+            raise InputError(f"capacity must be at least 1, not {capacity!r}")
+        self._capacity = capacity
+        super().__init__({"begun": In(1), "decided": In(1), "full": Out(1), "single": Out(1)})
+
+    @property
+    def capacity(self) -> int:
+        """Most inferences at a time."""
+        return self._capacity
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the counter."""
+        m = Module()
+        count = Signal(range(self.capacity + 1))
+        m.d.sync += count.eq(count + self.begun - self.decided)
+        m.d.comb += [self.full.eq(count == self.capacity), self.single.eq(count == 1)]
+        return m
+
+
+class Sequencer(wiring.Component):
+    """Tags the steps of a stream with ``first`` and ``last``, T steps to an inference.
+
+    Steps are counted where they are transferred, so idle clocks and back-pressure do not matter; a
+    reset begins a new inference.
+
+    With ``capacity``, for rules that decide early (`convexon_hdl.core.decision`): once the
+    inference on its way has been decided, the rest of its steps are taken from ``i``, one per
+    clock, and go no further. A step that is on offer by then stays on offer until it is taken, as
+    streams demand.
+
+    Latency: none, combinational. Resources: a counter of ceil(log2 T) bits; with ``capacity`` also
+    an `Undecided` and two flip-flops.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    capacity : int, optional
+        Most inferences under way. One more than there are registers up to the decision is never
+        reached.
+
+    Members
+    -------
+    i : In(stream.Signature(n_inputs * input_bits))
+    o : Out(stream.Signature(StepLayout(network, 0)))
+    decided : In(1)
+        With ``capacity`` alone: the oldest inference under way was decided.
+    """
+
+    def __init__(self, network: FixedPointNetwork, *, capacity: int | None = None) -> None:
+        self._n_steps = network.n_steps
+        self._capacity = capacity
+        super().__init__(
+            {
+                "i": In(stream.Signature(unsigned(network.n_inputs * network.input_bits))),
+                "o": Out(stream.Signature(StepLayout(network, 0))),
+                **({} if capacity is None else {"decided": In(1)}),
+            }
+        )
+
+    @property
+    def n_steps(self) -> int:
+        """T, the steps of an inference."""
+        return self._n_steps
+
+    @property
+    def capacity(self) -> int | None:
+        """Most inferences under way, or None where none is decided early."""
+        return self._capacity
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the counter."""
+        m = Module()
+        step = Signal(range(max(2, self.n_steps)))
+        first, last, taken = Signal(), Signal(), Signal()
+        m.d.comb += [
+            first.eq(~step.any()),
+            last.eq(step == self.n_steps - 1),
+            taken.eq(self.i.valid & self.i.ready),
+            self.o.payload.inputs.eq(self.i.payload),
+            self.o.payload.first.eq(first),
+            self.o.payload.last.eq(last),
+        ]
+        with m.If(taken):
+            m.d.sync += step.eq(step + 1)
+            with m.If(last):
+                m.d.sync += step.eq(0)
+        forwards, drains = self._gates(m, first, last)
+        m.d.comb += [
+            self.o.valid.eq(self.i.valid & forwards),
+            self.i.ready.eq((self.o.ready & forwards) | drains),
+        ]
+        return m
+
+    def _gates(self, m: Module, first: Signal, last: Signal) -> tuple[Value, Value]:
+        """Whether steps are passed on, and whether they are taken and dropped."""
+        if self.capacity is None:
+            return Const(1), Const(0)
+        m.submodules.undecided = undecided = Undecided(capacity=self.capacity)
+        drains = Signal()
+        cut = Signal()  # the inference was decided while a step was on offer
+        cuts = Signal()
+        m.d.comb += [
+            undecided.begun.eq(self.o.valid & self.o.ready & first),
+            undecided.decided.eq(self.decided),
+            cuts.eq(cut | (self.decided & undecided.single & ~first)),
+        ]
+        with m.If(self.i.valid & self.i.ready & last):
+            m.d.sync += [cut.eq(0), drains.eq(0)]
+        with m.Elif(cuts):
+            stalled = self.o.valid & ~self.o.ready
+            m.d.sync += [cut.eq(stalled), drains.eq(~stalled)]
+        return ~drains & ~(first & undecided.full), drains

@@ -1,0 +1,194 @@
+"""Pipeline stages: the layers of all branches at one depth, in lockstep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Value
+from amaranth.lib import data
+
+from convexon.errors import InputError
+from convexon.plan.mapping import PLAIN, Mapping, Spatial
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon_hdl.core.elastic import ElasticRegister
+from convexon_hdl.core.layer import LIFLayer
+
+
+class StepLayout(data.StructLayout):
+    """One time step on its way from a stage to the next.
+
+    Members
+    -------
+    inputs : unsigned(n_inputs * input_bits)
+        Before the first stage alone: the inputs that all branches read.
+    branch0, branch1, ... : unsigned(neurons)
+        Behind stage ``depth - 1``: for each branch the spikes of its layer there; behind the
+        branch's last layer its features, which are the signs of its membranes (1 for >= 0) where
+        the readout weighs signs, and its spikes elsewhere.
+    first, last : unsigned(1)
+        Whether the step begins and whether it ends an inference.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    depth : int
+    branches : sequence of int, optional
+        Branches that are there, by default all.
+    """
+
+    def __init__(
+        self, network: FixedPointNetwork, depth: int, *, branches: Sequence[int] | None = None
+    ) -> None:
+        members: dict[str, int] = {}
+        if depth == 0:
+            members["inputs"] = network.n_inputs * network.input_bits
+        else:
+            for index in chosen_branches(network, branches):
+                branch = network.branches[index]
+                layer = branch.layers[min(depth, branch.depth) - 1]
+                members[f"branch{index}"] = layer.n_neurons
+        super().__init__({**members, "first": 1, "last": 1})
+
+
+def chosen_branches(network: FixedPointNetwork, branches: Sequence[int] | None) -> tuple[int, ...]:
+    """``branches``, or all of ``network`` for None.
+
+    Raises
+    ------
+    InputError
+        If they are none, out of order, or not branches of the network.
+    """
+    all_of_them = range(len(network.branches))
+    if branches is None:
+        return tuple(all_of_them)
+    chosen = tuple(branches)
+    if not chosen or list(chosen) != sorted(set(chosen) & set(all_of_them)):
+        raise InputError(
+            f"branches must be some of 0 to {len(all_of_them) - 1}, ascending, not {chosen!r}"
+        )
+    return chosen
+
+
+class Stage(ElasticRegister):
+    """Layer ``depth`` (from 0) of every branch, one time step per clock.
+
+    A branch that ended earlier passes its features through delay registers, so that all branches
+    reach the readout with the same step. Registers are as many as the layer that asks for most of
+    them, as `convexon.plan.schedule` counts them.
+
+    Latency: 1 + registers clocks, as `ElasticRegister`. Resources: those of the layers, and for
+    each register one flip-flop per delayed feature and tag.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    depth : int
+    mapping : Mapping, optional
+        By default spatial without registers.
+    branches : sequence of int, optional
+        Branches that this stage carries, by default all. Their layers are spatial.
+
+    Members
+    -------
+    i : In(stream.Signature(StepLayout(network, depth, branches=branches)))
+    o : Out(stream.Signature(StepLayout(network, depth + 1, branches=branches)))
+
+    Raises
+    ------
+    InputError
+        If the mapping does not fit the network, or folds a layer of this stage.
+    """
+
+    layer_class: type[LIFLayer] = LIFLayer
+
+    def __init__(
+        self,
+        network: FixedPointNetwork,
+        *,
+        depth: int,
+        mapping: Mapping | None = None,
+        branches: Sequence[int] | None = None,
+    ) -> None:
+        self._network = network
+        self._depth = depth
+        self._mapping = Mapping.spatial(network) if mapping is None else mapping
+        self._mapping.check(network)
+        self._branches = chosen_branches(network, branches)
+        at_depth = self._mapping.at_depth(depth)
+        self._sums = {}
+        for index in self._branches:
+            choice = at_depth.get(index, PLAIN)  # a branch that ended earlier has none
+            if not isinstance(choice, Spatial):
+                raise InputError(
+                    f"mapping of branch {index} layer {depth} must be Spatial, not {choice!r}"
+                )
+            self._sums[index] = choice.sums
+        spatial = [choice for choice in at_depth.values() if isinstance(choice, Spatial)]
+        super().__init__(
+            i_layout=StepLayout(network, depth, branches=self._branches),
+            o_layout=StepLayout(network, depth + 1, branches=self._branches),
+            registers=max((choice.registers for choice in spatial), default=0),
+        )
+
+    @property
+    def network(self) -> FixedPointNetwork:
+        """Network that the stage belongs to."""
+        return self._network
+
+    @property
+    def depth(self) -> int:
+        """Position of the layers in their branches."""
+        return self._depth
+
+    @property
+    def mapping(self) -> Mapping:
+        """Choice of hardware for every layer."""
+        return self._mapping
+
+    @property
+    def branches(self) -> tuple[int, ...]:
+        """Branches that the stage carries."""
+        return self._branches
+
+    def datapath(self, m: Module, accept: Value) -> None:
+        """Build the layers and the delays."""
+        for index in self.branches:
+            target = self.o.payload[f"branch{index}"]
+            if self.depth < self.network.branches[index].depth:
+                m.d.comb += target.eq(self._layer_output(m, index, accept))
+            else:
+                name = f"branch{index}"
+                source = self.chain.carry(m, self.i.payload[name], 0, self.registers, name=name)
+                with m.If(accept):
+                    m.d.sync += target.eq(source)
+        with m.If(accept):
+            m.d.sync += [
+                self.o.payload.first.eq(self.arriving.first),
+                self.o.payload.last.eq(self.arriving.last),
+            ]
+
+    def _layer_output(self, m: Module, index: int, accept: Value) -> Value:
+        """Add the layer of one branch and return what goes on to the next stage."""
+        branch = self.network.branches[index]
+        layer = self.layer_class(
+            branch.layers[self.depth],
+            ranges=self.network.ranges[index][self.depth],
+            input_bits=self.network.input_bits if self.depth == 0 else 1,
+            sums=self._sums[index],
+            registers=self.registers,
+        )
+        m.submodules[f"branch{index}"] = layer
+        m.d.comb += [
+            layer.enable.eq(accept),
+            layer.first.eq(self.arriving.first),
+            layer.inputs.eq(self.i.payload["inputs" if self.depth == 0 else f"branch{index}"]),
+        ]
+        if self.registers:
+            m.d.comb += layer.advance.eq(Cat(self.chain.advance))
+        ends = self.depth == branch.depth - 1
+        if ends and self.network.readout_mode is ReadoutMode.SIGN:
+            width = layer.ranges.membrane_width
+            signs = [layer.membranes[(j + 1) * width - 1] for j in range(layer.layer.n_neurons)]
+            return ~Cat(signs)
+        return layer.spikes

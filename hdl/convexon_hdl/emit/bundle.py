@@ -1,0 +1,189 @@
+"""The RTL bundle: Verilog, its ports, wrappers, and a manifest, in one folder.
+
+``accelerator.v`` is the design, ``ports.json`` says how to drive and watch it, and further files
+wrap it for other languages and buses. ``manifest.json`` lists all files with their hashes, the
+tools that made them and the digests of what they were made from. Benches and builds read these
+files and nothing else of the generator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from convexon.errors import ArtefactError
+from convexon.store.artefact import Json, atomic_write, digest_of, pretty
+
+SCHEMA = "convexon.rtl"
+SCHEMA_VERSION = 2
+VERILOG_NAME = "accelerator.v"
+PORTS_NAME = "ports.json"
+MANIFEST_NAME = "manifest.json"
+_OWN_NAMES = frozenset({VERILOG_NAME, PORTS_NAME, MANIFEST_NAME})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RtlBundle:
+    """An emitted accelerator.
+
+    Members
+    -------
+    top : str
+        Name of the top module.
+    verilog : str
+        The whole design.
+    ports : dict
+        Content of ports.json, schema ``convexon.ports``.
+    tools : mapping
+        Names and versions of the tools that emitted it.
+    parents : mapping
+        Digests of the artefacts that it was made from, by role.
+    others : mapping of str to str
+        Texts of further files, by name.
+    digest : str
+        Over all of the above.
+
+    Raises
+    ------
+    ArtefactError
+        If the name of a file is none, or is one of the bundle's own.
+    """
+
+    top: str
+    verilog: str
+    ports: Json
+    tools: Mapping[str, str]
+    parents: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.others:
+            if not _is_file_name(name) or name in _OWN_NAMES:
+                raise ArtefactError(f"file of a bundle must have a plain name, not {name!r}")
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Text of every file but the manifest, by name."""
+        return {
+            VERILOG_NAME: self.verilog,
+            PORTS_NAME: pretty(self.ports),
+            **dict(sorted(self.others.items())),
+        }
+
+    @property
+    def digest(self) -> str:
+        """Digest of the bundle; the simulators' build cache is keyed by it."""
+        return digest_of(self._head())
+
+    def _head(self) -> Json:
+        return {
+            "schema": SCHEMA,
+            "schema_version": SCHEMA_VERSION,
+            "top": self.top,
+            "tools": dict(self.tools),
+            "parents": dict(self.parents),
+            "files": {name: _sha256(text) for name, text in self.files.items()},
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write into ``folder``, the manifest last; `ArtefactError` if it cannot be written.
+
+        Files that an earlier bundle there listed and this one has not are removed.
+        """
+        stale = _listed(folder) - set(self.files)
+        for name, text in self.files.items():
+            atomic_write(folder / name, text.encode())
+        atomic_write(
+            folder / MANIFEST_NAME, pretty({"digest": self.digest, **self._head()}).encode()
+        )
+        for name in stale:
+            (folder / name).unlink(missing_ok=True)
+
+    @classmethod
+    def read(cls, folder: Path) -> RtlBundle:
+        """Read the bundle in ``folder`` and check every file against the manifest.
+
+        Raises
+        ------
+        ArtefactError
+            If a file is missing, damaged, changed, or of an unknown schema.
+        """
+        manifest = _read_json(folder / MANIFEST_NAME)
+        schema = (manifest.get("schema"), manifest.get("schema_version"))
+        if schema != (SCHEMA, SCHEMA_VERSION):
+            raise ArtefactError(
+                f"{folder / MANIFEST_NAME} must have {SCHEMA} version {SCHEMA_VERSION}, "
+                f"not {schema[0]!r} version {schema[1]!r}: emit it again"
+            )
+        verilog = _read_text(folder / VERILOG_NAME)
+        try:
+            stated = (manifest["digest"], dict(manifest["files"]))
+            names = sorted(set(stated[1]) - _OWN_NAMES)
+            if not all(_is_file_name(name) for name in names):
+                raise ValueError("a file outside the folder")
+            bundle = cls(
+                top=manifest["top"],
+                verilog=verilog,
+                ports=_read_json(folder / PORTS_NAME),
+                tools=manifest["tools"],
+                parents=manifest["parents"],
+                others={name: _read_text(folder / name) for name in names},
+            )
+            files, digest = bundle.files, bundle.digest
+        except KeyError as error:
+            raise ArtefactError(f"{folder / MANIFEST_NAME} lacks {error}: emit it again") from error
+        except (TypeError, ValueError) as error:
+            raise ArtefactError(f"{folder} holds a garbled bundle: emit it again") from error
+        for name, text in files.items():
+            if stated[1].get(name) != _sha256(text):
+                raise ArtefactError(
+                    f"{folder / name} does not match manifest.json: it was changed; emit it again"
+                )
+        if digest != stated[0]:
+            raise ArtefactError(
+                f"{folder / MANIFEST_NAME} does not match its digest: emit it again"
+            )
+        return bundle
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_file_name(name: object) -> bool:
+    """Whether ``name`` is that of a file right in the folder."""
+    return isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name, re.ASCII) is not None
+
+
+def _listed(folder: Path) -> set[str]:
+    """Return the further files that the manifest in ``folder`` lists; none if it is unsound."""
+    try:
+        files = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))["files"]
+        return {name for name in files if _is_file_name(name)} - _OWN_NAMES
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _read_text(path: Path) -> str:
+    """Read a text; raises `ArtefactError` naming the file."""
+    try:
+        return path.read_bytes().decode()
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"{path} cannot be read: emit it again") from error
+
+
+def _read_json(path: Path) -> Json:
+    """Read a JSON object; raises `ArtefactError` naming the file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtefactError(f"{path} is missing: run convexon emit first") from None
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"{path} is truncated or damaged: emit it again") from error
+    if not isinstance(value, dict):
+        raise ArtefactError(f"{path} must hold a JSON object, not {type(value).__name__}")
+    return value

@@ -1,0 +1,1 @@
+"""Formal proofs: specifications, the prover, and whole networks by parts."""

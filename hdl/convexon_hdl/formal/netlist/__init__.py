@@ -1,0 +1,1 @@
+"""The emitted Verilog as a netlist, and what its words are."""

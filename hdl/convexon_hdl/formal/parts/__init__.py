@@ -1,0 +1,1 @@
+"""Obligations of each kind of part."""

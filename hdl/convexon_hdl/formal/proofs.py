@@ -1,0 +1,87 @@
+"""What was proved of an emitted network, in numbers: the artefact ``proofs`` of a run folder.
+
+`convexon_hdl.formal` makes it; reports and benchmarks read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from convexon.errors import MismatchError
+from convexon.store.artefact import Arrays, Codec, Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindOfProof:
+    """Obligations of one kind.
+
+    Members
+    -------
+    kind : str
+    passed, total : int
+        Obligations that were proved, and all.
+    distinct : int
+        Proofs that they took.
+    """
+
+    kind: str
+    passed: int
+    total: int
+    distinct: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProofReport:
+    """All obligations of a network, by kind.
+
+    Members
+    -------
+    kinds : tuple of KindOfProof
+    failures : tuple of str
+        Where an obligation was not proved, and why.
+    left_to_simulation : tuple of str
+        Parts that no obligation speaks of.
+    keys : tuple of str
+        What was proved, for the next time.
+    """
+
+    kinds: tuple[KindOfProof, ...]
+    failures: tuple[str, ...] = ()
+    left_to_simulation: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> int:
+        """Obligations that were proved."""
+        return sum(kind.passed for kind in self.kinds)
+
+    @property
+    def total(self) -> int:
+        """All obligations."""
+        return sum(kind.total for kind in self.kinds)
+
+    def require_proved(self) -> None:
+        """Raise `MismatchError` with the first obligation that was not proved."""
+        if self.failures:
+            raise MismatchError(
+                f"{len(self.failures)} of {self.total} obligations are not proved; the first is "
+                f"{self.failures[0]}"
+            )
+
+
+def _encode(report: ProofReport) -> tuple[Json, Arrays]:
+    return asdict(report), {}
+
+
+def _decode(content: Json, arrays: Arrays) -> ProofReport:
+    del arrays
+    return ProofReport(
+        kinds=tuple(KindOfProof(**kind) for kind in content["kinds"]),
+        failures=tuple(content["failures"]),
+        left_to_simulation=tuple(content["left_to_simulation"]),
+        keys=tuple(content["keys"]),
+    )
+
+
+PROOFS: Codec[ProofReport] = Codec("convexon.proofs", 1, _encode, _decode)
+"""File form of a report."""

@@ -1,0 +1,1 @@
+"""What components must do, as formal specifications."""

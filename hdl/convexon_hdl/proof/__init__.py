@@ -1,1 +1,0 @@
-"""Proofs of whole networks by parts, on the emitted Verilog."""

@@ -1,0 +1,386 @@
+"""The certificate of a solved program: every figure claimed, and all that is needed to recheck it.
+
+A certificate makes claims of three kinds, and they are different things. The *gap* speaks of the
+columns that the weights are over. The bound of a *priced set* speaks of every network whose columns
+are in that set. The *universal* bound speaks of any network whatever, of any depth, width and
+weights, on the same inputs (arXiv:2303.03382; `convexon.convex.bounds.universal`). Each bound comes
+with the dual vector that proves it.
+
+A claim may be weaker than the truth, never stronger: upper figures are rounded up and lower ones
+down, and `convexon.certify.check` refuses what is off by a single unit in the last place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from convexon.certify.dyadic import FloatArray
+from convexon.certify.statement import (
+    IntArray,
+    Statement,
+    decode_statement,
+    encode_statement,
+    require_floats,
+)
+from convexon.errors import InputError
+from convexon.store.artefact import Arrays, Codec, Json
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PricedSet:
+    """A set of columns that was searched for one that violates the dual constraint.
+
+    Members
+    -------
+    name, about : str
+        A short name; what the columns are, in words that follow "over".
+    n_columns : int
+        Columns that were seen, the always-firing one among them.
+    violation : float
+        Largest dual violation found with the certificate's own dual vector: ``max_j
+        ||D_j^T lambda|| / w_j - rho``, rounded up; zero if no column violates.
+    exact : bool
+        Whether every column of the set was seen. Without it no bound follows.
+    every_network_of_form : bool
+        Whether the set holds every column that any network of the form `about` can have.
+    lower_bound : float or None
+        No network with columns of the set has a smaller objective.
+    dual : float64 array, shape (n, C), or None
+        A dual vector that is feasible over the set and attains `lower_bound`.
+    columns : int64 array, or None
+        The set as columns of the dictionary; None where the dictionary does not hold it.
+    """
+
+    name: str
+    about: str
+    n_columns: int
+    violation: float
+    exact: bool
+    every_network_of_form: bool = False
+    lower_bound: float | None = None
+    dual: FloatArray | None = None
+    columns: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        if (self.lower_bound is None) != (self.dual is None):
+            raise InputError(f"{self.name} must have both a lower bound and its dual, or neither")
+        if not self.exact and (self.lower_bound is not None or self.every_network_of_form):
+            raise InputError(f"{self.name} must be priced exactly for a bound to follow from it")
+        if not 0.0 <= self.violation < math.inf:
+            raise InputError(f"{self.name} must have a violation of 0 or more, not a negative one")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class UniversalBound:
+    """A lower bound on the objective of any network, with the dual vector (n, C) that proves it."""
+
+    lower_bound: float
+    dual: FloatArray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SampleMargins:
+    """Decision margins of the integer network, in real units.
+
+    Members
+    -------
+    name : str
+        Which samples.
+    margin : float64 array, shape (n,)
+        Score of the winner minus the best other score; for a single score, its magnitude.
+        Rounded down.
+    rounding : float64 array, shape (n,)
+        Largest change of that difference which rounding the readout can have caused, rounded up:
+        the bound ``sum_j d_ij |delta_jc|`` of the winner plus the largest of the others.
+    counts : int64 array, shape (n,)
+        Samples that each row stands for.
+    """
+
+    name: str
+    margin: FloatArray
+    rounding: FloatArray
+    counts: IntArray
+
+    def __post_init__(self) -> None:
+        for name in ("margin", "rounding"):
+            require_floats(f"{self.name} {name}", getattr(self, name), self.counts.shape)
+
+    @property
+    def n_decisions(self) -> int:
+        """Samples."""
+        return int(self.counts.sum())
+
+    @property
+    def n_certified(self) -> int:
+        """Samples whose decision provably is that of the network before rounding."""
+        return int(self.counts[self.margin > self.rounding].sum())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Rounded:
+    """The integer readout, and what rounding to it can do.
+
+    Members
+    -------
+    readout : int64 array, shape (k + 1, C)
+        Integers q that stand for ``q / 2**frac``, in the order of the weights.
+    frac : int
+    score_error : float
+        No score of any row moves by more.
+    primal : float
+        Upper bound on the objective of the rounded weights: what is certified of the integer
+        network itself, whose readout they are.
+    objective_change : float
+        The objective of the rounded weights differs from that of the weights by no more.
+    train : SampleMargins
+        Of the program's own rows.
+    others : tuple of SampleMargins
+        Of samples that are not part of the program.
+    """
+
+    readout: IntArray
+    frac: int
+    primal: float
+    score_error: float
+    objective_change: float
+    train: SampleMargins
+    others: tuple[SampleMargins, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Certificate:
+    """Everything that is claimed of a solution.
+
+    Members
+    -------
+    statement : Statement
+    W : float64 array, shape (k, C) or (k + 1, C)
+        Weights of the statement's columns and, last, of the always-firing one.
+    dual : float64 array, shape (n, C)
+        Feasible over the statement's columns.
+    primal, lower : float
+        Upper bound on the objective of W; lower bound on that of any weights of these columns.
+    gap : float
+        No less than ``primal - lower``.
+    tolerance : float
+        A bound closes where it comes within ``tolerance * min(1, primal)`` of `primal`.
+    priced : tuple of PricedSet
+    universal : UniversalBound or None
+    rounded : Rounded or None
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, or a figure is not finite.
+    """
+
+    statement: Statement
+    W: FloatArray
+    dual: FloatArray
+    primal: float
+    lower: float
+    gap: float
+    tolerance: float
+    priced: tuple[PricedSet, ...] = ()
+    universal: UniversalBound | None = None
+    rounded: Rounded | None = None
+
+    def __post_init__(self) -> None:
+        s = self.statement
+        rows = len(s.columns) + s.intercept
+        require_floats("W", self.W, (rows, s.n_outputs))
+        shape = (s.n_rows, s.n_outputs)
+        require_floats("dual", self.dual, shape)
+        for name in ("primal", "lower", "gap", "tolerance"):
+            if not math.isfinite(getattr(self, name)):
+                raise InputError(f"{name} must be finite, not {getattr(self, name)!r}")
+        if len({part.name for part in self.priced}) != len(self.priced):
+            raise InputError("priced sets must have names of their own")
+        for part in self.priced:
+            if part.dual is not None:
+                require_floats(f"dual of {part.name}", part.dual, shape)
+        if self.universal is not None:
+            require_floats("dual of the universal bound", self.universal.dual, shape)
+        if self.rounded is not None:
+            readout, train = self.rounded.readout, self.rounded.train
+            if readout.shape != self.W.shape or readout.dtype != np.int64:
+                raise InputError(f"readout must be integers of shape {self.W.shape}")
+            if train.counts.shape != (s.n_rows,) or (train.counts != s.counts).any():
+                raise InputError("margins must be of the program's own rows")
+
+    def closes(self, lower_bound: float) -> bool:
+        """Whether a lower bound comes within the tolerance of the primal value."""
+        upper = Fraction(self.primal)
+        allowed = Fraction(self.tolerance) * min(Fraction(1), upper)
+        return upper - Fraction(lower_bound) <= allowed
+
+    @property
+    def optimal_over(self) -> str | None:
+        """Over what the weights are globally optimal, in words; None where nothing shows it.
+
+        Either the universal bound closes, or that of a set that holds every column which any
+        network of some form can have. The gap over a sample of columns never shows it.
+        """
+        if self.universal is not None and self.closes(self.universal.lower_bound):
+            return "any network of any depth, width and weights on these inputs"
+        for part in self.priced:
+            bound = part.lower_bound
+            if part.every_network_of_form and bound is not None and self.closes(bound):
+                return part.about
+        return None
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the certificate says, for people; one sentence a claim."""
+        n_columns = len(self.W)
+        reached = "optimal to the tolerance" if self.closes(self.lower) else "within the gap"
+        lines = [
+            f"over its own {n_columns} columns the readout is {reached}: primal "
+            f"{self.primal:.8f}, dual {self.lower:.8f}, gap {self.gap:.2e}"
+        ]
+        for part in self.priced:
+            if part.lower_bound is not None:
+                told = f"no network goes below {part.lower_bound:.6f}"
+            elif part.exact:
+                told = "no bound was derived"
+            else:
+                told = "not all columns were seen, so no bound follows"
+            lines.append(
+                f"over {part.about} ({part.n_columns} columns): largest dual violation "
+                f"{part.violation:.2e}, {told}"
+            )
+        if self.universal is not None:
+            lines.append(
+                "over any network of any depth, width and weights: none goes below "
+                f"{self.universal.lower_bound:.6f}"
+            )
+        if self.rounded is not None:
+            r = self.rounded
+            lines.append(
+                f"the integer network's objective is at most {r.primal:.8f}: rounding moved no "
+                f"score by more than {r.score_error:.4f}"
+            )
+            lines += [
+                f"{m.n_certified} of {m.n_decisions} decisions on {m.name} samples cannot flip"
+                for m in (r.train, *r.others)
+            ]
+        return lines if self.optimality is None else [*lines, self.optimality]
+
+    @property
+    def optimality(self) -> str | None:
+        """The sentence with the words "globally optimal", where `optimal_over` has something."""
+        if self.optimal_over is None:
+            return None
+        return (
+            f"the weights are globally optimal over {self.optimal_over}, "
+            f"to the tolerance {self.tolerance:g}"
+        )
+
+
+def gap_above(primal: float, lower: float) -> float:
+    """Smallest float64 that is no less than the exact difference, and no less than zero."""
+    difference = Fraction(primal) - Fraction(lower)
+    gap = primal - lower
+    return max(0.0, gap if Fraction(gap) >= difference else math.nextafter(gap, math.inf))
+
+
+_FIGURES = ("primal", "lower", "gap", "tolerance")
+_SET = ("name", "about", "n_columns", "violation", "exact", "every_network_of_form", "lower_bound")
+_ROUNDED = ("frac", "primal", "score_error", "objective_change")
+_MARGINS = ("margin", "rounding", "counts")
+
+
+def _encode(certificate: Certificate) -> tuple[Json, Arrays]:
+    content, arrays = encode_statement(certificate.statement)
+    content = {"statement": content, "universal": None, "rounded": None}
+    content |= {name: getattr(certificate, name) for name in _FIGURES}
+    content["priced"] = [{n: getattr(part, n) for n in _SET} for part in certificate.priced]
+    arrays |= {"W": certificate.W, "dual": certificate.dual}
+    for part in certificate.priced:
+        for name, array in (("dual", part.dual), ("columns", part.columns)):
+            if array is not None:
+                arrays[f"priced.{part.name}.{name}"] = array
+    if (universal := certificate.universal) is not None:
+        content["universal"] = universal.lower_bound
+        arrays["universal.dual"] = universal.dual
+    if (rounded := certificate.rounded) is not None:
+        content["rounded"] = {name: getattr(rounded, name) for name in _ROUNDED}
+        content["rounded"]["others"] = [part.name for part in rounded.others]
+        content["rounded"]["certified"] = {
+            part.name: part.n_certified for part in (rounded.train, *rounded.others)
+        }
+        arrays["rounded.readout"] = rounded.readout
+        for margins in (rounded.train, *rounded.others):
+            for name in _MARGINS:
+                arrays[f"margins.{margins.name}.{name}"] = getattr(margins, name)
+    return content, arrays
+
+
+def _decode(content: Json, arrays: Arrays) -> Certificate:
+    universal, rounded = content["universal"], content["rounded"]
+    return Certificate(
+        statement=decode_statement(content["statement"], arrays),
+        W=arrays["W"],
+        dual=arrays["dual"],
+        **{name: _number(content[name], name) for name in _FIGURES},
+        priced=tuple(_decode_priced(part, arrays) for part in content["priced"]),
+        universal=None
+        if universal is None
+        else UniversalBound(
+            lower_bound=_number(universal, "universal"), dual=arrays["universal.dual"]
+        ),
+        rounded=None if rounded is None else _decode_rounded(rounded, arrays),
+    )
+
+
+def _decode_priced(content: Json, arrays: Arrays) -> PricedSet:
+    bound = content["lower_bound"]
+    for name in ("exact", "every_network_of_form"):
+        if type(content[name]) is not bool:
+            raise InputError(f"{name} must be true or false, not {content[name]!r}")
+    return PricedSet(
+        **{name: content[name] for name in _SET if name not in ("violation", "lower_bound")},
+        violation=_number(content["violation"], "violation"),
+        lower_bound=None if bound is None else _number(bound, "lower_bound"),
+        dual=arrays.get(f"priced.{content['name']}.dual"),
+        columns=arrays.get(f"priced.{content['name']}.columns"),
+    )
+
+
+def _decode_rounded(content: Mapping[str, object], arrays: Arrays) -> Rounded:
+    names = ["train", *content["others"]]  # type: ignore[misc]
+    margins = [
+        SampleMargins(name=name, **{key: arrays[f"margins.{name}.{key}"] for key in _MARGINS})
+        for name in names
+    ]
+    stated = content["certified"]
+    if stated != {part.name: part.n_certified for part in margins}:
+        raise InputError(f"certified must be the margins above their rounding, not {stated!r}")
+    frac = content["frac"]
+    if type(frac) is not int or not 0 <= frac <= 62:
+        raise InputError(f"frac must be 0 to 62, not {frac!r}")
+    return Rounded(
+        readout=arrays["rounded.readout"],
+        frac=frac,
+        primal=_number(content["primal"], "primal"),
+        score_error=_number(content["score_error"], "score_error"),
+        objective_change=_number(content["objective_change"], "objective_change"),
+        train=margins[0],
+        others=tuple(margins[1:]),
+    )
+
+
+def _number(value: object, name: str) -> float:
+    """A finite float64 of a file."""
+    if type(value) is not float or not math.isfinite(value):
+        raise InputError(f"{name} must be a finite number, not {value!r}")
+    return value
+
+
+CERTIFICATE = Codec("convexon.certificate", 1, _encode, _decode)
+"""File form of a `Certificate`."""

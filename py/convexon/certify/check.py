@@ -1,0 +1,327 @@
+"""The independent checker: every claim of a certificate, from the dictionary and exact arithmetic.
+
+It takes nothing from the solver: the columns come from the dictionary's file, the weights and dual
+vectors from the certificate's, and everything else is computed anew by `convexon.certify.losses`,
+which shares no code with `convexon.convex`. What is compared at the end are exact rationals, or
+decimals rounded against the claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from convexon.certify.certificate import CERTIFICATE, Certificate, PricedSet, Rounded
+from convexon.certify.columns import Columns, read_columns
+from convexon.certify.data import check_data
+from convexon.certify.dyadic import Dyadic, FloatArray, ObjectArray
+from convexon.certify.finding import Finding
+from convexon.certify.losses import DOWN, UP, dual_value, exceeds, mean_loss, penalty_value
+from convexon.errors import ArtefactError, ClaimError, InputError
+from convexon.store.artefact import load
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """A certificate of which no claim failed, and what became of each.
+
+    Members
+    -------
+    certificate : Certificate
+    findings : tuple of Finding
+    """
+
+    certificate: Certificate
+    findings: tuple[Finding, ...]
+
+    def holds(self, claim: str) -> bool:
+        """Whether the claim was checked."""
+        return any(found.checked and found.claim == claim for found in self.findings)
+
+    @property
+    def conclusion(self) -> str | None:
+        """That the weights are globally optimal, where the checked claims alone show it."""
+        claimed, groups = self.certificate, self.certificate.statement.groups
+        universal = claimed.universal
+        # That rows share an input raises the bound: the data must say so too.
+        inputs_known = self.holds("data") or len(np.unique(groups)) == len(groups)
+        if universal is None or not self.holds("universal") or not inputs_known:
+            return None
+        return claimed.optimality if claimed.closes(universal.lower_bound) else None
+
+    @property
+    def summary(self) -> str:
+        """All of it in one line."""
+        checked = sum(found.checked for found in self.findings)
+        told = f"certify: {checked} of {len(self.findings)} claims checked, none fails"
+        return told if self.conclusion is None else f"{told}; {self.conclusion}"
+
+
+def check_file(path: Path) -> Verdict:
+    """Check the certificate at ``path`` against the dictionary beside it.
+
+    Parameters
+    ----------
+    path : Path
+        A certificate's file, or the run folder that holds it as certificate.json.
+
+    Returns
+    -------
+    Verdict
+        The certificate, and what became of each claim: checked, or why it cannot be checked here.
+
+    Raises
+    ------
+    ClaimError
+        If a claim does not hold.
+    ArtefactError
+        If a file is missing, damaged or changed, or the dictionary is not the certificate's.
+    """
+    path = path / "certificate.json" if path.is_dir() else path
+    certificate, record = load(CERTIFICATE, path)
+    dictionary = path.with_name("dictionary.json")
+    columns, digest = read_columns(dictionary)
+    if record.parents.get("dictionary") != digest:
+        raise ArtefactError(f"{dictionary} is not the dictionary of {path}: solve again")
+    findings = list(check(certificate, columns))
+    findings.append(check_data(certificate.statement, path.with_name("train.json"), record.parents))
+    return Verdict(certificate, tuple(findings))
+
+
+def check(certificate: Certificate, columns: Columns) -> Iterator[Finding]:
+    """Check every claim that the dictionary's ``columns`` can decide, one after the other.
+
+    Raises
+    ------
+    ClaimError
+        At the first claim that does not hold.
+    ArtefactError
+        If the columns cannot be those of the certificate.
+    """
+    return _Check(certificate, columns).findings()
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """A dual vector and its value."""
+
+    exact: Dyadic
+    value: Fraction
+
+
+class _Check:
+    """A certificate, the columns, and what several claims need."""
+
+    def __init__(self, certificate: Certificate, columns: Columns) -> None:
+        s = certificate.statement
+        shape = (columns.n_rows, columns.n_columns)
+        if shape != (s.n_rows, s.n_dictionary):
+            raise ArtefactError(
+                f"the dictionary must have {s.n_rows} rows and {s.n_dictionary} columns, as its "
+                f"certificate says, not {shape[0]} and {shape[1]}"
+            )
+        self._claimed = certificate
+        self._statement = s
+        self._all = columns
+        self._own = columns.chosen(s.columns, intercept=s.intercept)
+        self._own_weights = Dyadic.of(s.weights)[s.with_intercept(s.columns)]
+        self._rho = Dyadic.of(np.array([s.rho]))
+        self._points: dict[bytes, _Point] = {}
+
+    def findings(self) -> Iterator[Finding]:
+        """Check one claim after the other."""
+        claimed = self._claimed
+        Z = self._own.times(Dyadic.of(claimed.W))
+        W = Dyadic.of(claimed.W)
+        primal = self._objective(Z, W, up=True)
+        _require_above("primal", claimed.primal, primal)
+        yield Finding.held("primal", f"the weights' objective is at most {claimed.primal!r}")
+        point = self._feasible("dual", claimed.dual, self._own, self._own_weights)
+        _require_below("dual", claimed.lower, point.value)
+        yield Finding.held(
+            "dual", f"no weights of the {len(claimed.W)} columns go below {claimed.lower!r}"
+        )
+        _require_above("gap", claimed.gap, Fraction(claimed.primal) - Fraction(claimed.lower))
+        yield Finding.held("gap", f"at most {claimed.gap!r}")
+        for part in claimed.priced:
+            yield from self._priced(part)
+        if claimed.universal is not None:
+            yield self._universal(claimed.universal.lower_bound, claimed.universal.dual)
+        if claimed.rounded is not None:
+            yield from self._rounding(claimed.rounded, Z, W, primal)
+
+    def _objective(self, Z: Dyadic, W: Dyadic, *, up: bool) -> Fraction:
+        """Objective of exact weights and predictions, rounded to one side where it must be."""
+        s = self._statement
+        fit = mean_loss(s.loss, Z, s.targets, s.counts, UP if up else DOWN)
+        return fit + Fraction(s.rho) * penalty_value(s.penalty, W, self._own_weights, up=up)
+
+    def _point(self, claim: str, dual: FloatArray) -> _Point:
+        """A dual vector in the conjugate's domain, with its value."""
+        s, key = self._statement, dual.tobytes()
+        if key not in self._points:
+            exact = Dyadic.of(dual)
+            try:
+                value = dual_value(s.loss, exact, s.targets, s.counts)
+            except InputError as error:
+                raise ClaimError(f"claim {claim} does not hold: {error}") from error
+            self._points[key] = _Point(exact, value)
+        return self._points[key]
+
+    def _feasible(self, claim: str, dual: FloatArray, columns: Columns, weights: Dyadic) -> _Point:
+        """A dual vector that meets the constraint of every one of the columns."""
+        point = self._point(claim, dual)
+        G = columns.transposed_times(point.exact)
+        violated = exceeds(self._statement.penalty, G, self._rho * weights)
+        if violated.any():
+            raise ClaimError(
+                f"claim {claim} does not hold: the dual vector violates the constraint of column "
+                f"{int(np.flatnonzero(violated)[0])} of {columns.n_columns}"
+            )
+        return point
+
+    def _priced(self, part: PricedSet) -> Iterator[Finding]:
+        """Claims of a priced set."""
+        s, name = self._statement, part.name
+        value = None if part.dual is None else self._point(name, part.dual).value
+        if value is not None and part.lower_bound is not None:
+            _require_below(name, part.lower_bound, value)
+        if part.columns is None:
+            yield Finding.open(name, f"the dictionary does not hold {part.about}")
+            return
+        if (part.columns < 0).any() or (part.columns >= s.n_dictionary).any():
+            raise ArtefactError(f"the columns of {name} must be columns of the dictionary")
+        columns = self._all.chosen(part.columns, intercept=s.intercept)
+        if columns.n_columns != part.n_columns:
+            raise ClaimError(
+                f"claim {name} does not hold: it has {columns.n_columns} columns, "
+                f"not {part.n_columns}"
+            )
+        weights = Dyadic.of(s.weights)[s.with_intercept(part.columns)]
+        limits = (self._rho + Dyadic.of(np.array([part.violation]))) * weights
+        G = columns.transposed_times(Dyadic.of(self._claimed.dual))
+        if exceeds(s.penalty, G, limits).any():
+            raise ClaimError(
+                f"claim {name} does not hold: a column violates the dual constraint by more than "
+                f"{part.violation!r}"
+            )
+        told = f"over {part.about} no constraint is exceeded by more than {part.violation!r}"
+        if part.dual is not None:
+            self._feasible(name, part.dual, columns, weights)
+            told += f", and no network goes below {part.lower_bound!r}"
+        yield Finding.held(name, told)
+        if part.every_network_of_form:
+            yield Finding.open(
+                f"{name} (complete)", f"whether these are all of {part.about} is not in the files"
+            )
+
+    def _universal(self, lower_bound: float, dual: FloatArray) -> Finding:
+        """The bound over any network: columns with any entries in 0..max_feature, by input."""
+        s, claim = self._statement, "universal"
+        if self._all.largest > s.max_feature:
+            raise ArtefactError(
+                f"the dictionary must have entries up to max_feature, {s.max_feature}"
+            )
+        if not self._all.rows_agree(s.groups):
+            raise ClaimError(
+                "claim universal does not hold: rows that are said to have the same input differ "
+                "in a column"
+            )
+        point = self._point(claim, dual)
+        _require_below(claim, lower_bound, point.value)
+        # The column that is worst for an output fires where the sum over an input is positive, or
+        # where it is negative.
+        order = np.argsort(s.groups, kind="stable")
+        starts = np.flatnonzero(np.diff(s.groups[order], prepend=-1))
+        sums = np.add.reduceat(point.exact.units[order], starts, axis=0)
+        worst = np.maximum(np.maximum(sums, 0).sum(axis=0), np.maximum(-sums, 0).sum(axis=0))
+        G = Dyadic(s.max_feature * worst[None, :], point.exact.exponent)
+        if exceeds(s.penalty, G, self._rho * Dyadic.of(np.array([s.min_weight]))).any():
+            raise ClaimError(
+                "claim universal does not hold: a column that fires where it is worst violates "
+                "its dual vector"
+            )
+        return Finding.held(claim, f"no network whatever goes below {lower_bound!r}")
+
+    def _rounding(
+        self, rounded: Rounded, Z: Dyadic, W: Dyadic, primal: Fraction
+    ) -> Iterator[Finding]:
+        """What rounding the readout did, and could have done."""
+        Q = Dyadic(rounded.readout.astype(object), -rounded.frac)
+        scores, error = self._own.times(Q), self._own.times(abs(Q - W))
+        _require_above("score_error", rounded.score_error, error.largest())
+        yield Finding.held("score_error", f"no score moves by more than {rounded.score_error!r}")
+        after = self._objective(scores, Q, up=True)
+        _require_above("rounded primal", rounded.primal, after)
+        yield Finding.held(
+            "rounded primal", f"the integer readout's objective is at most {rounded.primal!r}"
+        )
+        change = max(
+            after - self._objective(Z, W, up=False), primal - self._objective(scores, Q, up=False)
+        )
+        _require_above("objective_change", rounded.objective_change, change)
+        yield Finding.held(
+            "objective_change",
+            f"rounding moves the objective by no more than {rounded.objective_change!r}",
+        )
+        margin, rounding = _margins(scores, error)
+        _require_margins(rounded.train.margin, margin, most=True)
+        _require_margins(rounded.train.rounding, rounding, most=False)
+        train = rounded.train
+        yield Finding.held(
+            "margins", f"{train.n_certified} of {train.n_decisions} decisions cannot flip"
+        )
+        for part in rounded.others:
+            yield Finding.open(
+                f"margins ({part.name})", "the dictionary does not hold these samples"
+            )
+
+
+def _margins(scores: Dyadic, error: Dyadic) -> tuple[Dyadic, Dyadic]:
+    """Exact margin of each row, and how much rounding can have changed it, shape (n,)."""
+    if scores.units.shape[1] == 1:  # one score is read as the pair (0, score)
+        return abs(scores)[:, 0], error[:, 0]
+    rows = np.arange(len(scores.units))
+    winner = np.array([row.index(max(row)) for row in scores.units.tolist()])
+    margin = scores.units[rows, winner] - _largest_but(scores.units, winner)
+    rounding = error.units[rows, winner] + _largest_but(error.units, winner)
+    return Dyadic(margin, scores.exponent), Dyadic(rounding, error.exponent)
+
+
+def _largest_but(
+    values: ObjectArray, left_out: np.ndarray[tuple[int], np.dtype[np.intp]]
+) -> ObjectArray:
+    """Largest entry of each row but the one left out."""
+    rows = values.tolist()
+    return np.array(
+        [max(row[:k] + row[k + 1 :]) for row, k in zip(rows, left_out, strict=True)], dtype=object
+    )
+
+
+def _require_margins(claimed: FloatArray, exact: Dyadic, *, most: bool) -> None:
+    """Raise `ClaimError` unless claimed entries are at most (or at least) the exact ones."""
+    stated = Dyadic.of(claimed)
+    excess = stated - exact if most else exact - stated
+    wrong = np.flatnonzero((excess.units > 0).astype(bool))
+    if len(wrong):
+        what = "margin" if most else "rounding"
+        raise ClaimError(
+            f"claim margins does not hold: the {what} of row {int(wrong[0])} is not "
+            f"{float(claimed[wrong[0]])!r}"
+        )
+
+
+def _require_above(claim: str, stated: float, exact: Fraction) -> None:
+    """Raise `ClaimError` unless an upper figure is no less than the exact one."""
+    if Fraction(stated) < exact:
+        raise ClaimError(f"claim {claim} does not hold: it is {float(exact)!r}, above {stated!r}")
+
+
+def _require_below(claim: str, stated: float, exact: Fraction) -> None:
+    """Raise `ClaimError` unless a lower figure is no more than the exact one."""
+    if Fraction(stated) > exact:
+        raise ClaimError(f"claim {claim} does not hold: it is {float(exact)!r}, below {stated!r}")

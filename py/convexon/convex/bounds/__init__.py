@@ -1,0 +1,1 @@
+"""What is proved of a solution: duality gaps and universal lower bounds."""

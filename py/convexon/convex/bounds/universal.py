@@ -1,0 +1,189 @@
+"""A lower bound that no network beats on this data, whatever its depth, width or weights.
+
+A network of the family has an objective of the form ``(1/N) sum_i loss((D W)_i, y_i) + rho *
+Omega_w(W)`` with columns D_j in [0, m]^n, m = 1 for spikes. The span of output c over the inputs,
+``s_c = max_i (Z_ic)_+ + max_i (-Z_ic)_+``, is at most ``m sum_j |W_jc|``, so by the triangle
+inequality the norm of the vector s, of the penalty's kind, is at most ``m sum_j ||W_j||``. The
+program over all predictions Z with that norm as its penalty is therefore a lower bound; for l1 it
+is attained where every pattern of {0, 1}^n is a column (the complete arrangement of
+arXiv:2303.03382, there for squared loss; the bound for the others follows in the same way).
+
+Rows with the same input share their prediction, whatever their labels: only distinct inputs have
+levels of their own, and what conflicting labels cost is part of the bound.
+
+In the dual, let h_c be the larger of the sums of positive and of negative parts of lambda over the
+distinct inputs: it is what the worst column makes of output c. The constraint is that the dual norm
+of h be at most ``rho w / m``: each h_c for l1, their l2 norm for group l2, and their sum for group
+l-infinity. How a group penalty allots that radius to the outputs is free; any allotment is valid,
+and the best is sought.
+
+Each bound is the value of a *dual-feasible* point, which is returned with it, so that a checker
+need not trust how it was found. An inexact solution can only lower it. As in
+`convexon.convex.bounds.gap`, the point is feasible and the bound valid in exact arithmetic: radii
+are rounded down before use, and values afterwards.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convexon.certify.certificate import UniversalBound
+from convexon.convex.bounds.arrangement import Basin, arrangement_of, dual_norm
+from convexon.convex.bounds.gap import feasible_multiple, rounded_dual
+from convexon.convex.model.loss import UNIT, FloatArray, Loss, exact_sum
+from convexon.convex.model.penalty import Penalty
+from convexon.convex.model.program import ConvexProgram
+from convexon.errors import InputError
+
+IntArray = NDArray[np.int64]
+
+_DOWN = 1.0 - 16.0 * UNIT
+"""Factor that covers the rounding of a short chain of operations on non-negative numbers."""
+
+
+def squared_arrangement(y: ArrayLike, *, beta: float) -> float:
+    """Minimum over d of ``1/2 ||d - y||^2 + beta (max_i (d_i)_+ + max_i (-d_i)_+)``.
+
+    In closed form, rounded down: the exact minimum is no lower. O(n log n). Positive and negative
+    parts separate, and each is water-filling: the largest entries are cut to a level t at which
+    what was cut off sums to beta.
+
+    Parameters
+    ----------
+    y
+        Real targets, shape (n,).
+    beta
+        Regularization strength for the unaveraged loss, non-negative.
+
+    Raises
+    ------
+    InputError
+        If ``y`` is not a finite vector or ``beta`` is negative or not finite.
+    """
+    values = np.asarray(y, dtype=np.float64)
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise InputError(f"y must be a finite vector, not of shape {values.shape!r}")
+    if not 0.0 <= beta < np.inf:
+        raise InputError(f"beta must be non-negative and finite, not {beta!r}")
+    if beta == 0.0:
+        return 0.0
+    value = 0.0
+    for part in (np.maximum(values, 0.0), np.maximum(-values, 0.0)):
+        cut = np.maximum(part - Basin(part, np.ones(len(part))).level(beta), 0.0)
+        if cut.any():
+            cut = cut * (_DOWN * min(1.0, beta / exact_sum(cut)))
+        value += _DOWN * exact_sum(cut * (part - 0.5 * cut))
+    return value
+
+
+def universal_bound(
+    *,
+    loss: Loss,
+    targets: ArrayLike,
+    rho: float,
+    penalty: Penalty,
+    min_weight: float = 1.0,
+    max_feature: float = 1.0,
+    n_classes: int | None = None,
+    counts: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+) -> UniversalBound:
+    """Objective that no dictionary with entries in [0, max_feature] goes below on these targets.
+
+    Parameters
+    ----------
+    loss, targets, rho, penalty, n_classes, counts
+        As in `ConvexProgram`; rho must be positive.
+    min_weight
+        Smallest penalty weight of any column that a network may use, positive.
+    max_feature
+        Largest entry of any column: 1 for spikes, the number of steps for spike counts. Entries
+        must not be negative.
+    groups
+        Number of each row's input, non-negative integers, shape (n,): rows of one number have the
+        same input, so that every network gives them the same scores. Each row has an input of its
+        own where None, which is valid whatever the inputs are.
+
+    Returns
+    -------
+    UniversalBound
+        The bound, and the dual point (n, C) that attains it.
+
+    Raises
+    ------
+    InputError
+        If an argument is not positive, or the targets or groups do not fit.
+    """
+    for name, value in (("rho", rho), ("min_weight", min_weight), ("max_feature", max_feature)):
+        if not 0.0 < value < np.inf:
+            raise InputError(f"{name} must be positive and finite, not {value!r}")
+    n_rows = len(np.asarray(targets))
+    Y = loss.encode(targets, n_rows=n_rows, n_classes=n_classes, counts=counts)
+    inputs = _checked_groups(groups, n_rows=n_rows)
+    radius = _DOWN * rho * min_weight / max_feature
+    arrangement = arrangement_of(loss, Y, inputs)
+    dual = arrangement.dual(arrangement.allotted(penalty, radius))
+
+    def heaviest(point: FloatArray) -> float:
+        rounding = 1.0 + (8.0 + Y.n_outputs) * UNIT
+        return dual_norm(penalty, _worst_column(point, inputs)) * rounding
+
+    point, _ = feasible_multiple(loss, Y, dual, heaviest, limit=radius, guess=heaviest(dual))
+    return UniversalBound(lower_bound=rounded_dual(loss, Y, point), dual=point)
+
+
+def program_bound(program: ConvexProgram, *, groups: ArrayLike | None = None) -> UniversalBound:
+    """`universal_bound` of a program's own targets, rho, weights and largest entry.
+
+    Raises
+    ------
+    InputError
+        If the dictionary has a negative entry, or no column.
+    """
+    if program.n_columns == 0:
+        raise InputError("features must have at least one column to bound what columns can do")
+    low, high = program.least_feature, program.largest_feature
+    if low < 0.0:
+        raise InputError(f"features must be non-negative for the universal bound, not {low!r}")
+    return universal_bound(
+        loss=program.loss,
+        targets=program.targets,
+        rho=program.rho,
+        penalty=program.penalty,
+        min_weight=float(program.weights.min()),
+        max_feature=max(high, 1.0),
+        n_classes=program.n_classes,
+        counts=program.counts,
+        groups=groups,
+    )
+
+
+def _checked_groups(groups: ArrayLike | None, *, n_rows: int) -> IntArray:
+    """Number of each row's input, from 0 on without gaps."""
+    if groups is None:
+        return np.arange(n_rows)
+    values = np.asarray(groups)
+    if values.dtype.kind not in "iu" or values.shape != (n_rows,):
+        raise InputError(
+            f"groups must be integers, one per row ({n_rows}), "
+            f"not {values.dtype} of shape {values.shape!r}"
+        )
+    return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _worst_column(point: FloatArray, inputs: IntArray) -> FloatArray:
+    """What the worst column of zeros and ones makes of each output, bounded from above, (C,).
+
+    Rows of one input add up before their signs count; that sum of k terms is off by at most
+    ``gamma_k`` times the sum of their magnitudes.
+    """
+    sizes = np.bincount(inputs)
+    gamma = np.where(sizes > 1, 1.01 * UNIT * sizes, 0.0)
+    worst = np.zeros(point.shape[1])
+    for c, column in enumerate(point.T):
+        sums = np.bincount(inputs, weights=column)
+        slack = gamma * np.bincount(inputs, weights=np.abs(column))
+        parts = [exact_sum(np.maximum(side + slack, 0.0)) for side in (sums, -sums)]
+        worst[c] = max(parts) * (1.0 + 4.0 * UNIT)
+    return worst

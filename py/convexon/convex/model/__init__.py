@@ -1,0 +1,1 @@
+"""The convex program: rows, targets, loss and penalty."""

@@ -1,0 +1,402 @@
+"""Losses of the convex program, with everything a certificate needs of them.
+
+A loss is used in its mean form. Equal samples are merged into one row, so row i stands for c_i of N
+samples: with predictions ``Z = D W`` of shape (m, C) and `Targets` ``Y`` of as many rows,
+``value(Z, Y)`` is ``sum_i (c_i / N) loss(Z_i, y_i)``. The objective of the dual program is
+``-sum_i (c_i / N) loss*(-(N / c_i) lambda_i, y_i)`` (Fenchel duality, as used in arXiv:2303.03382
+and arXiv:2605.08022); `Loss.dual_value`.
+
+A certificate must hold in exact arithmetic, so besides its plain value each loss offers bounds that
+cover the rounding of their own evaluation: `Loss.upper_terms`, `Loss.lower_dual_terms`, and a map
+into the conjugate's domain that leaves no entry outside by a single bit, `Loss.dual_in_domain`.
+They assume IEEE arithmetic without underflow, and elementary functions within 8 units in the last
+place.
+
+Members
+-------
+UNIT, exact_sum
+    Unit roundoff of float64; a sum with one rounding only.
+LossKind, loss_for
+    The four losses by name.
+Targets
+    Encoded targets with the number of samples that each row stands for.
+Loss, SmoothLoss
+    What a certificate needs; what Newton steps on the loss itself need.
+Squared, Logistic, Softmax, Hinge
+    The losses themselves. They hold no state, so any two instances are equal.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, xlog1py, xlogy
+
+from convexon.convex.model.target import (
+    Targets as Targets,  # re-exported: losses are used with it
+)
+from convexon.convex.model.target import (
+    checked_counts,
+    encode_classes,
+    encode_real,
+    encode_signs,
+)
+
+FloatArray = NDArray[np.float64]
+
+UNIT = 2.0**-53
+"""Unit roundoff: the relative error of one operation in float64 is at most this."""
+
+_DOMAIN_SLACK = 1e-10
+"""How far outside the conjugate's domain an entry may lie and still count as rounding."""
+
+
+def exact_sum(values: FloatArray) -> float:
+    """Sum of all entries, rounded once at the end."""
+    return math.fsum(values.ravel().tolist())
+
+
+class LossKind(Enum):
+    """The losses that a convex program can have."""
+
+    SQUARED = "squared"
+    LOGISTIC = "logistic"
+    HINGE = "hinge"
+    SOFTMAX = "softmax"
+
+
+class Curvature(NamedTuple):
+    """A second derivative row by row: ``diag(diagonal_i) - rank_one_i rank_one_i^T``.
+
+    Members
+    -------
+    diagonal
+        Shape (m, C).
+    rank_one
+        Shape (m, C); None where outputs do not interact.
+    """
+
+    diagonal: FloatArray
+    rank_one: FloatArray | None = None
+
+
+class Loss(ABC):
+    """A convex loss of a row of predictions, averaged over the rows."""
+
+    kind: ClassVar[LossKind]
+
+    def encode(
+        self,
+        targets: ArrayLike,
+        *,
+        n_rows: int,
+        n_classes: int | None = None,
+        counts: ArrayLike | None = None,
+    ) -> Targets:
+        """Targets in the form that the other methods take, of shape (n_rows, C).
+
+        Parameters
+        ----------
+        targets
+            Real (n, C) for squared, -1 or +1 (n, C) for hinge and (n,) for logistic, integer class
+            labels (n,) for softmax. A vector counts as one output.
+        n_rows
+            Number of rows that the features have.
+        n_classes
+            Number of outputs that are expected; derived from the targets where it is None. For
+            softmax every class up to the largest must then occur.
+        counts
+            Samples that each row stands for, positive integers (n_rows,); ones where None.
+
+        Raises
+        ------
+        InputError
+            If the targets are not finite, or do not fit the loss or the shape, or a count is not
+            positive.
+        """
+        values = self._encoded(targets, n_rows=n_rows, n_classes=n_classes)
+        values.flags.writeable = False
+        return Targets(values=values, counts=checked_counts(counts, n_rows=n_rows))
+
+    @abstractmethod
+    def _encoded(self, targets: ArrayLike, *, n_rows: int, n_classes: int | None) -> FloatArray:
+        """The values of the encoded targets, (n_rows, C)."""
+
+    @abstractmethod
+    def value(self, Z: FloatArray, Y: Targets) -> float:
+        """Mean loss of the predictions ``Z``."""
+
+    @abstractmethod
+    def conjugate(self, U: FloatArray, Y: Targets) -> float:
+        """Mean of ``sup_z <U_i, z> - loss(z, y_i)``; infinite outside its domain.
+
+        ``U`` is in units of one sample, so it is ``-(N / c_i) lambda_i`` at a dual point lambda.
+        """
+
+    def dual_value(self, dual: FloatArray, Y: Targets) -> float:
+        """Objective of the dual program at lambda = ``dual``, shape (m, C)."""
+        return -self.conjugate(-Y.per_sample(dual), Y)
+
+    @abstractmethod
+    def dual_in_domain(self, dual: FloatArray, Y: Targets) -> FloatArray:
+        """A lambda near ``dual`` for which ``-(N / c_i) lambda_i`` is in the domain, exactly.
+
+        For logistic and hinge the entries are clipped at the largest float64 that is no greater
+        than c_i / N. For softmax the off-label entries of a row are rounded towards zero to
+        multiples of a power of two so coarse that their sum is exact; the label's entry is minus
+        that sum.
+        """
+
+    @abstractmethod
+    def upper_terms(self, Z: FloatArray, error: FloatArray, Y: Targets) -> FloatArray:
+        """Bounds, in exact arithmetic, on each row's or entry's loss at any point near ``Z``.
+
+        ``error`` (m, C) says how near. All terms are non-negative; their sum, weighted by the exact
+        shares c_i / N, is at least the mean loss.
+        """
+
+    @abstractmethod
+    def lower_dual_terms(self, dual: FloatArray, Y: Targets) -> FloatArray:
+        """Terms whose exact sum is at most the dual objective in exact arithmetic.
+
+        ``dual`` comes from `dual_in_domain`.
+        """
+
+    @abstractmethod
+    def subgradient(self, Z: FloatArray, Y: Targets) -> FloatArray:
+        """A subgradient of the mean loss at ``Z``, shape (m, C), inside the conjugate's domain."""
+
+
+class SmoothLoss(Loss):
+    """A loss with a Lipschitz gradient and a second derivative."""
+
+    smoothness: ClassVar[float]
+    """Lipschitz constant of the gradient of one row's loss."""
+
+    @abstractmethod
+    def gradient(self, Z: FloatArray, Y: Targets) -> FloatArray:
+        """Gradient of the mean loss with respect to ``Z``, shape (m, C)."""
+
+    @abstractmethod
+    def curvature(self, Z: FloatArray, Y: Targets) -> Curvature:
+        """Second derivative of the mean loss, row by row."""
+
+    def subgradient(self, Z: FloatArray, Y: Targets) -> FloatArray:
+        """The gradient, which is the only subgradient."""
+        return self.gradient(Z, Y)
+
+
+@dataclass(frozen=True)
+class Squared(SmoothLoss):
+    """``1/2 ||z - y||^2`` with real targets."""
+
+    kind: ClassVar[LossKind] = LossKind.SQUARED
+    smoothness: ClassVar[float] = 1.0
+
+    def _encoded(self, targets: ArrayLike, *, n_rows: int, n_classes: int | None) -> FloatArray:
+        return encode_real(targets, n_rows=n_rows, n_outputs=n_classes)
+
+    def value(self, Z: FloatArray, Y: Targets) -> float:  # noqa: D102
+        return 0.5 * float((Y.shares * np.square(Z - Y.values)).sum())
+
+    def gradient(self, Z: FloatArray, Y: Targets) -> FloatArray:  # noqa: D102
+        return Y.shares * (Z - Y.values)
+
+    def curvature(self, Z: FloatArray, Y: Targets) -> Curvature:  # noqa: D102
+        return Curvature(np.broadcast_to(Y.shares, Z.shape))
+
+    def conjugate(self, U: FloatArray, Y: Targets) -> float:  # noqa: D102
+        return float((Y.shares * U * (0.5 * U + Y.values)).sum())
+
+    def dual_in_domain(self, dual: FloatArray, Y: Targets) -> FloatArray:  # noqa: D102
+        return dual
+
+    def upper_terms(  # noqa: D102
+        self, Z: FloatArray, error: FloatArray, Y: Targets
+    ) -> FloatArray:
+        residual = np.abs(Z - Y.values)
+        residual += error + 4.0 * UNIT * residual
+        return np.asarray(0.5 * np.square(residual) * (1.0 + 8.0 * UNIT))
+
+    def lower_dual_terms(self, dual: FloatArray, Y: Targets) -> FloatArray:  # noqa: D102
+        half, y = 0.5 * Y.per_sample(dual), Y.values
+        return np.asarray(
+            dual * (y - half) - 8.0 * UNIT * np.abs(dual) * (np.abs(y) + np.abs(half))
+        )
+
+
+@dataclass(frozen=True)
+class Logistic(SmoothLoss):
+    """``log(1 + exp(-y z))`` with labels -1 and +1, one output."""
+
+    kind: ClassVar[LossKind] = LossKind.LOGISTIC
+    smoothness: ClassVar[float] = 0.25
+
+    def _encoded(self, targets: ArrayLike, *, n_rows: int, n_classes: int | None) -> FloatArray:
+        return encode_signs(targets, n_rows=n_rows, n_outputs=1)
+
+    def value(self, Z: FloatArray, Y: Targets) -> float:  # noqa: D102
+        return float((Y.shares * np.logaddexp(0.0, -Y.values * Z)).sum())
+
+    def gradient(self, Z: FloatArray, Y: Targets) -> FloatArray:  # noqa: D102
+        return np.asarray(-Y.shares * Y.values * expit(-Y.values * Z))
+
+    def curvature(self, Z: FloatArray, Y: Targets) -> Curvature:  # noqa: D102
+        return Curvature(np.asarray(Y.shares * expit(Z) * expit(-Z)))
+
+    def conjugate(self, U: FloatArray, Y: Targets) -> float:  # noqa: D102
+        share = -Y.values * U
+        if share.size and (share.min() < -_DOMAIN_SLACK or share.max() > 1.0 + _DOMAIN_SLACK):
+            return np.inf
+        share = np.clip(share, 0.0, 1.0)
+        return float((Y.shares * (xlogy(share, share) + xlog1py(1.0 - share, -share))).sum())
+
+    def dual_in_domain(self, dual: FloatArray, Y: Targets) -> FloatArray:  # noqa: D102
+        return Y.values * np.clip(Y.values * dual, 0.0, Y.limits)
+
+    def upper_terms(  # noqa: D102
+        self, Z: FloatArray, error: FloatArray, Y: Targets
+    ) -> FloatArray:
+        margin = -Y.values * Z
+        margin += error + 4.0 * UNIT * (np.abs(margin) + error)
+        return np.asarray(np.logaddexp(0.0, margin) * (1.0 + 32.0 * UNIT))
+
+    def lower_dual_terms(self, dual: FloatArray, Y: Targets) -> FloatArray:  # noqa: D102
+        share = np.minimum(Y.per_sample(Y.values * dual), 1.0)
+        own, other = -xlogy(share, share), -xlog1py(1.0 - share, -share)
+        # Two roundings move the share by 2 units, and the entropy by no more than its value there,
+        # 2 (1 + log(2**52)) < 75 units, which is what happens next to the end of the interval.
+        lower = own + other - UNIT * (80.0 * share + 20.0 * (own + other))
+        return np.asarray(Y.shares * lower)
+
+
+@dataclass(frozen=True)
+class Softmax(SmoothLoss):
+    """Cross-entropy ``logsumexp(z) - z_y`` with integer labels, encoded one-hot."""
+
+    kind: ClassVar[LossKind] = LossKind.SOFTMAX
+    smoothness: ClassVar[float] = 0.5
+
+    def _encoded(self, targets: ArrayLike, *, n_rows: int, n_classes: int | None) -> FloatArray:
+        return encode_classes(targets, n_rows=n_rows, n_classes=n_classes)
+
+    def value(self, Z: FloatArray, Y: Targets) -> float:  # noqa: D102
+        # Measured from the label's own score, and with the largest term outside the logarithm, a
+        # well-classified row keeps its tiny loss in full precision.
+        margin = Z - (Z * Y.values).sum(axis=1, keepdims=True)
+        return float(_log_sums(margin) @ Y.shares[:, 0])
+
+    def gradient(self, Z: FloatArray, Y: Targets) -> FloatArray:  # noqa: D102
+        return Y.shares * (_probabilities(Z) - Y.values)
+
+    def curvature(self, Z: FloatArray, Y: Targets) -> Curvature:  # noqa: D102
+        p = _probabilities(Z)
+        return Curvature(p * Y.shares, p * np.sqrt(Y.shares))
+
+    def conjugate(self, U: FloatArray, Y: Targets) -> float:  # noqa: D102
+        q = U + Y.values
+        if q.min(initial=0.0) < -_DOMAIN_SLACK or np.any(np.abs(q.sum(axis=1) - 1.0) > 1e-8):
+            return np.inf
+        q = np.maximum(q, 0.0)
+        return float((Y.shares * xlogy(q, q)).sum())
+
+    def dual_in_domain(self, dual: FloatArray, Y: Targets) -> FloatArray:  # noqa: D102
+        label, n_outputs = Y.values > 0.0, Y.n_outputs
+        q = np.maximum(Y.values - Y.per_sample(dual), 0.0)
+        total = q.sum(axis=1, keepdims=True)
+        # A row without any positive part says nothing: the label itself is the neutral choice. The
+        # last factor keeps rounding from taking a row beyond c_i / N.
+        q = np.where(total > 0.0, q / np.where(total > 0.0, total, 1.0), Y.values)
+        off = np.where(label, 0.0, q * Y.limits * (1.0 - 8.0 * n_outputs * UNIT))
+        _, exponent = np.frexp(n_outputs * off.max(axis=1, keepdims=True))
+        grid = np.ldexp(1.0, np.maximum(exponent, -900) - 52)
+        off = np.floor(off / grid) * grid
+        return np.asarray(np.where(label, off.sum(axis=1, keepdims=True), -off))
+
+    def upper_terms(  # noqa: D102
+        self, Z: FloatArray, error: FloatArray, Y: Targets
+    ) -> FloatArray:
+        y = Y.values
+        margin = Z - (Z * y).sum(axis=1, keepdims=True)
+        both = error + (error * y).sum(axis=1, keepdims=True)
+        margin += both + 4.0 * UNIT * (np.abs(margin) + both)
+        margin = np.where(y > 0.0, 0.0, margin)
+        return np.asarray(_log_sums(margin) * (1.0 + (40.0 + 4.0 * Y.n_outputs) * UNIT))[:, None]
+
+    def lower_dual_terms(self, dual: FloatArray, Y: Targets) -> FloatArray:  # noqa: D102
+        # What the label gives up, and what the others get of it.
+        share = np.minimum(Y.per_sample(np.abs(dual)), 1.0)
+        terms = np.where(Y.values > 0.0, -xlog1py(1.0 - share, -share), -xlogy(share, share))
+        # As for the logistic loss, two roundings of the share cost no more than 75 units.
+        return np.asarray(Y.shares * (terms - UNIT * (80.0 * share + 20.0 * np.abs(terms))))
+
+
+def _log_sums(margin: FloatArray) -> FloatArray:
+    """Log of the sum of exponentials of each row, the largest term outside the logarithm."""
+    rows, best = np.arange(len(margin)), margin.argmax(axis=1)
+    top = margin[rows, best]
+    rest = np.exp(margin - top[:, None])
+    rest[rows, best] = 0.0
+    return np.asarray(top + np.log1p(rest.sum(axis=1)))
+
+
+def _probabilities(Z: FloatArray) -> FloatArray:
+    """Softmax of each row."""
+    p = np.exp(Z - Z.max(axis=1, keepdims=True))
+    return np.asarray(p / p.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Hinge(Loss):
+    """``max(0, 1 - y z)`` with targets -1 and +1; several outputs are one-versus-rest."""
+
+    kind: ClassVar[LossKind] = LossKind.HINGE
+
+    def _encoded(self, targets: ArrayLike, *, n_rows: int, n_classes: int | None) -> FloatArray:
+        return encode_signs(targets, n_rows=n_rows, n_outputs=n_classes)
+
+    def value(self, Z: FloatArray, Y: Targets) -> float:  # noqa: D102
+        return float((Y.shares * np.maximum(0.0, 1.0 - Y.values * Z)).sum())
+
+    def subgradient(self, Z: FloatArray, Y: Targets) -> FloatArray:
+        """Zero on the kink, where any share of the slope would do."""
+        return np.where(Y.values * Z < 1.0, -Y.values * Y.shares, 0.0)
+
+    def conjugate(self, U: FloatArray, Y: Targets) -> float:  # noqa: D102
+        share = -Y.values * U
+        if share.size and (share.min() < -_DOMAIN_SLACK or share.max() > 1.0 + _DOMAIN_SLACK):
+            return np.inf
+        return -float((Y.shares * np.clip(share, 0.0, 1.0)).sum())
+
+    def dual_in_domain(self, dual: FloatArray, Y: Targets) -> FloatArray:  # noqa: D102
+        return Y.values * np.clip(Y.values * dual, 0.0, Y.limits)
+
+    def upper_terms(  # noqa: D102
+        self, Z: FloatArray, error: FloatArray, Y: Targets
+    ) -> FloatArray:
+        slack = 1.0 - Y.values * Z
+        slack += error + 4.0 * UNIT * (np.abs(slack) + error)
+        return np.asarray(np.maximum(0.0, slack) * (1.0 + 4.0 * UNIT))
+
+    def lower_dual_terms(self, dual: FloatArray, Y: Targets) -> FloatArray:
+        """Without any rounding: the dual objective is the sum of the entries' magnitudes."""
+        return Y.values * dual
+
+
+_LOSSES: dict[LossKind, Loss] = {
+    LossKind.SQUARED: Squared(),
+    LossKind.LOGISTIC: Logistic(),
+    LossKind.HINGE: Hinge(),
+    LossKind.SOFTMAX: Softmax(),
+}
+
+
+def loss_for(kind: LossKind) -> Loss:
+    """The loss of the given kind."""
+    return _LOSSES[LossKind(kind)]

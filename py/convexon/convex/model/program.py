@@ -1,0 +1,390 @@
+"""The convex program over a dictionary of spike patterns.
+
+    min_W F(W) = sum_i (c_i / N) loss((D W)_i, y_i) + rho * sum_j w_j ||W_j||
+
+after arXiv:2605.08022, whose program has the l1 norm, equal weights and one sample per row, and its
+predecessor arXiv:2303.03382. Row i stands for c_i equal samples. Its Fenchel dual is
+
+    max_lambda -sum_i (c_i / N) loss*(-(N / c_i) lambda_i, y_i)
+    s.t. ||D_j^T lambda||_dual <= rho * w_j for each j
+
+The dictionary is touched block by block through `ConvexProgram.take`, `predict` and `correlate`
+only, and through the forms of the last two that bound their own rounding. It may be an array, or
+packed: whatever offers what `PackedColumns` asks for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from numbers import Real
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convexon.convex.model.loss import UNIT, FloatArray, Loss, Targets
+from convexon.convex.model.penalty import Penalty
+from convexon.errors import InputError
+
+_BLOCK_ENTRIES = 1 << 21
+"""Entries of the dictionary that a thread converts to float64 at once: 16 MiB."""
+
+_GAPPED = 4
+"""Times its own columns that a block may span and still be cheaper to multiply than to gather."""
+
+Block = slice | NDArray[np.intp]
+_Result = TypeVar("_Result")
+
+
+@runtime_checkable
+class PackedColumns(Protocol):
+    """A dictionary of non-negative integers that is unpacked a few columns at a time.
+
+    Members
+    -------
+    shape
+        Rows and columns.
+    max_value
+        Largest entry that any column may have.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]: ...  # noqa: D102
+
+    @property
+    def max_value(self) -> int: ...  # noqa: D102
+
+    def dense(self, columns: Block) -> NDArray[np.uint8]:
+        """The given columns, shape (n, k)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConvexProgram:
+    """One regularized training problem, checked at construction.
+
+    Parameters
+    ----------
+    features
+        The dictionary D, real and finite, shape (n, P). Spike patterns are {0, 1}, spike counts
+        small integers; an integer or boolean array, or `PackedColumns`, is kept as it is and
+        converted block by block. An intercept is an always-firing column among the others.
+    targets
+        What the loss's ``encode`` takes; see `convexon.convex.model.loss.Loss.encode`.
+    loss, penalty
+        The terms of the objective.
+    rho
+        Regularization strength, positive; or zero where a ``radius`` is given, as without either no
+        dual point bounds the objective from below.
+    weights
+        Penalty weight of each column, positive, shape (P,); ones where None.
+    n_classes
+        Number of outputs C; derived from the targets where None.
+    counts
+        Samples that each row stands for, positive integers (n,); ones where None.
+    radius
+        Positive, for ``rho = 0`` only: the program is then that over the ball ``sum_j w_j ||W_j||
+        <= radius``, and its bounds hold in that ball.
+
+    Members
+    -------
+    encoded
+        The targets as (n, C) floats, with the counts.
+
+    Raises
+    ------
+    InputError
+        If any of these does not fit; the text says which, where, and how to mend it.
+    """
+
+    features: NDArray[np.generic] | PackedColumns
+    targets: ArrayLike
+    loss: Loss
+    penalty: Penalty
+    rho: float
+    weights: FloatArray = None  # type: ignore[assignment]  # ones of length P after construction
+    n_classes: int | None = None
+    counts: ArrayLike | None = None
+    radius: float | None = None
+    encoded: Targets = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.loss, Loss):
+            raise InputError(
+                f"loss must be a Loss, not {self.loss!r}; see convexon.convex.loss_for"
+            )
+        if not isinstance(self.penalty, Penalty):
+            raise InputError(
+                f"penalty must be a Penalty, not {self.penalty!r}; see convexon.convex.penalty_for"
+            )
+        features = _checked_features(self.features)
+        n_rows, n_columns = features.shape
+        _require_bounded(self.rho, self.radius)
+        object.__setattr__(self, "features", features)
+        object.__setattr__(self, "rho", float(self.rho))
+        object.__setattr__(self, "weights", _checked_weights(self.weights, n_columns))
+        encoded = self.loss.encode(
+            self.targets, n_rows=n_rows, n_classes=self.n_classes, counts=self.counts
+        )
+        object.__setattr__(self, "encoded", encoded)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of distinct training rows n."""
+        return int(self.features.shape[0])
+
+    @property
+    def n_columns(self) -> int:
+        """Number of dictionary columns P."""
+        return int(self.features.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs C."""
+        return self.encoded.n_outputs
+
+    @property
+    def largest_feature(self) -> float:
+        """An upper bound on the dictionary's entries; zero where it has no columns."""
+        if isinstance(self.features, np.ndarray):
+            return float(self.features.max(initial=0))
+        return float(self.features.max_value)
+
+    @property
+    def least_feature(self) -> float:
+        """A lower bound on the dictionary's entries; zero at most."""
+        if isinstance(self.features, np.ndarray):
+            return float(self.features.min(initial=0))
+        return 0.0
+
+    @cached_property
+    def _integral(self) -> bool:
+        """Whether all entries are integers."""
+        if not isinstance(self.features, np.ndarray) or self.features.dtype.kind != "f":
+            return True
+        every = np.arange(self.n_columns)
+        return all(self._over_blocks(every, lambda block: _is_integral(self.take(block))))
+
+    def take(self, columns: Block) -> FloatArray:
+        """The given columns of D as float64, shape (n, len(columns))."""
+        if isinstance(self.features, np.ndarray):
+            return _columns_of(self.features, columns).astype(np.float64, copy=False)
+        return self.features.dense(columns).astype(np.float64)
+
+    def predict(self, W: FloatArray) -> FloatArray:
+        """``D W``, shape (n, C); rows of W that are zero cost nothing."""
+        rows = np.flatnonzero(W.any(axis=1))
+        Z = np.zeros((self.n_rows, W.shape[1]))
+        for part in self._over_blocks(rows, lambda some: self.take(some) @ W[some]):
+            Z += part
+        return Z
+
+    def correlate(self, dual: FloatArray, columns: NDArray[np.intp] | None = None) -> FloatArray:
+        """``D^T lambda``, shape (P, C); over the given columns alone where there are any given."""
+        some = np.arange(self.n_columns) if columns is None else columns
+        parts = self._over_blocks(some, lambda block: self._correlate(dual, block))
+        return np.concatenate([np.zeros((0, dual.shape[1])), *parts])
+
+    def _correlate(self, dual: FloatArray, block: Block) -> FloatArray:
+        """``D^T lambda`` over a block; with its gaps, where they cost less than a copy."""
+        if isinstance(block, slice) or not isinstance(self.features, np.ndarray):
+            return np.asarray(self.take(block).T @ dual)
+        first, last = int(block[0]), int(block[-1])
+        if last - first >= _GAPPED * len(block):
+            return np.asarray(self.take(block).T @ dual)
+        return np.asarray((self.take(slice(first, last + 1)).T @ dual)[block - first])
+
+    def column_norms(self, row_weights: FloatArray) -> FloatArray:
+        """``sqrt(sum_i r_i D_ij^2)`` for non-negative row weights (n,), shape (P,)."""
+        parts = self._over_blocks(
+            np.arange(self.n_columns), lambda block: row_weights @ np.square(self.take(block))
+        )
+        return np.asarray(np.sqrt(np.concatenate([np.zeros(0), *parts])))
+
+    def predict_bounded(self, W: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """``D W``, and how far each entry may be from that of exact arithmetic."""
+        rows = np.flatnonzero(W.any(axis=1))
+        Z = np.zeros((self.n_rows, W.shape[1]))
+        error = np.zeros_like(Z)
+        exact = self._integral
+        parts = self._over_blocks(
+            rows, lambda some: bounded_product(self.take(some), W[some], integral=exact)
+        )
+        for product, rounding in parts:
+            Z += product
+            error += rounding + 2.0 * UNIT * np.abs(Z)
+        return Z, error * (1.0 + 2.0**-40)
+
+    def correlate_bounded(self, dual: FloatArray) -> FloatArray:
+        """Bounds on the magnitudes of ``D^T lambda`` in exact arithmetic, shape (P, C)."""
+        exact = self._integral
+
+        def bounds(columns: Block) -> FloatArray:
+            product, rounding = bounded_product(self.take(columns).T, dual, integral=exact)
+            return (np.abs(product) + rounding) * (1.0 + 4.0 * UNIT)
+
+        parts = self._over_blocks(np.arange(self.n_columns), bounds)
+        return np.concatenate([np.zeros((0, dual.shape[1])), *parts])
+
+    def checked(self, W: ArrayLike, *, name: str = "W") -> FloatArray:
+        """``W`` as finite float64 of shape (P, C).
+
+        Raises
+        ------
+        InputError
+            If it is not.
+        """
+        values = np.asarray(W, dtype=np.float64)
+        shape = (self.n_columns, self.n_outputs)
+        if values.shape != shape:
+            raise InputError(
+                f"{name} must have one row per column and one column per output, {shape!r}, "
+                f"not {values.shape!r}"
+            )
+        if not np.isfinite(values).all():
+            raise InputError(f"{name} must be finite, not {_first_not_finite(values)}")
+        return values
+
+    def objective(self, W: ArrayLike) -> float:
+        """F(W), the regularized mean loss.
+
+        Raises
+        ------
+        InputError
+            If W is not finite or not of shape (P, C).
+        """
+        values = self.checked(W)
+        return self.value_at(values, self.predict(values))
+
+    def value_at(self, W: FloatArray, Z: FloatArray) -> float:
+        """F(W), with the predictions ``Z = D W`` at hand."""
+        return self.loss.value(Z, self.encoded) + self.rho * self.penalty.value(W, self.weights)
+
+    def rho_max(self) -> float:
+        """Smallest rho for which ``W = 0`` is optimal.
+
+        At W = 0 optimality asks for a subgradient g of the mean loss at Z = 0 with ``||D_j^T g|| <=
+        rho w_j``. All four losses are differentiable at zero, hinge too, so there is only one g.
+        """
+        zero = np.zeros((self.n_rows, self.n_outputs))
+        G = self.correlate(self.loss.subgradient(zero, self.encoded))
+        return self.penalty.dual_ratio(G, self.weights)
+
+    def _over_blocks(
+        self, columns: NDArray[np.intp], function: Callable[[Block], _Result]
+    ) -> list[_Result]:
+        """``function`` of each block of the columns, in their order; on all cores where it pays.
+
+        ``columns`` ascend. The blocks are the same for any number of cores, so results are too.
+        """
+        width = max(1, _BLOCK_ENTRIES // self.n_rows)
+        parts = (columns[first : first + width] for first in range(0, len(columns), width))
+        blocks = [_as_slice(part) for part in parts]
+        if len(blocks) < 2:
+            return [function(block) for block in blocks]
+        # Unpacking, conversion and BLAS release the interpreter's lock.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(function, blocks))
+
+
+def _columns_of(matrix: NDArray[np.generic], columns: Block) -> NDArray[np.generic]:
+    """``matrix[:, columns]``; NumPy's ``take`` gathers rows of a matrix many times faster."""
+    return matrix[:, columns] if isinstance(columns, slice) else matrix.take(columns, axis=1)
+
+
+def _as_slice(columns: NDArray[np.intp]) -> Block:
+    """Adjacent columns as a slice, which copies nothing."""
+    first, last = int(columns[0]), int(columns[-1])
+    return slice(first, last + 1) if last - first + 1 == len(columns) else columns
+
+
+def _require_bounded(rho: object, radius: object) -> None:
+    """Raise `InputError` unless the objective has a lower bound that can be certified."""
+    if not (isinstance(rho, Real) and 0.0 <= float(rho) < np.inf):
+        raise InputError(f"rho must be a positive finite number, not {rho!r}")
+    if rho == 0.0 and radius is None:
+        raise InputError(
+            "rho must be a positive finite number, not 0.0: or give the radius of the ball of "
+            "weights over which rho = 0 is to be solved"
+        )
+    if radius is None:
+        return
+    if rho != 0.0:
+        raise InputError(f"radius must be None for a positive rho, not {radius!r}")
+    if not (isinstance(radius, Real) and 0.0 < float(radius) < np.inf):
+        raise InputError(f"radius must be a positive finite number, not {radius!r}")
+
+
+def _is_integral(A: FloatArray) -> bool:
+    return np.array_equal(A, np.rint(A))
+
+
+def bounded_product(
+    A: FloatArray, B: FloatArray, *, integral: bool | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """``A B``, and a bound on the rounding of each entry, whatever the order of summation.
+
+    Where A is ``integral`` (looked up if None), B is split: the leading part is a multiple of a
+    power of two so coarse that its product with A is exact, and only the small remainder rounds
+    (Ozaki, Ogita, Oishi and Rump, "Error-free transformations of matrix multiplication", 2012).
+    Otherwise the bound is that of an inner product of k terms, ``gamma_k |A| |B|`` with ``gamma_k =
+    k u / (1 - k u)``.
+    """
+    terms = (A.shape[1] + 2) * UNIT
+    gamma = terms / (1.0 - terms)
+    if not (_is_integral(A) if integral is None else integral):
+        product = A @ B
+        return product, 1.01 * gamma * (np.abs(A) @ np.abs(B))
+    reach = 1.01 * A.shape[1] * max(float(A.max(initial=0.0)), -float(A.min(initial=0.0)))
+    _, exponent = np.frexp(reach * np.abs(B).max(initial=0.0))
+    grid = float(np.ldexp(1.0, max(int(exponent), -900) - 51))
+    leading = np.rint(B / grid) * grid
+    product = A @ leading + A @ (B - leading)
+    return product, 2.0 * UNIT * np.abs(product) + 1.01 * gamma * reach * grid
+
+
+def _checked_features(
+    features: ArrayLike | PackedColumns,
+) -> NDArray[np.generic] | PackedColumns:
+    if not isinstance(features, np.ndarray) and isinstance(features, PackedColumns):
+        if features.shape[0] == 0:
+            raise InputError(f"features must have at least one row, not shape {features.shape!r}")
+        return features
+    values = np.asarray(features)
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"features must be real numbers, not {values.dtype}")
+    if values.ndim != 2:
+        raise InputError(f"features must be a matrix (n, P), not of shape {values.shape!r}")
+    if values.shape[0] == 0:
+        raise InputError(f"features must have at least one row, not shape {values.shape!r}")
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise InputError(f"features must be finite, not {_first_not_finite(values)}")
+        values = values.astype(np.float64, copy=False)
+    return values
+
+
+def _checked_weights(weights: ArrayLike | None, n_columns: int) -> FloatArray:
+    if weights is None:
+        return np.ones(n_columns)
+    values = np.array(weights, dtype=np.float64)
+    if values.shape != (n_columns,):
+        raise InputError(
+            f"weights must have one entry per column, shape {(n_columns,)!r}, not {values.shape!r}"
+        )
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0.0)))
+    if len(wrong):
+        raise InputError(
+            f"weights must be positive and finite, not {float(values[wrong[0]])!r} "
+            f"at column {wrong[0]}"
+        )
+    values.flags.writeable = False
+    return values
+
+
+def _first_not_finite(values: NDArray[np.generic]) -> str:
+    row, column = np.argwhere(~np.isfinite(values))[0]
+    return f"{float(values[row, column])!r} at row {row}, column {column}"

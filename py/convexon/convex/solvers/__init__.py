@@ -1,0 +1,1 @@
+"""Solvers of the convex program; a certified duality gap ends them."""

@@ -1,0 +1,228 @@
+"""The working-set loop: solve over few columns, then look at all of them.
+
+Of thousands of columns the solution uses few. The inner solver sees only a working set; after each
+round the dual point is scaled into feasibility over *all* columns, so the gap that ends the loop is
+one of the whole program, never of the working set. Of "all", columns that are proved to be zero in
+every solution may be left out (`convexon.convex.solvers.screening`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convexon.convex.model.loss import FloatArray, SmoothLoss
+from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.products import Maker, Products
+from convexon.convex.solvers.record import Budget
+from convexon.convex.solvers.screening import Screen
+
+Indices = NDArray[np.intp]
+
+_PATIENCE = 8
+"""Rounds without an inner step after which the method says that it has stalled."""
+
+_FORCING = 0.3
+"""Inner tolerance as a share of the gap over all columns: more would be wasted on this set."""
+
+
+class Method(Protocol):
+    """Solves a program over a few of its columns."""
+
+    first_size: int
+    """Columns that the first working set should have: fewer would save nothing."""
+
+    def improve(
+        self, D: Products, thresholds: FloatArray, W: FloatArray, *, tolerance: float
+    ) -> FloatArray:
+        """Weights (A, C), from ``W``, whose gap over the columns ``D`` is at most ``tolerance``."""
+
+    def dual_point(self, Z: FloatArray) -> FloatArray:
+        """The method's dual point (n, C) at ``Z``, in the conjugate's domain, unscaled."""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """State after a round: weights, predictions, and a dual point feasible over all kept columns.
+
+    Members
+    -------
+    W, Z
+        Weights (P, C) and their predictions (n, C).
+    dual
+        The method's dual point, scaled, (n, C).
+    n_working
+        Columns in the working set of this round.
+    n_screened
+        Columns that screening had dropped.
+    """
+
+    W: FloatArray
+    Z: FloatArray
+    dual: FloatArray
+    n_working: int
+    n_screened: int = 0
+
+
+def minimize_over_all(
+    program: ConvexProgram,
+    method: Method,
+    W: FloatArray,
+    *,
+    maker: Maker,
+    measure: Callable[[Snapshot], float],
+    target: Callable[[], float],
+    budget: Budget,
+) -> None:
+    """Solve ``program`` over all its columns, by ``method`` on working sets of them.
+
+    Parameters
+    ----------
+    program
+        The program.
+    method
+        What solves it over a working set.
+    W
+        Where to start, (P, C).
+    maker
+        Makes the products of a working set, on the device that is to compute them.
+    measure
+        Called with each round's snapshot; returns the best gap so far over all columns.
+    target
+        The gap at which to stop.
+    budget
+        Ends the loop when it is spent.
+    """
+    columns = _Columns(program, method.first_size)
+    idle, spent = 0, -1
+    Z = program.predict(W)
+    while True:
+        dual = columns.feasible(method.dual_point(Z))
+        n_screened = program.n_columns - len(columns.kept)
+        snapshot = Snapshot(W, Z, dual, len(columns.working), n_screened)
+        gap = max(measure(snapshot), 0.0)
+        if budget.spent or program.n_columns == 0:
+            return
+        if gap <= target():
+            if columns.confirm(snapshot, target()):
+                return
+        else:
+            columns.narrow(snapshot)
+        # The method finds nothing to do, yet the gap is not there: rounding stands between the two.
+        idle = idle + 1 if budget.iterations == spent else 0
+        budget.stalled |= idle > _PATIENCE
+        spent = budget.iterations
+        inner_gap = columns.choose(W, gap=gap, target=target())
+        products = columns.products(maker)
+        start, W = W[columns.working] * columns.scales[:, None], np.zeros_like(W)
+        scaled = method.improve(products, columns.thresholds, start, tolerance=inner_gap)
+        W[columns.working] = scaled / columns.scales[:, None]
+        Z = products.forward(scaled)
+
+
+class _Columns:
+    """Which columns are kept by screening, and which of those are in the working set."""
+
+    def __init__(self, program: ConvexProgram, size: int) -> None:
+        self._program, self._size = program, size
+        self._inner_gap = np.inf
+        self._products: Products | None = None
+        loss = program.loss
+        self._screen = Screen(program, loss) if isinstance(loss, SmoothLoss) else None
+        self.kept: Indices = np.arange(program.n_columns)
+        self.working: Indices = np.zeros(0, dtype=np.intp)
+        self.scales = self.thresholds = np.zeros(0)
+        self._ratios = np.zeros(0)
+
+    def feasible(self, dual: FloatArray) -> FloatArray:
+        """``dual`` scaled until the constraints of all kept columns hold.
+
+        It need not satisfy those of screened ones to bound the optimum: without them the program
+        has the same.
+        """
+        program = self._program
+        G = program.correlate(dual, self.kept)
+        self._ratios = program.penalty.dual_ratios(G, program.rho * program.weights[self.kept])
+        scale = max(1.0, float(self._ratios.max(initial=0.0)))
+        self._ratios /= scale
+        return dual / scale
+
+    def narrow(self, snapshot: Snapshot) -> None:
+        """Drop the columns that the snapshot proves to be zero in every solution."""
+        if self._screen is None:
+            return
+        program = self._program
+        primal = program.value_at(snapshot.W, snapshot.Z)
+        gap = primal - program.loss.dual_value(snapshot.dual, program.encoded)
+        still = self._screen.narrow(program.rho * self._ratios, gap=gap, primal=primal)
+        self.kept, self._ratios = self._screen.kept, self._ratios[still]
+
+    def confirm(self, snapshot: Snapshot, target: float) -> bool:
+        """Whether the dual point reaches the target with the screened columns' constraints too.
+
+        If not, all columns are taken back, for good.
+        """
+        program = self._program
+        if self._screen is None or len(self.kept) == program.n_columns:
+            return True
+        ratio = program.penalty.dual_ratio(program.correlate(snapshot.dual), program.weights)
+        scaled = snapshot.dual / max(1.0, ratio / program.rho)
+        primal = program.value_at(snapshot.W, snapshot.Z)
+        if primal - program.loss.dual_value(scaled, program.encoded) <= target:
+            return True
+        self._screen = None
+        self.kept = np.arange(program.n_columns)
+        self.feasible(snapshot.dual)
+        return False
+
+    def choose(self, W: FloatArray, *, gap: float, target: float) -> float:
+        """Choose the working set; returns the gap to which it is worth solving."""
+        active = np.flatnonzero(W[self.kept].any(axis=1))
+        chosen = self.kept[_chosen(self._ratios, active, size=max(self._size, 2 * len(active)))]
+        # The same set again means that this set was not solved well enough yet.
+        repeated = np.array_equal(chosen, self.working)
+        if len(chosen) == len(self.kept):
+            # The inner gap is the program's own: stop once a decade, so that the history shows it.
+            self._inner_gap = max(0.1 * gap, 0.9 * target)
+        else:
+            before = min(gap, self._inner_gap if repeated else gap)
+            self._inner_gap = max(_FORCING * before, 0.2 * target)
+        self._size = 2 * len(chosen) if repeated else len(chosen)
+        if not repeated:
+            self.working, self._products = chosen, None
+        return self._inner_gap
+
+    def products(self, maker: Maker) -> Products:
+        """Products of the working set, made when it has changed."""
+        if self._products is None:
+            D = np.asfortranarray(self._program.take(self.working))
+            self.scales = _scales(D)
+            D /= self.scales
+            self.thresholds = self._program.rho * self._program.weights[self.working] / self.scales
+            self._products = maker(D)
+        return self._products
+
+
+def _scales(D: FloatArray) -> FloatArray:
+    """Powers of two that bring the largest magnitude of each column into [1/2, 1).
+
+    The program in ``D_j / s_j``, ``s_j W_j`` and ``w_j / s_j`` is the same program, and powers of
+    two do not round. What the method meets is then independent of the unit in which a column
+    counts.
+    """
+    largest = np.abs(D).max(axis=0, initial=0.0)
+    _, exponents = np.frexp(np.where(largest > 0.0, largest, 0.5))
+    return np.ldexp(1.0, exponents)
+
+
+def _chosen(ratios: FloatArray, active: np.ndarray, *, size: int) -> np.ndarray:
+    """Active columns, and those nearest to or furthest beyond their constraint; sorted."""
+    if size >= len(ratios):
+        return np.arange(len(ratios))
+    priority = ratios.copy()
+    priority[active] = np.inf
+    return np.sort(np.argpartition(-priority, size - 1)[:size])

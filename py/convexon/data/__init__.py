@@ -1,0 +1,1 @@
+"""Samples, and what makes spikes of them."""

@@ -1,0 +1,141 @@
+"""Spike data sets: what a network reads, and what it should answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import InputError
+from convexon.snn.fixed import Interval
+from convexon.snn.network import MAX_INPUT_BITS
+from convexon.store.artefact import Arrays, Codec, Json
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpikeDataset:
+    """Encoded samples with their labels.
+
+    Members
+    -------
+    inputs : uint8 array, shape (samples, steps, inputs)
+        Spikes (``input_bits`` 1) or unsigned intensities of ``input_bits`` bits.
+    labels : int64 array, shape (samples,), or (samples, steps) for `ReadoutMode.STEP`
+        Classes 0..n_classes - 1.
+    n_classes : int
+        Number of classes.
+    input_bits : int
+        Bits of one input in one step.
+    name : str
+        Where the samples come from and how they were encoded.
+
+    Raises
+    ------
+    InputError
+        If there is no sample, step or input, a shape or value does not fit, or a class has no
+        sample.
+    """
+
+    inputs: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    n_classes: int
+    input_bits: int
+    name: str
+
+    def __post_init__(self) -> None:
+        inputs = np.asarray(self.inputs)
+        if inputs.ndim != 3 or 0 in inputs.shape:
+            raise InputError(
+                f"inputs must have shape (samples, steps, inputs), none 0, not {inputs.shape}"
+            )
+        if not 1 <= self.input_bits <= MAX_INPUT_BITS:
+            raise InputError(f"input_bits must be 1 to {MAX_INPUT_BITS}, not {self.input_bits!r}")
+        limit = (1 << self.input_bits) - 1
+        if inputs.dtype.kind not in "ui" or inputs.min() < 0 or inputs.max() > limit:
+            raise InputError(f"inputs must be integers in 0..{limit} ({self.input_bits} bits)")
+        shape = inputs.shape[: max(1, min(2, np.ndim(self.labels)))]
+        labels = check_labels(self.labels, shape=shape, n_classes=self.n_classes)
+        for name, values in (("inputs", inputs.astype(np.uint8)), ("labels", labels)):
+            values.setflags(write=False)
+            object.__setattr__(self, name, values)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> SpikeDataset:
+        """Return the samples at ``rows``; every class must keep one."""
+        return replace(self, inputs=self.inputs[rows], labels=self.labels[rows])
+
+    @property
+    def input_range(self) -> Interval:
+        """Values of one input in one step."""
+        return Interval(0, (1 << self.input_bits) - 1)
+
+    @property
+    def has_step_labels(self) -> bool:
+        """Whether every step has a label of its own."""
+        return self.labels.ndim == 2
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return int(self.inputs.shape[0])
+
+    @property
+    def n_steps(self) -> int:
+        """T, the steps of one sample."""
+        return int(self.inputs.shape[1])
+
+    @property
+    def n_inputs(self) -> int:
+        """Inputs of one step."""
+        return int(self.inputs.shape[2])
+
+
+def check_labels(
+    labels: npt.ArrayLike, *, shape: tuple[int, ...], n_classes: int
+) -> npt.NDArray[np.int64]:
+    """Return the labels as int64, checked to be classes with at least one sample each.
+
+    Raises
+    ------
+    InputError
+        If their number or a value does not fit, or a class is empty.
+    """
+    array = np.asarray(labels)
+    if array.shape != shape:
+        raise InputError(f"labels must have shape {shape}, not {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise InputError(f"labels must be integers, not {array.dtype}: number the classes from 0")
+    outside = array[(array < 0) | (array >= n_classes)]
+    if len(outside):
+        raise InputError(f"labels must lie in 0..{n_classes - 1}, not {int(outside[0])}")
+    present = np.unique(array).astype(np.int64)
+    if len(present) < n_classes:
+        gaps = np.flatnonzero(present != np.arange(len(present)))
+        empty = int(gaps[0]) if len(gaps) else len(present)
+        raise InputError(
+            f"class {empty} has no sample: give it some, or number the classes without it"
+        )
+    return array.astype(np.int64)
+
+
+def _encode(dataset: SpikeDataset) -> tuple[Json, Arrays]:
+    content: Json = {
+        "name": dataset.name,
+        "n_classes": dataset.n_classes,
+        "input_bits": dataset.input_bits,
+    }
+    return content, {"inputs": dataset.inputs, "labels": dataset.labels}
+
+
+def _decode(content: Json, arrays: Arrays) -> SpikeDataset:
+    return SpikeDataset(
+        inputs=arrays["inputs"],
+        labels=arrays["labels"],
+        n_classes=content["n_classes"],
+        input_bits=content["input_bits"],
+        name=content["name"],
+    )
+
+
+DATASET = Codec("convexon.dataset", 1, _encode, _decode)
+"""File form of a `SpikeDataset`."""

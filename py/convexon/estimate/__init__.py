@@ -1,1 +1,0 @@
-"""What an inference costs, before there is hardware: operations and their energy."""

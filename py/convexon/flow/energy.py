@@ -1,0 +1,208 @@
+"""Stage ``energy``: the bundle's netlist on real samples, and what an inference takes on a part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import InputError
+from convexon.flow.build import current_build
+from convexon.flow.emitted import emitted
+from convexon.flow.run import Made, RunFolder
+from convexon.flow.stimulus import stimulus_of
+from convexon.plan.cost.cells import ROUTES
+from convexon.plan.energy.switching import Switching, Watch
+from convexon.plan.mapping import Mapping
+from convexon.progress import QUIET, Progress
+from convexon.snn import simulate
+from convexon.snn.trace import SpikeTrace
+from convexon_boards.boards import Board
+from convexon_boards.energy.activity import watch_of
+from convexon_boards.energy.device import device_of
+from convexon_boards.energy.estimate import energy_of
+from convexon_boards.energy.nets import nets_of
+from convexon_boards.energy.power import ENERGY, EnergyEstimate
+from convexon_boards.parts import Part
+from convexon_boards.tools.flows import FLOW_VERSION
+from convexon_boards.tools.synthesis import synthesize
+from convexon_hdl.emit import yosys
+from convexon_hdl.emit.bundle import RtlBundle
+
+ENERGY_VERSION = 1
+"""Raised whenever a constant, or how pins are counted, changes."""
+
+SAMPLES = 8
+"""Samples that are simulated, unless others are asked for."""
+
+Count = Callable[[Watch, npt.NDArray[np.uint8], SpikeTrace], Switching]
+"""`convexon_sim.programs.activity.count_switching`, which this package must not import."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EnergyResult:
+    """What the stage estimated."""
+
+    estimate: Made[EnergyEstimate]
+
+    @property
+    def summary(self) -> str:
+        """The line with the figures that matter."""
+        e = self.estimate.value
+        total, power = e.total, e.power
+        return (
+            f"energy: {e.part} at {e.clock_mhz:g} MHz, {e.clocks:.1f} clocks an inference, "
+            f"{_si(total.low)}J to {_si(total.high)}J, {_si(power.low)}W to {_si(power.high)}W "
+            f"({e.samples} samples)"
+        )
+
+    @property
+    def lines(self) -> list[str]:
+        """The split by resource, a line for each."""
+        return [
+            f"  {name:<10} {_si(energy.low):>8}J to {_si(energy.high):>8}J"
+            for name, energy in self.estimate.value.resources.items()
+        ]
+
+
+def _si(value: float) -> str:
+    """Return a value with three digits and the prefix of its unit."""
+    for exponent, prefix in ((0, ""), (-3, "m"), (-6, "u"), (-9, "n")):
+        if value >= 10.0**exponent:
+            return f"{value / 10.0**exponent:.3g} {prefix}"
+    return f"{value / 1e-12:.3g} p"
+
+
+def clock_of_build(folder: RunFolder, board: Board) -> float:
+    """Return the clock in MHz that the current build for a board runs at.
+
+    Raises
+    ------
+    ArtefactError
+        If there is no build of the bundle for the board.
+    """
+    return current_build(folder, board).value.clock_mhz
+
+
+def clock_of_route(folder: RunFolder, part: Part) -> float:
+    """Return the clock in MHz that the bundle reached on a part; `InputError` if it has no route.
+
+    Raises
+    ------
+    ArtefactError
+        If the folder has no sound bundle.
+    """
+    digest = folder.bundle().record.digest
+    made = folder.read("routes", ROUTES) if folder.has("routes") else None
+    known = made is not None and made.record.parents.get("rtl") == digest
+    if made is None or not known or made.value.part != part.name:
+        raise InputError(
+            f"clock of {part.name} must be given, as {folder.path} has no route there: "
+            "add --freq MHZ, or build for a board and name it"
+        )
+    return made.value.median_fmax_mhz
+
+
+def energy_stage(
+    folder: RunFolder,
+    progress: Progress = QUIET,
+    *,
+    part: Part,
+    clock_mhz: float,
+    count: Count,
+    samples: int = SAMPLES,
+) -> EnergyResult:
+    """Estimate the energy of an inference of the bundle of ``folder``, on its first test samples.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    progress : Progress
+    part : Part
+    clock_mhz : float
+    count : Count
+    samples : int
+
+    Raises
+    ------
+    ArtefactError
+        If there is no sound bundle or card, or no samples, or one is not of the other.
+    InputError
+        If there is no sample or clock, no energies of the part are known, or weights are loaded at
+        run time, or the network decides early.
+    MismatchError
+        If the netlist does not compute what the golden model does.
+    ToolError
+        If Yosys or Verilator is missing or fails.
+    """
+    if samples < 1:
+        raise InputError(f"samples must be 1 or more, not {samples!r}")
+    device = device_of(part)
+    card, bundle, mapping = emitted(folder)
+    chosen = Mapping.spatial(card.value) if mapping is None else mapping.value
+    stimulus = stimulus_of(folder, chosen)
+    used = min(samples, len(stimulus.transfers))
+
+    def compute() -> EnergyEstimate:
+        expected = simulate.run(card.value, stimulus.inputs[:used])
+        return energy_on(
+            bundle.value,
+            part,
+            stimulus.transfers[:used],
+            expected,
+            clock_mhz=clock_mhz,
+            count=count,
+            progress=progress,
+        )
+
+    estimate = folder.made(
+        f"energy-{device.part.lower()}",
+        ENERGY,
+        compute,
+        parents={"rtl": bundle, **stimulus.origins},
+        recipe={
+            **{"part": part.name, "clock_mhz": clock_mhz, "samples": used},
+            **{"flow": FLOW_VERSION, "energies": ENERGY_VERSION, "yosys": yosys.version()},
+        },
+    )
+    return EnergyResult(estimate=estimate)
+
+
+def energy_on(
+    bundle: RtlBundle,
+    part: Part,
+    transfers: npt.NDArray[np.uint8],
+    expected: SpikeTrace,
+    *,
+    clock_mhz: float,
+    count: Count,
+    progress: Progress = QUIET,
+) -> EnergyEstimate:
+    """Estimate the energy of an inference of a bundle, out of context, on ``transfers``.
+
+    Parameters
+    ----------
+    bundle : RtlBundle
+    part : Part
+    transfers : uint8 array, shape (samples, transfers, inputs)
+        What the host hands over.
+    expected : SpikeTrace
+        Of the samples.
+    clock_mhz : float
+    count : Count
+    progress : Progress
+
+    Raises
+    ------
+    ConvexonError
+        As `energy_stage`.
+    """
+    device = device_of(part)
+    progress.begin(f"synthesizing for {device.part}")
+    netlist = synthesize(bundle, part.family)
+    nets = nets_of(netlist)
+    progress.begin("counting toggles in verilator")
+    switching = count(watch_of(netlist, nets, bundle.ports), transfers, expected)
+    return energy_of(nets, switching, device, clock_mhz=clock_mhz)

@@ -1,0 +1,177 @@
+"""A data set sent to a board, and its answers compared with the golden model's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import InputError, MismatchError
+from convexon.flow.emitted import emitted
+from convexon.flow.run import RunFolder
+from convexon.flow.stimulus import stimulus_of
+from convexon.link.codec import read_results, request_bodies
+from convexon.link.protocol import FINGERPRINT_BYTES
+from convexon.link.session import Counts, Patience, Session
+from convexon.link.transport import Transport
+from convexon.plan.image import image_where_loaded
+from convexon.plan.mapping import Mapping as Choices
+from convexon.progress import QUIET, Progress
+from convexon.snn import simulate
+from convexon.snn.decision import decided_trace
+from convexon.snn.trace import SpikeTrace, differing_samples, first_mismatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardRun:
+    """What a board did on a data set.
+
+    Members
+    -------
+    inferences : int
+    mismatches : int
+        Inferences whose scores or labels differ from the golden model's.
+    first : str or None
+        What differs first.
+    correct : int
+        Inferences whose last label is the sample's.
+    seconds : float
+        Wall time from the first request to the last answer.
+    counts : Counts
+    """
+
+    inferences: int
+    mismatches: int
+    first: str | None
+    correct: int
+    seconds: float
+    counts: Counts
+
+    @property
+    def inferences_per_second(self) -> float:
+        """Rate over the link, answers awaited one by one."""
+        return self.inferences / self.seconds
+
+    @property
+    def summary(self) -> str:
+        """The line with the figures that matter."""
+        verdict = "all equal" if not self.mismatches else f"{self.mismatches} differ: {self.first}"
+        return (
+            f"run: {self.inferences} inferences, {verdict}, "
+            f"{100 * self.correct / self.inferences:.2f} % correct, "
+            f"{self.inferences_per_second:.0f} inferences a second; {self.counts}"
+        )
+
+    def require_equal(self) -> None:
+        """Raise `MismatchError` unless every answer was the golden model's."""
+        if self.mismatches:
+            raise MismatchError(f"board: {self.mismatches} inferences differ; first {self.first}")
+
+
+def fingerprint_of(digest: str) -> int:
+    """Return the fingerprint that a bundle of this digest has on a board."""
+    return int(digest.removeprefix("sha256:")[: 2 * FINGERPRINT_BYTES], 16)
+
+
+def run_stage(
+    folder: RunFolder,
+    transport: Transport,
+    progress: Progress = QUIET,
+    *,
+    name: str = "test",
+    limit: int | None = None,
+    patience: Patience = Patience(),  # noqa: B008  (frozen)
+) -> BoardRun:
+    """Send the samples ``name`` of ``folder`` over ``transport``, and compare all answers.
+
+    Expectations come from `convexon.snn.simulate`, which equals the golden model and is faster. The
+    board must hold the bundle of ``folder``; weights that are loaded at run time are sent first.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    transport : Transport
+    progress : Progress
+    name : str
+        ``train`` or ``test``.
+    limit : int, optional
+        Samples to send; all by default.
+    patience : Patience
+
+    Raises
+    ------
+    ArtefactError
+        If the folder lacks a card, samples or a bundle, or they do not belong together.
+    InputError
+        If there is no sample to send.
+    LinkError
+        If the board does not answer, or holds another design.
+    """
+    card, bundle, chosen = emitted(folder)
+    mapping = Choices.spatial(card.value) if chosen is None else chosen.value
+    stimulus = stimulus_of(folder, mapping, name)
+    n = len(stimulus.inputs) if limit is None else min(limit, len(stimulus.inputs))
+    if n < 1:
+        raise InputError(f"limit must be 1 or more samples, not {limit!r}")
+    progress.begin("running the model")
+    inputs = stimulus.inputs[:n]
+    expected = decided_trace(mapping.decision, card.value, simulate.run(card.value, inputs))
+    session = Session(
+        transport,
+        fingerprint=fingerprint_of(bundle.record.digest),
+        image=image_where_loaded(card.value, mapping),
+        patience=patience,
+    )
+    progress.begin("sending samples to the board")
+    began = time.monotonic()
+    actual = send(
+        session,
+        bundle.value.ports,
+        stimulus.transfers[:n],
+        results=expected.labels.shape[1],
+        progress=progress,
+    )
+    return _judge(expected, actual, stimulus.dataset.labels[:n], time.monotonic() - began, session)
+
+
+def send(
+    session: Session,
+    ports: Mapping[str, Any],
+    transfers: npt.NDArray[np.uint8],
+    *,
+    results: int = 1,
+    progress: Progress = QUIET,
+) -> SpikeTrace:
+    """Return scores and labels of all samples, ``results`` each; `LinkError` as `Session.infer`."""
+    labels, scores = [], []
+    for k, body in enumerate(request_bodies(ports, transfers)):
+        found = read_results(ports, session.infer(body.tobytes()), count=results)
+        labels.append(found.labels)
+        scores.append(found.scores)
+        progress.advance(f"{k + 1} of {len(transfers)}")
+    return SpikeTrace(layers=(), scores=np.stack(scores), labels=np.stack(labels))
+
+
+def _judge(
+    expected: SpikeTrace,
+    actual: SpikeTrace,
+    labels: npt.NDArray[np.int64],
+    seconds: float,
+    session: Session,
+) -> BoardRun:
+    """Compare."""
+    wanted = SpikeTrace(layers=(), scores=expected.scores, labels=expected.labels)
+    first = first_mismatch(wanted, actual)
+    truth = labels if labels.ndim == 1 else labels[:, -1]
+    return BoardRun(
+        inferences=actual.n_samples,
+        mismatches=int(differing_samples(wanted, actual).sum()),
+        first=None if first is None else str(first),
+        correct=int((actual.labels[:, -1] == truth).sum()),
+        seconds=seconds,
+        counts=session.counts,
+    )

@@ -1,0 +1,69 @@
+"""A board that is only simulated: the same top module, on no part in particular."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convexon.flow.build import results_of
+from convexon.flow.emitted import emitted
+from convexon.flow.run import RunFolder
+from convexon_boards.boards import Board
+from convexon_boards.design.clocking import clocking
+from convexon_boards.design.top import TOP, design_of
+from convexon_hdl.link.link import Uart
+
+DIVISOR = 4
+"""Clocks of a bit: as few as a receiver can do with, as each costs time."""
+
+_BOARD = Board(
+    name="simulated",
+    title="Simulated board",
+    part="none",
+    oscillator_mhz=1.0,
+    clock="1",
+    rx="2",
+    tx="3",
+    loader="",
+    source="none",
+)
+
+_SILENCE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedDesign:
+    """What a simulator runs.
+
+    Members
+    -------
+    verilog, top : str
+        The whole design, and its top module.
+    divisor : int
+        Clocks of a bit of its serial line.
+    """
+
+    verilog: str
+    top: str
+    divisor: int
+
+
+def design_of_run(folder: RunFolder) -> SimulatedDesign:
+    """Return the design of ``folder`` behind a serial line.
+
+    Raises
+    ------
+    ArtefactError
+        If there is no sound bundle or card, or one is not of the other.
+    ToolError
+        If Yosys is missing or fails.
+    """
+    card, bundle, _ = emitted(folder)
+    design = design_of(
+        bundle.value,
+        _BOARD,
+        clocking=clocking(_BOARD),
+        line=Uart(divisor=DIVISOR),
+        results=results_of(card.value),
+        silence_seconds=_SILENCE_SECONDS,
+    )
+    return SimulatedDesign(verilog=design.verilog, top=TOP, divisor=DIVISOR)

@@ -1,0 +1,197 @@
+"""Stage ``verify``: the emitted bundle against the golden model, in one simulator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from convexon.errors import MismatchError, MissingToolError
+from convexon.flow.emitted import emitted
+from convexon.flow.run import Made, RunFolder
+from convexon.flow.stimulus import Stimulus, stimulus_of
+from convexon.plan.image import image_where_loaded
+from convexon.plan.mapping import Mapping
+from convexon.plan.schedule import Schedule
+from convexon.progress import QUIET, Progress
+from convexon.snn import golden
+from convexon.snn.decision import decided_trace
+from convexon.snn.divergence import Divergence, first_divergence
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.trace import TRACE, SpikeTrace
+from convexon.train.settings import choice
+from convexon_sim.bench.job import SMOOTH, Traffic
+from convexon_sim.bench.runner import Observation, Trial, observe
+from convexon_sim.simulator import SimulatorKind, find
+from convexon_sim.verification import VERIFICATION, Verification
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class VerifyResult:
+    """What the stage found.
+
+    Members
+    -------
+    verification : Made of Verification
+    expected, actual : SpikeTrace
+        The golden model's trace of all samples, and the hardware's of those that came out whole.
+    """
+
+    verification: Made[Verification]
+    expected: SpikeTrace
+    actual: SpikeTrace
+
+    @property
+    def summary(self) -> str:
+        """The line with the figures that matter."""
+        v = self.verification.value
+        verdict = "all equal" if v.passed else f"{_count(v)} differ: first {v.first}"
+        if not v.finished:
+            differ = f", and {_count(v)} differ" if v.mismatches else ""
+            verdict = f"did not finish{differ}: {v.first}"
+        ran = f"{v.inferences} inferences, {v.clocks} clocks"
+        return f"verify: {v.simulator} {v.version}, {ran}, {verdict}"
+
+    @property
+    def divergence(self) -> Divergence | None:
+        """The first spike that differs, in the samples that came out whole; None if none does."""
+        return first_divergence(self.expected.head(self.actual.n_samples), self.actual)
+
+    @property
+    def divergence_lines(self) -> list[str]:
+        """What ``convexon verify --first-divergence`` prints."""
+        v, found = self.verification.value, self.divergence
+        head = f"first divergence, {v.simulator}:"
+        if found is not None:
+            return [f"{head} {found}", *(f"  {line}" for line in found.history)]
+        if v.passed:
+            return [f"{head} none, all spikes of {v.inferences} inferences are equal"]
+        return [f"{head} no spike of {v.inferences} whole inferences differs; first {v.first}"]
+
+
+def _count(verification: Verification) -> str:
+    return f"{verification.mismatches} of {verification.inferences}"
+
+
+def golden_trace(
+    folder: RunFolder,
+    card: Made[FixedPointNetwork],
+    mapping: Made[Mapping] | None,
+    progress: Progress = QUIET,
+) -> tuple[Stimulus, Made[SpikeTrace]]:
+    """Make the golden model's trace of the test samples, under the mapping's encoder and rule."""
+    chosen = _chosen(card, mapping)
+    stimulus = stimulus_of(folder, chosen)
+    matters = chosen.encoder is not None or chosen.decision.is_early
+    origins = {"mapping": mapping} if mapping is not None and matters else {}
+    progress.begin("running the golden model")
+    trace = folder.made(
+        "golden",
+        TRACE,
+        lambda: decided_trace(chosen.decision, card.value, golden.run(card.value, stimulus.inputs)),
+        parents={"card": card, **stimulus.origins, **origins},
+    )
+    return stimulus, trace
+
+
+def schedule_of(card: Made[FixedPointNetwork], mapping: Made[Mapping] | None) -> Schedule:
+    """Return the schedule of what was emitted."""
+    return Schedule.of(card.value, _chosen(card, mapping))
+
+
+def _chosen(card: Made[FixedPointNetwork], mapping: Made[Mapping] | None) -> Mapping:
+    return mapping.value if mapping else Mapping.spatial(card.value)
+
+
+def verify_stage(
+    folder: RunFolder,
+    kind: SimulatorKind,
+    *,
+    traffic: Traffic = SMOOTH,
+    progress: Progress = QUIET,
+) -> VerifyResult:
+    """Simulate all test samples and compare spikes, membranes, scores, labels and cycles exactly.
+
+    A verdict with mismatches is kept as an artefact like any other, with the trace of the hardware
+    beside it; `require_equal` turns it into an error.
+
+    Raises
+    ------
+    ToolError
+        If the simulator is missing, too old, or fails.
+    ArtefactError
+        If the folder lacks a card, test samples or a bundle, or the bundle is of another card.
+    """
+    simulator = find(kind)
+    card, bundle, mapping = emitted(folder)  # before the golden model's long run
+    stimulus, trace = golden_trace(folder, card, mapping, progress)
+
+    @cache
+    def observation() -> Observation:
+        began = time.monotonic()
+        progress.begin(f"compiling and running {kind.value}")
+        cycles = schedule_of(card, mapping).cycles(stimulus.inputs, trace.value)
+        trial = Trial(
+            bundle=bundle.value,
+            inputs=stimulus.transfers,
+            expected=trace.value,
+            cycles=cycles,
+            traffic=traffic,
+            image=image_where_loaded(card.value, _chosen(card, mapping)),
+        )
+        result = observe(trial, simulator)
+        folder.time(f"verify.{kind.value}", time.monotonic() - began)
+        return result
+
+    origins: dict[str, Made[Any]] = {"rtl": bundle, **stimulus.origins, "golden": trace}
+    recipe = {"traffic": traffic.to_json(), "version": simulator.version}
+    verification = folder.made(
+        f"verify-{kind.value}",
+        VERIFICATION,
+        lambda: observation().verification,
+        parents=origins,
+        recipe=recipe,
+    )
+    actual = folder.made(
+        f"trace-{kind.value}",
+        TRACE,
+        lambda: observation().actual,
+        parents=origins,
+        recipe=recipe,
+    )
+    return VerifyResult(verification=verification, expected=trace.value, actual=actual.value)
+
+
+def chosen_simulators(names: Sequence[str] | None) -> list[SimulatorKind]:
+    """Return the named simulators, by default Verilator, and Icarus where it is installed.
+
+    Raises
+    ------
+    InputError
+        If a name is not a simulator's.
+    ToolError
+        If none was named, and Verilator is missing, or either is too old or cannot be run.
+    """
+    if names:
+        return [choice(SimulatorKind, name, "simulator") for name in names]
+    find(SimulatorKind.VERILATOR)
+    kinds = [SimulatorKind.VERILATOR]
+    try:
+        find(SimulatorKind.ICARUS)
+    except MissingToolError:
+        return kinds
+    return [*kinds, SimulatorKind.ICARUS]
+
+
+def require_equal(result: VerifyResult) -> None:
+    """Raise `MismatchError` unless every sample was compared and every comparison was equal."""
+    verification = result.verification.value
+    if not verification.finished:
+        raise MismatchError(f"{verification.simulator} did not finish: {verification.first}")
+    if not verification.passed:
+        raise MismatchError(
+            f"{verification.simulator}: {_count(verification)} inferences differ; "
+            f"first {verification.first}"
+        )

@@ -1,0 +1,217 @@
+"""The silicon card for other tools: weights as hex and CSV, and a C header that runs the network.
+
+All of them are written from the card's integers, unchanged. The header is plain C99 without
+dependencies: its tables are the card's, and its one function is the contract of
+`convexon.snn.neuron` once more.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.snn.fixed import QFormat
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.store.artefact import atomic_write
+
+Matrix = npt.NDArray[np.int64]
+
+
+def tables(network: FixedPointNetwork) -> Iterator[tuple[str, Matrix, QFormat]]:
+    """Yield (name, integers, format) of everything that the network stores, by branch and layer."""
+    for b, branch in enumerate(network.branches):
+        for depth, layer in enumerate(branch.layers):
+            place = f"branch{b}_layer{depth}"
+            yield f"{place}_weights", layer.weights, layer.weight_format
+            if layer.recurrent is not None:
+                yield f"{place}_recurrent", layer.recurrent, layer.weight_format
+            yield f"{place}_thresholds", layer.thresholds, layer.threshold_format
+            yield f"{place}_biases", layer.biases, layer.threshold_format
+    yield "readout_weights", network.readout_weights, network.readout_format
+    yield "readout_biases", network.readout_biases, network.bias_format
+
+
+def write_exports(network: FixedPointNetwork, folder: Path, *, digest: str) -> list[Path]:
+    """Write ``weights.csv``, one hex file a table, and ``network.h`` into ``folder``.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    folder : Path
+    digest : str
+        Of the card, for the files' heads.
+
+    Raises
+    ------
+    ArtefactError
+        If the folder cannot be written.
+    """
+    files = {"weights.csv": as_csv(network), "network.h": as_c_header(network, digest=digest)}
+    for name, values, number_format in tables(network):
+        files[f"{name}.hex"] = as_hex(values, number_format)
+    for name, text in files.items():
+        atomic_write(folder / name, text.encode())
+    for stale in set(folder.glob("*.hex")) - {folder / name for name in files}:
+        stale.unlink(missing_ok=True)  # of a network with more tables than this one
+    return [folder / name for name in files]
+
+
+def as_hex(values: Matrix, number_format: QFormat) -> str:
+    """Words in two's complement, one a line in row-major order, for ``$readmemh``."""
+    digits = (number_format.width + 3) // 4
+    mask = (1 << number_format.width) - 1
+    return "".join(f"{int(value) & mask:0{digits}x}\n" for value in values.ravel())
+
+
+def as_csv(network: FixedPointNetwork) -> str:
+    """Return all integers as rows ``table,row,column,value``; a vector has only row 0."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("table", "row", "column", "value"))
+    for name, values, _ in tables(network):
+        for row, numbers in enumerate(np.atleast_2d(values).tolist()):
+            writer.writerows((name, row, column, value) for column, value in enumerate(numbers))
+    return stream.getvalue()
+
+
+def as_c_header(network: FixedPointNetwork, *, digest: str) -> str:
+    """Return a C99 header with the tables and ``convexon_infer``.
+
+    ``convexon_infer(inputs, scores, labels)`` takes ``inputs[STEPS * INPUTS]`` step after step and
+    fills ``scores[READOUTS * CLASSES]`` and ``labels[READOUTS]``.
+    """
+    readouts = network.n_steps if network.readout_mode is ReadoutMode.STEP else 1
+    sizes = {
+        "STEPS": network.n_steps,
+        "INPUTS": network.n_inputs,
+        "INPUT_BITS": network.input_bits,
+        "FEATURES": network.n_features,
+        "CLASSES": network.n_classes,
+        "READOUTS": readouts,
+        "FRAC": network.readout_format.frac,
+    }
+    parts = [
+        f"/* A spiking network as integers, from the silicon card {digest}. */\n",
+        "#ifndef CONVEXON_NETWORK_H\n#define CONVEXON_NETWORK_H\n\n#include <stdint.h>\n\n",
+        *(f"#define CONVEXON_{name} {value}\n" for name, value in sizes.items()),
+        "\n",
+        *(_c_table(name, values) for name, values, _ in tables(network)),
+        _C_ARITHMETIC,
+        *_c_layers(network),
+        _c_infer(network),
+        "\n#endif\n",
+    ]
+    return "".join(parts)
+
+
+def _c_table(name: str, values: Matrix) -> str:
+    rows = np.atleast_2d(values).tolist()
+    body = ",\n".join("  " + ", ".join(str(value) for value in row) for row in rows)
+    return f"static const int64_t convexon_{name}[{values.size}] = {{\n{body}\n}};\n\n"
+
+
+_C_ARITHMETIC = """\
+/* Floor of v * d / 2**f, whatever the compiler does to a shifted negative. */
+static inline int64_t convexon_leaked(int64_t v, int64_t d, int f) {
+  int64_t product = v * d, unit = (int64_t)1 << f;
+  int64_t quotient = product / unit;
+  return quotient - (product % unit < 0);
+}
+
+static inline int64_t convexon_clamp(int64_t x, int64_t low, int64_t high) {
+  return x < low ? low : x > high ? high : x;
+}
+
+"""
+
+
+def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
+    """Yield one step function a layer: ``x`` in, spikes ``s`` and membranes ``v`` updated."""
+    for b, branch in enumerate(network.branches):
+        for depth, layer in enumerate(branch.layers):
+            place = f"branch{b}_layer{depth}"
+            limits = layer.saturation.interval if layer.saturation else None
+            clamp = f"convexon_clamp(%s, {limits.low}, {limits.high})" if limits else "%s"
+            after = {
+                Reset.SUBTRACT: clamp % f"u - convexon_{place}_thresholds[j] * next[j]",
+                Reset.ZERO: "next[j] ? 0 : u",
+                Reset.NONE: "u",
+            }[layer.reset]
+            n = layer.n_neurons
+            lateral = (
+                f"    for (int k = 0; k < {n}; k++) "
+                f"current += convexon_{place}_recurrent[k * {n} + j] * s[k];\n"
+                if layer.recurrent is not None
+                else ""
+            )
+            integrated = clamp % (
+                f"v[j] - convexon_leaked(v[j], {layer.leak.d}, {layer.leak.f}) + current"
+            )
+            yield (
+                f"static inline void convexon_{place}("
+                "const int64_t *x, int64_t *s, int64_t *v) {\n"
+                f"  int64_t next[{n}];\n"
+                f"  for (int j = 0; j < {n}; j++) {{\n"
+                f"    int64_t current = convexon_{place}_biases[j];\n"
+                f"    for (int i = 0; i < {layer.n_inputs}; i++) "
+                f"current += convexon_{place}_weights[i * {n} + j] * x[i];\n"
+                f"{lateral}"
+                f"    int64_t u = {integrated};\n"
+                f"    next[j] = u >= convexon_{place}_thresholds[j];\n"
+                f"    v[j] = {after};\n"
+                f"  }}\n"
+                f"  for (int j = 0; j < {n}; j++) s[j] = next[j];\n}}\n\n"
+            )
+
+
+def _c_infer(network: FixedPointNetwork) -> str:
+    """Return the inference function: all steps of all branches, readout, decision."""
+    declare: list[str] = []
+    step: list[str] = []
+    offset = 0
+    mode = network.readout_mode
+    for b, branch in enumerate(network.branches):
+        signal = "x"
+        for depth, layer in enumerate(branch.layers):
+            place = f"{b}_{depth}"
+            declare.append(f"  int64_t s{place}[{layer.n_neurons}] = {{0}};\n")
+            declare.append(f"  int64_t v{place}[{layer.n_neurons}] = {{0}};\n")
+            step.append(f"    convexon_branch{b}_layer{depth}({signal}, s{place}, v{place});\n")
+            signal = f"s{place}"
+        feature = f"v{place}[j] >= 0" if mode is ReadoutMode.SIGN else f"s{place}[j]"
+        assign = "+=" if mode is ReadoutMode.COUNT else "="
+        step.append(
+            f"    for (int j = 0; j < {branch.n_outputs}; j++) "
+            f"feature[{offset} + j] {assign} {feature};\n"
+        )
+        offset += branch.n_outputs
+    place_of_readout = "t" if mode is ReadoutMode.STEP else "0"
+    when = "" if mode is ReadoutMode.STEP else "    if (t != CONVEXON_STEPS - 1) continue;\n"
+    return (
+        "static inline void convexon_infer("
+        "const uint8_t *inputs, int64_t *scores, int *labels) {\n"
+        + "".join(declare)
+        + "  int64_t feature[CONVEXON_FEATURES] = {0};\n"
+        "  for (int t = 0; t < CONVEXON_STEPS; t++) {\n"
+        "    int64_t x[CONVEXON_INPUTS];\n"
+        "    for (int i = 0; i < CONVEXON_INPUTS; i++) x[i] = inputs[t * CONVEXON_INPUTS + i];\n"
+        + "".join(step)
+        + when
+        + f"    int64_t *score = scores + {place_of_readout} * CONVEXON_CLASSES;\n"
+        "    for (int c = 0; c < CONVEXON_CLASSES; c++) {\n"
+        "      score[c] = convexon_readout_biases[c];\n"
+        "      for (int j = 0; j < CONVEXON_FEATURES; j++)\n"
+        "        score[c] += convexon_readout_weights[j * CONVEXON_CLASSES + c] * feature[j];\n"
+        "    }\n"
+        "    int best = CONVEXON_CLASSES == 1 ? score[0] > 0 : 0;\n"
+        "    for (int c = 1; c < CONVEXON_CLASSES; c++)\n"
+        "      if (score[c] > score[best]) best = c;\n"
+        f"    labels[{place_of_readout}] = best;\n"
+        "  }\n}\n"
+    )

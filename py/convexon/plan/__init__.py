@@ -1,0 +1,1 @@
+"""The machine as numbers, without any Amaranth: mappings, folds, cycles and what they cost."""

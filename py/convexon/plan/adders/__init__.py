@@ -1,0 +1,1 @@
+"""Sums of constant weights as graphs of additions."""

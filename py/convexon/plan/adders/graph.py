@@ -1,0 +1,422 @@
+"""Adder graphs: weighted sums of bits as lookups, shifts and additions, before they are hardware.
+
+A node is an affine function of the input bits, ``constant + sum_i factor[i] * bit[i]``, and knows
+it, so that its interval is exact even where its operands share bits. A function of at most four
+bits is a *lookup*: one LUT4 for each bit of its width, whatever its factors. Any other node is the
+*sum* of two nodes, each shifted by wires and added or subtracted. Nodes are made by a
+`GraphBuilder`, which makes none twice; `convexon_hdl.arith.lowering` turns a graph into hardware.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from convexon.errors import InputError
+from convexon.plan.adders.digits import LUT_INPUTS
+from convexon.snn.fixed import Interval, bits_of
+
+LOOKUP_DELAY = 2
+"""Delay of a lookup, in thirds of a short adder's: both have a wire to cross first."""
+
+SUM_DELAY = 3
+"""Delay of a sum, in thirds of a short adder's."""
+
+_SHORT_SUMS = (0, 1, 2, 3, 5)
+"""LUT4s of sums by their width, as Yosys maps them without a carry chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addend:
+    """``weight * 2**place * bit``, one part of a weighted sum.
+
+    Members
+    -------
+    bit : int
+        Index of the input bit.
+    weight : int
+    place : int
+        Bit plane of an intensity. Lookups keep to one plane, and are the narrower for it.
+    """
+
+    bit: int
+    weight: int
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """``sign * 2**shift`` times a node."""
+
+    node: int
+    shift: int = 0
+    sign: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One value of a graph.
+
+    Members
+    -------
+    factors : tuple of (bit, factor)
+        By bit, factors not 0.
+    constant : int
+    operands : tuple of Term
+        The two terms of a sum, the first one positive; none for a lookup.
+    interval : Interval
+        Exactly the hull of the values that the node takes.
+    depth : int
+        Lookups and sums on the longest way from a bit.
+    """
+
+    factors: tuple[tuple[int, int], ...]
+    constant: int
+    operands: tuple[Term, ...]
+    interval: Interval
+    depth: int
+
+    @property
+    def is_wire(self) -> bool:
+        """Whether the node is a bit as it comes, or a constant."""
+        plain = len(self.factors) == 1 and self.factors[0][1] == 1 and not self.constant
+        return not self.operands and (plain or not self.factors)
+
+    @property
+    def width(self) -> int:
+        """Bits of the narrowest shape of the interval."""
+        return bits_of(self.interval)
+
+    @property
+    def delay(self) -> int:
+        """Delay of the node alone, in thirds of a short adder's."""
+        if self.is_wire:
+            return 0
+        return SUM_DELAY if self.operands else LOOKUP_DELAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphCount:
+    """What a graph is made of.
+
+    Members
+    -------
+    lookups : int
+        Functions of at most four bits.
+    short_luts : int
+        LUT4s of sums without a carry chain.
+    widths : tuple of int
+        Bits of each sum with one.
+    """
+
+    lookups: int
+    short_luts: int
+    widths: tuple[int, ...]
+
+    @property
+    def chains(self) -> int:
+        """Sums with a carry chain."""
+        return len(self.widths)
+
+    @property
+    def chain_bits(self) -> int:
+        """Bits of all sums with a carry chain."""
+        return sum(self.widths)
+
+
+@dataclass(frozen=True, eq=False)
+class AdderGraph:
+    """Weighted sums of ``n_bits`` bits.
+
+    Members
+    -------
+    n_bits : int
+    nodes : tuple of Node
+        Operands before the sums that read them.
+    outputs : tuple of Term
+        One for each sum asked for; all positive.
+    """
+
+    n_bits: int
+    nodes: tuple[Node, ...]
+    outputs: tuple[Term, ...]
+
+    @property
+    def n_sums(self) -> int:
+        """Adders and subtractors."""
+        return sum(1 for node in self.nodes if node.operands)
+
+    @property
+    def depth(self) -> int:
+        """Lookups and sums on the longest way from a bit to an output."""
+        return max((self.nodes[term.node].depth for term in self.outputs), default=0)
+
+    @property
+    def count(self) -> GraphCount:
+        """What the graph is made of.
+
+        A lookup takes a function for each bit, but none for a bit that an input already is, and
+        none again for one that another lookup has too, inverted or not: lookups of the same bits
+        with odd factors share their lowest. A sum has its bits without the low ones that it only
+        passes on: up to four bits in LUT4s, wider ones in carry chains.
+        """
+        functions: set[tuple[tuple[int, ...], int]] = set()
+        short = 0
+        chains: list[int] = []
+        for node in self.nodes:
+            if node.operands:
+                first, second = node.operands
+                passed = second.shift if first.shift == 0 else first.shift * (second.sign > 0)
+                width = max(1, node.width - passed)
+                if width < len(_SHORT_SUMS):
+                    short += _SHORT_SUMS[width]
+                else:
+                    chains.append(width)
+            elif not node.is_wire:
+                functions |= _lookup_functions(node)
+        return GraphCount(lookups=len(functions), short_luts=short, widths=tuple(chains))
+
+    @property
+    def cost(self) -> int:
+        """LUT4s that ECP5 is to take, carry chains of an even length included."""
+        count = self.count
+        odd = sum(width % 2 for width in count.widths)
+        return count.lookups + count.short_luts + count.chain_bits + odd
+
+    def evaluate(self, bits: Sequence[int]) -> list[int]:
+        """Outputs for given input bits, computed along the operands."""
+        values: list[int] = []
+        for node in self.nodes:
+            if node.operands:
+                values.append(sum(t.sign * (values[t.node] << t.shift) for t in node.operands))
+            else:
+                looked_up = sum(factor * bits[bit] for bit, factor in node.factors)
+                values.append(node.constant + looked_up)
+        return [term.sign * (values[term.node] << term.shift) for term in self.outputs]
+
+
+class GraphBuilder:
+    """Makes the nodes of a graph, each once.
+
+    Parameters
+    ----------
+    n_bits : int
+    """
+
+    def __init__(self, n_bits: int) -> None:
+        if n_bits < 0:
+            raise InputError(f"n_bits must be 0 or more, not {n_bits!r}")
+        self._n_bits = n_bits
+        self._nodes: list[Node] = []
+        self._known: dict[object, int] = {}
+
+    def graph(self, outputs: Sequence[Term]) -> AdderGraph:
+        """Graph of ``outputs``, without the nodes that none of them needs."""
+        positive = [self._positive(term) for term in outputs]
+        needed = {term.node for term in positive}
+        for index in range(len(self._nodes) - 1, -1, -1):
+            if index in needed:
+                needed.update(term.node for term in self._nodes[index].operands)
+        kept = sorted(needed)
+        moved = {old: new for new, old in enumerate(kept)}
+
+        def renamed(term: Term) -> Term:
+            return Term(moved[term.node], term.shift, term.sign)
+
+        nodes = []
+        for index in kept:
+            node = self._nodes[index]
+            operands = tuple(renamed(term) for term in node.operands)
+            nodes.append(Node(node.factors, node.constant, operands, node.interval, node.depth))
+        return AdderGraph(self._n_bits, tuple(nodes), tuple(renamed(term) for term in positive))
+
+    @property
+    def n_bits(self) -> int:
+        """Input bits."""
+        return self._n_bits
+
+    def include(self, graph: AdderGraph) -> list[Term]:
+        """Make the nodes of another graph of the same bits; return its outputs."""
+        if graph.n_bits != self._n_bits:
+            raise InputError(f"graph must be of {self._n_bits} bits, not {graph.n_bits!r}")
+        made: list[Term] = []
+        for node in graph.nodes:
+            if node.operands:
+                first, second = (_moved(made[t.node], t.shift, t.sign) for t in node.operands)
+                made.append(self.add(first, second))
+            else:
+                made.append(self.lookup(dict(node.factors), node.constant))
+        return [_moved(made[term.node], term.shift, term.sign) for term in graph.outputs]
+
+    def node(self, term: Term) -> Node:
+        """Node that ``term`` reads."""
+        return self._nodes[term.node]
+
+    def bit(self, index: int) -> Term:
+        """Input bit ``index``."""
+        if not 0 <= index < self._n_bits:
+            raise InputError(f"index must be 0 to {self._n_bits - 1}, not {index!r}")
+        return self.lookup({index: 1})
+
+    def constant(self, number: int) -> Term:
+        """Constant ``number``."""
+        return self.lookup({}, number)
+
+    def lookup(self, factors: Mapping[int, int], constant: int = 0) -> Term:
+        """``constant + sum factors[bit] * bit`` of at most four bits, as a table."""
+        kept = tuple(sorted((bit, factor) for bit, factor in factors.items() if factor))
+        if len(kept) > LUT_INPUTS:
+            raise InputError(f"factors must be at most {LUT_INPUTS}, not {len(kept)}")
+        common = constant
+        for _, factor in kept:
+            common |= factor
+        shift = (common & -common).bit_length() - 1 if common else 0
+        kept = tuple((bit, factor >> shift) for bit, factor in kept)
+        return Term(self._lookup_node(kept, constant >> shift), shift)
+
+    def _lookup_node(self, factors: tuple[tuple[int, int], ...], constant: int) -> int:
+        key = (factors, constant)
+        if key not in self._known:
+            plain = not factors or (factors == ((factors[0][0], 1),) and not constant)
+            self._append(
+                key, Node(factors, constant, (), _interval(factors, constant), int(not plain))
+            )
+        return self._known[key]
+
+    def _append(self, key: object, node: Node) -> None:
+        self._known[key] = len(self._nodes)
+        self._nodes.append(node)
+
+    def add(self, left: Term, right: Term) -> Term:
+        """Sum of two terms: a lookup if it reads at most four bits, else an adder."""
+        if left.sign < 0 and right.sign < 0:
+            flipped = self.add(_negated(left), _negated(right))
+            return _negated(flipped)
+        positive = left.sign > 0 and right.sign > 0
+        if left.sign < 0 or (positive and (right.node, right.shift) < (left.node, left.shift)):
+            left, right = right, left  # one order for both, so that equal sums are found
+        for term, other in ((left, right), (right, left)):
+            if self._is_zero(term):
+                return other
+        factors, constant = self._combined(left, right)
+        if len(factors) <= LUT_INPUTS:
+            return self.lookup(factors, constant)
+        shift = min(left.shift, right.shift)
+        operands = (
+            Term(left.node, left.shift - shift),
+            Term(right.node, right.shift - shift, right.sign),
+        )
+        return Term(self._sum_node(operands, factors, constant, shift), shift)
+
+    def _sum_node(
+        self, operands: tuple[Term, Term], factors: dict[int, int], constant: int, shift: int
+    ) -> int:
+        if operands not in self._known:
+            kept = tuple(sorted((bit, factor >> shift) for bit, factor in factors.items()))
+            constant >>= shift
+            depth = 1 + max(self._nodes[term.node].depth for term in operands)
+            node = Node(kept, constant, operands, _interval(kept, constant), depth)
+            self._append(operands, node)
+        return self._known[operands]
+
+    def _combined(self, left: Term, right: Term) -> tuple[dict[int, int], int]:
+        """Factors that are not 0, and constant, of a sum."""
+        constant = 0
+        factors: dict[int, int] = {}
+        for term in (left, right):
+            node = self._nodes[term.node]
+            scale = term.sign * (1 << term.shift)
+            constant += scale * node.constant
+            for bit, factor in node.factors:
+                factors[bit] = factors.get(bit, 0) + scale * factor
+        return {bit: factor for bit, factor in factors.items() if factor}, constant
+
+    def _is_zero(self, term: Term) -> bool:
+        node = self._nodes[term.node]
+        return not node.factors and not node.constant
+
+    def _positive(self, term: Term) -> Term:
+        """The same value as a positive term: at worst, subtracted from 0."""
+        if term.sign > 0:
+            return term
+        node = self._nodes[term.node]
+        if not node.operands:
+            return self.lookup(
+                {bit: -factor << term.shift for bit, factor in node.factors},
+                -node.constant << term.shift,
+            )
+        factors = {bit: -factor for bit, factor in node.factors}
+        operands = (Term(self._lookup_node((), 0)), Term(term.node, 0, -1))
+        return Term(self._sum_node(operands, factors, -node.constant, 0), term.shift)
+
+    def total(self, terms: Sequence[Term], constant: int = 0) -> Term:
+        """Sum of ``terms`` and a constant, as a tree of the least depth.
+
+        The shallowest two are added first; among equally deep ones, those of similar place and
+        width, so that a narrow one is not carried along a wide adder. The constant goes into the
+        widest lookup, for nothing, if there is one.
+        """
+        terms = self._with_constant(list(terms), constant)
+        if not terms:
+            return self.constant(0)
+        heap = [self._entry(term, order) for order, term in enumerate(terms)]
+        heapq.heapify(heap)
+        order = len(heap)
+        while len(heap) > 1:
+            first, second = heapq.heappop(heap)[-1], heapq.heappop(heap)[-1]
+            heapq.heappush(heap, self._entry(self.add(first, second), order))
+            order += 1
+        return heap[0][-1]
+
+    def _entry(self, term: Term, order: int) -> tuple[int, int, int, int, Term]:
+        node = self._nodes[term.node]
+        return node.depth, term.shift, node.width, order, term
+
+    def _with_constant(self, terms: list[Term], constant: int) -> list[Term]:
+        if not constant:
+            return terms
+        lookups = [k for k, term in enumerate(terms) if not self._nodes[term.node].operands]
+        if not lookups:
+            return [*terms, self.constant(constant)]
+        widest = max(lookups, key=lambda k: (self._reach(terms[k]), k))
+        terms[widest] = self.add_constant(terms[widest], constant)
+        return terms
+
+    def _reach(self, term: Term) -> int:
+        return self._nodes[term.node].width + term.shift
+
+    def add_constant(self, term: Term, constant: int) -> Term:
+        """``term + constant``: free for a lookup."""
+        return self.add(term, self.constant(constant)) if constant else term
+
+
+def _negated(term: Term) -> Term:
+    return Term(term.node, term.shift, -term.sign)
+
+
+def _moved(term: Term, shift: int, sign: int) -> Term:
+    return Term(term.node, term.shift + shift, term.sign * sign)
+
+
+def _lookup_functions(node: Node) -> set[tuple[tuple[int, ...], int]]:
+    """Functions that the bits of a lookup take LUT4s for: its input bits, and a truth table."""
+    entries = [node.constant]
+    for _, factor in node.factors:
+        entries += [entry + factor for entry in entries]
+    bits = tuple(bit for bit, _ in node.factors)
+    everywhere = (1 << len(entries)) - 1
+    functions = set()
+    for place in range(node.width):
+        truth = sum((entry >> place & 1) << k for k, entry in enumerate(entries))
+        functions.add((bits, truth ^ everywhere if truth & 1 else truth))
+    wires = {
+        sum((k >> position & 1) << k for k in range(len(entries))) for position in range(len(bits))
+    }
+    return {(bits, truth) for bits, truth in functions if truth and truth not in wires}
+
+
+def _interval(factors: Sequence[tuple[int, int]], constant: int) -> Interval:
+    low = sum(factor for _, factor in factors if factor < 0)
+    high = sum(factor for _, factor in factors if factor > 0)
+    return Interval(constant + low, constant + high)

@@ -1,0 +1,189 @@
+"""What a mapping costs: estimates from widths and counts alone, before anything is built.
+
+They rank choices; `convexon_boards` measures what comes of the one that is chosen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from convexon.data.encoder import Encoder
+from convexon.plan.cost.amounts import (
+    folded_amounts,
+    loader_amounts,
+    mapping_amounts,
+    memories_of,
+    neuron_memories,
+    readout_amounts,
+    spatial_amounts,
+    surroundings_amounts,
+    weight_memories,
+)
+from convexon.plan.cost.cells import Family
+from convexon.plan.cost.resource_model import lut_sites, resource_model
+from convexon.plan.cost.resources import ResourceEstimate
+from convexon.plan.fold import EMPTY_SCAN_CLOCKS, SCAN_CLOCKS, FoldPlan, plans_at, readout_plan
+from convexon.plan.mapping import LayerMapping, Mapping, Spatial
+from convexon.snn.decision import Decision
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Estimated cost of a part.
+
+    Members
+    -------
+    luts : float
+        LUT4 sites.
+    block_rams : int
+    clocks : float
+        Mean clocks for one step.
+    """
+
+    luts: float
+    block_rams: int
+    clocks: float
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            luts=self.luts + other.luts,
+            block_rams=self.block_rams + other.block_rams,
+            clocks=self.clocks + other.clocks,
+        )
+
+    def beats(self, other: Cost) -> bool:
+        """Whether this is nowhere worse than ``other``."""
+        return (
+            self.luts <= other.luts
+            and self.block_rams <= other.block_rams
+            and self.clocks <= other.clocks
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    """Mean spikes of a step: of the inputs (over all bit planes), and of every layer.
+
+    Members
+    -------
+    inputs : float
+    layers : tuple of tuples of float
+        By branch and layer.
+    """
+
+    inputs: float
+    layers: tuple[tuple[float, ...], ...]
+
+    @property
+    def reads(self) -> float:
+        """Mean spikes of a step that the readout reads."""
+        return sum(layers[-1] for layers in self.layers)
+
+
+def spatial_cost(
+    network: FixedPointNetwork, branch: int, depth: int, choice: Spatial, family: Family
+) -> Cost:
+    """Cost of a spatial layer."""
+    luts = lut_sites(spatial_amounts(network, branch, depth, choice), family)
+    return Cost(luts=luts, block_rams=0, clocks=1.0)
+
+
+def folded_cost(plan: FoldPlan, spikes: float, family: Family) -> Cost:
+    """Cost of an engine that reads ``spikes`` rows a step, on average."""
+    memories = [*weight_memories(plan), *neuron_memories(plan)]
+    return Cost(
+        luts=lut_sites(folded_amounts(plan, family), family),
+        block_rams=sum(memory.blocks(family) for memory in memories),
+        clocks=_clocks(plan, spikes),
+    )
+
+
+def _clocks(plan: FoldPlan, spikes: float) -> float:
+    """Mean clocks of a step with ``spikes`` rows to read."""
+    banks = plan.choice.banks
+    per_pass = spikes / plan.input_bits / banks
+    uneven = 0.6 * math.sqrt(per_pass) if banks > 1 else 0.0  # the fullest bank counts
+    clocks = plan.input_bits * (per_pass + uneven + SCAN_CLOCKS if spikes else EMPTY_SCAN_CLOCKS)
+    return plan.folds * max(clocks, plan.spacing) + 1
+
+
+def readout_cost(
+    network: FixedPointNetwork, choice: LayerMapping, spikes: float, family: Family
+) -> Cost:
+    """Cost of the readout."""
+    luts = lut_sites(readout_amounts(network, choice, family), family)
+    if isinstance(choice, Spatial):
+        return Cost(luts=luts, block_rams=0, clocks=1.0)
+    plan = readout_plan(network, choice)
+    clocks = _clocks(plan, spikes)
+    if network.readout_mode in (ReadoutMode.LAST, ReadoutMode.SIGN):
+        clocks = 1 + clocks / network.n_steps
+    blocks = sum(memory.blocks(family) for memory in weight_memories(plan))
+    return Cost(luts=luts, block_rams=blocks, clocks=clocks)
+
+
+def cost_at(
+    network: FixedPointNetwork,
+    choices: dict[int, LayerMapping],
+    depth: int,
+    activity: Activity,
+    family: Family,
+) -> Cost:
+    """Cost of all layers at ``depth``: resources add up, the slowest unit sets the clocks."""
+    parts = [
+        spatial_cost(network, b, depth, choice, family)
+        for b, choice in choices.items()
+        if isinstance(choice, Spatial)
+    ]
+    for plan in plans_at(network, choices, depth):
+        b = plan.branches[0]
+        spikes = activity.inputs if depth == 0 else activity.layers[b][depth - 1]
+        if plan.layer.recurrent is not None:
+            spikes += sum(activity.layers[k][depth] for k in plan.branches)
+        cost = folded_cost(plan, spikes, family)
+        if plan.layer.recurrent is not None:  # nothing overlaps
+            cost = replace(cost, clocks=cost.clocks + plan.completion_clocks)
+        parts.append(cost)
+    return Cost(
+        luts=sum(part.luts for part in parts),
+        block_rams=sum(part.block_rams for part in parts),
+        clocks=max(part.clocks for part in parts),
+    )
+
+
+def surroundings_cost(
+    network: FixedPointNetwork, encoder: Encoder | None, decision: Decision, family: Family
+) -> Cost:
+    """Cost of what stands around the layers: the source of the steps, and the decision."""
+    luts = lut_sites(surroundings_amounts(network, encoder, decision), family)
+    return Cost(luts=luts, block_rams=0, clocks=0.0)
+
+
+def mapping_cost(
+    network: FixedPointNetwork, mapping: Mapping, activity: Activity, family: Family
+) -> Cost:
+    """Estimated cost of ``mapping``, with all that stands around the layers."""
+    cost = surroundings_cost(network, mapping.encoder, mapping.decision, family)
+    luts = lut_sites(loader_amounts(network, mapping), family)
+    cost += Cost(luts=luts, block_rams=0, clocks=0.0)
+    for depth in range(network.depth):
+        cost += cost_at(network, mapping.at_depth(depth), depth, activity, family)
+    return cost + readout_cost(network, mapping.readout, activity.reads, family)
+
+
+def estimated_resources(
+    network: FixedPointNetwork, mapping: Mapping, family: Family
+) -> ResourceEstimate:
+    """LUT sites and block RAMs of ``mapping``, with the errors that such estimates had."""
+    model = resource_model(family)
+    return ResourceEstimate(
+        family=family,
+        lut_sites=round(model.lut_sites(mapping_amounts(network, mapping, family))),
+        block_rams=sum(memory.blocks(family) for memory in memories_of(network, mapping)),
+        median_error=model.median_error,
+        usual_error=model.usual_error,
+        max_error=model.max_error,
+    )

@@ -1,0 +1,72 @@
+"""LUT sites of an amount of logic: what each kind takes on each family, fitted on synthesis.
+
+``resource_model.json`` beside this module holds the sites of one unit of each kind, and how far
+estimates were from synthesis on designs that the fit has not seen. ``benchmarks/estimates.py
+--fit`` makes it anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from convexon.plan.cost.amounts import Amounts, Logic
+from convexon.plan.cost.cells import Family
+from convexon.store.artefact import digest_of
+
+FILE = "resource_model.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceModel:
+    """LUT sites of a family.
+
+    Members
+    -------
+    sites : mapping of Logic to float
+        Of one unit of each kind.
+    median_error, usual_error, max_error : float
+        Shares by which estimates differ from synthesis, on designs that the fit has not seen: in
+        the median, in nine of ten, and at most.
+    fitted, unseen : int
+        Number of designs of either kind.
+    """
+
+    sites: Mapping[Logic, float]
+    median_error: float
+    usual_error: float
+    max_error: float
+    fitted: int
+    unseen: int
+
+    @property
+    def digest(self) -> str:
+        """Digest of all members, by which estimates of another model are told."""
+        sites = {logic.value: sites for logic, sites in self.sites.items()}
+        return digest_of({**vars(self), "sites": sites})
+
+    def lut_sites(self, amounts: Amounts) -> float:
+        """LUT sites of all ``amounts``."""
+        return sum(self.sites[logic] * amount for logic, amount in amounts.items())
+
+
+@cache
+def resource_model(family: Family) -> ResourceModel:
+    """Return the model of ``family``."""
+    text = files("convexon.plan.cost").joinpath(FILE).read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)[family.value]
+    sites = content.pop("sites")
+    return ResourceModel(sites={logic: sites[logic.value] for logic in Logic}, **content)
+
+
+def lut_sites(amounts: Amounts, family: Family) -> float:
+    """LUT sites that ``amounts`` are estimated to take on ``family``.
+
+    On ECP5 and Gowin those of carry chains and LUT RAM are among them; on iCE40 those of carries
+    that no LUT stands beside.
+    """
+    return resource_model(family).lut_sites(amounts)

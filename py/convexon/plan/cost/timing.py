@@ -1,0 +1,370 @@
+"""Pipeline depth for a target clock: a model of delays, and the registers that it asks for.
+
+The model counts lookups and adders between two registers, a few constants for each family. It
+ranks depths and picks one; what place and route reaches is measured by `convexon_boards`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import InputError
+from convexon.plan.adders.cut import cut
+from convexon.plan.adders.digits import signed_digits
+from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder
+from convexon.plan.adders.sums import weighted_sums
+from convexon.plan.cost.cells import Family
+from convexon.plan.fold import WORD, FoldPlan
+from convexon.plan.mapping import MAX_REGISTERS, Mapping, Spatial, Sums
+from convexon.snn.fixed import ceil_log2, width_of
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import Leak, ReadoutMode
+
+MAX_GRAPH_SYNAPSES = 4000
+"""Synapses whose adder graph is built for an estimate; of more, a part stands for all."""
+
+SCANNER_LOOKUPS = 5
+"""LUTs in a row of a scanner beside its carry chain: the end of a word, and whom it concerns."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DelayModel:
+    """Delays of a family in seconds, each with the wire that leads to it.
+
+    Members
+    -------
+    register : float
+        From a clock edge to a flip-flop's output, set-up time, and the wires of high fan-out.
+    lookup : float
+        A LUT4, and a multiplexer of two.
+    adder, carry : float
+        A carry chain of no bits, and each bit of it.
+    memory : float
+        From a clock edge to a block RAM's output, and a flip-flop's set-up time.
+    """
+
+    register: float
+    lookup: float
+    adder: float
+    carry: float
+    memory: float
+
+    def sum_of(self, width: int) -> float:
+        """Delay of an adder or comparator of ``width`` bits."""
+        return self.adder + self.carry * width
+
+
+DELAYS = {
+    Family.ECP5: DelayModel(
+        register=2.0e-9, lookup=1.0e-9, adder=1.75e-9, carry=0.035e-9, memory=6.5e-9
+    ),
+    Family.ICE40: DelayModel(
+        register=4.0e-9, lookup=2.9e-9, adder=4.0e-9, carry=0.28e-9, memory=9.0e-9
+    ),
+    Family.GOWIN: DelayModel(
+        register=3.4e-9, lookup=1.7e-9, adder=3.0e-9, carry=0.06e-9, memory=11.0e-9
+    ),
+}
+"""Fitted on nextpnr's critical paths, so that a clock that is promised is usually met: ECP5 of
+speed grade 6 and Gowin GW1N-9C C6/I5, a 40-16-10 network of 6-bit weights with 0, 1 and 2
+registers; iCE40 UP5K, a 10-6-4 network of 4-bit weights with 0 and 2. GW2A is faster."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineDepths:
+    """Spatial parts with the fewest registers that promise a clock; None where no number does.
+
+    Members
+    -------
+    layers : tuple of (Spatial or None)
+        By depth.
+    readout : Spatial or None
+    decision_registers : int or None
+    least : tuple of float
+        Delay of each part in seconds, whatever its number of registers: of every layer depth, of
+        the readout and of the decision.
+    """
+
+    layers: tuple[Spatial | None, ...]
+    readout: Spatial | None
+    decision_registers: int | None
+    least: tuple[float, ...]
+
+    @property
+    def fastest_hz(self) -> float:
+        """Highest clock that any numbers of registers promise for all parts together."""
+        return 1 / max(self.least)
+
+
+def pipeline_depths(
+    network: FixedPointNetwork, clock_hz: float, family: Family, *, sums: Sums = Sums.AUTO
+) -> PipelineDepths:
+    """Fewest registers that promise a clock, part by part.
+
+    A higher clock never gets fewer registers.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    clock_hz : float
+    family : Family
+    sums : Sums
+
+    Raises
+    ------
+    InputError
+        If the clock is not positive.
+    """
+    if not clock_hz > 0:
+        raise InputError(f"clock_hz must be above 0, not {clock_hz!r}")
+    parts = _delays(network, DELAYS[family], sums)
+    *layers, readout, decision = (_fewest(delays, 1 / clock_hz) for delays in parts)
+
+    def spatial(registers: int | None) -> Spatial | None:
+        return None if registers is None else Spatial(registers=registers, sums=sums)
+
+    return PipelineDepths(
+        layers=tuple(map(spatial, layers)),
+        readout=spatial(readout),
+        decision_registers=decision,
+        least=tuple(min(delays) for delays in parts),
+    )
+
+
+def registers_for(
+    network: FixedPointNetwork, clock_hz: float, family: Family, *, sums: Sums = Sums.AUTO
+) -> Mapping:
+    """Spatial mapping of ``network`` with the fewest registers that promise a clock.
+
+    Parameters
+    ----------
+    network : FixedPointNetwork
+    clock_hz : float
+    family : Family
+    sums : Sums
+
+    Raises
+    ------
+    InputError
+        If the clock is not positive, or higher than any number of registers promises.
+    """
+    depths = pipeline_depths(network, clock_hz, family, sums=sums)
+    require_reachable(clock_hz, depths.least, family)
+    layers = [layer for layer in depths.layers if layer is not None]
+    return Mapping(
+        layers=tuple(tuple(layers[: branch.depth]) for branch in network.branches),
+        readout=depths.readout or Spatial(sums=sums),
+        decision_registers=depths.decision_registers or 0,
+    )
+
+
+def require_reachable(clock_hz: float, least: Sequence[float], family: Family) -> None:
+    """Raise `InputError` unless each part keeps the clock; it names the slowest.
+
+    Parameters
+    ----------
+    clock_hz : float
+    least : sequence of float
+        Least delay of every layer depth, of the readout and of the decision, in seconds.
+    family : Family
+    """
+    slowest = max(least)
+    if slowest <= 1 / clock_hz:
+        return
+    names = [f"layer {depth}" for depth in range(len(least) - 2)] + ["the readout", "the decision"]
+    raise InputError(
+        f"clock must be at most {1e-6 / slowest:.4g} MHz for this network on {family.value}, "
+        f"not {1e-6 * clock_hz:.4g} MHz: {names[list(least).index(slowest)]} is in the way"
+    )
+
+
+def estimated_clock_hz(network: FixedPointNetwork, mapping: Mapping, family: Family) -> float:
+    """Clock that the model promises for a spatial ``mapping``.
+
+    Raises
+    ------
+    InputError
+        If the mapping does not fit the network, or folds a layer.
+    """
+    mapping.check(network)
+    if not mapping.is_spatial or not isinstance(mapping.readout, Spatial):
+        raise InputError("mapping must be spatial throughout: a folded layer has no such estimate")
+    model = DELAYS[family]
+    readout = _Readout(network, mapping.readout.sums)
+    delays = [
+        readout.delay(model, mapping.readout.registers),
+        _decision_delay(network, model, mapping.decision_registers),
+    ]
+    for depth in range(network.depth):
+        choices = {b: c for b, c in mapping.at_depth(depth).items() if isinstance(c, Spatial)}
+        most = max(choice.registers for choice in choices.values())
+        for b, choice in choices.items():
+            delays.append(_Layer(network, b, depth, choice.sums).delay(model, most))
+    return 1 / max(delays)
+
+
+def engine_delay(plan: FoldPlan, family: Family) -> float:
+    """Longest delay in seconds between two registers of a folded layer's engine.
+
+    Its pipeline is fixed, so nothing can be traded for it: a memory read; the words of a scanner,
+    whose lowest spike is taken out and whose end calls the next one; an addition to a sum; and a
+    lane's three clocks.
+    """
+    model, ranges = DELAYS[family], plan.ranges
+    current = model.sum_of(max(map(width_of, ranges.current)))
+    integrated = model.sum_of(max(map(width_of, ranges.integrated)))
+    clamped = 0.0 if plan.layer.saturation is None else integrated + model.lookup
+    logic = (
+        model.sum_of(WORD) + SCANNER_LOOKUPS * model.lookup,
+        ceil_log2(plan.choice.banks) * model.sum_of(plan.weight_width),
+        2 * model.lookup + current,
+        model.lookup + leak_adders(plan.layer.leak) * integrated,
+        integrated + clamped,
+        integrated + model.lookup + clamped,
+    )
+    memory = 0.0 if plan.seeded else model.memory
+    return max(memory, model.register + max(logic))
+
+
+def _fewest(delays: Sequence[float], period: float) -> int | None:
+    """Fewest registers whose delay is within ``period``; None where there are none."""
+    return next((registers for registers, delay in enumerate(delays) if delay <= period), None)
+
+
+def _delays(network: FixedPointNetwork, model: DelayModel, sums: Sums) -> list[list[float]]:
+    """Delay of every layer depth, of the readout and of the decision, by number of registers."""
+    numbers = range(MAX_REGISTERS + 1)
+    parts = []
+    for depth in range(network.depth):
+        branches = [b for b, branch in enumerate(network.branches) if depth < branch.depth]
+        layers = [_Layer(network, b, depth, sums) for b in branches]
+        parts.append([max(layer.delay(model, count) for layer in layers) for count in numbers])
+    readout = _Readout(network, sums)
+    parts.append([readout.delay(model, count) for count in numbers])
+    parts.append([_decision_delay(network, model, count) for count in numbers])
+    return parts
+
+
+class _Layer:
+    """Delays of one layer; its graphs are built once."""
+
+    def __init__(self, network: FixedPointNetwork, b: int, depth: int, sums: Sums) -> None:
+        self._layer = layer = network.branches[b].layers[depth]
+        self._ranges = network.ranges[b][depth]
+        planes = network.input_bits if depth == 0 else 1
+        self._forward = _slowest_graph(layer.weights, layer.biases, sums, planes)
+        self._lateral = (
+            None
+            if layer.recurrent is None
+            else _slowest_graph(layer.recurrent, np.zeros_like(layer.biases), sums, 1)
+        )
+
+    def delay(self, model: DelayModel, registers: int) -> float:
+        """Longest delay between two registers."""
+        lateral = 0.0
+        if self._lateral is not None:  # recurrent spikes are masked at the first step
+            lateral = model.lookup + _longest(self._lateral, model, 1)
+        if not registers:
+            current = _longest(self._forward, model, 1)
+            if lateral:  # its tables join those of the inputs in one tree
+                current = max(current, lateral) + model.adder
+            return self._loop(model, current, is_split=False)
+        below = model.sum_of(max(map(width_of, self._ranges.current)))  # I - theta, after I
+        sums = model.register + _longest(self._forward, model, registers, below)
+        return max(sums, self._loop(model, lateral, is_split=True))
+
+    def _loop(self, model: DelayModel, current: float, *, is_split: bool) -> float:
+        """From the membrane, or from a current that comes late, around to the membrane."""
+        adder = model.sum_of(max(map(width_of, self._ranges.integrated)))
+        leaked = model.lookup + leak_adders(self._layer.leak) * adder
+        delay = max(leaked, current) + adder + model.lookup
+        if not is_split or self._lateral is not None:
+            delay += adder  # u - theta after u, or the leaky membrane plus the recurrent current
+        if self._layer.saturation is not None:
+            delay += 2 * (adder + model.lookup)
+        return model.register + delay
+
+
+class _Readout:
+    """Delays of the readout; its graph is built once."""
+
+    def __init__(self, network: FixedPointNetwork, sums: Sums) -> None:
+        self._accumulates = network.readout_mode is ReadoutMode.COUNT
+        self._width = network.score_width
+        self._graph = _slowest_graph(network.readout_weights, network.readout_biases, sums, 1)
+
+    def delay(self, model: DelayModel, registers: int) -> float:
+        """Longest delay between two registers."""
+        if not self._accumulates:
+            return model.register + _longest(self._graph, model, registers + 1)
+        accumulates = model.lookup + model.sum_of(self._width)
+        if not registers:
+            return model.register + _longest(self._graph, model, 1) + accumulates
+        return model.register + max(_longest(self._graph, model, registers), accumulates)
+
+
+def leak_adders(leak: Leak) -> int:
+    """Adders in a row from v to v - ((d * v) >> f)."""
+    if leak.d in (0, 1 << leak.f):
+        return 0
+    digits = len(signed_digits(leak.d))
+    return 1 + ceil_log2(digits)
+
+
+def _decision_delay(network: FixedPointNetwork, model: DelayModel, registers: int) -> float:
+    """A round is a comparator and a multiplexer of a whole score."""
+    rounds = -(-max(1, ceil_log2(network.n_classes)) // (registers + 1))
+    return model.register + rounds * (model.sum_of(network.score_width) + 2 * model.lookup)
+
+
+def _slowest_graph(
+    weights: npt.NDArray[np.int64], biases: npt.NDArray[np.int64], sums: Sums, planes: int
+) -> AdderGraph:
+    """Graph of the sums of a matrix; of a large one, of those with the most synapses."""
+    synapses = np.count_nonzero(weights, axis=0) * planes
+    order = np.argsort(-synapses, kind="stable")
+    kept = max(1, int(np.searchsorted(np.cumsum(synapses[order]), MAX_GRAPH_SYNAPSES, "right")))
+    columns = np.sort(order[:kept])
+    return matrix_graph(weights[:, columns].tolist(), biases[columns].tolist(), sums, planes)
+
+
+def matrix_graph(
+    weights: list[list[int]], offsets: list[int], sums: Sums, planes: int
+) -> AdderGraph:
+    """Adder graph of a matrix of weights, by input and output; made once, as it takes a while."""
+    return _matrix_graph(tuple(map(tuple, weights)), tuple(offsets), sums, planes)
+
+
+@lru_cache(maxsize=256)
+def _matrix_graph(
+    weights: tuple[tuple[int, ...], ...], offsets: tuple[int, ...], sums: Sums, planes: int
+) -> AdderGraph:
+    rows = [
+        [
+            Addend(i * planes + plane, row[j], plane)
+            for plane in range(planes)
+            for i, row in enumerate(weights)
+            if row[j]
+        ]
+        for j in range(len(offsets))
+    ]
+    builder = GraphBuilder(len(weights) * planes)
+    return builder.graph(weighted_sums(builder, rows, offsets, sums))
+
+
+def _longest(graph: AdderGraph, model: DelayModel, n_clocks: int, then: float = 0.0) -> float:
+    """Longest delay within a clock of a cut graph, ``then`` added where outputs leave."""
+    clocks = cut(graph, n_clocks)
+    delays: list[float] = []
+    for node, clock in zip(graph.nodes, clocks, strict=True):
+        inside = [delays[t.node] for t in node.operands if clocks[t.node] == clock]
+        own = model.sum_of(node.width) if node.operands else model.lookup * (not node.is_wire)
+        delays.append(own + max(inside, default=0.0))
+    leaving = {term.node for term in graph.outputs}
+    last = [delays[k] * (clocks[k] == n_clocks - 1) + then for k in leaving]
+    return max([*delays, *last], default=0.0)

@@ -1,0 +1,1 @@
+"""Operations of an inference and their energy."""

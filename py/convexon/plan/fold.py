@@ -1,0 +1,436 @@
+"""The folded mapping's geometry: folds, banks, rows, groups, and the clocks between them.
+
+One definition that the hardware, its schedule and the host's weight images share. The golden model
+knows nothing of it.
+
+A layer of n neurons on ``lanes`` accumulators is *folded* F = ceil(n / lanes) times: neuron j is
+lane j mod lanes of fold j // lanes. Its sources are the inputs, then (in a recurrent layer) its own
+neurons one step earlier. Source s lies in bank s mod banks; its *row* for fold g holds the weights
+from s to the fold's neurons. The membranes of a fold are updated in L = lanes / updates *groups*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import InputError
+from convexon.plan.mapping import Folded, LayerMapping, Weights
+from convexon.snn.fixed import Interval, QFormat, width_of
+from convexon.snn.network import FixedPointNetwork, Layer
+from convexon.snn.neuron import INTEGRATE, ReadoutMode, Reset
+from convexon.snn.ranges import LayerRanges, neuron_ranges
+from convexon.snn.seeded import identify
+
+IntArray = npt.NDArray[np.int64]
+
+SCAN_CLOCKS = 4
+"""Clocks of a pass over the spikes beyond one for each: to find the groups, a group, its word."""
+
+EMPTY_SCAN_CLOCKS = 2
+"""Clocks of a pass that finds no spike."""
+
+WRITE_CLOCKS = 5
+"""Clocks from the edge that reads a membrane to the one that writes it back."""
+
+WORD = 16
+"""Sources of one group. Groups without a spike are skipped at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeededNeuron:
+    """A neuron whose weights are made from a seed.
+
+    Members
+    -------
+    number : int
+        Its number in `convexon.snn.seeded`.
+    bits : int
+        Bits of its weights.
+    """
+
+    number: int
+    bits: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FoldPlan:
+    """One folded engine: a layer, or the first layers of several branches side by side.
+
+    Members
+    -------
+    layer : Layer
+        Merged over ``branches``, see `merged`.
+    ranges : LayerRanges
+        Ranges of ``layer``; those of any weights of its format, where they are loaded.
+    choice : Folded
+    input_bits : int
+        Bits of one input, 1 for spikes.
+    branches : tuple of int
+        Branches of the network that the engine computes a layer of, in order.
+    depth : int
+        Position of the layers in their branches.
+    seeded : tuple of SeededNeuron
+        One for each neuron where weights are made from a seed, else none.
+    """
+
+    layer: Layer
+    ranges: LayerRanges
+    choice: Folded
+    input_bits: int
+    branches: tuple[int, ...]
+    depth: int
+    seeded: tuple[SeededNeuron, ...] = ()
+
+    @property
+    def n_sources(self) -> int:
+        """Inputs, and neurons whose spikes come back."""
+        lateral = 0 if self.layer.recurrent is None else self.layer.n_neurons
+        return self.layer.n_inputs + lateral
+
+    @property
+    def folds(self) -> int:
+        """F, the passes over the spikes of a step."""
+        return -(-self.layer.n_neurons // self.choice.lanes)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the host loads the weights at run time."""
+        return self.choice.weights is Weights.LOADED
+
+    @property
+    def groups(self) -> int:
+        """L, the clocks in which the membranes of a fold are updated."""
+        return self.choice.lanes // self.choice.updates
+
+    @property
+    def rows(self) -> int:
+        """Rows of a fold in a bank."""
+        return -(-self.n_sources // self.choice.banks)
+
+    @property
+    def stride(self) -> int:
+        """Addresses from a fold to the next.
+
+        Rows lie close in a memory. Where they are made from a seed, fold and row are bits of the
+        address of their own, and there is an address beyond the rows of each fold.
+        """
+        if self.choice.weights is not Weights.SEEDED:
+            return self.rows
+        return 1 << (self.rows + (self.choice.banks > 1) - 1).bit_length()
+
+    @property
+    def depth_of_bank(self) -> int:
+        """Addresses of a bank; with several banks the last is zero, for clocks without a spike."""
+        if self.choice.weights is Weights.SEEDED:
+            return self.folds * self.stride
+        return self.folds * self.rows + (self.choice.banks > 1)
+
+    @property
+    def weight_interval(self) -> Interval:
+        """Weights that a row can hold: those it holds, or those of the format where loaded."""
+        if self.is_loaded:
+            return self.layer.weight_format.interval
+        low, high = int(self.layer.weights.min()), int(self.layer.weights.max())
+        if self.layer.recurrent is not None:
+            low = min(low, int(self.layer.recurrent.min()))
+            high = max(high, int(self.layer.recurrent.max()))
+        return Interval(min(low, 0), max(high, 0))
+
+    @property
+    def weight_width(self) -> int:
+        """Bits of one weight, in two's complement."""
+        return width_of(self.weight_interval)
+
+    @property
+    def spacing(self) -> int:
+        """Fewest clocks between the ends of two folds: the last one's membranes are on their way.
+
+        A membrane is read again no earlier than it has been written.
+        """
+        return max(self.groups, -(-WRITE_CLOCKS // self.folds))
+
+    @property
+    def handover_clocks(self) -> int:
+        """Clock edges from the end of a pass to the one that hands its sums over.
+
+        Address (where folds need an adder), memory, its register, sum of the banks (where there
+        are several), accumulator, handover.
+        """
+        return 4 + (self.folds > 1) + (self.choice.banks > 1)
+
+    @property
+    def completion_clocks(self) -> int:
+        """Clock edges from the end of a step's last pass to the one that completes its spikes."""
+        return self.handover_clocks + WRITE_CLOCKS + self.groups - 1
+
+    @cached_property
+    def matrix(self) -> IntArray:
+        """Weights from every source, padded to whole folds: shape (n_sources, folds * lanes)."""
+        parts = [self.layer.weights]
+        if self.layer.recurrent is not None:
+            parts.append(self.layer.recurrent)
+        stacked = np.concatenate(parts, axis=0)
+        padding = self.folds * self.choice.lanes - self.layer.n_neurons
+        return np.pad(stacked, ((0, 0), (0, padding)))
+
+    def bank(self, index: int) -> IntArray:
+        """Content of a bank, shape (depth_of_bank, lanes): fold after fold, row after row."""
+        own = self.matrix[index :: self.choice.banks]
+        rows = np.zeros((self.stride, own.shape[1]), dtype=np.int64)
+        rows[: len(own)] = own
+        folds = rows.reshape(self.stride, self.folds, self.choice.lanes).transpose(1, 0, 2)
+        content = folds.reshape(self.folds * self.stride, self.choice.lanes)
+        spare = self.depth_of_bank - len(content)
+        return np.pad(content, ((0, spare), (0, 0)))
+
+    def packed_bank(self, index: int) -> list[int]:
+        """Content of a bank as unsigned integers: lane k at bits ``k * weight_width`` and up."""
+        width = self.weight_width
+        mask = (1 << width) - 1
+        packed = []
+        for row in self.bank(index).tolist():
+            word = 0
+            for lane, weight in enumerate(row):
+                word |= (weight & mask) << (lane * width)
+            packed.append(word)
+        return packed
+
+    def spikes_of_pass(self, sources: npt.NDArray[np.uint8]) -> IntArray:
+        """Reads that passes take, the most of any bank.
+
+        Parameters
+        ----------
+        sources : uint8 array, shape (..., n_sources)
+            0 or 1.
+
+        Returns
+        -------
+        int64 array, shape (...)
+        """
+        banks = [
+            sources[..., k :: self.choice.banks].sum(axis=-1, dtype=np.int64)
+            for k in range(self.choice.banks)
+        ]
+        most: IntArray = np.max(banks, axis=0)
+        return most
+
+    def sources_of_planes(
+        self, inputs: npt.NDArray[np.uint8], spikes: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.uint8]:
+        """What each pass of a fold reads: the bit planes of a step, the most significant first.
+
+        Lateral spikes are read with the last plane.
+
+        Parameters
+        ----------
+        inputs : uint8 array, shape (samples, steps, n_inputs)
+        spikes : uint8 array, shape (samples, steps, n_neurons)
+            Of the layer itself.
+
+        Returns
+        -------
+        uint8 array, shape (samples, steps, input_bits, n_sources)
+        """
+        places = np.arange(self.input_bits - 1, -1, -1, dtype=np.uint8)
+        planes = ((inputs[:, :, None, :] >> places[:, None]) & 1).astype(np.uint8)
+        if self.layer.recurrent is None:
+            return planes
+        lateral = np.zeros((*planes.shape[:3], self.layer.n_neurons), dtype=np.uint8)
+        lateral[:, 1:, -1] = spikes[:, :-1]
+        return np.concatenate([planes, lateral], axis=-1)
+
+
+def engines_at(network: FixedPointNetwork, depth: int) -> list[list[int]]:
+    """Branches whose layers at ``depth`` can share an engine.
+
+    First layers read the same inputs, so that those with the same kind of neuron do, and each spike
+    is found once, unless one gives signs and another does not. Deeper layers have an engine each.
+    """
+    shared: dict[object, list[int]] = {}
+    for b, branch in enumerate(network.branches):
+        if depth >= branch.depth:
+            continue
+        layer = branch.layers[depth]
+        # Where signs are weighed, only a branch's last layer gives them.
+        gives_signs = network.readout_mode is ReadoutMode.SIGN and branch.depth == depth + 1
+        kind = (layer.leak, layer.reset, layer.saturation, layer.recurrent is None, gives_signs)
+        shared.setdefault(kind if depth == 0 else b, []).append(b)
+    return list(shared.values())
+
+
+def plans_at(
+    network: FixedPointNetwork, choices: Mapping[int, LayerMapping], depth: int
+) -> tuple[FoldPlan, ...]:
+    """Engines for the folded layers among the ``choices`` at ``depth``, given by branch.
+
+    Layers that can share an engine do so if they have the same choice.
+    """
+    plans = []
+    for engine in engines_at(network, depth):
+        for choice in dict.fromkeys(choices.get(b) for b in engine):
+            if not isinstance(choice, Folded):
+                continue
+            branches = tuple(b for b in engine if choices.get(b) == choice)
+            plans.append(_plan(network, branches, choice, depth))
+    return tuple(plans)
+
+
+def _plan(
+    network: FixedPointNetwork, branches: tuple[int, ...], choice: Folded, depth: int
+) -> FoldPlan:
+    layers = [network.branches[b].layers[depth] for b in branches]
+    layer = merged(layers)
+    if choice.weights is Weights.LOADED:
+        inputs = network.input_range if depth == 0 else Interval(0, 1)
+        ranges = _ranges_of_any_weights(layer, inputs, network.n_steps)
+    else:
+        parts = [network.ranges[b][depth] for b in branches]
+        ranges = LayerRanges(
+            current=tuple(x for part in parts for x in part.current),
+            integrated=tuple(x for part in parts for x in part.integrated),
+            membrane=tuple(x for part in parts for x in part.membrane),
+        )
+    if choice.lanes > layer.n_neurons:
+        raise InputError(
+            f"lanes of branch {branches[0]} layer {depth} must be at most its {layer.n_neurons} "
+            f"neurons, not {choice.lanes}"
+        )
+    bits = network.input_bits if depth == 0 else 1
+    return FoldPlan(
+        layer=layer,
+        ranges=ranges,
+        choice=choice,
+        input_bits=bits,
+        branches=branches,
+        depth=depth,
+        seeded=_seeded(network, branches, choice, depth),
+    )
+
+
+def _seeded(
+    network: FixedPointNetwork, branches: tuple[int, ...], choice: Folded, depth: int
+) -> tuple[SeededNeuron, ...]:
+    """Neurons of an engine by their numbers in the seed; none where there is no seed."""
+    if choice.seed is None:
+        return ()
+    neurons: list[SeededNeuron] = []
+    for b in branches:
+        layer = network.branches[b].layers[depth]
+        where = f"branch {b} layer {depth}"
+        if layer.recurrent is not None:
+            raise InputError(f"{where} must not be recurrent to have its weights made from a seed")
+        bits = layer.weight_format.width
+        try:
+            numbers = identify(layer.weights, choice.seed, bits=bits)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        neurons += [SeededNeuron(number=number, bits=bits) for number in numbers]
+    return tuple(neurons)
+
+
+def readout_plan(network: FixedPointNetwork, choice: Folded) -> FoldPlan:
+    """Engine for the scores: a layer with a lane for each class, without neurons.
+
+    Its sources are the features, its ranges of the current those of the scores.
+    """
+    if choice.lanes != network.n_classes:
+        raise InputError(
+            f"lanes of the readout must be its {network.n_classes} classes, not {choice.lanes}"
+        )
+    if choice.weights is not Weights.FIXED:
+        raise InputError(
+            f"weights of the readout must be fixed, not {choice.weights.value}: they decide how "
+            "wide the scores are"
+        )
+    scores = tuple(network.score_ranges)
+    layer = Layer(
+        weights=network.readout_weights,
+        thresholds=np.zeros(network.n_classes, dtype=np.int64),
+        biases=network.readout_biases,
+        leak=INTEGRATE,
+        reset=Reset.NONE,
+        weight_format=network.readout_format,
+        threshold_format=network.bias_format,
+    )
+    return FoldPlan(
+        layer=layer,
+        ranges=LayerRanges(scores, scores, scores),
+        choice=choice,
+        input_bits=1,
+        branches=(),
+        depth=network.depth,
+    )
+
+
+def merged(layers: Sequence[Layer]) -> Layer:
+    """One layer that computes all of ``layers`` side by side on the same inputs.
+
+    They must agree in leak, reset and saturation, and all or none be recurrent.
+    """
+    if len(layers) == 1:
+        return layers[0]
+    first = layers[0]
+    recurrent = None
+    if first.recurrent is not None:
+        total = sum(layer.n_neurons for layer in layers)
+        recurrent = np.zeros((total, total), dtype=np.int64)
+        begin = 0
+        for layer in layers:
+            part = slice(begin, begin + layer.n_neurons)
+            if layer.recurrent is not None:
+                recurrent[part, part] = layer.recurrent
+            begin = part.stop
+    return Layer(
+        weights=np.concatenate([layer.weights for layer in layers], axis=1),
+        thresholds=np.concatenate([layer.thresholds for layer in layers]),
+        biases=np.concatenate([layer.biases for layer in layers]),
+        recurrent=recurrent,
+        leak=first.leak,
+        reset=first.reset,
+        weight_format=_wider(layer.weight_format for layer in layers),
+        threshold_format=_wider(layer.threshold_format for layer in layers),
+        saturation=first.saturation,
+    )
+
+
+def _wider(formats: Iterable[QFormat]) -> QFormat:
+    """Return the widest of formats; all of them are signed."""
+    return max(formats, key=lambda number_format: number_format.width)
+
+
+def _ranges_of_any_weights(layer: Layer, inputs: Interval, n_steps: int) -> LayerRanges:
+    """Ranges of ``layer`` for every choice of weights that its format holds.
+
+    Thresholds and biases are those of ``layer``: they are not loaded.
+    """
+    limits = layer.weight_format.interval
+    lateral = 0 if layer.recurrent is None else layer.n_neurons
+    reach = limits.scaled(layer.n_inputs * inputs.high + lateral)
+    currents = [reach + Interval(int(bias), int(bias)) for bias in layer.biases]
+    pairs = [
+        neuron_ranges(
+            current,
+            threshold=int(threshold),
+            leak=layer.leak,
+            reset=layer.reset,
+            saturation=layer.saturation,
+            n_steps=n_steps,
+        )
+        for current, threshold in zip(currents, layer.thresholds, strict=True)
+    ]
+    return LayerRanges(tuple(currents), tuple(u for u, _ in pairs), tuple(v for _, v in pairs))
+
+
+def sum_intervals(plan: FoldPlan) -> list[Interval]:
+    """Range of the sum of every lane, of any part of its weights, over all folds."""
+    per_neuron = [
+        current + Interval(-int(bias), -int(bias))
+        for current, bias in zip(plan.ranges.current, plan.layer.biases, strict=True)
+    ]
+    lanes = plan.choice.lanes
+    return [Interval.union([Interval(0, 0), *per_neuron[lane::lanes]]) for lane in range(lanes)]

@@ -1,0 +1,308 @@
+"""How a network is laid out in hardware: the choice for every layer, and its file form.
+
+`convexon.plan.schedule` says how many cycles follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any
+
+from convexon.data.encoder import Encoder, encoder_from_json, encoder_to_json
+from convexon.errors import ConvexonError, InputError, require_integer, require_within
+from convexon.snn.decision import Decision, Rule, decision_from_json, decision_to_json
+from convexon.snn.network import FixedPointNetwork
+from convexon.store.artefact import Arrays, Codec, Json
+
+MAX_REGISTERS = 8
+"""Most pipeline registers inside one sum: beyond, not even a single adder stands between two."""
+
+MAX_LANES = 2048
+"""Most lanes of one layer: far more than any part has room for."""
+
+MAX_BANKS = 8
+"""Most memory banks of one layer, so most spikes that it takes in a clock."""
+
+
+class Sums(Enum):
+    """How the logic of a spatial layer adds its constant weights.
+
+    ``TABLES``: four inputs at a time address a table of their weighted sums; a balanced tree adds
+    the tables. ``TREE``: a balanced tree of shifted inputs, neuron by neuron. ``SHARED``: sums
+    as other sums plus differences where that is cheaper, and terms that occur in several neurons
+    are added once. ``AUTO``: whichever is estimated to take the fewest LUTs for a layer. Fewer LUTs
+    may mean more adders in a row.
+    """
+
+    TABLES = "tables"
+    TREE = "tree"
+    SHARED = "shared"
+    AUTO = "auto"
+
+
+class Style(Enum):
+    """Where layers may stand.
+
+    ``ANY``: each where it is best. ``SPATIAL``: all in logic. ``FOLDED``: all in block RAM, the
+    readout too.
+    """
+
+    ANY = "any"
+    SPATIAL = "spatial"
+    FOLDED = "folded"
+
+
+class Weights(Enum):
+    """Where a folded layer has its weights from.
+
+    ``FIXED``: block RAM that is filled when the part is configured. ``LOADED``: block RAM that the
+    host fills at run time. ``SEEDED``: no memory; logic that makes them from a seed
+    (`convexon.snn.seeded`).
+    """
+
+    FIXED = "fixed"
+    LOADED = "loaded"
+    SEEDED = "seeded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spatial:
+    """Weights are constants in the logic; all neurons take a step in the same clock.
+
+    Members
+    -------
+    registers : int
+        Pipeline registers inside the sum of the inputs, 0 to 8. Branches of one depth move in
+        lockstep, so that the largest of a depth counts for all. With any, a buffer follows the
+        stage (`Mapping.is_buffered`), which is one register more.
+    sums : Sums
+
+    Raises
+    ------
+    InputError
+    """
+
+    registers: int = 0
+    sums: Sums = Sums.AUTO
+
+    def __post_init__(self) -> None:
+        require_within("registers", self.registers, 0, MAX_REGISTERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """Weights lie in block RAM, and are read for spikes only.
+
+    Members
+    -------
+    lanes : int
+        Neurons whose weights one read brings: a layer of n neurons takes ceil(n / lanes) passes
+        over the spikes of a step.
+    banks : int
+        Memories that are read side by side, so spikes that are taken per clock, 1 to 8. Input i
+        is in bank i mod banks.
+    updates : int
+        Neurons whose membranes are updated per clock, a divisor of ``lanes``. Updates run beside
+        the accumulation of the next pass.
+    weights : Weights
+    seed : int or None
+        Of `Weights.SEEDED`, for which it must be given, 0 to 2**32 - 1.
+
+    Raises
+    ------
+    InputError
+    """
+
+    lanes: int
+    banks: int = 1
+    updates: int = 1
+    weights: Weights = Weights.FIXED
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        require_within("lanes", self.lanes, 1, MAX_LANES)
+        require_within("banks", self.banks, 1, MAX_BANKS)
+        require_within("updates", self.updates, 1, self.lanes)
+        if self.lanes % self.updates:
+            raise InputError(
+                f"updates must divide the {self.lanes} lanes, which {self.updates!r} does not"
+            )
+        if (self.seed is not None) != (self.weights is Weights.SEEDED):
+            raise InputError(
+                "seed must be given for seeded weights, and for no others, "
+                f"not {self.seed!r} with {self.weights.value} weights"
+            )
+        if self.seed is not None:
+            require_within("seed", self.seed, 0, (1 << 32) - 1)
+
+
+LayerMapping = Spatial | Folded
+
+PLAIN = Spatial()
+"""Spatial, with nothing but the register that every stage has."""
+
+
+def registers_in(choice: LayerMapping) -> int:
+    """Pipeline registers inside the sum of a layer's inputs; a folded one has none to choose."""
+    return choice.registers if isinstance(choice, Spatial) else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapping:
+    """The choice for every layer, by branch and layer, and for what follows.
+
+    Members
+    -------
+    layers : tuple of tuples of Spatial or Folded
+        By branch and layer.
+    readout : Spatial or Folded
+        Of the scores.
+    decision_registers : int
+        Pipeline registers between the rounds of the decision's tournament, 0 to 8.
+    decision : Decision
+        When an inference ends.
+    encoder : Encoder or None
+        What makes the steps on chip; None where the host gives them.
+
+    Raises
+    ------
+    InputError
+        From `check`, if the choices are not one per layer of the network, or the decision or the
+        encoder does not suit it.
+    """
+
+    layers: tuple[tuple[LayerMapping, ...], ...]
+    readout: LayerMapping = PLAIN
+    decision_registers: int = 0
+    decision: Decision = Decision()  # noqa: RUF009  (frozen)
+    encoder: Encoder | None = None
+
+    def __post_init__(self) -> None:
+        require_within("decision_registers", self.decision_registers, 0, MAX_REGISTERS)
+
+    @classmethod
+    def spatial(cls, network: FixedPointNetwork, choice: Spatial = PLAIN) -> Mapping:
+        """Map every layer and the readout spatially, all in the same way."""
+        return cls(
+            layers=tuple(tuple(choice for _ in branch.layers) for branch in network.branches),
+            readout=choice,
+            decision_registers=min(choice.registers, 1),
+        )
+
+    @property
+    def is_spatial(self) -> bool:
+        """Whether no layer, and not the readout, is folded."""
+        choices = [choice for layers in self.layers for choice in layers]
+        return all(isinstance(choice, Spatial) for choice in [*choices, self.readout])
+
+    def at_depth(self, depth: int) -> dict[int, LayerMapping]:
+        """Return the choices of all layers at ``depth``, by branch."""
+        return {b: layers[depth] for b, layers in enumerate(self.layers) if depth < len(layers)}
+
+    def folded_at(self, depth: int) -> dict[int, Folded]:
+        """Return the choices of the folded layers at ``depth``, by branch."""
+        choices = self.at_depth(depth).items()
+        return {b: choice for b, choice in choices if isinstance(choice, Folded)}
+
+    def is_buffered(self, depth: int) -> bool:
+        """Whether a buffer of two steps stands behind the stage at ``depth``.
+
+        It does where all layers there are spatial and one has registers: whoever asks for a clock
+        is spared the wait for a ``ready`` that comes through all stages at once.
+        """
+        choices = self.at_depth(depth).values()
+        return all(isinstance(choice, Spatial) for choice in choices) and any(
+            isinstance(choice, Spatial) and choice.registers for choice in choices
+        )
+
+    def check(self, network: FixedPointNetwork) -> None:
+        """Raise `InputError` unless this mapping suits ``network``, with a choice per layer."""
+        own = [len(layers) for layers in self.layers]
+        needed = [branch.depth for branch in network.branches]
+        if own != needed:
+            raise InputError(f"mapping must have {needed} layers by branch, not {own}")
+        self.decision.check(network)
+        if self.encoder is not None:
+            self.encoder.check(network)
+
+
+_KINDS: dict[str, type[Spatial] | type[Folded]] = {"spatial": Spatial, "folded": Folded}
+
+
+def choice_to_json(choice: LayerMapping) -> Json:
+    """Return a choice as JSON, with its ``kind``."""
+    kind = next(name for name, cls in _KINDS.items() if isinstance(choice, cls))
+    content = {
+        name: value.value if isinstance(value, Enum) else value
+        for name, value in vars(choice).items()
+        if value is not None
+    }
+    return {"kind": kind, **content}
+
+
+def choice_from_json(content: MappingType[str, Any], *, where: str = "a layer") -> LayerMapping:
+    """Inverse of `choice_to_json`; members that have a default may be left out.
+
+    Raises
+    ------
+    InputError
+        If the kind or a member is unknown or missing, or a value does not fit; it names ``where``.
+    """
+    members = dict(content)
+    kind = members.pop("kind", None)
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise InputError(f"kind of {where} must be one of {', '.join(_KINDS)}, not {kind!r}")
+    known = {f.name for f in fields(_KINDS[kind])}
+    for name in members:
+        if name not in known:
+            raise InputError(
+                f"{where} must have members of {', '.join(sorted(known))}, not {name!r}"
+            )
+    enums: dict[str, type[Enum]] = {"sums": Sums, "weights": Weights}
+    for name, enum in enums.items():
+        if name in members:
+            names = [member.value for member in enum]
+            if members[name] not in names:
+                raise InputError(
+                    f"{name} of {where} must be one of {', '.join(names)}, not {members[name]!r}"
+                )
+            members[name] = enum(members[name])
+    for name, value in members.items():
+        if name not in enums:
+            require_integer(f"{name} of {where}", value)
+    if kind == "folded" and "lanes" not in members:
+        raise InputError(f"lanes of {where} must be given: a folded layer needs it")
+    try:
+        return _KINDS[kind](**members)
+    except ConvexonError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _encode(mapping: Mapping) -> tuple[Json, Arrays]:
+    content: Json = {
+        "layers": [[choice_to_json(choice) for choice in layers] for layers in mapping.layers],
+        "readout": choice_to_json(mapping.readout),
+        "decision_registers": mapping.decision_registers,
+        "decision": decision_to_json(mapping.decision),
+    }
+    if mapping.encoder is not None:
+        content["encoder"] = encoder_to_json(mapping.encoder)
+    return content, {}
+
+
+def _decode(content: Json, _: Arrays) -> Mapping:
+    return Mapping(
+        layers=tuple(
+            tuple(choice_from_json(choice) for choice in layers) for layers in content["layers"]
+        ),
+        readout=choice_from_json(content["readout"]),
+        decision_registers=require_integer("decision_registers", content["decision_registers"]),
+        decision=decision_from_json(content.get("decision", {"rule": Rule.END.value})),
+        encoder=encoder_from_json(content["encoder"]) if "encoder" in content else None,
+    )
+
+
+MAPPING: Codec[Mapping] = Codec("convexon.mapping", 1, _encode, _decode)
+"""File form of a `Mapping`."""

@@ -1,0 +1,1 @@
+"""Real weights to integers, with bounds on what that changes."""

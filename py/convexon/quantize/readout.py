@@ -1,0 +1,307 @@
+"""The quantizer: a real readout to integers, with bounds on what that changes.
+
+The hidden part is integer from birth, so only the readout is rounded. Rounding moves the score c of
+row i by at most ``sum_j d[i, j] * |delta[j, c]| + |delta_bias[c]|``. From this follow a bound on
+the objective, so that the certificate survives, and the rows whose decision provably cannot flip:
+those where the integer network's margin is larger than what rounding can have done to it.
+
+All bounds hold in exact arithmetic: what float64 rounds is rounded against the claim.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.certify.certificate import Rounded, SampleMargins
+from convexon.convex.bounds.gap import certify
+from convexon.convex.model.loss import UNIT, LossKind, exact_sum
+from convexon.convex.model.program import ConvexProgram, bounded_product
+from convexon.errors import FormatError, InputError
+from convexon.snn.fixed import MAX_WIDTH, Interval, QFormat, width_of
+from convexon.snn.network import FixedPointNetwork, FloatArray, IntArray, Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizationBound:
+    """What rounding the readout can do, over the rows of a program.
+
+    Members
+    -------
+    score_error : float
+        Largest possible change of any score of any row.
+    objective_change : float
+        Bound on the change of the mean loss and of the penalty.
+    decisions : int
+        Samples.
+    certified_decisions : int
+        Samples whose margin exceeds what rounding can do: their decision cannot flip.
+    """
+
+    score_error: float
+    objective_change: float
+    decisions: int
+    certified_decisions: int
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedReadout:
+    """Integer readout; the integer q stands for q / 2**frac."""
+
+    weights: IntArray
+    biases: IntArray
+    weight_format: QFormat
+    bias_format: QFormat
+
+    @property
+    def real_weights(self) -> FloatArray:
+        """What the integer weights stand for."""
+        return np.ldexp(self.weights.astype(np.float64), -self.weight_format.frac)
+
+    @property
+    def real_biases(self) -> FloatArray:
+        """What the integer biases stand for."""
+        return np.ldexp(self.biases.astype(np.float64), -self.bias_format.frac)
+
+    @property
+    def stacked(self) -> IntArray:
+        """Integer weights and, last, the biases: shape (k + 1, C)."""
+        return np.concatenate([self.weights, self.biases[None]])
+
+    @property
+    def stacked_real(self) -> FloatArray:
+        """What `stacked` stands for."""
+        return np.concatenate([self.real_weights, self.real_biases[None]])
+
+
+MAX_FRAC = 30
+"""Most fractional bits; past them a float64 readout has nothing left to say."""
+
+
+def quantize_readout(weights: FloatArray, biases: FloatArray, *, bits: int) -> QuantizedReadout:
+    """Round weights to ``bits`` bits with the finest step that holds the largest of them.
+
+    Biases get the same step, and as many bits as they need.
+
+    Raises
+    ------
+    FormatError
+        If there are fewer than 2 bits, or a weight is too large for them at any step.
+    """
+    if not 2 <= bits <= 24:
+        raise FormatError(f"bits must be 2 to 24, not {bits!r}")
+    limit = (1 << (bits - 1)) - 1
+    largest = float(np.abs(weights).max(initial=0.0))
+    if largest > limit:
+        raise FormatError(
+            f"readout weights must be at most {limit} for {bits} bits, not {largest:.6g}: "
+            "take more bits, or a larger rho"
+        )
+    frac = 0
+    while frac < MAX_FRAC and np.rint(np.ldexp(largest, frac + 1)) <= limit:
+        frac += 1
+    if np.abs(biases).max(initial=0.0) >= math.ldexp(1.0, MAX_WIDTH - 1 - frac):
+        raise FormatError(
+            f"readout biases must fit {MAX_WIDTH} bits at the weights' step 2**-{frac}: "
+            "scale the weights up or the biases down"
+        )
+    integer_weights = np.rint(np.ldexp(weights, frac)).astype(np.int64)
+    integer_biases = np.rint(np.ldexp(biases, frac)).astype(np.int64)
+    bias_width = width_of(Interval.hull([0, *integer_biases.tolist()]))
+    return QuantizedReadout(
+        integer_weights, integer_biases, QFormat(bits, frac), QFormat(bias_width, frac)
+    )
+
+
+def quantize(
+    network: Network, *, bits: int, certificate: dict[str, float] | None = None
+) -> FixedPointNetwork:
+    """Quantize the readout to ``bits`` bits and drop neurons whose weights all round to zero.
+
+    Raises
+    ------
+    FormatError
+        If the weights do not fit.
+    InputError
+        If every weight rounds to zero.
+    """
+    readout = quantize_readout(network.readout_weights, network.readout_biases, bits=bits)
+    used = (readout.weights != 0).any(axis=1)
+    branches = []
+    rows: list[npt.NDArray[np.intp]] = []
+    offset = 0
+    for branch in network.branches:
+        kept = branch.closed(np.flatnonzero(used[offset : offset + branch.n_outputs]))
+        if len(kept):
+            branches.append(branch.pruned(kept))
+            rows.append(kept + offset)
+        offset += branch.n_outputs
+    if not branches:
+        raise InputError(f"every readout weight rounds to zero with {bits} bits: take more bits")
+    return FixedPointNetwork(
+        branches=tuple(branches),
+        n_steps=network.n_steps,
+        input_bits=network.input_bits,
+        readout_mode=network.readout_mode,
+        readout_weights=readout.weights[np.concatenate(rows)],
+        readout_biases=readout.biases,
+        readout_format=readout.weight_format,
+        bias_format=readout.bias_format,
+        certificate=certificate or {},
+    )
+
+
+def quantization_bound(program: ConvexProgram, W: FloatArray, *, bits: int) -> QuantizationBound:
+    """Summary of `rounded_readout`.
+
+    Raises
+    ------
+    FormatError
+        If the weights do not fit ``bits`` bits.
+    """
+    rounded = rounded_readout(program, W, bits=bits)
+    return QuantizationBound(
+        score_error=rounded.score_error,
+        objective_change=rounded.objective_change,
+        decisions=rounded.train.n_decisions,
+        certified_decisions=rounded.train.n_certified,
+    )
+
+
+def rounded_readout(program: ConvexProgram, W: FloatArray, *, bits: int) -> Rounded:
+    """Bound what `quantize_readout` changes of a solution ``W``, whose last row is the intercept.
+
+    The change of the mean loss is bounded row by row: by the score error for logistic and hinge
+    (slope at most 1, summed over outputs), by twice the largest score error for softmax (its
+    gradient has l1 norm at most 2), and by ``|z - y| e + e**2 / 2`` for squared.
+
+    Raises
+    ------
+    FormatError
+        If the weights do not fit ``bits`` bits.
+    """
+    readout = quantize_readout(W[:-1], W[-1], bits=bits)
+    error = _above(*program.predict_bounded(_step(readout, W)))
+    scores, Y = program.predict_bounded(W), program.encoded
+    kind = program.loss.kind
+    if kind is LossKind.SOFTMAX:
+        per_row = 2.0 * error.max(axis=1)
+    elif kind is LossKind.SQUARED:
+        residual = (np.abs(scores[0] - Y.values) + scores[1]) * _UP
+        per_row = (residual * error + 0.5 * error**2).sum(axis=1)
+    else:
+        per_row = error.sum(axis=1)
+    rounding = 1.0 + (16.0 + 2.0 * Y.n_outputs) * UNIT
+    fit = exact_sum(Y.shares[:, 0] * per_row) * rounding
+    return Rounded(
+        readout=readout.stacked,
+        frac=readout.weight_format.frac,
+        primal=float(certify(program, readout.stacked_real)[0].primal),
+        score_error=float(error.max()),
+        objective_change=(fit + _penalty_change(program, W, readout)) * _UP,
+        train=_margins(readout, program.predict_bounded, error, counts=Y.counts, name="train"),
+    )
+
+
+def sample_margins(
+    columns: npt.NDArray[np.uint8], weights: FloatArray, biases: FloatArray, *, bits: int, name: str
+) -> SampleMargins:
+    """Decision margins on any samples, labelled or not.
+
+    Parameters
+    ----------
+    columns : uint8 array, shape (n, k)
+        What the readout weighs: spikes or counts of each active neuron.
+    weights, biases : float64 arrays, shapes (k, C) and (C,)
+        The readout before rounding.
+    bits : int
+        Bits of a weight, as for `quantize_readout`.
+    name : str
+        What the samples are called in the certificate.
+
+    Raises
+    ------
+    FormatError
+        If the weights do not fit ``bits`` bits.
+    """
+    readout = quantize_readout(weights, biases, bits=bits)
+    W = np.concatenate([weights, biases[None]])
+    ones = np.ones((_ROWS, 1))
+
+    def predict_bounded(V: FloatArray) -> tuple[FloatArray, FloatArray]:
+        parts = []
+        for first in range(0, len(columns), _ROWS):
+            block = columns[first : first + _ROWS].astype(np.float64)
+            parts.append(bounded_product(np.concatenate([block, ones[: len(block)]], axis=1), V))
+        products, errors = zip(*parts, strict=True)
+        return np.concatenate(products), np.concatenate(errors)
+
+    error = _above(*predict_bounded(_step(readout, W)))
+    counts = np.ones(len(columns), dtype=np.int64)
+    return _margins(readout, predict_bounded, error, counts=counts, name=name)
+
+
+_ROWS = 4096
+"""Rows that are converted to float64 at once."""
+
+_LARGEST_FEATURE = 255.0
+"""Largest entry of a column."""
+
+_UP = 1.0 + 8.0 * UNIT
+"""Factor that covers the rounding of a short chain of operations on non-negative numbers."""
+
+
+def _above(values: FloatArray, errors: FloatArray) -> FloatArray:
+    """Upper bounds on non-negative numbers that are known up to an error."""
+    return np.asarray((values + errors) * _UP)
+
+
+def _step(readout: QuantizedReadout, W: FloatArray) -> FloatArray:
+    """Upper bound on how far rounding moved each weight; zero where it did not."""
+    return np.asarray(np.abs(readout.stacked_real - W) * _UP)
+
+
+def _penalty_change(program: ConvexProgram, W: FloatArray, readout: QuantizedReadout) -> float:
+    """Upper bound on the change of ``rho * sum_j w_j ||W_j||``."""
+    norms = program.penalty.row_norms
+
+    def weighed(V: FloatArray) -> float:
+        return exact_sum(program.weights * norms(V))
+
+    before, after = weighed(W), weighed(readout.stacked_real)
+    slack = (16.0 + W.shape[1]) * UNIT * (before + after)
+    by_rows = weighed(_step(readout, W)) * (1.0 + (16.0 + W.shape[1]) * UNIT)
+    return float(program.rho * min(abs(after - before) + slack, by_rows) * _UP)
+
+
+def _margins(
+    readout: QuantizedReadout,
+    predict_bounded: Callable[[FloatArray], tuple[FloatArray, FloatArray]],
+    error: FloatArray,
+    *,
+    counts: IntArray,
+    name: str,
+) -> SampleMargins:
+    """Margins of the integer scores, rounded down, against score errors of the rows, (n, C)."""
+    scores, inexact = predict_bounded(readout.stacked.astype(np.float64))
+    # Sums of integers that stay below 2**52 are exact, and so are differences of two of them.
+    reach = _LARGEST_FEATURE * np.abs(readout.stacked.astype(np.float64)).sum(axis=0)
+    inexact = np.where(reach < 2.0**52, 0.0, inexact + 2.0**-50 * reach)
+    if scores.shape[1] == 1:  # one score is read as the pair (0, score)
+        margin, rounding = np.abs(scores[:, 0]) - inexact[:, 0], error[:, 0]
+    else:
+        index, winner = np.arange(len(scores)), scores.argmax(axis=1)
+        others, other_errors = scores.copy(), error.copy()
+        others[index, winner], other_errors[index, winner] = -np.inf, -np.inf
+        margin = scores[index, winner] - others.max(axis=1) - 2.0 * inexact.max(axis=1)
+        rounding = (error[index, winner] + other_errors.max(axis=1)) * _UP
+    return SampleMargins(
+        name=name,
+        margin=np.ldexp(margin, -readout.weight_format.frac),
+        rounding=np.asarray(rounding),
+        counts=counts,
+    )

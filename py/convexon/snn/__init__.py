@@ -1,0 +1,1 @@
+"""The spiking network: neuron, number formats, networks, models and card; numpy alone."""

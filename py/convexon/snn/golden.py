@@ -1,0 +1,145 @@
+"""The golden model: the contract of `convexon.snn.neuron`, slow and obvious.
+
+One neuron, one step, one line per equation, on Python's unbounded integers. It is the reference
+that everything else is compared with, and is written to be read, not to be fast;
+`convexon.snn.simulate` is the fast one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.snn.network import FixedPointNetwork, Layer
+from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.snn.trace import LayerTrace, SpikeTrace
+
+
+def saturate(value: int, layer: Layer) -> int:
+    """Clamp to the layer's membrane format, where it chose one."""
+    if layer.saturation is None:
+        return value
+    limits = layer.saturation.interval
+    return min(max(value, limits.low), limits.high)
+
+
+def neuron_step(
+    layer: Layer, j: int, v: int, inputs: list[int], previous_spikes: list[int]
+) -> tuple[int, int]:
+    """One step of neuron ``j``: returns its spike and its membrane after the reset."""
+    current = int(layer.biases[j])
+    current += sum(w * x for w, x in zip(layer.weights[:, j].tolist(), inputs, strict=True))
+    if layer.recurrent is not None:
+        lateral = layer.recurrent[:, j].tolist()
+        current += sum(r * s for r, s in zip(lateral, previous_spikes, strict=True))
+    threshold = int(layer.thresholds[j])
+
+    u = saturate(v - ((layer.leak.d * v) >> layer.leak.f) + current, layer)
+    s = 1 if u >= threshold else 0
+    if layer.reset is Reset.SUBTRACT:
+        v = saturate(u - threshold * s, layer)
+    elif layer.reset is Reset.ZERO:
+        v = 0 if s else u
+    else:
+        v = u
+    return s, v
+
+
+def layer_run(layer: Layer, inputs: list[list[int]]) -> tuple[list[list[int]], list[list[int]]]:
+    """All steps of one layer: spikes and membranes, each ``[step][neuron]``."""
+    n = layer.n_neurons
+    v = [0] * n
+    s = [0] * n
+    spikes: list[list[int]] = []
+    membranes: list[list[int]] = []
+    for x in inputs:
+        results = [neuron_step(layer, j, v[j], x, s) for j in range(n)]
+        s = [spike for spike, _ in results]
+        v = [membrane for _, membrane in results]
+        spikes.append(s)
+        membranes.append(v)
+    return spikes, membranes
+
+
+def readout_scores(
+    network: FixedPointNetwork, spikes: list[list[int]], membranes: list[list[int]]
+) -> list[list[int]]:
+    """Scores ``[readout][class]`` from the last layers' spikes and membranes ``[step][neuron]``."""
+    mode = network.readout_mode
+    if mode is ReadoutMode.LAST:
+        features = [spikes[-1]]
+    elif mode is ReadoutMode.SIGN:
+        features = [[1 if v >= 0 else 0 for v in membranes[-1]]]
+    elif mode is ReadoutMode.COUNT:
+        features = [[sum(step[j] for step in spikes) for j in range(len(spikes[0]))]]
+    else:
+        features = spikes
+    return [
+        [
+            int(network.readout_biases[c])
+            + sum(int(network.readout_weights[j, c]) * value for j, value in enumerate(row))
+            for c in range(network.n_classes)
+        ]
+        for row in features
+    ]
+
+
+def decide(scores: list[int]) -> int:
+    """Class of the largest score, the lowest class among equals.
+
+    A single score is read as the pair (0, score): class 1 needs a score above 0.
+    """
+    if len(scores) == 1:
+        return 1 if scores[0] > 0 else 0
+    best = 0
+    for c, score in enumerate(scores):
+        if score > scores[best]:
+            best = c
+    return best
+
+
+def run(network: FixedPointNetwork, inputs: npt.NDArray[np.unsignedinteger]) -> SpikeTrace:
+    """Trace of ``network`` on ``inputs``, shape (samples, steps, inputs).
+
+    Raises
+    ------
+    InputError
+        If the shape differs from the network's, or an input exceeds the network's input bits.
+    """
+    network.check_inputs(inputs)
+    columns: list[list[list[list[list[int]]]]] = []  # [sample][flat layer][spikes, membranes]
+    all_scores: list[list[list[int]]] = []
+    for sample in inputs.tolist():
+        flat: list[list[list[list[int]]]] = []
+        last_spikes: list[list[int]] = [[] for _ in sample]
+        last_membranes: list[list[int]] = [[] for _ in sample]
+        for branch in network.branches:
+            signal = sample
+            for layer in branch.layers:
+                spikes, membranes = layer_run(layer, signal)
+                flat.append([spikes, membranes])
+                signal = spikes
+            last_spikes = [row + add for row, add in zip(last_spikes, spikes, strict=True)]
+            last_membranes = [row + add for row, add in zip(last_membranes, membranes, strict=True)]
+        columns.append(flat)
+        all_scores.append(readout_scores(network, last_spikes, last_membranes))
+
+    layers: list[tuple[LayerTrace, ...]] = []
+    position = 0
+    for branch in network.branches:
+        traces = []
+        for _ in branch.layers:
+            traces.append(
+                LayerTrace(
+                    spikes=np.array([flat[position][0] for flat in columns], dtype=np.uint8),
+                    membranes=np.array([flat[position][1] for flat in columns], dtype=np.int64),
+                )
+            )
+            position += 1
+        layers.append(tuple(traces))
+    labels = [[decide(scores) for scores in rows] for rows in all_scores]
+    return SpikeTrace(
+        layers=tuple(layers),
+        scores=np.array(all_scores, dtype=np.int64),
+        labels=np.array(labels, dtype=np.int64),
+    )

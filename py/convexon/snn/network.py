@@ -1,0 +1,440 @@
+"""Networks: parallel branches of LIF layers under one linear readout.
+
+A *branch* is a feed-forward stack of layers; K branches read the same input side by side, and the
+readout weighs the neurons of all their last layers, branch after branch (arXiv:2605.08022).
+`Network` has a real readout, as the convex program leaves it. `FixedPointNetwork` is integer
+throughout and is what hardware runs. The hidden part of both is the same integers: witnesses are
+drawn on the grid, so nothing is rounded there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import FormatError, InputError
+from convexon.snn.fixed import Interval, QFormat, width_of
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.ranges import LayerRanges, layer_ranges, score_range
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+MAX_INPUT_BITS = 8
+"""Widest input intensity, in bits."""
+
+
+def integer_array(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> IntArray:
+    """Read-only int64 copy of ``values``, checked to be integers of ``shape``.
+
+    Raises
+    ------
+    InputError
+        If the shape differs, or a value is NaN, infinite or not an integer.
+    """
+    array = np.asarray(values)
+    if array.shape != shape:
+        raise InputError(f"{name} must have shape {shape}, not {array.shape}")
+    # Floats, unsigned integers, and the objects that hold larger ones, may not survive the cast.
+    try:
+        with np.errstate(invalid="ignore"):
+            result = array.astype(np.int64)
+        exact = array.dtype.kind in "iubfO" and np.array_equal(result, array)
+    except (OverflowError, TypeError, ValueError):
+        exact = False
+    if not exact:
+        raise InputError(f"{name} must hold 64-bit integers only: round to the grid first")
+    result.setflags(write=False)
+    return result
+
+
+def require_fit(name: str, values: IntArray, number_format: QFormat) -> None:
+    """Raise `FormatError` naming the first of ``values`` that ``number_format`` cannot hold."""
+    limits = number_format.interval
+    outside = np.argwhere((values < limits.low) | (values > limits.high))
+    if len(outside):
+        where = tuple(int(i) for i in outside[0])
+        raise FormatError(
+            f"{name}{list(where)} must lie in {limits.low}..{limits.high} "
+            f"({number_format.width} bits), not {int(values[where])}: widen the format or rescale"
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Layer:
+    """One layer of LIF neurons; `convexon.snn.neuron` states what it computes.
+
+    Members
+    -------
+    weights : int64 array, shape (n_inputs, n_neurons)
+        Feed-forward weights w[i, j].
+    thresholds, biases : int64 array, shape (n_neurons,)
+        theta[j] and b[j].
+    recurrent : int64 array, shape (n_neurons, n_neurons), or None
+        Lateral weights r[k, j], from the spike of neuron k one step earlier.
+    leak, reset
+        The same for all neurons of the layer.
+    weight_format, threshold_format : QFormat
+        Formats that hold the weights (recurrent too), and the thresholds and biases.
+    saturation : QFormat or None
+        Membrane format to clamp to. None, the default, computes without clamping.
+
+    Raises
+    ------
+    InputError
+        If a shape is wrong or a value is not an integer.
+    FormatError
+        If a value does not fit its format.
+    """
+
+    weights: IntArray
+    thresholds: IntArray
+    biases: IntArray
+    leak: Leak
+    reset: Reset
+    weight_format: QFormat
+    threshold_format: QFormat
+    recurrent: IntArray | None = None
+    saturation: QFormat | None = None
+
+    def __post_init__(self) -> None:
+        weights = np.asarray(self.weights)
+        if weights.ndim != 2 or 0 in weights.shape:
+            raise InputError(
+                f"weights must have shape (inputs, neurons), both at least 1, not {weights.shape}"
+            )
+        n = weights.shape[1]
+        self._set("weights", integer_array("weights", weights, weights.shape), self.weight_format)
+        self._set(
+            "thresholds", integer_array("thresholds", self.thresholds, (n,)), self.threshold_format
+        )
+        self._set("biases", integer_array("biases", self.biases, (n,)), self.threshold_format)
+        if self.recurrent is not None:
+            recurrent = integer_array("recurrent", self.recurrent, (n, n))
+            self._set("recurrent", recurrent, self.weight_format)
+
+    def _set(self, name: str, values: IntArray, number_format: QFormat) -> None:
+        require_fit(name, values, number_format)
+        object.__setattr__(self, name, values)
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of feed-forward inputs."""
+        return int(self.weights.shape[0])
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons."""
+        return int(self.weights.shape[1])
+
+    @property
+    def n_synapses(self) -> int:
+        """Number of weights that are not zero, recurrent ones included."""
+        lateral = 0 if self.recurrent is None else int(np.count_nonzero(self.recurrent))
+        return int(np.count_nonzero(self.weights)) + lateral
+
+    def restricted(self, neurons: npt.NDArray[np.intp], inputs: npt.NDArray[np.intp]) -> Layer:
+        """Return the layer that keeps only the given neurons and inputs, in the given order."""
+        return Layer(
+            weights=self.weights[np.ix_(inputs, neurons)],
+            thresholds=self.thresholds[neurons],
+            biases=self.biases[neurons],
+            recurrent=None if self.recurrent is None else self.recurrent[np.ix_(neurons, neurons)],
+            leak=self.leak,
+            reset=self.reset,
+            weight_format=self.weight_format,
+            threshold_format=self.threshold_format,
+            saturation=self.saturation,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A feed-forward stack of layers: one of the K parallel sub-networks.
+
+    Raises
+    ------
+    InputError
+        If there is no layer, or a layer's inputs are not the neurons of the layer before.
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise InputError("layers must hold at least one layer, not none")
+        for depth, (below, above) in enumerate(zip(self.layers, self.layers[1:], strict=False)):
+            if above.n_inputs != below.n_neurons:
+                raise InputError(
+                    f"layer {depth + 1} must have {below.n_neurons} inputs, the neurons of layer "
+                    f"{depth}, not {above.n_inputs}"
+                )
+
+    @property
+    def n_inputs(self) -> int:
+        """Inputs of the first layer."""
+        return self.layers[0].n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        """Neurons of the last layer."""
+        return self.layers[-1].n_neurons
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return len(self.layers)
+
+    def closed(self, outputs: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Return ``outputs`` of the last layer, then all that they read through lateral weights."""
+        return _with_lateral_sources(self.layers[-1], np.asarray(outputs, dtype=np.intp))
+
+    def pruned(self, outputs: npt.NDArray[np.intp]) -> Branch:
+        """Keep the given neurons of the last layer, and below them only what they depend on.
+
+        Exact: a neuron is dropped only when no kept neuron reads it, directly or through
+        recurrence.
+        """
+        layers: list[Layer] = []
+        wanted = np.asarray(outputs, dtype=np.intp)
+        for depth in range(self.depth - 1, -1, -1):
+            layer = self.layers[depth]
+            neurons = _with_lateral_sources(layer, wanted)
+            if depth == self.depth - 1 and len(neurons) != len(wanted):
+                raise InputError(
+                    "outputs must be closed under lateral weights in the last layer: keep every "
+                    "neuron that a kept one reads"
+                )
+            below = (
+                np.flatnonzero(layer.weights[:, neurons].any(axis=1))
+                if depth
+                else np.arange(layer.n_inputs)
+            )
+            if not len(below):  # bias-driven neurons alone: keep one input, as a layer needs one
+                below = np.array([0])
+            if depth:  # what the layer below keeps for its own sake is an input too, of weight 0
+                below = _with_lateral_sources(self.layers[depth - 1], below)
+            layers.append(layer.restricted(neurons, below))
+            wanted = below
+        return Branch(tuple(reversed(layers)))
+
+
+def _with_lateral_sources(layer: Layer, neurons: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """``neurons`` in their order, followed by all that they read through recurrent weights."""
+    if layer.recurrent is None:
+        return neurons
+    kept = list(neurons)
+    seen = set(kept)
+    for neuron in kept:  # grows while it is walked: a breadth-first closure
+        for source in np.flatnonzero(layer.recurrent[:, neuron]):
+            if source not in seen:
+                seen.add(source)
+                kept.append(source)
+    return np.array(kept, dtype=np.intp)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Hidden:
+    """What `Network` and `FixedPointNetwork` have in common: branches, input coding, readout mode.
+
+    Members
+    -------
+    branches : tuple of Branch
+        The K parallel branches, all with ``n_inputs`` inputs.
+    n_steps : int
+        T, the steps of one inference.
+    input_bits : int
+        1 for spikes, k for unsigned intensities of k bits.
+    readout_mode : ReadoutMode
+        What the readout weighs.
+    """
+
+    branches: tuple[Branch, ...]
+    n_steps: int
+    input_bits: int
+    readout_mode: ReadoutMode
+
+    def _check_hidden(self) -> None:
+        if not self.branches:
+            raise InputError("branches must hold at least one branch, not none")
+        if self.n_steps < 1:
+            raise InputError(f"n_steps must be at least 1, not {self.n_steps!r}")
+        if not 1 <= self.input_bits <= MAX_INPUT_BITS:
+            raise InputError(f"input_bits must be 1 to {MAX_INPUT_BITS}, not {self.input_bits!r}")
+        widths = {branch.n_inputs for branch in self.branches}
+        if len(widths) > 1:
+            raise InputError(f"branches must all read the same inputs, not {sorted(widths)} inputs")
+
+    @property
+    def n_inputs(self) -> int:
+        """Inputs that every branch reads."""
+        return self.branches[0].n_inputs
+
+    @property
+    def n_features(self) -> int:
+        """Neurons that the readout weighs: the last layers of all branches."""
+        return sum(branch.n_outputs for branch in self.branches)
+
+    @property
+    def n_neurons(self) -> int:
+        """Neurons of all layers of all branches."""
+        return sum(layer.n_neurons for branch in self.branches for layer in branch.layers)
+
+    @property
+    def depth(self) -> int:
+        """Layers of the deepest branch."""
+        return max(branch.depth for branch in self.branches)
+
+    @property
+    def input_range(self) -> Interval:
+        """Values of one input in one step."""
+        return Interval(0, (1 << self.input_bits) - 1)
+
+    @cached_property
+    def ranges(self) -> tuple[tuple[LayerRanges, ...], ...]:
+        """Exact ranges of every neuron, by branch and layer (`convexon.snn.ranges`)."""
+        result = []
+        for branch in self.branches:
+            inputs = self.input_range
+            per_layer = []
+            for layer in branch.layers:
+                per_layer.append(layer_ranges(layer, inputs, self.n_steps))
+                inputs = Interval(0, 1)
+            result.append(tuple(per_layer))
+        return tuple(result)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Network(_Hidden):
+    """Integer branches under a real readout: what `convexon.convex` reconstructs.
+
+    Members
+    -------
+    readout_weights : float64 array, shape (n_features, n_classes)
+    readout_biases : float64 array, shape (n_classes,)
+
+    Raises
+    ------
+    InputError
+        If a shape is wrong or a value is not finite.
+    """
+
+    readout_weights: FloatArray
+    readout_biases: FloatArray
+
+    def __post_init__(self) -> None:
+        self._check_hidden()
+        weights = np.asarray(self.readout_weights, dtype=np.float64)
+        biases = np.asarray(self.readout_biases, dtype=np.float64)
+        if weights.ndim != 2 or weights.shape[0] != self.n_features or weights.shape[1] < 1:
+            raise InputError(
+                f"readout_weights must have shape ({self.n_features}, classes), not {weights.shape}"
+            )
+        if biases.shape != (weights.shape[1],):
+            raise InputError(
+                f"readout_biases must have shape ({weights.shape[1]},), not {biases.shape}"
+            )
+        for name, values in (("readout_weights", weights), ("readout_biases", biases)):
+            if not np.isfinite(values).all():
+                raise InputError(f"{name} must be finite, not NaN or infinite")
+            frozen = values.copy()
+            frozen.setflags(write=False)
+            object.__setattr__(self, name, frozen)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of scores."""
+        return int(self.readout_weights.shape[1])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FixedPointNetwork(_Hidden):
+    """A network of integers only: the one description that models, hardware and benches share.
+
+    Its file is the *silicon card* (`convexon.snn.card`).
+
+    Members
+    -------
+    readout_weights : int64 array, shape (n_features, n_classes)
+    readout_biases : int64 array, shape (n_classes,)
+    readout_format, bias_format : QFormat
+        Formats of the readout's weights and biases; both have the same ``frac``.
+    certificate : mapping of str to float
+        Figures that certify how the network was obtained, copied into the card for the record.
+
+    Raises
+    ------
+    InputError, FormatError
+        If a shape is wrong, or a value is not an integer or does not fit its format.
+    """
+
+    readout_weights: IntArray
+    readout_biases: IntArray
+    readout_format: QFormat
+    bias_format: QFormat
+    certificate: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._check_hidden()
+        shape = np.shape(self.readout_weights)
+        if len(shape) != 2 or shape[0] != self.n_features or shape[1] < 1:
+            raise InputError(
+                f"readout_weights must have shape ({self.n_features}, classes), not {shape}"
+            )
+        if self.readout_format.frac != self.bias_format.frac:
+            raise FormatError(
+                f"bias_format must have the readout's frac {self.readout_format.frac}, "
+                f"not {self.bias_format.frac}"
+            )
+        weights = integer_array("readout_weights", self.readout_weights, shape)
+        biases = integer_array("readout_biases", self.readout_biases, (shape[1],))
+        require_fit("readout_weights", weights, self.readout_format)
+        require_fit("readout_biases", biases, self.bias_format)
+        object.__setattr__(self, "readout_weights", weights)
+        object.__setattr__(self, "readout_biases", biases)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of scores."""
+        return int(self.readout_weights.shape[1])
+
+    def check_inputs(self, inputs: npt.NDArray[Any]) -> None:
+        """Raise `InputError` unless ``inputs`` are samples that this network takes."""
+        expected = (self.n_steps, self.n_inputs)
+        if inputs.ndim != 3 or inputs.shape[1:] != expected or not len(inputs):
+            raise InputError(
+                f"inputs must have shape (samples, {expected[0]}, {expected[1]}), "
+                f"not {inputs.shape}"
+            )
+        limit = self.input_range.high
+        if inputs.dtype.kind not in "ui" or int(inputs.min()) < 0 or int(inputs.max()) > limit:
+            raise InputError(f"inputs must be integers in 0..{limit} ({self.input_bits} bits)")
+
+    @property
+    def n_synapses(self) -> int:
+        """Weights that are not zero: branches and readout."""
+        hidden = sum(layer.n_synapses for branch in self.branches for layer in branch.layers)
+        return hidden + int(np.count_nonzero(self.readout_weights))
+
+    @cached_property
+    def score_ranges(self) -> tuple[Interval, ...]:
+        """Exact range of each class's score, partial sums over steps included."""
+        return tuple(
+            score_range(self.readout_weights[:, c], int(self.readout_biases[c]), self.max_feature)
+            for c in range(self.n_classes)
+        )
+
+    @property
+    def score_width(self) -> int:
+        """Bits of one score: the narrowest signed format that holds those of all classes."""
+        return max(width_of(interval) for interval in self.score_ranges)
+
+    @property
+    def max_feature(self) -> int:
+        """Largest value of one feature: T for spike counts, else 1."""
+        return self.n_steps if self.readout_mode is ReadoutMode.COUNT else 1

@@ -1,0 +1,85 @@
+"""The neuron: one arithmetic contract.
+
+All values are integers in two's complement. For neuron j of a layer, at step t = 1..T of an
+inference, with v[j] = 0 and all recurrent spikes 0 before the first step::
+
+    I = sum_i w[i,j] * x[i,t]  +  sum_k r[k,j] * s[k,t-1]  +  b[j]
+    u = sat(v - ((d * v) >> f) + I)          leak factor 1 - d / 2**f; >> rounds down (floor)
+    s = 1 if u >= theta[j] else 0
+    v = sat(u - theta[j] * s)                Reset.SUBTRACT
+      | 0 if s else u                        Reset.ZERO
+      | u                                    Reset.NONE
+
+``x`` is a spike, or an unsigned intensity of k bits. ``sat`` is the identity, unless the layer
+chooses a saturating membrane format, and then clamps to it. This module holds what the contract is
+parametrised by. It is computed four times, by programs that share no arithmetic: plainly in
+`convexon.snn.golden`, vectorised in `convexon.snn.simulate`, in hardware by
+`convexon_hdl.core.lif`, and in C by the header of `convexon.interop.export`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from convexon.errors import FormatError
+
+MAX_LEAK_SHIFT = 16
+"""Largest f of a leak d / 2**f. Sixteen bits resolve time constants up to 65,536 steps."""
+
+
+class Reset(Enum):
+    """What a spike does to the membrane."""
+
+    SUBTRACT = "subtract"
+    ZERO = "zero"
+    NONE = "none"
+
+
+class ReadoutMode(Enum):
+    """What the readout weighs, for each neuron of the branches' last layers.
+
+    ``LAST``: its spike at step T. ``SIGN``: whether its membrane is >= 0 after the reset of step T.
+    ``COUNT``: its spikes summed over the T steps. ``STEP``: its spike at every step, for one score
+    per step.
+    """
+
+    LAST = "last"
+    SIGN = "sign"
+    COUNT = "count"
+    STEP = "step"
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """Leak factor 1 - d / 2**f.
+
+    ``d = 0`` is a pure integrator; ``d = 2**f`` forgets everything: the memoryless threshold unit
+    of arXiv:2303.03382; f = 10, d = 10 is about the 0.99 of arXiv:2605.08022.
+
+    Raises
+    ------
+    FormatError
+        If f lies outside 0..16, or d outside 0..2**f.
+    """
+
+    d: int
+    f: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.f <= MAX_LEAK_SHIFT:
+            raise FormatError(f"leak f must be 0 to {MAX_LEAK_SHIFT}, not {self.f!r}")
+        if not 0 <= self.d <= 1 << self.f:
+            raise FormatError(f"leak d must be 0 to 2**f = {1 << self.f}, not {self.d!r}")
+
+    @property
+    def factor(self) -> float:
+        """The real leak factor 1 - d / 2**f."""
+        return 1.0 - self.d / (1 << self.f)
+
+
+INTEGRATE = Leak(0, 0)
+"""No leak: the membrane is the sum of all currents since the last reset."""
+
+MEMORYLESS = Leak(1, 0)
+"""Full leak: u = I, a threshold unit without memory."""

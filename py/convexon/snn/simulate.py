@@ -1,0 +1,255 @@
+"""The vectorised model: the contract of `convexon.snn.neuron` on whole sets of samples at once.
+
+Tested equal to `convexon.snn.golden`, bit for bit, and used wherever many samples are simulated:
+dictionaries, traces, accuracy. Before it computes in int64 it proves from the exact ranges that no
+sum can leave int64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import FormatError
+from convexon.snn.fixed import MAX_WIDTH, Interval, width_of
+from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
+from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.snn.ranges import layer_ranges
+from convexon.snn.trace import LayerTrace, SpikeTrace
+
+_EXACT = ((np.dtype(np.float32), 24), (np.dtype(np.float64), 53))
+"""Floating-point types with the bits up to which their integers are exact: their matrix products
+are far faster than those of integers."""
+
+
+@dataclass(frozen=True)
+class _Arithmetic:
+    """Types in which a layer's sums and products are exact: the narrower, the faster."""
+
+    current: np.dtype[Any]
+    membrane: np.dtype[Any]
+
+
+def _arithmetic(layer: Layer, input_range: Interval, steps: int) -> _Arithmetic:
+    """Return types that provably hold every value of ``layer`` over ``steps`` steps.
+
+    No partial sum of a current, in whatever order, exceeds the sum of the magnitudes. A leak never
+    raises the magnitude of a membrane, so T steps cannot take it beyond T times the largest current
+    and threshold. Only where that is too coarse for int64 the exact ranges decide.
+    """
+    span = max(abs(input_range.low), abs(input_range.high))
+    current = int(np.abs(layer.weights).sum(axis=0).max()) * span
+    if layer.recurrent is not None:
+        current += int(np.abs(layer.recurrent).sum(axis=0).max())
+    current += int(np.abs(layer.biases).max())
+    product = next(
+        (dtype for dtype, bits in _EXACT if current.bit_length() <= bits), np.dtype(np.int64)
+    )
+    membrane = steps * (current + int(np.abs(layer.thresholds).max()))
+    width = membrane.bit_length() + 1 + layer.leak.f
+    if width <= 31:
+        return _Arithmetic(product, np.dtype(np.int32))
+    if width > MAX_WIDTH:
+        ranges = layer_ranges(layer, input_range, steps)
+        # d * v is the widest product; 2**f bounds d, so f more bits than v are enough for it.
+        width = max(width_of(i) for i in (*ranges.integrated, *ranges.membrane)) + layer.leak.f
+        if width > MAX_WIDTH:
+            raise FormatError(
+                f"membranes must fit {MAX_WIDTH} bits, not {width}: use smaller weights"
+            )
+    return _Arithmetic(product, np.dtype(np.int64))
+
+
+def _steps(
+    layer: Layer, inputs: npt.NDArray[np.uint8], input_range: Interval
+) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]]:
+    """Run ``layer``; yield spikes and membranes (samples, neurons) after each step."""
+    samples, steps, _ = inputs.shape
+    types = _arithmetic(layer, input_range, steps)
+    weights = layer.weights.astype(types.current)
+    lateral = None if layer.recurrent is None else layer.recurrent.astype(types.current)
+    thresholds, biases = (a.astype(types.membrane) for a in (layer.thresholds, layer.biases))
+    d, f = layer.leak.d, layer.leak.f
+    v = np.zeros((samples, layer.n_neurons), dtype=types.membrane)
+    fired = np.zeros(v.shape, dtype=np.bool_)
+    for t in range(steps):
+        current = inputs[:, t].astype(types.current) @ weights
+        if lateral is not None:
+            current += fired.astype(types.current) @ lateral
+        u = current.astype(types.membrane)
+        u += biases
+        if d == 0:
+            u += v
+        elif d != 1 << f:  # a full leak forgets v
+            u += v
+            u -= (v * d) >> f
+        _saturate(u, layer)
+        fired = u >= thresholds
+        if layer.reset is Reset.SUBTRACT:
+            u -= np.where(fired, thresholds, types.membrane.type(0))
+            _saturate(u, layer)
+        elif layer.reset is Reset.ZERO:
+            u[fired] = 0
+        v = u
+        yield fired, v
+
+
+def layer_trace(layer: Layer, inputs: npt.NDArray[np.uint8], input_range: Interval) -> LayerTrace:
+    """Run one layer on ``inputs``, shape (samples, steps, n_inputs), each in ``input_range``.
+
+    Raises
+    ------
+    FormatError
+        If the exact ranges leave int64: then the weights are too wide for any hardware too.
+    """
+    shape = (*inputs.shape[:2], layer.n_neurons)
+    spikes = np.empty(shape, dtype=np.uint8)
+    membranes = np.empty(shape, dtype=np.int64)
+    for t, (fired, v) in enumerate(_steps(layer, inputs, input_range)):
+        spikes[:, t] = fired
+        membranes[:, t] = v
+    return LayerTrace(spikes, membranes)
+
+
+def layer_spikes(
+    layer: Layer, inputs: npt.NDArray[np.uint8], input_range: Interval
+) -> npt.NDArray[np.uint8]:
+    """Return the spikes of `layer_trace` alone, shape (samples, steps, neurons)."""
+    spikes = np.empty((*inputs.shape[:2], layer.n_neurons), dtype=np.uint8)
+    for t, (fired, _) in enumerate(_steps(layer, inputs, input_range)):
+        spikes[:, t] = fired
+    return spikes
+
+
+def layer_features(
+    mode: ReadoutMode, layer: Layer, inputs: npt.NDArray[np.uint8], input_range: Interval
+) -> npt.NDArray[np.uint8]:
+    """Return `features` of a last layer, shape (samples, readouts, neurons), without its trace.
+
+    Raises
+    ------
+    FormatError
+        As `layer_trace`, and if counts do not fit 8 bits (T above 255).
+    """
+    steps = inputs.shape[1]
+    if mode is ReadoutMode.STEP:
+        return layer_spikes(layer, inputs, input_range)
+    if mode is ReadoutMode.COUNT:
+        if steps > 255:
+            raise FormatError(f"n_steps must be at most 255 for spike counts, not {steps}")
+        counts = np.zeros((len(inputs), layer.n_neurons), dtype=np.uint8)
+        for fired, _ in _steps(layer, inputs, input_range):
+            counts += fired
+        return counts[:, None]
+    if layer.recurrent is None and layer.leak.d == 1 << layer.leak.f:
+        inputs = inputs[:, -1:]  # without memory the last step depends on no other
+    fired, v = np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.int64)
+    for fired, v in _steps(layer, inputs, input_range):  # noqa: B007  # the last step counts
+        pass
+    last = fired if mode is ReadoutMode.LAST else v >= 0
+    return last.astype(np.uint8)[:, None]
+
+
+def branch_trace(
+    branch: Branch, inputs: npt.NDArray[np.uint8], input_range: Interval
+) -> tuple[LayerTrace, ...]:
+    """Run all layers of ``branch``, each on the spikes of the one below."""
+    traces: list[LayerTrace] = []
+    signal = inputs
+    for layer in branch.layers:
+        trace = layer_trace(layer, signal, input_range)
+        traces.append(trace)
+        signal, input_range = trace.spikes, Interval(0, 1)
+    return tuple(traces)
+
+
+def features(mode: ReadoutMode, last: LayerTrace) -> npt.NDArray[np.int64]:
+    """Return what the readout weighs, shape (samples, readouts, neurons).
+
+    There is one readout a sample, and for STEP one a step.
+    """
+    if mode is ReadoutMode.LAST:
+        chosen = last.spikes[:, -1:]
+    elif mode is ReadoutMode.SIGN:
+        chosen = (last.membranes[:, -1:] >= 0).astype(np.uint8)
+    elif mode is ReadoutMode.COUNT:
+        counts: npt.NDArray[np.int64] = last.spikes.sum(axis=1, dtype=np.int64)
+        return counts[:, None]
+    else:
+        chosen = last.spikes
+    return chosen.astype(np.int64)
+
+
+def decisions(scores: npt.NDArray[np.int64] | npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Class of the largest score on the last axis; `convexon.snn.golden.decide` states the rule."""
+    if scores.shape[-1] == 1:
+        return np.asarray(scores[..., 0] > 0, dtype=np.int64)
+    return np.asarray(scores.argmax(axis=-1), dtype=np.int64)
+
+
+def run(network: FixedPointNetwork, inputs: npt.NDArray[np.uint8]) -> SpikeTrace:
+    """Trace of ``network`` on ``inputs``, shape (samples, steps, inputs).
+
+    Raises
+    ------
+    InputError
+        If the inputs do not fit the network.
+    FormatError
+        If a range leaves int64.
+    """
+    network.check_inputs(inputs)
+    _require_scores_fit(network)
+    layers = tuple(branch_trace(branch, inputs, network.input_range) for branch in network.branches)
+    weighed = np.concatenate(
+        [features(network.readout_mode, traces[-1]) for traces in layers], axis=2
+    )
+    scores = weighed @ network.readout_weights + network.readout_biases
+    return SpikeTrace(layers=layers, scores=scores, labels=decisions(scores))
+
+
+def scores(network: Network | FixedPointNetwork, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+    """Scores of ``network`` on ``inputs`` alone, shape (samples, readouts, classes).
+
+    Integers for a `FixedPointNetwork`, those of `run`; floats for a `Network`. No trace is kept, so
+    whole data sets fit.
+
+    Raises
+    ------
+    FormatError
+        If a range leaves int64, or counts do not fit 8 bits.
+    """
+    if isinstance(network, FixedPointNetwork):
+        _require_scores_fit(network)
+    parts = []
+    for first in range(0, len(inputs), _SAMPLES):
+        part = inputs[first : first + _SAMPLES]
+        weighed = []
+        for branch in network.branches:
+            signal, reach = part, network.input_range
+            for layer in branch.layers[:-1]:
+                signal, reach = layer_spikes(layer, signal, reach), Interval(0, 1)
+            weighed.append(layer_features(network.readout_mode, branch.layers[-1], signal, reach))
+        weighs = np.concatenate(weighed, axis=2).astype(network.readout_weights.dtype)
+        parts.append(weighs @ network.readout_weights + network.readout_biases)
+    return np.concatenate(parts)
+
+
+_SAMPLES = 1024
+"""Samples whose scores are computed at once."""
+
+
+def _require_scores_fit(network: FixedPointNetwork) -> None:
+    width = max(width_of(interval) for interval in network.score_ranges)
+    if width > MAX_WIDTH:
+        raise FormatError(f"scores must fit {MAX_WIDTH} bits, not {width}: use smaller weights")
+
+
+def _saturate(values: npt.NDArray[Any], layer: Layer) -> None:
+    """Clamp to the layer's membrane format in place, where it chose one."""
+    if layer.saturation is not None:
+        limits, held = layer.saturation.interval, np.iinfo(values.dtype)
+        np.clip(values, max(limits.low, held.min), min(limits.high, held.max), out=values)

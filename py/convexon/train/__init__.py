@@ -1,0 +1,1 @@
+"""From samples to a certified network: witnesses, columns, pricing, selection."""

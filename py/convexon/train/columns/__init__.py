@@ -1,0 +1,1 @@
+"""The spike dictionary: what witnesses do on the training rows."""

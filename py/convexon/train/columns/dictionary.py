@@ -1,0 +1,285 @@
+"""The spike dictionary: distinct columns, each with the witness that realises it.
+
+Column j is what the readout weighs of one last-layer neuron over all rows: a spike pattern in {0,
+1}^n (arXiv:2605.08022), or spike counts 0..T for `ReadoutMode.COUNT`, each the sum of T such
+patterns. Rows are samples, or (sample, step) pairs for `ReadoutMode.STEP`;
+`convexon.train.columns.rows` merges equal ones. Columns are stored bit-packed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.data.dataset import SpikeDataset
+from convexon.errors import InputError
+from convexon.snn.fixed import Interval
+from convexon.snn.network import Branch, Layer
+from convexon.snn.neuron import ReadoutMode
+from convexon.snn.simulate import layer_features, layer_spikes
+from convexon.store.artefact import Arrays, Codec, Json
+from convexon.train.columns.bits import BitColumns
+from convexon.train.columns.parallel import THREADS, Executor, Progress
+from convexon.train.columns.rows import Rows
+
+_SAMPLES, _NEURONS = 1024, 1024
+"""Samples and neurons that are simulated at once: their membranes stay in the cache."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpikeDictionary:
+    """Distinct columns with their witnesses.
+
+    Members
+    -------
+    bits : BitColumns
+        P columns over the rows. Column j is realised by the witness ``witnesses[j]``. No two are
+        equal, none is all zero, and none is all one: that is the intercept's.
+    witnesses : int64 array, shape (P, 2)
+        Branch, and neuron of its last layer.
+    n_drawn, n_silent, n_constant, n_duplicate : int
+        Witnesses simulated, and those left out because they never fired, fired in every row once
+        (as the intercept does), or repeated a column.
+    n_complement : int
+        Columns kept although another is their complement: a column and its complement cost
+        differently, so both may be in a solution.
+    max_feature : int
+        Largest value that a column can take: 1, or T for counts.
+    """
+
+    bits: BitColumns
+    witnesses: npt.NDArray[np.int64]
+    n_drawn: int
+    n_silent: int
+    n_constant: int
+    n_duplicate: int
+    n_complement: int
+    max_feature: int
+
+    def __post_init__(self) -> None:
+        if self.witnesses.shape != (self.bits.n_columns, 2):
+            raise InputError(
+                f"witnesses must have shape ({self.bits.n_columns}, 2), one for each column, "
+                f"not {self.witnesses.shape}"
+            )
+
+    @property
+    def columns(self) -> npt.NDArray[np.uint8]:
+        """All columns unpacked, shape (rows, P)."""
+        return self.bits.dense()
+
+    @property
+    def n_columns(self) -> int:
+        """P, the number of distinct columns."""
+        return self.bits.n_columns
+
+    def with_intercept(self) -> BitColumns:
+        """Return the columns and, last, the always-firing one that carries the intercept."""
+        return self.bits.with_intercept()
+
+    def restricted(self, columns: npt.NDArray[np.intp]) -> SpikeDictionary:
+        """Return the dictionary of the given columns."""
+        return replace(self, bits=self.bits.take(columns), witnesses=self.witnesses[columns])
+
+
+def simulate_columns(
+    branches: Sequence[Branch],
+    dataset: SpikeDataset,
+    mode: ReadoutMode,
+    *,
+    rows: Rows | None = None,
+    executor: Executor = THREADS,
+    progress: Progress | None = None,
+) -> BitColumns:
+    """Return what the readout weighs of every last-layer neuron, branch after branch.
+
+    Simulation goes chunk by chunk, and only packed bits are kept.
+
+    Parameters
+    ----------
+    branches : sequence of Branch
+    dataset : SpikeDataset
+    mode : ReadoutMode
+    rows : Rows, optional
+        Rows to keep; all where None.
+    executor : Executor
+        What runs the chunks. The columns are the same, whatever it is.
+    progress : callable, optional
+        Called with (chunks done, chunks in all).
+
+    Raises
+    ------
+    FormatError
+        If counts do not fit 8 bits (T above 255), or membranes do not fit 64.
+    """
+    inputs = dataset.inputs
+    stepwise = mode is ReadoutMode.STEP
+    if rows is not None and not stepwise:
+        inputs = inputs[rows.samples]
+    n_planes = dataset.n_steps.bit_length() if mode is ReadoutMode.COUNT else 1
+    n_rows = len(inputs) * (dataset.n_steps if stepwise else 1)
+    first = np.cumsum([0, *(branch.n_outputs for branch in branches)])
+    planes = np.zeros((n_planes, int(first[-1]), (n_rows + 7) // 8), dtype=np.uint8)
+    places = [
+        (branch, start, part)
+        for branch, start in zip(branches, first, strict=False)
+        for part in _parts(len(inputs), _SAMPLES)
+    ]
+    chunks = [
+        (branch, inputs[part], dataset.input_range, mode, n_planes) for branch, _, part in places
+    ]
+    for done, (k, packed) in enumerate(executor.each(_packed, chunks), start=1):
+        _, start, part = places[k]
+        begin = part.start * (dataset.n_steps if stepwise else 1) // 8
+        planes[:, start : start + packed.shape[1], begin : begin + packed.shape[2]] = packed
+        if progress is not None:
+            progress(done, len(chunks))
+    bits = BitColumns(planes=planes, n_rows=n_rows)
+    return bits.rows(rows.index.astype(np.intp)) if rows is not None and stepwise else bits
+
+
+def _parts(total: int, size: int) -> Iterator[slice]:
+    """Cut ``total`` into slices of ``size``, a multiple of 8 so that bytes are never shared."""
+    for start in range(0, total, size):
+        yield slice(start, min(start + size, total))
+
+
+def _packed(
+    branch: Branch,
+    inputs: npt.NDArray[np.uint8],
+    input_range: Interval,
+    mode: ReadoutMode,
+    n_planes: int,
+) -> npt.NDArray[np.uint8]:
+    """Bit planes of what the readout weighs, shape (planes, last-layer neurons, packed rows)."""
+    n_rows = len(inputs) * (inputs.shape[1] if mode is ReadoutMode.STEP else 1)
+    planes = np.zeros((n_planes, branch.n_outputs, (n_rows + 7) // 8), dtype=np.uint8)
+    for block, features in _features(branch, inputs, input_range, mode):
+        across = features.reshape(-1, features.shape[2]).T
+        for b in range(n_planes):
+            planes[b, block] = np.packbits((across >> b) & 1, axis=1)
+    return planes
+
+
+def _features(
+    branch: Branch, inputs: npt.NDArray[np.uint8], input_range: Interval, mode: ReadoutMode
+) -> Iterator[tuple[slice, npt.NDArray[np.uint8]]]:
+    """Yield blocks of last-layer neurons with what the readout weighs of them."""
+    signal = inputs
+    for layer in branch.layers[:-1]:
+        signal, input_range = layer_spikes(layer, signal, input_range), Interval(0, 1)
+    last = branch.layers[-1]
+    # Neurons that read each other's spikes are simulated together.
+    size = _NEURONS if last.recurrent is None else last.n_neurons
+    for block in _parts(last.n_neurons, size):
+        part = last if size >= last.n_neurons else _block(last, block)
+        yield block, layer_features(mode, part, signal, input_range)
+
+
+def _block(layer: Layer, block: slice) -> Layer:
+    return layer.restricted(np.arange(block.start, block.stop), np.arange(layer.n_inputs))
+
+
+def patterns(
+    branches: Sequence[Branch], dataset: SpikeDataset, mode: ReadoutMode
+) -> npt.NDArray[np.uint8]:
+    """Return `simulate_columns` unpacked, shape (rows, last-layer neurons)."""
+    return simulate_columns(branches, dataset, mode).dense()
+
+
+def build_dictionary(
+    branches: Sequence[Branch],
+    dataset: SpikeDataset,
+    mode: ReadoutMode,
+    *,
+    rows: Rows | None = None,
+    executor: Executor = THREADS,
+    progress: Progress | None = None,
+) -> SpikeDictionary:
+    """Simulate all branches and keep the distinct columns, first come first kept.
+
+    Parameters
+    ----------
+    branches, dataset, mode, rows, executor, progress
+        As for `simulate_columns`.
+
+    Raises
+    ------
+    InputError
+        If no witness ever fires, or all fire in every row.
+    FormatError
+        As `simulate_columns`.
+    """
+    bits = simulate_columns(
+        branches, dataset, mode, rows=rows, executor=executor, progress=progress
+    )
+    names = np.array(
+        [(b, j) for b, branch in enumerate(branches) for j in range(branch.n_outputs)],
+        dtype=np.int64,
+    )
+    kept, counts = distinct_columns(bits)
+    if not len(kept):
+        raise InputError(
+            f"none of {len(names)} witnesses ever told two rows apart: "
+            f"{counts['n_silent']} never fired; change their thresholds"
+        )
+    return SpikeDictionary(
+        bits=bits.take(kept),
+        witnesses=names[kept],
+        n_drawn=len(names),
+        max_feature=dataset.n_steps if mode is ReadoutMode.COUNT else 1,
+        **counts,
+    )
+
+
+def distinct_columns(bits: BitColumns) -> tuple[npt.NDArray[np.intp], dict[str, int]]:
+    """Return the columns to keep, and how many there were of each other kind.
+
+    The counts are those of `SpikeDictionary`: silent, constant, duplicate and complement.
+    """
+    keys = bits.keys()
+    silent = bytes(len(keys[0])) if keys else b""
+    constant = bits.take(np.zeros(0, dtype=np.intp)).with_intercept().keys()[0]
+    counts = {"n_silent": 0, "n_constant": 0, "n_duplicate": 0}
+    kept: dict[bytes, int] = {}
+    for j, key in enumerate(keys):
+        if key == silent:
+            counts["n_silent"] += 1
+        elif key == constant:
+            counts["n_constant"] += 1
+        elif key in kept:
+            counts["n_duplicate"] += 1
+        else:
+            kept[key] = j
+    chosen = np.array(list(kept.values()), dtype=np.intp)
+    blocks = list(_parts(len(chosen), _NEURONS)) if len(bits.planes) == 1 else []
+    counts["n_complement"] = sum(
+        key in kept for block in blocks for key in bits.take(chosen[block]).complement_keys()
+    )
+    return chosen, counts
+
+
+def _encode(dictionary: SpikeDictionary) -> tuple[Json, Arrays]:
+    content: Json = {name: getattr(dictionary, name) for name in _COUNTS}
+    content["n_rows"] = dictionary.bits.n_rows
+    return content, {"planes": dictionary.bits.planes, "witnesses": dictionary.witnesses}
+
+
+_COUNTS = (
+    "n_drawn", "n_silent", "n_constant", "n_duplicate", "n_complement", "max_feature"
+)  # fmt: skip
+
+
+def _decode(content: Json, arrays: Arrays) -> SpikeDictionary:
+    return SpikeDictionary(
+        bits=BitColumns(planes=arrays["planes"], n_rows=content["n_rows"]),
+        witnesses=arrays["witnesses"],
+        **{name: content[name] for name in _COUNTS},
+    )
+
+
+DICTIONARY = Codec("convexon.dictionary", 2, _encode, _decode)
+"""File form of a `SpikeDictionary`."""

@@ -1,0 +1,150 @@
+"""Rows of a convex program: distinct inputs once, with how many samples each stands for.
+
+Samples with identical inputs share every spike pattern, so they are one row of the dictionary. A
+row of the program is a distinct pair of input and label, weighted by its count: samples whose
+inputs agree and whose labels conflict stay apart as rows of one *group*, which any network must
+give one and the same score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.data.dataset import SpikeDataset
+from convexon.errors import InputError
+from convexon.snn.neuron import ReadoutMode
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Rows:
+    """The m distinct rows of a data set under a readout mode.
+
+    Members
+    -------
+    index : int64 array, shape (m,)
+        First occurrence of each row among all rows: samples, or for `ReadoutMode.STEP` (sample,
+        step) pairs, steps running fastest.
+    labels : int64 array, shape (m,)
+    counts : int64 array, shape (m,)
+        How many of all rows each stands for.
+    groups : int64 array, shape (m,)
+        The same number exactly for rows with the same input, from 0 on. For STEP the input of a row
+        is all that a network has seen: the steps up to its own.
+    per_sample : int
+        Rows of one sample: T for STEP, else 1.
+    """
+
+    index: IntArray
+    labels: IntArray
+    counts: IntArray
+    groups: IntArray
+    per_sample: int
+
+    @property
+    def n_rows(self) -> int:
+        """Return m."""
+        return len(self.index)
+
+    @property
+    def n_total(self) -> int:
+        """Rows before merging."""
+        return int(self.counts.sum())
+
+    @property
+    def n_groups(self) -> int:
+        """Distinct inputs."""
+        return int(self.groups.max()) + 1
+
+    @property
+    def n_conflicting(self) -> int:
+        """Distinct inputs that carry more than one label."""
+        return int((np.bincount(self.groups) > 1).sum())
+
+    @property
+    def samples(self) -> npt.NDArray[np.intp]:
+        """Sample that each row comes from, shape (m,)."""
+        return (self.index // self.per_sample).astype(np.intp)
+
+    @property
+    def steps(self) -> npt.NDArray[np.intp]:
+        """Step of its sample that each row comes from; 0 unless the mode is STEP."""
+        return (self.index % self.per_sample).astype(np.intp)
+
+
+def distinct_rows(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:
+    """Merge the rows of ``dataset`` that have both input and label in common.
+
+    Raises
+    ------
+    InputError
+        If every step has a label but the readout gives one score a sample.
+    """
+    stepwise = mode is ReadoutMode.STEP
+    if dataset.has_step_labels and not stepwise:
+        raise InputError(f"readout_mode must be step for labels of every step, not {mode.value}")
+    per_sample = dataset.n_steps if stepwise else 1
+    inputs = _prefixes(dataset) if stepwise else input_numbers(dataset)
+    labels = dataset.labels.ravel()
+    if stepwise and not dataset.has_step_labels:
+        labels = np.repeat(labels, per_sample)
+    return _merged(inputs, labels, per_sample)
+
+
+def every_row(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:
+    """Keep every row, each counted once; groups still say which inputs are the same."""
+    stepwise = mode is ReadoutMode.STEP
+    merged_inputs = _prefixes(dataset) if stepwise else input_numbers(dataset)
+    per_sample = dataset.n_steps if stepwise else 1
+    labels = dataset.labels.ravel()
+    if len(labels) != len(merged_inputs):
+        labels = np.repeat(labels, per_sample)
+    n = len(labels)
+    return Rows(
+        index=np.arange(n),
+        labels=labels,
+        counts=np.ones(n, dtype=np.int64),
+        groups=merged_inputs,
+        per_sample=per_sample,
+    )
+
+
+def _merged(inputs: IntArray, labels: IntArray, per_sample: int) -> Rows:
+    """Merge rows given the number of their input and their label, first come first kept."""
+    n_labels = int(labels.max()) + 1
+    pairs = inputs * n_labels + labels
+    _, first, counts = np.unique(pairs, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    index = first[order]
+    # Groups are numbered anew in the order of the rows that were kept.
+    _, groups = np.unique(inputs[index], return_inverse=True)
+    return Rows(
+        index=index.astype(np.int64),
+        labels=labels[index],
+        counts=counts[order].astype(np.int64),
+        groups=groups.astype(np.int64),
+        per_sample=per_sample,
+    )
+
+
+def input_numbers(dataset: SpikeDataset) -> IntArray:
+    """Return a number for each sample from 0 on, shape (samples,), equal where the inputs are."""
+    seen: dict[bytes, int] = {}
+    flat = np.ascontiguousarray(dataset.inputs.reshape(dataset.n_samples, -1))
+    return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in flat], dtype=np.int64)
+
+
+def _prefixes(dataset: SpikeDataset) -> IntArray:
+    """Number of what a network has seen at each (sample, step), equal where that is."""
+    seen: dict[tuple[int, bytes], int] = {}
+    numbers = np.empty((dataset.n_samples, dataset.n_steps), dtype=np.int64)
+    for i, sample in enumerate(dataset.inputs):
+        before = -1
+        for t, step in enumerate(sample):
+            before = seen.setdefault((before, step.tobytes()), len(seen))
+            numbers[i, t] = before
+    return numbers.ravel()

@@ -1,0 +1,125 @@
+"""Silicon in the objective: what a neuron costs, as its penalty weight.
+
+With these weights the convex program trades accuracy against area, energy or memory, and its
+certificate speaks of that trade. Costs are estimates of the model stated here, in units of the mean
+neuron of a reference layer, so that rho keeps its scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import InputError
+from convexon.plan.adders.digits import n_signed_digits, signed_digits
+from convexon.snn.network import Layer
+from convexon.train.pricing.site import Site
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class CostKind(Enum):
+    """What is counted.
+
+    ``LUTS``: adder and comparator bits of the spatial mapping, weights as constants in logic: every
+    signed digit of a weight is an adder input as wide as the membrane. ``EVENTS``: synaptic events
+    of an inference, the spikes that reach a weight which is not zero, in the mean over the
+    training samples. ``MEMORY``: bits of block RAM in the folded mapping, for weights and membrane.
+    """
+
+    LUTS = "luts"
+    EVENTS = "events"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiliconCost:
+    """A `Cost`: penalty weights of a site's neurons.
+
+    Members
+    -------
+    kind : CostKind
+    unit : float
+        Cost that counts as a weight of one, positive: that of a typical neuron.
+    share : float
+        Part of the weight that follows the cost, 0 to 1; the rest is the same for all neurons. At 1
+        a neuron that costs nothing would be free, so weights are kept above a hundredth.
+
+    Raises
+    ------
+    InputError
+        If a member is out of its range.
+    """
+
+    kind: CostKind
+    unit: float
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.unit < np.inf:
+            raise InputError(f"unit must be positive and finite, not {self.unit!r}")
+        if not 0.0 <= self.share <= 1.0:
+            raise InputError(f"share must lie within 0..1, not {self.share!r}")
+
+    def __call__(self, site: Site, layer: Layer, features: npt.NDArray[np.uint8]) -> FloatArray:
+        """Return penalty weights, shape (neurons,)."""
+        del features  # what a neuron costs does not depend on its own spikes
+        return self.weights(costs_of(self.kind, site, layer) / self.unit)
+
+    def weights(self, relative: FloatArray) -> FloatArray:
+        """Return penalty weights of costs in units of `unit`."""
+        return np.maximum(self.share * relative + (1.0 - self.share), LEAST_WEIGHT)
+
+
+LEAST_WEIGHT = 0.01
+"""Smallest penalty weight: at zero a column would be free, and nothing could be certified."""
+
+
+def typical_cost(kind: CostKind, site: Site, layer: Layer) -> float:
+    """Return the mean cost of the neurons of ``layer``: a unit for `SiliconCost`."""
+    return float(costs_of(kind, site, layer).mean())
+
+
+def costs_of(kind: CostKind, site: Site, layer: Layer) -> FloatArray:
+    """Return the cost of each neuron of a layer on a site, in LUTs, events or bits."""
+    match kind:
+        case CostKind.LUTS:
+            return _luts(site, layer)
+        case CostKind.EVENTS:
+            return _events(site, layer)
+        case CostKind.MEMORY:
+            return _memory(site, layer)
+
+
+def _widths(site: Site, layer: Layer) -> IntArray:
+    """Bits of each membrane, from the sum of the magnitudes over the steps that it integrates."""
+    steps = 1 if site.memoryless else site.signal.shape[1]
+    reach = np.abs(layer.weights).sum(axis=0) * site.reach.high * steps
+    return np.asarray(np.ceil(np.log2(reach + 1)).astype(np.int64) + 1)
+
+
+def _luts(site: Site, layer: Layer) -> FloatArray:
+    widths = _widths(site, layer)
+    planes = site.reach.high.bit_length()  # an intensity is weighed bit plane by bit plane
+    additions = planes * n_signed_digits(layer.weights).sum(axis=0)
+    compare = 1
+    leak = 0 if layer.leak.d in (0, 1 << layer.leak.f) else 1 + len(signed_digits(layer.leak.d))
+    resets = 0 if site.memoryless else 1
+    return np.asarray((additions + compare + leak + resets) * widths, dtype=np.float64)
+
+
+def _events(site: Site, layer: Layer) -> FloatArray:
+    per_input = (site.signal > 0).sum(axis=(0, 1)) / len(site.signal)
+    return np.asarray(per_input @ (layer.weights != 0))
+
+
+def _memory(site: Site, layer: Layer) -> FloatArray:
+    synapses = (layer.weights != 0).sum(axis=0)
+    address = max(1, (site.n_inputs - 1).bit_length())  # a sparse row holds input and weight
+    return np.asarray(
+        synapses * (layer.weight_format.width + address) + _widths(site, layer), dtype=np.float64
+    )

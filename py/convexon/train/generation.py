@@ -1,0 +1,411 @@
+"""Column generation: a restricted master and pricing, in turn.
+
+Sampling P witnesses is optimal over those P alone. Here the master is solved over the columns at
+hand; its dual point prices what is missing; the worst violators join; columns that stay at zero
+leave. It ends when no priced column violates its constraint, or a budget is spent. Each round
+records what pricing found, so a reader sees whether proposals still help.
+
+An exact oracle proves more: scaling the dual point by the largest ratio of its set makes it
+feasible there, so its dual value bounds the objective of every network of the set (weak duality).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from convexon.convex.bounds.gap import rounded_dual
+from convexon.convex.model.loss import UNIT, exact_sum
+from convexon.convex.solvers.solver import Solution
+from convexon.errors import InputError
+from convexon.snn.fixed import Interval
+from convexon.snn.network import Branch
+from convexon.snn.simulate import layer_spikes
+from convexon.train.columns.bits import BitColumns
+from convexon.train.columns.dictionary import SpikeDictionary
+from convexon.train.cost import LEAST_WEIGHT
+from convexon.train.master import Candidate, Master, Task
+from convexon.train.pricing.oracle import Oracle, Proposal
+from convexon.train.pricing.site import PricingProblem, Site
+from convexon.train.witnesses.witness import WitnessFamily
+
+FloatArray = npt.NDArray[np.float64]
+UInt8Array = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationBudget:
+    """When column generation ends at the latest, and how much a round may add.
+
+    Members
+    -------
+    max_rounds, max_columns
+        Rounds of pricing; columns that the master may hold.
+    max_seconds : float or None
+        Wall time.
+    columns_per_round : int
+        Most columns that join in a round.
+    tolerance : float
+        Duality gap of the master, and how far above one a ratio counts as a violation.
+    patience : int
+        Rounds that a column may stay at zero before it leaves.
+    """
+
+    max_rounds: int = 20
+    max_columns: int = 4096
+    max_seconds: float | None = None
+    columns_per_round: int = 64
+    tolerance: float = 1e-6
+    patience: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("max_rounds", "max_columns", "columns_per_round", "patience"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        if not 0.0 < self.tolerance < 1.0:
+            raise InputError(f"tolerance must lie within 0..1, not {self.tolerance!r}")
+
+
+class Priced(NamedTuple):
+    """What an oracle found at a site: the largest ratio, among how many columns."""
+
+    largest_ratio: float
+    n_seen: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One round: the master's certified solution, and what pricing made of its dual point.
+
+    Members
+    -------
+    objective, bound
+        Primal and dual value of the master, over the columns it has.
+    n_columns, n_active
+        Columns of the master, and those with non-zero weights.
+    largest_ratio : float
+        Largest dual norm over ``rho w`` that any oracle found: above one, a column is missing.
+    exact_bound : float or None
+        Lower bound on the objective over every site that was priced exactly; None where one was
+        not.
+    n_added, n_dropped : int
+    seconds : float
+        Wall time since the start.
+    oracles : mapping of str to Priced
+        What each oracle found at each site.
+    """
+
+    objective: float
+    bound: float
+    n_columns: int
+    n_active: int
+    largest_ratio: float
+    exact_bound: float | None
+    n_added: int
+    n_dropped: int
+    seconds: float
+    oracles: dict[str, Priced]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Generated:
+    """A master that column generation has grown.
+
+    Members
+    -------
+    branches : tuple of Branch
+        One a site that has neurons: its trunk, and all of its neurons side by side.
+    sites : tuple of Site
+        Where each branch stands.
+    dictionary : SpikeDictionary
+        The master's columns with their witnesses among the branches, without the intercept.
+    weights : float64 array, shape (P,)
+        Penalty weights.
+    solution : Solution
+        Over the columns and, last, the intercept.
+    rounds : tuple of Round
+    closed : bool
+        Whether the last round priced every site exactly and found no violation: the solution is
+        then optimal over all neurons that the exact oracles stand for, such as every neuron of the
+        sites' form for an enumeration, to HiGHS's tolerances for the mixed-integer program.
+    """
+
+    branches: tuple[Branch, ...]
+    sites: tuple[Site, ...]
+    dictionary: SpikeDictionary
+    weights: FloatArray
+    solution: Solution
+    rounds: tuple[Round, ...]
+    closed: bool
+
+
+def deepened(generated: Generated, site: Site, family: WitnessFamily, *, name: str) -> Site:
+    """Return a site one layer deeper: its inputs are the neurons of ``site`` that are active.
+
+    So a network grows in depth by pricing too: what a layer's neurons could not express is priced
+    among neurons that read them.
+
+    Raises
+    ------
+    InputError
+        If no neuron of the site is active, or fewer than the family's fan-in.
+    """
+    if site.beside is not None:
+        raise InputError(f"site {site.name} must have no neurons beside it to be deepened")
+    active = generated.solution.W[:-1].any(axis=1)
+    b, j = generated.dictionary.witnesses.T
+    place = next((k for k, other in enumerate(generated.sites) if other is site), None)
+    neurons = j[active & (b == place)].astype(np.intp)
+    if place is None or len(neurons) < family.fan_in:
+        raise InputError(
+            f"site {site.name} must have {family.fan_in} active neurons or more to be deepened, "
+            f"not {len(neurons)}: lower rho"
+        )
+    below = generated.branches[place].layers[-1]
+    layer = below.restricted(neurons, np.arange(site.n_inputs))
+    return replace(
+        site,
+        name=name,
+        trunk=(*site.trunk, layer),
+        family=family,
+        signal=layer_spikes(layer, site.signal, site.reach),
+        reach=Interval(0, 1),
+    )
+
+
+def generate(
+    task: Task,
+    sites: Sequence[Site],
+    oracles: Sequence[Oracle],
+    *,
+    budget: GenerationBudget | None = None,
+    generator: np.random.Generator,
+    progress: Callable[[Round], None] | None = None,
+) -> Generated:
+    """Grow a dictionary by pricing, from nothing but the intercept.
+
+    Parameters
+    ----------
+    task : Task
+    sites : sequence of Site
+        Where neurons may stand; all with the rows of the task.
+    oracles : sequence of Oracle
+        Each prices every site, every round.
+    budget : GenerationBudget, optional
+    generator : numpy.random.Generator
+    progress : callable, optional
+        Called with each round.
+
+    Raises
+    ------
+    InputError
+        If there is no site or no oracle.
+    SolverError
+        If a master's gap is not reached.
+    """
+    budget = budget or GenerationBudget()
+    if not sites or not oracles:
+        raise InputError("sites and oracles must hold at least one each, not none")
+    began = time.perf_counter()
+    empty = np.zeros((task.rows.n_rows, 0), dtype=np.uint8)
+    top = sites[0].max_feature
+    master = Master(task, top, BitColumns.pack(empty, max_value=top))
+    rounds: list[Round] = []
+    while True:
+        solution = master.solve(budget.tolerance)
+        proposals = _priced(task, solution, sites, oracles, budget, generator)
+        dropped = master.drop_idle(budget.patience)
+        room = min(budget.columns_per_round, budget.max_columns - master.columns.n_columns)
+        found = _chosen(proposals, master, room, 1.0 + budget.tolerance)
+        rounds.append(_record(task, master, solution, proposals, found, dropped, began))
+        if progress is not None:
+            progress(rounds[-1])
+        late = budget.max_seconds is not None and rounds[-1].seconds >= budget.max_seconds
+        if not found or late or len(rounds) >= budget.max_rounds:
+            break
+        master.add(found)
+    if dropped:
+        solution = master.solve(budget.tolerance)
+    return _generated(master, solution, rounds, budget.tolerance)
+
+
+def _generated(
+    master: Master, solution: Solution, rounds: Sequence[Round], tolerance: float
+) -> Generated:
+    """What the rounds have grown; closed if the last one proves that no column is missing."""
+    n_seen = sum(found.n_seen for record in rounds for found in record.oracles.values())
+    branches, places, dictionary = master.dictionary(n_seen)
+    last = rounds[-1]
+    return Generated(
+        branches=branches,
+        sites=places,
+        dictionary=dictionary,
+        weights=master.weights,
+        solution=solution,
+        rounds=tuple(rounds),
+        closed=last.exact_bound is not None and last.largest_ratio <= 1.0 + tolerance,
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Answer:
+    """An oracle's answer for a site, evaluated."""
+
+    label: str
+    site: Site
+    proposal: Proposal
+    features: UInt8Array
+    ratios: FloatArray
+    weights: FloatArray
+
+    @property
+    def largest(self) -> float:
+        """Largest ratio known of the site."""
+        found = float(self.ratios.max(initial=0.0))
+        return max(found, self.proposal.largest_ratio or 0.0)
+
+
+def _priced(
+    task: Task,
+    solution: Solution,
+    sites: Sequence[Site],
+    oracles: Sequence[Oracle],
+    budget: GenerationBudget,
+    generator: np.random.Generator,
+) -> list[_Answer]:
+    """Ask every oracle about every site."""
+    wanted = max(1, 2 * budget.columns_per_round // (len(sites) * len(oracles)))
+    problem = PricingProblem(
+        dual=solution.dual, penalty=task.penalty, rho=task.rho, n_wanted=wanted, cost=task.cost
+    )
+    answers = []
+    for site in sites:
+        for oracle in oracles:
+            with threadpool_limits(limits=1, user_api="blas"):  # thin products: see `solve`
+                proposal = oracle.propose(problem, site, generator)
+            features = np.zeros((task.rows.n_rows, 0), dtype=np.uint8)
+            weights = ratios = np.zeros(0)
+            if proposal.layer is not None:
+                features = site.features(proposal.layer)
+                weights = np.ones(proposal.layer.n_neurons)
+                if task.cost is not None:
+                    weights = task.cost(site, proposal.layer, features)
+                ratios = problem.norms(features) / (task.rho * weights)
+            answers.append(
+                _Answer(
+                    label=f"{oracle.name}, {site.name}",
+                    site=site,
+                    proposal=proposal,
+                    features=features,
+                    ratios=ratios,
+                    weights=weights,
+                )
+            )
+    return answers
+
+
+def _chosen(
+    proposals: Sequence[_Answer], master: Master, room: int, least: float
+) -> list[Candidate]:
+    """Take the best violators of every oracle in turn: each pattern once, none twice in a master.
+
+    In turn, because the oracle with the largest ratios would otherwise crowd out the others, and
+    with them the variety that keeps later rounds useful.
+    """
+    queues = []
+    for priced in proposals:
+        if not len(priced.ratios):
+            continue
+        bits = BitColumns.pack(priced.features, max_value=priced.site.max_feature)
+        keys = bits.keys()
+        order = [int(j) for j in np.argsort(-priced.ratios) if priced.ratios[j] > least]
+        queues.append((priced, bits, keys, order))
+    taken: set[bytes] = set()
+    found: list[Candidate] = []
+    while any(order for *_, order in queues) and len(found) < room:
+        for priced, bits, keys, order in queues:
+            while order and (
+                keys[order[0]] in taken
+                or not master.lacks(keys[order[0]], float(priced.weights[order[0]]))
+            ):
+                order.pop(0)
+            if not order or len(found) >= room:
+                continue
+            j = order.pop(0)
+            taken.add(keys[j])
+            layer = priced.proposal.layer
+            if layer is None:
+                continue
+            found.append(
+                Candidate(
+                    site=priced.site,
+                    layer=layer.restricted(np.array([j]), np.arange(layer.n_inputs)),
+                    column=bits.take(np.array([j])),
+                    key=keys[j],
+                    weight=float(priced.weights[j]),
+                )
+            )
+    return found
+
+
+def _record(
+    task: Task,
+    master: Master,
+    solution: Solution,
+    proposals: Sequence[_Answer],
+    found: Sequence[Candidate],
+    dropped: int,
+    began: float,
+) -> Round:
+    """Return the round's record, with the bound that exact pricing gives."""
+    certificate = solution.certificate
+    largest = max((priced.largest for priced in proposals), default=0.0)
+    priced = {id(p.site) for p in proposals if p.proposal.largest_ratio is not None}
+    exact = priced == {id(p.site) for p in proposals}
+    bound = _bound(task, solution, largest, proposals[0].site.max_feature) if exact else None
+    return Round(
+        objective=certificate.primal,
+        bound=certificate.dual,
+        n_columns=certificate.n_columns - 1,
+        n_active=int(solution.W[:-1].any(axis=1).sum()),
+        largest_ratio=largest,
+        exact_bound=bound,
+        n_added=len(found),
+        n_dropped=dropped,
+        seconds=time.perf_counter() - began,
+        oracles={
+            priced.label: Priced(priced.largest, priced.proposal.n_seen) for priced in proposals
+        },
+    )
+
+
+def _bound(task: Task, solution: Solution, largest: float, max_feature: int) -> float:
+    """Return the dual value of the point scaled into feasibility over all that was priced.
+
+    A lower bound in exact arithmetic: what rounding can hide of a ratio is added to it, the scaled
+    point is put back into the conjugate's domain, and its value is rounded down.
+    """
+    encoded = task.loss.encode(
+        task.targets,
+        n_rows=task.rows.n_rows,
+        n_classes=task.n_classes,
+        counts=task.rows.counts,
+    )
+    least = 1.0 if task.cost is None else LEAST_WEIGHT
+    dual = solution.dual
+    hidden = (len(dual) + 8) * UNIT * max_feature * float(np.abs(dual).sum())
+    scale = max(1.0, (largest + hidden / (task.rho * least)) * (1.0 + 8.0 * UNIT))
+    while True:
+        point = task.loss.dual_in_domain(dual / scale, encoded)
+        # No dual norm of a column moves by more than the entries of the point do in all.
+        moved = max_feature * exact_sum(np.abs(point - dual / scale)) * (1.0 + 8.0 * UNIT)
+        reached = (largest + hidden / (task.rho * least)) / scale + moved / (task.rho * least)
+        if reached * (1.0 + 16.0 * UNIT) <= 1.0:
+            return rounded_dual(task.loss, encoded, point)
+        scale *= reached * (1.0 + 64.0 * UNIT)

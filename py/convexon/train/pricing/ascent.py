@@ -1,0 +1,68 @@
+"""Pricing by surrogate ascent on ``lambda^T s``, quantized on the grid at every step.
+
+Needs the torch extra: `convexon.train.surrogate.ascent` climbs, this module asks it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from convexon.errors import InputError
+from convexon.snn.neuron import ReadoutMode
+from convexon.train.pricing.oracle import Proposal, candidates, proposed
+from convexon.train.pricing.site import PricingProblem, Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurrogateAscent:
+    """Starts from witnesses drawn at random, each with a direction of its own, and climbs.
+
+    Members
+    -------
+    n_candidates : int
+        Neurons that climb side by side.
+    n_steps : int
+        Steps of the optimizer.
+    """
+
+    n_candidates: int = 64
+    n_steps: int = 60
+
+    def __post_init__(self) -> None:
+        for name in ("n_candidates", "n_steps"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return f"surrogate ascent, {self.n_candidates} candidates of {self.n_steps} steps"
+
+    def propose(
+        self, problem: PricingProblem, site: Site, generator: np.random.Generator
+    ) -> Proposal:
+        """See `convexon.train.pricing.oracle.Oracle`."""
+        from convexon.train.surrogate.ascent import AscentPlan, ascend
+        from convexon.train.surrogate.grid import WeightGrid
+
+        layer = candidates(site, self.n_candidates, generator)
+        directions = problem.directions(self.n_candidates, generator)
+        signal, mode = site.signal, site.mode
+        if site.memoryless:  # each row depends on one step alone
+            signal, mode = site.last_step()[:, None], ReadoutMode.LAST
+        elif mode is ReadoutMode.STEP:  # rows that were merged away have no pull
+            every = np.zeros((len(signal) * signal.shape[1], self.n_candidates))
+            every[site.rows.index] = directions
+            directions = every
+        climbed = ascend(
+            layer,
+            signal,
+            directions,
+            reach=site.reach,
+            mode=mode,
+            grid=WeightGrid.of_family(site.family),
+            plan=AscentPlan(steps=self.n_steps, seed=int(generator.integers(2**31))),
+        )
+        return proposed(problem, site, climbed.layer, n_seen=self.n_candidates * self.n_steps)

@@ -1,0 +1,40 @@
+"""Pricing by best of N random witnesses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from convexon.errors import InputError
+from convexon.train.pricing.oracle import Proposal, candidates, proposed
+from convexon.train.pricing.site import PricingProblem, Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomDraws:
+    """Draws witnesses of the site's family and keeps those that violate the most.
+
+    Members
+    -------
+    n_drawn : int
+        N, positive.
+    """
+
+    n_drawn: int = 2000
+
+    def __post_init__(self) -> None:
+        if self.n_drawn < 1:
+            raise InputError(f"n_drawn must be at least 1, not {self.n_drawn!r}")
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return f"best of {self.n_drawn} random"
+
+    def propose(
+        self, problem: PricingProblem, site: Site, generator: np.random.Generator
+    ) -> Proposal:
+        """See `convexon.train.pricing.oracle.Oracle`."""
+        layer = candidates(site, self.n_drawn, generator)
+        return proposed(problem, site, layer, n_seen=self.n_drawn)

@@ -1,0 +1,368 @@
+"""Pricing by local search on the integer weights of many candidates at once.
+
+Without memory the gain of every single change of a weight is known exactly from two matrix products
+for each value v of an input: raising w_i by g lifts just the rows with x_i = v that lie g v or less
+below the threshold, and lowering it drops those that lie less than g v above. So each step takes
+the best of all changes, then the best of all thresholds. Elsewhere (leaks, resets, counts) changes
+are drawn at random, and kept where they pay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import InputError
+from convexon.snn.neuron import ReadoutMode
+from convexon.train.columns.parallel import on_all_cores
+from convexon.train.columns.rows import Rows
+from convexon.train.pricing.oracle import Proposal, candidates, proposed
+from convexon.train.pricing.site import PricingProblem, Site
+from convexon.train.witnesses.alphabet import Alphabet
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceptiveField:
+    """Windows of a grid of inputs, such as the pixels of an image.
+
+    Members
+    -------
+    height, width : int
+        Of the grid; inputs run along its rows.
+    size : int
+        Height and width of a window.
+
+    Raises
+    ------
+    InputError
+        If the window does not fit the grid.
+    """
+
+    height: int
+    width: int
+    size: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= min(self.height, self.width):
+            raise InputError(
+                f"size must be 1 to {min(self.height, self.width)} for a window of the grid, "
+                f"not {self.size!r}"
+            )
+
+    def windows(
+        self, n_inputs: int, count: int, generator: np.random.Generator
+    ) -> npt.NDArray[np.bool_]:
+        """Return which inputs each of ``count`` random windows holds, (n_inputs, count).
+
+        Raises
+        ------
+        InputError
+            If the inputs are not those of the grid.
+        """
+        if n_inputs != self.height * self.width:
+            raise InputError(
+                f"height and width must make the {n_inputs} inputs, "
+                f"not {self.height} x {self.width}"
+            )
+        tops = generator.integers(0, self.height - self.size + 1, count)
+        lefts = generator.integers(0, self.width - self.size + 1, count)
+        rows, columns = np.divmod(np.arange(n_inputs), self.width)
+        down = (rows[:, None] >= tops) & (rows[:, None] < tops + self.size)
+        across = (columns[:, None] >= lefts) & (columns[:, None] < lefts + self.size)
+        return np.asarray(down & across)
+
+
+_CHUNK = 32
+"""Candidates of one thread; each chunk has random numbers of its own, so threads change nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalSearch:
+    """Starts from witnesses drawn at random, each with a direction of its own, and improves them.
+
+    Members
+    -------
+    n_candidates : int
+        Neurons that are improved side by side.
+    n_moves : int
+        Changes that each of them may try.
+    n_rows : int
+        Rows that a change is judged on; a random part where there are more.
+    field : ReceptiveField or None
+        Where inputs lie on a grid: each candidate reads a window of its own.
+
+    For diversity each candidate also has a fan-in of its own, from a quarter of the family's up.
+    """
+
+    n_candidates: int = 64
+    n_moves: int = 100
+    n_rows: int = 4096
+    field: ReceptiveField | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n_candidates", "n_moves", "n_rows"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return f"local search, {self.n_candidates} candidates of {self.n_moves} moves"
+
+    def propose(
+        self, problem: PricingProblem, site: Site, generator: np.random.Generator
+    ) -> Proposal:
+        """See `convexon.train.pricing.oracle.Oracle`."""
+        layer = candidates(site, self.n_candidates, generator)
+        directions = problem.directions(self.n_candidates, generator)
+        fan_in = site.family.fan_in
+        limits = generator.integers(-(-fan_in // 4), fan_in + 1, self.n_candidates)
+        mask = np.ones(layer.weights.shape, dtype=np.bool_)
+        if self.field is not None:
+            mask = self.field.windows(site.n_inputs, self.n_candidates, generator)
+        start = _within(layer.weights, limits, mask, generator)
+        judged, directions = _judged_on(site, directions, self.n_rows, generator)
+        kind = _SteepestAscent if site.memoryless else _RandomMoves
+        streams = generator.spawn(-(-self.n_candidates // _CHUNK))
+
+        def improve(part: slice, stream: np.random.Generator) -> tuple[IntArray, IntArray]:
+            search = kind(
+                judged,
+                directions[:, part],
+                start[:, part],
+                layer.thresholds[part],
+                stream,
+                limits=limits[part],
+                mask=mask[:, part],
+            )
+            for _ in range(self.n_moves):
+                search.move()
+            return search.best_weights, search.best_thresholds
+
+        chunks = [(slice(k * _CHUNK, (k + 1) * _CHUNK), s) for k, s in enumerate(streams)]
+        parts = on_all_cores(improve, chunks)
+        found = site.family.layer(
+            np.concatenate([weights for weights, _ in parts], axis=1),
+            np.concatenate([thresholds for _, thresholds in parts]),
+        )
+        return proposed(problem, site, found, n_seen=self.n_candidates * self.n_moves)
+
+
+def _judged_on(
+    site: Site, directions: FloatArray, n_rows: int, generator: np.random.Generator
+) -> tuple[Site, FloatArray]:
+    """Return the site on a random part of its rows where it has more than ``n_rows``."""
+    m = site.rows.n_rows
+    if m <= n_rows:
+        return site, directions
+    part = np.sort(generator.choice(m, n_rows, replace=False))
+    rows = site.rows
+    fewer = Rows(
+        index=rows.index[part] if site.mode is ReadoutMode.STEP else np.arange(n_rows),
+        labels=rows.labels[part],
+        counts=rows.counts[part],
+        groups=np.unique(rows.groups[part], return_inverse=True)[1],
+        per_sample=rows.per_sample,
+    )
+    signal = site.signal if site.mode is ReadoutMode.STEP else site.signal[part]
+    return replace(site, rows=fewer, signal=signal), directions[part]
+
+
+def _within(
+    weights: IntArray,
+    limits: IntArray,
+    mask: npt.NDArray[np.bool_],
+    generator: np.random.Generator,
+) -> IntArray:
+    """Return weights within each candidate's window, of no more synapses than its limit."""
+    kept = np.where(mask, weights, 0)
+    for k in range(kept.shape[1]):
+        used = np.flatnonzero(kept[:, k])
+        if len(used) > limits[k]:
+            kept[generator.permutation(used)[limits[k] :], k] = 0
+        elif not len(used):
+            kept[generator.choice(np.flatnonzero(mask[:, k])), k] = 1
+    return kept
+
+
+class _Search:
+    """Candidates with their directions, and the best of each that was met."""
+
+    def __init__(
+        self,
+        site: Site,
+        directions: FloatArray,
+        weights: IntArray,
+        thresholds: IntArray,
+        generator: np.random.Generator,
+        *,
+        limits: IntArray | None = None,
+        mask: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.site = site
+        n = weights.shape[1]
+        self.limits = np.full(n, site.family.fan_in) if limits is None else limits
+        self.mask = np.ones(weights.shape, dtype=np.bool_) if mask is None else mask
+        self.directions = directions
+        self.weights = weights.copy()
+        self.thresholds = thresholds.copy()
+        self.generator = generator
+        self.best_weights = weights.copy()
+        self.best_thresholds = thresholds.copy()
+        self.best = np.full(weights.shape[1], -np.inf)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Set up what the kind of search needs besides."""
+
+    def keep_best(self, scores: FloatArray) -> None:
+        """Remember the candidates that were never better."""
+        better = scores > self.best
+        self.best[better] = scores[better]
+        self.best_weights[:, better] = self.weights[:, better]
+        self.best_thresholds[better] = self.thresholds[better]
+
+
+_TABU = 8
+"""Moves for which an input that was just changed stays as it is, so that the search leaves."""
+
+
+class _SteepestAscent(_Search):
+    """The best of all single changes at each move, for sites without memory."""
+
+    def prepare(self) -> None:
+        """Set up what the kind of search needs besides."""
+        x, family = self.site.last_step(), self.site.family
+        reach = family.alphabet.largest * family.fan_in * self.site.reach.high
+        exact = np.float32 if reach < 1 << 24 else np.float64
+        self.x = x.astype(exact)
+        self.values = {
+            int(v): (x == v).T.astype(np.float32) for v in np.unique(x) if v
+        }  # of inputs, with who has them
+        self.delta = self.directions.astype(np.float32)
+        self.tabu = np.zeros(self.weights.shape, dtype=np.int64)
+        self.time = 0
+        self.steps = _Steps(family.alphabet)
+
+    def move(self) -> None:
+        """Choose the best thresholds, note the scores, and make each candidate's best change."""
+        self.time += 1
+        membranes = np.rint(self.x @ self.weights.astype(self.x.dtype)).astype(np.int64)
+        self._best_thresholds(membranes)
+        gains, inputs, targets = self._best_changes(membranes)
+        candidates = np.flatnonzero(np.isfinite(gains))
+        where = inputs[candidates]
+        self.weights[where, candidates] = targets[candidates]
+        # A change that costs is made too: the best was noted, and standing still finds nothing.
+        self.tabu[where, candidates] = self.time + self.generator.integers(1, _TABU + 1, len(where))
+
+    def _best_thresholds(self, membranes: IntArray) -> None:
+        """Set each candidate's threshold to the best level for its weights."""
+        order = np.argsort(-membranes, axis=0, kind="stable")
+        levels = np.take_along_axis(membranes, order, axis=0)
+        # Score of the threshold at a level: all rows at or above it, so its last row counts.
+        scores = np.take_along_axis(self.directions, order, axis=0).cumsum(axis=0)
+        ends = np.ones(levels.shape, dtype=np.bool_)
+        ends[:-1] = levels[1:] < levels[:-1]
+        # A threshold of at least one: a neuron at rest is silent.
+        scores = np.where(ends & (levels >= 1), scores, -np.inf)
+        best, columns = scores.argmax(axis=0), np.arange(self.weights.shape[1])
+        silent = np.isneginf(scores[best, columns])
+        self.thresholds = np.where(silent, 1, levels[best, columns]).astype(np.int64)
+        self.keep_best(np.where(silent, 0.0, scores[best, columns]))
+
+    def _best_changes(self, membranes: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
+        """Return each candidate's largest gain, the input it concerns, and that one's weight."""
+        distance = membranes - self.thresholds
+        up_to, down_to = self.steps.up[self.weights], self.steps.down[self.weights]
+        best = np.full(self.weights.shape, -np.inf)
+        target = self.weights.copy()
+        for size in self.steps.sizes:
+            lifted, dropped = (np.zeros(best.shape, dtype=np.float32) for _ in range(2))
+            for value, having in self.values.items():
+                far = size * value
+                lifted += having @ (self.delta * ((distance < 0) & (distance >= -far)))
+                dropped -= having @ (self.delta * ((distance >= 0) & (distance < far)))
+            for gain, new in ((lifted, up_to), (dropped, down_to)):
+                fits = (np.abs(new - self.weights) == size) & self._allowed(new)
+                gain = np.where(fits, gain, -np.inf)
+                better = gain > best
+                best[better] = gain[better]
+                target[better] = new[better]
+        inputs = best.argmax(axis=0)
+        columns = np.arange(self.weights.shape[1])
+        return best[inputs, columns], inputs, target[inputs, columns]
+
+    def _allowed(self, new: IntArray) -> npt.NDArray[np.bool_]:
+        """Whether each change is off the tabu list and leaves the fan-in within its limit."""
+        fan_in = np.count_nonzero(self.weights, axis=0)
+        grows = (self.weights == 0) & (new != 0)
+        ends = (self.weights != 0) & (new == 0)
+        full = fan_in >= self.limits
+        return np.asarray(
+            self.mask & (self.tabu < self.time) & ~(grows & full) & ~(ends & (fan_in <= 1))
+        )
+
+
+class _Steps:
+    """For each value of an alphabet the next one up and down, looked up by the value itself."""
+
+    def __init__(self, alphabet: Alphabet) -> None:
+        values = alphabet.values
+        size = 2 * alphabet.largest + 1
+        self.up = np.zeros(size, dtype=np.int64)  # negative values index from the end
+        self.down = np.zeros(size, dtype=np.int64)
+        self.up[values] = np.append(values[1:], values[-1])
+        self.down[values] = np.append(values[0], values[:-1])
+        self.sizes = sorted({int(gap) for gap in np.diff(values)})
+
+
+class _RandomMoves(_Search):
+    """Random changes, each simulated in full and kept where the score does not fall."""
+
+    def prepare(self) -> None:
+        """Set up what the kind of search needs besides."""
+        self.scores = self._scores(self.weights, self.thresholds)
+        self.keep_best(self.scores)
+        site = self.site
+        # Inputs whose activity goes with the direction are tried more often.
+        activity = site.signal
+        if site.mode is ReadoutMode.STEP:
+            activity = activity[site.rows.samples]
+        relevance = np.abs(activity.mean(axis=1).T @ self.directions)
+        relevance /= np.maximum(relevance.sum(axis=0), 1e-300)
+        self.odds = (0.5 * relevance + 0.5 / site.n_inputs) * self.mask
+        self.odds /= self.odds.sum(axis=0)
+
+    def move(self) -> None:
+        """Try one change of each candidate: a weight, a synapse that moves, or the threshold."""
+        weights, thresholds = self.weights.copy(), self.thresholds.copy()
+        nonzero = self.site.family.alphabet.nonzero
+        for k in range(weights.shape[1]):
+            kind = self.generator.random()
+            if kind < 0.25:
+                spread = max(1, int(thresholds[k]) // 8)
+                thresholds[k] = max(1, thresholds[k] + self.generator.integers(-spread, spread + 1))
+                continue
+            used = np.flatnonzero(weights[:, k])
+            target = self.generator.choice(self.site.n_inputs, p=self.odds[:, k])
+            full = len(used) >= self.limits[k]
+            if full and weights[target, k] == 0:
+                weights[self.generator.choice(used), k] = 0
+            remove = kind > 0.9 and len(used) > 1 and weights[target, k] != 0
+            weights[target, k] = 0 if remove else self.generator.choice(nonzero)
+        scores = self._scores(weights, thresholds)
+        kept = scores >= self.scores
+        self.weights[:, kept] = weights[:, kept]
+        self.thresholds[kept] = thresholds[kept]
+        self.scores[kept] = scores[kept]
+        self.keep_best(self.scores)
+
+    def _scores(self, weights: IntArray, thresholds: IntArray) -> FloatArray:
+        features = self.site.features(self.site.family.layer(weights, thresholds))
+        return np.asarray((features * self.directions).sum(axis=0))

@@ -1,0 +1,199 @@
+"""The convex programs of stage ``solve``: to select columns, to choose rho, and to certify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.convex.bounds.gap import certify
+from convexon.convex.bounds.universal import universal_bound
+from convexon.convex.model.labels import targets_for
+from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.penalty import L1, GroupL2, Penalty
+from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.record import GapRecord
+from convexon.convex.solvers.solver import solve
+from convexon.errors import InputError
+from convexon.progress import Progress
+from convexon.quantize.readout import quantization_bound
+from convexon.snn.simulate import decisions
+from convexon.train.columns.dictionary import SpikeDictionary
+from convexon.train.columns.rows import Rows
+from convexon.train.cost import LEAST_WEIGHT
+from convexon.train.settings import SolveSettings
+from convexon.train.solved import SolvedProgram, history_of
+
+VALIDATION_SHARE = 0.2
+"""Share of the training samples on which rho is chosen."""
+
+SELECTION_TOLERANCE, VALIDATION_TOLERANCE = 1e-2, 1e-3
+"""Gaps of the programs that select columns and choose rho; they certify nothing."""
+
+Labels = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.intp]
+Watch = Callable[[GapRecord], None]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pool:
+    """A dictionary with its rows and the penalty weights of its columns.
+
+    Members
+    -------
+    rows : Rows
+    n_classes : int
+    dictionary : SpikeDictionary
+        Over the rows.
+    weights : float64 array, shape (P,)
+    """
+
+    rows: Rows
+    n_classes: int
+    dictionary: SpikeDictionary
+    weights: npt.NDArray[np.float64]
+
+    def restricted(self, columns: Indices) -> Pool:
+        """Return the pool of the given columns."""
+        return Pool(
+            rows=self.rows,
+            n_classes=self.n_classes,
+            dictionary=self.dictionary.restricted(columns),
+            weights=self.weights[columns],
+        )
+
+    def program(
+        self, loss: LossKind, penalty: Penalty, rho: float, *, rows: Indices | None = None
+    ) -> ConvexProgram:
+        """Return the program over all columns and, last, the always-firing one.
+
+        ``rows`` are those to fit on, all where None. The intercept has weight one.
+        """
+        columns = self.dictionary.with_intercept()
+        chosen = np.arange(self.rows.n_rows) if rows is None else rows
+        n_outputs = 1 if loss is LossKind.LOGISTIC else self.n_classes
+        return ConvexProgram(
+            features=columns if rows is None else columns.rows(rows),
+            targets=targets_for(loss, self.rows.labels[chosen], n_outputs),
+            loss=loss_for(loss),
+            penalty=penalty,
+            rho=rho,
+            weights=np.append(self.weights, 1.0),
+            n_classes=n_outputs,
+            counts=self.rows.counts[chosen],
+        )
+
+
+def solve_program(settings: SolveSettings, pool: Pool, progress: Progress) -> SolvedProgram:
+    """Select columns, choose rho, and solve the l1 program to its certificate.
+
+    Rho is chosen by its accuracy on a validation share of the training samples, that the selection
+    and the fits have not seen; the witnesses were drawn with all of them in view. The selection's
+    row-group norm prunes whole neurons, which the entrywise l1 norm does not, and its loss is
+    softmax, whatever the certified loss. Selection and the certified program are then over all
+    training samples. Two certificates follow: over the selected columns, to the tolerance, and over
+    every column drawn, which says what the selection gave away.
+
+    Raises
+    ------
+    InputError
+        If no column survives the selection.
+    SolverError
+        If a gap is not reached.
+    """
+
+    def watch(record: GapRecord) -> None:
+        progress.advance(f"gap {record.gap:.1e}, {record.n_working} columns at work")
+
+    validation = _validate(settings, pool, progress, watch)
+    rho = max(validation, key=lambda r: (validation[r], r))  # of equals, the sparser network
+
+    progress.begin("selecting columns (row-group program)")
+    columns = _select(settings, pool, None, watch)
+    progress.begin("solving the l1 program")
+    program = pool.restricted(columns).program(settings.loss, L1(), rho)
+    solution = solve(program, tolerance=settings.tolerance, progress=watch)
+    full = np.zeros((pool.dictionary.n_columns + 1, program.n_outputs))
+    full[np.append(columns, len(full) - 1)] = solution.W
+    drawn, _ = certify(pool.program(settings.loss, L1(), rho), full, dual=solution.dual)
+    return SolvedProgram(
+        columns=columns.astype(np.int64),
+        weights=pool.weights,
+        W=solution.W,
+        dual=solution.dual,
+        certificate=solution.certificate,
+        drawn=drawn,
+        universal_lower_bound=universal_bound(
+            loss=program.loss,
+            targets=program.targets,
+            rho=rho,
+            penalty=L1(),
+            min_weight=least_weight(settings),
+            max_feature=pool.dictionary.max_feature,
+            n_classes=program.n_classes,
+            counts=program.counts,
+            groups=pool.rows.groups,
+        ).lower_bound,
+        quantization=quantization_bound(program, solution.W, bits=settings.readout_bits),
+        history=history_of(solution.history),
+        validation={f"{r:g}": accuracy for r, accuracy in validation.items()},
+    )
+
+
+def least_weight(settings: SolveSettings) -> float:
+    """Return the smallest penalty weight that a column of any network has."""
+    return 1.0 if settings.cost is None else LEAST_WEIGHT
+
+
+def _validate(
+    settings: SolveSettings, pool: Pool, progress: Progress, watch: Watch
+) -> dict[float, float]:
+    """Validation accuracy of each rho, columns selected and weights fitted without that share."""
+    rows = pool.rows
+    fit, held = validation_split(rows.labels, pool.n_classes, seed=settings.seed)
+    # Rows of one input with another label must not be on both sides.
+    fit = fit[~np.isin(rows.groups[fit], rows.groups[held])]
+    progress.begin("choosing rho on validation")
+    chosen = pool.restricted(_select(settings, pool, fit, watch))
+    held_columns = chosen.dictionary.with_intercept().rows(held).dense().astype(np.float64)
+    accuracy: dict[float, float] = {}
+    start = None
+    for rho in sorted(settings.rhos, reverse=True):  # a warm-started path, sparse to dense
+        program = chosen.program(settings.loss, L1(), rho, rows=fit)
+        start = solve(program, tolerance=VALIDATION_TOLERANCE, start=start, progress=watch).W
+        right = decisions(held_columns @ start) == rows.labels[held]
+        accuracy[rho] = float(np.average(right, weights=rows.counts[held]))
+    return accuracy
+
+
+def _select(settings: SolveSettings, pool: Pool, rows: Indices | None, watch: Watch) -> Indices:
+    """Strongest columns of the row-group program over ``rows``, as many as neurons are allowed."""
+    program = pool.program(LossKind.SOFTMAX, GroupL2(), settings.selection_rho, rows=rows)
+    selection = solve(program, tolerance=SELECTION_TOLERANCE, progress=watch)
+    strength = np.linalg.norm(selection.W[:-1], axis=1)
+    order = np.argsort(-strength, kind="stable")[: settings.max_neurons]
+    columns = np.sort(order[strength[order] > 0])
+    if not len(columns):
+        raise InputError(
+            f"selection_rho must leave a column active, which {settings.selection_rho!r} does not: "
+            "lower it"
+        )
+    return columns
+
+
+def validation_split(labels: Labels, n_classes: int, *, seed: int) -> tuple[Indices, Indices]:
+    """Return rows to fit on and rows held out for validation, a share of every class."""
+    generator = np.random.default_rng([seed, 1])
+    held = []
+    for c in range(n_classes):
+        members = generator.permutation(np.flatnonzero(labels == c))
+        if len(members) < 2:
+            raise InputError(
+                f"class {c} must have 2 or more training samples, one of them for validation, not 1"
+            )
+        held.append(members[: max(1, round(VALIDATION_SHARE * len(members)))])
+    mask = np.zeros(len(labels), dtype=bool)
+    mask[np.concatenate(held)] = True
+    return np.flatnonzero(~mask), np.flatnonzero(mask)

@@ -1,0 +1,1 @@
+"""Witnesses: hidden weights on the integer grid."""

@@ -1,0 +1,151 @@
+"""The witnesses of stage ``solve``: drawn, priced, and weighed by what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.penalty import GroupL2
+from convexon.data.dataset import SpikeDataset
+from convexon.progress import Progress
+from convexon.snn.network import Branch
+from convexon.train.columns.dictionary import SpikeDictionary
+from convexon.train.columns.rows import Rows
+from convexon.train.cost import CostKind, SiliconCost, costs_of, typical_cost
+from convexon.train.generation import GenerationBudget, Round, generate
+from convexon.train.master import Task
+from convexon.train.pricing.local import LocalSearch
+from convexon.train.pricing.site import Site, site_on
+from convexon.train.selection import Pool
+from convexon.train.settings import SolveSettings
+from convexon.train.witnesses.branches import Branches
+from convexon.train.witnesses.witness import draw_deep_branch
+
+_SEARCH = LocalSearch(n_candidates=64, n_moves=40, n_rows=1024)
+_COLUMNS_PER_ROUND = 64
+
+
+def witnesses_for(
+    settings: SolveSettings, train: SpikeDataset, rows: Rows, progress: Progress
+) -> Branches:
+    """Return drawn branches, one a family, then priced ones where rounds of pricing are asked for.
+
+    The drawn witnesses are shared out evenly. Pricing adds what the selecting program lacks: it
+    grows a dictionary of its own by local search, whose neurons join the drawn ones. Drawing and
+    pricing see all training samples, those too on which rho is chosen later; test samples are never
+    seen.
+
+    Raises
+    ------
+    InputError
+        If the fan-in exceeds the inputs.
+    SolverError
+        If a master's gap is not reached.
+    """
+    drawn = _draw(settings, train)
+    if not settings.pricing_rounds:
+        return drawn
+    progress.begin("pricing witnesses")
+
+    def watch(record: Round) -> None:
+        progress.advance(f"{record.n_columns} columns, largest ratio {record.largest_ratio:.2f}")
+
+    sites = _sites(settings, drawn, train, rows)
+    task = Task(
+        rows=rows,
+        targets=rows.labels,
+        loss=loss_for(LossKind.SOFTMAX),
+        penalty=GroupL2(),
+        rho=settings.selection_rho,
+        n_classes=train.n_classes,
+        cost=None if settings.cost is None else _cost(settings.cost, sites[0], drawn[0]),
+    )
+    priced = generate(
+        task,
+        sites,
+        [_SEARCH],
+        budget=GenerationBudget(
+            max_rounds=settings.pricing_rounds + 1,
+            columns_per_round=_COLUMNS_PER_ROUND,
+            tolerance=1e-3,
+        ),
+        generator=np.random.default_rng([settings.seed, 3]),
+        progress=watch,
+    )
+    return (*drawn, *priced.branches)
+
+
+def pool_for(
+    settings: SolveSettings,
+    train: SpikeDataset,
+    rows: Rows,
+    branches: Branches,
+    dictionary: SpikeDictionary,
+) -> Pool:
+    """Return the dictionary with the penalty weight of each of its columns."""
+    weights = np.ones(dictionary.n_columns)
+    if settings.cost is not None:
+        weights = _weights(settings, settings.cost, train, rows, branches, dictionary)
+    return Pool(rows=rows, n_classes=train.n_classes, dictionary=dictionary, weights=weights)
+
+
+def _draw(settings: SolveSettings, train: SpikeDataset) -> Branches:
+    """Draw one branch a family, the witnesses shared out evenly."""
+    families = settings.families
+    counts = [len(part) for part in np.array_split(np.arange(settings.n_witnesses), len(families))]
+    below = settings.depth - 1
+    return tuple(
+        draw_deep_branch(
+            [replace(family, spikes_per_sample=1.0)] * below + [family],
+            train,
+            widths=[settings.hidden] * below + [count],
+            generator=np.random.default_rng([settings.seed, index]),
+        )
+        for index, (family, count) in enumerate(zip(families, counts, strict=True))
+        if count
+    )
+
+
+def _sites(
+    settings: SolveSettings, branches: Branches, train: SpikeDataset, rows: Rows
+) -> list[Site]:
+    """Return for each branch the site that its last layer stands on."""
+    families = {family.leak: family for family in settings.families}
+    return [
+        site_on(
+            train,
+            settings.readout_mode,
+            rows,
+            families[branch.layers[-1].leak],
+            trunk=branch.layers[:-1],
+            name=f"leak {branch.layers[-1].leak.factor:g}",
+        )
+        for branch in branches
+    ]
+
+
+def _cost(kind: CostKind, site: Site, reference: Branch) -> SiliconCost:
+    """Return the cost in units of the mean neuron of a branch on the site."""
+    return SiliconCost(kind=kind, unit=typical_cost(kind, site, reference.layers[-1]))
+
+
+def _weights(
+    settings: SolveSettings,
+    kind: CostKind,
+    train: SpikeDataset,
+    rows: Rows,
+    branches: Branches,
+    dictionary: SpikeDictionary,
+) -> np.ndarray:
+    """Return the cost of each column's witness, the mean drawn neuron counting as one."""
+    sites = _sites(settings, branches, train, rows)
+    cost = _cost(kind, sites[0], branches[0])
+    per_branch = [
+        costs_of(kind, site, branch.layers[-1]) / cost.unit
+        for site, branch in zip(sites, branches, strict=True)
+    ]
+    b, j = dictionary.witnesses.T
+    relative = np.array([per_branch[int(x)][int(y)] for x, y in zip(b, j, strict=True)])
+    return cost.weights(relative)

@@ -1,0 +1,266 @@
+"""Recurrent threshold branches, and the LIF neuron as a special case of them.
+
+The networks of arXiv:2605.08022 are parallel recurrent threshold networks: a layer computes
+
+    h_t = 1{P_in^T x_t + P_rec^T h_(t-1) >= theta},        h_0 = 0
+
+which is `convexon.snn.neuron`'s contract with a full leak and no reset. Its statements, in our
+words:
+
+- *Duality.* With K parallel branches under a linear readout and a penalty on the path norm, the
+  training problem has the bidual ``min_W L(D W, Y) + rho ||W||_1`` over the dictionary D of all
+  last-step patterns that some branch realises. There is no gap once K is at least some K* <= n + 1:
+  Slater's condition holds for ``W = 0`` inside any finite loss, and by Caratheodory's theorem an
+  optimum needs at most n + 1 of the patterns for each output.
+- *Path regularisation.* Scaling all weights into a unit, and its threshold with them, by any
+  positive factor changes no spike. So a branch's path norm can be moved into its readout weight,
+  which is why the penalty is on ``||W_j||`` alone, and why integer weights lose nothing but the
+  resolution of their ratios.
+- *LIF as a special case.* Unrolling ``v_t = beta v_(t-1) + W^T x_t - theta s_t`` gives
+
+      s_t = 1{sum_k beta^k W^T x_(t-k) - theta sum_(k>=1) beta^k s_(t-k) >= theta}
+
+  a threshold unit whose weights on past inputs and spikes are tied to powers of beta. `unrolled`
+  builds it: the past is held by units that copy, so T steps need no more than T - 1 copies. It
+  holds for reset by subtraction and for no reset; a reset to zero is no linear function of the
+  past. It is exact where the integer leak never rounds: every membrane a multiple of 2^f before
+  each leak, as with all weights and thresholds multiples of 2^(f (T - 1)), which the rescaling
+  above makes of any grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise, product
+from math import gcd
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import InputError
+from convexon.snn.fixed import MAX_WIDTH, Interval, QFormat, width_of
+from convexon.snn.network import Layer
+from convexon.snn.neuron import MEMORYLESS, Reset
+from convexon.snn.ranges import weighted_range
+from convexon.snn.simulate import layer_spikes
+from convexon.train.witnesses.alphabet import Alphabet
+
+IntArray = npt.NDArray[np.int64]
+
+
+def threshold_layer(
+    weights: npt.ArrayLike,
+    thresholds: npt.ArrayLike,
+    recurrent: npt.ArrayLike | None = None,
+) -> Layer:
+    """Return the layer ``h_t = 1{P_in^T x_t + P_rec^T h_(t-1) >= theta}``.
+
+    Parameters
+    ----------
+    weights : int array, shape (inputs, units)
+        P_in.
+    thresholds : int array, shape (units,)
+        theta.
+    recurrent : int array, shape (units, units), optional
+        P_rec; none where it is left out or holds zeros alone.
+
+    Raises
+    ------
+    InputError
+        If a shape does not fit or a value is not an integer.
+    """
+    into, levels = np.asarray(weights), np.asarray(thresholds)
+    lateral = None if recurrent is None or not np.any(recurrent) else np.asarray(recurrent)
+    every = [0, *into.ravel().tolist(), *([] if lateral is None else lateral.ravel().tolist())]
+    return Layer(
+        weights=into,
+        thresholds=levels,
+        biases=np.zeros(levels.shape, dtype=np.int64),
+        recurrent=lateral,
+        leak=MEMORYLESS,
+        reset=Reset.NONE,
+        weight_format=QFormat(width_of(Interval.hull(every))),
+        threshold_format=QFormat(width_of(Interval.hull([0, *levels.ravel().tolist()]))),
+    )
+
+
+def relay(n_inputs: int) -> Layer:
+    """Return a layer that repeats its input spikes."""
+    return threshold_layer(np.eye(n_inputs, dtype=np.int64), np.ones(n_inputs, dtype=np.int64))
+
+
+def delay_line(n_inputs: int, n_taps: int) -> Layer:
+    """Return a layer of taps: unit ``k * n_inputs + i`` fires where input i did k steps ago.
+
+    A last layer above it sees the last ``n_taps`` steps at once. The copies are the lateral weights
+    of `unrolled`, without the neuron; in hardware a tap is a flip-flop.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Spiking inputs.
+    n_taps : int
+        Steps to be seen, the present one among them.
+
+    Raises
+    ------
+    InputError
+        If there is no tap.
+    """
+    if n_taps < 1:
+        raise InputError(f"n_taps must be at least 1, not {n_taps!r}")
+    n = n_inputs * n_taps
+    weights = np.zeros((n_inputs, n), dtype=np.int64)
+    weights[:, :n_inputs] = np.eye(n_inputs, dtype=np.int64)
+    lateral = np.eye(n, k=n_inputs, dtype=np.int64)
+    return threshold_layer(weights, np.ones(n, dtype=np.int64), lateral)
+
+
+def self_exciting(
+    inputs: npt.NDArray[np.uint8], reach: Interval, *, alphabet: Alphabet, max_units: int = 512
+) -> Layer:
+    """Return every unit with a weight on its own last spike that behaves in a way of its own.
+
+    Weights on the inputs and on the unit's spike of the step before are all values of the alphabet,
+    thresholds all levels that can be reached: the smallest units with a memory, such as a carry.
+
+    Parameters
+    ----------
+    inputs : uint8 array, shape (samples, steps, inputs)
+        What tells units apart: of those with equal spikes on it the first is kept.
+    reach : Interval
+        Values of one input.
+    alphabet : Alphabet
+    max_units : int
+        Most units to return; an error says so where there are more.
+
+    Raises
+    ------
+    InputError
+        If there are more such units, or none.
+    """
+    n_inputs = inputs.shape[2]
+    seen: set[bytes] = set()
+    units: list[tuple[tuple[int, ...], int]] = []
+    for vector in product(alphabet.values.tolist(), repeat=n_inputs + 1):
+        if not vector[-1] or not any(vector[:-1]):
+            continue
+        span = weighted_range(np.array(vector[:-1]), reach)
+        levels = np.arange(span.low + min(vector[-1], 0) + 1, span.high + max(vector[-1], 0) + 1)
+        layer = threshold_layer(
+            np.repeat(np.array(vector[:-1])[:, None], len(levels), axis=1),
+            levels,
+            vector[-1] * np.eye(len(levels), dtype=np.int64),
+        )
+        spikes = layer_spikes(layer, inputs, reach)
+        for j, level in enumerate(levels.tolist()):
+            key = np.packbits(spikes[:, :, j]).tobytes()
+            if key not in seen and 0 < spikes[:, :, j].mean() < 1:
+                seen.add(key)
+                units.append((vector, level))
+    if not 1 <= len(units) <= max_units:
+        raise InputError(
+            f"max_units must hold the {len(units)} self-exciting units that differ, not "
+            f"{max_units}: take a smaller alphabet"
+        )
+    vectors = np.array([vector for vector, _ in units], dtype=np.int64)
+    thresholds = np.array([level for _, level in units], dtype=np.int64)
+    return threshold_layer(vectors[:, :-1].T, thresholds, np.diag(vectors[:, -1]))
+
+
+def refined(layer: Layer, n_steps: int) -> Layer:
+    """Return the layer on a grid so fine that its leak rounds nothing for ``n_steps`` steps.
+
+    Weights, lateral weights, thresholds and biases are scaled together, by a power of two. A layer
+    whose leak is d / 2^f in lowest terms needs the factor 2^(f (T - 1)).
+
+    Raises
+    ------
+    InputError
+        If that leaves 64-bit integers.
+    """
+    shift = _leak_in_lowest_terms(layer)[1] * (n_steps - 1)
+    formats = (layer.weight_format.width, layer.threshold_format.width)
+    if shift + max(formats) > MAX_WIDTH:
+        raise InputError(
+            f"weights must fit {MAX_WIDTH} bits on the finer grid, not {shift + max(formats)}: "
+            "take fewer steps or a leak of fewer bits"
+        )
+    factor = 1 << shift
+    return replace(
+        layer,
+        weights=layer.weights * factor,
+        recurrent=None if layer.recurrent is None else layer.recurrent * factor,
+        thresholds=layer.thresholds * factor,
+        biases=layer.biases * factor,
+        weight_format=QFormat(layer.weight_format.width + factor.bit_length() - 1),
+        threshold_format=QFormat(layer.threshold_format.width + factor.bit_length() - 1),
+    )
+
+
+def unrolled(layer: Layer, n_steps: int) -> Layer:
+    """Return the recurrent threshold layer that does what a LIF layer does for ``n_steps`` steps.
+
+    Its first units are the layer's neurons and fire when they do, bit for bit. The others hold the
+    past: first each input of 0 to T - 2 steps ago, then each spike of 1 to T - 2 steps ago.
+
+    Parameters
+    ----------
+    layer : Layer
+        Reads spikes, and is as fine as `refined` makes it.
+    n_steps : int
+        T.
+
+    Raises
+    ------
+    InputError
+        If the layer resets to zero, saturates or has biases, or if its leak would round.
+    """
+    if layer.reset is Reset.ZERO:
+        raise InputError("reset must be by subtraction or none: a reset to zero is not linear")
+    if layer.saturation is not None:
+        raise InputError("saturation must be none: a clamped membrane is not linear")
+    if layer.biases.any():
+        raise InputError("biases must be zero: give the layer an input that always fires instead")
+    n_in, n = layer.n_inputs, layer.n_neurons
+    held_inputs = [n + k * n_in + np.arange(n_in) for k in range(n_steps - 1)]
+    first = n + n_in * (n_steps - 1)
+    # A spike of one step ago is what lateral weights see of the neurons themselves.
+    spikes_ago = [np.arange(n), *(first + k * n + np.arange(n) for k in range(n_steps - 2))]
+    size = n + n_in * (n_steps - 1) + n * max(n_steps - 2, 0)
+    into = np.zeros((n_in, size), dtype=np.int64)
+    lateral = np.zeros((size, size), dtype=np.int64)
+    into[:, :n] = layer.weights
+    for k in range(1, n_steps):
+        lateral[held_inputs[k - 1], :n] += _decayed(layer.weights, layer, k)
+        if layer.reset is Reset.SUBTRACT:
+            lateral[spikes_ago[k - 1], :n] -= np.diag(_decayed(layer.thresholds, layer, k))
+        if layer.recurrent is not None:
+            lateral[spikes_ago[k - 1], :n] += _decayed(layer.recurrent, layer, k - 1)
+    if n_steps > 1:
+        into[:, held_inputs[0]] = np.eye(n_in, dtype=np.int64)
+    for line in (held_inputs, spikes_ago):
+        for before, after in pairwise(line):
+            lateral[before, after] = 1
+    thresholds = np.ones(size, dtype=np.int64)
+    thresholds[:n] = layer.thresholds
+    return threshold_layer(into, thresholds, lateral)
+
+
+def _leak_in_lowest_terms(layer: Layer) -> tuple[int, int]:
+    """Return d and f of the layer's leak d / 2^f in lowest terms."""
+    d, f = layer.leak.d, layer.leak.f
+    common = gcd(d, 1 << f)
+    return d // common, f - (common.bit_length() - 1)
+
+
+def _decayed(values: IntArray, layer: Layer, lag: int) -> IntArray:
+    """``beta^lag`` times ``values``, which must come out whole."""
+    d, f = _leak_in_lowest_terms(layer)
+    scaled = values * ((1 << f) - d) ** lag
+    if (scaled % (1 << (f * lag))).any():
+        raise InputError(
+            f"weights and thresholds must be multiples of 2**{f * lag} for the leak not to round: "
+            "refine the layer first"
+        )
+    return np.asarray(scaled >> (f * lag))

@@ -1,0 +1,1 @@
+"""The cocotb bench and the runner around it."""

@@ -1,0 +1,275 @@
+"""The scoreboard: holds what the monitors saw against the golden model and the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.plan.pipeline import Cycles
+from convexon.snn.trace import (
+    LayerTrace,
+    Mismatch,
+    SpikeTrace,
+    differing_samples,
+    first_mismatch,
+)
+from convexon_sim.bench.agents import LayerMonitor
+from convexon_sim.bench.packing import field_of, unpack, unpack_field
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(kw_only=True)
+class Record:
+    """What the monitors of one run saw.
+
+    Members
+    -------
+    layers : sequence of LayerMonitor
+    taken_at, given_at : list of int
+        Clocks that took a transfer, and that handed over a result.
+    results : list of int
+        Payloads of the results.
+    clocks : int
+        Clocks simulated.
+    """
+
+    layers: Sequence[LayerMonitor]
+    taken_at: list[int] = field(default_factory=list)
+    given_at: list[int] = field(default_factory=list)
+    results: list[int] = field(default_factory=list)
+    clocks: int = 0
+
+
+class Scoreboard:
+    """Judges a record.
+
+    Parameters
+    ----------
+    ports : mapping
+        Content of ports.json.
+    expected : SpikeTrace
+        The golden model's trace.
+    cycles : Cycles or None
+        Cycles of every sample, which must be met exactly; None where the traffic stalls.
+    transfers : int
+        Transfers of a sample: its steps, or 1 where an encoder reads levels.
+    """
+
+    def __init__(
+        self,
+        ports: Mapping[str, Any],
+        expected: SpikeTrace,
+        cycles: Cycles | None,
+        transfers: int,
+    ) -> None:
+        self.output = ports["streams"]["o"]
+        self.expected = expected
+        self.cycles = cycles
+        self.transfers = transfers
+        self.n_steps: int = expected.layers[0][0].spikes.shape[1]
+        self.n_samples = expected.n_samples
+        self.per_sample: int = expected.labels.shape[1]
+
+    def n_whole(self, record: Record) -> int:
+        """Return how many samples came out whole: every step of every layer, and every result."""
+        results = len(record.results) // self.per_sample
+        inputs = len(record.taken_at) // self.transfers
+        layers = (self._n_whole_of(layer) for layer in record.layers)
+        return min(results, inputs, self.n_samples, *layers)
+
+    def _n_whole_of(self, layer: LayerMonitor) -> int:
+        """Return how many samples a layer is done with, as far as they are known to be over."""
+        if layer.begins is None or self.expected.steps is None:
+            return len(layer.spikes) // self.n_steps
+        n = len(layer.begins)
+        if not n or n > self.n_samples:
+            return min(n, self.n_samples)
+        due = int(self.expected.steps[n - 1])
+        return n - (len(layer.spikes) - layer.begins[-1] < due)
+
+    def lengths(self, layer: LayerMonitor, n_samples: int) -> IntArray:
+        """Return the steps that a layer took of each of the first samples: T, or fewer if early."""
+        ends = [layer.steps_before(sample, self.n_steps) for sample in range(n_samples + 1)]
+        return np.array([end - begin for begin, end in pairwise(ends)], dtype=np.int64)
+
+    def trace(self, record: Record, n_samples: int) -> SpikeTrace:
+        """Return what the monitors saw of the first ``n_samples`` samples."""
+        layers: list[list[LayerTrace]] = []
+        for monitor in record.layers:
+            if monitor.layer == 0:
+                layers.append([])
+            layers[-1].append(self._layer_trace(monitor, n_samples))
+        results = record.results[: n_samples * self.per_sample]
+        scores = unpack_field(results, field_of(self.output, "scores"))
+        labels = unpack_field(results, field_of(self.output, "label"))
+        return SpikeTrace(
+            layers=tuple(tuple(branch) for branch in layers),
+            scores=scores.reshape(n_samples, self.per_sample, scores.shape[1]),
+            labels=labels.reshape(n_samples, self.per_sample),
+            latency_cycles=self.ends(record, n_samples) - self.starts(record, n_samples),
+            steps=self._steps(record, n_samples),
+        )
+
+    def _steps(self, record: Record, n_samples: int) -> IntArray | None:
+        """Return the steps that all layers took of each sample, None where none may end early."""
+        if self.expected.steps is None:
+            return None
+        steps = np.full(n_samples, self.n_steps, dtype=np.int64)
+        for layer in record.layers:
+            steps = np.minimum(steps, self.lengths(layer, n_samples))
+        return steps
+
+    def _layer_trace(self, monitor: LayerMonitor, n_samples: int) -> LayerTrace:
+        """Return what a layer did; steps that it did not take are 0."""
+        steps, count = monitor.steps_before(n_samples, self.n_steps), monitor.n_neurons
+        taken = np.arange(self.n_steps) < self.lengths(monitor, n_samples)[:, None]
+        begins = [monitor.steps_before(sample, self.n_steps) for sample in range(n_samples)]
+        place = (np.array(begins, dtype=np.int64)[:, None] + np.arange(self.n_steps))[taken]
+        spikes = np.zeros((*taken.shape, count), dtype=np.uint8)
+        membranes = np.zeros((*taken.shape, count), dtype=np.int64)
+        spikes[taken] = unpack(monitor.spikes[:steps], width=1, count=count, signed=False)[place]
+        membranes[taken] = unpack(
+            monitor.membranes[:steps], width=monitor.membrane_width, count=count, signed=True
+        )[place]
+        return LayerTrace(spikes, membranes)
+
+    def starts(self, record: Record, n_samples: int) -> IntArray:
+        """Return the clock that took the first transfer of each of the first samples."""
+        taken = record.taken_at[: n_samples * self.transfers : self.transfers]
+        return np.array(taken, dtype=np.int64)
+
+    def ends(self, record: Record, n_samples: int) -> IntArray:
+        """Return the clock that handed over the last result of each of the first samples."""
+        given = record.given_at[: n_samples * self.per_sample]
+        return np.array(given[self.per_sample - 1 :: self.per_sample], dtype=np.int64)
+
+    def last_faults(self, record: Record, n_samples: int) -> list[Mismatch]:
+        """Return the results whose ``last`` does not say whether they end their inference."""
+        results = record.results[: n_samples * self.per_sample]
+        have = unpack_field(results, field_of(self.output, "last"))
+        return last_mismatches(have.reshape(n_samples, self.per_sample))
+
+    def count_faults(self, record: Record) -> Iterator[str]:
+        """Yield what a run that came to its end did too often or too rarely."""
+        extra = len(record.results) - self.n_samples * self.per_sample
+        if extra:
+            yield f"{extra} results came after the last sample's: steps were doubled"
+        if self.expected.steps is not None:
+            yield from self._early_faults(record)
+            return
+        steps = self.n_samples * self.n_steps
+        for layer in record.layers:
+            if len(layer.spikes) != steps:
+                yield (
+                    f"{layer.name} completed {len(layer.spikes)} of {steps} steps: "
+                    "steps were lost or doubled"
+                )
+
+    def _early_faults(self, record: Record) -> Iterator[str]:
+        """Yield which layers did not take each sample once, or took too much or less of one.
+
+        Where nothing resets the pipeline, all layers take the same steps of each sample; the last
+        one may still be on its way.
+        """
+        first, *others = (self.lengths(layer, self.n_samples) for layer in record.layers)
+        for layer in record.layers:
+            begun = 0 if layer.begins is None else len(layer.begins)
+            if begun != self.n_samples:
+                yield (
+                    f"{layer.name} began {begun} of {self.n_samples} samples: "
+                    "steps were lost or doubled"
+                )
+        for layer, lengths in zip(record.layers, (first, *others), strict=True):
+            for sample in np.flatnonzero(lengths > self.n_steps).tolist():
+                yield f"{layer.name} took {lengths[sample]} steps of sample {sample}"
+            if self.cycles is None:
+                continue
+            for sample in np.flatnonzero(lengths[:-1] != first[:-1]).tolist():
+                yield (
+                    f"{layer.name} took {lengths[sample]} steps of sample {sample}, of which "
+                    f"{record.layers[0].name} took {first[sample]}: steps were lost or doubled"
+                )
+
+    def compare(self, record: Record, trace: SpikeTrace) -> tuple[set[int], str | None]:
+        """Return the samples of ``trace`` that differ anywhere, and the first difference.
+
+        Wrong values are named before wrong cycles, which often follow from them.
+        """
+        n = trace.n_samples
+        expected = self.expected.head(n)
+        wrong = {int(k) for k in np.flatnonzero(differing_samples(expected, trace))}
+        last = self.last_faults(record, n)
+        late: list[tuple[int, str]] = []
+        if self.cycles is not None:
+            have = Cycles(taken=self.starts(record, n), given=self.ends(record, n))
+            late = cycle_faults(self.cycles, have)
+        wrong |= {fault.sample for fault in last} | {sample for sample, _ in late}
+        found = [m for m in (first_mismatch(expected, trace), *last[:1]) if m is not None]
+        if found:
+            return wrong, str(min(found, key=lambda mismatch: mismatch.sample))
+        return wrong, late[0][1] if late else None
+
+    def verdict(self, record: Record, trace: SpikeTrace, failure: str | None) -> dict[str, Any]:
+        """Return the outcome.
+
+        Parameters
+        ----------
+        record : Record
+        trace : SpikeTrace
+            Of the `n_whole` samples that came out whole.
+        failure : str or None
+            What kept the run from its end, if anything did.
+        """
+        n = trace.n_samples
+        wrong, first = self.compare(record, trace)
+        reason = failure or next(self.count_faults(record), None)
+        finished = failure is None and n == self.n_samples
+        if reason:
+            first = f"{reason}; {first}" if first else reason
+            if finished:  # something came after the last sample, or within one that then differs
+                wrong = wrong or {n - 1}
+        return {
+            "finished": finished,
+            "inferences": n,
+            "mismatches": len(wrong),
+            "first": first,
+            "latency": sorted({int(x) for x in np.asarray(trace.latency_cycles)}),
+            "clocks": record.clocks,
+        }
+
+
+def last_mismatches(have: IntArray) -> list[Mismatch]:
+    """Return where ``last``, shape (samples, readouts), is not 1 for the last readout alone."""
+    want = np.zeros_like(have)
+    want[:, -1:] = 1
+    return [
+        Mismatch("last", int(k), int(want[k, step]), int(have[k, step]), step=int(step))
+        for k, step in np.argwhere(have != want)
+    ]
+
+
+def cycle_faults(want: Cycles, have: Cycles) -> list[tuple[int, str]]:
+    """Return samples whose latency, or distance from the one before, differs, and how, in order.
+
+    ``have`` may hold fewer samples than ``want``.
+    """
+    n = len(have.given)
+    checks = (
+        ("latency", want.latency[:n], have.latency, 0),
+        ("interval", want.interval[: max(n - 1, 0)], have.interval, 1),
+    )
+    faults = [
+        (
+            int(k) + first,
+            f"{name} at sample {k + first}: expected {expected[k]} clocks, got {actual[k]}",
+        )
+        for name, expected, actual, first in checks
+        for k in np.flatnonzero(expected != actual)
+    ]
+    return sorted(faults, key=lambda fault: fault[0])

@@ -1,0 +1,96 @@
+"""Verilator's linter on the emitted Verilog, with every waiver and its reason."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from types import MappingProxyType
+
+from convexon.errors import ToolError
+from convexon_hdl.emit.bundle import VERILOG_NAME, RtlBundle
+from convexon_sim.simulator import Simulator, SimulatorKind, find
+
+WAIVERS = MappingProxyType(
+    {
+        "DECLFILENAME": "the whole hierarchy is one file, named after its top module alone",
+        "PROCASSINIT": "a register states its value at power-up beside its value after reset",
+        "UNUSEDSIGNAL": "fields of payloads and ports of parts keep their names where other nets "
+        "carry the bits",
+        "WIDTHEXPAND": "Yosys writes operands in their own widths; Verilog extends them as the "
+        "cells do. Truncation (WIDTHTRUNC) is not waived",
+    }
+)
+"""Warnings of ``verilator --lint-only -Wall`` that are not errors here, and why."""
+
+
+UNITS = MappingProxyType(
+    {
+        "accelerator_axi": ("accelerator_axi.v",),
+        "accelerator_vhdl": ("accelerator_vhdl.v", VERILOG_NAME),
+        "accelerator_sv_example": (
+            "accelerator_sv_pkg.sv",
+            "accelerator_sv_example.sv",
+            VERILOG_NAME,
+        ),
+    }
+)
+"""Further top modules of a bundle, and the files that each is compiled from."""
+
+GENERATED = (VERILOG_NAME, "accelerator_axi.v")
+"""Files from Yosys; no warning is waived in any other."""
+
+
+def lint(bundle: RtlBundle) -> tuple[str, ...]:
+    """Run ``verilator --lint-only -Wall`` with `WAIVERS`; return the warnings that are left.
+
+    Every top module of the bundle is linted: the accelerator, and those of `UNITS` that it has.
+
+    Raises
+    ------
+    ToolError
+        If Verilator is missing or too old.
+    """
+    verilator = find(SimulatorKind.VERILATOR)
+    units: dict[str, tuple[str, ...]] = {bundle.top: (VERILOG_NAME,)}
+    units |= {top: files for top, files in UNITS.items() if files[0] in bundle.files}
+    found: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="convexon-lint-") as name:
+        folder = Path(name)
+        for file_name, text in bundle.files.items():
+            (folder / file_name).write_text(text, encoding="utf-8")
+        waivers = [
+            f'lint_off -rule {rule} -file "*/{file}"' for rule in WAIVERS for file in GENERATED
+        ]
+        (folder / "waivers.vlt").write_text("\n".join(["`verilator_config", *waivers, ""]))
+        for top, files in units.items():
+            found += _warnings(verilator, folder, top, files)
+    return tuple(found)
+
+
+def _warnings(
+    verilator: Simulator, folder: Path, top: str, files: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Warnings and errors of one top module."""
+    sources = [str(folder / file) for file in ("waivers.vlt", *files)]
+    done = subprocess.run(
+        [str(_program(verilator)), "--lint-only", "-Wall", "--top-module", top, *sources],
+        cwd=folder,
+        env={**os.environ, **verilator.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stderr.splitlines()
+    found = [line for line in lines if re.match(r"%(Warning|Error)", line)]
+    if done.returncode and not found:
+        raise ToolError(f"Verilator failed: {lines[-1] if lines else 'no output'}")
+    return tuple(found)
+
+
+def _program(verilator: Simulator) -> Path:
+    """Return Verilator itself, or its wrapper in Perl where that is all that the folder has."""
+    binary = verilator.folder / "verilator_bin"
+    return binary if binary.is_file() else verilator.folder / "verilator"

@@ -1,0 +1,1 @@
+"""Verilated designs behind C++ programs: volume, activity, a board on a serial port."""

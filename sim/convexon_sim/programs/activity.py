@@ -1,0 +1,232 @@
+"""Switching activity: the gates of a netlist in Verilator, with every change of a net counted.
+
+Counts are made as the simulation runs, so that no file of waves is written, however long it is. A
+net is looked at once a clock, after all has settled: there are no delays, so no glitches.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import InputError, MismatchError, ToolError
+from convexon.plan.energy.switching import Switching, Watch
+from convexon.snn.trace import SpikeTrace, first_mismatch
+from convexon_sim.bench.packing import field_of, unpack_field
+from convexon_sim.programs.harness import call, compiled
+from convexon_sim.programs.volume import packed
+from convexon_sim.simulator import SimulatorKind, find
+
+TOP = "convexon_activity"
+"""Name of the module around the netlist."""
+
+NAME = "activity"
+"""Name of the program."""
+
+RESET_CLOCKS = 4
+"""Clocks of reset before the run."""
+
+IDLE_LIMIT = 1_000_000
+"""Clocks without a result after which a run is stuck."""
+
+_SMALLEST_WORDS = 3
+"""Verilator holds vectors of three words and more as arrays, whatever their length."""
+
+
+def count_switching(
+    watch: Watch,
+    transfers: npt.NDArray[np.uint8],
+    expected: SpikeTrace,
+    *,
+    timeout_seconds: float = 1800.0,
+) -> Switching:
+    """Run a netlist on samples back to back, and count; its results must be those expected.
+
+    Parameters
+    ----------
+    watch : Watch
+    transfers : uint8 array, shape (samples, transfers, inputs)
+        What the host hands over.
+    expected : SpikeTrace
+        Scores and labels of every sample.
+    timeout_seconds : float
+        Wall time after which compiling, or the run, is stopped.
+
+    Raises
+    ------
+    InputError
+        If the netlist waits for its weights, or decides early.
+    MismatchError
+        If the netlist computes anything else.
+    ToolError
+        If Verilator is missing, does not compile the netlist, or runs out of time.
+    """
+    streams = watch.ports["streams"]
+    if "load" in streams:
+        raise InputError(
+            "energy needs weights that stand in the hardware, not loaded ones: map with fixed ones"
+        )
+    if watch.ports["decision"]["rule"] != "end":
+        raise InputError(
+            f"energy needs a network that decides at the end, not by the rule "
+            f"{watch.ports['decision']['rule']}: map it with the rule end"
+        )
+    (field,) = streams["i"]["fields"]
+    words = packed(
+        transfers.reshape(-1, transfers.shape[2]), field["width"], _words(streams["i"]["width"])
+    )
+    due = len(transfers) * expected.labels.shape[1]
+    with tempfile.TemporaryDirectory(prefix="convexon-activity-") as name:
+        folder = Path(name)
+        _run(watch, folder, words, (due, IDLE_LIMIT), timeout_seconds)
+        _require_results(folder, streams["o"], expected, due)
+        return _counted(watch, folder, len(transfers))
+
+
+def count_free(watch: Watch, clocks: int, *, timeout_seconds: float = 1800.0) -> Switching:
+    """Run a netlist that has a clock and no other input for some clocks, and count.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 2 clocks.
+    ToolError
+        As `count_switching`.
+    """
+    if clocks < 2:
+        raise InputError(f"clocks must be 2 or more, not {clocks!r}")
+    with tempfile.TemporaryDirectory(prefix="convexon-activity-") as name:
+        folder = Path(name)
+        words = np.zeros((0, _SMALLEST_WORDS), dtype=np.uint32)
+        _run(watch, folder, words, (1, clocks + 1), timeout_seconds)
+        return _counted(watch, folder, 1)
+
+
+def _run(
+    watch: Watch,
+    folder: Path,
+    words: npt.NDArray[np.uint32],
+    limits: tuple[int, int],
+    timeout: float,
+) -> None:
+    """Compile the netlist and run it on packed transfers."""
+    simulator = find(SimulatorKind.VERILATOR)
+    sources = {
+        "design.v": f"{watch.verilog}\n{_wrapper(watch)}",
+        "design.h": _header(watch),
+        "activity.cpp": resources.files("convexon_sim.programs")
+        .joinpath("activity.cpp")
+        .read_text(),
+        "vectors.h": resources.files("convexon_sim.programs").joinpath("vectors.h").read_text(),
+    }
+    program = compiled(NAME, sources, top=TOP, simulator=simulator, timeout=timeout)
+    words.tofile(folder / "inputs.bin")
+    np.array(limits, dtype=np.uint64).tofile(folder / "limits.bin")
+    call([str(program), str(folder)], folder, os.environ, timeout)
+
+
+def _words(bits: int) -> int:
+    return max(_SMALLEST_WORDS, -(-bits // 32))
+
+
+def _widths(watch: Watch) -> dict[str, int]:
+    """Bits of the wrapper's vectors; a design that runs by itself reads and gives nothing."""
+    streams = watch.ports.get("streams")
+    return {
+        "in_payload": streams["i"]["width"] if streams else 1,
+        "out_payload": streams["o"]["width"] if streams else 1,
+        "nets": watch.n_nets,
+        "together": len(watch.together),
+    }
+
+
+def _header(watch: Watch) -> str:
+    """Return design.h."""
+    words = {name: _words(bits) for name, bits in _widths(watch).items()}
+    free = "streams" not in watch.ports
+    return f"""\
+#pragma once
+#include <cstddef>
+constexpr int INPUT_WORDS = {words["in_payload"]}, OUTPUT_WORDS = {words["out_payload"]};
+constexpr size_t NET_WORDS = {words["nets"]}, HIGH_WORDS = {words["together"]};
+constexpr int RESET_CLOCKS = {RESET_CLOCKS};
+constexpr bool FREE = {"true" if free else "false"};
+"""
+
+
+def _wrapper(watch: Watch) -> str:
+    """Return the module that brings ports and nets to whole words."""
+    widths = _widths(watch)
+    sizes = {name: f"[{32 * _words(bits) - 1}:0]" for name, bits in widths.items()}
+    groups = [" & ".join(f"shown[{k}]" for k in group) or "1'b1" for group in watch.together]
+    connections = {watch.ports["clock"]: "clk", watch.port: "shown"}
+    idle = "assign in_ready = 0, out_valid = 0;"
+    if "streams" in watch.ports:
+        i, o = watch.ports["streams"]["i"], watch.ports["streams"]["o"]
+        connections |= {
+            watch.ports["reset"]: "rst",
+            i["payload"]: f"in_payload[{widths['in_payload'] - 1}:0]",
+            i["valid"]: "in_valid",
+            i["ready"]: "in_ready",
+            o["payload"]: "given",
+            o["valid"]: "out_valid",
+            o["ready"]: "out_ready",
+        }
+        idle = "assign out_payload = given;"
+    joined = ", ".join(f".{port}({signal})" for port, signal in connections.items())
+    return f"""
+module {TOP}(input clk, input rst, input {sizes["in_payload"]} in_payload, input in_valid,
+    output in_ready, output {sizes["out_payload"]} out_payload, output out_valid, input out_ready,
+    output {sizes["nets"]} nets, output {sizes["together"]} together);
+  wire [{widths["out_payload"] - 1}:0] given;
+  wire [{watch.n_nets - 1}:0] shown;
+  {idle}
+  assign nets = shown;
+  assign together = {{{", ".join(reversed(groups)) or "1'b0"}}};
+  {watch.top} netlist({joined});
+endmodule
+"""
+
+
+def _require_results(
+    folder: Path, stream: Mapping[str, Any], expected: SpikeTrace, due: int
+) -> None:
+    """Raise `MismatchError` unless scores and labels are those expected."""
+    rows = np.fromfile(folder / "results.bin", dtype="<u4").reshape(-1, _words(stream["width"]))
+    if len(rows) != due:
+        raise MismatchError(f"the netlist gave {len(rows)} of {due} results")
+    vectors = [int.from_bytes(row.tobytes(), "little") for row in rows]
+    scores, labels = (unpack_field(vectors, field_of(stream, n)) for n in ("scores", "label"))
+    have = SpikeTrace(
+        layers=(),
+        scores=scores.reshape(expected.scores.shape),
+        labels=labels.reshape(expected.labels.shape),
+    )
+    want = SpikeTrace(layers=(), scores=expected.scores, labels=expected.labels)
+    found = first_mismatch(want, have)
+    if found is not None:
+        raise MismatchError(f"the netlist differs from the golden model: {found}")
+
+
+def _counted(watch: Watch, folder: Path, samples: int) -> Switching:
+    """Read what was counted."""
+
+    def read(name: str) -> npt.NDArray[np.int64]:
+        return np.fromfile(folder / f"{name}.bin", dtype="<i8").astype(np.int64)
+
+    clocks = int(read("clocks")[0])
+    if not clocks:
+        raise ToolError("the netlist never took a sample, so nothing was counted")
+    return Switching(
+        clocks=clocks,
+        samples=samples,
+        toggles=read("toggles")[: watch.n_nets],
+        highs=read("highs")[: len(watch.together)],
+    )

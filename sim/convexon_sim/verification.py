@@ -1,0 +1,56 @@
+"""The verdict of a simulation: how the hardware compares with the golden model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convexon.store.artefact import Arrays, Codec, Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """Verdict of one simulation against the golden model.
+
+    Members
+    -------
+    simulator, version : str
+    finished : bool
+        Whether the run came to its end and every sample was compared.
+    inferences : int
+        Samples that came out whole and were compared: all of them if ``finished``.
+    mismatches : int
+        Samples of them that differ anywhere: in a value, or, where nothing stalls, in cycles.
+    first : str or None
+        What kept the run from its end, if anything did, and the first difference; None when all is
+        equal.
+    latency_cycles : tuple of int
+        All latencies that occurred, each once.
+    clocks : int
+        Clocks simulated.
+    """
+
+    simulator: str
+    version: str
+    finished: bool
+    inferences: int
+    mismatches: int
+    first: str | None
+    latency_cycles: tuple[int, ...]
+    clocks: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether every sample was compared, and every comparison was equal."""
+        return self.finished and self.first is None and self.mismatches == 0 and self.inferences > 0
+
+
+def _encode(result: Verification) -> tuple[Json, Arrays]:
+    return {**vars(result), "latency_cycles": list(result.latency_cycles)}, {}
+
+
+def _decode(content: Json, _: Arrays) -> Verification:
+    return Verification(**{**content, "latency_cycles": tuple(content["latency_cycles"])})
+
+
+VERIFICATION: Codec[Verification] = Codec("convexon.verification", 2, _encode, _decode)
+"""File form of a `Verification`."""
