@@ -1,0 +1,88 @@
+"""Registries: what can be added from outside, by one class and without touching Convexon.
+
+A loss, a penalty, a pricing oracle, an encoder, a board, an importer: each kind has one registry,
+which knows the built-in ones by name. Another package adds one with an entry point of the
+registry's group, in its own pyproject.toml::
+
+    [project.entry-points."convexon.losses"]
+    huber = "my_package.losses:Huber"
+
+or, within a process, by `Registry.add`. Entry points are loaded when they are first asked for. A
+name that a file states is looked up in the same way, and never imported as a path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from convexon.errors import InputError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Named things of one kind.
+
+    Parameters
+    ----------
+    kind : str
+        What one of them is called in messages: ``loss``.
+    group : str
+        The entry points' group: ``convexon.losses``.
+    check : callable or None
+        Raises `InputError` for a thing that lacks what this kind must state.
+    """
+
+    def __init__(self, kind: str, group: str, check: Callable[[T], None] | None = None) -> None:
+        self.kind, self.group, self._check = kind, group, check
+        self._known: dict[str, T] = {}
+
+    def add(self, name: str, thing: T) -> T:
+        """Register ``thing``, and return it.
+
+        Raises
+        ------
+        InputError
+            If the name is taken by another thing, or the thing lacks what its kind must state.
+        """
+        if self._known.get(name, thing) is not thing:
+            raise InputError(f"{self.kind} {name!r} is there already: choose another name")
+        if self._check is not None:
+            self._check(thing)
+        self._known[name] = thing
+        return thing
+
+    def __call__(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that registers what it decorates."""
+        return lambda thing: self.add(name, thing)
+
+    def __getitem__(self, name: str) -> T:
+        """Return the thing of this name; an `InputError` lists the names if there is none."""
+        if name not in self._known:
+            for point in entry_points(group=self.group, name=name):
+                self.add(name, point.load())
+        try:
+            return self._known[name]
+        except (KeyError, TypeError):
+            near = get_close_matches(str(name), self.names, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise InputError(
+                f"{self.kind} must be one of {', '.join(self.names)}, not {name!r}{hint}"
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a thing of this name."""
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        """Names, built-in ones first."""
+        return iter(self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all that is registered or announced by an entry point, built-in ones first."""
+        announced = (point.name for point in entry_points(group=self.group))
+        return tuple(dict.fromkeys((*self._known, *announced)))
