@@ -31,7 +31,7 @@ from convexon.flow.build import build_stage
 from convexon.flow.emit import emit_stage
 from convexon.flow.emitted import emitted
 from convexon.flow.map import map_stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.synthesize import synthesize_stage
 from convexon.flow.verify import schedule_of
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
@@ -63,7 +63,7 @@ ESTIMATED = ("accelerator.lut4_sites_estimated", "accelerator.bram_estimated", "
 def road(run: Path, board: Board, folder: Path, luts: int | None) -> Row:
     """Map, emit and build the network of ``run`` in ``folder``; return the figures."""
     shutil.copytree(run, folder, ignore=shutil.ignore_patterns("rtl", "build*", "mapping*"))
-    own = RunFolder(folder)
+    own = Run(folder)
     began = time.perf_counter()
     mapped = map_stage(own, budget=budget_of(board, luts=luts), model=simulate.run)
     emit_stage(own)
@@ -92,13 +92,13 @@ def road(run: Path, board: Board, folder: Path, luts: int | None) -> Row:
 
 def alone(folder: Path, board: Board) -> Row:
     """Count the accelerator without its link."""
-    cells = synthesize_stage(RunFolder(folder), family=board.open_part.family).cells.value
+    cells = synthesize_stage(Run(folder), family=board.open_part.family).cells.value
     return {"accelerator.lut4_sites": cells.lut4_sites, "accelerator.bram": cells.block_ram}
 
 
 def simulated(folder: Path, board: Board, clock_mhz: float) -> Row:
     """Simulate a few inferences of the accelerator: its cycles, and the energy of its netlist."""
-    own = RunFolder(folder)
+    own = Run(folder)
     card, bundle, mapping = emitted(own)
     inputs = own.read("test", DATASET).value.inputs[:SAMPLES]
     trace = simulate.run(card.value, inputs)

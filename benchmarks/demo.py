@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from convexon.flow.baselines import baselines_stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.solve import solve_stage
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.train.settings import SolveSettings
@@ -40,7 +40,7 @@ def over_seeds(n_seeds: int, folder: Path) -> None:
     rows: dict[str, list[float]] = {}
     for seed in range(n_seeds):
         settings = SolveSettings(seed=seed)
-        run = RunFolder(folder / f"seed{seed}")
+        run = Run(folder / f"seed{seed}")
         solved = solve_stage(run, settings)
         baselines = baselines_stage(run, settings).value
         figures = {

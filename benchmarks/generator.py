@@ -21,7 +21,7 @@ from pathlib import Path
 import networks
 import numpy as np
 
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.volume import volume_stage
 from convexon.plan.cost.cells import Family
 from convexon.plan.mapping import Folded, Mapping
@@ -126,7 +126,7 @@ def cycles_against_activity() -> list[Row]:
 
 def volume_rate(run: Path) -> list[Row]:
     """Inferences per second of the volume runner, on the run folder of a demo."""
-    result = volume_stage(RunFolder(run))
+    result = volume_stage(Run(run))
     result.require_equal()
     print(f"volume: {result.inferences_per_second:.0f} inferences a second", flush=True)
     return [

@@ -8,7 +8,7 @@ import numpy as np
 
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.flow.emit import emit_stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.snn.card import CARD
 from convexon.snn.fixed import QFormat
@@ -58,10 +58,10 @@ def small_run(
     mapping: Mapping | None = None,
     *,
     samples: int = 12,
-) -> RunFolder:
+) -> Run:
     """Write card, mapping, samples and bundle into ``folder``."""
     network = small_network() if network is None else network
-    run = RunFolder(folder)
+    run = Run(folder)
     digest = save(CARD, network, run.file("card")).digest
     if mapping is not None:
         save(MAPPING, mapping, run.file("mapping"), parents={"card": digest})

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
-from convexon.plan.cost.cells import CELLS, ROUTES, CellReport, Route, RouteReport
-from convexon.store.artefact import Arrays, Codec, Json
+from convexon.plan.cost.cells import CellReport, Route, RouteReport
+from convexon.store.codec import Codec, Json
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,26 +75,10 @@ class Build:
         return "sha256:" + hashlib.sha256(self.content).hexdigest()
 
 
-def _encode(build: Build) -> tuple[Json, Arrays]:
-    names = ("board", "clock_mhz", "line", "seed", "suffix")
-    content = {name: getattr(build, name) for name in names}
-    content |= {
-        "cells": CELLS.encode(build.cells)[0],
-        "routes": ROUTES.encode(build.routes)[0],
-        "bitstream_digest": build.bitstream_digest,
-    }
-    return content, {"bitstream": build.bitstream}
+def _digest(build: Build) -> Json:
+    """Hash of the bitstream, for readers of the file."""
+    return {"bitstream_digest": build.bitstream_digest}
 
 
-def _decode(content: Json, arrays: Arrays) -> Build:
-    members = {name: value for name, value in content.items() if name != "bitstream_digest"}
-    members |= {
-        "cells": CELLS.decode(content["cells"], {}),
-        "routes": ROUTES.decode(content["routes"], {}),
-        "bitstream": arrays["bitstream"],
-    }
-    return Build(**members)
-
-
-BUILD: Codec[Build] = Codec("convexon.build", 2, _encode, _decode)
+BUILD: Codec[Build] = Codec(Build, "convexon.build", 3, derived=_digest, made_by="convexon build")
 """File form of a `Build`."""

@@ -1,3 +1,65 @@
-"""Convexon: spiking networks from a convex program to an FPGA, with proof at every step."""
+"""Convexon: spiking networks from a convex program to an FPGA, with proof at every step.
+
+>>> import convexon as cx
+>>> clf = cx.SpikingClassifier(steps=8).fit(X_train, y_train)
+>>> accelerator = cx.compile(clf.network_, target="icebreaker")
+
+What stands behind these names is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+_DOOR = {
+    "SpikingClassifier": "convexon.api.estimator",
+    "Network": "convexon.api.network",
+    "load": "convexon.api.network",
+    "Accelerator": "convexon.api.accelerator",
+    "compile": "convexon.api.accelerator",
+    "Run": "convexon.api.run",
+    "explore": "convexon.api.explore",
+    "SolveSettings": "convexon.train.settings",
+    "Registry": "convexon.registry",
+    "ConvexonError": "convexon.errors",
+}
+
+__all__ = [
+    "Accelerator",
+    "ConvexonError",
+    "Network",
+    "Registry",
+    "Run",
+    "SolveSettings",
+    "SpikingClassifier",
+    "__version__",
+    "compile",
+    "explore",
+    "load",
+]
+
+if TYPE_CHECKING:
+    from convexon.api.accelerator import Accelerator, compile
+    from convexon.api.estimator import SpikingClassifier
+    from convexon.api.explore import explore
+    from convexon.api.network import Network, load
+    from convexon.api.run import Run
+    from convexon.errors import ConvexonError
+    from convexon.registry import Registry
+    from convexon.train.settings import SolveSettings
+
+
+def __getattr__(name: str) -> object:
+    """Import a name of the front door."""
+    if name not in _DOOR:
+        raise AttributeError(f"convexon has no {name!r}; it has {', '.join(sorted(_DOOR))}")
+    found: object = getattr(importlib.import_module(_DOOR[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_DOOR})

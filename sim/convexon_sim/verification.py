@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convexon.store.artefact import Arrays, Codec, Json
+from convexon.store.codec import Codec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +44,7 @@ class Verification:
         return self.finished and self.first is None and self.mismatches == 0 and self.inferences > 0
 
 
-def _encode(result: Verification) -> tuple[Json, Arrays]:
-    return {**vars(result), "latency_cycles": list(result.latency_cycles)}, {}
-
-
-def _decode(content: Json, _: Arrays) -> Verification:
-    return Verification(**{**content, "latency_cycles": tuple(content["latency_cycles"])})
-
-
-VERIFICATION: Codec[Verification] = Codec("convexon.verification", 2, _encode, _decode)
+VERIFICATION: Codec[Verification] = Codec(
+    Verification, "convexon.verification", 3, made_by="convexon verify"
+)
 """File form of a `Verification`."""

@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from convexon.cli import app
 from convexon.flow import flash
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from small_run import small_network, small_run
 
 needs_tools = pytest.mark.skipif(
@@ -32,7 +32,7 @@ def refused(result: Result, message: str, code: int = 2) -> None:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return small_run(tmp_path_factory.mktemp("run"))
 
 
@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     ],
 )
 def test_what_cannot_be_is_one_line(
-    run: RunFolder, arguments: tuple[str, ...], message: str
+    run: Run, arguments: tuple[str, ...], message: str
 ) -> None:
     before = sorted(path.name for path in run.path.iterdir())
     refused(invoke(arguments[0], run.path, *arguments[1:]), message)
@@ -60,7 +60,7 @@ def test_what_cannot_be_is_one_line(
 
 
 @needs_tools
-def test_a_port_that_is_not_there_is_one_line(run: RunFolder) -> None:
+def test_a_port_that_is_not_there_is_one_line(run: Run) -> None:
     refused(
         invoke("run", run.path, "--port", "/nowhere/tty"),
         "/nowhere/tty cannot be opened: No such file or directory",
@@ -73,7 +73,7 @@ def test_a_folder_without_a_design_is_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_vendors_board_gets_a_project(run: RunFolder) -> None:
+def test_a_vendors_board_gets_a_project(run: Run) -> None:
     result = invoke("build", run.path, "--board", "de10-nano")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("build: de10-nano, a project in ")
@@ -89,7 +89,7 @@ exit {status}
 
 @needs_tools
 def test_a_bitstream_is_built_once_and_sent(
-    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = invoke("build", run.path, "--board", "icebreaker")
     assert result.exit_code == 0, result.output

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from convexon.api.demo import run_demo, side_by_side
 from convexon.cli import app
 from convexon.data.dataset import DATASET
 from convexon.errors import ArtefactError, ToolError
 from convexon.flow.emit import emit_stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.solve import solve_stage
 from convexon.flow.verify import verify_stage
 from convexon.plan.cost.cells import Family
@@ -100,7 +100,7 @@ class Recorder:
 class Demo:
     """A finished demo."""
 
-    folder: RunFolder
+    folder: Run
     settings: SolveSettings
     screen: Recorder
 
@@ -112,15 +112,15 @@ class Demo:
 def demo(build_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     del build_cache  # simulations are compiled there
     settings = toy_settings(toy_file(tmp_path_factory.mktemp("data")), max_neurons=6)
-    folder, screen = RunFolder(tmp_path_factory.mktemp("demo")), Recorder()
+    folder, screen = Run(tmp_path_factory.mktemp("demo")), Recorder()
     run_demo(folder, settings, screen)
     return Demo(folder, settings, screen)
 
 
 @pytest.fixture
-def folder(demo: Demo, tmp_path: Path) -> RunFolder:
+def folder(demo: Demo, tmp_path: Path) -> Run:
     """A copy of the demo's folder, that a test may change."""
-    return RunFolder(Path(shutil.copytree(demo.folder.path, tmp_path / "run")))
+    return Run(Path(shutil.copytree(demo.folder.path, tmp_path / "run")))
 
 
 def test_report_json_has_every_figure_of_the_contract(demo: Demo) -> None:
@@ -274,7 +274,7 @@ def test_report_md_has_whole_tables_of_the_same_figures(demo: Demo) -> None:
 
 
 def test_a_second_demo_computes_nothing(
-    demo: Demo, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+    demo: Demo, folder: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a current artefact was computed again")
@@ -306,7 +306,7 @@ def test_a_second_demo_computes_nothing(
     ],
 )
 def test_a_figure_that_was_not_obtained_is_absent(
-    folder: RunFolder, removed: str, prefixes: tuple[str, ...]
+    folder: Run, removed: str, prefixes: tuple[str, ...]
 ) -> None:
     before = set(read_figures(folder.path / "report.json"))
     (folder.path / removed).unlink(missing_ok=True)
@@ -317,7 +317,7 @@ def test_a_figure_that_was_not_obtained_is_absent(
     assert not any(name in (folder.path / "report.md").read_text() for name in gone)
 
 
-def test_a_latency_that_no_simulator_saw_is_absent(folder: RunFolder) -> None:
+def test_a_latency_that_no_simulator_saw_is_absent(folder: Run) -> None:
     for kind in SimulatorKind:
         folder.file(f"verify-{kind.value}").unlink(missing_ok=True)
     report_stage(folder)
@@ -326,7 +326,7 @@ def test_a_latency_that_no_simulator_saw_is_absent(folder: RunFolder) -> None:
     assert "latency.cycles.predicted" in figures
 
 
-def test_verdicts_and_cells_of_another_card_are_not_reported(demo: Demo, folder: RunFolder) -> None:
+def test_verdicts_and_cells_of_another_card_are_not_reported(demo: Demo, folder: Run) -> None:
     foreign = ("verify.", "cells.", "latency.cycles.simulated")
     solve_stage(folder, dataclasses.replace(demo.settings, readout_bits=6))
     report_stage(folder)
@@ -340,9 +340,9 @@ def test_verdicts_and_cells_of_another_card_are_not_reported(demo: Demo, folder:
 
 
 def test_a_report_of_stages_that_do_not_belong_together_is_refused(
-    demo: Demo, folder: RunFolder, tmp_path: Path
+    demo: Demo, folder: Run, tmp_path: Path
 ) -> None:
-    other = RunFolder(tmp_path / "other")
+    other = Run(tmp_path / "other")
     solve_stage(other, dataclasses.replace(demo.settings, readout_bits=6))
     for path in other.path.glob("solution*"):
         shutil.copy(path, folder.path)
@@ -354,7 +354,7 @@ def test_a_report_of_stages_that_do_not_belong_together_is_refused(
 @pytest.mark.parametrize(
     ("name", "field"), [("verify-verilator", "mismatches"), ("cells", "lut4"), ("card", "n_steps")]
 )
-def test_a_changed_figure_is_refused(folder: RunFolder, name: str, field: str) -> None:
+def test_a_changed_figure_is_refused(folder: Run, name: str, field: str) -> None:
     path = folder.file(name)
     text = path.read_text()
     changed = re.sub(rf'"{field}": (\d+)', lambda m: f'"{field}": {int(m[1]) + 1}', text, count=1)
@@ -367,7 +367,7 @@ def test_a_changed_figure_is_refused(folder: RunFolder, name: str, field: str) -
     assert (folder.path / "report.json").read_bytes() == before
 
 
-def off_by_one(folder: RunFolder) -> FixedPointNetwork:
+def off_by_one(folder: Run) -> FixedPointNetwork:
     """The card's network with one weight off by one, so that a test sample shows it."""
     card, _ = load(CARD, folder.file("card"))
     test, _ = load(DATASET, folder.file("test"))
@@ -383,7 +383,7 @@ def off_by_one(folder: RunFolder) -> FixedPointNetwork:
     raise AssertionError("no weight matters")
 
 
-def test_a_bundle_of_another_card_is_refused(folder: RunFolder) -> None:
+def test_a_bundle_of_another_card_is_refused(folder: Run) -> None:
     _, record = load(CARD, folder.file("card"))
     save(CARD, off_by_one(folder), folder.file("card"), parents=record.parents)
     folder.file("golden").unlink()
@@ -397,7 +397,7 @@ def test_a_bundle_of_another_card_is_refused(folder: RunFolder) -> None:
 
 
 def test_verify_finds_one_weight_off_by_one_and_names_the_place(
-    build_cache: Path, folder: RunFolder
+    build_cache: Path, folder: Run
 ) -> None:
     del build_cache
     card, record = load(CARD, folder.file("card"))
@@ -426,7 +426,7 @@ def test_verify_finds_one_weight_off_by_one_and_names_the_place(
     assert figures["verify.verilator.mismatches"].value == int(line[1])
 
 
-def test_a_run_that_broke_off_gives_its_reason_and_no_figures(folder: RunFolder) -> None:
+def test_a_run_that_broke_off_gives_its_reason_and_no_figures(folder: Run) -> None:
     path = folder.file("verify-verilator")
     found, record = load(VERIFICATION, path)
     broken = dataclasses.replace(found, finished=False, inferences=3, first="stream o is stuck <b>")

@@ -20,7 +20,7 @@ from convexon.convex.solvers.solver import solve
 from convexon.data.coding import Coding
 from convexon.data.dataset import DATASET
 from convexon.errors import InputError, SolverError
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.solve import SolveResult, encode_data, solve_stage
 from convexon.snn import golden
 from convexon.snn.neuron import ReadoutMode
@@ -49,30 +49,30 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> SolveSettings:
 @pytest.fixture(scope="module")
 def solved(
     settings: SolveSettings, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[RunFolder, SolveResult]:
-    folder = RunFolder(tmp_path_factory.mktemp("solved"))
+) -> tuple[Run, SolveResult]:
+    folder = Run(tmp_path_factory.mktemp("solved"))
     return folder, solve_stage(folder, settings)
 
 
 @pytest.fixture
-def folder(solved: tuple[RunFolder, SolveResult], tmp_path: Path) -> RunFolder:
+def folder(solved: tuple[Run, SolveResult], tmp_path: Path) -> Run:
     """A copy of the solved folder, that a test may change."""
-    return RunFolder(Path(shutil.copytree(solved[0].path, tmp_path / "run")))
+    return Run(Path(shutil.copytree(solved[0].path, tmp_path / "run")))
 
 
-def contents(folder: RunFolder) -> dict[str, bytes]:
+def contents(folder: Run) -> dict[str, bytes]:
     """Every file but the wall times, by name."""
     files = (path for path in folder.path.iterdir() if path.name != "timing.json")
     return {path.name: path.read_bytes() for path in files}
 
 
-def written(folder: RunFolder) -> dict[str, int]:
+def written(folder: Run) -> dict[str, int]:
     """When each artefact was written."""
     return {name: folder.file(name).stat().st_mtime_ns for name in ARTEFACTS}
 
 
 def certified(
-    folder: RunFolder, loss: LossKind, *, drawn: bool
+    folder: Run, loss: LossKind, *, drawn: bool
 ) -> tuple[ConvexProgram, np.ndarray, np.ndarray]:
     """Program, weights and dual point, from the files and the loss alone."""
     train, _ = load(DATASET, folder.file("train"))
@@ -94,7 +94,7 @@ def certified(
 
 
 def test_the_certificate_is_recomputed_from_the_files(
-    solved: tuple[RunFolder, SolveResult], settings: SolveSettings
+    solved: tuple[Run, SolveResult], settings: SolveSettings
 ) -> None:
     folder, result = solved
     program, weights, dual = certified(folder, settings.loss, drawn=False)
@@ -108,7 +108,7 @@ def test_the_certificate_is_recomputed_from_the_files(
 
 
 def test_the_bounds_over_drawn_columns_and_over_any_network_hold(
-    solved: tuple[RunFolder, SolveResult], settings: SolveSettings
+    solved: tuple[Run, SolveResult], settings: SolveSettings
 ) -> None:
     folder, result = solved
     program, weights, dual = certified(folder, settings.loss, drawn=True)
@@ -124,7 +124,7 @@ def test_the_bounds_over_drawn_columns_and_over_any_network_hold(
 
 
 def test_the_reconstructed_network_scores_training_rows_as_the_program_does(
-    solved: tuple[RunFolder, SolveResult], settings: SolveSettings
+    solved: tuple[Run, SolveResult], settings: SolveSettings
 ) -> None:
     folder, result = solved
     network, _ = load(NETWORK, folder.file("network"))
@@ -140,7 +140,7 @@ def test_the_reconstructed_network_scores_training_rows_as_the_program_does(
 
 
 def test_rounding_moves_no_score_and_no_certified_decision_by_more_than_its_bound(
-    solved: tuple[RunFolder, SolveResult], settings: SolveSettings
+    solved: tuple[Run, SolveResult], settings: SolveSettings
 ) -> None:
     folder, result = solved
     program, weights, _ = certified(folder, settings.loss, drawn=False)
@@ -154,7 +154,7 @@ def test_rounding_moves_no_score_and_no_certified_decision_by_more_than_its_boun
 
 
 def test_a_second_run_computes_nothing(
-    folder: RunFolder, settings: SolveSettings, monkeypatch: pytest.MonkeyPatch
+    folder: Run, settings: SolveSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a current artefact was computed again")
@@ -171,9 +171,9 @@ def test_a_second_run_computes_nothing(
 
 
 def test_a_new_folder_gets_the_same_bytes(
-    solved: tuple[RunFolder, SolveResult], settings: SolveSettings, tmp_path: Path
+    solved: tuple[Run, SolveResult], settings: SolveSettings, tmp_path: Path
 ) -> None:
-    again = RunFolder(tmp_path / "again")
+    again = Run(tmp_path / "again")
     assert not solve_stage(again, settings).card.reused
     assert contents(again) == contents(solved[0])
 
@@ -189,7 +189,7 @@ def test_a_new_folder_gets_the_same_bytes(
     ids=["readout_bits", "rhos", "alphabet", "n_steps"],  # a set has no order to name a test by
 )
 def test_a_changed_setting_remakes_only_what_depends_on_it(
-    folder: RunFolder, settings: SolveSettings, change: dict[str, object], remade: set[str]
+    folder: Run, settings: SolveSettings, change: dict[str, object], remade: set[str]
 ) -> None:
     times = written(folder)
     solve_stage(folder, toy_settings(Path(settings.data), **change))
@@ -201,7 +201,7 @@ def test_changed_labels_remake_the_samples_though_the_features_are_split_as_befo
 ) -> None:
     features, labels = toy_arrays()
     rows = np.concatenate([np.flatnonzero(labels == c)[:4] for c in range(2)])
-    folder, path = RunFolder(tmp_path / "run"), tmp_path / "pair.npz"
+    folder, path = Run(tmp_path / "run"), tmp_path / "pair.npz"
 
     def encoded(classes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         np.savez(path, features=features[rows], labels=classes)
@@ -219,12 +219,12 @@ def test_changed_labels_remake_the_samples_though_the_features_are_split_as_befo
 
 @pytest.mark.parametrize("interrupted_call", [0, 3], ids=["selecting", "certifying"])
 def test_an_interrupted_run_goes_on_where_it_was(
-    solved: tuple[RunFolder, SolveResult],
+    solved: tuple[Run, SolveResult],
     settings: SolveSettings,
     tmp_path: Path,
     interrupted_call: int,
 ) -> None:
-    folder = RunFolder(tmp_path / "run")
+    folder = Run(tmp_path / "run")
     calls = 0
 
     def interrupted(*arguments: object, **options: object) -> object:
@@ -259,7 +259,7 @@ def flip_a_bit(path: Path) -> None:
 @pytest.mark.parametrize("damage", [truncate, flip_a_bit, Path.unlink])
 @pytest.mark.parametrize("pattern", ["dictionary.json", "dictionary.*.npz", "card.json"])
 def test_a_damaged_artefact_is_made_again(
-    folder: RunFolder, settings: SolveSettings, damage: object, pattern: str
+    folder: Run, settings: SolveSettings, damage: object, pattern: str
 ) -> None:
     before = contents(folder)
     (victim,) = folder.path.glob(pattern)
@@ -282,7 +282,7 @@ def test_every_coding_and_readout_ends_in_a_certified_network(
     changed = toy_settings(
         Path(settings.data), coding=coding, bits=bits, readout_mode=mode, max_neurons=9
     )
-    result = solve_stage(RunFolder(tmp_path), changed)
+    result = solve_stage(Run(tmp_path), changed)
     card = result.card.value
     assert result.solved.value.certificate.gap <= changed.tolerance
     assert (card.readout_mode, card.input_bits, card.n_steps) == (mode, bits, changed.n_steps)
@@ -298,7 +298,7 @@ def test_every_loss_ends_in_a_certified_network(tmp_path: Path, loss: LossKind) 
     features, labels = toy_arrays()
     kept = labels < (2 if loss is LossKind.LOGISTIC else 3)
     np.savez(tmp_path / "data.npz", features=features[kept], labels=labels[kept])
-    settings, folder = toy_settings(tmp_path / "data.npz", loss=loss), RunFolder(tmp_path / "run")
+    settings, folder = toy_settings(tmp_path / "data.npz", loss=loss), Run(tmp_path / "run")
     result = solve_stage(folder, settings)
     program, weights, dual = certified(folder, loss, drawn=False)
     again, _ = certify(program, weights, dual=dual)
@@ -311,11 +311,11 @@ def test_every_loss_ends_in_a_certified_network(tmp_path: Path, loss: LossKind) 
 def test_logistic_loss_on_three_classes_is_refused(settings: SolveSettings, tmp_path: Path) -> None:
     message = "loss logistic must have 2 classes, not 3: take softmax"
     with pytest.raises(InputError, match=f"^{message}$"):
-        solve_stage(RunFolder(tmp_path), toy_settings(Path(settings.data), loss=LossKind.LOGISTIC))
+        solve_stage(Run(tmp_path), toy_settings(Path(settings.data), loss=LossKind.LOGISTIC))
 
 
 def test_a_smaller_allowance_gives_that_many_neurons_at_most(
-    folder: RunFolder, settings: SolveSettings
+    folder: Run, settings: SolveSettings
 ) -> None:
     result = solve_stage(folder, toy_settings(Path(settings.data), max_neurons=4))
     assert len(result.solved.value.columns) == 4
@@ -323,7 +323,7 @@ def test_a_smaller_allowance_gives_that_many_neurons_at_most(
 
 
 def test_validation_rows_are_never_in_the_fit(
-    solved: tuple[RunFolder, SolveResult],
+    solved: tuple[Run, SolveResult],
     settings: SolveSettings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -335,7 +335,7 @@ def test_validation_rows_are_never_in_the_fit(
         return solve(program, **options)
 
     monkeypatch.setattr(chain_program, "solve", recorded)
-    result = solve_stage(RunFolder(tmp_path), settings)
+    result = solve_stage(Run(tmp_path), settings)
     train, everything = result.train.value, result.dictionary.value.with_intercept()
     fit, held = validation_split(train.labels, train.n_classes, seed=settings.seed)
     assert not set(fit) & set(held)
@@ -366,7 +366,7 @@ def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(
         return solve(program, **{**options, "max_iterations": 1})
 
     monkeypatch.setattr(chain_program, "solve", impatient)
-    folder = RunFolder(tmp_path)
+    folder = Run(tmp_path)
     with pytest.raises(SolverError):
         solve_stage(folder, settings)
     assert not folder.has("card")
@@ -399,15 +399,15 @@ def test_a_setting_out_of_its_range_is_refused(change: dict[str, object], messag
 
 
 def test_where_a_file_lies_does_not_count_only_what_it_holds(
-    solved: tuple[RunFolder, SolveResult], tmp_path: Path
+    solved: tuple[Run, SolveResult], tmp_path: Path
 ) -> None:
     moved = toy_settings(toy_file(tmp_path))
-    again = solve_stage(RunFolder(tmp_path / "run"), moved)
+    again = solve_stage(Run(tmp_path / "run"), moved)
     assert again.card.record.digest == solved[1].card.record.digest
 
 
 def test_damaged_times_are_no_reason_to_fail(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
+    folder = Run(tmp_path)
     for text in ('{"demo": "abc"}', '{"demo": NaN}', "[]", "{", '{"demo": null}'):
         folder.file("timing").write_text(text)
         assert folder.timing() == {}
@@ -422,7 +422,7 @@ def test_damaged_times_are_no_reason_to_fail(tmp_path: Path) -> None:
 def test_costs_are_penalty_weights_and_certified(
     settings: SolveSettings, tmp_path: Path, kind: CostKind
 ) -> None:
-    folder = RunFolder(tmp_path)
+    folder = Run(tmp_path)
     result = solve_stage(folder, replace(settings, cost=kind))
     weights = result.solved.value.weights
     assert weights.min() >= 0.01
@@ -441,7 +441,7 @@ def test_costs_are_penalty_weights_and_certified(
 def test_deep_branches_and_priced_witnesses_are_certified_too(
     settings: SolveSettings, tmp_path: Path
 ) -> None:
-    folder = RunFolder(tmp_path)
+    folder = Run(tmp_path)
     deep = replace(settings, depth=3, hidden=12, fan_in=2, pricing_rounds=2)
     result = solve_stage(folder, deep)
     branches, _ = load(BRANCHES, folder.file("branches"))
@@ -459,7 +459,7 @@ def test_samples_that_repeat_are_merged(tmp_path: Path) -> None:
     features, labels = toy_arrays()
     twice = tmp_path / "twice.npz"
     np.savez(twice, features=np.concatenate([features] * 2), labels=np.concatenate([labels] * 2))
-    result = solve_stage(RunFolder(tmp_path / "run"), toy_settings(twice))
+    result = solve_stage(Run(tmp_path / "run"), toy_settings(twice))
     dictionary = result.dictionary.value
     assert dictionary.bits.n_rows < result.train.value.n_samples
     statement = check_file(tmp_path / "run").certificate.statement

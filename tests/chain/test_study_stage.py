@@ -14,7 +14,7 @@ import pytest
 from convexon.certify.check import check_file
 from convexon.data.dataset import DATASET
 from convexon.errors import ArtefactError, InputError
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.quantize.readout import quantize
 from convexon.report.figure import read_figures
 from convexon.snn.card import CARD
@@ -40,7 +40,7 @@ XOR = StudySettings(task="xor", length=5, layers=3, n_train=400)
 @pytest.fixture(scope="module")
 def xor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("xor")
-    study_stage(RunFolder(folder), XOR)
+    study_stage(Run(folder), XOR)
     return folder
 
 
@@ -79,7 +79,7 @@ def test_the_files_are_of_one_fit(xor: Path) -> None:
 
 def test_what_is_current_is_not_fitted_again(xor: Path) -> None:
     before = {path: path.read_bytes() for path in xor.glob("*.json")}
-    again = study_stage(RunFolder(xor), XOR)
+    again = study_stage(Run(xor), XOR)
     assert again.network.reused
     assert again.certificate is not None
     assert again.certificate.reused
@@ -95,7 +95,7 @@ def test_what_is_current_is_not_fitted_again(xor: Path) -> None:
 def test_a_lost_file_is_made_again_with_all_that_its_fit_makes(
     xor: Path, tmp_path: Path, lost: str
 ) -> None:
-    folder = RunFolder(shutil.copytree(xor, tmp_path / "xor"))
+    folder = Run(shutil.copytree(xor, tmp_path / "xor"))
     folder.file(lost).unlink()
     result = study_stage(folder, XOR)
     assert result.certificate is not None
@@ -126,7 +126,7 @@ def test_the_command_line_fits_as_the_benchmark_does(
 ) -> None:
     monkeypatch.setattr("convexon.study.automata.FAN_INS", (1, 3))
     settings = StudySettings(task="automaton", length=5, states=3, n_train=100, n_test=8, seed=11)
-    folder = RunFolder(tmp_path)
+    folder = Run(tmp_path)
     network = study_stage(folder, settings).network.value
     task = random_automaton(n_states=3, n_symbols=2, length=5, seed=11)
     drawn, _ = task.split(100, 8, seed=11)
@@ -161,7 +161,7 @@ def test_rho_is_chosen_on_the_card_that_is_written(
         return quantize(network, bits=bits)
 
     monkeypatch.setattr("convexon.study.fit.quantize", recorded)
-    card = study_stage(RunFolder(tmp_path), StudySettings(**members, readout_bits=5)).card.value
+    card = study_stage(Run(tmp_path), StudySettings(**members, readout_bits=5)).card.value
     assert tried
     assert set(tried) == {5}
     assert np.abs(card.readout_weights).max() <= 15
@@ -169,7 +169,7 @@ def test_rho_is_chosen_on_the_card_that_is_written(
 
 def test_the_form_that_was_enumerated_is_named(tmp_path: Path) -> None:
     settings = StudySettings(task="addition", base=2)
-    result = study_stage(RunFolder(tmp_path), settings)
+    result = study_stage(Run(tmp_path), settings)
     assert {name: value for name, value in result.figures.items() if value < 1.0} == {}
     assert set(result.figures) == {"test"} | {
         f"{kind}.{k}x" for kind in ("joint", "sequence") for k in (1, 2, 5, 10)
@@ -183,7 +183,7 @@ def test_the_form_that_was_enumerated_is_named(tmp_path: Path) -> None:
 
 
 def test_a_study_of_another_kind_takes_the_folder_over(xor: Path, tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
+    folder = Run(tmp_path)
     study_stage(folder, StudySettings(task="xor", length=6, n_train=200))
     result = study_stage(
         folder, StudySettings(task="automaton", states=3, length=5, n_train=100, n_test=8)
@@ -212,10 +212,10 @@ def test_settings_that_are_none_are_refused(members: dict[str, object], message:
 
 def test_digits_need_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^data must name the folder with MNIST's idx files"):
-        study_stage(RunFolder(tmp_path), StudySettings(task="mnist"))
+        study_stage(Run(tmp_path), StudySettings(task="mnist"))
     missing = StudySettings(task="mnist", data=str(tmp_path))
     with pytest.raises(ArtefactError, match="is missing: put the idx files of MNIST there"):
-        study_stage(RunFolder(tmp_path), missing)
+        study_stage(Run(tmp_path), missing)
 
 
 @pytest.mark.parametrize(
@@ -229,12 +229,12 @@ def test_digits_that_are_too_few_are_refused(tmp_path: Path, n_train: int, messa
     write_digits(tmp_path, n_train=120, n_test=20, seed=0)
     settings = StudySettings(task="mnist", data=str(tmp_path), n_train=n_train)
     with pytest.raises(InputError, match=f"^{message}"):
-        study_stage(RunFolder(tmp_path / "run"), settings)
+        study_stage(Run(tmp_path / "run"), settings)
 
 
 def test_other_digits_in_place_of_the_first_are_fitted_anew(xor: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    folder = RunFolder(shutil.copytree(xor, tmp_path / "run"))
+    folder = Run(shutil.copytree(xor, tmp_path / "run"))
 
     def result_on(place: str) -> StudyResult:
         settings = StudySettings(
@@ -262,7 +262,7 @@ def test_digits_are_fitted_where_the_data_folder_is_given(mnist: Path, tmp_path:
     settings = StudySettings(
         task="mnist", data=str(mnist), n_train=1000, neurons=64, seconds=20.0, n_steps=4
     )
-    result = study_stage(RunFolder(tmp_path), settings)
+    result = study_stage(Run(tmp_path), settings)
     assert result.figures["test"] > 0.8  # 64 threshold neurons, a thousand digits
     assert result.certificate is None
     assert result.card.value.n_features <= 64

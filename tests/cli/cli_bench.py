@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from convexon.cli import app
 from convexon.data.dataset import DATASET
@@ -22,8 +22,8 @@ CODECS = {
     "branches": BRANCHES,
     "dictionary": DICTIONARY,
     "solution": SOLVED,
-    "features-train": SAMPLES,
-    "features-test": SAMPLES,
+    "samples-train": SAMPLES,
+    "samples-test": SAMPLES,
 }
 
 

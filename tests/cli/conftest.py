@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from convexon.flow.emit import emit_stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.solve import solve_stage
 from toy import toy_file, toy_settings
 
@@ -19,27 +19,27 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def solved(data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    folder = RunFolder(tmp_path_factory.mktemp("solved"))
+def solved(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = Run(tmp_path_factory.mktemp("solved"))
     solve_stage(folder, toy_settings(data, max_neurons=6))
     return folder
 
 
 @pytest.fixture(scope="module")
-def emitted(solved: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def emitted(solved: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     copied = tmp_path_factory.mktemp("emitted") / "run"
-    folder = RunFolder(Path(shutil.copytree(solved.path, copied)))
+    folder = Run(Path(shutil.copytree(solved.path, copied)))
     emit_stage(folder)
     return folder
 
 
 @pytest.fixture
-def run(solved: RunFolder, tmp_path: Path) -> Path:
+def run(solved: Run, tmp_path: Path) -> Path:
     """A copy of a solved folder, that a test may change."""
     return Path(shutil.copytree(solved.path, tmp_path / "run"))
 
 
 @pytest.fixture
-def rtl_run(emitted: RunFolder, tmp_path: Path) -> Path:
+def rtl_run(emitted: Run, tmp_path: Path) -> Path:
     """A copy of a folder with a bundle, that a test may change."""
     return Path(shutil.copytree(emitted.path, tmp_path / "rtl_run"))

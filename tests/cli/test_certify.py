@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from convexon.certify.certificate import CERTIFICATE, Certificate
 from convexon.cli import app
 from convexon.data.dataset import DATASET
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.solve import solve_stage
 from convexon.store.artefact import load, save
 from toy import toy_file, toy_settings
@@ -24,7 +24,7 @@ from toy import toy_file, toy_settings
 @pytest.fixture(scope="module")
 def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certify")
-    solve_stage(RunFolder(folder / "run"), toy_settings(toy_file(folder)))
+    solve_stage(Run(folder / "run"), toy_settings(toy_file(folder)))
     return folder / "run"
 
 
@@ -105,7 +105,7 @@ def test_a_damaged_array_is_refused(run: Path) -> None:
 
 
 def test_another_runs_dictionary_is_refused(run: Path, tmp_path: Path) -> None:
-    other = RunFolder(tmp_path / "other")
+    other = Run(tmp_path / "other")
     solve_stage(other, toy_settings(toy_file(tmp_path), seed=1))
     for file in other.path.glob("dictionary.*"):
         shutil.copy(file, run)

@@ -31,7 +31,7 @@ from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError, ToolError
 from convexon.explore.executor import ClusterExecutor, ProcessExecutor, executor_for
 from convexon.explore.stage import ExploreResult, explore_stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.solve import solve_stage
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.columns.dictionary import DICTIONARY, build_dictionary
@@ -116,7 +116,7 @@ def test_stage_solve_has_the_same_bytes_whatever_builds_its_dictionary(
     executor: Executor, data: Path, tmp_path: Path
 ) -> None:
     digests = [
-        solve_stage(RunFolder(tmp_path / name), toy_settings(data), executor=used)
+        solve_stage(Run(tmp_path / name), toy_settings(data), executor=used)
         .certificate.record.digest
         for name, used in (("a", THREADS), ("b", executor))
     ]  # fmt: skip

@@ -31,7 +31,7 @@ from convexon.explore.stage import ExploreResult, explore_stage
 from convexon.explore.sweep import PointSettings
 from convexon.explore.work import Ended, Job, data_digest, draw, is_point, measure, save_once
 from convexon.flow.emit import emit_stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.solve import solve_stage
 from convexon.plan.energy.operations import operations_of
 from convexon.plan.energy.technology import neutral_energy
@@ -124,7 +124,7 @@ def test_a_network_is_the_one_that_stage_solve_makes(
     explored: Explored, data: Path, tmp_path: Path
 ) -> None:
     settings = settings_of(data)[0]
-    alone = solve_stage(RunFolder(tmp_path), settings.solve)
+    alone = solve_stage(Run(tmp_path), settings.solve)
     shared = job_of(explored[0], data).point(settings).read("card", CARD)
     assert shared.record.digest == alone.card.record.digest
 

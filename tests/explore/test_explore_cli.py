@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from explore_bench import N_POINTS, fewest_luts, results
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from convexon.cli import app
 from convexon.explore.stage import ExploreResult

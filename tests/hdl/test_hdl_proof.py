@@ -15,7 +15,7 @@ from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Elaboratable, Instance, Module, Signal, Value
 from hdl_bench import random_layer, random_network
 from proof_bench import Subject, replaced
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from convexon.cli import app
 from convexon.errors import MismatchError

@@ -11,7 +11,7 @@ import pytest
 
 from convexon.errors import LinkError, MismatchError
 from convexon.flow.measure import BoardRun, run_stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.simulated_board import design_of_run
 from convexon.link.session import Patience
 from convexon.link.transport import Transport, open_port
@@ -42,7 +42,7 @@ BAUD = 115200  # a pseudo-terminal takes any
 
 
 def simulated(
-    run: RunFolder, *, results: int = 1, change: Callable[[str], str] = str, host: int = DIVISOR
+    run: Run, *, results: int = 1, change: Callable[[str], str] = str, host: int = DIVISOR
 ) -> SimulatedBoard:
     design = design_of(
         run.bundle().value,
@@ -63,12 +63,12 @@ def simulated(
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return small_run(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
-def board(run: RunFolder, build_cache: Path) -> Iterator[SimulatedBoard]:
+def board(run: Run, build_cache: Path) -> Iterator[SimulatedBoard]:
     with simulated(run) as running:
         yield running
 
@@ -96,7 +96,7 @@ class Faulty:
 
 
 def sent(
-    run: RunFolder,
+    run: Run,
     board: SimulatedBoard,
     *,
     there: Callable[[bytes], bytes] = bytes,
@@ -110,7 +110,7 @@ def sent(
         line.close()
 
 
-def test_a_board_gives_the_golden_models_answers(run: RunFolder, board: SimulatedBoard) -> None:
+def test_a_board_gives_the_golden_models_answers(run: Run, board: SimulatedBoard) -> None:
     result = sent(run, board)
     assert (result.inferences, result.mismatches) == (12, 0)
     assert result.counts.resent == 0
@@ -120,7 +120,7 @@ def test_a_board_gives_the_golden_models_answers(run: RunFolder, board: Simulate
 
 
 def test_a_second_host_finds_the_board_as_the_first_left_it(
-    run: RunFolder, board: SimulatedBoard
+    run: Run, board: SimulatedBoard
 ) -> None:
     for _ in range(2):
         assert sent(run, board).mismatches == 0
@@ -144,7 +144,7 @@ def noise(seed: int, *, damage: float = 0.0, loss: float = 0.0) -> Callable[[byt
 @pytest.mark.parametrize("way", ["there", "back"])
 @pytest.mark.parametrize("kind", ["damage", "loss"])
 def test_damaged_and_lost_bytes_are_recovered_from(
-    run: RunFolder, board: SimulatedBoard, way: str, kind: str
+    run: Run, board: SimulatedBoard, way: str, kind: str
 ) -> None:
     fault = {way: noise(3, **{kind: 0.03})}
     result = sent(run, board, **fault, patience=HASTE)  # type: ignore[arg-type]
@@ -153,7 +153,7 @@ def test_damaged_and_lost_bytes_are_recovered_from(
 
 
 def test_a_cable_that_is_pulled_in_mid_frame_and_put_back(
-    run: RunFolder, board: SimulatedBoard
+    run: Run, board: SimulatedBoard
 ) -> None:
     count = 0
 
@@ -169,7 +169,7 @@ def test_a_cable_that_is_pulled_in_mid_frame_and_put_back(
     assert result.counts.silences >= 5
 
 
-def test_a_cable_that_stays_out_is_reported(run: RunFolder, board: SimulatedBoard) -> None:
+def test_a_cable_that_stays_out_is_reported(run: Run, board: SimulatedBoard) -> None:
     patience = Patience(seconds=0.05, tries=3)
     with pytest.raises(LinkError, match=r"^the board gave no sound answer to 3 requests"):
         sent(run, board, back=lambda _: b"", patience=patience)
@@ -177,7 +177,7 @@ def test_a_cable_that_stays_out_is_reported(run: RunFolder, board: SimulatedBoar
 
 
 @pytest.mark.parametrize("host", [DIVISOR // 2, DIVISOR * 2])
-def test_another_rate_is_reported_and_nothing_is_taken(run: RunFolder, host: int) -> None:
+def test_another_rate_is_reported_and_nothing_is_taken(run: Run, host: int) -> None:
     patience = Patience(seconds=0.1, tries=4)
     with (
         simulated(run, host=host) as wrong,
@@ -192,7 +192,7 @@ def test_a_board_with_another_design_is_refused(board: SimulatedBoard, tmp_path:
         sent(other, board)
 
 
-def test_a_board_that_answers_wrongly_is_caught(run: RunFolder) -> None:
+def test_a_board_that_answers_wrongly_is_caught(run: Run) -> None:
     def mutant(text: str) -> str:
         wire = ".o__payload(o_payload), .o__valid(o_valid), .o__ready(o_ready));"
         assert text.count(f"{wire}\nendmodule") == 1
@@ -232,7 +232,7 @@ def test_long_inferences_and_loaded_weights(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", list(Family))
 def test_the_netlist_of_a_whole_board_gives_the_golden_models_answers(
-    run: RunFolder, family: Family
+    run: Run, family: Family
 ) -> None:
     made = design_of_run(run)
     netlist = synthesize_verilog(made.verilog, made.top, family)

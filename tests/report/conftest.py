@@ -13,7 +13,7 @@ from convexon.explore.executor import ProcessExecutor
 from convexon.explore.stage import explore_stage
 from convexon.explore.sweep import sweep_from
 from convexon.flow.emit import emit_stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.solve import solve_stage
 from convexon.flow.verify import verify_stage
 from convexon.report.stage import report_stage
@@ -46,22 +46,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def unverified(data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def unverified(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run without hardware, and its report."""
-    folder = RunFolder(tmp_path_factory.mktemp("unverified"))
+    folder = Run(tmp_path_factory.mktemp("unverified"))
     solve_stage(folder, toy_settings(data))
     report_stage(folder)
     return folder
 
 
-def copied(folder: RunFolder, path: Path) -> RunFolder:
-    return RunFolder(Path(shutil.copytree(folder.path, path)))
+def copied(folder: Run, path: Path) -> Run:
+    return Run(Path(shutil.copytree(folder.path, path)))
 
 
 @pytest.fixture(scope="session")
 def verified(
-    unverified: RunFolder, build_cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> RunFolder:
+    unverified: Run, build_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
     """A run whose hardware was simulated, and its report."""
     del build_cache
     try:
@@ -76,7 +76,7 @@ def verified(
 
 
 @pytest.fixture(scope="session")
-def mutated(verified: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def mutated(verified: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The same with hardware that has a fault, and its report."""
     folder = copied(verified, tmp_path_factory.mktemp("mutated") / "run")
     mutate(folder)
@@ -86,7 +86,7 @@ def mutated(verified: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Ru
 
 
 @pytest.fixture
-def run(verified: RunFolder, tmp_path: Path) -> RunFolder:
+def run(verified: Run, tmp_path: Path) -> Run:
     """A copy of the verified run, that a test may change."""
     return copied(verified, tmp_path / "run")
 
@@ -113,11 +113,11 @@ def explored(root: Path, data: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sweep(data: Path, verified: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sweep(data: Path, verified: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep with a point that was verified and reported on, and its page."""
     del verified  # where it can be, this can be verified
     root = explored(tmp_path_factory.mktemp("sweep"), data)
-    first = RunFolder(min((root / "points").glob("*/mapping.json")).parent)
+    first = Run(min((root / "points").glob("*/mapping.json")).parent)
     emit_stage(first)
     verify_stage(first, KIND)
     report_stage(first)

@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.plan.mapping import Mapping
 from convexon.snn.card import CARD
 from convexon.snn.network import Branch, FixedPointNetwork
@@ -191,7 +191,7 @@ const done = arguments[0];
 """Everything that a page carries, as its own script reads it."""
 
 
-def mutate(run: RunFolder) -> FixedPointNetwork:
+def mutate(run: Run) -> FixedPointNetwork:
     """Put hardware into the folder whose first layer has a neuron with another threshold."""
     card = run.read("card", CARD)
     network = card.value

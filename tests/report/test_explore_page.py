@@ -18,7 +18,7 @@ from convexon.explore.executor import ProcessExecutor
 from convexon.explore.point import EXPLORATION, Exploration
 from convexon.explore.stage import explore_stage
 from convexon.explore.sweep import sweep_from
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.report.page import value_text
 from convexon.snn import golden
 from convexon.snn.card import CARD
@@ -116,7 +116,7 @@ def test_a_click_shows_the_figures_the_network_and_the_raster_of_the_point(
     k = found.front[-1]
     ActionChains(browser).move_to_element(own[-1]).click().perform()
     shown(page, found.names[k])
-    point, folder = found.points[k], RunFolder(sweep / "points" / found.names[k])
+    point, folder = found.points[k], Run(sweep / "points" / found.names[k])
     want = [[f.name, value_text(f), f.unit, f.kind.value, f.source] for f in point.figures]
     assert cells(page, "point-figures") == want
     settings = page.text("settings").split("\n")

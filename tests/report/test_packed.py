@@ -12,7 +12,7 @@ import pytest
 from report_bench import mutate
 
 from convexon.errors import ArtefactError
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.report.packed import packed_traces
 from convexon.report.recording import GOLDEN, Recording, recording_of
 from convexon.snn.card import CARD
@@ -56,7 +56,7 @@ def require_equal(packed: dict[str, Any], recording: Recording) -> None:
                 np.testing.assert_array_equal(membranes[:, run], layer.membranes[sample])
 
 
-def test_a_page_carries_what_the_artefacts_hold(verified: RunFolder) -> None:
+def test_a_page_carries_what_the_artefacts_hold(verified: Run) -> None:
     recording = recording_of(verified)
     packed = packed_traces(recording)
     require_equal(packed, recording)
@@ -70,7 +70,7 @@ def test_a_page_carries_what_the_artefacts_hold(verified: RunFolder) -> None:
     ]
 
 
-def test_a_fault_of_the_hardware_is_in_the_page_as_it_was_simulated(mutated: RunFolder) -> None:
+def test_a_fault_of_the_hardware_is_in_the_page_as_it_was_simulated(mutated: Run) -> None:
     golden = mutated.read("golden", TRACE).value
     hardware = mutated.read("trace-icarus", TRACE).value
     wrong = differing_samples(golden, hardware)
@@ -85,7 +85,7 @@ def test_a_fault_of_the_hardware_is_in_the_page_as_it_was_simulated(mutated: Run
     assert (spikes[:, 0] != spikes[:, 1]).any(), "the two runs have their own bytes"
 
 
-def test_what_differs_comes_first_where_there_is_not_room_for_all(verified: RunFolder) -> None:
+def test_what_differs_comes_first_where_there_is_not_room_for_all(verified: Run) -> None:
     recording = recording_of(verified)
     hardware = recording.hardware["icarus"]
     labels = hardware.labels.copy()
@@ -107,7 +107,7 @@ def test_what_differs_comes_first_where_there_is_not_room_for_all(verified: RunF
     [(127, 1), (-128, 1), (128, 2), (-32769, 4), (1 << 31, 8), (-(1 << 61), 8)],
 )
 def test_membranes_of_any_width_are_kept_whole(
-    verified: RunFolder, value: int, n_bytes: int
+    verified: Run, value: int, n_bytes: int
 ) -> None:
     recording = recording_of(verified, n_samples=2)
     membranes = np.zeros_like(recording.expected.layers[0][0].membranes)
@@ -122,7 +122,7 @@ def test_membranes_of_any_width_are_kept_whole(
     require_equal(packed, recording)
 
 
-def test_a_run_that_is_equal_takes_little_space(verified: RunFolder) -> None:
+def test_a_run_that_is_equal_takes_little_space(verified: Run) -> None:
     recording = recording_of(verified)
     alone = dataclasses.replace(recording, hardware={})
     size, own = (
@@ -132,14 +132,14 @@ def test_a_run_that_is_equal_takes_little_space(verified: RunFolder) -> None:
     assert size < 1.7 * own
 
 
-def test_hardware_of_another_bundle_is_not_shown(run: RunFolder) -> None:
+def test_hardware_of_another_bundle_is_not_shown(run: Run) -> None:
     assert recording_of(run).hardware
     mutate(run)
     assert recording_of(run).reference == GOLDEN
     assert recording_of(run).hardware == {}
 
 
-def test_the_trace_of_another_card_is_not_taken_for_the_golden_one(run: RunFolder) -> None:
+def test_the_trace_of_another_card_is_not_taken_for_the_golden_one(run: Run) -> None:
     card = run.read("card", CARD)
     changed = dataclasses.replace(card.value, readout_biases=card.value.readout_biases[::-1])
     save(CARD, changed, run.file("card"), parents=card.record.parents)
@@ -149,7 +149,7 @@ def test_the_trace_of_another_card_is_not_taken_for_the_golden_one(run: RunFolde
     assert packed_traces(recording)["runs"] == ["model"]
 
 
-def test_a_trace_that_was_changed_by_hand_is_refused(run: RunFolder) -> None:
+def test_a_trace_that_was_changed_by_hand_is_refused(run: Run) -> None:
     path = run.file("trace-icarus")
     path.write_text(path.read_text().replace('"depths": [\n', '"depths": [\n\n', 1) + " ")
     assert recording_of(run).hardware, "space is no content"
@@ -158,7 +158,7 @@ def test_a_trace_that_was_changed_by_hand_is_refused(run: RunFolder) -> None:
         recording_of(run)
 
 
-def test_a_run_without_one_whole_inference_has_no_hardware(run: RunFolder) -> None:
+def test_a_run_without_one_whole_inference_has_no_hardware(run: Run) -> None:
     made = run.read("trace-icarus", TRACE)
     none: SpikeTrace = made.value.head(0)
     record = made.record

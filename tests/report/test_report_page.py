@@ -13,7 +13,7 @@ from selenium.webdriver import Keys
 from selenium.webdriver.common.by import By
 
 from convexon.data.dataset import DATASET
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.report.stage import report_stage
 from convexon.snn.card import CARD
 from convexon.snn.trace import TRACE, SpikeTrace, first_mismatch
@@ -27,19 +27,19 @@ LEAST_CONTRAST = 4.5
 """Of WCAG 2, level AA."""
 
 
-def opened(browser: webdriver.Chrome, folder: RunFolder, *, dark: bool = False) -> Page:
+def opened(browser: webdriver.Chrome, folder: Run, *, dark: bool = False) -> Page:
     page = Page(browser, folder.path / "report.html", dark=dark)
     page.shown()
     return page
 
 
-def traces_of(folder: RunFolder) -> tuple[SpikeTrace, SpikeTrace]:
+def traces_of(folder: Run) -> tuple[SpikeTrace, SpikeTrace]:
     """The golden model's, and the hardware's."""
     return folder.read("golden", TRACE).value, folder.read("trace-icarus", TRACE).value
 
 
 def test_it_opens_without_a_word_on_the_console_and_asks_for_nothing(
-    browser: webdriver.Chrome, verified: RunFolder
+    browser: webdriver.Chrome, verified: Run
 ) -> None:
     page = opened(browser, verified)
     assert page.console == []
@@ -50,7 +50,7 @@ def test_it_opens_without_a_word_on_the_console_and_asks_for_nothing(
 
 
 def test_the_policy_of_the_page_forbids_what_it_does_not_carry(
-    browser: webdriver.Chrome, verified: RunFolder
+    browser: webdriver.Chrome, verified: Run
 ) -> None:
     page = opened(browser, verified)
     refused = page.run(
@@ -65,7 +65,7 @@ def test_the_policy_of_the_page_forbids_what_it_does_not_carry(
 def test_every_value_in_the_page_is_the_golden_models_and_the_hardwares(
     browser: webdriver.Chrome, request: pytest.FixtureRequest, name: str
 ) -> None:
-    folder: RunFolder = request.getfixturevalue(name)
+    folder: Run = request.getfixturevalue(name)
     page = opened(browser, folder)
     golden, hardware = traces_of(folder)
     inputs = folder.read("test", DATASET).value.inputs
@@ -88,7 +88,7 @@ def test_every_value_in_the_page_is_the_golden_models_and_the_hardwares(
 
 
 def test_the_membrane_of_a_neuron_is_drawn_and_listed(
-    browser: webdriver.Chrome, verified: RunFolder
+    browser: webdriver.Chrome, verified: Run
 ) -> None:
     page = opened(browser, verified)
     golden, hardware = traces_of(verified)
@@ -118,7 +118,7 @@ def test_the_membrane_of_a_neuron_is_drawn_and_listed(
 
 
 def test_a_click_on_the_raster_shows_that_neuron(
-    browser: webdriver.Chrome, verified: RunFolder
+    browser: webdriver.Chrome, verified: Run
 ) -> None:
     page = opened(browser, verified)
     card = verified.read("card", CARD).value
@@ -134,7 +134,7 @@ def test_a_click_on_the_raster_shows_that_neuron(
 
 
 def test_the_raster_of_one_layer_is_as_high_as_its_place(
-    browser: webdriver.Chrome, verified: RunFolder
+    browser: webdriver.Chrome, verified: Run
 ) -> None:
     page = opened(browser, verified)
     raster = page.part("raster")
@@ -152,7 +152,7 @@ def test_the_raster_of_one_layer_is_as_high_as_its_place(
 
 
 def test_everything_can_be_done_on_the_keyboard(
-    browser: webdriver.Chrome, verified: RunFolder
+    browser: webdriver.Chrome, verified: Run
 ) -> None:
     page = opened(browser, verified)
     reached = []
@@ -189,7 +189,7 @@ def test_everything_can_be_done_on_the_keyboard(
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_it_can_be_read_on_a_narrow_screen(
-    browser: webdriver.Chrome, mutated: RunFolder, dark: bool
+    browser: webdriver.Chrome, mutated: Run, dark: bool
 ) -> None:
     page = opened(browser, mutated, dark=dark)
     page.narrow()
@@ -212,7 +212,7 @@ def test_it_can_be_read_on_a_narrow_screen(
 
 
 def test_drawings_follow_the_scheme_when_it_changes(
-    browser: webdriver.Chrome, verified: RunFolder
+    browser: webdriver.Chrome, verified: Run
 ) -> None:
     page = opened(browser, verified)
     scheme = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
@@ -222,7 +222,7 @@ def test_drawings_follow_the_scheme_when_it_changes(
 
 
 def test_hardware_that_differs_is_marked_where_it_does(
-    browser: webdriver.Chrome, mutated: RunFolder
+    browser: webdriver.Chrome, mutated: Run
 ) -> None:
     page = opened(browser, mutated)
     golden, hardware = traces_of(mutated)
@@ -257,7 +257,7 @@ def test_hardware_that_differs_is_marked_where_it_does(
     assert page.console == []
 
 
-def test_without_a_simulation_it_says_so(browser: webdriver.Chrome, unverified: RunFolder) -> None:
+def test_without_a_simulation_it_says_so(browser: webdriver.Chrome, unverified: Run) -> None:
     page = opened(browser, unverified)
     assert page.text("hardware") == "No hardware trace: run convexon verify."
     assert not page.part("run").is_enabled()
@@ -268,7 +268,7 @@ def test_without_a_simulation_it_says_so(browser: webdriver.Chrome, unverified: 
 
 
 def test_a_browser_that_is_too_old_is_told_so(
-    browser: webdriver.Chrome, verified: RunFolder
+    browser: webdriver.Chrome, verified: Run
 ) -> None:
     added = browser.execute_cdp_cmd(
         "Page.addScriptToEvaluateOnNewDocument", {"source": "delete globalThis.DecompressionStream"}
@@ -284,7 +284,7 @@ def test_a_browser_that_is_too_old_is_told_so(
 
 
 def test_a_simulation_that_broke_off_shows_what_came_out_whole(
-    browser: webdriver.Chrome, run: RunFolder
+    browser: webdriver.Chrome, run: Run
 ) -> None:
     made = run.read("trace-icarus", TRACE)
     record = made.record
@@ -304,7 +304,7 @@ def test_a_simulation_that_broke_off_shows_what_came_out_whole(
 
 
 def test_hardware_that_ended_early_is_judged_by_the_steps_that_it_took(
-    browser: webdriver.Chrome, run: RunFolder
+    browser: webdriver.Chrome, run: Run
 ) -> None:
     made = run.read("trace-icarus", TRACE)
     spikes = made.value.layers[0][0].spikes.copy()

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sim_bench import icarus, inputs_of, small_network, with_first_layer
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from convexon.cli import app
 from convexon.data.dataset import DATASET, SpikeDataset
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.plan.image import image_digest, weight_image
 from convexon.plan.mapping import MAPPING
 from convexon.snn.card import CARD
@@ -25,8 +25,8 @@ FOLDED = '[default]\nkind = "folded"\nlanes = 3\nweights = "loaded"\n'
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    folder = RunFolder(tmp_path / "run")
+def folder(tmp_path: Path) -> Run:
+    folder = Run(tmp_path / "run")
     test = SpikeDataset(
         inputs=inputs_of(NETWORK, 6),
         labels=np.arange(6) % 2,
@@ -47,7 +47,7 @@ def convexon(*arguments: object, code: int = 0) -> str:
 
 
 def test_image_is_that_of_the_card_and_the_chain_loads_it(
-    folder: RunFolder, tmp_path: Path
+    folder: Run, tmp_path: Path
 ) -> None:
     icarus()
     run = folder.path
@@ -73,7 +73,7 @@ def test_image_is_that_of_the_card_and_the_chain_loads_it(
     assert error.startswith("convexon: network must be that of the accelerator")
 
 
-def test_an_accelerator_that_loads_nothing_is_refused(folder: RunFolder) -> None:
+def test_an_accelerator_that_loads_nothing_is_refused(folder: Run) -> None:
     convexon("emit", folder.path)
     error = convexon("weights", folder.path, code=2)
     assert "must have an accelerator with loaded weights" in error

@@ -11,7 +11,7 @@ import pytest
 from convexon.errors import ArtefactError, InputError
 from convexon.flow.emit import emit_stage
 from convexon.flow.map import MapResult, map_stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.solve import solve_stage
 from convexon.flow.verify import require_equal, verify_stage
 from convexon.plan.cost.budget import Budget
@@ -26,28 +26,28 @@ pytestmark = pytest.mark.usefixtures("build_cache")
 @pytest.fixture(scope="module")
 def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = toy_file(tmp_path_factory.mktemp("data"))
-    folder = RunFolder(tmp_path_factory.mktemp("solved"))
+    folder = Run(tmp_path_factory.mktemp("solved"))
     solve_stage(folder, toy_settings(data, max_neurons=6))
     return folder.path
 
 
 @pytest.fixture
-def folder(solved: Path, tmp_path: Path) -> RunFolder:
-    return RunFolder(Path(shutil.copytree(solved, tmp_path / "run")))
+def folder(solved: Path, tmp_path: Path) -> Run:
+    return Run(Path(shutil.copytree(solved, tmp_path / "run")))
 
 
-def mapped(folder: RunFolder, **options: object) -> MapResult:
+def mapped(folder: Run, **options: object) -> MapResult:
     return map_stage(folder, model=simulate.run, **options)  # type: ignore[arg-type]
 
 
-def test_without_a_budget_everything_is_spatial(folder: RunFolder) -> None:
+def test_without_a_budget_everything_is_spatial(folder: Run) -> None:
     result = mapped(folder)
     assert result.mapping.value.is_spatial
     assert result.summary.startswith("map: layer 0 spatial (0 registers), readout spatial")
     assert mapped(folder).mapping.reused
 
 
-def test_folded_network_is_emitted_and_verified(folder: RunFolder, tmp_path: Path) -> None:
+def test_folded_network_is_emitted_and_verified(folder: Run, tmp_path: Path) -> None:
     spatial = mapped(folder)
     path = tmp_path / "mapping.toml"
     path.write_text('[default]\nkind = "folded"\nlanes = 2\nbanks = 2\n')
@@ -58,14 +58,14 @@ def test_folded_network_is_emitted_and_verified(folder: RunFolder, tmp_path: Pat
     require_equal(verify_stage(folder, SimulatorKind.ICARUS))
 
 
-def test_file_is_taken_as_it_is(folder: RunFolder, tmp_path: Path) -> None:
+def test_file_is_taken_as_it_is(folder: Run, tmp_path: Path) -> None:
     path = tmp_path / "mapping.toml"
     path.write_text('[default]\nkind = "spatial"\nregisters = 2\n')
     result = mapped(folder, file=path)
     assert {c.registers for layers in result.mapping.value.layers for c in layers} == {2}
 
 
-def test_clock_asks_for_registers(folder: RunFolder) -> None:
+def test_clock_asks_for_registers(folder: Run) -> None:
     slow, fast = (mapped(folder, budget=Budget(clock_hz=hz)) for hz in (1e6, 60e6))
     assert slow.cycles.latency.max() <= fast.cycles.latency.max()
     message = "clock must be at most "
@@ -73,7 +73,7 @@ def test_clock_asks_for_registers(folder: RunFolder) -> None:
         mapped(folder, budget=Budget(clock_hz=5e9))
 
 
-def test_latency_beyond_the_budget_is_refused(folder: RunFolder) -> None:
+def test_latency_beyond_the_budget_is_refused(folder: Run) -> None:
     with pytest.raises(InputError, match=r"^latency must be at most 2 cycles, and is "):
         mapped(folder, budget=Budget(latency_cycles=2))
     for members, way_out in (
@@ -85,13 +85,13 @@ def test_latency_beyond_the_budget_is_refused(folder: RunFolder) -> None:
             mapped(folder, budget=Budget(latency_cycles=2, **members))  # type: ignore[arg-type]
 
 
-def test_mapping_of_another_card_is_refused(folder: RunFolder) -> None:
+def test_mapping_of_another_card_is_refused(folder: Run) -> None:
     mapped(folder)
     card = folder.read("card", CARD)
     folder.file("card").unlink()
     changed = CARD.encode(card.value)[0]
     assert changed
-    other = RunFolder(folder.path.parent / "other")
+    other = Run(folder.path.parent / "other")
     shutil.copytree(folder.path, other.path)
     solve_stage(other, toy_settings(toy_file(folder.path.parent), max_neurons=4))
     with pytest.raises(ArtefactError, match=r"is of another card than .*: run convexon map again"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sim_bench import icarus, small_network
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from convexon.cli import app
 from convexon.data.coding import Coding, quantized
@@ -16,7 +16,7 @@ from convexon.data.dataset import DATASET
 from convexon.data.encoder import Encoder, EncoderKind, encode_levels
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import ArtefactError
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.stimulus import stimulus_of
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.snn.card import CARD
@@ -44,13 +44,13 @@ def samples() -> Samples:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    folder = RunFolder(tmp_path)
+def folder(tmp_path: Path) -> Run:
+    folder = Run(tmp_path)
     encoded = samples().encoded(coding=Coding.THRESHOLD, n_steps=N_STEPS, bits=1)
     card: FixedPointNetwork = NETWORK
     folder.made("card", CARD, lambda: card)
     folder.made("test", DATASET, lambda: encoded)
-    folder.made("features-test", SAMPLES, samples)
+    folder.made("samples-test", SAMPLES, samples)
     return folder
 
 
@@ -60,14 +60,14 @@ def convexon(*arguments: object, code: int = 0) -> str:
     return result.stdout if code == 0 else result.stderr
 
 
-def test_samples_are_kept_as_they_are(folder: RunFolder) -> None:
-    kept, _ = load(SAMPLES, folder.file("features-test"))
+def test_samples_are_kept_as_they_are(folder: Run) -> None:
+    kept, _ = load(SAMPLES, folder.file("samples-test"))
     assert kept.features.tolist() == samples().features.tolist()
     assert kept.labels.tolist() == samples().labels.tolist()
     assert (kept.n_classes, kept.name) == (2, "drawn")
 
 
-def test_stimulus_is_levels_and_what_the_encoder_makes_of_them(folder: RunFolder) -> None:
+def test_stimulus_is_levels_and_what_the_encoder_makes_of_them(folder: Run) -> None:
     encoder = Encoder(kind=EncoderKind.BIT_PLANE, bits=3)
     mapping = dataclasses.replace(Mapping.spatial(NETWORK), encoder=encoder)
     stimulus = stimulus_of(folder, mapping)
@@ -76,16 +76,16 @@ def test_stimulus_is_levels_and_what_the_encoder_makes_of_them(folder: RunFolder
     assert stimulus.transfers[:, 0].tolist() == levels.tolist()
     steps = encode_levels(encoder, levels, n_steps=N_STEPS)
     assert stimulus.inputs.tolist() == steps.tolist()
-    assert sorted(stimulus.origins) == ["features-test", "test"]
+    assert sorted(stimulus.origins) == ["samples-test", "test"]
     plain = stimulus_of(folder, Mapping.spatial(NETWORK))
     assert plain.transfers is plain.inputs
     assert plain.inputs.tolist() == plain.dataset.inputs.tolist()
-    folder.file("features-test").unlink()
+    folder.file("samples-test").unlink()
     with pytest.raises(ArtefactError, match=r"run convexon solve again$"):
         stimulus_of(folder, mapping)
 
 
-def test_map_emit_and_verify_with_an_encoder_and_a_rule(folder: RunFolder) -> None:
+def test_map_emit_and_verify_with_an_encoder_and_a_rule(folder: Run) -> None:
     icarus()
     options = ["--encoder", "rate", "--encoder-bits", "4", "--encoder-seed", "5"]
     rule = ["--decision", "threshold", "--threshold", "9"]
@@ -107,14 +107,14 @@ def test_map_emit_and_verify_with_an_encoder_and_a_rule(folder: RunFolder) -> No
     assert (actual.steps >= golden.steps).all()
     for name, codec, part in (
         ("train", DATASET, folder.read("test", DATASET).value),
-        ("features-train", SAMPLES, samples()),
+        ("samples-train", SAMPLES, samples()),
     ):
         folder.made(name, codec, lambda part=part: part)
     refused = convexon("verify", folder.path, "--volume", code=2)
     assert "by the rule threshold: run it without --volume" in refused
 
 
-def test_trace_is_made_anew_when_the_encoder_changes(folder: RunFolder) -> None:
+def test_trace_is_made_anew_when_the_encoder_changes(folder: Run) -> None:
     icarus()
     scores = []
     for kind in ("threshold", "bit-plane"):
@@ -138,18 +138,18 @@ def test_trace_is_made_anew_when_the_encoder_changes(folder: RunFolder) -> None:
         (["--decision", "threshold", "--threshold", "999"], "threshold must be at most "),
     ],
 )
-def test_bad_choices_are_refused(folder: RunFolder, options: list[str], message: str) -> None:
+def test_bad_choices_are_refused(folder: Run, options: list[str], message: str) -> None:
     assert convexon("map", folder.path, *options, code=2).startswith(f"convexon: {message}")
     assert not folder.has("mapping")
 
 
-def test_levels_that_are_held_are_as_wide_as_the_network_reads_them(folder: RunFolder) -> None:
+def test_levels_that_are_held_are_as_wide_as_the_network_reads_them(folder: Run) -> None:
     convexon("map", folder.path, "--encoder", "hold")
     mapping, _ = load(MAPPING, folder.file("mapping"))
     assert mapping.encoder == Encoder(kind=EncoderKind.HOLD, bits=1)
 
 
-def test_a_rule_for_a_network_that_does_not_count_is_refused(folder: RunFolder) -> None:
+def test_a_rule_for_a_network_that_does_not_count_is_refused(folder: Run) -> None:
     last = dataclasses.replace(NETWORK, readout_mode=ReadoutMode.LAST)
     save(CARD, last, folder.file("card"))
     printed = convexon("map", folder.path, "--decision", "certain", code=2)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from convexon.errors import InputError
 from convexon.plan.energy.technology import EnergyRange
-from convexon.store.artefact import Arrays, Codec, Json
+from convexon.store.codec import Codec
 
 NOTHING = EnergyRange(low=0.0, high=0.0)
 
@@ -95,18 +95,7 @@ class EnergyEstimate:
         return self.total.scaled(1 / self.seconds)
 
 
-def _encode(estimate: EnergyEstimate) -> tuple[Json, Arrays]:
-    # A list, as JSON's objects are stored by name and the order of resources is to stay.
-    resources = [{"name": name, **vars(energy)} for name, energy in estimate.resources.items()]
-    return {**vars(estimate), "resources": resources}, {}
-
-
-def _decode(content: Json, _: Arrays) -> EnergyEstimate:
-    resources = {
-        row["name"]: EnergyRange(low=row["low"], high=row["high"]) for row in content["resources"]
-    }
-    return EnergyEstimate(**{**content, "resources": resources})
-
-
-ENERGY: Codec[EnergyEstimate] = Codec("convexon.energy", 1, _encode, _decode)
+ENERGY: Codec[EnergyEstimate] = Codec(
+    EnergyEstimate, "convexon.energy", 2, made_by="convexon energy"
+)
 """File form of an `EnergyEstimate`."""

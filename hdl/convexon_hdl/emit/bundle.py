@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from convexon.errors import ArtefactError
-from convexon.store.artefact import Json, atomic_write, digest_of, pretty
+from convexon.store.artefact import atomic_write, digest_of, pretty
+from convexon.store.codec import Json
 
 SCHEMA = "convexon.rtl"
 SCHEMA_VERSION = 2

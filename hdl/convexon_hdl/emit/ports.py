@@ -28,8 +28,8 @@ from amaranth.lib import data
 from convexon.plan.fold import FoldPlan, plans_at
 from convexon.plan.image import HEADER_WORDS, WORD_BITS, fingerprint, loaded_plans, row_words
 from convexon.plan.mapping import Mapping
-from convexon.snn.decision import decision_to_json
 from convexon.snn.network import FixedPointNetwork
+from convexon.store.codec import to_json
 from convexon_hdl.core.accelerator import Accelerator, input_width, transfers_per_inference
 from convexon_hdl.core.stage import StepLayout
 
@@ -68,7 +68,7 @@ def describe(accelerator: Accelerator, *, top: str) -> dict[str, Any]:
         "streams": streams,
         **weights,
         "transfers_per_inference": transfers_per_inference(mapping, network),
-        "decision": decision_to_json(mapping.decision),
+        "decision": to_json(mapping.decision),
         "probes": probes(accelerator),
         "components": accelerator.metadata.as_json(),
     }

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from convexon.errors import MismatchError
-from convexon.store.artefact import Arrays, Codec, Json
+from convexon.store.codec import Codec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,19 +69,5 @@ class ProofReport:
             )
 
 
-def _encode(report: ProofReport) -> tuple[Json, Arrays]:
-    return asdict(report), {}
-
-
-def _decode(content: Json, arrays: Arrays) -> ProofReport:
-    del arrays
-    return ProofReport(
-        kinds=tuple(KindOfProof(**kind) for kind in content["kinds"]),
-        failures=tuple(content["failures"]),
-        left_to_simulation=tuple(content["left_to_simulation"]),
-        keys=tuple(content["keys"]),
-    )
-
-
-PROOFS: Codec[ProofReport] = Codec("convexon.proofs", 1, _encode, _decode)
+PROOFS: Codec[ProofReport] = Codec(ProofReport, "convexon.proofs", 2, made_by="convexon prove")
 """File form of a report."""

@@ -6,18 +6,26 @@ run in threads, each with a process of its own behind it, so that two cores are 
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from convexon.flow import stage
-from convexon.flow.run import RunFolder
+from convexon.data.samples import digits
+from convexon.flow.baselines import baselines
+from convexon.flow.emit import emit_stage
+from convexon.flow.run import Made, Run
+from convexon.flow.solve import solve
+from convexon.flow.synthesize import synthesize_stage
+from convexon.flow.verify import VerifyResult, chosen_simulators, verify_stage
 from convexon.progress import Progress
+from convexon.report.stage import report_stage
 from convexon.train.settings import SolveSettings
+from convexon_sim.simulator import SimulatorKind
+
+T = TypeVar("T")
 
 
 class Screen(Protocol):
@@ -30,8 +38,8 @@ class Screen(Protocol):
         """Print a line that stays."""
 
 
-def run_demo(folder: RunFolder, settings: SolveSettings, screen: Screen) -> None:
-    """Run every stage into ``folder``; what is current is reused.
+def run_demo(run: Run, settings: SolveSettings, screen: Screen) -> None:
+    """Run every stage into ``run``, on the embedded digits; what is current is reused.
 
     Raises
     ------
@@ -41,48 +49,59 @@ def run_demo(folder: RunFolder, settings: SolveSettings, screen: Screen) -> None
         Whatever a stage raises.
     """
     began = time.monotonic()
-    simulation = importlib.import_module("convexon.flow.verify")
-    kinds = simulation.chosen_simulators(None)
+    kinds = chosen_simulators(None)
+    samples = digits()
 
-    def show(name: str, call: Callable[[Progress], Any]) -> Any:
+    def show(name: str, call: Callable[[Progress], T]) -> T:
         with screen.stage(name) as progress:
             result = call(progress)
         if hasattr(result, "summary"):
             screen.line(result.summary)
         return result
 
-    def verify(kind: Any, progress: Progress) -> Any:
-        return simulation.verify_stage(folder, kind, progress=progress)
+    def verify(kind: SimulatorKind) -> VerifyResult:
+        return show(f"verify {kind.value}", lambda p: verify_stage(run, kind, progress=p))
 
-    solved = show("solve", lambda p: stage("solve")(folder, settings, p))
-    for text in solved.certificate_lines:
+    solved = show("solve", lambda p: solve(run, samples, settings, progress=p))
+    for text in (*solved.notices, *solved.certificate_lines):
         screen.line(text)
-    emitted = show("emit", lambda p: stage("emit")(folder, p))
+    emitted = show("emit", lambda p: emit_stage(run, p))
     # Synthesis and the first simulator take longest and start together; the rest follow.
-    synthesized, *verdicts, baselines = side_by_side(
-        partial(show, "synthesize", lambda p: stage("synthesize")(folder, p)),
-        *(partial(show, f"verify {kind.value}", partial(verify, kind)) for kind in kinds),
-        partial(show, "baselines", lambda p: stage("baselines")(folder, settings, p)),
-    )
+    with _Threads() as threads:
+        synthesis = threads.start(lambda: show("synthesize", lambda p: synthesize_stage(run, p)))
+        checks = [threads.start(partial(verify, kind)) for kind in kinds]
+        others = threads.start(
+            lambda: show("baselines", lambda p: baselines(run, samples, settings, p))
+        )
+        synthesized, verdicts = synthesis(), [check() for check in checks]
+        compared = others()
     # A run that goes on where one was interrupted says nothing of how long a whole one takes.
-    made = [solved.train, solved.solved, solved.card, emitted.bundle, synthesized.cells, baselines]
-    if not any(artefact.reused for artefact in (*made, *(v.verification for v in verdicts))):
-        folder.time("demo", time.monotonic() - began)
-    show("report", lambda p: stage("report")(folder, progress=p))
+    made: list[Made[Any]] = [
+        *(solved.drawn.train, solved.solution, solved.card),
+        *(emitted.bundle, synthesized.cells, compared),
+    ]
+    made += [verdict.verification for verdict in verdicts]
+    if not any(artefact.reused for artefact in made):
+        run.time("demo", time.monotonic() - began)
+    show("report", lambda p: report_stage(run, progress=p))
     for verdict in verdicts:
-        simulation.require_equal(verdict)
+        verdict.raise_if_different()
 
 
-def side_by_side(*calls: Callable[[], Any]) -> list[Any]:
-    """Run calls two at a time, in order, and return their results.
+class _Threads:
+    """Two calls at a time, in order.
 
     An error or an interrupt cancels the calls that have not begun, and waits for those that have:
     what they make is kept, and the next run goes on from there.
     """
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        futures = [pool.submit(call) for call in calls]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+
+    def __enter__(self) -> _Threads:
+        self._pool = ThreadPoolExecutor(max_workers=2)
+        return self
+
+    def start(self, call: Callable[[], T]) -> Callable[[], T]:
+        """Start a call; what is returned waits for its result."""
+        return self._pool.submit(call).result
+
+    def __exit__(self, *error: Any) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=error[0] is not None)

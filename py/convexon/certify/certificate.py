@@ -13,7 +13,6 @@ down, and `convexon.certify.check` refuses what is off by a single unit in the l
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -23,12 +22,10 @@ from convexon.certify.dyadic import FloatArray
 from convexon.certify.statement import (
     IntArray,
     Statement,
-    decode_statement,
-    encode_statement,
     require_floats,
 )
 from convexon.errors import InputError
-from convexon.store.artefact import Arrays, Codec, Json
+from convexon.store.codec import Codec, Json
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -150,6 +147,10 @@ class Rounded:
     objective_change: float
     train: SampleMargins
     others: tuple[SampleMargins, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.frac <= 62:
+            raise InputError(f"frac must be 0 to 62, not {self.frac!r}")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -289,98 +290,14 @@ def gap_above(primal: float, lower: float) -> float:
     return max(0.0, gap if Fraction(gap) >= difference else math.nextafter(gap, math.inf))
 
 
-_FIGURES = ("primal", "lower", "gap", "tolerance")
-_SET = ("name", "about", "n_columns", "violation", "exact", "every_network_of_form", "lower_bound")
-_ROUNDED = ("frac", "primal", "score_error", "objective_change")
-_MARGINS = ("margin", "rounding", "counts")
+def _counts(certificate: Certificate) -> Json:
+    """Decisions that cannot flip, by samples, for readers of the file."""
+    r = certificate.rounded
+    parts = () if r is None else (r.train, *r.others)
+    return {"certified": {part.name: part.n_certified for part in parts}}
 
 
-def _encode(certificate: Certificate) -> tuple[Json, Arrays]:
-    content, arrays = encode_statement(certificate.statement)
-    content = {"statement": content, "universal": None, "rounded": None}
-    content |= {name: getattr(certificate, name) for name in _FIGURES}
-    content["priced"] = [{n: getattr(part, n) for n in _SET} for part in certificate.priced]
-    arrays |= {"W": certificate.W, "dual": certificate.dual}
-    for part in certificate.priced:
-        for name, array in (("dual", part.dual), ("columns", part.columns)):
-            if array is not None:
-                arrays[f"priced.{part.name}.{name}"] = array
-    if (universal := certificate.universal) is not None:
-        content["universal"] = universal.lower_bound
-        arrays["universal.dual"] = universal.dual
-    if (rounded := certificate.rounded) is not None:
-        content["rounded"] = {name: getattr(rounded, name) for name in _ROUNDED}
-        content["rounded"]["others"] = [part.name for part in rounded.others]
-        content["rounded"]["certified"] = {
-            part.name: part.n_certified for part in (rounded.train, *rounded.others)
-        }
-        arrays["rounded.readout"] = rounded.readout
-        for margins in (rounded.train, *rounded.others):
-            for name in _MARGINS:
-                arrays[f"margins.{margins.name}.{name}"] = getattr(margins, name)
-    return content, arrays
-
-
-def _decode(content: Json, arrays: Arrays) -> Certificate:
-    universal, rounded = content["universal"], content["rounded"]
-    return Certificate(
-        statement=decode_statement(content["statement"], arrays),
-        W=arrays["W"],
-        dual=arrays["dual"],
-        **{name: _number(content[name], name) for name in _FIGURES},
-        priced=tuple(_decode_priced(part, arrays) for part in content["priced"]),
-        universal=None
-        if universal is None
-        else UniversalBound(
-            lower_bound=_number(universal, "universal"), dual=arrays["universal.dual"]
-        ),
-        rounded=None if rounded is None else _decode_rounded(rounded, arrays),
-    )
-
-
-def _decode_priced(content: Json, arrays: Arrays) -> PricedSet:
-    bound = content["lower_bound"]
-    for name in ("exact", "every_network_of_form"):
-        if type(content[name]) is not bool:
-            raise InputError(f"{name} must be true or false, not {content[name]!r}")
-    return PricedSet(
-        **{name: content[name] for name in _SET if name not in ("violation", "lower_bound")},
-        violation=_number(content["violation"], "violation"),
-        lower_bound=None if bound is None else _number(bound, "lower_bound"),
-        dual=arrays.get(f"priced.{content['name']}.dual"),
-        columns=arrays.get(f"priced.{content['name']}.columns"),
-    )
-
-
-def _decode_rounded(content: Mapping[str, object], arrays: Arrays) -> Rounded:
-    names = ["train", *content["others"]]  # type: ignore[misc]
-    margins = [
-        SampleMargins(name=name, **{key: arrays[f"margins.{name}.{key}"] for key in _MARGINS})
-        for name in names
-    ]
-    stated = content["certified"]
-    if stated != {part.name: part.n_certified for part in margins}:
-        raise InputError(f"certified must be the margins above their rounding, not {stated!r}")
-    frac = content["frac"]
-    if type(frac) is not int or not 0 <= frac <= 62:
-        raise InputError(f"frac must be 0 to 62, not {frac!r}")
-    return Rounded(
-        readout=arrays["rounded.readout"],
-        frac=frac,
-        primal=_number(content["primal"], "primal"),
-        score_error=_number(content["score_error"], "score_error"),
-        objective_change=_number(content["objective_change"], "objective_change"),
-        train=margins[0],
-        others=tuple(margins[1:]),
-    )
-
-
-def _number(value: object, name: str) -> float:
-    """A finite float64 of a file."""
-    if type(value) is not float or not math.isfinite(value):
-        raise InputError(f"{name} must be a finite number, not {value!r}")
-    return value
-
-
-CERTIFICATE = Codec("convexon.certificate", 1, _encode, _decode)
+CERTIFICATE: Codec[Certificate] = Codec(
+    Certificate, "convexon.certificate", 2, derived=_counts, made_by="convexon solve"
+)
 """File form of a `Certificate`."""

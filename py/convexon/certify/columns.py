@@ -1,7 +1,7 @@
 """Columns of a spike dictionary as a checker reads them: from the file, and nothing else.
 
-Two file forms are read: a matrix of bytes, and bit planes. Either is unpacked in blocks of columns,
-so n = 60,000 rows by P = 20,000 columns need no more than a few hundred MB.
+Bit planes are unpacked in blocks of columns, so that n = 60,000 rows by P = 20,000 columns need no
+more than a few hundred MB.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.certify.dyadic import Dyadic, Limbs
-from convexon.errors import ArtefactError, InputError
-from convexon.store.artefact import Arrays, Codec, Json, load, read_head
+from convexon.errors import InputError
+from convexon.store.artefact import load
+from convexon.store.codec import Codec
 
 _BLOCK_ENTRIES = 1 << 23
 """Entries that are unpacked to float64 at once: 64 MiB."""
-
-SCHEMA = "convexon.dictionary"
-"""Schema of a dictionary's file."""
 
 Indices = npt.NDArray[np.int64]
 
@@ -128,19 +126,31 @@ def read_columns(path: Path) -> tuple[Columns, str]:
     ArtefactError
         If the file is missing, foreign, damaged, or does not match its digest.
     """
-    head = read_head(path)
-    if head["schema"] != SCHEMA:
-        raise ArtefactError(f"{path} must hold {SCHEMA}, not {head['schema']!r}")
-    codec = Codec[Columns](SCHEMA, head["schema_version"], _refuse, _decode)
-    columns, record = load(codec, path)
-    return columns, record.digest
+    found, record = load(_FILE, path)
+    bits = found.bits
+    return Columns(planes=bits.planes, n_rows=bits.n_rows), record.digest
 
 
-def _decode(content: Json, arrays: Arrays) -> Columns:
-    if "columns" in arrays:
-        return Columns.packed(arrays["columns"])
-    return Columns(planes=arrays["planes"], n_rows=int(content["n_rows"]))
+@dataclass(frozen=True, eq=False)
+class _Bits:
+    """Bit planes, as they lie in the file."""
+
+    planes: npt.NDArray[np.uint8]
+    n_rows: int
 
 
-def _refuse(columns: Columns) -> tuple[Json, Arrays]:
-    raise InputError(f"columns are read only: {columns.n_columns} of them cannot be written here")
+@dataclass(frozen=True, eq=False)
+class _Dictionary:
+    """Everything in a dictionary's file, of which columns alone are looked at."""
+
+    bits: _Bits
+    witnesses: Indices
+    n_drawn: int
+    n_silent: int
+    n_constant: int
+    n_duplicate: int
+    n_complement: int
+    max_feature: int
+
+
+_FILE: Codec[_Dictionary] = Codec(_Dictionary, "convexon.dictionary", 3, made_by="convexon solve")

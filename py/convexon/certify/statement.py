@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,6 @@ import numpy.typing as npt
 from convexon.certify.dyadic import FloatArray
 from convexon.certify.losses import LOSSES, PENALTIES
 from convexon.errors import InputError
-from convexon.store.artefact import Arrays, Json
 
 IntArray = npt.NDArray[np.int64]
 
@@ -145,20 +143,3 @@ def require_floats(name: str, values: npt.NDArray[np.generic], shape: tuple[int,
         raise InputError(
             f"{name} must be finite float64 of shape {shape}, not {values.dtype} of {values.shape}"
         )
-
-
-_SCALARS = ("loss", "penalty", "rho", "intercept", "min_weight", "max_feature")
-_ARRAYS = ("targets", "counts", "groups", "columns", "weights")
-
-
-def encode_statement(statement: Statement) -> tuple[Json, Arrays]:
-    """File form of a `Statement`."""
-    content = {name: getattr(statement, name) for name in _SCALARS}
-    return content, {f"statement.{name}": getattr(statement, name) for name in _ARRAYS}
-
-
-def decode_statement(content: Json, arrays: Arrays) -> Statement:
-    """The inverse of `encode_statement`."""
-    members: dict[str, Any] = {name: content[name] for name in _SCALARS}
-    members |= {name: arrays[f"statement.{name}"] for name in _ARRAYS}
-    return Statement(**members)

@@ -1,30 +1,31 @@
-"""The command line: one module a command, found by name and imported when it is used."""
+"""The command line: one module a command, found by name and imported when it is used.
+
+A command is a thin coat over the functions behind it: options are made from the settings classes,
+and what they say of a value is said with the option's name.
+"""
 
 from __future__ import annotations
 
+import ast
+import difflib
 import importlib
+import keyword
+import re
 import sys
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from importlib.resources import files
+from typing import Any, NoReturn
 
-import typer
-from typer.core import TyperGroup
+import click
 
 from convexon import __version__
 from convexon.errors import EXIT_USAGE, ConvexonError, MismatchError
 
-COMMANDS: Mapping[str, str] = MappingProxyType(
-    {
-        name: f"convexon.cli.{name}"
-        for name in (
-            *("demo", "solve", "study", "certify"),
-            *("map", "emit", "weights", "prove", "verify", "build", "energy", "flash", "run"),
-            *("explore", "report", "doctor"),
-        )
-    }
+COMMANDS = (
+    *("demo", "solve", "predict", "import", "certify"),
+    *("map", "emit", "weights", "prove", "verify", "build", "energy", "flash", "run"),
+    *("explore", "report", "doctor"),
 )
-"""Module of each command; each has a function of the command's name."""
+"""Every command, in the order of the chain: a module of `convexon.cli` with a function each."""
 
 EXIT_MISMATCH = 1
 """Exit code when hardware and golden model disagree, or a claim of a certificate fails."""
@@ -33,27 +34,51 @@ EXIT_INTERRUPTED = 130
 """Exit code after an interrupt, as shells have it."""
 
 
-class CommandGroup(TyperGroup):
+class CommandGroup(click.Group):
     """Finds commands in `COMMANDS`, and turns errors that a user can mend into one line."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Names of all commands, in the order of the chain."""
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        command = typer.Typer(add_completion=False)
-        function = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
-        command.command(name=cmd_name)(function)
-        return typer.main.get_command(command)
+        name = _python_name(cmd_name)
+        command: click.Command = getattr(importlib.import_module(f"convexon.cli.{name}"), name)
+        command.name = cmd_name
+        return command
 
-    def invoke(self, ctx: Any) -> Any:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by the first sentence of what they say, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _first_sentence(name)) for name in COMMANDS])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for a misspelt one the message has the nearest."""
+        if args and args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = (
+                f"did you mean {near[0]}?" if near else f"it must be one of {', '.join(COMMANDS)}"
+            )
+            raise click.UsageError(f"there is no command {args[0]!r}: {hint}")
+        return super().resolve_command(ctx, args)
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the command; an error becomes one line on stderr and an exit code."""
+        kwargs["standalone_mode"] = False
         try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
+            outcome = super().main(*args, **kwargs)
+            sys.exit(outcome if isinstance(outcome, int) else 0)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            sys.exit(EXIT_USAGE)
+        except click.UsageError as error:
+            _fail(_told(error), EXIT_USAGE)
+        except (KeyboardInterrupt, click.Abort):
             _fail("interrupted: the same command goes on where it was", EXIT_INTERRUPTED)
         except MismatchError as error:
             _fail(str(error), EXIT_MISMATCH)
@@ -61,44 +86,67 @@ class CommandGroup(TyperGroup):
             _fail(str(error), EXIT_USAGE)
         except BrokenPipeError:  # the reader of a pipe has had enough
             sys.stderr.close()
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+            sys.exit(EXIT_INTERRUPTED)
         except MemoryError:
             _fail("memory ran out: take fewer steps, witnesses or samples", EXIT_USAGE)
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
-            _fail(
-                f"{place}{error.strerror or error}: free space or choose another place", EXIT_USAGE
-            )
+            told = f"{place}{error.strerror or error}: free space or choose another place"
+            _fail(told, EXIT_USAGE)
 
 
-def _fail(message: str, code: int) -> None:
+def _python_name(command: str) -> str:
+    """Name of a command's module and function: ``import`` is taken."""
+    return f"{command}_" if keyword.iskeyword(command) else command
+
+
+def _first_sentence(command: str) -> str:
+    """First line of a command's docstring, as it stands in its file."""
+    name = _python_name(command)
+    source = files(__name__).joinpath(f"{name}.py").read_text(encoding="utf-8")
+    functions = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef))
+    docstring = next(ast.get_docstring(n) for n in functions if n.name == name)
+    return str(docstring).partition("\n")[0]
+
+
+class Command(click.Command):
+    """A command whose messages name options as the user types them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; a message that begins with a parameter's name begins with its option."""
+        try:
+            return super().invoke(ctx)
+        except ConvexonError as error:
+            flags = {p.name: p.opts[0] for p in self.params if isinstance(p, click.Option)}
+            first, space, rest = str(error).partition(" ")
+            if first in flags and space:
+                error.args = (f"{flags[first]} {rest}",)
+            raise
+
+
+def _told(error: click.UsageError) -> str:
+    """A message of click's in our words: the option first, then what is wrong with it."""
+    text = error.format_message().rstrip(".")
+    match = re.fullmatch(r"Invalid value for '([^']+)'(?: / '[^']+')?: (.*)", text, re.DOTALL)
+    if match is not None:
+        text = f"{match[1].split(' / ')[0]}: {match[2]}"
+    return text[:1].lower() + text[1:]
+
+
+def _fail(message: str, code: int) -> NoReturn:
     """Print one line and leave."""
-    print(f"convexon: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
-    raise typer.Exit(code)
+    click.echo(f"convexon: {' '.join(message.split())}", err=True)
+    sys.exit(code)
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        print(f"convexon {__version__}")  # noqa: T201
-        raise typer.Exit
-
-
-app = typer.Typer(
+@click.command(
     cls=CommandGroup,
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    help="Take a spiking network from a convex program to an FPGA, with proof at every step.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-
-@app.callback()
-def _root(
-    version: bool = typer.Option(
-        False, "--version", help="Print the version.", callback=_version, is_eager=True
-    ),
-) -> None:
-    del version
+@click.version_option(__version__, message="convexon %(version)s")
+def app() -> None:
+    """Take a spiking network from a convex program to an FPGA, with proof at every step."""
 
 
 def main() -> None:

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from convexon.cli.options import Baud, Board, Run
-from convexon.link.protocol import DEFAULT_BAUD
+from convexon.cli.options import BAUD, BOARD, RUN, command
 
 
-def build(
-    board: Board,
-    run: Run = Path("build/run"),
-    freq: Annotated[
-        float | None,
-        typer.Option(help="Clock in MHz, made by the part's PLL; the oscillator's by default."),
-    ] = None,
-    seeds: Annotated[
-        int, typer.Option(help="Runs of the placer, side by side; the fastest is kept.", min=1)
-    ] = 1,
-    link: Annotated[str, typer.Option(help="How the host is linked: uart or spi.")] = "uart",
-    baud: Baud = DEFAULT_BAUD,
-) -> None:
+@command
+@RUN
+@BOARD
+@click.option(
+    "--freq",
+    type=float,
+    help="Clock in MHz, made by the part's PLL; the oscillator's by default.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Runs of the placer, side by side; the fastest is kept.",
+)
+@click.option(
+    "--link", default="uart", show_default=True, help="How the host is linked: uart or spi."
+)
+@BAUD
+def build(run: Path, board: str, freq: float | None, seeds: int, link: str, baud: int) -> None:
     """Build the emitted accelerator for a board: synthesis, placement, routing, bitstream.
 
     RUN/build/BOARD gets the bitstream, the sources and constraints, and what the tools reported.
@@ -33,18 +37,21 @@ def build(
     """
     from convexon.cli.console import Console
     from convexon.errors import InputError
-    from convexon.flow import stage
-    from convexon.flow.run import RunFolder
+    from convexon.flow.build import build_stage, project_stage
+    from convexon.flow.run import Run
+    from convexon_boards.boards import board_of
 
     if link not in ("uart", "spi"):
         raise InputError(f"link must be one of uart, spi, not {link!r}")
-    chosen = importlib.import_module("convexon_boards.boards").board_of(board)
-    options = {"board": chosen, "mhz": freq, "spi": link == "spi", "baud": baud}
-    with Console() as console:
+    chosen, spi = board_of(board), link == "spi"
+    with Console() as console, Run(run).locked() as folder:
+        if chosen.vendor is not None:
+            project = project_stage(folder, board=chosen, mhz=freq, spi=spi, baud=baud)
+            console.line(project.summary)
+            return
         with console.stage("build") as line:
-            if chosen.vendor is None:
-                numbers = range(1, seeds + 1)
-                result = stage("build")(RunFolder(run), line, seeds=numbers, **options)
-            else:
-                result = stage("project")(RunFolder(run), **options)
+            numbers = range(1, seeds + 1)
+            result = build_stage(
+                folder, line, board=chosen, mhz=freq, spi=spi, baud=baud, seeds=numbers
+            )
         console.line(result.summary)

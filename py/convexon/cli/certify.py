@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+from convexon.cli.options import RUN, command
 
 
-def certify(
-    run: Annotated[
-        Path, typer.Argument(help="Run folder, or a certificate.json with its dictionary beside.")
-    ] = Path("build/run"),
-) -> None:
+@command
+@RUN
+def certify(run: Path) -> None:
     """Check a certificate from its dictionary, weights and dual vectors alone.
 
-    Every figure is recomputed in exact or directed-rounding arithmetic, by code that the solver
-    does not share. Exit code 1 if a claim does not hold, 2 if a file is broken or foreign.
+    RUN is a run folder, or a certificate.json with its dictionary beside. Every figure is
+    recomputed in exact or directed-rounding arithmetic, by code that the solver does not share.
+    Exit code 1 if a claim does not hold, 2 if a file is broken or foreign.
     """
     from convexon.certify.check import check_file
     from convexon.cli.console import Console

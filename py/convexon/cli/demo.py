@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from convexon.cli.options import Seed
+from convexon.cli.options import command
 
 
-def demo(
-    out: Annotated[Path, typer.Option(help="Run folder.")] = Path("build/demo"),
-    seed: Seed = 0,
-) -> None:
+@command
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("build/demo"),
+    show_default=True,
+    help="Run folder.",
+)
+@click.option("--seed", type=int, default=0, help="Of the split and of the witnesses.")
+def demo(out: Path, seed: int) -> None:
     """Run the whole chain on scikit-learn's handwritten digits: digits to verified Verilog.
 
     Solves and certifies, emits, verifies in Verilator (and in Icarus where it is installed) on the
@@ -21,8 +26,8 @@ def demo(
     """
     from convexon.api.demo import run_demo
     from convexon.cli.console import Console
-    from convexon.flow.run import RunFolder
+    from convexon.flow.run import Run
     from convexon.train.settings import SolveSettings
 
-    with Console() as console:
-        run_demo(RunFolder(out), SolveSettings(seed=seed), console)
+    with Console() as console, Run(out).locked() as folder:
+        run_demo(folder, SolveSettings(seed=seed), console)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import re
 import shutil
@@ -12,9 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-import typer
+import click
 from packaging.requirements import Requirement
 
+from convexon.cli.options import command
 from convexon.errors import EXIT_USAGE, ConvexonError, ToolError
 
 MINIMUM_PYTHON = (3, 11)
@@ -70,6 +70,7 @@ def checks() -> Iterator[Check]:
     yield _tool("openFPGALoader", _loader, needed=False)
 
 
+@command
 def doctor() -> None:
     """Check every tool and its version, and say how to install what is missing."""
     from rich.console import Console
@@ -88,7 +89,7 @@ def doctor() -> None:
     bad = [check.name for check in results if check.needed and not check.fine]
     if bad:
         console.print(f"not ready: {', '.join(bad)}")
-        raise typer.Exit(EXIT_USAGE)
+        raise click.exceptions.Exit(EXIT_USAGE)
     console.print("ready")
 
 
@@ -143,7 +144,9 @@ def _tool(name: str, find: Callable[[], str], *, needed: bool) -> Check:
 
 def _yosys() -> str:
     """Return Yosys' version, held to its wheel's bound: its text is part of what is emitted."""
-    version: str = importlib.import_module("convexon_hdl.emit.yosys").version()
+    from convexon_hdl.emit import yosys
+
+    version = yosys.version()
     bound = next(r for r in _requirements() if r.name == "pyosys")
     # A build states a suffix behind the release, such as 0.70+12.
     if not bound.specifier.contains(version.partition("+")[0]):
@@ -153,8 +156,9 @@ def _yosys() -> str:
 
 
 def _loader() -> str:
-    path: str = importlib.import_module("convexon.flow.flash").loader()
-    return path
+    from convexon.flow.flash import loader
+
+    return loader()
 
 
 def _simulator(name: str) -> str:

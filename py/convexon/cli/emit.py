@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from convexon.cli.options import Run
+from convexon.cli.options import RUN, command
 
 
-def emit(
-    run: Run = Path("build/run"),
-    host: Annotated[
-        str, typer.Option(help="streams, or axi for a top module with AXI4-Stream and AXI4-Lite.")
-    ] = "streams",
-    axi_width: Annotated[int, typer.Option(help="Bits of tdata: 32, 64 or 128.")] = 32,
-) -> None:
+@command
+@RUN
+@click.option(
+    "--host",
+    default="streams",
+    show_default=True,
+    help="streams, or axi for a top module with AXI4-Stream and AXI4-Lite.",
+)
+@click.option("--axi-width", type=int, help="Bits of tdata with --host axi: 32, 64 or 128.")
+def emit(run: Path, host: str, axi_width: int | None) -> None:
     """Generate the accelerator's Verilog from the silicon card.
 
     Writes RUN/rtl (accelerator.v, ports.json, wrappers for VHDL and SystemVerilog, manifest.json)
     and RUN/export (weights as CSV and hex, and a C header that runs the same network).
     """
     from convexon.cli.console import Console
-    from convexon.flow import stage
-    from convexon.flow.run import RunFolder
-    from convexon.train.settings import choice
+    from convexon.errors import InputError
+    from convexon.flow.emit import emit_stage
+    from convexon.flow.run import Run
+    from convexon.settings import choice
+    from convexon_hdl.emit.emitter import Host
 
-    hosts = importlib.import_module("convexon_hdl.emit.emitter").Host
-    with Console() as console:
+    chosen = choice(Host, host, "host")
+    if axi_width is not None and chosen is not Host.AXI:
+        raise InputError("axi_width must come with --host axi")
+    with Console() as console, Run(run).locked() as folder:
         with console.stage("emit") as line:
-            result = stage("emit")(
-                RunFolder(run), line, host=choice(hosts, host, "host"), axi_width=axi_width
-            )
+            result = emit_stage(folder, line, host=chosen, axi_width=axi_width or 32)
         console.line(result.summary)

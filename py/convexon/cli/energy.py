@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from convexon.cli.options import Run
+from convexon.cli.options import RUN, command
 
 
+@command
+@RUN
+@click.option("--board", help="Board that the run was built for: its part and its clock.")
+@click.option("--part", help="Part, such as iCE40UP5K-SG48, instead of a board.")
+@click.option("--freq", type=float, help="Clock in MHz; that of the build or the route by default.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Test samples whose switching is counted.",
+)
 def energy(
-    run: Run = Path("build/run"),
-    board: Annotated[
-        str | None, typer.Option(help="Board that the run was built for: its part and its clock.")
-    ] = None,
-    part: Annotated[
-        str | None, typer.Option(help="Part, such as iCE40UP5K-SG48, instead of a board.")
-    ] = None,
-    freq: Annotated[
-        float | None, typer.Option(help="Clock in MHz; that of the build or the route by default.")
-    ] = None,
-    samples: Annotated[
-        int, typer.Option(help="Test samples whose switching is counted.", min=1)
-    ] = 8,
+    run: Path, board: str | None, part: str | None, freq: float | None, samples: int
 ) -> None:
     """Estimate the energy of an inference, as a range, by resource.
 
@@ -34,27 +32,27 @@ def energy(
     """
     from convexon.cli.console import Console
     from convexon.errors import InputError
-    from convexon.flow import stage
-    from convexon.flow.run import RunFolder
+    from convexon.flow.energy import clock_of_build, clock_of_route, energy_stage
+    from convexon.flow.run import Run
+    from convexon_boards.boards import board_of
+    from convexon_boards.parts import part_of
+    from convexon_sim.programs.activity import count_switching
 
     if freq is not None and not 0 < freq < math.inf:
         raise InputError(f"freq must be a number of MHz above 0, not {freq!r}")
-    if (board is None) == (part is None):
-        raise InputError("one of --board and --part must be given, and not both")
-    stages = importlib.import_module("convexon.flow.energy")
-    folder = RunFolder(run)
-    if board is not None:
-        chosen_board = importlib.import_module("convexon_boards.boards").board_of(board)
-        chosen = chosen_board.open_part
-        mhz = stages.clock_of_build(folder, chosen_board) if freq is None else freq
-    else:
-        chosen = importlib.import_module("convexon_boards.parts").part_of(part)
-        mhz = stages.clock_of_route(folder, chosen) if freq is None else freq
-    count = importlib.import_module("convexon_sim.programs.activity").count_switching
-    with Console() as console:
+    with Console() as console, Run(run).locked() as folder:
+        if board is not None and part is None:
+            chosen_board = board_of(board)
+            chosen = chosen_board.open_part
+            mhz = clock_of_build(folder, chosen_board) if freq is None else freq
+        elif part is not None and board is None:
+            chosen = part_of(part)
+            mhz = clock_of_route(folder, chosen) if freq is None else freq
+        else:
+            raise InputError("one of --board and --part must be given, and not both")
         with console.stage("energy") as line:
-            result = stage("energy")(
-                folder, line, part=chosen, clock_mhz=mhz, count=count, samples=samples
+            result = energy_stage(
+                folder, line, part=chosen, clock_mhz=mhz, count=count_switching, samples=samples
             )
         console.line(result.summary)
         for text in result.lines:

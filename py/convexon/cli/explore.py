@@ -3,61 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
-from convexon.cli.options import Cluster
-
-Numbers = list[int] | None
-Words = list[str] | None
-
-
-def _several(text: str) -> Any:
-    """Option that may be given several times, a value to try each."""
-    return typer.Option(help=f"{text} Several are tried one by one.")
+from convexon.cli.options import CLUSTER, command, option
+from convexon.explore.sweep import AXES, LIMITS, Limits
+from convexon.settings import settings_of
+from convexon.train.settings import SolveSettings
 
 
-Jobs = Annotated[int | None, typer.Option(help="Processes; one for each core by default.")]
-File = Annotated[
-    Path | None, typer.Option(help="A TOML file with the choices; options replace its own.")
-]
-
-
+@command
+@click.argument("root", type=click.Path(path_type=Path), default=Path("build/explore"))
+@click.option(
+    "--sweep",
+    type=click.Path(path_type=Path),
+    help="A TOML file with the choices; options replace its own.",
+)
+@click.option("--data", help="'digits', or an npz file, as for solve; digits by default.")
+@option(next(each for each in settings_of(SolveSettings) if each.name == "rho"))
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes; one a core by default.")
+@CLUSTER
 def explore(
-    ctx: typer.Context,
-    root: Annotated[
-        Path, typer.Argument(help="Folder of the sweep, and of others that share points with it.")
-    ] = Path("build/explore"),
-    sweep: File = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="'digits', or an npz file with features and labels, as for solve."),
-    ] = None,
-    coding: Annotated[Words, _several("threshold, latency or intensity.")] = None,
-    steps: Annotated[Numbers, _several("T, the steps of an inference.")] = None,
-    bits: Annotated[Numbers, _several("Bits of an intensity; 1 for spikes.")] = None,
-    readout_bits: Annotated[Numbers, _several("Bits of a readout weight.")] = None,
-    alphabet: Annotated[Words, _several("Hidden weights: ternary, intB or pow2-B.")] = None,
-    neurons: Annotated[Numbers, _several("Neurons to keep at most.")] = None,
-    fan_in: Annotated[Numbers, _several("Synapses of a neuron.")] = None,
-    depth: Annotated[Numbers, _several("Layers of a branch.")] = None,
-    witnesses: Annotated[Numbers, _several("Witnesses to draw.")] = None,
-    seed: Annotated[Numbers, _several("Seed of the split and of the witnesses.")] = None,
-    rho: Annotated[
-        list[float] | None,
-        typer.Option(help="Strength of the l1 penalty; each network takes the best of them."),
-    ] = None,
-    mapping: Annotated[Words, _several("spatial, folded, or any.")] = None,
-    lanes: Annotated[Numbers, _several("Lanes of folded layers.")] = None,
-    family: Annotated[Words, _several("ecp5, ice40 or gowin.")] = None,
-    board: Annotated[Words, _several("Boards to fit: part and clock are limits.")] = None,
-    luts: Annotated[int | None, typer.Option(help="Most LUT4s.")] = None,
-    block_rams: Annotated[int | None, typer.Option(help="Most block RAMs.")] = None,
-    latency_cycles: Annotated[int | None, typer.Option(help="Most cycles, on average.")] = None,
-    clock: Annotated[float | None, typer.Option(help="Clock in MHz that must be kept.")] = None,
-    jobs: Jobs = None,
-    cluster: Cluster = None,
+    root: Path,
+    sweep: Path | None,
+    data: str | None,
+    rho: tuple[float, ...],
+    jobs: int | None,
+    cluster: str | None,
+    **options: Any,
 ) -> None:
     """Try combinations of choices, and print those that nothing beats.
 
@@ -68,43 +42,38 @@ def explore(
     """
     from convexon.cli.console import Console
     from convexon.explore.executor import executor_for
+    from convexon.explore.stage import explore_stage
     from convexon.explore.sweep import read_sweep, sweep_from
-    from convexon.flow import stage
 
-    del data, coding, steps, bits, readout_bits, alphabet, neurons, fan_in, depth, witnesses, seed
-    del (
-        rho,
-        mapping,
-        lanes,
-        family,
-        board,
-        luts,
-        block_rams,
-        latency_cycles,
-        clock,
-    )  # all are in ctx
     tables = {} if sweep is None else read_sweep(sweep)
-    chosen = sweep_from(_replaced(tables, ctx.params))
+    chosen = sweep_from(_replaced(tables, {"data": data, "rho": list(rho), **options}))
     with Console() as console, executor_for(jobs=jobs, cluster=cluster) as executor:
         with console.stage("explore") as line:
-            result = stage("explore")(root, chosen, executor=executor, progress=line)
+            result = explore_stage(root, chosen, executor=executor, progress=line)
         for text in (*result.failures, *result.table, result.summary):
             console.line(text)
 
 
+for _each in reversed((*AXES.values(), *settings_of(Limits))):
+    explore = option(_each, several=_each.name in AXES)(explore)
+
+
 def _replaced(tables: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """Tables of a file, with the options on the command line in place of what it says."""
-    from convexon.explore.sweep import AXES, LIMITS
-
-    given = {name: value for name, value in options.items() if value not in (None, ())}
-    merged = dict(tables)
-    for key, option in (("data", "data"), ("rhos", "rho")):
-        if option in given:
-            merged[key] = given[option]
+    given = {name: value for name, value in options.items() if value not in (None, (), [])}
+    merged: dict[str, Any] = {
+        **tables,
+        **{name: given[name] for name in ("data", "rho") if name in given},
+    }
     for key, names in (("sweep", AXES), ("budget", LIMITS)):
-        own = {name: given[name] for name in names if name in given}
+        own = {name: _plain(given[name]) for name in names if name in given}
         if own:
             table = merged.get(key, {})
             # What is no table is refused when the sweep is made, whatever the options say.
             merged[key] = {**table, **own} if isinstance(table, dict) else table
     return merged
+
+
+def _plain(value: Any) -> Any:
+    """Values of an option as a file has them."""
+    return list(value) if isinstance(value, tuple) else value

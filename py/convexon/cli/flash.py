@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from convexon.cli.options import Board, Run
+from convexon.cli.options import BOARD, RUN, command
 
 
-def flash(
-    board: Board,
-    run: Run = Path("build/run"),
-    persist: Annotated[
-        bool, typer.Option("--persist", help="Write the flash memory: the board keeps the design.")
-    ] = False,
-) -> None:
+@command
+@RUN
+@BOARD
+@click.option("--persist", is_flag=True, help="Write the flash memory: the board keeps the design.")
+def flash(run: Path, board: str, persist: bool) -> None:
     """Send the bitstream that convexon build made to a board, with openFPGALoader."""
     from convexon.cli.console import Console
-    from convexon.flow import stage
-    from convexon.flow.run import RunFolder
+    from convexon.flow.flash import flash_stage
+    from convexon.flow.run import Run
+    from convexon_boards.boards import board_of
 
-    chosen = importlib.import_module("convexon_boards.boards").board_of(board)
+    chosen = board_of(board)
     with Console() as console:
         with console.stage("flash") as line:
-            result = stage("flash")(RunFolder(run), line, board=chosen, persist=persist)
+            result = flash_stage(Run(run), line, board=chosen, persist=persist)
         console.line(result.summary)

@@ -2,53 +2,62 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from convexon.cli.options import Run
+from convexon.cli.options import RUN, command
 
 if TYPE_CHECKING:
     from convexon.data.encoder import Encoder
+    from convexon.plan.cost.budget import Budget
     from convexon.snn.decision import Decision
 
 
+@command
+@RUN
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    help="A TOML file with the choice for every layer.",
+)
+@click.option("--luts", type=click.IntRange(min=1), help="Most LUT4s.")
+@click.option("--block-rams", type=click.IntRange(min=0), help="Most block RAMs.")
+@click.option(
+    "--latency-cycles",
+    type=click.IntRange(min=1),
+    help="Most cycles of an inference, on average.",
+)
+@click.option("--clock", type=float, help="Clock in MHz that pipeline registers are chosen for.")
+@click.option("--family", help="ecp5, ice40 or gowin; ecp5 by default.")
+@click.option("--board", help="Board to fit: its part, less the link, and its oscillator's clock.")
+@click.option("--encoder", help="On chip: threshold, latency, bit-plane, rate or hold.")
+@click.option(
+    "--encoder-bits", type=int, help="Bits of a level that the encoder reads; 8 by default."
+)
+@click.option("--encoder-seed", type=int, help="Seed of the rate encoder.")
+@click.option(
+    "--decision",
+    default="end",
+    show_default=True,
+    help="When an inference ends: end, certain or threshold.",
+)
+@click.option(
+    "--threshold", type=int, help="Score that ends an inference, for --decision threshold."
+)
 def map(
-    run: Run = Path("build/run"),
-    file: Annotated[
-        Path | None, typer.Option(help="A TOML file with the choice for every layer.")
-    ] = None,
-    luts: Annotated[int | None, typer.Option(help="Most LUT4s.", min=1)] = None,
-    block_rams: Annotated[int | None, typer.Option(help="Most block RAMs.", min=0)] = None,
-    latency_cycles: Annotated[
-        int | None, typer.Option(help="Most cycles of an inference, on average.", min=1)
-    ] = None,
-    clock: Annotated[
-        float | None, typer.Option(help="Clock in MHz that pipeline registers are chosen for.")
-    ] = None,
-    family: Annotated[
-        str | None, typer.Option(help="ecp5, ice40 or gowin; ecp5 by default.")
-    ] = None,
-    board: Annotated[
-        str | None,
-        typer.Option(help="Board to fit: its part, less the link, and its oscillator's clock."),
-    ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="On chip: threshold, latency, bit-plane, rate or hold."),
-    ] = None,
-    encoder_bits: Annotated[
-        int | None, typer.Option(help="Bits of a level that the encoder reads; 8 by default.")
-    ] = None,
-    encoder_seed: Annotated[int | None, typer.Option(help="Seed of the rate encoder.")] = None,
-    decision: Annotated[
-        str, typer.Option(help="When an inference ends: end, certain or threshold.")
-    ] = "end",
-    threshold: Annotated[
-        int | None, typer.Option(help="Score that ends an inference, for --decision threshold.")
-    ] = None,
+    run: Path,
+    file: Path | None,
+    family: str | None,
+    board: str | None,
+    encoder: str | None,
+    encoder_bits: int | None,
+    encoder_seed: int | None,
+    decision: str,
+    threshold: int | None,
+    clock: float | None,
+    **limits: int | None,
 ) -> None:
     """Choose for every layer whether it stands in logic or in block RAM.
 
@@ -58,43 +67,47 @@ def map(
     verify take it.
     """
     from convexon.cli.console import Console
-    from convexon.flow import stage
-    from convexon.flow.run import RunFolder
+    from convexon.errors import InputError
+    from convexon.flow.map import map_stage
+    from convexon.flow.run import Run
     from convexon.snn import simulate
 
-    limits = {
-        "luts": luts,
-        "block_rams": block_rams,
-        "latency_cycles": latency_cycles,
-        "clock_hz": _hertz(clock),
-    }
-    options = {
-        "budget": _budget(family, limits, board),
-        "encoder": _encoder(run, encoder, encoder_bits, encoder_seed),
-        "decision": _decision(decision, threshold),
-    }
+    chosen_encoder = _encoder(run, encoder, encoder_bits, encoder_seed)
+    chosen_decision = _decision(decision, threshold)
     if file is not None:
-        _require_alone(any(x is not None for x in (board, *limits.values())), options)
-    with Console() as console:
+        if any(value is not None for value in (board, clock, *limits.values())):
+            raise InputError("file must stand alone: a mapping by hand has no budget and no clock")
+        if chosen_encoder is not None or chosen_decision.is_early:
+            raise InputError("file must stand alone: write tables [encoder] and [decision] in it")
+    budget = _budget(family, {**limits, "clock_hz": _hertz(clock)}, board)
+    with Console() as console, Run(run).locked() as folder:
         with console.stage("map") as line:
-            result = stage("map")(
-                RunFolder(run), file=file, progress=line, model=simulate.run, **options
+            result = map_stage(
+                folder,
+                file=file,
+                progress=line,
+                model=simulate.run,
+                budget=budget,
+                encoder=chosen_encoder,
+                decision=chosen_decision,
             )
         console.line(result.summary)
 
 
-def _budget(family: str | None, limits: dict[str, int | float | None], board: str | None) -> Any:
+def _budget(family: str | None, limits: dict[str, Any], board: str | None) -> Budget:
     """Budget of the options; the family is the board's where one is named."""
     from convexon.errors import InputError
+    from convexon.plan.cost.budget import Budget
     from convexon.plan.cost.cells import Family
-    from convexon.train.settings import choice
+    from convexon.settings import choice
+    from convexon_boards.capacity import budget_of
 
     if board is None:
         chosen = choice(Family, family or "ecp5", "family")
-        return importlib.import_module("convexon.plan.cost.budget").Budget(family=chosen, **limits)
+        return Budget(family=chosen, **limits)
     if family is not None:
         raise InputError("family must be left out where a board is given: it has its own")
-    return importlib.import_module("convexon_boards.capacity").budget_of(board, **limits)
+    return budget_of(board, **limits)
 
 
 def _hertz(clock: float | None) -> float | None:
@@ -108,29 +121,19 @@ def _hertz(clock: float | None) -> float | None:
 
 def _decision(name: str, threshold: int | None) -> Decision:
     """Decision rule of the options."""
+    from convexon.settings import choice
     from convexon.snn.decision import Decision, Rule
-    from convexon.train.settings import choice
 
     return Decision(rule=choice(Rule, name, "decision"), threshold=threshold)
-
-
-def _require_alone(limited: bool, options: dict[str, Any]) -> None:
-    """Raise `InputError` where a file comes with options that it has tables for."""
-    from convexon.errors import InputError
-
-    if limited:
-        raise InputError("file must stand alone: a mapping by hand has no budget and no clock")
-    if options["encoder"] is not None or options["decision"].is_early:
-        raise InputError("file must stand alone: write tables [encoder] and [decision] in it")
 
 
 def _encoder(run: Path, name: str | None, bits: int | None, seed: int | None) -> Encoder | None:
     """Encoder that the options name; levels that are held are as wide as the network reads them."""
     from convexon.data.encoder import Encoder, EncoderKind
     from convexon.errors import InputError
-    from convexon.flow.run import RunFolder
+    from convexon.flow.run import Run
+    from convexon.settings import choice
     from convexon.snn.card import CARD
-    from convexon.train.settings import choice
 
     if name is None:
         if bits is not None or seed is not None:
@@ -139,5 +142,5 @@ def _encoder(run: Path, name: str | None, bits: int | None, seed: int | None) ->
     kind = choice(EncoderKind, name, "encoder")
     if bits is None:
         held = kind is EncoderKind.HOLD
-        bits = RunFolder(run).read("card", CARD).value.input_bits if held else 8
+        bits = Run(run).read("card", CARD).value.input_bits if held else 8
     return Encoder(kind=kind, bits=bits, seed=seed)

@@ -1,28 +1,85 @@
-"""Options that several commands share."""
+"""Arguments and options that several commands share, and options made of settings."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Any, TypeVar
 
-import typer
+import click
 
-Run = Annotated[
-    Path, typer.Argument(help="Run folder: artefacts are read from it and written to it.")
-]
-Data = Annotated[
-    str,
-    typer.Option(
-        help="'digits', or an npz file with features (samples, inputs) and labels (samples,)."
-    ),
-]
-Seed = Annotated[int, typer.Option(help="Seed of the split and of the witnesses.", min=0)]
-Board = Annotated[
-    str, typer.Option(help="Board, such as icebreaker; an unknown name lists those that there are.")
-]
-Baud = Annotated[
-    int, typer.Option(help="Bits a second of the serial line.", min=1, max=100_000_000)
-]
-Cluster = Annotated[
-    str | None, typer.Option(help="Address of a Dask scheduler whose workers do the long parts.")
-]
+from convexon.cli import Command
+from convexon.link.protocol import DEFAULT_BAUD
+from convexon.settings import Setting, Settings, settings_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+RUN = click.argument("run", type=click.Path(path_type=Path), default=Path("build/run"))
+DATA = click.option(
+    "--data",
+    default="digits",
+    show_default=True,
+    help="'digits', or an npz file with features or spikes, and labels.",
+)
+BOARD = click.option("--board", required=True, help="Board: icebreaker, ulx3s-85f, or a TOML file.")
+BAUD = click.option(
+    "--baud",
+    type=click.IntRange(1, 100_000_000),
+    default=DEFAULT_BAUD,
+    show_default=True,
+    help="Bits a second of a serial line.",
+)
+CLUSTER = click.option(
+    "--cluster", help="Address of a Dask scheduler whose workers do the long parts."
+)
+
+
+def command(function: Callable[..., None]) -> Command:
+    """Return the command of a function; its docstring is the help."""
+    made = click.command(cls=Command)(function)
+    made.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    return made
+
+
+def settings(
+    cls: type[Settings], parameter: str = "settings", *, exclude: Collection[str] = ()
+) -> Callable[[F], F]:
+    """Return a decorator that adds an option for each setting, and hands over their object."""
+    rows = [each for each in settings_of(cls) if each.name not in exclude]
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def wrapped(**given: Any) -> Any:
+            chosen = {each.name: given.pop(each.name) for each in rows}
+            known = {name: value for name, value in chosen.items() if value not in (None, ())}
+            return function(**given, **{parameter: cls(**known)})
+
+        made: Any = wrapped
+        for each in reversed(rows):
+            made = option(each)(made)
+        found: F = made
+        return found
+
+    return decorate
+
+
+def option(each: Setting, *, several: bool | None = None) -> Callable[[F], F]:
+    """Return the option of a setting; a default of None says that it was not given."""
+    told = each.help.rstrip(".")
+    if each.choices:
+        told += f": {', '.join(each.choices)}"
+    if several:
+        told += ". Several are tried one by one"
+    elif each.default is not None:
+        default = each.default if each.several else (each.default,)
+        told += f"; {', '.join(str(getattr(x, 'value', x)) for x in default)} by default"
+    kind = each.hint if each.hint in (int, float) else str
+    return click.option(
+        each.flag,
+        each.name,
+        type=kind,
+        multiple=each.several if several is None else several,
+        default=None,
+        help=f"{told}.",
+    )

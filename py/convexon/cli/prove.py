@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convexon.cli.options import Run
+from convexon.cli.options import RUN, command
 
 
-def prove(run: Run = Path("build/run")) -> None:
+@command
+@RUN
+def prove(run: Path) -> None:
     """Prove the emitted network, part by part, for all inputs.
 
     Each neuron's Verilog is proved equal to its contract by induction, each sum of synapses equal
@@ -15,12 +17,12 @@ def prove(run: Run = Path("build/run")) -> None:
     is not proved; the first such part is named.
     """
     from convexon.cli.console import Console
-    from convexon.flow import stage
-    from convexon.flow.run import RunFolder
+    from convexon.flow.prove import prove_stage
+    from convexon.flow.run import Run
 
-    with Console() as console:
+    with Console() as console, Run(run).locked() as folder:
         with console.stage("prove") as line:
-            result = stage("prove")(RunFolder(run), progress=line)
+            result = prove_stage(folder, progress=line)
         for text in result.lines:
             console.line(text)
         console.line(result.summary)

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from convexon.cli.options import Run
+from convexon.cli.options import RUN, command
 
 
-def report(
-    run: Run = Path("build/run"),
-    synthesize: Annotated[
-        bool, typer.Option(help="Count the netlist's cells for ECP5, unless that was done.")
-    ] = True,
-) -> None:
+@command
+@RUN
+@click.option(
+    "--synthesize/--no-synthesize",
+    default=True,
+    help="Count the netlist's cells for ECP5, unless that was done.",
+)
+def report(run: Path, synthesize: bool) -> None:
     """Write report.json, report.md and report.html from what the run folder holds."""
     from convexon.cli.console import Console
-    from convexon.flow import stage
-    from convexon.flow.run import RunFolder
-    from convexon.report.collect import bundle_of_card
+    from convexon.flow.run import Run
+    from convexon.flow.synthesize import synthesize_stage
+    from convexon.report.collect import bundle_of_card, collect
+    from convexon.report.stage import report_stage
 
-    folder = RunFolder(run)
-    with Console() as console:
+    with Console() as console, Run(run).locked() as folder:
+        collect(folder)  # what is missing or damaged is said before minutes of synthesis
         if synthesize and bundle_of_card(folder) is not None:
             with console.stage("synthesize") as line:
-                console.line(stage("synthesize")(folder, line).summary)
+                console.line(synthesize_stage(folder, line).summary)
         with console.stage("report") as line:
-            result = stage("report")(folder, progress=line)
+            result = report_stage(folder, progress=line)
         console.line(result.summary)

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from convexon.cli.options import Baud, Run
-from convexon.link.protocol import DEFAULT_BAUD
+from convexon.cli.options import BAUD, RUN, command
+
+if TYPE_CHECKING:
+    from convexon.flow.run import Run
 
 
+@command
+@RUN
+@click.option("--port", help="Serial port of the board, or /dev/spidevBUS.DEVICE.")
+@click.option(
+    "--simulate", is_flag=True, help="Use the board's design in Verilator instead of a board."
+)
+@click.option(
+    "--data",
+    default="test",
+    show_default=True,
+    help="Samples to send: test, train, or an npz file with new ones.",
+)
+@click.option("--samples", type=click.IntRange(min=1), help="How many to send; all by default.")
+@BAUD
+@click.option(
+    "--wait",
+    type=click.FloatRange(0.01, 3600),
+    default=0.5,
+    show_default=True,
+    help="Seconds to wait for an answer before asking again.",
+)
 def run(
-    run: Run = Path("build/run"),
-    port: Annotated[
-        str | None, typer.Option(help="Serial port of the board, or /dev/spidevBUS.DEVICE.")
-    ] = None,
-    simulate: Annotated[
-        bool,
-        typer.Option(
-            "--simulate", help="Use the board's design in Verilator instead of a port's board."
-        ),
-    ] = False,
-    data: Annotated[str, typer.Option(help="Samples to send: test or train.")] = "test",
-    samples: Annotated[int | None, typer.Option(help="How many; all by default.", min=1)] = None,
-    baud: Baud = DEFAULT_BAUD,
-    wait: Annotated[
-        float,
-        typer.Option(help="Seconds to wait for an answer before asking again.", min=0.01, max=3600),
-    ] = 0.5,
+    run: Path,
+    port: str | None,
+    simulate: bool,
+    data: str,
+    samples: int | None,
+    baud: int,
+    wait: float,
 ) -> None:
     """Send samples to a board and compare all scores and labels with the golden model's.
 
@@ -40,21 +52,19 @@ def run(
     """
     from convexon.cli.console import Console
     from convexon.errors import InputError
-    from convexon.flow import stage
-    from convexon.flow.run import RunFolder
+    from convexon.flow.measure import run_stage
+    from convexon.flow.run import Run
     from convexon.link.session import Patience
     from convexon.link.transport import open_port
 
-    if data not in ("test", "train"):
-        raise InputError(f"data must be one of test, train, not {data!r}")
     if (port is None) != simulate:
         raise InputError("run must be given one of --port and --simulate")
-    folder = RunFolder(run)
+    folder = Run(run)
     with Console() as console:
         with console.stage("run") as line, _board(folder, port) as name:
             transport = open_port(name, baud)
             try:
-                result = stage("run")(
+                result = run_stage(
                     folder,
                     transport,
                     line,
@@ -69,18 +79,20 @@ def run(
 
 
 @contextmanager
-def _board(folder: object, port: str | None) -> Iterator[str]:
+def _board(folder: Run, port: str | None) -> Iterator[str]:
     """Name the port of the board: the user's, or a simulated board's while it runs."""
     if port is not None:
         yield port
         return
-    design = importlib.import_module("convexon.flow.simulated_board").design_of_run(folder)
-    serial_board = importlib.import_module("convexon_sim.programs.serial_board")
-    simulator = importlib.import_module("convexon_sim.simulator")
-    with serial_board.SimulatedBoard(
+    from convexon.flow.simulated_board import design_of_run
+    from convexon_sim.programs.serial_board import SimulatedBoard
+    from convexon_sim.simulator import SimulatorKind, find
+
+    design = design_of_run(folder)
+    with SimulatedBoard(
         design.verilog,
         top=design.top,
-        simulator=simulator.find(simulator.SimulatorKind.VERILATOR),
+        simulator=find(SimulatorKind.VERILATOR),
         divisor=design.divisor,
     ) as board:
         yield board.port

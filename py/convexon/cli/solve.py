@@ -4,51 +4,25 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from convexon.cli.options import Cluster, Data, Run, Seed
+from convexon.cli.options import CLUSTER, DATA, RUN, command, settings
+from convexon.train.settings import SolveSettings
 
 if TYPE_CHECKING:
     from convexon.train.columns.parallel import Executor
 
-Coding = Annotated[str, typer.Option(help="threshold, latency, or intensity (bit planes).")]
-Loss = Annotated[str, typer.Option(help="squared, hinge or softmax; logistic for two classes.")]
-Alphabet = Annotated[str, typer.Option(help="Hidden weights: ternary, intB or pow2-B (B bits).")]
-Rounds = Annotated[
-    int, typer.Option(help="Rounds of column generation that add to the drawn witnesses.")
-]
-Cost = Annotated[
-    str | None, typer.Option(help="Penalty weights by silicon: luts, events or memory.")
-]
-Rhos = Annotated[
-    list[float] | None,
-    typer.Option(help="Strength of the l1 penalty; several are chosen from on validation."),
-]
 
-
+@command
+@RUN
+@DATA
+@settings(SolveSettings)
+@click.option("--replace", is_flag=True, help="Replace a run that holds other samples.")
+@CLUSTER
 def solve(
-    run: Run = Path("build/run"),
-    data: Data = "digits",
-    coding: Coding = "threshold",
-    steps: Annotated[int, typer.Option(help="T, the steps of an inference.")] = 8,
-    bits: Annotated[int, typer.Option(help="Bits of an intensity; 1 for spikes.")] = 1,
-    loss: Loss = "squared",
-    readout: Annotated[str, typer.Option(help="last, sign or count.")] = "count",
-    witnesses: Annotated[int, typer.Option(help="Witnesses to draw.")] = 2000,
-    fan_in: Annotated[int, typer.Option(help="Synapses of a neuron.")] = 8,
-    depth: Annotated[int, typer.Option(help="Layers of a branch.")] = 1,
-    hidden: Annotated[int, typer.Option(help="Neurons of each layer below the last.")] = 128,
-    alphabet: Alphabet = "ternary",
-    pricing_rounds: Rounds = 0,
-    cost: Cost = None,
-    max_neurons: Annotated[int, typer.Option(help="Neurons to keep at most.")] = 256,
-    rho: Rhos = None,
-    readout_bits: Annotated[int, typer.Option(help="Bits of a readout weight.")] = 8,
-    tolerance: Annotated[float, typer.Option(help="Duality gap to reach.")] = 1e-6,
-    seed: Seed = 0,
-    cluster: Cluster = None,
+    run: Path, data: str, settings: SolveSettings, replace: bool, cluster: str | None
 ) -> None:
     """Solve the convex program, certify it, and write the network's silicon card.
 
@@ -57,39 +31,18 @@ def solve(
     The dictionary is built in chunks: by threads, or by the workers of a Dask cluster.
     """
     from convexon.cli.console import Console
-    from convexon.convex.model.loss import LossKind
-    from convexon.data.coding import Coding as CodingKind
-    from convexon.flow import stage
-    from convexon.flow.run import RunFolder
-    from convexon.snn.neuron import ReadoutMode
-    from convexon.train.cost import CostKind
-    from convexon.train.settings import SolveSettings, choice
+    from convexon.data.samples import load_samples
+    from convexon.flow import solve as flow
+    from convexon.flow.run import Run
 
-    settings = SolveSettings(
-        data=data,
-        coding=choice(CodingKind, coding, "coding"),
-        n_steps=steps,
-        bits=bits,
-        loss=choice(LossKind, loss, "loss"),
-        readout_mode=choice(ReadoutMode, readout, "readout"),
-        n_witnesses=witnesses,
-        fan_in=fan_in,
-        depth=depth,
-        hidden=hidden,
-        alphabet=alphabet,
-        pricing_rounds=pricing_rounds,
-        cost=None if cost is None else choice(CostKind, cost, "cost"),
-        max_neurons=max_neurons,
-        rhos=tuple(rho or SolveSettings.rhos),
-        readout_bits=readout_bits,
-        tolerance=tolerance,
-        seed=seed,
-    )
-    with Console() as console, _builders(cluster) as executor:
+    samples = load_samples(data)
+    with Console() as console, Run(run).locked() as folder, _builders(cluster) as executor:
         with console.stage("solve") as line:
-            result = stage("solve")(RunFolder(run), settings, line, executor=executor)
-        console.line(result.summary)
-        for text in result.certificate_lines:
+            made = flow.solve(
+                folder, samples, settings, replace=replace, progress=line, executor=executor
+            )
+        console.line(made.summary)
+        for text in (*made.notices, *made.certificate_lines):
             console.line(text)
 
 

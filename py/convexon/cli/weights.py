@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from convexon.cli.options import Run
+from convexon.cli.options import RUN, command
+
+FILE = click.Path(path_type=Path)
 
 
-def weights(
-    run: Run = Path("build/run"),
-    card: Annotated[
-        Path | None,
-        typer.Option(help="Card with other weights for the same accelerator; RUN's by default."),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="File of the image; RUN/export/weights.bin by default.")
-    ] = None,
-) -> None:
+@command
+@RUN
+@click.option(
+    "--card",
+    type=FILE,
+    help="Card with other weights for the same accelerator; RUN's by default.",
+)
+@click.option("--output", type=FILE, help="File of the image; RUN/export/weights.bin by default.")
+def weights(run: Path, card: Path | None, output: Path | None) -> None:
     """Write the image of the weights that the emitted accelerator loads at run time.
 
     The host sends its words in order; the accelerator takes no input until all are there and their
@@ -27,13 +27,13 @@ def weights(
     """
     from convexon.cli.console import Console
     from convexon.errors import InputError
-    from convexon.flow.run import RunFolder
+    from convexon.flow.run import Run
     from convexon.plan.image import WORD_BYTES, image_digest, weight_image
     from convexon.plan.mapping import MAPPING
     from convexon.snn.card import CARD
     from convexon.store.artefact import atomic_write, load
 
-    folder = RunFolder(run)
+    folder = Run(run)
     described = folder.bundle().value.ports.get("weights")
     if described is None:
         raise InputError(

@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
-from convexon.snn.fixed import Interval
-from convexon.snn.network import MAX_INPUT_BITS
-from convexon.store.artefact import Arrays, Codec, Json
+from convexon.snn.fixed import MAX_INPUT_BITS, Interval
+from convexon.store.codec import Codec
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,8 +32,7 @@ class SpikeDataset:
     Raises
     ------
     InputError
-        If there is no sample, step or input, a shape or value does not fit, or a class has no
-        sample.
+        If there is no sample, step or input, or a shape or value does not fit.
     """
 
     inputs: npt.NDArray[np.uint8]
@@ -61,7 +59,7 @@ class SpikeDataset:
             object.__setattr__(self, name, values)
 
     def take(self, rows: npt.NDArray[np.intp]) -> SpikeDataset:
-        """Return the samples at ``rows``; every class must keep one."""
+        """Return the samples at ``rows``."""
         return replace(self, inputs=self.inputs[rows], labels=self.labels[rows])
 
     @property
@@ -93,12 +91,12 @@ class SpikeDataset:
 def check_labels(
     labels: npt.ArrayLike, *, shape: tuple[int, ...], n_classes: int
 ) -> npt.NDArray[np.int64]:
-    """Return the labels as int64, checked to be classes with at least one sample each.
+    """Return the labels as int64, checked to be classes.
 
     Raises
     ------
     InputError
-        If their number or a value does not fit, or a class is empty.
+        If their number or a value does not fit.
     """
     array = np.asarray(labels)
     if array.shape != shape:
@@ -108,34 +106,8 @@ def check_labels(
     outside = array[(array < 0) | (array >= n_classes)]
     if len(outside):
         raise InputError(f"labels must lie in 0..{n_classes - 1}, not {int(outside[0])}")
-    present = np.unique(array).astype(np.int64)
-    if len(present) < n_classes:
-        gaps = np.flatnonzero(present != np.arange(len(present)))
-        empty = int(gaps[0]) if len(gaps) else len(present)
-        raise InputError(
-            f"class {empty} has no sample: give it some, or number the classes without it"
-        )
     return array.astype(np.int64)
 
 
-def _encode(dataset: SpikeDataset) -> tuple[Json, Arrays]:
-    content: Json = {
-        "name": dataset.name,
-        "n_classes": dataset.n_classes,
-        "input_bits": dataset.input_bits,
-    }
-    return content, {"inputs": dataset.inputs, "labels": dataset.labels}
-
-
-def _decode(content: Json, arrays: Arrays) -> SpikeDataset:
-    return SpikeDataset(
-        inputs=arrays["inputs"],
-        labels=arrays["labels"],
-        n_classes=content["n_classes"],
-        input_bits=content["input_bits"],
-        name=content["name"],
-    )
-
-
-DATASET = Codec("convexon.dataset", 1, _encode, _decode)
+DATASET: Codec[SpikeDataset] = Codec(SpikeDataset, "convexon.dataset", 2, made_by="convexon solve")
 """File form of a `SpikeDataset`."""

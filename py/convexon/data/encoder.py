@@ -18,7 +18,6 @@ exclusive or, so each input costs one such gate per bit besides the comparison.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -26,9 +25,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.errors import InputError, require_integer
-from convexon.snn.network import MAX_INPUT_BITS, FixedPointNetwork
-from convexon.store.artefact import Json
+from convexon.errors import InputError
+from convexon.snn.fixed import MAX_INPUT_BITS
+from convexon.snn.network import FixedPointNetwork
 
 SEED_FACTOR = 0x9E3779B1
 """Odd, so that no seed gives the register's forbidden state 0; dense, so that small seeds do not
@@ -227,33 +226,3 @@ def _product(factors: npt.NDArray[np.int64], byte: int) -> npt.NDArray[np.int64]
         if byte >> place & 1:
             product ^= factors
     return product
-
-
-def encoder_to_json(encoder: Encoder) -> Json:
-    """Return the choice as JSON."""
-    content: Json = {"kind": encoder.kind.value, "bits": encoder.bits}
-    return content if encoder.seed is None else {**content, "seed": encoder.seed}
-
-
-def encoder_from_json(content: MappingType[str, Any]) -> Encoder:
-    """Inverse of `encoder_to_json`.
-
-    Raises
-    ------
-    InputError
-        If a member is unknown or missing, or its value does not fit.
-    """
-    for name in content:
-        if name not in ("kind", "bits", "seed"):
-            raise InputError(f"encoder must have members of kind, bits, seed, not {name!r}")
-    kinds = [kind.value for kind in EncoderKind]
-    if content.get("kind") not in kinds:
-        raise InputError(
-            f"kind of the encoder must be one of {', '.join(kinds)}, not {content.get('kind')!r}"
-        )
-    for name in ("bits", "seed"):
-        value = content.get(name, None if name == "bits" else 0)
-        require_integer(f"{name} of the encoder", value)
-    return Encoder(
-        kind=EncoderKind(content["kind"]), bits=content["bits"], seed=content.get("seed")
-    )

@@ -1,87 +1,173 @@
-"""Labelled samples before encoding, and where they come from."""
+"""Raw samples, labelled or not, and where they come from."""
 
 from __future__ import annotations
 
+import hashlib
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from convexon.data.coding import Coding, encode, finite, scaled_to_unit
-from convexon.data.dataset import SpikeDataset, check_labels
+from convexon.data.dataset import SpikeDataset
+from convexon.data.split import stratified
 from convexon.errors import ArtefactError, InputError
-from convexon.store.artefact import Arrays, Codec, Json, read_npz
+from convexon.snn.interface import ClassName, Interface
+from convexon.store.artefact import array_digest, read_npz
+from convexon.store.codec import Codec
 
 TEST_SHARE = 0.3
 """Share of the samples that is held out for the test."""
 
+EMBEDDED = "digits"
+"""Name of the embedded samples, in place of a file's."""
+
+ARRAYS = ("features", "spikes", "labels")
+"""Arrays of an npz file with samples: ``features`` or ``spikes``, and ``labels``."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Samples:
-    """Features with classes; features must lie in [0, 1] to be encoded.
+    """Raw samples with their classes.
 
     Members
     -------
-    features : float64 array, shape (samples, inputs)
-    labels : int64 array, shape (samples,)
-    n_classes : int
+    values : array of numbers, shape (samples, ...)
+        Features, images, series, or spikes, as they came in.
+    labels : int64 array, shape (samples,), or None
+        Classes by their place in ``classes``; None where there are none.
+    classes : tuple
+        Name of each class.
     name : str
+
+    Raises
+    ------
+    InputError
+        If there is no sample, or labels and classes do not fit.
     """
 
-    features: npt.NDArray[np.float64]
-    labels: npt.NDArray[np.int64]
-    n_classes: int
+    values: npt.NDArray[np.generic]
+    labels: npt.NDArray[np.int64] | None
+    classes: tuple[ClassName, ...]
     name: str
 
     def __post_init__(self) -> None:
-        if self.features.ndim != 2 or 0 in self.features.shape:
+        shape = self.values.shape
+        if len(shape) < 2 or 0 in shape:
+            raise InputError(f"samples must have shape (samples, features), none 0, not {shape}")
+        if self.values.dtype.kind not in "biuf":
+            raise InputError(f"samples must be numbers, not {self.values.dtype}")
+        labels = self.labels
+        if labels is None:
+            return
+        if labels.shape != shape[:1]:
+            raise InputError(f"labels must have shape {shape[:1]}, not {labels.shape}")
+        if labels.min() < 0 or labels.max() >= len(self.classes):
+            raise InputError(f"labels must lie in 0..{len(self.classes) - 1}")
+
+    @classmethod
+    def of(
+        cls,
+        values: npt.ArrayLike,
+        labels: npt.ArrayLike | None = None,
+        *,
+        name: str = "samples",
+        classes: tuple[ClassName, ...] | None = None,
+    ) -> Samples:
+        """Return samples whose labels may be anything that can be told apart.
+
+        Parameters
+        ----------
+        values : array, shape (samples, ...)
+        labels : array, shape (samples,), optional
+            Numbers or texts, one a sample.
+        name : str
+        classes : tuple, optional
+            Names that the labels are of; those that occur, in order, where None.
+
+        Raises
+        ------
+        InputError
+            If shapes differ, labels are real numbers, or a label is none of ``classes``.
+        """
+        x = np.asarray(values)
+        if labels is None:
+            return cls(values=x, labels=None, classes=classes or (), name=name)
+        names = np.asarray(labels)
+        if names.ndim != 1 or names.dtype.kind not in "biufUO" or len(names) != len(x):
             raise InputError(
-                f"features must have shape (samples, inputs), not {self.features.shape}"
+                f"labels must have shape ({len(x)},), a number or a text a sample, not "
+                f"{names.dtype} of {names.shape}"
             )
-        labels = check_labels(self.labels, shape=self.features.shape[:1], n_classes=self.n_classes)
-        object.__setattr__(self, "labels", labels)
+        if names.dtype.kind == "f":
+            if not (np.isfinite(names) & (names == np.rint(names))).all():
+                raise InputError(
+                    "labels must be classes, not real numbers: round them, or bin them"
+                )
+            names = names.astype(np.int64)
+        kept = classes or tuple(np.unique(names).tolist())
+        place = {each: k for k, each in enumerate(kept)}
+        try:
+            numbers = [place[each] for each in names.tolist()]
+        except (KeyError, TypeError) as error:
+            told = ", ".join(str(each) for each in kept[:8])
+            raise InputError(f"labels must be of the classes {told}, not {error}") from None
+        return cls(values=x, labels=np.array(numbers, dtype=np.int64), classes=kept, name=name)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return int(self.values.shape[0])
+
+    @property
+    def digest(self) -> str:
+        """Hash of the bytes of values and labels: what a file holds counts, not its name."""
+        parts = [array_digest(a) for a in (self.values, self.labels) if a is not None]
+        return "sha256:" + hashlib.sha256("".join(parts).encode()).hexdigest()
 
     def take(self, indices: npt.NDArray[np.intp], suffix: str) -> Samples:
         """Return the samples at ``indices``, the name extended by ``suffix``."""
-        return Samples(
-            features=self.features[indices],
-            labels=self.labels[indices],
-            n_classes=self.n_classes,
-            name=f"{self.name}, {suffix}",
-        )
+        labels = None if self.labels is None else self.labels[indices]
+        name = f"{self.name}, {suffix}"
+        return replace(self, values=self.values[indices], labels=labels, name=name)
 
-    def split(self, share: float, *, seed: int, names: tuple[str, str]) -> tuple[Samples, Samples]:
-        """Split off ``share`` of every class at random; returns the rest and the share."""
-        generator = np.random.default_rng(seed)
-        held: list[npt.NDArray[np.intp]] = []
-        for c in range(self.n_classes):
-            members = generator.permutation(np.flatnonzero(self.labels == c))
-            count = min(max(1, round(share * len(members))), len(members) - 1)
-            if len(members) < 2:
-                raise InputError(f"class {c} must have 2 or more samples to be split, not 1")
-            held.append(members[:count])
-        mask = np.zeros(len(self.labels), dtype=bool)
-        mask[np.concatenate(held)] = True
-        return (
-            self.take(np.flatnonzero(~mask), names[0]),
-            self.take(np.flatnonzero(mask), names[1]),
-        )
+    def split(self, *, seed: int, share: float = TEST_SHARE) -> tuple[Samples, Samples]:
+        """Split off ``share`` of every class for the test; returns training and test samples.
 
-    def scaled_like(self, reference: Samples) -> Samples:
-        """Return the samples scaled to [0, 1] by the features of ``reference``: the training's."""
-        features = scaled_to_unit(self.features, reference=reference.features)
-        return replace(self, features=features)
+        Raises
+        ------
+        InputError
+            If there are no labels, or a class has a single sample.
+        """
+        classes, counts = np.unique(self.known_labels, return_counts=True)
+        if counts.min() < 2:
+            alone = self.classes[int(classes[counts.argmin()])]
+            raise InputError(f"class {alone} must have 2 or more samples to be split, not 1")
+        kept, held = stratified(self.known_labels, share, seed=seed)
+        return self.take(kept, "train"), self.take(held, "test")
 
-    def encoded(self, *, coding: Coding, n_steps: int, bits: int) -> SpikeDataset:
-        """Encode the features (`convexon.data.coding.encode`)."""
+    @property
+    def known_labels(self) -> npt.NDArray[np.int64]:
+        """The labels; raises `InputError` where there are none."""
+        if self.labels is None:
+            raise InputError(f"labels must be given: {self.name} has none")
+        return self.labels
+
+    def encoded(self, interface: Interface, *, n_steps: int, bits: int) -> SpikeDataset:
+        """Encode labelled samples for a network with this interface."""
         return SpikeDataset(
-            inputs=encode(self.features, coding=coding, n_steps=n_steps, bits=bits),
-            labels=self.labels,
-            n_classes=self.n_classes,
+            inputs=interface.encode(self.values, n_steps=n_steps, bits=bits),
+            labels=self.known_labels,
+            n_classes=max(2, len(self.classes)),
             input_bits=bits,
-            name=f"{self.name}, {coding.value} coding, {n_steps} steps",
+            name=f"{self.name}, {interface.coding} coding, {n_steps} steps",
         )
+
+
+def load_samples(source: str) -> Samples:
+    """Load the embedded digits, or an npz file; see `from_file`."""
+    return digits() if source == EMBEDDED else from_file(Path(source))
 
 
 def digits() -> Samples:
@@ -89,55 +175,35 @@ def digits() -> Samples:
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
-    return Samples(
-        features=images / 16.0, labels=labels.astype(np.int64), n_classes=10, name="digits 8x8"
-    )
+    return Samples.of(images.reshape(-1, 8, 8) / 16.0, labels.astype(np.int64), name="digits 8x8")
 
 
 def from_file(path: Path) -> Samples:
-    """Load an npz file with ``features`` (samples, inputs) and ``labels`` (samples,).
+    """Load an npz file with ``features`` or ``spikes``, and ``labels`` where they are known.
 
     Raises
     ------
     ArtefactError
         If the file is missing or not an npz with these arrays.
     InputError
-        If a feature is NaN or infinite, shapes differ, labels are no classes, or a class is empty.
+        If a value is NaN or infinite, or shapes differ.
     """
+    told = f"give an npz with {' or '.join(ARRAYS[:2])}, and {ARRAYS[2]}"
+    if not path.is_file():
+        raise ArtefactError(f"{path} is missing: {told}")
+    if not zipfile.is_zipfile(path):
+        raise ArtefactError(f"{path} is a {path.suffix or 'file'} and no npz: {told}")
     try:
-        arrays = read_npz(path, ("features", "labels"))
-    except FileNotFoundError:
-        raise ArtefactError(f"{path} is missing: give an npz with features and labels") from None
-    except KeyError as error:
-        raise ArtefactError(f"{path} must hold features and labels: {error}") from None
-    except (OSError, ValueError) as error:
+        with zipfile.ZipFile(path) as archive:
+            found = [name for name in ARRAYS if f"{name}.npy" in archive.namelist()]
+        arrays = read_npz(path, found)
+    except (OSError, ValueError, KeyError) as error:
         raise ArtefactError(f"{path} is not a readable npz file: {error}") from error
-    features, labels = arrays["features"], arrays["labels"]
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
-        raise InputError(
-            f"labels must be integers of shape (samples,), not {labels.dtype} of {labels.shape}"
-        )
-    return Samples(
-        features=finite(features),
-        labels=labels,
-        n_classes=max(2, int(labels.max()) + 1),
-        name=path.stem,
-    )
+    kinds = [name for name in found if name != ARRAYS[2]]
+    if len(kinds) != 1:
+        raise ArtefactError(f"{path} must hold one of features and spikes: {told}")
+    return Samples.of(arrays[kinds[0]], arrays.get(ARRAYS[2]), name=path.stem)
 
 
-def _encode(samples: Samples) -> tuple[Json, Arrays]:
-    content: Json = {"name": samples.name, "n_classes": samples.n_classes}
-    return content, {"features": samples.features, "labels": samples.labels}
-
-
-def _decode(content: Json, arrays: Arrays) -> Samples:
-    return Samples(
-        features=arrays["features"],
-        labels=arrays["labels"],
-        n_classes=content["n_classes"],
-        name=content["name"],
-    )
-
-
-SAMPLES = Codec("convexon.samples", 1, _encode, _decode)
+SAMPLES: Codec[Samples] = Codec(Samples, "convexon.samples", 2, made_by="convexon solve")
 """File form of `Samples`."""

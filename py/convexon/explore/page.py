@@ -12,13 +12,13 @@ import numpy as np
 
 from convexon.explore.point import OBJECTIVES, Exploration, Point
 from convexon.flow.run import RunFolder
-from convexon.plan.mapping import LayerMapping, Mapping, choice_to_json
+from convexon.plan.mapping import LayerMapping, Mapping
 from convexon.report.document import EXPLORE_SCRIPTS, document, web
 from convexon.report.packed import MOST_BYTES, packed_traces
 from convexon.report.page import value_text
 from convexon.report.recording import Recording, recording_of
 from convexon.snn.network import FixedPointNetwork, Layer
-from convexon.store.artefact import Json
+from convexon.store.codec import Json, to_json
 
 LABELS = {
     "accuracy.test": "test accuracy",
@@ -126,7 +126,7 @@ def _described(point: Point, name: str, varied: Sequence[str]) -> Json:
         "settings": choices,
         "reason": point.reason,
         "values": {figure.name: figure.value for figure in point.figures},
-        "figures": [{**figure.to_json(), "text": value_text(figure)} for figure in point.figures],
+        "figures": [{**to_json(figure), "text": value_text(figure)} for figure in point.figures],
     }
 
 
@@ -228,6 +228,6 @@ def _choices(mapping: Mapping) -> list[LayerMapping]:
 
 def _mapping_text(choice: LayerMapping) -> str:
     """Return where a layer stands, as ``folded, lanes 8, banks 1``."""
-    content = choice_to_json(choice)
+    content = {"kind": type(choice).__name__.lower(), **to_json(choice)}
     kind = content.pop("kind")
     return ", ".join([kind, *(f"{name} {value}" for name, value in content.items())])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from convexon.errors import InputError
 from convexon.explore.front import pareto_front
-from convexon.report.figure import Figure, FigureKind
-from convexon.store.artefact import Arrays, Codec, Json
+from convexon.report.figure import Figure
+from convexon.store.codec import Codec, Json
 
 OBJECTIVES: Mapping[str, int] = {
     "accuracy.test": -1,
@@ -87,40 +86,19 @@ class Exploration:
         return sorted(found)
 
 
-def _encode_point(point: Point) -> tuple[Json, Arrays]:
-    content: Json = {"settings": point.settings}
-    if point.reason:
-        return {**content, "reason": point.reason}, {}
-    return {**content, "figures": [figure.to_json() for figure in point.figures]}, {}
+def _front(exploration: Exploration) -> Json:
+    """The points on the front, for readers of the file."""
+    return {
+        "objectives": list(OBJECTIVES),
+        "front": [exploration.names[k] for k in exploration.front],
+    }
 
 
-def _decode_point(content: Json, _: Arrays) -> Point:
-    figures = [Figure(**{**f, "kind": FigureKind(f["kind"])}) for f in content.get("figures", [])]
-    return Point(
-        settings=content["settings"], figures=tuple(figures), reason=content.get("reason", "")
-    )
-
-
-POINT: Codec[Point] = Codec("convexon.point", 1, _encode_point, _decode_point)
+POINT: Codec[Point] = Codec(Point, "convexon.point", 2, made_by="convexon explore")
 """File form of a `Point`."""
 
 
-def _encode(exploration: Exploration) -> tuple[Json, Arrays]:
-    front = set(exploration.front)
-    rows: Sequence[dict[str, Any]] = [
-        {"folder": f"points/{name}", "front": k in front, **_encode_point(point)[0]}
-        for k, (name, point) in enumerate(zip(exploration.names, exploration.points, strict=True))
-    ]
-    return {"objectives": list(OBJECTIVES), "points": rows}, {}
-
-
-def _decode(content: Json, arrays: Arrays) -> Exploration:
-    rows = content["points"]
-    return Exploration(
-        names=tuple(row["folder"].rpartition("/")[2] for row in rows),
-        points=tuple(_decode_point(row, arrays) for row in rows),
-    )
-
-
-EXPLORATION: Codec[Exploration] = Codec("convexon.exploration", 1, _encode, _decode)
+EXPLORATION: Codec[Exploration] = Codec(
+    Exploration, "convexon.exploration", 2, derived=_front, made_by="convexon explore"
+)
 """File form of an `Exploration`; which points are on the front follows from their figures."""

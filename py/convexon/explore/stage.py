@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
-from convexon.data.coding import encode
+from convexon.data.samples import EMBEDDED, load_samples
 from convexon.errors import ArtefactError, InputError
 from convexon.explore.executor import ProcessExecutor
 from convexon.explore.page import as_page
 from convexon.explore.point import EXPLORATION, POINT, Exploration
 from convexon.explore.sweep import PointSettings, Sweep
-from convexon.explore.work import Ended, Job, data_digest, draw, is_point, measure, solve
+from convexon.explore.work import Ended, Job, draw, is_point, measure, solve
 from convexon.progress import QUIET, Progress
 from convexon.store.artefact import atomic_write, load, save
 from convexon.train.columns.parallel import Executor, Task
@@ -107,22 +105,21 @@ def explore_stage(
     Raises
     ------
     InputError
-        If no coding suits the samples, before anything is written; or if no point fits, which is
-        written with the reasons.
+        If no point fits, which is written with the reasons.
     ConvexonError
         If samples cannot be read, the folder cannot be written, or a worker fails.
     """
-    if sweep.data != "digits":  # workers may stand in another folder
+    if sweep.data != EMBEDDED:  # workers may stand in another folder
         sweep = replace(sweep, data=str(Path(sweep.data).resolve()))
     points = sweep.points
-    _require_coding(points)
     progress.begin("reading samples")
-    job = Job(root=root.resolve(), data=data_digest(sweep.data))
+    samples = load_samples(sweep.data)
+    job = Job(root=root.resolve(), source=sweep.data, data=samples.digest)
     pending = [point for point in points if not is_point(job, point)]
     ended = _compute(job, pending, executor or ProcessExecutor(), progress)
     exploration, digests = _gathered(job, points)
     explored = root / "explore.json"
-    save(EXPLORATION, exploration, explored, parents=digests, recipe={"convexon": job.version})
+    save(EXPLORATION, exploration, explored, parents=digests, source=job.version)
     progress.begin("writing the page")
     page = as_page(root, exploration, sweep.varied)
     atomic_write(explored.with_suffix(".html"), page.encode())
@@ -179,26 +176,6 @@ def _gathered(job: Job, points: Sequence[PointSettings]) -> tuple[Exploration, d
         found.append(point)
         digests[folder.path.name] = record.digest
     return Exploration(names=tuple(digests), points=tuple(found)), digests
-
-
-def _require_coding(points: Sequence[PointSettings]) -> None:
-    """Raise `InputError` where no coding of the sweep suits any samples.
-
-    Where some do, the points of the others say why they fail.
-    """
-    errors = []
-    for settings in dict.fromkeys(point.solve for point in points):
-        try:
-            encode(
-                np.zeros((1, 1)),
-                coding=settings.coding,
-                n_steps=settings.n_steps,
-                bits=settings.bits,
-            )
-            return
-        except InputError as error:
-            errors.append(error)
-    raise errors[0]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

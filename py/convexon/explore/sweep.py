@@ -3,11 +3,11 @@
 ::
 
     data = "digits"
-    rhos = [0.01, 0.005]      # each network takes the one that is best on validation
+    rho = [0.01, 0.005]       # each network takes the one that is best on validation
 
     [sweep]                   # a value, or a list of values to try
     steps = [4, 8]
-    neurons = [32, 64, 128]
+    max_neurons = [32, 64, 128]
     fan_in = 8
     readout_bits = [4, 8]
     mapping = ["spatial", "folded"]
@@ -20,115 +20,64 @@
     latency_cycles = 500
     clock = 48                # MHz
 
-Points are all combinations. What is left out has the value that ``convexon solve`` and ``convexon
-map`` take by default.
+Points are all combinations. Every setting of ``convexon solve`` is an axis by its own name; what is
+left out has the value that ``convexon solve`` and ``convexon map`` take by default.
 """
 
 from __future__ import annotations
 
-import importlib
 import itertools
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from convexon.convex.model.loss import LossKind
-from convexon.data.coding import Coding
-from convexon.errors import InputError, require_integer, require_within
+from convexon.data.samples import EMBEDDED
+from convexon.errors import InputError
 from convexon.plan.cost.cells import Family
 from convexon.plan.mapping import MAX_LANES, Style
-from convexon.snn.neuron import ReadoutMode
-from convexon.store.artefact import Json
-from convexon.train.cost import CostKind
-from convexon.train.settings import SolveSettings, choice
+from convexon.settings import Setting, Settings, setting, settings_of
+from convexon.store.codec import Json
+from convexon.train.settings import SolveSettings
+from convexon_boards.boards import board_of
 
 Values = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Axis:
-    """A choice that a sweep may vary.
+@dataclass(frozen=True, kw_only=True)
+class Placement(Settings):
+    """Where a point's network is to stand."""
 
-    Members
-    -------
-    member : str
-        Of `SolveSettings`; empty for a choice of the mapping.
-    kind : type
-        int, str, or an enumeration.
-    """
-
-    member: str
-    kind: type[Any]
-
-
-AXES: Mapping[str, Axis] = MappingProxyType(
-    {
-        "coding": Axis("coding", Coding),
-        "steps": Axis("n_steps", int),
-        "bits": Axis("bits", int),
-        "loss": Axis("loss", LossKind),
-        "readout": Axis("readout_mode", ReadoutMode),
-        "witnesses": Axis("n_witnesses", int),
-        "fan_in": Axis("fan_in", int),
-        "depth": Axis("depth", int),
-        "hidden": Axis("hidden", int),
-        "alphabet": Axis("alphabet", str),
-        "pricing_rounds": Axis("pricing_rounds", int),
-        "cost": Axis("cost", CostKind),
-        "neurons": Axis("max_neurons", int),
-        "readout_bits": Axis("readout_bits", int),
-        "seed": Axis("seed", int),
-        "mapping": Axis("", Style),
-        "lanes": Axis("", int),
-        "family": Axis("", Family),
-        "board": Axis("", str),
-    }
-)
-"""Every choice by the name that users write; those of the network first."""
+    mapping: Style = setting(Style.ANY, "Where layers may stand.")
+    lanes: int | None = setting(None, "Lanes of folded layers.", least=1, most=MAX_LANES)
+    family: Family | None = setting(None, "Family of parts; ecp5 where no board is given.")
+    board: str | None = setting(None, "Board to fit: its part, less the link, and its clock.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a point may take; None is no limit.
+class Limits(Settings):
+    """What a point may take; None is no limit."""
 
-    Members
-    -------
-    luts, block_rams, latency_cycles : int or None
-    clock : float or None
-        In MHz, which the mapping must keep.
-
-    Raises
-    ------
-    InputError
-        If a limit is not positive; 0 block RAMs are a limit.
-    """
-
-    luts: int | None = None
-    block_rams: int | None = None
-    latency_cycles: int | None = None
-    clock: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, least in (("luts", 1), ("block_rams", 0), ("latency_cycles", 1)):
-            value = getattr(self, name)
-            if value is not None and require_integer(name, value) < least:
-                raise InputError(f"{name} must be at least {least}, not {value!r}")
-        clock = self.clock
-        if clock is not None and (
-            isinstance(clock, bool)
-            or not isinstance(clock, int | float)
-            or not 0 < clock < math.inf
-        ):
-            raise InputError(f"clock must be a number of MHz above 0, not {clock!r}")
+    luts: int | None = setting(None, "Most LUT4s.", least=1)
+    block_rams: int | None = setting(None, "Most block RAMs.", least=0)
+    latency_cycles: int | None = setting(None, "Most cycles of an inference, on average.", least=1)
+    clock: float | None = setting(None, "Clock in MHz that must be kept.", above=0)
 
 
-LIMITS = tuple(f.name for f in fields(Limits))
+AXES: Mapping[str, Setting] = {
+    each.name: each
+    for cls in (SolveSettings, Placement)
+    for each in settings_of(cls)
+    if not each.several
+}
+"""Every setting that a sweep may vary, by its name; those of the network first."""
+
+LIMITS = tuple(each.name for each in settings_of(Limits))
 """Names of the limits."""
+
+_PLACES = tuple(each.name for each in settings_of(Placement))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,42 +87,30 @@ class PointSettings:
     Members
     -------
     solve : SolveSettings
-    style : Style
-    lanes : int or None
-        Of every folded layer; any number that is worth it where None.
-    family : Family
+    place : Placement
+        With a family; lanes only where layers are folded.
     limits : Limits
-    board : str
-        Board whose part, less the link, and whose oscillator are limits too; empty for none.
-
-    Raises
-    ------
-    InputError
-        If ``lanes`` does not fit.
     """
 
     solve: SolveSettings
-    style: Style
-    lanes: int | None
-    family: Family
+    place: Placement
     limits: Limits
-    board: str = ""
 
-    def __post_init__(self) -> None:
-        if self.lanes is not None:
-            require_within("lanes", self.lanes, 1, MAX_LANES)
+    @property
+    def family(self) -> Family:
+        """Family of the part."""
+        return self.place.family or Family.ECP5
 
     def to_json(self) -> Json:
         """Return every choice that is made, by the names that users write, and the limits."""
-        values = {name: getattr(self.solve, axis.member) for name, axis in _NETWORK_AXES.items()}
-        values |= {"mapping": self.style, "lanes": self.lanes, "family": self.family}
-        values |= {"board": self.board or None}
-        values |= {"rhos": list(self.solve.rhos)}
-        limits = {name: value for name, value in vars(self.limits).items() if value is not None}
-        return {
-            **{name: plain(value) for name, value in values.items() if value is not None},
-            "budget": limits,
+        chosen = {
+            name: plain(value)
+            for part in (self.solve, self.place)
+            for name, value in vars(part).items()
+            if value is not None
         }
+        limits = {name: value for name, value in vars(self.limits).items() if value is not None}
+        return {**chosen, "rho": list(self.solve.rho), "budget": limits}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,10 +120,10 @@ class Sweep:
     Members
     -------
     data : str
-        As of `SolveSettings`.
+        ``digits``, or the path of an npz file.
     axes : mapping of str to sequence
-        Values to try, by name in `AXES`, typed as `AXES` says.
-    rhos : tuple of float
+        Values to try, by name in `AXES`.
+    rho : tuple of float
         Strengths of the l1 penalty that each network chooses from; the default ones where empty.
     limits : Limits
 
@@ -196,9 +133,9 @@ class Sweep:
         If a value does not fit, or lanes are given and nothing is folded.
     """
 
-    data: str = "digits"
+    data: str = EMBEDDED
     axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    rhos: tuple[float, ...] = ()
+    rho: tuple[float, ...] = ()
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
@@ -222,31 +159,28 @@ class Sweep:
         return [name for name in AXES if len(set(self.axes.get(name, ()))) > 1]
 
     def _point(self, values: dict[str, Any]) -> PointSettings:
-        members = {_NETWORK_AXES[n].member: values[n] for n in values if n in _NETWORK_AXES}
-        if self.rhos:
-            members["rhos"] = self.rhos
-        solve = SolveSettings(data=self.data, **members)
+        members = {name: value for name, value in values.items() if name not in _PLACES}
+        if self.rho:
+            members["rho"] = self.rho
+        solve = SolveSettings(**members)
         if solve.depth == 1:  # there is no layer below the last
             solve = replace(solve, hidden=SolveSettings.hidden)
-        style = values.get("mapping", Style.ANY)
-        board = values.get("board", "")
+        place = Placement(**{name: values[name] for name in _PLACES if name in values})
+        family = place.family or Family.ECP5
         return PointSettings(
             solve=solve,
-            style=style,
-            lanes=values.get("lanes") if style is Style.FOLDED else None,
-            family=family_of(board) if board else values.get("family", Family.ECP5),
+            place=replace(
+                place,
+                lanes=place.lanes if place.mapping is Style.FOLDED else None,
+                family=family if place.board is None else family_of(place.board),
+            ),
             limits=self.limits,
-            board=board,
         )
 
 
 def family_of(board: str) -> Family:
     """Family of a board's part; `InputError` if there is no such board, or open tools lack it."""
-    part = importlib.import_module("convexon_boards.boards").board_of(board).open_part
-    return Family(part.family)
-
-
-_NETWORK_AXES = {name: axis for name, axis in AXES.items() if axis.member}
+    return board_of(board).open_part.family
 
 
 def plain(value: Any) -> Any:
@@ -278,46 +212,28 @@ def sweep_from(tables: Values) -> Sweep:
     InputError
         If a key is unknown, or a value does not fit; it names the key.
     """
-    _require_known(tables, ("data", "rhos", "sweep", "budget"), "a sweep")
+    _require_known(tables, ("data", "rho", "sweep", "budget"), "a sweep")
     choices, budget = _table(tables, "sweep"), _table(tables, "budget")
     _require_known(choices, tuple(AXES), "[sweep]")
     _require_known(budget, LIMITS, "[budget]")
     data = tables.get("data", Sweep.data)
     if not isinstance(data, str) or not data:
-        raise InputError(f"data must be 'digits' or a file's name, not {data!r}")
+        raise InputError(f"data must be {EMBEDDED!r} or a file's name, not {data!r}")
+    rho = next(each for each in settings_of(SolveSettings) if each.name == "rho")
     return Sweep(
         data=data,
         axes={name: _values(name, choices[name]) for name in choices},
-        rhos=_rhos(tables.get("rhos", [])),
+        rho=rho.convert(tables["rho"]) if "rho" in tables else (),
         limits=Limits(**budget),
     )
 
 
 def _values(name: str, given: Any) -> list[Any]:
-    """Values of an axis, each of its kind."""
+    """Values of an axis, each in its type."""
     values = given if isinstance(given, list) else [given]
     if not values:
         raise InputError(f"{name} must have a value to try, not none")
-    return [_value(name, value) for value in values]
-
-
-def _value(name: str, value: Any) -> Any:
-    kind = AXES[name].kind
-    if kind is int:
-        return require_integer(name, value)
-    if kind is str:
-        if not isinstance(value, str):
-            raise InputError(f"{name} must be text, not {value!r}")
-        return value
-    return choice(kind, value, name)
-
-
-def _rhos(given: Any) -> tuple[float, ...]:
-    values = given if isinstance(given, list) else [given]
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InputError(f"rhos must be numbers, not {value!r}")
-    return tuple(map(float, values))
+    return [AXES[name].convert(value) for value in values]
 
 
 def _table(tables: Values, name: str) -> dict[str, Any]:

@@ -9,37 +9,38 @@ verified and reported on like any other run folder.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib
 import os
 import tempfile
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from convexon import __version__
 from convexon.data.dataset import DATASET, SpikeDataset
+from convexon.data.samples import Samples, load_samples
 from convexon.errors import ArtefactError, InputError, SolverError, ToolError
 from convexon.explore.point import POINT, Point
 from convexon.explore.sweep import PointSettings, plain
-from convexon.flow import stage
-from convexon.flow.run import Made, RunFolder
-from convexon.flow.solve import dictionary_stage, samples_of, solve_stage
+from convexon.flow import solve as flow
+from convexon.flow.map import map_stage
+from convexon.flow.run import Made, Run, source_digest
+from convexon.plan.cost.budget import Budget
 from convexon.plan.cost.cells import Family
+from convexon.plan.cost.resource_model import resource_model
 from convexon.plan.energy.operations import operations_of
 from convexon.plan.energy.technology import SOURCE, neutral_energy
 from convexon.plan.mapping import MAPPING
 from convexon.report.figure import Figure, FigureKind
+from convexon.settings import settings_of
 from convexon.snn import simulate
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork
-from convexon.store.artefact import Codec, atomic_write, digest_of, is_current, load, save
+from convexon.store.artefact import atomic_write, digest_of, open_artefact, save
+from convexon.store.codec import Codec, to_json
 from convexon.train.settings import SolveSettings
+from convexon_boards.capacity import budget_of
 
 T = TypeVar("T")
 
@@ -49,11 +50,10 @@ INFEASIBLE = (InputError, SolverError)
 MADE_OF: Mapping[str, Codec[Any]] = {"card": CARD, "test": DATASET, "mapping": MAPPING}
 """Artefacts in a point's folder that it was made of."""
 
-_DRAWN = (
-    "coding", "n_steps", "bits", "readout_mode", "n_witnesses", "fan_in", "depth", "hidden",
-    "alphabet", "pricing_rounds", "selection_rho", "cost", "seed",
-)  # fmt: skip
-"""Members of `SolveSettings` that a dictionary is made by."""
+DRAWN_BY = frozenset(each.name for each in settings_of(SolveSettings)) - {
+    *("loss", "max_neurons", "rho", "readout_bits", "tolerance"),
+}
+"""Settings that a dictionary follows from: all but those of the solver."""
 
 
 class Ended(Enum):
@@ -76,53 +76,42 @@ class Job:
     -------
     root : Path
         Folder of the sweep; absolute.
+    source : str
+        Where the samples are (`convexon.data.samples.load_samples`).
     data : str
-        Digest of the samples (`data_digest`).
+        Their digest.
     version : str
-        Of Convexon.
+        Digest of Convexon's source.
     """
 
     root: Path
+    source: str
     data: str
-    version: str = __version__
+    version: str = field(default_factory=source_digest)
 
     def key(self, kind: str, choices: Mapping[str, Any]) -> str:
         """Return the name of the folder of what these choices make."""
         made_by = {"kind": kind, "data": self.data, "convexon": self.version, **choices}
         return digest_of(made_by).removeprefix("sha256:")[:12]
 
-    def dictionary(self, settings: SolveSettings) -> RunFolder:
-        """Folder of the dictionary of these settings."""
-        return RunFolder(self.root / "dictionaries" / self.key("d", settings.recipe(*_DRAWN)))
+    def dictionary(self, settings: SolveSettings) -> Run:
+        """Folder of the dictionary of these settings: of those that differ in the solver alone."""
+        drawn = {name: plain(getattr(settings, name)) for name in sorted(DRAWN_BY)}
+        return Run(self.root / "dictionaries" / self.key("d", drawn))
 
-    def network(self, settings: SolveSettings) -> RunFolder:
+    def network(self, settings: SolveSettings) -> Run:
         """Folder of the network of these settings."""
-        names = [name for name in vars(settings) if name != "data"]
-        return RunFolder(self.root / "networks" / self.key("n", settings.recipe(*names)))
+        return Run(self.root / "networks" / self.key("n", to_json(settings)))
 
-    def point(self, point: PointSettings) -> RunFolder:
+    def point(self, point: PointSettings) -> Run:
         """Folder of a point."""
         made_by = {
             "network": self.network(point.solve).path.name,
-            "board": point.board,
+            "board": point.place.board,
             "budget": {name: plain(value) for name, value in vars(_budget(point)).items()},
             "model": _model(point.family),
         }
-        return RunFolder(self.root / "points" / self.key("p", made_by))
-
-
-def data_digest(data: str) -> str:
-    """Digest of the samples that `SolveSettings.data` names.
-
-    Raises
-    ------
-    InputError, ArtefactError
-        If they cannot be read.
-    """
-    parts = samples_of(SolveSettings(data=data))
-    arrays = [np.ascontiguousarray(a) for p in parts for a in (p.features, p.labels)]
-    hashes = [[a.dtype.str, a.shape, hashlib.sha256(a.tobytes()).hexdigest()] for a in arrays]
-    return digest_of(hashes)
+        return Run(self.root / "points" / self.key("p", made_by))
 
 
 def draw(job: Job, settings: SolveSettings) -> str:
@@ -131,11 +120,11 @@ def draw(job: Job, settings: SolveSettings) -> str:
     Raises
     ------
     ConvexonError
-        Of what ends the sweep: `_require_same`, or a folder that cannot be written.
+        Of what ends the sweep: other samples, or a folder that cannot be written.
     """
-    _require_same(job, settings)
+    samples = _samples(job)
     try:
-        dictionary_stage(job.dictionary(settings), settings)
+        flow.draw(job.dictionary(settings), samples, settings)
     except INFEASIBLE as error:
         return _line(error)
     return ""
@@ -149,11 +138,11 @@ def solve(job: Job, settings: SolveSettings) -> str:
     ConvexonError
         As `draw`.
     """
-    _require_same(job, settings)
+    samples = _samples(job)
     folder = job.network(settings)
     share(job.dictionary(settings), folder)
     try:
-        solve_stage(folder, settings)
+        flow.solve(folder, samples, settings)
     except INFEASIBLE as error:
         return _line(error)
     return ""
@@ -185,7 +174,7 @@ def measure(job: Job, point: PointSettings, reason: str = "") -> Ended:
         card, test = folder.read("card", CARD), folder.read("test", DATASET)
         parents = {"card": card, "test": test}
         try:
-            mapped = stage("map")(folder, budget=_budget(point), model=simulate.run)
+            mapped = map_stage(folder, budget=_budget(point), model=simulate.run)
         except INFEASIBLE as error:
             found = Point(settings=point.to_json(), reason=_line(error))
         else:
@@ -200,7 +189,7 @@ def measure(job: Job, point: PointSettings, reason: str = "") -> Ended:
 
 def recipe_of(job: Job, point: PointSettings) -> dict[str, Any]:
     """Return what the artefact of a point says that it is made by."""
-    return {"data": job.data, "convexon": job.version, "folder": job.point(point).path.name}
+    return {"data": job.data, "folder": job.point(point).path.name}
 
 
 def is_point(job: Job, point: PointSettings) -> bool:
@@ -216,7 +205,7 @@ def is_point(job: Job, point: PointSettings) -> bool:
     return dict(record.recipe) == recipe_of(job, point) and found == dict(record.parents)
 
 
-def share(source: RunFolder, target: RunFolder) -> None:
+def share(source: Run, target: Run) -> None:
     """Give ``target`` the artefacts of ``source``, where they take no further space.
 
     Artefacts are replaced and never changed in place, so that what is done in one folder is not
@@ -278,8 +267,8 @@ def save_once(
             if not path.exists():
                 os.replace(draft, path)
                 return True
-        if is_current(codec, path, parents=parents, recipe=recipe):
-            if load(codec, path)[1].digest != record.digest:
+        if _says(codec, path, parents, recipe):
+            if open_artefact(codec, path).record.digest != record.digest:
                 raise ArtefactError(
                     f"{path} was computed twice, with different results: machines differ in "
                     "their libraries; make it again on machines that are alike"
@@ -289,42 +278,51 @@ def save_once(
         return True
 
 
-def _require_same(job: Job, settings: SolveSettings) -> None:
-    """Raise unless this process has the version and the samples that the sweep began with."""
-    if job.version != __version__:
+def _says(
+    codec: Codec[T], path: Path, parents: Mapping[str, str], recipe: Mapping[str, Any]
+) -> bool:
+    """Whether a sound artefact lies there that was made of these parents, by this recipe."""
+    try:
+        record = open_artefact(codec, path).record
+    except ArtefactError:
+        return False
+    return dict(record.parents) == dict(parents) and dict(record.recipe) == dict(recipe)
+
+
+def _samples(job: Job) -> Samples:
+    """The samples; raises unless they and the source are those that the sweep began with."""
+    if job.version != source_digest():
         raise ToolError(
-            f"convexon must be {job.version} on every worker, not {__version__}: install it there"
+            "convexon must be the same on every worker as where the sweep began: install it there"
         )
-    if data_digest(settings.data) != job.data:
+    samples = load_samples(job.source)
+    if samples.digest != job.data:
         raise ArtefactError(
-            f"{settings.data} has other samples than when the sweep began, or on another machine: "
+            f"{job.source} has other samples than when the sweep began, or on another machine: "
             "start again, with one file for all"
         )
+    return samples
 
 
-def _budget(point: PointSettings) -> Any:
+def _budget(point: PointSettings) -> Budget:
     """Budget of a point, in the hardware's terms."""
-    limits = point.limits
-    members = {
+    limits, place = point.limits, point.place
+    members: dict[str, Any] = {
         "luts": limits.luts,
         "block_rams": limits.block_rams,
         "latency_cycles": limits.latency_cycles,
         "clock_hz": None if limits.clock is None else limits.clock * 1e6,
-        "style": point.style,
-        "lanes": point.lanes,
+        "style": place.mapping,
+        "lanes": place.lanes,
     }
-    if point.board:
-        return importlib.import_module("convexon_boards.capacity").budget_of(point.board, **members)
-    return importlib.import_module("convexon.plan.cost.budget").Budget(
-        family=point.family, **members
-    )
+    if place.board is not None:
+        return budget_of(place.board, **members)
+    return Budget(family=point.family, **members)
 
 
 def _model(family: Family) -> str:
     """Digest of the model that LUTs are estimated by."""
-    models = importlib.import_module("convexon.plan.cost.resource_model")
-    digest: str = models.resource_model(family).digest
-    return digest
+    return resource_model(family).digest
 
 
 def _figures(

@@ -1,4 +1,4 @@
-"""Stage ``baselines``: what simpler methods reach on the same split."""
+"""What simpler methods reach on the same split."""
 
 from __future__ import annotations
 
@@ -8,55 +8,70 @@ import numpy as np
 import sklearn
 from threadpoolctl import threadpool_limits
 
-from convexon.flow.run import Made, RunFolder
-from convexon.flow.solve import encode_data, samples_of
+from convexon.data.dataset import SpikeDataset
+from convexon.data.samples import Samples
+from convexon.flow.run import Made, Run
+from convexon.flow.solve import held_out, interface_of, test_spikes, train_spikes
+from convexon.flow.stage import stage
 from convexon.progress import QUIET, Progress
 from convexon.train.baseline import BASELINES, Baselines, logistic_regression, reservoir
 from convexon.train.selection import validation_split
 from convexon.train.settings import SolveSettings
 
 
-def baselines_stage(
-    folder: RunFolder, settings: SolveSettings, progress: Progress = QUIET
+def baselines(
+    run: Run, samples: Samples, settings: SolveSettings, progress: Progress = QUIET
 ) -> Made[Baselines]:
-    """Make the artefact ``baselines``, on the samples of stage ``solve``.
+    """Tune and test the baselines on the samples of `convexon.flow.solve.solve`.
 
     Raises
     ------
     InputError
-        If data or settings do not fit.
+        If samples or settings do not fit.
     ArtefactError
         If the folder cannot be written.
     """
-    train, test = encode_data(folder, settings)
+    began = time.monotonic()
+    train, test = held_out(run, settings, samples)
+    spikes = train_spikes(run, settings, train, train), test_spikes(run, settings, test, train)
+    made = _compared(run, settings, train, test, *spikes, sklearn.__version__, progress=progress)
+    if not made.reused:
+        run.time("baselines", time.monotonic() - began)
+    return made
 
-    def compute() -> Baselines:
-        began = time.monotonic()
-        raw_train, raw_test = samples_of(settings)
-        fit, held = validation_split(raw_train.labels, raw_train.n_classes, seed=settings.seed)
-        progress.begin("logistic regression on raw features")
-        with threadpool_limits(limits=1, user_api="blas"):  # its products are thin
-            logistic = logistic_regression(
-                raw_train.take(fit, "fit"), raw_train.take(held, "validation"), raw_test
-            )
-        progress.begin("random reservoir with ridge readout")
-        result = Baselines(
-            logistic=logistic,
-            reservoir=reservoir(
-                train.value.take(fit),
-                train.value.take(held),
-                test.value,
-                n_neurons=settings.max_neurons,
-                generator=np.random.default_rng([settings.seed, 2]),
-            ),
+
+@stage("baselines", BASELINES)
+def _compared(
+    settings: SolveSettings,
+    raw_train: Made[Samples],
+    raw_test: Made[Samples],
+    train: Made[SpikeDataset],
+    test: Made[SpikeDataset],
+    scikit_learn: str,
+    *,
+    progress: Progress,
+) -> Baselines:
+    """Compare on scaled features, and on spikes; ``scikit_learn`` is its version."""
+    labels = train.value.labels
+    fit, held = validation_split(labels, seed=settings.seed)
+    interface = interface_of(settings, raw_train.value)
+    features = interface.scaled(raw_train.value.values).reshape(len(labels), -1)
+    unseen = interface.scaled(raw_test.value.values).reshape(len(test.value.labels), -1)
+    progress.begin("logistic regression on raw features")
+    with threadpool_limits(limits=1, user_api="blas"):  # its products are thin
+        logistic = logistic_regression(
+            (features[fit], labels[fit]),
+            (features[held], labels[held]),
+            (unseen, test.value.labels),
         )
-        folder.time("baselines", time.monotonic() - began)
-        return result
-
-    return folder.made(
-        "baselines",
-        BASELINES,
-        compute,
-        parents={"train": train, "test": test},
-        recipe=settings.recipe("seed", "max_neurons") | {"scikit-learn": sklearn.__version__},
+    progress.begin("random reservoir with ridge readout")
+    return Baselines(
+        logistic=logistic,
+        reservoir=reservoir(
+            train.value.take(fit),
+            train.value.take(held),
+            test.value,
+            n_neurons=settings.max_neurons,
+            generator=np.random.default_rng([settings.seed, 2]),
+        ),
     )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.data.dataset import DATASET
-from convexon.data.encoder import Encoder, encoder_to_json
+from convexon.data.encoder import Encoder
 from convexon.errors import InputError
 from convexon.flow.run import Made, RunFolder
 from convexon.flow.stimulus import Stimulus, stimulus_of
@@ -23,9 +23,10 @@ from convexon.plan.pipeline import Cycles
 from convexon.plan.schedule import Schedule
 from convexon.progress import QUIET, Progress
 from convexon.snn.card import CARD
-from convexon.snn.decision import Decision, decided_trace, decision_to_json
+from convexon.snn.decision import Decision, decided_trace
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.trace import SpikeTrace
+from convexon.store.codec import to_json
 from convexon_hdl.core.accelerator import require_mappable
 
 Model = Callable[[FixedPointNetwork, npt.NDArray[np.uint8]], SpikeTrace]
@@ -171,9 +172,9 @@ def _recipe(budget: Budget, by_hand: Mapping | None, framed: Mapping) -> dict[st
     encoder = framed.encoder
     return {
         "budget": {name: getattr(value, "value", value) for name, value in vars(budget).items()},
-        "file": None if by_hand is None else MAPPING.encode(by_hand)[0],
-        "encoder": None if encoder is None else encoder_to_json(encoder),
-        "decision": decision_to_json(framed.decision),
+        "file": None if by_hand is None else to_json(by_hand),
+        "encoder": None if encoder is None else to_json(encoder),
+        "decision": to_json(framed.decision),
     }
 
 

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, Generic, Protocol, TypeVar
 
-from convexon import __version__
-from convexon.store.artefact import Codec, Record, atomic_write, is_current, load, pretty, save
+from convexon.errors import ArtefactError
+from convexon.store.artefact import (
+    Record,
+    atomic_write,
+    canonical,
+    load,
+    open_artefact,
+    pretty,
+    save,
+)
+from convexon.store.codec import Codec
 from convexon_hdl.emit.bundle import SCHEMA, SCHEMA_VERSION, RtlBundle
 
 T = TypeVar("T")
@@ -19,15 +32,35 @@ _TIMING = threading.Lock()
 """Stages that run side by side note their times in one file."""
 
 
+@cache
+def source_digest() -> str:
+    """Digest of Convexon's own source: an update never takes for current what the last one made."""
+    import convexon
+    import convexon_boards
+    import convexon_hdl
+    import convexon_sim
+
+    digest = hashlib.sha256()
+    for package in (convexon, convexon_hdl, convexon_sim, convexon_boards):
+        root = Path(str(package.__file__)).parent
+        for path in sorted(root.rglob("*")):
+            if path.is_file() and path.suffix in (".py", ".json", ".toml", ".cpp", ".h"):
+                digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+                digest.update(path.read_bytes())
+    return "sha256:" + digest.hexdigest()
+
+
 @dataclass(frozen=True, eq=False)
 class Made(Generic[T]):
-    """An artefact of a run folder.
+    """An artefact of a run.
 
     Members
     -------
     value : the artefact
-    record : head of its file; ``record.digest`` is what children name as their parent
-    reused : whether it was there already
+    record : Record
+        Head of its file; ``record.digest`` is what children name as their parent.
+    reused : bool
+        Whether it was there already.
     """
 
     value: T
@@ -35,9 +68,57 @@ class Made(Generic[T]):
     reused: bool
 
 
+class Keeper(Protocol):
+    """Where stages keep what they make: a `Run`, or `Memory`."""
+
+    def current(
+        self, name: str, codec: Codec[T], is_current: Callable[[Record], bool]
+    ) -> Made[T] | None:
+        """Return the artefact ``name`` if it is there and current."""
+
+    def keep(
+        self,
+        name: str,
+        codec: Codec[T],
+        value: T,
+        *,
+        parents: Mapping[str, str],
+        recipe: Mapping[str, Any],
+    ) -> Made[T]:
+        """Keep an artefact, and return it."""
+
+    def time(self, stage: str, seconds: float, *, first: bool = False) -> None:
+        """Note the wall time of a stage."""
+
+
+class Memory:
+    """A run that lives in memory alone: nothing is written, and nothing is reused."""
+
+    def current(
+        self, name: str, codec: Codec[T], is_current: Callable[[Record], bool]
+    ) -> Made[T] | None:
+        """Return None: there is nothing."""
+        return None
+
+    def keep(
+        self,
+        name: str,
+        codec: Codec[T],
+        value: T,
+        *,
+        parents: Mapping[str, str],
+        recipe: Mapping[str, Any],
+    ) -> Made[T]:
+        """Return the artefact."""
+        return Made(value, Record(codec.schema, codec.version, "", parents, recipe), False)
+
+    def time(self, stage: str, seconds: float, *, first: bool = False) -> None:
+        """Ignore."""
+
+
 @dataclass(frozen=True)
-class RunFolder:
-    """A folder with one artefact of each kind.
+class Run:
+    """A folder with one artefact of each kind; a `Keeper`.
 
     Members
     -------
@@ -67,7 +148,7 @@ class RunFolder:
         """Note the wall time of a stage; the ``first`` of a chain forgets those of the last one."""
         with _TIMING:
             before = {} if first else self.timing()
-            timing = {**before, stage: round(seconds, 3)}
+            timing = dict(sorted({**before, stage: round(seconds, 3)}.items()))
             atomic_write(self.file("timing"), pretty(timing).encode())
 
     def read(self, name: str, codec: Codec[T]) -> Made[T]:
@@ -85,6 +166,37 @@ class RunFolder:
         """Whether the artefact's file exists."""
         return self.file(name).exists()
 
+    def current(
+        self, name: str, codec: Codec[T], is_current: Callable[[Record], bool]
+    ) -> Made[T] | None:
+        """Return the artefact on disk, or None where it is missing, damaged or not current.
+
+        It must be of this schema and made by this source of Convexon, besides what ``is_current``
+        asks of its head; only then is the rest of it read.
+        """
+        if not self.has(name):
+            return None
+        try:
+            opened = open_artefact(codec, self.file(name))
+            fresh = opened.record.source == source_digest() and is_current(opened.record)
+            return Made(opened.value(), opened.record, True) if fresh else None
+        except ArtefactError:
+            return None
+
+    def keep(
+        self,
+        name: str,
+        codec: Codec[T],
+        value: T,
+        *,
+        parents: Mapping[str, str],
+        recipe: Mapping[str, Any],
+    ) -> Made[T]:
+        """Write an artefact, and return it; raises `ArtefactError` if it cannot be written."""
+        path, source = self.file(name), source_digest()
+        record = save(codec, value, path, parents=parents, recipe=recipe, source=source)
+        return Made(value, record, False)
+
     def made(
         self,
         name: str,
@@ -96,14 +208,55 @@ class RunFolder:
     ) -> Made[T]:
         """Return the artefact ``name``: the one on disk if current, else a new one from ``make``.
 
-        Current means sound, of this schema, from these parents and by this recipe, and made by this
-        version of Convexon.
+        `convexon.flow.stage` records what a recipe is; this is for recipes that are known before.
         """
-        recipe = {**(recipe or {}), "convexon": __version__}
+        known = dict(recipe or {})
         digests = {role: parent.record.digest for role, parent in (parents or {}).items()}
-        path = self.file(name)
-        if is_current(codec, path, parents=digests, recipe=recipe):
-            return self.read(name, codec)
-        value = make()
-        record = save(codec, value, path, parents=digests, recipe=recipe)
-        return Made(value, record, False)
+        found = self.current(
+            name,
+            codec,
+            lambda record: (
+                dict(record.parents) == digests and canonical(record.recipe) == canonical(known)
+            ),
+        )
+        if found is not None:
+            return found
+        return self.keep(name, codec, make(), parents=digests, recipe=known)
+
+    @contextmanager
+    def locked(self) -> Iterator[Run]:
+        """Hold the folder, so that no other process makes artefacts in it meanwhile.
+
+        Raises
+        ------
+        ArtefactError
+            If another process holds it, or it cannot be written.
+        """
+        with _lock_of(self.path):
+            yield self
+
+
+@contextmanager
+def _lock_of(path: Path) -> Iterator[None]:
+    """A lock on a folder, which goes with the process however that ends."""
+    stream: IO[bytes] | None = None
+    try:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            stream = (path / ".lock").open("ab")
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArtefactError(
+                f"{path} is in use by another convexon: wait for it, or choose another folder"
+            ) from None
+        except OSError as error:
+            raise ArtefactError(
+                f"{path} cannot be written: {error.strerror or error}; choose another folder"
+            ) from error
+        yield
+    finally:
+        if stream is not None:
+            stream.close()
+
+
+RunFolder = Run

@@ -1,26 +1,41 @@
-"""Stage ``solve``: from labelled samples to a certified, quantized network and its silicon card."""
+"""From labelled samples to a certified, quantized network and its silicon card.
+
+The street, each step an artefact of the run::
+
+    samples -> spikes -> branches of witnesses -> dictionary -> solution -> network -> card
+                                                      certificate, of all of them
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-from convexon.certify.certificate import CERTIFICATE, Certificate
+from convexon.certify.certificate import CERTIFICATE, Certificate, SampleMargins
+from convexon.convex.model.penalty import L1
 from convexon.data.dataset import DATASET, SpikeDataset
-from convexon.data.samples import SAMPLES, TEST_SHARE, Samples, digits, from_file
-from convexon.flow.certificate import certificate_for
-from convexon.flow.run import Made, RunFolder
+from convexon.data.samples import SAMPLES, Samples
+from convexon.errors import InputError
+from convexon.flow.run import Keeper, Made, Run
+from convexon.flow.stage import stage, stages
 from convexon.progress import QUIET, Progress
-from convexon.quantize.readout import quantize
+from convexon.quantize.readout import quantize, sample_margins
 from convexon.snn.card import CARD
+from convexon.snn.coding import CODINGS
+from convexon.snn.health import notices
+from convexon.snn.interface import Interface
 from convexon.snn.network import FixedPointNetwork, Network
-from convexon.snn.simulate import run
-from convexon.store.artefact import digest_of
-from convexon.train.columns.dictionary import DICTIONARY, SpikeDictionary, build_dictionary
+from convexon.snn.simulate import run as simulated
+from convexon.train.claims import certificate_of
+from convexon.train.columns.dictionary import (
+    DICTIONARY,
+    SpikeDictionary,
+    build_dictionary,
+    patterns,
+)
 from convexon.train.columns.parallel import THREADS, Executor
-from convexon.train.columns.rows import Rows, distinct_rows
-from convexon.train.selection import solve_program
+from convexon.train.columns.rows import distinct_rows
+from convexon.train.selection import Pool, least_weight, solve_program
 from convexon.train.settings import SolveSettings
 from convexon.train.solved import SOLVED, SolvedProgram
 from convexon.train.witnesses.branches import BRANCHES, NETWORK, Branches
@@ -29,37 +44,47 @@ from convexon.train.witnesses.stage import pool_for, witnesses_for
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class SolveResult:
-    """What the stage made."""
+class Drawn:
+    """What is made before anything is solved; ``test`` is None where no samples were held out."""
 
     train: Made[SpikeDataset]
-    test: Made[SpikeDataset]
+    test: Made[SpikeDataset] | None
+    branches: Made[Branches]
     dictionary: Made[SpikeDictionary]
-    solved: Made[SolvedProgram]
+    interface: Interface
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Solved:
+    """What was made."""
+
+    drawn: Drawn
+    solution: Made[SolvedProgram]
     network: Made[Network]
     card: Made[FixedPointNetwork]
     certificate: Made[Certificate]
 
-    @property
-    def accuracy(self) -> tuple[float, float]:
-        """Shares of correct decisions of the integer network on training and test samples."""
-        train, test = (
-            float((run(self.card.value, d.inputs).labels[:, 0] == d.labels).mean())
-            for d in (self.train.value, self.test.value)
-        )
-        return train, test
+    def accuracy(self, data: SpikeDataset) -> float:
+        """Share of right decisions of the integer network."""
+        return float((simulated(self.card.value, data.inputs).labels[:, 0] == data.labels).mean())
 
     @property
     def summary(self) -> str:
         """The line with the figures that matter."""
-        certificate = self.solved.value.certificate
-        train, test = self.accuracy
+        c, drawn = self.certificate.value, self.drawn
+        test = drawn.test
+        told = "" if test is None else f", {100 * self.accuracy(test.value):.2f} % test"
         return (
-            f"solve: {self.dictionary.value.n_columns} columns, "
-            f"{self.card.value.n_neurons} neurons, "
-            f"gap {certificate.gap:.1e}, primal {certificate.primal:.6f}, "
-            f"accuracy {100 * train:.2f} % train, {100 * test:.2f} % test"
+            f"solve: {drawn.dictionary.value.n_columns} columns, "
+            f"{self.card.value.n_neurons} neurons, gap {c.gap:.1e}, primal {c.primal:.6f}, "
+            f"accuracy {100 * self.accuracy(drawn.train.value):.2f} % train{told}"
         )
+
+    @property
+    def notices(self) -> list[str]:
+        """Inputs that never spike, and layers that are silent or always fire, a line each."""
+        train = self.drawn.train.value
+        return notices(self.card.value, train.inputs)
 
     @property
     def certificate_lines(self) -> list[str]:
@@ -67,95 +92,25 @@ class SolveResult:
         return [f"certificate: {sentence}" for sentence in self.certificate.value.sentences]
 
 
-def samples_of(settings: SolveSettings) -> tuple[Samples, Samples]:
-    """Return the training and test samples that the settings name, split by class and seed."""
-    samples = digits() if settings.data == "digits" else from_file(Path(settings.data))
-    train, test = samples.split(TEST_SHARE, seed=settings.seed, names=("train", "test"))
-    return train.scaled_like(train), test.scaled_like(train)
-
-
-def encode_data(
-    folder: RunFolder, settings: SolveSettings
-) -> tuple[Made[SpikeDataset], Made[SpikeDataset]]:
-    """Make the artefacts ``train`` and ``test``, and beside them the features that they encode."""
-    recipe = settings.recipe("coding", "n_steps", "bits", "seed")
-    parts = samples_of(settings)
-    # What a file holds counts, not what it is called: it can change, and it can move.
-    recipe["content"] = digest_of([[p.features.tolist(), p.labels.tolist()] for p in parts])
-    train, test = (
-        folder.made(
-            name,
-            DATASET,
-            lambda part=part: part.encoded(  # type: ignore[misc]
-                coding=settings.coding, n_steps=settings.n_steps, bits=settings.bits
-            ),
-            recipe=recipe,
-        )
-        for name, part in zip(("train", "test"), parts, strict=True)
-    )
-    # After the samples: a coding that does not fit leaves nothing behind.
-    for name, part in zip(("features-train", "features-test"), parts, strict=True):
-        folder.made(
-            name,
-            SAMPLES,
-            lambda part=part: part,  # type: ignore[misc]
-            recipe={"content": recipe["content"]},
-        )
-    return train, test
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Drawn:
-    """What the stage makes before it solves anything."""
-
-    train: Made[SpikeDataset]
-    test: Made[SpikeDataset]
-    rows: Rows
-    branches: Made[Branches]
-    dictionary: Made[SpikeDictionary]
-
-
-def dictionary_stage(
-    folder: RunFolder,
+def solve(
+    run: Run,
+    samples: Samples,
     settings: SolveSettings,
-    progress: Progress = QUIET,
     *,
+    replace: bool = False,
+    progress: Progress = QUIET,
     executor: Executor = THREADS,
-) -> Drawn:
-    """Run `solve_stage` up to the spike dictionary, which settings of the solver share.
+) -> Solved:
+    """Hold out test samples, and fit a network to the others; what is current is reused.
 
     Parameters
     ----------
-    folder, settings, progress, executor
-        As for `solve_stage`.
-
-    Raises
-    ------
-    InputError, FormatError
-        If data or settings do not fit.
-    ArtefactError
-        If the folder cannot be written.
-    """
-    progress.begin("encoding samples")
-    train, test = encode_data(folder, settings)
-    rows = distinct_rows(train.value, settings.readout_mode)
-    branches, dictionary = _dictionary(folder, settings, rows, train, progress, executor)
-    return Drawn(train=train, test=test, rows=rows, branches=branches, dictionary=dictionary)
-
-
-def solve_stage(
-    folder: RunFolder,
-    settings: SolveSettings,
-    progress: Progress = QUIET,
-    *,
-    executor: Executor = THREADS,
-) -> SolveResult:
-    """Run the stage; what is current is reused, so an interrupted run goes on where it was.
-
-    Parameters
-    ----------
-    folder : RunFolder
+    run : Run
+    samples : Samples
+        Labelled.
     settings : SolveSettings
+    replace : bool
+        Whether a run of other samples may be replaced.
     progress : Progress
     executor : Executor
         What builds the dictionary in chunks. The bytes are the same, whatever it is.
@@ -163,169 +118,240 @@ def solve_stage(
     Raises
     ------
     InputError, FormatError
-        If data or settings do not fit.
+        If samples or settings do not fit, or the run holds other samples.
     SolverError
         If the gap is not reached.
     ArtefactError
         If the folder cannot be written.
     """
-    began = time.monotonic()
-    drawn = dictionary_stage(folder, settings, progress, executor=executor)
-    train, test, rows = drawn.train, drawn.test, drawn.rows
-    branches, dictionary = drawn.branches, drawn.dictionary
-    solved = _solved(folder, settings, drawn, progress)
-    progress.begin("reconstructing and quantizing")
-    network, card = _networks(folder, settings, train, branches, dictionary, solved)
-    progress.begin("writing the certificate")
-    certificate = _certificate(folder, settings, rows, train, test, dictionary, solved, network)
-    if not card.reused:
-        folder.time("solve", time.monotonic() - began, first=True)
-    return SolveResult(
-        train=train,
-        test=test,
-        dictionary=dictionary,
-        solved=solved,
-        network=network,
-        card=card,
-        certificate=certificate,
-    )
+    if not replace:
+        _require_same(run, samples)
+    train, test = held_out(run, settings, samples)
+    return fit(run, train, test, settings, progress=progress, executor=executor)
 
 
-def _solved(
-    folder: RunFolder, settings: SolveSettings, drawn: Drawn, progress: Progress
-) -> Made[SolvedProgram]:
-    """Solve the convex program over the dictionary."""
-    train, branches, dictionary = drawn.train, drawn.branches, drawn.dictionary
-    return folder.made(
-        "solution",
-        SOLVED,
-        lambda: solve_program(
-            settings,
-            pool_for(settings, train.value, drawn.rows, branches.value, dictionary.value),
-            progress,
-        ),
-        parents={"train": train, "branches": branches, "dictionary": dictionary},
-        recipe=settings.recipe(
-            "loss",
-            "max_neurons",
-            "selection_rho",
-            "rhos",
-            "cost",
-            "readout_bits",
-            "tolerance",
-            "seed",
-        ),
-    )
-
-
-def _dictionary(
-    folder: RunFolder,
+def draw(
+    run: Run,
+    samples: Samples,
     settings: SolveSettings,
-    rows: Rows,
-    train: Made[SpikeDataset],
+    *,
+    progress: Progress = QUIET,
+    executor: Executor = THREADS,
+) -> Drawn:
+    """Run `solve` up to the spike dictionary, which settings of the solver share."""
+    train, test = held_out(run, settings, samples)
+    return _drawn(run, train, test, settings, progress, executor)
+
+
+def fit(
+    run: Keeper,
+    train: Made[Samples],
+    test: Made[Samples] | None,
+    settings: SolveSettings,
+    *,
+    progress: Progress = QUIET,
+    executor: Executor = THREADS,
+) -> Solved:
+    """Fit a network to training samples; raises as `solve`. Test samples have no say in it."""
+    began = time.monotonic()
+    drawn = _drawn(run, train, test, settings, progress, executor)
+    spikes, branches, columns = drawn.train, drawn.branches, drawn.dictionary
+    solution = solved(run, settings, spikes, branches, columns, progress=progress)
+    progress.begin("reconstructing and quantizing")
+    network = rebuilt(run, settings, spikes, branches, columns, solution)
+    card = rounded(run, settings, train, network)
+    progress.begin("writing the certificate")
+    certificate = certified(run, settings, spikes, drawn.test, columns, solution, network)
+    if not card.reused:
+        run.time("solve", time.monotonic() - began, first=True)
+    return Solved(
+        drawn=drawn, solution=solution, network=network, card=card, certificate=certificate
+    )
+
+
+def _drawn(
+    run: Keeper,
+    train: Made[Samples],
+    test: Made[Samples] | None,
+    settings: SolveSettings,
     progress: Progress,
     executor: Executor,
-) -> tuple[Made[Branches], Made[SpikeDictionary]]:
-    """Make the witnesses, and the dictionary of what they do."""
+) -> Drawn:
+    """Encode, draw and build."""
+    progress.begin("encoding samples")
+    spikes = train_spikes(run, settings, train, train)
+    held = None if test is None else test_spikes(run, settings, test, train)
     progress.begin("drawing witnesses")
-    branches = folder.made(
-        "branches",
-        BRANCHES,
-        lambda: witnesses_for(settings, train.value, rows, progress),
-        parents={"train": train},
-        recipe=settings.recipe(
-            "n_witnesses",
-            "fan_in",
-            "depth",
-            "hidden",
-            "alphabet",
-            "pricing_rounds",
-            "selection_rho",
-            "cost",
-            "readout_mode",
-            "seed",
-        ),
-    )
+    branches = witnesses(run, settings, spikes, progress=progress)
     progress.begin("building the spike dictionary")
-    dictionary = folder.made(
-        "dictionary",
-        DICTIONARY,
-        lambda: build_dictionary(
-            branches.value,
-            train.value,
-            settings.readout_mode,
-            rows=rows,
-            executor=executor,
-            progress=lambda done, of: progress.advance(f"{done} of {of} chunks"),
-        ),
-        parents={"train": train, "branches": branches},
-        recipe=settings.recipe("readout_mode"),
+    columns = dictionary(run, settings, spikes, branches, progress=progress, executor=executor)
+    return Drawn(
+        train=spikes,
+        test=held,
+        branches=branches,
+        dictionary=columns,
+        interface=interface_of(settings, train.value),
     )
-    return branches, dictionary
 
 
-def _networks(
-    folder: RunFolder,
+def _require_same(run: Run, samples: Samples) -> None:
+    """Raise `InputError` where the run is of other samples."""
+    if not run.has("samples-train"):
+        return
+    before = run.read("samples-train", SAMPLES)
+    if before.record.recipe.get("samples") not in (None, samples.digest):
+        raise InputError(
+            f"{run.path} holds other samples ({before.value.name}): choose another folder, or "
+            "give --replace"
+        )
+
+
+def interface_of(settings: SolveSettings, train: Samples) -> Interface:
+    """Ranges and class names of the training samples."""
+    return Interface.fitted(train.values, coding=settings.coding, classes=train.classes)
+
+
+# -- the steps -------------------------------------------------------------------------------------
+
+
+@stages(("samples-train", "samples-test"), SAMPLES)
+def held_out(settings: SolveSettings, samples: Samples) -> tuple[Samples, ...]:
+    """Split raw samples by class and seed."""
+    return samples.split(seed=settings.seed)
+
+
+def _spikes(
+    settings: SolveSettings, samples: Made[Samples], reference: Made[Samples]
+) -> SpikeDataset:
+    """Encode samples, scaled by the range of each feature in the training samples."""
+    interface = interface_of(settings, reference.value)
+    per_step = CODINGS[settings.coding].per_step  # then a sample says how many steps it has
+    n_steps = interface.shape[0] if per_step else settings.steps
+    return samples.value.encoded(interface, n_steps=n_steps, bits=settings.bits)
+
+
+train_spikes = stage("train", DATASET)(_spikes)
+test_spikes = stage("test", DATASET)(_spikes)
+
+
+@stage("branches", BRANCHES)
+def witnesses(
+    settings: SolveSettings, train: Made[SpikeDataset], *, progress: Progress = QUIET
+) -> Branches:
+    """Draw witnesses, and price further ones where that is asked for."""
+    rows = distinct_rows(train.value, settings.readout)
+    return witnesses_for(settings, train.value, rows, progress)
+
+
+@stage("dictionary", DICTIONARY)
+def dictionary(
+    settings: SolveSettings,
+    train: Made[SpikeDataset],
+    branches: Made[Branches],
+    *,
+    progress: Progress = QUIET,
+    executor: Executor = THREADS,
+) -> SpikeDictionary:
+    """Simulate every witness on every training row."""
+    return build_dictionary(
+        branches.value,
+        train.value,
+        settings.readout,
+        rows=distinct_rows(train.value, settings.readout),
+        executor=executor,
+        progress=lambda done, of: progress.advance(f"{done} of {of} chunks"),
+    )
+
+
+@stage("solution", SOLVED)
+def solved(
     settings: SolveSettings,
     train: Made[SpikeDataset],
     branches: Made[Branches],
     dictionary: Made[SpikeDictionary],
-    solved: Made[SolvedProgram],
-) -> tuple[Made[Network], Made[FixedPointNetwork]]:
-    """Make the reconstructed network, and its card with the certificate's figures."""
-    network = folder.made(
-        "network",
-        NETWORK,
-        lambda: reconstruct(
-            branches.value,
-            dictionary.value.restricted(solved.value.columns),
-            solved.value.W,
-            n_steps=train.value.n_steps,
-            input_bits=train.value.input_bits,
-            readout_mode=settings.readout_mode,
-        ),
-        parents={"branches": branches, "dictionary": dictionary, "solution": solved},
-    )
-    card = folder.made(
-        "card",
-        CARD,
-        lambda: quantize(
-            network.value, bits=settings.readout_bits, certificate=solved.value.figures
-        ),
-        parents={"network": network, "solution": solved},
-        recipe=settings.recipe("readout_bits"),
-    )
-    return network, card
+    *,
+    progress: Progress = QUIET,
+) -> SolvedProgram:
+    """Solve the convex program over the dictionary."""
+    rows = distinct_rows(train.value, settings.readout)
+    pool = pool_for(settings, train.value, rows, branches.value, dictionary.value)
+    return solve_program(settings, pool, progress)
 
 
-def _certificate(
-    folder: RunFolder,
+@stage("network", NETWORK)
+def rebuilt(
     settings: SolveSettings,
-    rows: Rows,
     train: Made[SpikeDataset],
-    test: Made[SpikeDataset],
+    branches: Made[Branches],
     dictionary: Made[SpikeDictionary],
-    solved: Made[SolvedProgram],
+    solution: Made[SolvedProgram],
+) -> Network:
+    """Keep the witnesses that the solution weighs."""
+    return reconstruct(
+        branches.value,
+        dictionary.value.restricted(solution.value.columns),
+        solution.value.W,
+        n_steps=train.value.n_steps,
+        input_bits=train.value.input_bits,
+        readout_mode=settings.readout,
+    )
+
+
+@stage("card", CARD)
+def rounded(
+    settings: SolveSettings, samples: Made[Samples], network: Made[Network]
+) -> FixedPointNetwork:
+    """Round the readout, and put on the card how raw samples come in."""
+    return quantize(
+        network.value,
+        bits=settings.readout_bits,
+        interface=interface_of(settings, samples.value),
+    )
+
+
+@stage("certificate", CERTIFICATE)
+def certified(
+    settings: SolveSettings,
+    train: Made[SpikeDataset],
+    test: Made[SpikeDataset] | None,
+    dictionary: Made[SpikeDictionary],
+    solution: Made[SolvedProgram],
     network: Made[Network],
-) -> Made[Certificate]:
-    """Make the artefact that `convexon.certify.check` rechecks."""
-    return folder.made(
-        "certificate",
-        CERTIFICATE,
-        lambda: certificate_for(
-            settings,
-            rows=rows,
-            test=test.value,
-            dictionary=dictionary.value,
-            solved=solved.value,
-            network=network.value,
-        ),
-        parents={
-            "train": train,
-            "test": test,
-            "dictionary": dictionary,
-            "solution": solved,
-            "network": network,
-        },
-        recipe=settings.recipe("readout_bits", "tolerance", "cost"),
+) -> Certificate:
+    """Certify the solution anew, and bound what rounding its readout does.
+
+    The universal bound counts samples with equal inputs as one input, whatever their labels are.
+    """
+    rows = distinct_rows(train.value, settings.readout)
+    found = solution.value
+    pool = Pool(
+        rows=rows,
+        n_classes=train.value.n_classes,
+        dictionary=dictionary.value,
+        weights=found.weights,
+    )
+    held_out = () if test is None else (_margins(settings, network.value, test.value),)
+    return certificate_of(
+        pool.program(settings.loss, L1(), found.gap.rho),
+        found.columns,
+        found.W,
+        dual=found.dual,
+        tolerance=settings.tolerance,
+        max_feature=dictionary.value.max_feature,
+        groups=rows.groups,
+        min_weight=least_weight(settings),
+        about="every column drawn",
+        readout_bits=settings.readout_bits,
+        others=held_out,
+    )
+
+
+def _margins(settings: SolveSettings, network: Network, test: SpikeDataset) -> SampleMargins:
+    """Decisions on test samples that rounding cannot flip."""
+    return sample_margins(
+        patterns(network.branches, test, settings.readout),
+        network.readout_weights,
+        network.readout_biases,
+        bits=settings.readout_bits,
+        name="test",
     )

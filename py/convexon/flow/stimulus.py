@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.data.coding import quantized
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.encoder import encode_levels
 from convexon.data.samples import SAMPLES
-from convexon.errors import ArtefactError
+from convexon.errors import InputError
 from convexon.flow.run import Made, RunFolder
 from convexon.plan.mapping import Mapping
+from convexon.snn.card import CARD
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,14 +43,16 @@ def stimulus_of(folder: RunFolder, mapping: Mapping, name: str = "test") -> Stim
     """Return the samples ``name`` of ``folder`` for an accelerator under ``mapping``.
 
     Levels are the nearest ones of the features before encoding. An encoder on chip makes the same
-    steps of them as `convexon.data.coding` made of the features only where those are levels;
+    steps of them as `convexon.snn.coding` made of the features only where those are levels;
     elsewhere spikes differ, and what the hardware is compared with is the network on the chip's own
     steps.
 
     Raises
     ------
     ArtefactError
-        If the folder lacks the samples, or with an encoder their features.
+        If the folder lacks the samples.
+    InputError
+        If there is an encoder, and the card says nothing of raw samples.
     """
     samples = folder.read(name, DATASET)
     encoder = mapping.encoder
@@ -59,17 +61,14 @@ def stimulus_of(folder: RunFolder, mapping: Mapping, name: str = "test") -> Stim
         return Stimulus(
             transfers=inputs, inputs=inputs, dataset=samples.value, origins={name: samples}
         )
-    file = f"features-{name}"
-    if not folder.has(file):
-        raise ArtefactError(
-            f"{folder.file(file)} is missing, whose levels an encoder on chip reads: "
-            "run convexon solve again"
-        )
-    features = folder.read(file, SAMPLES)
-    levels = quantized(features.value.features, bits=encoder.bits)
+    raw = folder.read(f"samples-{name}", SAMPLES)
+    card = folder.read("card", CARD)
+    if card.value.interface is None:
+        raise InputError("an encoder on chip needs a card that says how raw samples come in")
+    levels = card.value.interface.levels(raw.value.values, bits=encoder.bits)
     return Stimulus(
         transfers=levels[:, None],
         inputs=encode_levels(encoder, levels, n_steps=samples.value.n_steps),
         dataset=samples.value,
-        origins={name: samples, file: features},
+        origins={name: samples, f"samples-{name}": raw},
     )

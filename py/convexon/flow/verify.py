@@ -16,12 +16,13 @@ from convexon.plan.image import image_where_loaded
 from convexon.plan.mapping import Mapping
 from convexon.plan.schedule import Schedule
 from convexon.progress import QUIET, Progress
+from convexon.settings import choice
 from convexon.snn import golden
 from convexon.snn.decision import decided_trace
 from convexon.snn.divergence import Divergence, first_divergence
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.trace import TRACE, SpikeTrace
-from convexon.train.settings import choice
+from convexon.store.codec import to_json
 from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.bench.runner import Observation, Trial, observe
 from convexon_sim.simulator import SimulatorKind, find
@@ -53,6 +54,16 @@ class VerifyResult:
             verdict = f"did not finish{differ}: {v.first}"
         ran = f"{v.inferences} inferences, {v.clocks} clocks"
         return f"verify: {v.simulator} {v.version}, {ran}, {verdict}"
+
+    def raise_if_different(self) -> None:
+        """Raise `MismatchError` unless every sample was compared, and everything was equal."""
+        found = self.verification.value
+        if not found.finished:
+            raise MismatchError(f"{found.simulator} did not finish: {found.first}")
+        if not found.passed:
+            raise MismatchError(
+                f"{found.simulator}: {_count(found)} inferences differ; first {found.first}"
+            )
 
     @property
     def divergence(self) -> Divergence | None:
@@ -115,7 +126,7 @@ def verify_stage(
     """Simulate all test samples and compare spikes, membranes, scores, labels and cycles exactly.
 
     A verdict with mismatches is kept as an artefact like any other, with the trace of the hardware
-    beside it; `require_equal` turns it into an error.
+    beside it; `VerifyResult.raise_if_different` makes an error of it.
 
     Raises
     ------
@@ -146,7 +157,7 @@ def verify_stage(
         return result
 
     origins: dict[str, Made[Any]] = {"rtl": bundle, **stimulus.origins, "golden": trace}
-    recipe = {"traffic": traffic.to_json(), "version": simulator.version}
+    recipe = {"traffic": to_json(traffic), "version": simulator.version}
     verification = folder.made(
         f"verify-{kind.value}",
         VERIFICATION,
@@ -183,15 +194,3 @@ def chosen_simulators(names: Sequence[str] | None) -> list[SimulatorKind]:
     except MissingToolError:
         return kinds
     return [*kinds, SimulatorKind.ICARUS]
-
-
-def require_equal(result: VerifyResult) -> None:
-    """Raise `MismatchError` unless every sample was compared and every comparison was equal."""
-    verification = result.verification.value
-    if not verification.finished:
-        raise MismatchError(f"{verification.simulator} did not finish: {verification.first}")
-    if not verification.passed:
-        raise MismatchError(
-            f"{verification.simulator}: {_count(verification)} inferences differ; "
-            f"first {verification.first}"
-        )

@@ -78,7 +78,7 @@ def fingerprint(network: FixedPointNetwork, mapping: Mapping) -> int:
         Branch(tuple(map(_without_loaded, branch.layers, choices)))
         for branch, choices in zip(network.branches, mapping.layers, strict=True)
     )
-    card, _ = CARD.encode(replace(network, branches=branches, certificate={}))
+    card, _ = CARD.encode(replace(network, branches=branches))
     choices, _ = MAPPING.encode(mapping)
     digest = digest_of({"card": card, "mapping": choices})
     return int(digest.removeprefix("sha256:")[: WORD_BITS // 4], 16)

@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as MappingType
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
-from convexon.data.encoder import Encoder, encoder_from_json, encoder_to_json
-from convexon.errors import ConvexonError, InputError, require_integer, require_within
-from convexon.snn.decision import Decision, Rule, decision_from_json, decision_to_json
+from convexon.data.encoder import Encoder
+from convexon.errors import InputError, require_within
+from convexon.snn.decision import Decision
 from convexon.snn.network import FixedPointNetwork
-from convexon.store.artefact import Arrays, Codec, Json
+from convexon.store.codec import Codec
 
 MAX_REGISTERS = 8
 """Most pipeline registers inside one sum: beyond, not even a single adder stands between two."""
@@ -228,81 +226,5 @@ class Mapping:
             self.encoder.check(network)
 
 
-_KINDS: dict[str, type[Spatial] | type[Folded]] = {"spatial": Spatial, "folded": Folded}
-
-
-def choice_to_json(choice: LayerMapping) -> Json:
-    """Return a choice as JSON, with its ``kind``."""
-    kind = next(name for name, cls in _KINDS.items() if isinstance(choice, cls))
-    content = {
-        name: value.value if isinstance(value, Enum) else value
-        for name, value in vars(choice).items()
-        if value is not None
-    }
-    return {"kind": kind, **content}
-
-
-def choice_from_json(content: MappingType[str, Any], *, where: str = "a layer") -> LayerMapping:
-    """Inverse of `choice_to_json`; members that have a default may be left out.
-
-    Raises
-    ------
-    InputError
-        If the kind or a member is unknown or missing, or a value does not fit; it names ``where``.
-    """
-    members = dict(content)
-    kind = members.pop("kind", None)
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise InputError(f"kind of {where} must be one of {', '.join(_KINDS)}, not {kind!r}")
-    known = {f.name for f in fields(_KINDS[kind])}
-    for name in members:
-        if name not in known:
-            raise InputError(
-                f"{where} must have members of {', '.join(sorted(known))}, not {name!r}"
-            )
-    enums: dict[str, type[Enum]] = {"sums": Sums, "weights": Weights}
-    for name, enum in enums.items():
-        if name in members:
-            names = [member.value for member in enum]
-            if members[name] not in names:
-                raise InputError(
-                    f"{name} of {where} must be one of {', '.join(names)}, not {members[name]!r}"
-                )
-            members[name] = enum(members[name])
-    for name, value in members.items():
-        if name not in enums:
-            require_integer(f"{name} of {where}", value)
-    if kind == "folded" and "lanes" not in members:
-        raise InputError(f"lanes of {where} must be given: a folded layer needs it")
-    try:
-        return _KINDS[kind](**members)
-    except ConvexonError as error:
-        raise InputError(f"{where}: {error}") from None
-
-
-def _encode(mapping: Mapping) -> tuple[Json, Arrays]:
-    content: Json = {
-        "layers": [[choice_to_json(choice) for choice in layers] for layers in mapping.layers],
-        "readout": choice_to_json(mapping.readout),
-        "decision_registers": mapping.decision_registers,
-        "decision": decision_to_json(mapping.decision),
-    }
-    if mapping.encoder is not None:
-        content["encoder"] = encoder_to_json(mapping.encoder)
-    return content, {}
-
-
-def _decode(content: Json, _: Arrays) -> Mapping:
-    return Mapping(
-        layers=tuple(
-            tuple(choice_from_json(choice) for choice in layers) for layers in content["layers"]
-        ),
-        readout=choice_from_json(content["readout"]),
-        decision_registers=require_integer("decision_registers", content["decision_registers"]),
-        decision=decision_from_json(content.get("decision", {"rule": Rule.END.value})),
-        encoder=encoder_from_json(content["encoder"]) if "encoder" in content else None,
-    )
-
-
-MAPPING: Codec[Mapping] = Codec("convexon.mapping", 1, _encode, _decode)
+MAPPING: Codec[Mapping] = Codec(Mapping, "convexon.mapping", 2, made_by="convexon map")
 """File form of a `Mapping`."""

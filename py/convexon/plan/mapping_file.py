@@ -35,11 +35,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from convexon.data.encoder import encoder_from_json
+from convexon.data.encoder import Encoder
 from convexon.errors import InputError, require_integer
-from convexon.plan.mapping import PLAIN, LayerMapping, Mapping, choice_from_json
-from convexon.snn.decision import Rule, decision_from_json
+from convexon.plan.mapping import PLAIN, LayerMapping, Mapping
+from convexon.snn.decision import Decision
 from convexon.snn.network import FixedPointNetwork
+from convexon.store.codec import from_json
 
 _TABLES = ("decision_registers", "default", "readout", "layer", "encoder", "decision")
 
@@ -91,26 +92,17 @@ def parse_mapping(text: str, network: FixedPointNetwork) -> Mapping:
         layers=tuple(tuple(choices) for choices in layers),
         readout=_choice(content.get("readout"), "readout"),
         decision_registers=registers,
-        decision=decision_from_json(_table(content.get("decision", _AT_END), "decision")),
-        encoder=encoder_from_json(_table(content["encoder"], "encoder"))
-        if "encoder" in content
-        else None,
+        decision=from_json(Decision, content.get("decision", {}), "decision"),
+        encoder=from_json(Encoder, content["encoder"], "encoder") if "encoder" in content else None,
     )
-
-
-_AT_END = {"rule": Rule.END.value}
-
-
-def _table(content: Any, where: str) -> dict[str, Any]:
-    """``content``, if it is a table."""
-    if not isinstance(content, dict):
-        raise InputError(f"{where} must be a table, not {content!r}")
-    return content
 
 
 def _choice(table: Any, where: str) -> LayerMapping:
     """Choice of a table; spatial where there is none."""
-    return PLAIN if table is None else choice_from_json(_table(table, where), where=where)
+    if table is None:
+        return PLAIN
+    choice: LayerMapping = from_json(LayerMapping, table, where)  # type: ignore[arg-type]
+    return choice
 
 
 def _branches(members: dict[str, Any], network: FixedPointNetwork, where: str) -> list[int]:

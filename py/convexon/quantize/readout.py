@@ -23,6 +23,7 @@ from convexon.convex.model.loss import UNIT, LossKind, exact_sum
 from convexon.convex.model.program import ConvexProgram, bounded_product
 from convexon.errors import FormatError, InputError
 from convexon.snn.fixed import MAX_WIDTH, Interval, QFormat, width_of
+from convexon.snn.interface import Interface
 from convexon.snn.network import FixedPointNetwork, FloatArray, IntArray, Network
 
 
@@ -118,9 +119,11 @@ def quantize_readout(weights: FloatArray, biases: FloatArray, *, bits: int) -> Q
 
 
 def quantize(
-    network: Network, *, bits: int, certificate: dict[str, float] | None = None
+    network: Network, *, bits: int, interface: Interface | None = None
 ) -> FixedPointNetwork:
     """Quantize the readout to ``bits`` bits and drop neurons whose weights all round to zero.
+
+    ``interface`` is what the card says of raw samples.
 
     Raises
     ------
@@ -151,7 +154,7 @@ def quantize(
         readout_biases=readout.biases,
         readout_format=readout.weight_format,
         bias_format=readout.bias_format,
-        certificate=certificate or {},
+        interface=interface,
     )
 
 

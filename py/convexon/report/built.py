@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.plan.pipeline import Cycles
 from convexon.report.figure import Figure, FigureKind
 from convexon_boards.built import BUILD, Build
 from convexon_boards.energy.power import ENERGY, EnergyEstimate
 
 
-def builds_in(folder: RunFolder, rtl: str) -> dict[str, Build]:
+def builds_in(folder: Run, rtl: str) -> dict[str, Build]:
     """Read the builds of the bundle with the digest ``rtl``, by board.
 
     Raises
@@ -24,19 +24,21 @@ def builds_in(folder: RunFolder, rtl: str) -> dict[str, Build]:
     return {m.value.board: m.value for m in made if m.record.parents.get("rtl") == rtl}
 
 
-def energies_in(folder: RunFolder, rtl: str) -> dict[str, EnergyEstimate]:
+def energies_in(folder: Run, rtl: str) -> dict[str, EnergyEstimate]:
     """Read the energies of the bundle with the digest ``rtl``, by part; raises as `builds_in`."""
     names = sorted(path.stem for path in folder.path.glob("energy-*.json"))
     made = (folder.read(name, ENERGY) for name in names)
     return {m.value.part: m.value for m in made if m.record.parents.get("rtl") == rtl}
 
 
-def build_figures(builds: Mapping[str, Build], cycles: Cycles) -> Iterator[Figure]:
+def build_figures(builds: Mapping[str, Build], cycles: Cycles | None) -> Iterator[Figure]:
     """Yield clock, latency and throughput on every board: the schedule's cycles times its clock."""
     for board, build in builds.items():
         mhz = build.clock_mhz
         route = "nextpnr, static timing of the route that was kept"
         yield _figure(f"build.{board}.fmax_mhz", build.route.fmax_mhz, "MHz", route, measured=True)
+        if cycles is None:
+            continue
         source = f"schedule's mean cycles of a test sample, at the build's {mhz:g} MHz"
         latency = float(cycles.latency.mean()) / mhz
         yield _figure(f"build.{board}.latency_us", latency, "us", source)

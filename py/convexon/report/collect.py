@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from convexon.certify.certificate import CERTIFICATE, Certificate
+from convexon.certify.certificate import CERTIFICATE, Certificate, Rounded, gap_above
 from convexon.data.dataset import DATASET, SpikeDataset
-from convexon.errors import ArtefactError
-from convexon.flow.run import Made, RunFolder
+from convexon.flow.run import Made, Run
 from convexon.plan.cost.cells import CELLS, CellReport
 from convexon.plan.cost.resources import RESOURCES, ResourceEstimate
 from convexon.plan.energy.operations import operations_of
@@ -23,10 +22,11 @@ from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.simulate import run
 from convexon.snn.trace import SpikeTrace
-from convexon.store.artefact import Codec
+from convexon.store.codec import Codec
 from convexon.train.baseline import BASELINES, Baselines
 from convexon.train.columns.dictionary import DICTIONARY, SpikeDictionary
 from convexon.train.solved import SOLVED, SolvedProgram
+from convexon.train.witnesses.branches import NETWORK
 from convexon_boards.built import Build
 from convexon_boards.energy.power import EnergyEstimate
 from convexon_hdl.emit.bundle import RtlBundle
@@ -51,14 +51,14 @@ ENERGY_SOURCE = f"counted operations, {SOURCE}; not of an FPGA"
 class RunContent:
     """A run's artefacts; what was not made, or is of other origins, is None or left out."""
 
-    train: SpikeDataset
-    test: SpikeDataset
-    dictionary: SpikeDictionary
-    solved: SolvedProgram
+    train: SpikeDataset | None
+    test: SpikeDataset | None
+    dictionary: SpikeDictionary | None
+    solved: SolvedProgram | None
     card: FixedPointNetwork
     card_digest: str
-    test_trace: SpikeTrace
-    train_trace: SpikeTrace
+    test_trace: SpikeTrace | None
+    train_trace: SpikeTrace | None
     certificate: Certificate | None
     baselines: Baselines | None
     verifications: dict[str, Verification]
@@ -71,29 +71,35 @@ class RunContent:
     mapping: Mapping
 
     @property
-    def cycles(self) -> Cycles:
-        """Cycles of every test sample, as the schedule predicts them."""
+    def cycles(self) -> Cycles | None:
+        """Cycles of every test sample, as the schedule predicts them; None without samples."""
+        if self.test is None or self.test_trace is None:
+            return None
         return Schedule.of(self.card, self.mapping).cycles(self.test.inputs, self.test_trace)
 
 
-def collect(folder: RunFolder) -> RunContent:
-    """Read a run folder; raises `ArtefactError` if stage ``solve`` did not finish in it."""
-    train = folder.read("train", DATASET)
-    test = folder.read("test", DATASET)
-    dictionary = folder.read("dictionary", DICTIONARY)
-    solved = folder.read("solution", SOLVED)
+def collect(folder: Run) -> RunContent:
+    """Read a run folder, however its network came to be: only a card is needed.
+
+    Raises
+    ------
+    ArtefactError
+        If there is no card, or one of the files is damaged.
+    """
     card = folder.read("card", CARD)
-    for name, made, role, parent in (
-        ("dictionary", dictionary, "train", train),
-        ("solution", solved, "dictionary", dictionary),
-        ("card", card, "solution", solved),
-    ):
-        if made.record.parents.get(role) != parent.record.digest:
-            raise ArtefactError(
-                f"{folder.file(name)} is of another {role} than {folder.file(role)}: solve again"
-            )
-    samples = {"train": train.record.digest, "test": test.record.digest}
-    certified = {"solution": solved.record.digest, "test": test.record.digest}
+    train, test = (
+        folder.read(name, DATASET) if folder.has(name) else None for name in ("train", "test")
+    )
+    network = {"network": card.record.parents.get("network", "")}
+    rebuilt = current(folder, "network", NETWORK, {})
+    is_ours = rebuilt is not None and rebuilt.record.digest == network["network"]
+    origins = rebuilt.record.parents if rebuilt is not None and is_ours else {}
+    solved = _if_digest(folder, "solution", SOLVED, origins.get("solution"))
+    dictionary = _if_digest(folder, "dictionary", DICTIONARY, origins.get("dictionary"))
+    samples = {
+        name: "" if made is None else made.record.digest
+        for name, made in (("train", train), ("test", test))
+    }
     baselines = _current(folder, "baselines", BASELINES, samples)
     bundle = bundle_of_card(folder)
     mapping = _current(folder, "mapping", MAPPING, {"card": card.record.digest})
@@ -103,7 +109,7 @@ def collect(folder: RunFolder) -> RunContent:
         cells = _current(folder, "cells", CELLS, {"rtl": bundle.record.digest})
         resources = _current(folder, "resources", RESOURCES, {"rtl": bundle.record.digest})
         for name in SIMULATORS:
-            origins = {"rtl": bundle.record.digest, "test": test.record.digest}
+            origins = {"rtl": bundle.record.digest, "test": samples["test"]}
             found = _current(folder, f"verify-{name}", VERIFICATION, origins)
             if found is not None:
                 verifications[name] = found
@@ -115,15 +121,15 @@ def collect(folder: RunFolder) -> RunContent:
         **{f"verify.{name}": name in verifications for name in SIMULATORS},
     }
     return RunContent(
-        train=train.value,
-        test=test.value,
-        dictionary=dictionary.value,
-        solved=solved.value,
+        train=None if train is None else train.value,
+        test=None if test is None else test.value,
+        dictionary=dictionary,
+        solved=solved,
         card=card.value,
         card_digest=card.record.digest,
-        test_trace=run(card.value, test.value.inputs),
-        train_trace=run(card.value, train.value.inputs),
-        certificate=_current(folder, "certificate", CERTIFICATE, certified),
+        test_trace=None if test is None else run(card.value, test.value.inputs),
+        train_trace=None if train is None else run(card.value, train.value.inputs),
+        certificate=_current(folder, "certificate", CERTIFICATE, network),
         baselines=baselines,
         mapping=mapping or Mapping.spatial(card.value),
         verifications=verifications,
@@ -135,7 +141,15 @@ def collect(folder: RunFolder) -> RunContent:
     )
 
 
-def bundle_of_card(folder: RunFolder) -> Made[RtlBundle] | None:
+def _if_digest(folder: Run, name: str, codec: Codec[T], digest: str | None) -> T | None:
+    """Value of the artefact with this digest, or None."""
+    if digest is None or not folder.has(name):
+        return None
+    made = folder.read(name, codec)
+    return made.value if made.record.digest == digest else None
+
+
+def bundle_of_card(folder: Run) -> Made[RtlBundle] | None:
     """Return the emitted bundle, or None if there is none or it is of another card or mapping."""
     if not folder.rtl.exists():
         return None
@@ -147,9 +161,7 @@ def bundle_of_card(folder: RunFolder) -> Made[RtlBundle] | None:
     return None if stale else bundle
 
 
-def current(
-    folder: RunFolder, name: str, codec: Codec[T], parents: dict[str, str]
-) -> Made[T] | None:
+def current(folder: Run, name: str, codec: Codec[T], parents: dict[str, str]) -> Made[T] | None:
     """Return an artefact, or None if it was not made from ``parents``: it says nothing of them.
 
     Raises
@@ -165,7 +177,7 @@ def current(
     return made
 
 
-def _current(folder: RunFolder, name: str, codec: Codec[T], parents: dict[str, str]) -> T | None:
+def _current(folder: Run, name: str, codec: Codec[T], parents: dict[str, str]) -> T | None:
     """Value of `current`."""
     made = current(folder, name, codec, parents)
     return None if made is None else made.value
@@ -198,6 +210,8 @@ def _accuracy(content: RunContent) -> Iterator[Figure]:
         ("train", content.train_trace, content.train),
         ("test", content.test_trace, content.test),
     ):
+        if trace is None or data is None:
+            continue
         share = float((trace.labels[:, 0] == data.labels).mean())
         yield _figure(f"accuracy.{name}", share, "1", MEASURED, f"integer network, {data.name}")
     if content.baselines is None:
@@ -213,54 +227,59 @@ def _accuracy(content: RunContent) -> Iterator[Figure]:
 
 
 def _certificate(content: RunContent) -> Iterator[Figure]:
-    solved = content.solved
-    chosen, drawn = solved.certificate.n_columns, solved.drawn.n_columns
-    yield _figure("certificate.columns", chosen, "columns", MEASURED, "selected, and the intercept")
-    source = f"weights and dual point, over {chosen} columns selected of {drawn} drawn"
-    for name in ("primal", "dual", "gap", "relative_gap", "rho"):
-        value = getattr(solved.certificate, name)
-        kind = MEASURED if name in ("primal", "rho") else PROVED
-        yield _figure(f"certificate.{name}", value, "1", kind, source)
-    yield _figure(
-        "certificate.drawn.dual", solved.drawn.dual, "1", PROVED, "over all drawn columns"
-    )
-    yield _figure("certificate.drawn.gap", solved.drawn.gap, "1", PROVED, "over all drawn columns")
-    yield _figure(
-        "certificate.universal_lower_bound",
-        solved.universal_lower_bound,
-        "1",
-        PROVED,
-        "complete-arrangement program, arXiv:2303.03382",
-    )
-    bound = solved.quantization
-    source = "worst case of rounding the readout, over the training samples"
-    yield _figure("quantization.score_error", bound.score_error, "1", PROVED, source)
-    yield _figure("quantization.objective_change", bound.objective_change, "1", PROVED, source)
-    yield _figure(
-        "quantization.certified_decisions", bound.certified_decisions, "samples", PROVED, source
-    )
-    yield from _claims(content.certificate)
-
-
-def _claims(certificate: Certificate | None) -> Iterator[Figure]:
-    """What certificate.json adds to the solution's own figures."""
+    """What certificate.json claims, and `convexon certify` rechecks."""
+    certificate = content.certificate
     if certificate is None:
         return
-    source = "certificate.json, which convexon certify rechecks"
+    n_columns = len(certificate.W)
+    yield _figure("certificate.columns", n_columns, "columns", MEASURED, "with the intercept")
+    source = f"certificate.json, over {n_columns} columns"
+    primal = certificate.primal
+    for name, value, kind in (
+        ("primal", primal, MEASURED),
+        ("dual", certificate.lower, PROVED),
+        ("gap", certificate.gap, PROVED),
+        ("relative_gap", certificate.gap / primal if primal else 0.0, PROVED),
+        ("rho", certificate.statement.rho, MEASURED),
+    ):
+        yield _figure(f"certificate.{name}", value, "1", kind, source)
     for part in certificate.priced:
-        name = f"certificate.{part.name}.violation"
-        yield _figure(name, part.violation, "1", PROVED, f"{source}: {part.about}")
+        told = f"certificate.json: over {part.about}"
+        yield _figure(f"certificate.{part.name}.violation", part.violation, "1", PROVED, told)
+        if part.lower_bound is not None:
+            gap = gap_above(primal, part.lower_bound)
+            name = "drawn" if part.name == "dictionary" else part.name
+            yield _figure(f"certificate.{name}.dual", part.lower_bound, "1", PROVED, told)
+            yield _figure(f"certificate.{name}.gap", gap, "1", PROVED, told)
+    if certificate.universal is not None:
+        yield _figure(
+            "certificate.universal_lower_bound",
+            certificate.universal.lower_bound,
+            "1",
+            PROVED,
+            "complete-arrangement program, arXiv:2303.03382",
+        )
     if certificate.rounded is not None:
-        for margins in certificate.rounded.others:
-            name = f"quantization.certified_decisions.{margins.name}"
-            source = f"margins above what rounding can do, {margins.name} samples"
-            yield _figure(name, margins.n_certified, "samples", PROVED, source)
+        yield from _rounding(certificate.rounded)
+
+
+def _rounding(rounded: Rounded) -> Iterator[Figure]:
+    """What rounding the readout can have changed."""
+    source = "worst case of rounding the readout, over the training samples"
+    yield _figure("quantization.score_error", rounded.score_error, "1", PROVED, source)
+    yield _figure("quantization.objective_change", rounded.objective_change, "1", PROVED, source)
+    name = "quantization.certified_decisions"
+    yield _figure(name, rounded.train.n_certified, "samples", PROVED, source)
+    for margins in rounded.others:
+        source = f"margins above what rounding can do, {margins.name} samples"
+        yield _figure(f"{name}.{margins.name}", margins.n_certified, "samples", PROVED, source)
 
 
 def _network(content: RunContent) -> Iterator[Figure]:
     card, dictionary = content.card, content.dictionary
-    yield _figure("dictionary.drawn", dictionary.n_drawn, "witnesses", MEASURED, "dictionary")
-    yield _figure("dictionary.columns", dictionary.n_columns, "columns", MEASURED, "dictionary")
+    if dictionary is not None:
+        yield _figure("dictionary.drawn", dictionary.n_drawn, "witnesses", MEASURED, "dictionary")
+        yield _figure("dictionary.columns", dictionary.n_columns, "columns", MEASURED, "dictionary")
     source = f"silicon card {content.card_digest[:19]}"
     yield _figure("network.branches", len(card.branches), "branches", MEASURED, source)
     yield _figure("network.neurons", card.n_neurons, "neurons", MEASURED, source)
@@ -268,7 +287,8 @@ def _network(content: RunContent) -> Iterator[Figure]:
     bits = max(layer.weight_format.width for branch in card.branches for layer in branch.layers)
     yield _figure("network.weight_bits", bits, "bits", MEASURED, source)
     yield _figure("network.readout_bits", card.readout_format.width, "bits", MEASURED, source)
-    for branch, depth, trace in content.test_trace.flat_layers():
+    layers = () if content.test_trace is None else content.test_trace.flat_layers()
+    for branch, depth, trace in layers:
         name = f"network.branch{branch}.layer{depth}.firing_rate"
         yield _figure(name, float(trace.spikes.mean()), "1", MEASURED, "test samples")
 
@@ -285,6 +305,8 @@ def _verification(content: RunContent) -> Iterator[Figure]:
             yield _figure(f"verify.{name}.clocks", found.clocks, "cycles", MEASURED, source)
             latencies |= set(found.latency_cycles)
     cycles = content.cycles
+    if cycles is None:
+        return
     predicted = {int(x) for x in cycles.latency}
     intervals = {int(x) for x in cycles.interval}
     estimated = (FigureKind.ESTIMATED, "schedule")
@@ -305,6 +327,8 @@ def _cycles(name: str, cycles: set[int], kind: FigureKind, source: str) -> Itera
 
 def _operations(content: RunContent) -> Iterator[Figure]:
     """Operations of a test sample, and their energy in a technology that papers compare by."""
+    if content.test is None or content.test_trace is None:
+        return
     counted = operations_of(content.card, content.test.inputs, content.test_trace)
     source = "spikes of the test samples"
     for name, unit in OPERATIONS.items():

@@ -11,7 +11,8 @@ from enum import Enum
 from pathlib import Path
 
 from convexon.errors import ArtefactError, InputError
-from convexon.store.artefact import Json, atomic_write, pretty
+from convexon.store.artefact import atomic_write, pretty
+from convexon.store.codec import from_json, to_json
 
 SCHEMA = "convexon.report"
 SCHEMA_VERSION = 1
@@ -60,10 +61,6 @@ class Figure:
         if isinstance(self.value, bool) or not math.isfinite(self.value):
             raise InputError(f"value of {self.name} must be a finite number, not {self.value!r}")
 
-    def to_json(self) -> Json:
-        """Return the figure as report.json states it."""
-        return {**vars(self), "kind": self.kind.value}
-
 
 def write_figures(figures: Iterable[Figure], path: Path) -> None:
     """Write figures in the form of DESIGN section 8; raises on a name that is there twice.
@@ -83,7 +80,7 @@ def write_figures(figures: Iterable[Figure], path: Path) -> None:
     content = {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
-        "figures": [figure.to_json() for figure in rows],
+        "figures": [to_json(figure) for figure in rows],
     }
     atomic_write(path, pretty(content).encode())
 
@@ -101,9 +98,9 @@ def read_figures(path: Path) -> dict[str, Figure]:
         head = (content["schema"], content["schema_version"])
         if head != (SCHEMA, SCHEMA_VERSION):
             raise ArtefactError(f"{path} must be {SCHEMA} version {SCHEMA_VERSION}, not {head}")
-        figures = [Figure(**{**row, "kind": FigureKind(row["kind"])}) for row in content["figures"]]
+        figures = [from_json(Figure, row) for row in content["figures"]]
     except FileNotFoundError:
         raise ArtefactError(f"{path} is missing: run the command that writes it") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, InputError) as error:
         raise ArtefactError(f"{path} is truncated or damaged: {error}") from error
     return {figure.name: figure for figure in figures}

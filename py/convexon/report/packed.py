@@ -17,7 +17,7 @@ import numpy as np
 
 from convexon.report.recording import GOLDEN, Recording
 from convexon.snn.trace import SpikeTrace, differing_samples
-from convexon.store.artefact import Json
+from convexon.store.codec import Json
 
 MOST_BYTES = 2 << 20
 """Size of all blocks of a page, as text, that is not exceeded after the first one."""

@@ -30,8 +30,8 @@ def tables(content: RunContent, figures: Sequence[Figure]) -> list[Table]:
     """Return the tables of the report, from the figures alone."""
     by_name = {figure.name: figure for figure in figures}
     return [
-        _accuracy_table(content, by_name),
-        _certificate_table(by_name),
+        *_accuracy_table(content, by_name),
+        *_certificate_table(by_name),
         _hardware_table(by_name),
         _operations_table(by_name),
         *_energy_table(by_name),
@@ -39,26 +39,39 @@ def tables(content: RunContent, figures: Sequence[Figure]) -> list[Table]:
     ]
 
 
-def _accuracy_table(content: RunContent, figures: Mapping[str, Figure]) -> Table:
+def _accuracy_table(content: RunContent, figures: Mapping[str, Figure]) -> list[Table]:
+    """Accuracies on labelled samples; nothing where there are none."""
+    if content.test is None:
+        return []
+    trained = f"{content.train.n_samples} training and " if content.train is not None else ""
     methods = (
         ("accuracy", "Convexon, integer network"),
         ("baseline.logistic.accuracy", "logistic regression on raw features"),
         ("baseline.reservoir.accuracy", "random reservoir, ridge readout"),
     )
-    return Table(
-        "Accuracy",
-        f"{content.train.n_samples} training and {content.test.n_samples} test samples; "
-        "all methods on the same split, regularisation chosen on validation.",
-        ("method", "train", "test"),
-        [
-            (label, value_text(figures[f"{key}.train"]), value_text(figures[f"{key}.test"]))
-            for key, label in methods
-            if f"{key}.test" in figures
-        ],
-    )
+    rows = [
+        (label, *(_cell(figures, f"{key}.{split}") for split in ("train", "test")))
+        for key, label in methods
+        if f"{key}.test" in figures
+    ]
+    return [
+        Table(
+            "Accuracy",
+            f"{trained}{content.test.n_samples} test samples; all methods on the same split, "
+            "regularisation chosen on validation.",
+            ("method", "train", "test"),
+            rows,
+        )
+    ]
 
 
-def _certificate_table(figures: Mapping[str, Figure]) -> Table:
+def _cell(figures: Mapping[str, Figure], name: str) -> str:
+    """A figure as text; a dash where it was not obtained."""
+    return value_text(figures[name]) if name in figures else "-"
+
+
+def _certificate_table(figures: Mapping[str, Figure]) -> list[Table]:
+    """What the certificate claims; nothing where there is none."""
     names = (
         ("columns", "columns selected, with the intercept"),
         ("primal", "primal objective"),
@@ -67,13 +80,20 @@ def _certificate_table(figures: Mapping[str, Figure]) -> Table:
         ("drawn.dual", "lower bound over all drawn columns"),
         ("universal_lower_bound", "universal lower bound: no network at all does better"),
     )
-    return Table(
-        "Certificate",
-        "The network is optimal over the selected columns to within the gap; the last two rows "
-        "bound from below what more columns, and any network whatever, could reach.",
-        ("figure", "value"),
-        [(label, value_text(figures[f"certificate.{key}"])) for key, label in names],
-    )
+    known = [
+        (label, f"certificate.{key}") for key, label in names if f"certificate.{key}" in figures
+    ]
+    if not known:
+        return []
+    return [
+        Table(
+            "Certificate",
+            "The network is optimal over the selected columns to within the gap; lower bounds say "
+            "what more columns, and any network whatever, could reach.",
+            ("figure", "value"),
+            [(label, value_text(figures[name])) for label, name in known],
+        )
+    ]
 
 
 def _hardware_table(figures: Mapping[str, Figure]) -> Table:
@@ -154,7 +174,7 @@ def value_text(figure: Figure) -> str:
 
 def as_markdown(content: RunContent, figures: Sequence[Figure]) -> str:
     """Return report.md."""
-    parts = [f"# {content.test.name}\n\n{_lead(content)}\n"]
+    parts = [f"# {_title(content)}\n\n{_lead(content)}\n"]
     parts += [f"\n**Not verified.** {fault}\n" for fault in _faults(content)]
     for table in tables(content, figures):
         parts.append(f"\n## {table.title}\n\n{table.note}\n\n{markdown_table(table)}")
@@ -167,32 +187,36 @@ def markdown_table(table: Table) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in lines)
 
 
-def as_html(content: RunContent, figures: Sequence[Figure], recording: Recording) -> str:
-    """Return report.html: tables, drawings, and a viewer of inferences; it loads nothing."""
+def as_html(content: RunContent, figures: Sequence[Figure], recording: Recording | None) -> str:
+    """Return report.html: tables, drawings, and a viewer of inferences; it loads nothing.
+
+    Without ``recording``, as where there are no samples, there is no viewer.
+    """
     faults = "".join(
         f'<p class="fault"><strong>Not verified.</strong> {escape(fault)}</p>\n'
         for fault in _faults(content)
     )
-    first, second, *others = (_html_table(table) for table in tables(content, figures))
+    all_tables = tables(content, figures)
+    first = [table for table in all_tables if table.title in ("Accuracy", "Certificate")]
     sections = [
-        _section("An inference", _raster_note(content), _raster(content)),
-        web("viewer.html"),
-        first,
-        second,
-        _section(
-            "Convergence",
-            "Duality gap over all columns of the program, certified from each iterate.",
-            _convergence(content),
-        ),
-        *others,
+        *_inference(content),
+        *([] if recording is None else [web("viewer.html")]),
+        *map(_html_table, first),
+        *_convergence(content),
+        *(_html_table(table) for table in all_tables if table not in first),
     ]
     return document(
-        title=f"Convexon: {content.test.name}",
-        body=f"<h1>{escape(content.test.name)}</h1>\n<p>{escape(_lead(content))}</p>\n"
+        title=f"Convexon: {_title(content)}",
+        body=f"<h1>{escape(_title(content))}</h1>\n<p>{escape(_lead(content))}</p>\n"
         f"{faults}{''.join(sections)}",
-        data={"traces": packed_traces(recording)},
-        scripts=REPORT_SCRIPTS,
+        data={} if recording is None else {"traces": packed_traces(recording)},
+        scripts=() if recording is None else REPORT_SCRIPTS,
     )
+
+
+def _title(content: RunContent) -> str:
+    """What the samples are called, or else the network."""
+    return "a network" if content.test is None else content.test.name
 
 
 def _lead(content: RunContent) -> str:
@@ -211,23 +235,33 @@ def _faults(content: RunContent) -> list[str]:
     ]
 
 
-def _raster_note(content: RunContent) -> str:
-    label, answer = int(content.test.labels[0]), int(content.test_trace.labels[0, 0])
-    return f"The first test sample, of class {label}, which the network takes for class {answer}."
+def _inference(content: RunContent) -> list[str]:
+    """The first test sample as a raster; nothing without samples."""
+    test, trace = content.test, content.test_trace
+    if test is None or trace is None:
+        return []
+    label, answer = int(test.labels.ravel()[0]), int(trace.labels[0, 0])
+    groups = [("input", (test.inputs[0] > 0).astype("uint8"))]
+    for branch, depth, layer in trace.flat_layers():
+        groups.append((f"branch {branch}.{depth}", layer.spikes[0]))
+    note = f"The first test sample, of class {label}, which the network takes for class {answer}."
+    drawing = raster(groups, title="Spike raster of the first test sample")
+    return [_section("An inference", note, drawing)]
 
 
-def _raster(content: RunContent) -> str:
-    inputs = (content.test.inputs[0] > 0).astype("uint8")
-    groups = [("input", inputs)]
-    for branch, depth, trace in content.test_trace.flat_layers():
-        groups.append((f"branch {branch}.{depth}", trace.spikes[0]))
-    return raster(groups, title="Spike raster of the first test sample")
-
-
-def _convergence(content: RunContent) -> str:
+def _convergence(content: RunContent) -> list[str]:
+    """How the solver went on; nothing where the network is not the solver's."""
+    if content.solved is None:
+        return []
     history = content.solved.history
     series = [("gap", history[:, [0, 3]]), ("primal", history[:, [0, 1]])]
-    return convergence(series, title="Duality gap and primal objective over iterations")
+    return [
+        _section(
+            "Convergence",
+            "Duality gap over all columns of the program, certified from each iterate.",
+            convergence(series, title="Duality gap and primal objective over iterations"),
+        )
+    ]
 
 
 def _section(title: str, note: str, body: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.progress import QUIET, Progress
 from convexon.report.collect import collect, figures_of
 from convexon.report.figure import Figure, write_figures
@@ -25,23 +25,24 @@ class ReportResult:
     @property
     def summary(self) -> str:
         """The line with the figures that matter."""
-        accuracy = next(f for f in self.figures if f.name == "accuracy.test")
-        return f"report: {len(self.figures)} figures, {value_text(accuracy)} test, {self.page}"
+        accuracy = [f"{value_text(f)} test, " for f in self.figures if f.name == "accuracy.test"]
+        return f"report: {len(self.figures)} figures, {''.join(accuracy)}{self.page}"
 
 
-def report_stage(folder: RunFolder, *, progress: Progress = QUIET) -> ReportResult:
+def report_stage(folder: Run, *, progress: Progress = QUIET) -> ReportResult:
     """Write report.json, report.md and report.html from what the run folder holds.
 
     Raises
     ------
     ArtefactError
-        If stage ``solve`` did not finish in the folder, or it cannot be written.
+        If there is no card in the folder, or it cannot be written.
     """
     progress.begin("writing the report")
     content = collect(folder)
     figures = figures_of(content)
+    recording = recording_of(folder) if content.test is not None else None
     page = folder.path / "report.html"
     atomic_write(folder.path / "report.md", as_markdown(content, figures).encode())
-    atomic_write(page, as_html(content, figures, recording_of(folder)).encode())
+    atomic_write(page, as_html(content, figures, recording).encode())
     write_figures(figures, folder.path / "report.json")
     return ReportResult(figures=tuple(figures), page=page)

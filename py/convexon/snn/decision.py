@@ -14,19 +14,16 @@ class 1 with its score, and every rule reads it as that pair.
 
 from __future__ import annotations
 
-from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from convexon.errors import InputError, require_integer
+from convexon.errors import InputError
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.trace import SpikeTrace
-from convexon.store.artefact import Json
 
 IntArray = npt.NDArray[np.int64]
 
@@ -258,31 +255,3 @@ def decided_trace(decision: Decision, network: FixedPointNetwork, trace: SpikeTr
         labels=decided.labels[:, None],
         steps=decided.steps,
     )
-
-
-def decision_to_json(decision: Decision) -> Json:
-    """Return the choice as JSON."""
-    content: Json = {"rule": decision.rule.value}
-    return content if decision.threshold is None else {**content, "threshold": decision.threshold}
-
-
-def decision_from_json(content: MappingType[str, Any]) -> Decision:
-    """Inverse of `decision_to_json`.
-
-    Raises
-    ------
-    InputError
-        If a member is unknown or missing, or its value does not fit.
-    """
-    for name in content:
-        if name not in ("rule", "threshold"):
-            raise InputError(f"decision must have members of rule, threshold, not {name!r}")
-    rules = [rule.value for rule in Rule]
-    if content.get("rule") not in rules:
-        raise InputError(
-            f"rule of the decision must be one of {', '.join(rules)}, not {content.get('rule')!r}"
-        )
-    threshold = content.get("threshold")
-    if threshold is not None:
-        require_integer("threshold of the decision", threshold)
-    return Decision(rule=Rule(content["rule"]), threshold=threshold)

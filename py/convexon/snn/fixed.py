@@ -13,6 +13,9 @@ from enum import Enum
 
 from convexon.errors import FormatError, InputError
 
+MAX_INPUT_BITS = 8
+"""Widest input intensity, in bits."""
+
 MAX_WIDTH = 62
 """Widest format, in bits: the vectorised model computes in int64, with room for one addition."""
 

@@ -9,8 +9,7 @@ drawn on the grid, so nothing is rounded there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,15 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import FormatError, InputError
-from convexon.snn.fixed import Interval, QFormat, width_of
+from convexon.snn.coding import require_bits
+from convexon.snn.fixed import MAX_INPUT_BITS, Interval, QFormat, width_of
+from convexon.snn.interface import Interface
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.snn.ranges import LayerRanges, layer_ranges, score_range
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-
-MAX_INPUT_BITS = 8
-"""Widest input intensity, in bits."""
 
 
 def integer_array(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> IntArray:
@@ -364,8 +362,9 @@ class FixedPointNetwork(_Hidden):
     readout_biases : int64 array, shape (n_classes,)
     readout_format, bias_format : QFormat
         Formats of the readout's weights and biases; both have the same ``frac``.
-    certificate : mapping of str to float
-        Figures that certify how the network was obtained, copied into the card for the record.
+    interface : Interface or None
+        How raw samples become inputs, and what the classes are called; None for a network that
+        takes encoded steps alone.
 
     Raises
     ------
@@ -377,7 +376,7 @@ class FixedPointNetwork(_Hidden):
     readout_biases: IntArray
     readout_format: QFormat
     bias_format: QFormat
-    certificate: Mapping[str, float] = field(default_factory=dict)
+    interface: Interface | None = None
 
     def __post_init__(self) -> None:
         self._check_hidden()
@@ -397,11 +396,37 @@ class FixedPointNetwork(_Hidden):
         require_fit("readout_biases", biases, self.bias_format)
         object.__setattr__(self, "readout_weights", weights)
         object.__setattr__(self, "readout_biases", biases)
+        if self.interface is not None:
+            self._check_interface(self.interface)
+
+    def _check_interface(self, interface: Interface) -> None:
+        """Raise `InputError` unless the interface is of this network."""
+        n_labels = max(2, self.n_classes)
+        if len(interface.classes) != n_labels or interface.n_inputs != self.n_inputs:
+            raise InputError(
+                f"interface must have {n_labels} classes and {self.n_inputs} inputs, not "
+                f"{len(interface.classes)} and {interface.n_inputs}"
+            )
+        require_bits(interface.coding, self.input_bits)
 
     @property
     def n_classes(self) -> int:
         """Number of scores."""
         return int(self.readout_weights.shape[1])
+
+    def encode(self, samples: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+        """Return raw samples as what the network reads, shape (samples, steps, inputs).
+
+        Raises
+        ------
+        InputError
+            If the network has no interface, or the samples do not fit it.
+        """
+        if self.interface is None:
+            raise InputError(
+                "the network takes encoded steps: its card says nothing of raw samples"
+            )
+        return self.interface.encode(samples, n_steps=self.n_steps, bits=self.input_bits)
 
     def check_inputs(self, inputs: npt.NDArray[Any]) -> None:
         """Raise `InputError` unless ``inputs`` are samples that this network takes."""

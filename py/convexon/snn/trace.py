@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
-from convexon.store.artefact import Arrays, Codec, Json
+from convexon.store.codec import Codec
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,37 +260,5 @@ def _shapes(trace: SpikeTrace) -> tuple[object, ...]:
     )
 
 
-def _encode(trace: SpikeTrace) -> tuple[Json, Arrays]:
-    arrays: Arrays = {"scores": trace.scores, "labels": trace.labels}
-    if trace.latency_cycles is not None:
-        arrays["latency_cycles"] = trace.latency_cycles
-    if trace.steps is not None:
-        arrays["steps"] = trace.steps
-    for branch, depth, layer in trace.flat_layers():
-        arrays[f"spikes_{branch}_{depth}"] = layer.spikes
-        arrays[f"membranes_{branch}_{depth}"] = layer.membranes
-    return {"depths": [len(layers) for layers in trace.layers]}, arrays
-
-
-def _decode(content: Json, arrays: Arrays) -> SpikeTrace:
-    layers = tuple(
-        tuple(
-            LayerTrace(
-                arrays[f"spikes_{branch}_{depth}"].astype(np.uint8),
-                arrays[f"membranes_{branch}_{depth}"].astype(np.int64),
-            )
-            for depth in range(n_layers)
-        )
-        for branch, n_layers in enumerate(content["depths"])
-    )
-    return SpikeTrace(
-        layers=layers,
-        scores=arrays["scores"].astype(np.int64),
-        labels=arrays["labels"].astype(np.int64),
-        latency_cycles=arrays.get("latency_cycles"),
-        steps=arrays.get("steps"),
-    )
-
-
-TRACE = Codec("convexon.trace", 1, _encode, _decode)
+TRACE: Codec[SpikeTrace] = Codec(SpikeTrace, "convexon.trace", 2, made_by="convexon verify")
 """File form of a `SpikeTrace`."""

@@ -1,11 +1,11 @@
 """The artefact store: how every result of a stage lies on disk.
 
-An artefact is a frozen dataclass. Its file form is canonical JSON, with large arrays in an npz file
-beside it; a `Codec` maps between the two. The JSON file states schema and version, the digest of
-the content, the digests of the parents that it was made from, and the recipe (stage and options)
-that made it::
+An artefact is a frozen dataclass. Its file form is JSON, with large arrays in an npz file beside
+it; a `convexon.store.codec.Codec` maps between the two. The JSON file states schema and version,
+the digest of the content, the digests of the parents that it was made from, and the recipe (what
+was read of the settings) that made it::
 
-    {"schema": "convexon.card", "schema_version": 1, "digest": "sha256:...",
+    {"schema": "convexon.card", "schema_version": 2, "digest": "sha256:...", "source": "sha256:...",
      "parents": {"network": "sha256:..."}, "recipe": {...}, "arrays": {...}, "content": {...}}
 
 The same inputs give the same bytes. Files are written to a temporary name and renamed, the JSON
@@ -21,7 +21,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -30,38 +30,35 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import ArtefactError, ConvexonError
+from convexon.store.codec import Arrays, Codec, Json
 
-Json = dict[str, Any]
-Arrays = dict[str, npt.NDArray[Any]]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Codec(Generic[T]):
-    """File form of one kind of artefact.
+class Record:
+    """Head of an artefact's file: everything but the content.
 
     Members
     -------
-    schema, version : name and version that the file states
-    encode : maps the artefact to JSON content and arrays
-    decode : the inverse; raises `ConvexonError`, KeyError, TypeError or ValueError on bad content
+    schema, version : str, int
+    digest : str
+        Over all of the file but ``source``: the same content has the same digest, whatever version
+        of Convexon made it.
+    parents : mapping of str to str
+        Digests of what it was made from, by role.
+    recipe : mapping
+        The settings that were read while it was made, and what else it follows from.
+    source : str
+        Digest of the code that made it.
     """
-
-    schema: str
-    version: int
-    encode: Callable[[T], tuple[Json, Arrays]]
-    decode: Callable[[Json, Arrays], T]
-
-
-@dataclass(frozen=True)
-class Record:
-    """Head of an artefact's file: everything but the content."""
 
     schema: str
     version: int
     digest: str
     parents: Mapping[str, str]
     recipe: Mapping[str, Any]
+    source: str = ""
 
 
 def save(
@@ -71,6 +68,7 @@ def save(
     *,
     parents: Mapping[str, str] | None = None,
     recipe: Mapping[str, Any] | None = None,
+    source: str = "",
 ) -> Record:
     """Write ``artefact`` to ``path`` (a .json name), its arrays beside it, and return its head.
 
@@ -84,13 +82,16 @@ def save(
     head: Json = {
         "schema": codec.schema,
         "schema_version": codec.version,
+        "digest": "",
+        "source": "",
         "parents": dict(parents or {}),
         "recipe": dict(recipe or {}),
         "arrays": {name: _describe(array) for name, array in sorted(arrays.items())},
         "content": content,
     }
     try:
-        digest = digest_of(head)
+        digest = head["digest"] = digest_of(head)
+        head["source"] = source
     except ValueError as error:
         raise ArtefactError(f"{path} cannot hold NaN or infinite numbers: {error}") from error
     arrays_path = _arrays_path(path, digest)
@@ -101,7 +102,7 @@ def save(
         np.savez_compressed(buffer, allow_pickle=False, **ordered)
         atomic_write(arrays_path, buffer.getvalue())
     try:
-        atomic_write(path, pretty({"digest": digest, **head}).encode())
+        atomic_write(path, pretty(head).encode())
     except ArtefactError:
         if new_arrays:
             arrays_path.unlink(missing_ok=True)
@@ -109,47 +110,92 @@ def save(
     for stale in path.parent.glob(f"{path.stem}.????????????.npz"):
         if stale != arrays_path:
             stale.unlink(missing_ok=True)
-    return Record(codec.schema, codec.version, digest, head["parents"], head["recipe"])
+    return Record(codec.schema, codec.version, digest, head["parents"], head["recipe"], source)
 
 
-def load(codec: Codec[T], path: Path) -> tuple[T, Record]:
-    """Read the artefact at ``path`` and check it against its digest.
+@dataclass(frozen=True)
+class Opened(Generic[T]):
+    """An artefact's file whose JSON was read and agrees with its digest.
+
+    Members
+    -------
+    codec, path
+    record : Record
+    content, arrays : JSON
+        What it holds, and what it says of its arrays.
+    """
+
+    codec: Codec[T]
+    path: Path
+    record: Record
+    content: Any
+    arrays: Mapping[str, Json]
+
+    def value(self) -> T:
+        """Read the arrays, check them, and return the artefact.
+
+        Raises
+        ------
+        ArtefactError
+            If the arrays are missing or damaged, or the content is no such artefact.
+        """
+        arrays = _load_arrays(
+            _arrays_path(self.path, self.record.digest), self.arrays, _again(self.codec, self.path)
+        )
+        try:
+            return self.codec.decode(self.content, arrays)
+        except ConvexonError as error:
+            raise ArtefactError(f"{self.path} holds bad content: {error}") from error
+        except (
+            TypeError,
+            ValueError,
+            ArithmeticError,
+        ) as error:  # what classes make of odd numbers
+            raise ArtefactError(f"{self.path} garbles {self.codec.schema}: {error}") from error
+
+
+def open_artefact(codec: Codec[T], path: Path) -> Opened[T]:
+    """Read the JSON of the artefact at ``path``, and check it against its digest.
 
     Raises
     ------
     ArtefactError
         If the file is missing, truncated, changed, of another schema or of an unknown version.
     """
-    head = read_head(path)
+    again = _again(codec, path)
+    head = read_head(path, again)
     if head["schema"] != codec.schema:
         raise ArtefactError(f"{path} must hold {codec.schema}, not {head['schema']!r}")
     if head["schema_version"] != codec.version:
         raise ArtefactError(
             f"{path} must have {codec.schema} version {codec.version}, not "
-            f"{head['schema_version']!r}: make it again with this version of Convexon"
+            f"{head['schema_version']!r}: {again} with this version of Convexon"
         )
-    stated = head.pop("digest")
+    stated = head["digest"]
     try:
-        actual = digest_of(head)
+        actual = digest_of({**head, "digest": "", "source": ""})
     except ValueError:  # NaN, or text that is no Unicode: Convexon writes neither
         actual = None
     if actual != stated:
-        raise ArtefactError(
-            f"{path} does not match its digest: it was changed or damaged; run its stage again"
-        )
-    arrays = _load_arrays(_arrays_path(path, stated), head["arrays"])
-    try:
-        artefact = codec.decode(head["content"], arrays)
-    except ConvexonError as error:
-        raise ArtefactError(f"{path} holds bad content: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtefactError(
-            f"{path} lacks or garbles a field of {codec.schema}: {error}"
-        ) from error
-    return artefact, Record(codec.schema, codec.version, stated, head["parents"], head["recipe"])
+        raise ArtefactError(f"{path} does not match its digest: it was changed or damaged; {again}")
+    record = Record(
+        codec.schema, codec.version, stated, head["parents"], head["recipe"], head["source"]
+    )
+    return Opened(codec, path, record, head["content"], head["arrays"])
 
 
-def read_head(path: Path) -> Json:
+def load(codec: Codec[T], path: Path) -> tuple[T, Record]:
+    """Read the artefact at ``path``, arrays and all, and check it; raises as `Opened` does."""
+    opened = open_artefact(codec, path)
+    return opened.value(), opened.record
+
+
+def _again(codec: Codec[Any], path: Path) -> str:
+    """What makes the file anew."""
+    return f"run `{codec.made_by} {path.parent}` again" if codec.made_by else "make it again"
+
+
+def read_head(path: Path, again: str = "make it again") -> Json:
     """Read the whole JSON of an artefact file, checked for its form but not against its digest.
 
     Raises
@@ -160,38 +206,30 @@ def read_head(path: Path) -> Json:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ArtefactError(f"{path} is missing: run the stage that makes it first") from None
+        raise ArtefactError(f"{path} is missing: {again.replace('again', 'first')}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ArtefactError(f"{path} cannot be read: {_reason(error)}") from error
     try:
         head = json.loads(text)
     except json.JSONDecodeError as error:
         raise ArtefactError(
-            f"{path} is truncated or not JSON (line {error.lineno}): run its stage again"
+            f"{path} is truncated or not JSON (line {error.lineno}): {again}"
         ) from error
     except (ValueError, RecursionError) as error:  # digits or brackets past Python's limits
-        raise ArtefactError(f"{path} is damaged JSON: run its stage again") from error
-    fields = {"schema", "schema_version", "digest", "parents", "recipe", "arrays", "content"}
+        raise ArtefactError(f"{path} is damaged JSON: {again}") from error
+    fields = {
+        "schema",
+        "schema_version",
+        "digest",
+        "source",
+        "parents",
+        "recipe",
+        "arrays",
+        "content",
+    }
     if not isinstance(head, dict) or set(head) != fields:
         raise ArtefactError(f"{path} is not an artefact of Convexon: its fields differ")
     return head
-
-
-def is_current(
-    codec: Codec[T], path: Path, *, parents: Mapping[str, str], recipe: Mapping[str, Any]
-) -> bool:
-    """Whether ``path`` holds a sound artefact made from these parents by this recipe.
-
-    A damaged file is not current: the stage then runs again and replaces it.
-    """
-    if not path.exists():
-        return False
-    try:
-        _, record = load(codec, path)
-    except ArtefactError:
-        return False
-    same_recipe = canonical(record.recipe) == canonical(recipe)
-    return dict(record.parents) == dict(parents) and same_recipe
 
 
 def canonical(value: object) -> bytes:
@@ -207,10 +245,10 @@ def digest_of(value: object) -> str:
 
 
 def pretty(value: object, indent: str = "") -> str:
-    """JSON for people: one field a line, one row of numbers a line, sorted keys."""
+    """JSON for people: one field a line, one row of numbers a line."""
     deeper = indent + "  "
     if isinstance(value, Mapping) and value:
-        rows = [f"{deeper}{json.dumps(key)}: {pretty(value[key], deeper)}" for key in sorted(value)]
+        rows = [f"{deeper}{json.dumps(key)}: {pretty(value[key], deeper)}" for key in value]
         text = "{\n" + ",\n".join(rows) + f"\n{indent}}}"
     elif isinstance(value, list | tuple) and any(isinstance(x, Mapping | list) for x in value):
         text = "[\n" + ",\n".join(deeper + pretty(x, deeper) for x in value) + f"\n{indent}]"
@@ -271,25 +309,30 @@ def _describe(array: npt.NDArray[Any]) -> Json:
     }
 
 
+def array_digest(array: npt.NDArray[Any]) -> str:
+    """Hash of an array's type, shape and bytes."""
+    return digest_of(_describe(array))
+
+
 def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the array in row-major, little-endian order: one array, one sequence of bytes."""
     return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
 
 
-def _load_arrays(path: Path, described: Mapping[str, Json]) -> Arrays:
+def _load_arrays(path: Path, described: Mapping[str, Json], again: str) -> Arrays:
     """Read the arrays that a head describes and check each against its hash."""
     if not described:
         return {}
     try:
         arrays = read_npz(path, described)
     except FileNotFoundError:
-        raise ArtefactError(f"{path} is missing: run the stage that makes it again") from None
+        raise ArtefactError(f"{path} is missing: {again}") from None
     except (OSError, KeyError, ValueError) as error:
-        raise ArtefactError(f"{path} is truncated or damaged: run its stage again") from error
+        raise ArtefactError(f"{path} is truncated or damaged: {again}") from error
     for name, array in arrays.items():
         if _describe(array) != described[name]:
             raise ArtefactError(
-                f"{path} does not match its digest in {name!r}: it was changed; run its stage again"
+                f"{path} does not match its digest in {name!r}: it was changed; {again}"
             )
     return arrays
 

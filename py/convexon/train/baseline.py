@@ -10,18 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.data.dataset import SpikeDataset
-from convexon.data.samples import Samples
 from convexon.snn.fixed import Interval, QFormat, width_of
 from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.snn.simulate import branch_trace
-from convexon.store.artefact import Arrays, Codec, Json
+from convexon.store.codec import Codec
 from convexon.train.columns.dictionary import patterns
 
 FloatArray = npt.NDArray[np.float64]
 
 LOGISTIC_C = (0.1, 1.0, 10.0, 100.0)
 RIDGE_ALPHA = tuple(10.0**k for k in range(-4, 6))
+
+
+Predict = Callable[[FloatArray], npt.NDArray[np.int64]]
+Group = tuple[FloatArray, npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +55,11 @@ class Baselines:
     reservoir: Baseline
 
 
-def logistic_regression(fit: Samples, validation: Samples, test: Samples) -> Baseline:
-    """Multinomial logistic regression on the raw features, C chosen on validation."""
+def logistic_regression(fit: Group, validation: Group, test: Group) -> Baseline:
+    """Multinomial logistic regression on scaled features, C chosen on validation.
+
+    A group has features, shape (samples, inputs), and labels.
+    """
     from sklearn.linear_model import LogisticRegression
 
     def train(strength: float, features: FloatArray, labels: npt.NDArray[np.int64]) -> Predict:
@@ -62,8 +68,7 @@ def logistic_regression(fit: Samples, validation: Samples, test: Samples) -> Bas
             model = LogisticRegression(C=strength, max_iter=5000).fit(features, labels)
         return lambda x: np.asarray(model.predict(x), dtype=np.int64)
 
-    groups = [(s.features, s.labels) for s in (fit, validation, test)]
-    return _tuned(train, LOGISTIC_C, groups, neurons=0)
+    return _tuned(train, LOGISTIC_C, (fit, validation, test), neurons=0)
 
 
 def reservoir(
@@ -93,10 +98,6 @@ def reservoir(
         for data in (fit, validation, test)
     ]
     return _tuned(train, RIDGE_ALPHA, groups, neurons=n_neurons)
-
-
-Predict = Callable[[FloatArray], npt.NDArray[np.int64]]
-Group = tuple[FloatArray, npt.NDArray[np.int64]]
 
 
 def _tuned(
@@ -155,15 +156,5 @@ def random_reservoir(data: SpikeDataset, n_neurons: int, generator: np.random.Ge
     return Branch((layer,))
 
 
-def _encode(baselines: Baselines) -> tuple[Json, Arrays]:
-    return {name: vars(getattr(baselines, name)) for name in ("logistic", "reservoir")}, {}
-
-
-def _decode(content: Json, _: Arrays) -> Baselines:
-    return Baselines(
-        logistic=Baseline(**content["logistic"]), reservoir=Baseline(**content["reservoir"])
-    )
-
-
-BASELINES = Codec("convexon.baselines", 1, _encode, _decode)
+BASELINES: Codec[Baselines] = Codec(Baselines, "convexon.baselines", 2, made_by="convexon demo")
 """File form of `Baselines`."""

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from convexon.convex.bounds.gap import certify
-from convexon.convex.bounds.universal import universal_bound
 from convexon.convex.model.labels import targets_for
 from convexon.convex.model.loss import LossKind, loss_for
 from convexon.convex.model.penalty import L1, GroupL2, Penalty
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.record import GapRecord
 from convexon.convex.solvers.solver import solve
+from convexon.data.split import stratified
 from convexon.errors import InputError
 from convexon.progress import Progress
-from convexon.quantize.readout import quantization_bound
 from convexon.snn.simulate import decisions
 from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.columns.rows import Rows
@@ -93,8 +91,7 @@ def solve_program(settings: SolveSettings, pool: Pool, progress: Progress) -> So
     and the fits have not seen; the witnesses were drawn with all of them in view. The selection's
     row-group norm prunes whole neurons, which the entrywise l1 norm does not, and its loss is
     softmax, whatever the certified loss. Selection and the certified program are then over all
-    training samples. Two certificates follow: over the selected columns, to the tolerance, and over
-    every column drawn, which says what the selection gave away.
+    training samples.
 
     Raises
     ------
@@ -115,28 +112,12 @@ def solve_program(settings: SolveSettings, pool: Pool, progress: Progress) -> So
     progress.begin("solving the l1 program")
     program = pool.restricted(columns).program(settings.loss, L1(), rho)
     solution = solve(program, tolerance=settings.tolerance, progress=watch)
-    full = np.zeros((pool.dictionary.n_columns + 1, program.n_outputs))
-    full[np.append(columns, len(full) - 1)] = solution.W
-    drawn, _ = certify(pool.program(settings.loss, L1(), rho), full, dual=solution.dual)
     return SolvedProgram(
         columns=columns.astype(np.int64),
         weights=pool.weights,
         W=solution.W,
         dual=solution.dual,
-        certificate=solution.certificate,
-        drawn=drawn,
-        universal_lower_bound=universal_bound(
-            loss=program.loss,
-            targets=program.targets,
-            rho=rho,
-            penalty=L1(),
-            min_weight=least_weight(settings),
-            max_feature=pool.dictionary.max_feature,
-            n_classes=program.n_classes,
-            counts=program.counts,
-            groups=pool.rows.groups,
-        ).lower_bound,
-        quantization=quantization_bound(program, solution.W, bits=settings.readout_bits),
+        gap=solution.certificate,
         history=history_of(solution.history),
         validation={f"{r:g}": accuracy for r, accuracy in validation.items()},
     )
@@ -152,7 +133,7 @@ def _validate(
 ) -> dict[float, float]:
     """Validation accuracy of each rho, columns selected and weights fitted without that share."""
     rows = pool.rows
-    fit, held = validation_split(rows.labels, pool.n_classes, seed=settings.seed)
+    fit, held = validation_split(rows.labels, seed=settings.seed)
     # Rows of one input with another label must not be on both sides.
     fit = fit[~np.isin(rows.groups[fit], rows.groups[held])]
     progress.begin("choosing rho on validation")
@@ -160,7 +141,7 @@ def _validate(
     held_columns = chosen.dictionary.with_intercept().rows(held).dense().astype(np.float64)
     accuracy: dict[float, float] = {}
     start = None
-    for rho in sorted(settings.rhos, reverse=True):  # a warm-started path, sparse to dense
+    for rho in sorted(settings.rho, reverse=True):  # a warm-started path, sparse to dense
         program = chosen.program(settings.loss, L1(), rho, rows=fit)
         start = solve(program, tolerance=VALIDATION_TOLERANCE, start=start, progress=watch).W
         right = decisions(held_columns @ start) == rows.labels[held]
@@ -177,23 +158,12 @@ def _select(settings: SolveSettings, pool: Pool, rows: Indices | None, watch: Wa
     columns = np.sort(order[strength[order] > 0])
     if not len(columns):
         raise InputError(
-            f"selection_rho must leave a column active, which {settings.selection_rho!r} does not: "
+            f"selection_rho must leave a column active, which {settings.selection_rho:g} does not: "
             "lower it"
         )
     return columns
 
 
-def validation_split(labels: Labels, n_classes: int, *, seed: int) -> tuple[Indices, Indices]:
-    """Return rows to fit on and rows held out for validation, a share of every class."""
-    generator = np.random.default_rng([seed, 1])
-    held = []
-    for c in range(n_classes):
-        members = generator.permutation(np.flatnonzero(labels == c))
-        if len(members) < 2:
-            raise InputError(
-                f"class {c} must have 2 or more training samples, one of them for validation, not 1"
-            )
-        held.append(members[: max(1, round(VALIDATION_SHARE * len(members)))])
-    mask = np.zeros(len(labels), dtype=bool)
-    mask[np.concatenate(held)] = True
-    return np.flatnonzero(~mask), np.flatnonzero(mask)
+def validation_split(labels: Labels, *, seed: int) -> tuple[Indices, Indices]:
+    """Return training samples to fit on, and those on which the regularisation is chosen."""
+    return stratified(labels, VALIDATION_SHARE, seed=(seed, 1))

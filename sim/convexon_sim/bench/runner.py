@@ -25,7 +25,8 @@ from cocotb_tools import config
 from convexon.errors import InputError, ToolError
 from convexon.plan.pipeline import Cycles
 from convexon.snn.trace import TRACE, SpikeTrace
-from convexon.store.artefact import Json, atomic_write, digest_of, load, pretty, save
+from convexon.store.artefact import atomic_write, digest_of, load, pretty, save
+from convexon.store.codec import Json
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_sim.bench.batch import Batch, combine
 from convexon_sim.bench.job import JOB_VARIABLE, SMOOTH, Job, Order, Traffic

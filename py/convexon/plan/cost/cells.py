@@ -6,10 +6,9 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from convexon.errors import InputError
-from convexon.store.artefact import Arrays, Codec, Json
+from convexon.store.codec import Codec
 
 
 class Family(Enum):
@@ -75,15 +74,7 @@ class CellReport:
         return self.lut4 + per_carry * self.carry + self.lone_carry + self.lutram
 
 
-def _encode(report: CellReport) -> tuple[Json, Arrays]:
-    return {**vars(report), "family": report.family.value, "raw": dict(report.raw)}, {}
-
-
-def _decode(content: Json, _: Arrays) -> CellReport:
-    return CellReport(**{**content, "family": Family(content["family"])})
-
-
-CELLS: Codec[CellReport] = Codec("convexon.cells", 3, _encode, _decode)
+CELLS: Codec[CellReport] = Codec(CellReport, "convexon.cells", 4, made_by="convexon report")
 """File form of a `CellReport`."""
 
 
@@ -167,21 +158,5 @@ class RouteReport:
         return statistics.median(route.fmax_mhz for route in self.routes)
 
 
-def _encode_routes(report: RouteReport) -> tuple[Json, Arrays]:
-    routes = [
-        {**vars(r), "used": dict(r.used), "critical_path": vars(r.critical_path)}
-        for r in report.routes
-    ]
-    content = {**vars(report), "routes": routes}
-    return {**content, "available": dict(report.available), "tools": dict(report.tools)}, {}
-
-
-def _decode_routes(content: Json, _: Arrays) -> RouteReport:
-    def route(row: Mapping[str, Any]) -> Route:
-        return Route(**{**row, "critical_path": CriticalPath(**row["critical_path"])})
-
-    return RouteReport(**{**content, "routes": tuple(route(row) for row in content["routes"])})
-
-
-ROUTES: Codec[RouteReport] = Codec("convexon.routes", 1, _encode_routes, _decode_routes)
+ROUTES: Codec[RouteReport] = Codec(RouteReport, "convexon.routes", 2, made_by="convexon build")
 """File form of a `RouteReport`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from convexon.errors import InputError
 from convexon.plan.cost.cells import CellReport, Family
-from convexon.store.artefact import Arrays, Codec, Json
+from convexon.store.codec import Codec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +56,7 @@ class ResourceEstimate:
         return self.lut_sites / cells.lut4_sites - 1
 
 
-def _encode(estimate: ResourceEstimate) -> tuple[Json, Arrays]:
-    return {**vars(estimate), "family": estimate.family.value}, {}
-
-
-def _decode(content: Json, _: Arrays) -> ResourceEstimate:
-    return ResourceEstimate(**{**content, "family": Family(content["family"])})
-
-
-RESOURCES: Codec[ResourceEstimate] = Codec("convexon.resources", 1, _encode, _decode)
+RESOURCES: Codec[ResourceEstimate] = Codec(
+    ResourceEstimate, "convexon.resources", 2, made_by="convexon map"
+)
 """File form of a `ResourceEstimate`."""

@@ -20,7 +20,7 @@ from convexon.snn.fixed import Interval
 from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.simulate import layer_features, layer_spikes
-from convexon.store.artefact import Arrays, Codec, Json
+from convexon.store.codec import Codec
 from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.parallel import THREADS, Executor, Progress
 from convexon.train.columns.rows import Rows
@@ -262,24 +262,7 @@ def distinct_columns(bits: BitColumns) -> tuple[npt.NDArray[np.intp], dict[str, 
     return chosen, counts
 
 
-def _encode(dictionary: SpikeDictionary) -> tuple[Json, Arrays]:
-    content: Json = {name: getattr(dictionary, name) for name in _COUNTS}
-    content["n_rows"] = dictionary.bits.n_rows
-    return content, {"planes": dictionary.bits.planes, "witnesses": dictionary.witnesses}
-
-
-_COUNTS = (
-    "n_drawn", "n_silent", "n_constant", "n_duplicate", "n_complement", "max_feature"
-)  # fmt: skip
-
-
-def _decode(content: Json, arrays: Arrays) -> SpikeDictionary:
-    return SpikeDictionary(
-        bits=BitColumns(planes=arrays["planes"], n_rows=content["n_rows"]),
-        witnesses=arrays["witnesses"],
-        **{name: content[name] for name in _COUNTS},
-    )
-
-
-DICTIONARY = Codec("convexon.dictionary", 2, _encode, _decode)
+DICTIONARY: Codec[SpikeDictionary] = Codec(
+    SpikeDictionary, "convexon.dictionary", 3, made_by="convexon solve"
+)
 """File form of a `SpikeDictionary`."""

@@ -39,8 +39,6 @@ def witnesses_for(
 
     Raises
     ------
-    InputError
-        If the fan-in exceeds the inputs.
     SolverError
         If a master's gap is not reached.
     """
@@ -93,8 +91,8 @@ def pool_for(
 
 def _draw(settings: SolveSettings, train: SpikeDataset) -> Branches:
     """Draw one branch a family, the witnesses shared out evenly."""
-    families = settings.families
-    counts = [len(part) for part in np.array_split(np.arange(settings.n_witnesses), len(families))]
+    families = settings.families(train.n_inputs)
+    counts = [len(part) for part in np.array_split(np.arange(settings.witnesses), len(families))]
     below = settings.depth - 1
     return tuple(
         draw_deep_branch(
@@ -112,11 +110,11 @@ def _sites(
     settings: SolveSettings, branches: Branches, train: SpikeDataset, rows: Rows
 ) -> list[Site]:
     """Return for each branch the site that its last layer stands on."""
-    families = {family.leak: family for family in settings.families}
+    families = {family.leak: family for family in settings.families(train.n_inputs)}
     return [
         site_on(
             train,
-            settings.readout_mode,
+            settings.readout,
             rows,
             families[branch.layers[-1].leak],
             trunk=branch.layers[:-1],

@@ -1,0 +1,409 @@
+"""An accelerator: a network with a mapping, its Verilog, and what can be done with it.
+
+It works in a run folder of its own, which goes with the object, so that every verb is the function
+behind the command of the same name.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.api.network import Network
+from convexon.data.dataset import DATASET, SpikeDataset
+from convexon.data.encoder import Encoder
+from convexon.errors import InputError
+from convexon.flow.build import build_stage
+from convexon.flow.emit import emit_stage
+from convexon.flow.measure import fingerprint_of, send
+from convexon.flow.prove import prove_stage
+from convexon.flow.run import Run
+from convexon.flow.simulated_board import design_of_run
+from convexon.flow.verify import VerifyResult, verify_stage
+from convexon.link.protocol import DEFAULT_BAUD
+from convexon.link.session import Patience, Session
+from convexon.link.transport import open_port
+from convexon.plan.cost.budget import Budget, fastest_within
+from convexon.plan.cost.cells import Family
+from convexon.plan.cost.mapping_cost import Activity, estimated_resources
+from convexon.plan.cost.resources import ResourceEstimate
+from convexon.plan.image import image_where_loaded
+from convexon.plan.mapping import MAPPING, Mapping
+from convexon.plan.schedule import Schedule
+from convexon.settings import choice
+from convexon.snn.card import CARD
+from convexon.snn.decision import Decision
+from convexon.snn.simulate import run as simulated
+from convexon_boards.boards import Board, board_of
+from convexon_boards.built import Build
+from convexon_boards.capacity import budget_of
+from convexon_hdl.emit.emitter import Host, emit
+from convexon_hdl.formal.proofs import ProofReport
+from convexon_sim.programs.serial_board import SimulatedBoard
+from convexon_sim.simulator import SimulatorKind, find
+
+HERTZ = {"": 1.0, "hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9}
+
+
+def hertz(clock: str | float) -> float:
+    """Return a clock such as ``"12 MHz"``, or a number of Hz, in Hz.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([a-z]*)\s*", str(clock).lower())
+    try:
+        value = float(match[1]) * HERTZ[match[2]] if match else 0.0
+    except (ValueError, KeyError):
+        value = 0.0
+    if not 0 < value < 1e10:
+        raise InputError(f'clock must be a frequency such as "12 MHz", not {clock!r}')
+    return value
+
+
+def compile(
+    network: Network,
+    target: str = "ecp5",
+    *,
+    clock: str | float | None = None,
+    samples: npt.ArrayLike | None = None,
+    encoder: Encoder | None = None,
+    decision: Decision | None = None,
+    **limits: int,
+) -> Accelerator:
+    """Choose the fastest mapping that fits a target, and keeps its clock.
+
+    Parameters
+    ----------
+    network : Network
+    target : str
+        A board, by its name or the path of its TOML file, or a family: ecp5, ice40, gowin. A
+        board's part, less what a link takes, is the budget; a family has none.
+    clock : str or float, optional
+        Such as ``"12 MHz"``, or in Hz; the board's oscillator by default.
+    samples : array, optional
+        Raw samples whose spikes say how busy time-multiplexed layers are; without them every input
+        and neuron is taken to spike at every step.
+    encoder : Encoder, optional
+        What makes the steps on chip; the host by default.
+    decision : Decision, optional
+        When an inference ends; after its last step by default.
+    limits : int
+        ``luts``, ``block_rams``, ``latency_cycles``.
+
+    Raises
+    ------
+    InputError
+        If nothing fits, or the clock is out of reach.
+    """
+    families = {family.value for family in Family}
+    known: dict[str, Any] = {**limits}
+    if clock is not None:
+        known["clock_hz"] = hertz(clock)
+    board = None if target in families else board_of(target)
+    if board is None:
+        budget = Budget(family=choice(Family, target, "target"), **known)
+    else:
+        budget = budget_of(board, **known)
+    mapping = fastest_within(
+        network.card,
+        budget,
+        _activity(network, samples),
+        encoder=encoder,
+        decision=decision or Decision(),
+    )
+    return Accelerator(network, mapping, budget.family, board, budget.clock_hz)
+
+
+def _activity(network: Network, samples: npt.ArrayLike | None) -> Activity:
+    """How busy inputs and layers are: on samples, or at the most."""
+    card = network.card
+    if samples is not None:
+        from convexon.flow.map import measured_activity
+
+        inputs = card.encode(samples)
+        return measured_activity(inputs, simulated(card, inputs))
+    return Activity(
+        inputs=float(card.n_inputs * card.input_bits),
+        layers=tuple(
+            tuple(float(layer.n_neurons) for layer in branch.layers) for branch in card.branches
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Clocks from the first step to the result, and seconds where a clock is known."""
+
+    cycles: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Accelerator:
+    """A network in hardware.
+
+    Members
+    -------
+    network : Network
+    mapping : Mapping
+        Which layers stand in logic and which in block RAM.
+    family : Family
+    board : Board or None
+    clock_hz : float or None
+        Clock that the mapping keeps; None where none was asked for.
+    """
+
+    network: Network
+    mapping: Mapping
+    family: Family
+    board: Board | None = None
+    clock_hz: float | None = None
+    _folder: tempfile.TemporaryDirectory[str] = field(
+        default_factory=lambda: tempfile.TemporaryDirectory(prefix="convexon-"), repr=False
+    )
+
+    def __post_init__(self) -> None:
+        card = self.run.keep("card", CARD, self.network.card, parents={}, recipe={})
+        self.run.keep(
+            "mapping", MAPPING, self.mapping, parents={"card": card.record.digest}, recipe={}
+        )
+
+    @property
+    def run(self) -> Run:
+        """The run folder that the accelerator works in."""
+        return Run(Path(self._folder.name))
+
+    @property
+    def latency(self) -> Latency:
+        """Latency of an inference; the longest where it follows from the spikes.
+
+        The longest is that of a sample whose every input and neuron spikes at every step, which no
+        sample exceeds.
+        """
+        card = self.network.card
+        schedule = Schedule.of(card, self.mapping)
+        if schedule.is_constant:
+            cycles = schedule.latency_cycles
+        else:
+            most = card.input_range.high
+            inputs = np.full((1, card.n_steps, card.n_inputs), most, dtype=np.uint8)
+            trace = simulated(card, inputs)
+            for _, _, layer in trace.flat_layers():
+                layer.spikes[:] = 1
+            cycles = int(schedule.cycles(inputs, trace).latency.max())
+        return Latency(cycles, None if self.clock_hz is None else cycles / self.clock_hz)
+
+    @property
+    def resources(self) -> ResourceEstimate:
+        """LUTs and block RAMs, estimated, with the errors that such estimates had."""
+        return estimated_resources(self.network.card, self.mapping, self.family)
+
+    def write(self, folder: str | Path, *, host: str = "streams", axi_width: int = 32) -> None:
+        """Write the Verilog, its ports and its wrappers.
+
+        Parameters
+        ----------
+        folder : path
+        host : str
+            ``streams``, or ``axi`` for a top module with AXI4-Stream and AXI4-Lite.
+        axi_width : int
+            Bits of tdata.
+
+        Raises
+        ------
+        ConvexonError
+            If Yosys fails, or the folder cannot be written.
+        """
+        card = self.run.read("card", CARD)
+        mapping = self.run.read("mapping", MAPPING)
+        bundle = emit(
+            card.value,
+            self.mapping,
+            parents={"card": card.record.digest, "mapping": mapping.record.digest},
+            host=choice(Host, host, "host"),
+            axi_width=axi_width,
+        )
+        bundle.write(Path(folder))
+
+    def verify(self, samples: npt.ArrayLike, *, simulator: str = "verilator") -> VerifyResult:
+        """Simulate raw samples, and compare everything with the golden model.
+
+        Parameters
+        ----------
+        samples : array
+        simulator : str
+            ``verilator`` or ``icarus``.
+
+        Raises
+        ------
+        ConvexonError
+            If the simulator is missing or fails, or the samples do not fit. That something differs
+            is in the result (`VerifyResult.raise_if_different`).
+        """
+        self._test(samples)
+        emit_stage(self.run)
+        return verify_stage(self.run, choice(SimulatorKind, simulator, "simulator"))
+
+    def prove(self) -> ProofReport:
+        """Prove the emitted Verilog, part by part, for all inputs.
+
+        Raises
+        ------
+        MismatchError
+            If a part is not proved.
+        """
+        emit_stage(self.run)
+        report = prove_stage(self.run).report.value
+        report.require_proved()
+        return report
+
+    def build(self, *, seeds: int = 1, freq: float | None = None) -> BoardBuild:
+        """Synthesize, place, route and pack for the accelerator's board.
+
+        Parameters
+        ----------
+        seeds : int
+            Runs of the placer; the fastest is kept.
+        freq : float, optional
+            Clock in MHz; the oscillator's by default.
+
+        Raises
+        ------
+        ConvexonError
+            If there is no board, a tool fails, or the design does not fit or is too slow.
+        """
+        if self.board is None:
+            raise InputError("target must be a board to build for, not a family")
+        emit_stage(self.run)
+        made = build_stage(self.run, board=self.board, mhz=freq, seeds=range(1, seeds + 1))
+        return BoardBuild(self, made.build.value, made.file)
+
+    def _test(self, samples: npt.ArrayLike) -> None:
+        """Keep samples as what ``verify`` runs; their labels are the network's own."""
+        card = self.network.card
+        inputs = card.encode(samples)
+        data = SpikeDataset(
+            inputs=inputs,
+            labels=simulated(card, inputs).labels[:, -1],
+            n_classes=max(2, card.n_classes),
+            input_bits=card.input_bits,
+            name="samples",
+        )
+        self.run.keep("test", DATASET, data, parents={}, recipe={})
+
+
+@dataclass(frozen=True, eq=False)
+class BoardBuild:
+    """A bitstream, and what the tools reported.
+
+    Members
+    -------
+    accelerator : Accelerator
+    report : Build
+    bitstream : Path
+        Its file, which goes with the accelerator.
+    """
+
+    accelerator: Accelerator
+    report: Build
+    bitstream: Path
+
+    @contextmanager
+    def connect(
+        self, port: str | None = None, *, simulate: bool = False, baud: int = DEFAULT_BAUD
+    ) -> Iterator[ConnectedBoard]:
+        """Open the link to the board, or to its design in Verilator.
+
+        Parameters
+        ----------
+        port : str, optional
+            Serial port, or /dev/spidevBUS.DEVICE.
+        simulate : bool
+            Whether the design is simulated behind a serial port of its own.
+        baud : int
+            Bits a second of a serial line.
+
+        Raises
+        ------
+        InputError
+            Unless one of ``port`` and ``simulate`` is given.
+        LinkError
+            If the port cannot be opened.
+        """
+        if (port is None) != simulate:
+            raise InputError("connect must be given one of port and simulate=True")
+        if port is not None:
+            with ConnectedBoard(self.accelerator, port, baud) as board:
+                yield board
+            return
+        design = design_of_run(self.accelerator.run)
+        with (
+            SimulatedBoard(
+                design.verilog,
+                top=design.top,
+                simulator=find(SimulatorKind.VERILATOR),
+                divisor=design.divisor,
+            ) as simulated_board,
+            ConnectedBoard(self.accelerator, simulated_board.port, baud) as board,
+        ):
+            yield board
+
+
+class ConnectedBoard:
+    """A board that holds an accelerator, at the other end of a link."""
+
+    def __init__(self, accelerator: Accelerator, port: str, baud: int) -> None:
+        self.accelerator = accelerator
+        self._transport = open_port(port, baud)
+        card, bundle = accelerator.network.card, accelerator.run.bundle()
+        self._ports = bundle.value.ports
+        self._session = Session(
+            self._transport,
+            fingerprint=fingerprint_of(bundle.record.digest),
+            image=image_where_loaded(card, accelerator.mapping),
+            patience=Patience(),
+        )
+
+    def __enter__(self) -> ConnectedBoard:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._transport.close()
+
+    def predict(self, samples: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Return the board's answers to raw samples, by class names.
+
+        Raises
+        ------
+        InputError
+            If the samples do not fit the network's interface.
+        LinkError
+            If the board does not answer, or holds another design.
+        """
+        network = self.accelerator.network
+        found = send(self._session, self._ports, self._transfers(samples))
+        return network.interface.named(found.labels[:, -1])
+
+    def _transfers(self, samples: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+        """Raw samples as the host sends them: steps, or levels for an encoder on chip."""
+        network, encoder = self.accelerator.network, self.accelerator.mapping.encoder
+        if encoder is None:
+            return network.card.encode(samples)
+        return network.interface.levels(samples, bits=encoder.bits)[:, None]

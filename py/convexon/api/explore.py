@@ -1,0 +1,114 @@
+"""A sweep over networks and targets, on samples in memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.api.estimator import SEED, SpikingClassifier
+from convexon.errors import MissingToolError
+from convexon.explore.point import Exploration, Point
+from convexon.explore.stage import explore_stage
+from convexon.explore.sweep import AXES, LIMITS, plain, sweep_from
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """Points that none beats, and the figures that they are weighed by."""
+
+    points: tuple[Point, ...]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row a point, its settings and its figures as columns.
+
+        Raises
+        ------
+        MissingToolError
+            If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise MissingToolError("pandas is not installed: pip install pandas") from None
+        return pandas.DataFrame(
+            [
+                {**point.settings, **{figure.name: figure.value for figure in point.figures}}
+                for point in self.points
+            ]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Explored:
+    """What a sweep found.
+
+    Members
+    -------
+    exploration : Exploration
+    """
+
+    exploration: Exploration
+
+    @property
+    def front(self) -> Front:
+        """The points that none beats."""
+        points = self.exploration.points
+        return Front(tuple(points[k] for k in self.exploration.front))
+
+
+def explore(
+    classifier: SpikingClassifier,
+    X: npt.ArrayLike,
+    y: npt.ArrayLike,
+    *,
+    targets: Sequence[str] = (),
+    folder: str | Path | None = None,
+    **axes: Any,
+) -> Explored:
+    """Try combinations of settings and targets, and weigh what comes of them.
+
+    Parameters
+    ----------
+    classifier : SpikingClassifier
+        Its parameters are the settings that are not varied.
+    X, y : array
+        Samples and labels, of which a share is held out for the test.
+    targets : sequence of str
+        Boards to fit.
+    folder : path, optional
+        Where points are kept and reused; a temporary one by default.
+    axes
+        A value, or a list of values to try, of any setting, and limits such as ``luts``.
+
+    Raises
+    ------
+    InputError
+        If a setting does not fit, or no point does.
+    """
+    given = {"board": list(targets) or None, **axes}
+    fixed = {name: plain(value) for name, value in classifier.get_params().items()}
+    fixed["seed"] = fixed.pop(SEED)
+    rho = list(fixed.pop("rho"))
+    varied = {name: value for name, value in given.items() if name in AXES and value is not None}
+    tables: dict[str, Any] = {
+        "rho": rho,
+        "sweep": {**{k: v for k, v in fixed.items() if v is not None}, **varied},
+        "budget": {name: value for name, value in given.items() if name in LIMITS},
+    }
+    unknown = set(given) - set(AXES) - set(LIMITS)
+    tables["sweep"] |= {name: given[name] for name in unknown}  # refused by name below
+    with tempfile.TemporaryDirectory(prefix="convexon-") as temporary:
+        data = Path(temporary) / "samples.npz"
+        np.savez(data, features=np.asarray(X), labels=np.asarray(y))
+        root = Path(temporary) / "sweep" if folder is None else Path(folder)
+        sweep = sweep_from({**tables, "data": str(data)})
+        return Explored(explore_stage(root, sweep).exploration)

@@ -1,0 +1,48 @@
+"""``convexon predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from convexon.cli.options import RUN, command
+
+
+@command
+@RUN
+@click.option("--data", required=True, help="An npz file with raw samples, labelled or not.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="CSV file of the answers; RUN/predictions.csv by default.",
+)
+def predict(run: Path, data: str, output: Path | None) -> None:
+    """Apply the network of RUN, or of a card's file, to new samples."""
+    from convexon.api.network import Network, load
+    from convexon.cli.console import Console
+    from convexon.data.samples import load_samples
+    from convexon.snn.health import notices
+    from convexon.store.artefact import atomic_write
+
+    network: Network = load(run if run.is_file() else run / "card.json")
+    samples = load_samples(data)
+    scores = network.scores(samples.values)
+    answers = network.interface.named(scores.argmax(axis=1))
+    head = ",".join(["sample", "class", *(f"score {name}" for name in network.classes)])
+    rows = [
+        f"{k},{answer},{','.join(f'{score:g}' for score in own)}"
+        for k, (answer, own) in enumerate(zip(answers.tolist(), scores, strict=True))
+    ]
+    folder = run.parent if run.is_file() else run
+    target = folder / "predictions.csv" if output is None else output
+    atomic_write(target, ("\n".join([head, *rows]) + "\n").encode())
+    right = ""
+    if samples.labels is not None:
+        told = [samples.classes[label] for label in samples.labels]
+        share = sum(a == b for a, b in zip(told, answers.tolist(), strict=True)) / len(told)
+        right = f", {100 * share:.2f} % correct"
+    with Console() as console:
+        console.line(f"predict: {samples.n_samples} samples{right}, {target}")
+        for text in notices(network.card, network.card.encode(samples.values)):
+            console.line(text)
