@@ -15,10 +15,10 @@ from enum import Enum
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-import convexon
 from convexon.plan.mapping import Mapping
 from convexon.snn.network import FixedPointNetwork
 from convexon.store.artefact import pretty
+from convexon.version import __version__
 from convexon_hdl.axi.accelerator import AxiAccelerator
 from convexon_hdl.axi.stream import require_width
 from convexon_hdl.core.accelerator import Accelerator, require_mappable
@@ -170,7 +170,7 @@ def tools() -> dict[str, str]:
     """Return names and versions of all that an emission depends on besides the network."""
     return {
         "amaranth": importlib.metadata.version("amaranth"),
-        "convexon": convexon.__version__,
+        "convexon": __version__,
         "yosys": yosys.version(),
     }
 

@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 
 import click
 
-from convexon import __version__
 from convexon.errors import EXIT_USAGE, ConvexonError, MismatchError
+from convexon.version import __version__
 
 COMMANDS = (
     *("demo", "solve", "predict", "import", "certify"),

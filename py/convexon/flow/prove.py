@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import convexon
 from convexon.flow.emit import current_mapping, emit_stage
 from convexon.flow.run import Made, RunFolder
 from convexon.plan.mapping import MAPPING
 from convexon.progress import QUIET, Progress
 from convexon.snn.card import CARD
+from convexon.version import __version__
 from convexon_hdl.emit import yosys
 from convexon_hdl.emit.bundle import MANIFEST_NAME, RtlBundle
 from convexon_hdl.formal.network import left_to_simulation, obligations
@@ -78,7 +78,7 @@ def prove_stage(folder: RunFolder, progress: Progress = QUIET) -> ProveResult:
     if folder.has("mapping"):
         parents["mapping"] = folder.read("mapping", MAPPING)
     parents["rtl"] = _bundle(folder, parents, progress)
-    versions = f"{convexon.__version__} {yosys.version()}"
+    versions = f"{__version__} {yosys.version()}"
     cache = _Cache(folder.path / KNOWN, versions)
     began = time.monotonic()
 

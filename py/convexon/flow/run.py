@@ -13,6 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, Generic, Protocol, TypeVar
 
+import convexon_boards
+import convexon_hdl
+import convexon_sim
+from convexon import version
 from convexon.errors import ArtefactError
 from convexon.store.artefact import (
     Record,
@@ -35,14 +39,9 @@ _TIMING = threading.Lock()
 @cache
 def source_digest() -> str:
     """Digest of Convexon's own source: an update never takes for current what the last one made."""
-    import convexon
-    import convexon_boards
-    import convexon_hdl
-    import convexon_sim
-
     digest = hashlib.sha256()
-    for package in (convexon, convexon_hdl, convexon_sim, convexon_boards):
-        root = Path(str(package.__file__)).parent
+    for module in (version, convexon_hdl, convexon_sim, convexon_boards):
+        root = Path(str(module.__file__)).parent
         for path in sorted(root.rglob("*")):
             if path.is_file() and path.suffix in (".py", ".json", ".toml", ".cpp", ".h"):
                 digest.update(path.relative_to(root).as_posix().encode() + b"\0")
