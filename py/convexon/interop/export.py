@@ -1,8 +1,9 @@
 """The silicon card for other tools: weights as hex and CSV, and a C header that runs the network.
 
 All of them are written from the card's integers, unchanged. The header is plain C99 without
-dependencies: its tables are the card's, and its one function is the contract of
-`convexon.snn.neuron` once more.
+dependencies: its tables are the card's, and what it computes is the contract of
+`convexon.snn.neuron` once more. Where the card says how raw samples come in, the header encodes
+them too, in doubles, with the operations of `convexon.snn.interface` in their order.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from convexon.snn.coding import CODINGS
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode, Reset
@@ -84,7 +86,9 @@ def as_c_header(network: FixedPointNetwork, *, digest: str) -> str:
     """Return a C99 header with the tables and ``convexon_infer``.
 
     ``convexon_infer(inputs, scores, labels)`` takes ``inputs[STEPS * INPUTS]`` step after step and
-    fills ``scores[READOUTS * CLASSES]`` and ``labels[READOUTS]``.
+    fills ``scores[READOUTS * CLASSES]`` and ``labels[READOUTS]``. Where raw samples can be encoded,
+    ``convexon_predict(values)`` takes one of them, row after row, and returns the place of its
+    class in ``convexon_class_names``.
     """
     readouts = network.n_steps if network.readout_mode is ReadoutMode.STEP else 1
     sizes = {
@@ -105,6 +109,7 @@ def as_c_header(network: FixedPointNetwork, *, digest: str) -> str:
         _C_ARITHMETIC,
         *_c_layers(network),
         _c_infer(network),
+        _c_predict(network),
         "\n#endif\n",
     ]
     return "".join(parts)
@@ -215,3 +220,58 @@ def _c_infer(network: FixedPointNetwork) -> str:
         f"    labels[{place_of_readout}] = best;\n"
         "  }\n}\n"
     )
+
+
+def _c_predict(network: FixedPointNetwork) -> str:
+    """Return class names, encoding and prediction of raw samples; nothing where there are none."""
+    interface = network.interface
+    coding = None if interface is None else CODINGS[interface.coding]
+    if interface is None or coding is None or coding.c_expression is None:
+        return ""
+    place = "t * CONVEXON_INPUTS + i" if coding.per_step else "i"
+    ranges = ""
+    value = f"values[{place}]"
+    if interface.low is not None and interface.high is not None:
+        half = 0.5 * interface.low
+        ranges = _c_doubles("half_low", half) + _c_doubles("span", 0.5 * interface.high - half)
+        value = f"convexon_unit({value}, i)"
+        ranges += (
+            "static inline double convexon_unit(double x, int i) {\n"
+            "  double span = convexon_span[i];\n"
+            "  double u = span > 0 ? (0.5 * x - convexon_half_low[i]) / span : 0;\n"
+            "  return u < 0 ? 0 : u > 1 ? 1 : u;\n}\n\n"
+        )
+    names = ", ".join(_c_string(str(name)) for name in interface.classes)
+    n_names = len(interface.classes)
+    return (
+        "\n#include <math.h>\n\n"
+        f"static const char *const convexon_class_names[{n_names}] = {{{names}}};\n\n"
+        f"{ranges}"
+        "static inline void convexon_encode(const double *values, uint8_t *inputs) {\n"
+        "  const int T = CONVEXON_STEPS, LEVELS = (1 << CONVEXON_INPUT_BITS) - 1;\n"
+        "  (void)T, (void)LEVELS;\n"
+        "  for (int t = 0; t < CONVEXON_STEPS; t++)\n"
+        "    for (int i = 0; i < CONVEXON_INPUTS; i++) {\n"
+        f"      double u = {value};\n"
+        f"      inputs[t * CONVEXON_INPUTS + i] = (uint8_t)({coding.c_expression});\n"
+        "    }\n}\n\n"
+        "static inline int convexon_predict(const double *values) {\n"
+        "  uint8_t inputs[CONVEXON_STEPS * CONVEXON_INPUTS];\n"
+        "  int64_t scores[CONVEXON_READOUTS * CONVEXON_CLASSES];\n"
+        "  int labels[CONVEXON_READOUTS];\n"
+        "  convexon_encode(values, inputs);\n"
+        "  convexon_infer(inputs, scores, labels);\n"
+        "  return labels[CONVEXON_READOUTS - 1];\n}\n"
+    )
+
+
+def _c_doubles(name: str, values: npt.NDArray[np.float64]) -> str:
+    """A table of doubles, each in as many digits as it takes to read it back."""
+    body = ", ".join(repr(float(value)) for value in values)
+    return f"static const double convexon_{name}[{len(values)}] = {{{body}}};\n\n"
+
+
+def _c_string(text: str) -> str:
+    """A string literal; whatever is no plain character is written as an octal escape."""
+    plain = (chr(b) if 32 <= b < 127 and b not in b'"\\?' else f"\\{b:03o}" for b in text.encode())
+    return f'"{"".join(plain)}"'
