@@ -22,8 +22,8 @@ from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.mapping import Sums
 from convexon.snn.fixed import Interval
 from convexon_hdl.arith.lowering import lower
-from convexon_hdl.core.elastic import Chain
 from convexon_hdl.formal.prover import SumSpecification, Verdict, prove
+from convexon_hdl.streams import Chain
 
 N_BITS = 7
 

@@ -14,7 +14,6 @@ from convexon_hdl.axi.counters import WideCounter
 from convexon_hdl.axi.framing import InferenceGuard, PacketFormat, TransferCollector
 from convexon_hdl.axi.packing import ResultPacker
 from convexon_hdl.axi.stream import WordLayout
-from convexon_hdl.core.elastic import SkidBuffer
 from convexon_hdl.formal.prover import StreamSpecification, Verdict, prove
 from convexon_hdl.formal.specs.axi import (
     CollectorSpecification,
@@ -23,6 +22,7 @@ from convexon_hdl.formal.specs.axi import (
     PackerSpecification,
     SkidSpecification,
 )
+from convexon_hdl.streams import SkidBuffer
 
 PACKET = PacketFormat(width=2, bits=5, n_transfers=3)
 

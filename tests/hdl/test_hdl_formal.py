@@ -11,6 +11,12 @@ import pytest
 from amaranth.hdl import Const, Module, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from component_proofs import (
+    STEPS,
+    component_obligations,
+    neuron_parameters,
+    small_network,
+)
 
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
@@ -23,9 +29,9 @@ from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.snn.ranges import neuron_ranges, reset_range
 from convexon.train.witnesses.alphabet import Alphabet
 from convexon.train.witnesses.witness import WitnessFamily, draw_branch
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.arith.arithmetic import shape_of
-from convexon_hdl.core.accelerator import Accelerator
-from convexon_hdl.core.lif import LIF, LIFUpdate, NeuronParameters, SplitLIF
+from convexon_hdl.core.lif import LIF, LIFUpdate, NeuronParameters, SplitUpdate
 from convexon_hdl.core.readout import Argmax, Readout
 from convexon_hdl.core.stage import Stage
 from convexon_hdl.formal.obligation import Obligation
@@ -35,12 +41,6 @@ from convexon_hdl.formal.prover import (
     SumSpecification,
     Verdict,
     prove,
-)
-from convexon_hdl.formal.specs.components import (
-    STEPS,
-    component_obligations,
-    neuron_parameters,
-    small_network,
 )
 from mutants import SplitKeepsThreshold, SplitStrictThreshold
 
@@ -60,20 +60,16 @@ def test_result_names_the_specification() -> None:
     assert result.seconds > 0
 
 
-class StrictSplitLIF(SplitLIF):
-    update_class = SplitStrictThreshold
-
-
-class SpilledSplitLIF(SplitLIF):
-    update_class = SplitKeepsThreshold
-
-
-@pytest.mark.parametrize("mutant", [StrictSplitLIF, SpilledSplitLIF])
-def test_split_neuron_mutant_is_refuted(mutant: type[SplitLIF]) -> None:
+@pytest.mark.parametrize("mutant", [SplitStrictThreshold, SplitKeepsThreshold])
+def test_split_neuron_mutant_is_refuted(
+    mutant: type[SplitUpdate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convexon_hdl.core.lif.SplitUpdate", mutant)
     choice = dataclasses.replace(
         neuron_parameters(Leak(1, 2), Reset.SUBTRACT), lateral=Interval(-3, 2)
     )
-    result = prove(NeuronSpecification(choice, n_steps=STEPS, neuron=mutant(choice)))
+    neuron = LIF(choice, split=True)
+    result = prove(NeuronSpecification(choice, n_steps=STEPS, neuron=neuron))
     assert result.verdict is Verdict.REFUTED
 
 
@@ -166,7 +162,7 @@ class NarrowLIF(LIF):
     """Keeps the membrane in one bit less than its range needs."""
 
     def __init__(self, choice: NeuronParameters) -> None:
-        self._parameters = choice
+        self.parameters, self._update = choice, LIFUpdate
         wiring.Component.__init__(
             self,
             {
@@ -186,10 +182,6 @@ class StrictUpdate(LIFUpdate):
         return integrated.value > self.parameters.threshold
 
 
-class StrictLIF(LIF):
-    update_class = StrictUpdate
-
-
 class ForgetfulLIF(LIF):
     """Starts an inference from what the last one left."""
 
@@ -199,7 +191,14 @@ class ForgetfulLIF(LIF):
         return m
 
 
-@pytest.mark.parametrize("mutant", [NarrowLIF, StrictLIF, ForgetfulLIF])
+def test_neuron_that_fires_too_late_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convexon_hdl.core.lif.LIFUpdate", StrictUpdate)
+    choice = neuron_parameters(Leak(1, 3), Reset.SUBTRACT)
+    result = prove(NeuronSpecification(choice, n_steps=STEPS, neuron=LIF(choice)))
+    assert result.verdict is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("mutant", [NarrowLIF, ForgetfulLIF])
 def test_neuron_mutant_is_refuted(mutant: type[LIF]) -> None:
     choice = neuron_parameters(Leak(1, 3), Reset.SUBTRACT)
     result = prove(NeuronSpecification(choice, n_steps=STEPS, neuron=mutant(choice)))
@@ -278,12 +277,11 @@ class OverwritingReadout(Readout):
         return Const(1)
 
 
-class OverwritingAccelerator(Accelerator):
-    """Its decision is overwritten while it waits."""
+class OverwritingArgmax(Argmax):
+    """Takes scores even while its result is not taken."""
 
-    class argmax_class(Argmax):  # noqa: N801
-        def can_accept(self) -> Value:
-            return Const(1)
+    def can_accept(self) -> Value:
+        return Const(1)
 
 
 class DroppingStage(Stage):
@@ -301,12 +299,19 @@ class DroppingStage(Stage):
     [
         OverwritingStage(small_network(), depth=0),
         OverwritingReadout(small_network(ReadoutMode.STEP)),
-        OverwritingAccelerator(small_network(), mapping=Mapping.spatial(small_network())),
         DroppingStage(small_network(), depth=1),
     ],
     ids=lambda mutant: type(mutant).__name__,
 )
 def test_stream_mutant_is_refuted(mutant: wiring.Component) -> None:
+    assert prove(StreamSpecification(mutant)).verdict is Verdict.REFUTED
+
+
+def test_accelerator_whose_decision_is_overwritten_is_refuted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("convexon_hdl.accelerator.Argmax", OverwritingArgmax)
+    mutant = Accelerator(small_network(), mapping=Mapping.spatial(small_network()))
     assert prove(StreamSpecification(mutant)).verdict is Verdict.REFUTED
 
 

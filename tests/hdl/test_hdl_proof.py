@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Elaboratable, Instance, Module, Signal, Value
+from component_proofs import component_obligations, prove_components
 from hdl_bench import random_layer, random_network
 from proof_bench import Subject, replaced
 from typer.testing import CliRunner
@@ -25,7 +26,7 @@ from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode, Reset
 from convexon.store.artefact import load, save
-from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.core.layer import LIFLayer
 from convexon_hdl.core.lif import LIF
 from convexon_hdl.core.readout import Argmax
@@ -40,7 +41,6 @@ from convexon_hdl.formal.parts.tournament import whole_tournament
 from convexon_hdl.formal.proofs import PROOFS
 from convexon_hdl.formal.prover import Verdict, prove
 from convexon_hdl.formal.record import prove_all, report_on
-from convexon_hdl.formal.specs.components import component_obligations, prove_components
 
 
 def network(mode: ReadoutMode = ReadoutMode.COUNT, *, input_bits: int = 1) -> FixedPointNetwork:

@@ -40,9 +40,8 @@ from amaranth.hdl import Signal
 
 from convexon.plan.mapping import Folded, Mapping
 from convexon.snn.network import FixedPointNetwork
-from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.core.decision import EarlyDecision
-from convexon_hdl.core.elastic import SkidBuffer
 from convexon_hdl.core.encoder import LevelEncoder
 from convexon_hdl.core.readout import Argmax, Readout
 from convexon_hdl.core.sequencer import Sequencer
@@ -64,6 +63,7 @@ from convexon_hdl.formal.parts.tournament import argmax_obligations
 from convexon_hdl.formal.record import Proof, prove_all
 from convexon_hdl.formal.specs.axi import SkidSpecification
 from convexon_hdl.formal.specs.specifications import CounterSpecification
+from convexon_hdl.streams import SkidBuffer
 
 
 def prove_network(

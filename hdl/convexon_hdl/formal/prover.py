@@ -45,9 +45,9 @@ from convexon.snn.neuron import Reset
 from convexon.snn.ranges import leaked, reset_range
 from convexon_hdl.arith.arithmetic import shape_of
 from convexon_hdl.arith.lowering import lower
-from convexon_hdl.core.elastic import Chain, ElasticRegister
 from convexon_hdl.core.lif import LIF, NeuronParameters
 from convexon_hdl.emit import yosys
+from convexon_hdl.streams import Chain, ElasticRegister
 
 MAX_INDUCTION = 12
 """Longest induction that `prove` tries; the specifications here need one clock."""
@@ -232,8 +232,7 @@ class NeuronSpecification(ContractSpecification):
     parameters : NeuronParameters
     n_steps : int
     neuron : wiring.Component, optional
-        The hardware under proof, with the ports of `LIF` or `SplitLIF`; by default `LIF` with these
-        parameters.
+        The hardware under proof, with the ports of a `LIF`; by default one with these parameters.
     """
 
     def __init__(

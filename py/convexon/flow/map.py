@@ -26,7 +26,7 @@ from convexon.snn.card import CARD
 from convexon.snn.decision import Decision, decided_trace, decision_to_json
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.trace import SpikeTrace
-from convexon_hdl.core.accelerator import require_mappable
+from convexon_hdl.accelerator import require_mappable
 
 Model = Callable[[FixedPointNetwork, npt.NDArray[np.uint8]], SpikeTrace]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 
-from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.formal.netlist.netlist import Bit, Bits, Netlist, require
 from convexon_hdl.formal.obligation import Emitted, Obligation, by_reading
 
@@ -20,7 +20,7 @@ CARRIED = re.compile(
     r"(_clock\d+|(^|\.)_\d+_|\.membrane\$\d+\[0\]|^loader\.(loaded|refused)(\$\d+)?)$"
 )
 """Registers that reset leaves alone: those that only valid transfers are read from
-(`convexon_hdl.core.elastic.Chain`), those behind a memory, a memory of a single word, and those
+(`convexon_hdl.streams.Chain`), those behind a memory, a memory of a single word, and those
 that say whether weights are loaded."""
 
 

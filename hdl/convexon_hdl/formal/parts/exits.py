@@ -30,8 +30,9 @@ from amaranth.hdl import Assert, Assume, Elaboratable, Module, Mux, Signal, Valu
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon_hdl.core.decision import EarlyDecision, EarlyExit, StepArgmax
+from convexon_hdl.core.decision import EarlyDecision, EarlyExit
 from convexon_hdl.core.encoder import LevelEncoder
+from convexon_hdl.core.readout import Argmax
 from convexon_hdl.core.sequencer import Sequencer
 from convexon_hdl.formal.netlist.netlist import Bits, require
 from convexon_hdl.formal.netlist.part import Part, StandIn
@@ -314,7 +315,7 @@ def decision_obligations(
 def _check_decision(
     emitted: Emitted,
     decision: EarlyDecision,
-    argmax: StepArgmax,
+    argmax: Argmax,
     exit_: EarlyExit,
     source: Sequencer | LevelEncoder,
 ) -> None:

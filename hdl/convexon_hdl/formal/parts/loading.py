@@ -18,7 +18,7 @@ from convexon.plan.image import (
     rows_of_bank,
     words_per_row,
 )
-from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.loader import Loader, LoadGate
 from convexon_hdl.folded.weights import WeightBank

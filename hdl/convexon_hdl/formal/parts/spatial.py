@@ -20,10 +20,8 @@ from collections.abc import Iterator
 from convexon.snn.fixed import Interval
 from convexon.snn.network import Layer
 from convexon.snn.neuron import ReadoutMode
-from convexon_hdl.core.decision import StepReadout
-from convexon_hdl.core.elastic import ElasticRegister
 from convexon_hdl.core.layer import LIFLayer
-from convexon_hdl.core.lif import LIF, SplitLIF
+from convexon_hdl.core.lif import LIF
 from convexon_hdl.core.readout import Readout
 from convexon_hdl.core.stage import Stage
 from convexon_hdl.formal.netlist.linear import BITS, Affine, Reading, Table, Variable
@@ -33,6 +31,7 @@ from convexon_hdl.formal.netlist.wiring import payload_fields, require_same
 from convexon_hdl.formal.obligation import Emitted, Obligation, by_induction, by_reading
 from convexon_hdl.formal.prover import NeuronSpecification
 from convexon_hdl.formal.specs.specifications import ElasticSpecification
+from convexon_hdl.streams import ElasticRegister
 
 SAME = (0, 1)
 """Table of a bit that is passed on."""
@@ -252,7 +251,7 @@ def _check_sums(pipeline: Pipeline, layer: LIFLayer, neuron: LIF, j: int, readin
     source = "inputs" if "inputs" in pipeline.fields else _branch_field(pipeline, layer)
     forward = _forward(of, j, layer.input_bits, source, pipeline.registers)
     lateral = _lateral(of, j)
-    if not isinstance(neuron, SplitLIF):
+    if not neuron.split:
         total = Affine.of([*forward, *lateral], int(of.biases[j]))
         _require_word(pipeline, reading, neuron, "current", total, parameters.current)
         return
@@ -319,7 +318,7 @@ def readout_obligations(emitted: Emitted, readout: Readout) -> Iterator[Obligati
     """Handshake, tags and scores of a readout in logic."""
     pipeline = Pipeline(emitted, readout)
     mode = emitted.network.readout_mode
-    absorbs = mode is not ReadoutMode.STEP and not isinstance(readout, StepReadout)
+    absorbs = mode is not ReadoutMode.STEP and not readout.every_step
     held = emitted.names.bits(readout.o.payload)
     yield pipeline.handshake(held=held, absorbs=absorbs)
     yield by_reading("inputs", pipeline.path, lambda: check_tags(pipeline))

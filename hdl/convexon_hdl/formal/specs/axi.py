@@ -15,7 +15,7 @@ from amaranth.lib import wiring
 from convexon_hdl.axi.counters import WideCounter
 from convexon_hdl.axi.framing import FLIGHT_BITS, InferenceGuard, TransferCollector
 from convexon_hdl.axi.packing import ResultPacker
-from convexon_hdl.core.elastic import SkidBuffer
+from convexon_hdl.streams import SkidBuffer
 
 C = TypeVar("C", bound=wiring.Component)
 
