@@ -36,8 +36,9 @@ from convexon_boards.tools.flows import FLOW_VERSION
 from convexon_boards.tools.nextpnr import route
 from convexon_boards.tools.synthesis import synthesize
 from convexon_hdl.emit.emitter import emit
-from convexon_hdl.formal.network import prove_network
+from convexon_hdl.formal.network import obligations
 from convexon_hdl.formal.prover import Verdict
+from convexon_hdl.formal.record import prove_all
 from convexon_sim.bench.runner import simulate
 from convexon_sim.simulator import SimulatorKind, find
 
@@ -172,7 +173,8 @@ def proofs() -> tuple[int, int]:
     for cell in CELLS:
         if cell.name in PROVED:
             network = cell.network()
-            proved += prove_network(network, cell.mapping(network))
+            mapping = cell.mapping(network)
+            proved += prove_all(obligations(network, mapping, emit(network, mapping).verilog))
     for proof in proved:
         if proof.verdict is not Verdict.PROVED:
             print(f"not proved: {proof.kind} {proof.where}: {proof.reason}", flush=True)

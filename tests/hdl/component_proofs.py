@@ -13,6 +13,13 @@ from functools import partial
 import numpy as np
 from amaranth.hdl import Elaboratable
 from amaranth.lib import wiring
+from specifications import (
+    CollectorSpecification,
+    CounterSpecification,
+    GuardSpecification,
+    PackerSpecification,
+    SumSpecification,
+)
 
 from convexon.data.encoder import Encoder, EncoderKind
 from convexon.plan.adders.graph import Addend, GraphBuilder
@@ -33,23 +40,13 @@ from convexon_hdl.core.decision import EarlyDecision, EarlyExit
 from convexon_hdl.core.lif import LIF, NeuronParameters
 from convexon_hdl.core.readout import Argmax, Readout
 from convexon_hdl.core.stage import Stage
-from convexon_hdl.formal.network import prove_network
+from convexon_hdl.emit.emitter import emit
+from convexon_hdl.formal.network import obligations
 from convexon_hdl.formal.obligation import Obligation
-from convexon_hdl.formal.prover import (
-    NeuronSpecification,
-    StreamSpecification,
-    SumSpecification,
-    Verdict,
-    prove,
-)
+from convexon_hdl.formal.prover import Verdict, prove
 from convexon_hdl.formal.record import Proof, prove_all
-from convexon_hdl.formal.specs.axi import (
-    CollectorSpecification,
-    CounterSpecification,
-    GuardSpecification,
-    PackerSpecification,
-    SkidSpecification,
-)
+from convexon_hdl.formal.specs.contract import NeuronSpecification
+from convexon_hdl.formal.specs.handshake import SkidSpecification, StreamSpecification
 from convexon_hdl.streams import SkidBuffer
 
 STEPS = 4
@@ -66,7 +63,7 @@ def prove_components() -> Iterator[Proof]:
     """
     yield from prove_all(component_obligations())
     for network, mapping in small_designs():
-        yield from prove_network(network, mapping)
+        yield from prove_all(obligations(network, mapping, emit(network, mapping).verilog))
 
 
 def small_designs() -> list[tuple[FixedPointNetwork, Mapping]]:
@@ -166,7 +163,7 @@ def _neurons() -> Iterator[Obligation]:
 
 def _neuron(where: str, choice: NeuronParameters, *, split: bool) -> Obligation:
     def specification() -> NeuronSpecification:
-        return NeuronSpecification(choice, n_steps=STEPS, neuron=LIF(choice, split=split))
+        return NeuronSpecification(LIF(choice, split=split), parameters=choice, n_steps=STEPS)
 
     return _obligation("neuron", f"{'split ' if split else ''}LIF {where}", specification)
 

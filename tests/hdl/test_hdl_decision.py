@@ -21,7 +21,8 @@ from convexon.snn.neuron import INTEGRATE, ReadoutMode
 from convexon_hdl.core.decision import EarlyDecision, EarlyExit
 from convexon_hdl.core.readout import Argmax
 from convexon_hdl.core.sequencer import Sequencer, Undecided
-from convexon_hdl.formal.prover import StreamSpecification, Verdict, prove
+from convexon_hdl.formal.prover import Verdict, prove
+from convexon_hdl.formal.specs.handshake import StreamSpecification
 
 CERTAIN = Decision(rule=Rule.CERTAIN)
 THRESHOLD = Decision(rule=Rule.THRESHOLD, threshold=9)
