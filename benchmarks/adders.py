@@ -37,8 +37,8 @@ from convexon.plan.cost.cells import Family
 from convexon.plan.mapping import Sums
 from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.arith.lowering import lower
-from convexon_hdl.core.elastic import Chain
 from convexon_hdl.emit import yosys
+from convexon_hdl.streams import Chain
 
 SHAPES = ((40, 16), (64, 32))
 BITS = (1, 2, 3, 4, 6, 8)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,13 +36,16 @@ from convexon_boards.tools.flows import FLOW_VERSION
 from convexon_boards.tools.nextpnr import route
 from convexon_boards.tools.synthesis import synthesize
 from convexon_hdl.emit.emitter import emit
-from convexon_hdl.formal.network import prove_network
+from convexon_hdl.formal.network import obligations
 from convexon_hdl.formal.prover import Verdict
-from convexon_hdl.formal.specs.components import prove_components
+from convexon_hdl.formal.record import prove_all
 from convexon_sim.bench.runner import simulate
 from convexon_sim.simulator import SimulatorKind, find
 
 ROOT = Path(__file__).parent
+sys.path.append(str(ROOT.parent / "tests" / "hdl"))
+from component_proofs import prove_components  # noqa: E402
+
 RESULT = ROOT / "results" / "hardware.json"
 KEPT = ROOT.parent / "build" / "benchmarks" / "hardware"
 UNITS = {"fmax_mhz": "MHz", "fmax_mhz_one_seed": "MHz", "us_per_step": "us", "lut4": "LUT4",
@@ -169,7 +173,8 @@ def proofs() -> tuple[int, int]:
     for cell in CELLS:
         if cell.name in PROVED:
             network = cell.network()
-            proved += prove_network(network, cell.mapping(network))
+            mapping = cell.mapping(network)
+            proved += prove_all(obligations(network, mapping, emit(network, mapping).verilog))
     for proof in proved:
         if proof.verdict is not Verdict.PROVED:
             print(f"not proved: {proof.kind} {proof.where}: {proof.reason}", flush=True)

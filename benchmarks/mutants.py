@@ -21,7 +21,7 @@ from pathlib import Path
 from mutant_subjects import AxiSubject, Subject, subjects
 
 from convexon.report.figure import Figure, FigureKind, write_figures
-from convexon_hdl.formal.network import left_to_simulation, obligations, prove_network
+from convexon_hdl.formal.network import left_to_simulation, obligations
 from convexon_hdl.formal.prover import Verdict
 from convexon_hdl.formal.record import prove_all
 from convexon_sim.mutation import Mutant, chosen, is_equivalent
@@ -68,7 +68,7 @@ def without_bench(subject: Subject | AxiSubject, mutant: Mutant) -> tuple[str, s
 @cache
 def proved_keys(subject: Subject) -> frozenset[str]:
     """Return keys of all that is proved of the design itself."""
-    proofs = prove_network(subject.of, subject.mapping, verilog=subject.verilog)
+    proofs = prove_all(obligations(subject.of, subject.mapping, subject.verilog))
     return frozenset(p.key for p in proofs if p.verdict is Verdict.PROVED) - {""}
 
 

@@ -18,13 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from convexon.data.coding import Coding
 
 from convexon.convex.bounds.universal import universal_bound
 from convexon.convex.model.labels import targets_for
 from convexon.convex.model.loss import LossKind, loss_for
 from convexon.convex.model.penalty import L1, GroupL2
 from convexon.convex.solvers.solver import solve
-from convexon.data.coding import Coding
 from convexon.data.dataset import SpikeDataset
 from convexon.data.samples import digits
 from convexon.report.figure import Figure, FigureKind, write_figures

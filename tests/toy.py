@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from convexon.data.coding import Coding
+
 from convexon.data.samples import Samples
 from convexon.train.settings import SolveSettings
 

@@ -51,9 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         (("run", "--port", "/dev/x", "--data", "all"), "data must be one of test, train, not .*"),
     ],
 )
-def test_what_cannot_be_is_one_line(
-    run: Run, arguments: tuple[str, ...], message: str
-) -> None:
+def test_what_cannot_be_is_one_line(run: Run, arguments: tuple[str, ...], message: str) -> None:
     before = sorted(path.name for path in run.path.iterdir())
     refused(invoke(arguments[0], run.path, *arguments[1:]), message)
     assert sorted(path.name for path in run.path.iterdir()) == before

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from convexon.data.coding import Coding
+
 from convexon.data.dataset import SpikeDataset
 from convexon.data.samples import Samples
 from convexon.train import baseline

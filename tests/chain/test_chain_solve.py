@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from convexon.data.coding import Coding
 
 from convexon.certify.check import check_file
 from convexon.convex.bounds.gap import certify
@@ -17,7 +18,6 @@ from convexon.convex.model.loss import LossKind, loss_for
 from convexon.convex.model.penalty import L1
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import solve
-from convexon.data.coding import Coding
 from convexon.data.dataset import DATASET
 from convexon.errors import InputError, SolverError
 from convexon.flow.run import Run

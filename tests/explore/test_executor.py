@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from convexon.data.coding import Coding
 from explore_bench import (
     N_DICTIONARIES,
     N_NETWORKS,
@@ -26,7 +27,6 @@ from explore_bench import (
     toy_sweep,
 )
 
-from convexon.data.coding import Coding
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError, ToolError
 from convexon.explore.executor import ClusterExecutor, ProcessExecutor, executor_for

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from explore_bench import N_POINTS, fewest_luts, results
 from click.testing import CliRunner, Result
+from explore_bench import N_POINTS, fewest_luts, results
 
 from convexon.cli import app
 from convexon.explore.stage import ExploreResult

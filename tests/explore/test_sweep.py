@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from convexon.data.coding import Coding
 from explore_bench import toy_sweep
 
-from convexon.data.coding import Coding
 from convexon.errors import InputError
 from convexon.explore import sweep as sweep_module
 from convexon.explore.sweep import AXES, Sweep, read_sweep, sweep_from

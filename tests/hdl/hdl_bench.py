@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 from amaranth.hdl import Module
 from amaranth.sim import Simulator
 
+from convexon.plan.mapping import Mapping
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.snn.trace import SpikeTrace
-from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.core.layer import LIFLayer
 from convexon_hdl.core.stage import Stage
 
@@ -84,12 +86,17 @@ class WatchedStage(Stage):
 
 
 class WatchedAccelerator(Accelerator):
-    """An accelerator that remembers its stages."""
+    """An accelerator that remembers its stages; ``parts`` take the place of those of its names."""
 
-    stage_class = WatchedStage
+    def __init__(self, network: FixedPointNetwork, *, mapping: Mapping, **parts: type) -> None:
+        super().__init__(network, mapping=mapping)
+        self.parts = {"Stage": WatchedStage, **parts}
 
     def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, part in self.parts.items():
+                patch.setattr(f"convexon_hdl.accelerator.{name}", part)
+            m = super().elaborate(platform)
         self.stages = [m.submodules[f"stage{depth}"] for depth in range(self.network.depth)]
         return m
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from convexon.plan.mapping import Mapping
 from convexon.snn.network import FixedPointNetwork
 from convexon_hdl.emit.emitter import emit
-from convexon_hdl.formal.network import obligations, prove_network
+from convexon_hdl.formal.network import obligations
 from convexon_hdl.formal.prover import Verdict
 from convexon_hdl.formal.record import Proof, prove_all
 
@@ -27,7 +27,7 @@ class Subject:
 
     @cached_property
     def proofs(self) -> tuple[Proof, ...]:
-        return tuple(prove_network(self.network, self.mapping, verilog=self.verilog))
+        return tuple(prove_all(obligations(self.network, self.mapping, self.verilog)))
 
     def failures(self, verilog: str) -> list[Proof]:
         """What is not proved of another text; pieces that did not change are not proved again."""

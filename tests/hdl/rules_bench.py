@@ -17,7 +17,7 @@ from convexon.snn import golden
 from convexon.snn.decision import Decision, decided_trace
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.trace import SpikeTrace
-from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.accelerator import Accelerator
 
 
 class Pipeline(Accelerator):

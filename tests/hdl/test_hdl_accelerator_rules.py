@@ -19,10 +19,10 @@ from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.snn.decision import Decision, Rule
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
-from convexon_hdl.core.accelerator import Accelerator, most_under_way
+from convexon_hdl.accelerator import Accelerator, most_under_way
 from convexon_hdl.core.sequencer import Undecided
 from convexon_hdl.emit.emitter import Host, emit
-from convexon_hdl.emit.ports import describe
+from convexon_hdl.ports import describe
 from convexon_sim.lint import lint
 
 CERTAIN = Decision(rule=Rule.CERTAIN)

@@ -12,6 +12,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from specifications import SumSpecification
 
 from convexon.errors import InputError
 from convexon.plan.adders import sharing
@@ -22,8 +23,8 @@ from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.mapping import Sums
 from convexon.snn.fixed import Interval
 from convexon_hdl.arith.lowering import lower
-from convexon_hdl.core.elastic import Chain
-from convexon_hdl.formal.prover import SumSpecification, Verdict, prove
+from convexon_hdl.formal.prover import Verdict, prove
+from convexon_hdl.streams import Chain
 
 N_BITS = 7
 

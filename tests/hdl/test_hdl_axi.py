@@ -19,16 +19,16 @@ from hdl_bench import random_layer, random_network
 from convexon.data.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
 from convexon.plan.mapping import Folded, Mapping
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi.accelerator import AxiAccelerator
 from convexon_hdl.axi.bank import RegisterBank
 from convexon_hdl.axi.counters import Popcount, WideCounter
 from convexon_hdl.axi.registers import COUNTERS_OFFSET, WORDS, RegisterMap
 from convexon_hdl.axi.taps import activity_taps, find
-from convexon_hdl.core.accelerator import Accelerator
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.emit.emitter import Host as Bus
 from convexon_hdl.emit.emitter import emit
-from convexon_hdl.emit.ports import probes
+from convexon_hdl.ports import probes
 from convexon_sim.lint import lint
 
 

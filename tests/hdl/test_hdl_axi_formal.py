@@ -8,21 +8,21 @@ import pytest
 from amaranth.hdl import Const, Elaboratable, Module, Value
 from amaranth.lib import wiring
 from hdl_bench import random_layer, random_network
+from specifications import (
+    CollectorSpecification,
+    CounterSpecification,
+    GuardSpecification,
+    PackerSpecification,
+)
 
 from convexon.snn.network import FixedPointNetwork
 from convexon_hdl.axi.counters import WideCounter
 from convexon_hdl.axi.framing import InferenceGuard, PacketFormat, TransferCollector
 from convexon_hdl.axi.packing import ResultPacker
 from convexon_hdl.axi.stream import WordLayout
-from convexon_hdl.core.elastic import SkidBuffer
-from convexon_hdl.formal.prover import StreamSpecification, Verdict, prove
-from convexon_hdl.formal.specs.axi import (
-    CollectorSpecification,
-    CounterSpecification,
-    GuardSpecification,
-    PackerSpecification,
-    SkidSpecification,
-)
+from convexon_hdl.formal.prover import Verdict, prove
+from convexon_hdl.formal.specs.handshake import SkidSpecification, StreamSpecification
+from convexon_hdl.streams import SkidBuffer
 
 PACKET = PacketFormat(width=2, bits=5, n_transfers=3)
 

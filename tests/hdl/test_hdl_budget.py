@@ -28,7 +28,7 @@ from convexon.snn.decision import Decision, Rule
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
-from convexon_hdl.core.accelerator import require_mappable
+from convexon_hdl.accelerator import require_mappable
 
 STEPS = 3
 

@@ -42,12 +42,14 @@ class FreeExit(EarlyExit):
 
 
 class FreeDecision(EarlyDecision):
-    """Shows the one register between the source and the exit."""
+    """Shows the one register between the source and the exit, which is ``exit_``."""
 
-    exit_class = FreeExit
+    exit_: type[EarlyExit] = FreeExit
 
     def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("convexon_hdl.core.decision.EarlyExit", self.exit_)
+            m = super().elaborate(platform)
         self.between, self.early_exit = m.submodules.argmax.o, m.submodules.early_exit
         return m
 
@@ -228,7 +230,7 @@ def test_every_inference_has_one_result_in_order(
 class DecidesAgain(FreeDecision):
     """Gives a result for each step that meets the rule."""
 
-    class exit_class(FreeExit):  # noqa: N801
+    class exit_(FreeExit):  # noqa: N801
         def produces(self) -> Value:
             return self._met | self.arriving.last
 
@@ -236,7 +238,7 @@ class DecidesAgain(FreeDecision):
 class ForgetsLast(FreeDecision):
     """Gives no result unless the rule is met."""
 
-    class exit_class(FreeExit):  # noqa: N801
+    class exit_(FreeExit):  # noqa: N801
         def produces(self) -> Value:
             return ~self._was_over & self._met
 

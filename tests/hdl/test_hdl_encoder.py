@@ -15,7 +15,8 @@ from convexon.data.encoder import Encoder, EncoderKind, encode_levels
 from convexon.errors import InputError
 from convexon.snn.network import FixedPointNetwork
 from convexon_hdl.core.encoder import LevelEncoder
-from convexon_hdl.formal.prover import StreamSpecification, Verdict, prove
+from convexon_hdl.formal.prover import Verdict, prove
+from convexon_hdl.formal.specs.handshake import StreamSpecification
 
 
 def encoder_of(kind: EncoderKind, bits: int) -> Encoder:

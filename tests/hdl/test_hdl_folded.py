@@ -27,8 +27,8 @@ from convexon.snn import golden
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
-from convexon_hdl.core.accelerator import Accelerator
-from convexon_hdl.folded import scanner
+from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.folded import engine, scanner
 from convexon_hdl.folded.accumulator import EventAccumulator
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.scanner import EventScanner
@@ -290,25 +290,22 @@ class BeginsAtOne(EventAccumulator):
         return [1] * self.plan.choice.lanes
 
 
-class EngineFromOne(FoldedEngine):
-    accumulator_class = BeginsAtOne
-
-
-class HastyAccumulator(EventAccumulator):
-    scanner_class = HastyScanner
-
-
-class HastyEngine(FoldedEngine):
-    accumulator_class = HastyAccumulator
-
-
 @pytest.mark.parametrize(
-    ("mutant", "refuse"), [(NoCredit, 0.9), (EngineFromOne, 0.0), (HastyEngine, 0.0)]
+    ("place", "mutant", "refuse"),
+    [
+        ("engine.FoldedEngine", NoCredit, 0.9),
+        ("engine.EventAccumulator", BeginsAtOne, 0.0),
+        ("accumulator.EventScanner", HastyScanner, 0.0),
+    ],
 )
-def test_faulty_engine_is_caught(mutant: type[FoldedEngine], refuse: float) -> None:
+def test_faulty_engine_is_caught(
+    place: str, mutant: type, refuse: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"convexon_hdl.folded.{place}", mutant)
     one = case(5, n_inputs=20, n=4, lanes=4, updates=2, recurrent=False, bits=1, activity=0.6)
     transfers = one.transfers()
-    flow = flow_through(mutant(one.plan, signs=one.signs), transfers, len(transfers), refuse=refuse)
+    unit = engine.FoldedEngine(one.plan, signs=one.signs)
+    flow = flow_through(unit, transfers, len(transfers), refuse=refuse)
     assert features_of(flow) != one.expected()
 
 

@@ -11,6 +11,13 @@ import pytest
 from amaranth.hdl import Const, Module, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from component_proofs import (
+    STEPS,
+    component_obligations,
+    neuron_parameters,
+    small_network,
+)
+from specifications import SumSpecification
 
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
@@ -23,26 +30,22 @@ from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.snn.ranges import neuron_ranges, reset_range
 from convexon.train.witnesses.alphabet import Alphabet
 from convexon.train.witnesses.witness import WitnessFamily, draw_branch
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.arith.arithmetic import shape_of
-from convexon_hdl.core.accelerator import Accelerator
-from convexon_hdl.core.lif import LIF, LIFUpdate, NeuronParameters, SplitLIF
+from convexon_hdl.core.lif import LIF, LIFUpdate, NeuronParameters, SplitUpdate
 from convexon_hdl.core.readout import Argmax, Readout
 from convexon_hdl.core.stage import Stage
 from convexon_hdl.formal.obligation import Obligation
-from convexon_hdl.formal.prover import (
-    NeuronSpecification,
-    StreamSpecification,
-    SumSpecification,
-    Verdict,
-    prove,
-)
-from convexon_hdl.formal.specs.components import (
-    STEPS,
-    component_obligations,
-    neuron_parameters,
-    small_network,
-)
+from convexon_hdl.formal.prover import Verdict, prove
+from convexon_hdl.formal.specs.contract import ContractSpecification, NeuronSpecification
+from convexon_hdl.formal.specs.handshake import StreamSpecification
 from mutants import SplitKeepsThreshold, SplitStrictThreshold
+
+
+def verdict_on(choice: NeuronParameters, neuron: wiring.Component | None = None) -> Verdict:
+    """How the proof of a neuron ends, of `LIF` by default."""
+    spec = NeuronSpecification(neuron or LIF(choice), parameters=choice, n_steps=STEPS)
+    return prove(spec).verdict
 
 
 @pytest.mark.parametrize(
@@ -54,27 +57,22 @@ def test_component_is_proved(obligation: Obligation) -> None:
 
 def test_result_names_the_specification() -> None:
     choice = neuron_parameters(INTEGRATE, Reset.SUBTRACT)
-    result = prove(NeuronSpecification(choice, n_steps=STEPS))
+    result = prove(NeuronSpecification(LIF(choice), parameters=choice, n_steps=STEPS))
     assert result.name == "NeuronSpecification"
     assert result.verdict is Verdict.PROVED
     assert result.seconds > 0
 
 
-class StrictSplitLIF(SplitLIF):
-    update_class = SplitStrictThreshold
-
-
-class SpilledSplitLIF(SplitLIF):
-    update_class = SplitKeepsThreshold
-
-
-@pytest.mark.parametrize("mutant", [StrictSplitLIF, SpilledSplitLIF])
-def test_split_neuron_mutant_is_refuted(mutant: type[SplitLIF]) -> None:
+@pytest.mark.parametrize("mutant", [SplitStrictThreshold, SplitKeepsThreshold])
+def test_split_neuron_mutant_is_refuted(
+    mutant: type[SplitUpdate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convexon_hdl.core.lif.SplitUpdate", mutant)
     choice = dataclasses.replace(
         neuron_parameters(Leak(1, 2), Reset.SUBTRACT), lateral=Interval(-3, 2)
     )
-    result = prove(NeuronSpecification(choice, n_steps=STEPS, neuron=mutant(choice)))
-    assert result.verdict is Verdict.REFUTED
+    neuron = LIF(choice, split=True)
+    assert verdict_on(choice, neuron) is Verdict.REFUTED
 
 
 def drawn_card() -> FixedPointNetwork:
@@ -123,14 +121,13 @@ def test_neurons_of_a_drawn_card_never_overflow() -> None:
     assert {neuron.reset for neuron in neurons} == set(Reset)
     assert len(neurons) >= 4
     for neuron in neurons:
-        result = prove(NeuronSpecification(neuron, n_steps=STEPS))
-        assert result.verdict is Verdict.PROVED, neuron
+        assert verdict_on(neuron) is Verdict.PROVED, neuron
 
 
 def test_neuron_of_a_drawn_card_with_a_range_of_another_is_refuted() -> None:
     widest = max(neurons_of(drawn_card()), key=lambda n: n.current.high - n.current.low)
     calm = dataclasses.replace(widest, current=Interval(0, 1))
-    assert prove(NeuronSpecification(calm, n_steps=STEPS)).verdict is Verdict.PROVED
+    assert verdict_on(calm) is Verdict.PROVED
     integrated, membrane = neuron_ranges(
         calm.current,
         threshold=calm.threshold,
@@ -140,7 +137,7 @@ def test_neuron_of_a_drawn_card_with_a_range_of_another_is_refuted() -> None:
         n_steps=STEPS,
     )
     cramped = dataclasses.replace(widest, integrated=integrated, membrane=membrane)
-    assert prove(NeuronSpecification(cramped, n_steps=STEPS)).verdict is Verdict.REFUTED
+    assert verdict_on(cramped) is Verdict.REFUTED
 
 
 def one_too_narrow(integrated: Interval, threshold: int, reset: Reset) -> Interval:
@@ -154,19 +151,19 @@ def test_range_that_is_too_narrow_by_one_is_refuted(
     hardware_too: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choice = neuron_parameters(Leak(1, 3), Reset.SUBTRACT)
-    monkeypatch.setattr("convexon_hdl.formal.prover.reset_range", one_too_narrow)
+    monkeypatch.setattr("convexon_hdl.formal.specs.contract.reset_range", one_too_narrow)
     if hardware_too:  # the analysis itself is at fault, and sizes the hardware by it
         monkeypatch.setattr("convexon.snn.ranges.reset_range", one_too_narrow)
         right, choice = choice, neuron_parameters(Leak(1, 3), Reset.SUBTRACT)
         assert choice != right
-    assert prove(NeuronSpecification(choice, n_steps=STEPS)).verdict is Verdict.REFUTED
+    assert verdict_on(choice) is Verdict.REFUTED
 
 
 class NarrowLIF(LIF):
     """Keeps the membrane in one bit less than its range needs."""
 
     def __init__(self, choice: NeuronParameters) -> None:
-        self._parameters = choice
+        self.parameters, self._update = choice, LIFUpdate
         wiring.Component.__init__(
             self,
             {
@@ -186,10 +183,6 @@ class StrictUpdate(LIFUpdate):
         return integrated.value > self.parameters.threshold
 
 
-class StrictLIF(LIF):
-    update_class = StrictUpdate
-
-
 class ForgetfulLIF(LIF):
     """Starts an inference from what the last one left."""
 
@@ -199,11 +192,16 @@ class ForgetfulLIF(LIF):
         return m
 
 
-@pytest.mark.parametrize("mutant", [NarrowLIF, StrictLIF, ForgetfulLIF])
+def test_neuron_that_fires_too_late_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convexon_hdl.core.lif.LIFUpdate", StrictUpdate)
+    choice = neuron_parameters(Leak(1, 3), Reset.SUBTRACT)
+    assert verdict_on(choice) is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("mutant", [NarrowLIF, ForgetfulLIF])
 def test_neuron_mutant_is_refuted(mutant: type[LIF]) -> None:
     choice = neuron_parameters(Leak(1, 3), Reset.SUBTRACT)
-    result = prove(NeuronSpecification(choice, n_steps=STEPS, neuron=mutant(choice)))
-    assert result.verdict is Verdict.REFUTED
+    assert verdict_on(choice, mutant(choice)) is Verdict.REFUTED
 
 
 class GappyStage(Stage):
@@ -278,12 +276,11 @@ class OverwritingReadout(Readout):
         return Const(1)
 
 
-class OverwritingAccelerator(Accelerator):
-    """Its decision is overwritten while it waits."""
+class OverwritingArgmax(Argmax):
+    """Takes scores even while its result is not taken."""
 
-    class argmax_class(Argmax):  # noqa: N801
-        def can_accept(self) -> Value:
-            return Const(1)
+    def can_accept(self) -> Value:
+        return Const(1)
 
 
 class DroppingStage(Stage):
@@ -301,12 +298,19 @@ class DroppingStage(Stage):
     [
         OverwritingStage(small_network(), depth=0),
         OverwritingReadout(small_network(ReadoutMode.STEP)),
-        OverwritingAccelerator(small_network(), mapping=Mapping.spatial(small_network())),
         DroppingStage(small_network(), depth=1),
     ],
     ids=lambda mutant: type(mutant).__name__,
 )
 def test_stream_mutant_is_refuted(mutant: wiring.Component) -> None:
+    assert prove(StreamSpecification(mutant)).verdict is Verdict.REFUTED
+
+
+def test_accelerator_whose_decision_is_overwritten_is_refuted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("convexon_hdl.accelerator.Argmax", OverwritingArgmax)
+    mutant = Accelerator(small_network(), mapping=Mapping.spatial(small_network()))
     assert prove(StreamSpecification(mutant)).verdict is Verdict.REFUTED
 
 
@@ -325,6 +329,6 @@ def test_lost_step_is_refuted() -> None:
 def test_bad_arguments_are_refused() -> None:
     message = re.escape("n_steps must be at least 1, not 0")
     with pytest.raises(InputError, match=f"^{message}$"):
-        NeuronSpecification(neuron_parameters(INTEGRATE, Reset.ZERO), n_steps=0)
+        ContractSpecification(parameters=neuron_parameters(INTEGRATE, Reset.ZERO), n_steps=0)
     with pytest.raises(InputError, match=r"^capacity must be at least 1, not 0$"):
         StreamSpecification(Argmax(small_network()), capacity=0)

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Elaboratable, Instance, Module, Signal, Value
+from click.testing import CliRunner
+from component_proofs import component_obligations, prove_components
 from hdl_bench import random_layer, random_network
 from proof_bench import Subject, replaced
-from click.testing import CliRunner
 
 from convexon.cli import app
 from convexon.errors import MismatchError
@@ -25,22 +26,20 @@ from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode, Reset
 from convexon.store.artefact import load, save
-from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.core.layer import LIFLayer
 from convexon_hdl.core.lif import LIF
 from convexon_hdl.core.readout import Argmax
 from convexon_hdl.emit.emitter import TOP, emit
+from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.linear import BITS, Affine, Reading
-from convexon_hdl.formal.netlist.names import Names
 from convexon_hdl.formal.netlist.netlist import Netlist, RefutedError
 from convexon_hdl.formal.netlist.part import Part
-from convexon_hdl.formal.network import left_to_simulation, obligations, prove_network
-from convexon_hdl.formal.obligation import Emitted
+from convexon_hdl.formal.network import left_to_simulation, obligations
 from convexon_hdl.formal.parts.tournament import whole_tournament
 from convexon_hdl.formal.proofs import PROOFS
 from convexon_hdl.formal.prover import Verdict, prove
 from convexon_hdl.formal.record import prove_all, report_on
-from convexon_hdl.formal.specs.components import component_obligations, prove_components
 
 
 def network(mode: ReadoutMode = ReadoutMode.COUNT, *, input_bits: int = 1) -> FixedPointNetwork:
@@ -94,7 +93,8 @@ def test_equal_neurons_cost_one_proof() -> None:
         biases=np.repeat(layer.biases, 6),
     )
     net = random_network(rng, ((twins,),))
-    proofs = [p for p in prove_network(net, Mapping.spatial(net)) if p.kind == "neuron"]
+    twin = Subject(net, Mapping.spatial(net))
+    proofs = [p for p in twin.proofs if p.kind == "neuron"]
     assert [proof.is_new for proof in proofs] == [True, *[False] * 5]
     kind = report_on(proofs).kinds[0]
     assert (kind.passed, kind.total, kind.distinct) == (6, 6, 1)
@@ -224,7 +224,7 @@ class PlainSum(Elaboratable):
 def test_solver_and_reading_agree_on_sums(broken: bool) -> None:
     net, mapping = network(), MAPPINGS["plain"]
     netlist = Netlist(subject("plain").verilog, top=TOP)
-    names = Names(Accelerator(net, mapping=mapping), top=TOP, netlist=netlist)
+    names = Emitted(Accelerator(net, mapping=mapping), netlist)
     layer = names.of_type(LIFLayer)[0]
     inputs = names.bits(layer.inputs)
     reading = Reading(netlist, {f"x{k}": ((bit,), BITS) for k, bit in enumerate(inputs)})
@@ -245,9 +245,8 @@ def test_solver_and_reading_agree_on_sums(broken: bool) -> None:
 def test_solver_and_reading_agree_on_the_tournament() -> None:
     net, mapping = network(), MAPPINGS["registers"]
     netlist = Netlist(subject("registers").verilog, top=TOP)
-    names = Names(Accelerator(net, mapping=mapping), top=TOP, netlist=netlist)
-    emission = Emitted(network=net, mapping=mapping, netlist=netlist, names=names)
-    whole = whole_tournament(emission, names.of_type(Argmax)[0])
+    emitted = Emitted(Accelerator(net, mapping=mapping), netlist)
+    whole = whole_tournament(emitted, emitted.of_type(Argmax)[0])
     assert whole.check() is Verdict.PROVED
     text = replaced(
         subject("registers").verilog,

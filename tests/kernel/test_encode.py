@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from convexon.data.coding import Coding, encode, scaled_to_unit
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from convexon.data.coding import Coding, encode, scaled_to_unit
 from convexon.errors import InputError
 
 FEATURES = npst.arrays(np.float64, (3, 4), elements=st.floats(0, 1))

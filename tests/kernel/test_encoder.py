@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from convexon.data.coding import Coding, encode, quantized
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon.data.coding import Coding, encode, quantized
 from convexon.data.encoder import (
     Encoder,
     EncoderKind,

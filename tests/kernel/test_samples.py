@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from convexon.data.coding import Coding
+
 from convexon.data.samples import Samples, digits, from_file
 from convexon.errors import ArtefactError, InputError
 

@@ -19,11 +19,11 @@ from convexon.snn import golden
 from convexon.snn.decision import Decision, decided_trace
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
-from convexon_hdl.core.accelerator import Accelerator
-from convexon_hdl.emit.ports import describe
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.link.endpoint import Endpoint
 from convexon_hdl.link.frame import FrameDecoder, FrameEncoder
 from convexon_hdl.link.shape import LinkShape
+from convexon_hdl.ports import describe
 from small_run import small_network
 
 END = Decision()

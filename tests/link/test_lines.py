@@ -24,7 +24,7 @@ from link_bench import (
 from convexon.link.frame import Frame, FrameReader, encode
 from convexon.link.protocol import ANSWER, ESCAPE, FLAG, Kind
 from convexon.plan.mapping import Mapping
-from convexon_hdl.core.accelerator import Accelerator
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.link.frame import Event, FrameDecoder, FrameEncoder
 from convexon_hdl.link.link import Link, Spi, Uart, link_verilog
 from convexon_hdl.link.spi import SpiPeripheral

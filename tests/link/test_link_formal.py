@@ -8,10 +8,11 @@ from amaranth.hdl import Module, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon_hdl.core.elastic import SkidBuffer
-from convexon_hdl.formal.prover import StreamSpecification, Verdict, prove
+from convexon_hdl.formal.prover import Verdict, prove
+from convexon_hdl.formal.specs.handshake import StreamSpecification
 from convexon_hdl.link.frame import ByteLayout, FrameEncoder
 from convexon_hdl.link.vector import VectorCollector, VectorSplitter
+from convexon_hdl.streams import SkidBuffer
 
 
 class Encoder(wiring.Component):

@@ -152,9 +152,7 @@ def test_damaged_and_lost_bytes_are_recovered_from(
     assert result.counts.resent > 0
 
 
-def test_a_cable_that_is_pulled_in_mid_frame_and_put_back(
-    run: Run, board: SimulatedBoard
-) -> None:
+def test_a_cable_that_is_pulled_in_mid_frame_and_put_back(run: Run, board: SimulatedBoard) -> None:
     count = 0
 
     def pulled(piece: bytes) -> bytes:

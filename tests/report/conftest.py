@@ -59,9 +59,7 @@ def copied(folder: Run, path: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
-def verified(
-    unverified: Run, build_cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Run:
+def verified(unverified: Run, build_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose hardware was simulated, and its report."""
     del build_cache
     try:

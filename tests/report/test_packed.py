@@ -106,9 +106,7 @@ def test_what_differs_comes_first_where_there_is_not_room_for_all(verified: Run)
     ("value", "n_bytes"),
     [(127, 1), (-128, 1), (128, 2), (-32769, 4), (1 << 31, 8), (-(1 << 61), 8)],
 )
-def test_membranes_of_any_width_are_kept_whole(
-    verified: Run, value: int, n_bytes: int
-) -> None:
+def test_membranes_of_any_width_are_kept_whole(verified: Run, value: int, n_bytes: int) -> None:
     recording = recording_of(verified, n_samples=2)
     membranes = np.zeros_like(recording.expected.layers[0][0].membranes)
     membranes[1, 0, 0] = value

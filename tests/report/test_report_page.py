@@ -117,9 +117,7 @@ def test_the_membrane_of_a_neuron_is_drawn_and_listed(
     ]
 
 
-def test_a_click_on_the_raster_shows_that_neuron(
-    browser: webdriver.Chrome, verified: Run
-) -> None:
+def test_a_click_on_the_raster_shows_that_neuron(browser: webdriver.Chrome, verified: Run) -> None:
     page = opened(browser, verified)
     card = verified.read("card", CARD).value
     first, second = (branch.layers[0].n_neurons for branch in card.branches)
@@ -151,9 +149,7 @@ def test_the_raster_of_one_layer_is_as_high_as_its_place(
     assert names == [str(neuron) for neuron in range(n_neurons)]
 
 
-def test_everything_can_be_done_on_the_keyboard(
-    browser: webdriver.Chrome, verified: Run
-) -> None:
+def test_everything_can_be_done_on_the_keyboard(browser: webdriver.Chrome, verified: Run) -> None:
     page = opened(browser, verified)
     reached = []
     while reached[-1:] != ["raster"]:
@@ -267,9 +263,7 @@ def test_without_a_simulation_it_says_so(browser: webdriver.Chrome, unverified: 
     assert page.console == []
 
 
-def test_a_browser_that_is_too_old_is_told_so(
-    browser: webdriver.Chrome, verified: Run
-) -> None:
+def test_a_browser_that_is_too_old_is_told_so(browser: webdriver.Chrome, verified: Run) -> None:
     added = browser.execute_cdp_cmd(
         "Page.addScriptToEvaluateOnNewDocument", {"source": "delete globalThis.DecompressionStream"}
     )

@@ -27,14 +27,15 @@ from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.trace import SpikeTrace
 from convexon.store.artefact import pretty
+from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.axi import accelerator as axi_accelerator
 from convexon_hdl.axi.accelerator import EXTRA_LATENCY, AxiAccelerator
 from convexon_hdl.axi.bank import RegisterBank
 from convexon_hdl.axi.framing import InferenceGuard, PacketFormat
 from convexon_hdl.axi.packing import ResultPacker
-from convexon_hdl.core.accelerator import Accelerator
-from convexon_hdl.core.elastic import SkidBuffer
 from convexon_hdl.emit.emitter import AXI_TOP, to_verilog
-from convexon_hdl.emit.ports import describe
+from convexon_hdl.ports import describe
+from convexon_hdl.streams import SkidBuffer
 from convexon_sim.bench.packing import pack
 from convexon_sim.simulator import Simulator, SimulatorKind, find
 
@@ -45,11 +46,10 @@ SCENARIOS, LOAD_SCENARIOS = 7, 2
 def axi(
     network: FixedPointNetwork,
     width: int,
-    cls: type[AxiAccelerator] = AxiAccelerator,
     mapping: Mapping | None = None,
 ) -> AxiAccelerator:
     accelerator = Accelerator(network, mapping=mapping or Mapping.spatial(network))
-    return cls(accelerator, width=width, digest=DIGEST)
+    return axi_accelerator.AxiAccelerator(accelerator, width=width, digest=DIGEST)
 
 
 def order_of(hardware: AxiAccelerator, n_samples: int) -> dict[str, Any]:
@@ -370,10 +370,6 @@ class OverwritingBank(RegisterBank):
         return Const(1)
 
 
-def mutant_of(**parts: type) -> type[AxiAccelerator]:
-    return type("Mutant", (AxiAccelerator,), parts)
-
-
 RESULTS = "results_equal_the_golden_model"
 WRONG = "wrong_tlast_loses_one_inference"
 RESET = "soft_reset_loses_the_inference_under_way"
@@ -383,33 +379,36 @@ STEPS = small_network(ReadoutMode.STEP)
 
 
 @pytest.mark.parametrize(
-    ("mutant", "network", "mapping", "scenario"),
+    ("part", "mutant", "network", "mapping", "scenario"),
     [
-        (mutant_of(guard_class=HastyGuard), rich_network(), None, WRONG),
-        (mutant_of(guard_class=HastyGuard), rich_network(), None, RESET),
-        (mutant_of(guard_class=HastyGuard), wide_network(), FOLDED, RESET),
-        (mutant_of(guard_class=MildGuard), rich_network(), None, WRONG),
-        (mutant_of(guard_class=MildGuard), wide_network(), FOLDED, RESET),
-        (mutant_of(guard_class=SilentGuard), rich_network(), None, WRONG),
-        (mutant_of(skid_class=SlowSkid), rich_network(), None, "throughput_and_latency"),
+        ("InferenceGuard", HastyGuard, rich_network(), None, WRONG),
+        ("InferenceGuard", HastyGuard, rich_network(), None, RESET),
+        ("InferenceGuard", HastyGuard, wide_network(), FOLDED, RESET),
+        ("InferenceGuard", MildGuard, rich_network(), None, WRONG),
+        ("InferenceGuard", MildGuard, wide_network(), FOLDED, RESET),
+        ("InferenceGuard", SilentGuard, rich_network(), None, WRONG),
+        ("SkidBuffer", SlowSkid, rich_network(), None, "throughput_and_latency"),
         # A sign is seen only where there is one.
-        (mutant_of(packer_class=UnsignedPacker), wide_network(), None, RESULTS),
-        (mutant_of(packer_class=DroppingPacker), rich_network(), None, RESULTS),
-        (EarlyCounters, rich_network(), None, RESULTS),
-        (GenerousCounters, STEPS, None, RESET),
-        (HurriedLoad, wide_network(), mapping_of(wide_network()), IMAGE),
-        (mutant_of(guard_class=ZealousGuard), wide_network(), mapping_of(wide_network()), IMAGE),
-        (mutant_of(bank_class=OverwritingBank), wide_network(), mapping_of(wide_network()), LOAD),
+        ("ResultPacker", UnsignedPacker, wide_network(), None, RESULTS),
+        ("ResultPacker", DroppingPacker, rich_network(), None, RESULTS),
+        ("AxiAccelerator", EarlyCounters, rich_network(), None, RESULTS),
+        ("AxiAccelerator", GenerousCounters, STEPS, None, RESET),
+        ("AxiAccelerator", HurriedLoad, wide_network(), mapping_of(wide_network()), IMAGE),
+        ("InferenceGuard", ZealousGuard, wide_network(), mapping_of(wide_network()), IMAGE),
+        ("RegisterBank", OverwritingBank, wide_network(), mapping_of(wide_network()), LOAD),
     ],
 )
 def test_axi_mutant_is_caught(
-    mutant: type[AxiAccelerator],
+    part: str,
+    mutant: type,
     network: FixedPointNetwork,
     mapping: Mapping | None,
     scenario: str,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hardware = axi(network, 32, mutant, mapping)
+    monkeypatch.setattr(axi_accelerator, part, mutant)
+    hardware = axi(network, 32, mapping)
     assert verdicts(hardware, icarus(), tmp_path, test_filter=scenario) == {scenario: False}
 
 

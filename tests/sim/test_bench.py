@@ -29,8 +29,7 @@ from convexon.snn.fixed import width_of
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import ReadoutMode, Reset
 from convexon.snn.trace import SpikeTrace, first_mismatch, mismatched_samples
-from convexon_hdl.core.accelerator import Accelerator
-from convexon_hdl.core.lif import LIF, LIFUpdate
+from convexon_hdl.core.lif import LIFUpdate
 from convexon_hdl.core.readout import Argmax
 from convexon_hdl.core.stage import Stage
 from convexon_sim.bench.job import SMOOTH, Traffic
@@ -218,7 +217,7 @@ def test_neuron_with_wrong_arithmetic_is_named_exactly(
     with monkeypatch.context() as patch:
         patch.setattr(golden, "neuron_step", step)
         actual = golden.run(network, inputs)
-    monkeypatch.setattr(LIF, "update_class", update)
+    monkeypatch.setattr("convexon_hdl.core.lif.LIFUpdate", update)
     verdict = verify(icarus(), network)
     assert verdict.first == str(first_mismatch(expected, actual))
     assert verdict.first.startswith("membrane at sample ")
@@ -270,7 +269,7 @@ def test_step_dropped_under_back_pressure_is_noticed(
     mutant: type[Stage], mode: ReadoutMode, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = dataclasses.replace(small_network(mode), n_steps=2)
-    monkeypatch.setattr(Accelerator, "stage_class", mutant)
+    monkeypatch.setattr("convexon_hdl.accelerator.Stage", mutant)
     passes(icarus(), network, SMOOTH)
     verdict = verify(icarus(), network, traffic=Traffic(back_pressure=0.8, seed=2))
     assert re.search(message + PLACE, verdict.first or "")
@@ -287,7 +286,7 @@ def test_output_that_changes_while_it_is_stalled_is_noticed(
     mode: ReadoutMode, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = small_network(mode)
-    monkeypatch.setattr(Accelerator, "argmax_class", HastyArgmax)
+    monkeypatch.setattr("convexon_hdl.accelerator.Argmax", HastyArgmax)
     passes(icarus(), network, SMOOTH)
     verdict = verify(icarus(), network, traffic=Traffic(back_pressure=0.6, seed=2))
     assert re.search(rf"^stream o {what} before the transfer, in clock \d+$", verdict.first or "")
@@ -356,7 +355,7 @@ def test_samples_with_a_wrong_value_and_with_wrong_cycles_are_counted_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network = small_network()
-    monkeypatch.setattr(Accelerator, "argmax_class", HesitantArgmax)
+    monkeypatch.setattr("convexon_hdl.accelerator.Argmax", HesitantArgmax)
     assert verify(icarus(), network, traffic=TRAFFIC["both"]).passed, "late, and right"
     late = verify(icarus(), network)
     assert re.search(r"^(latency|interval) at sample \d+: expected \d clocks, got \d$", late.first)
@@ -387,7 +386,7 @@ def test_design_that_is_stuck_is_judged_by_what_came_out_whole(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = small_network()
-    monkeypatch.setattr(Accelerator, "stage_class", StuckStage)
+    monkeypatch.setattr("convexon_hdl.accelerator.Stage", StuckStage)
     verdict = verify(simulator, network)
     message = r"^2 of 12 results came within \d+ clocks: steps were lost, or a stream is stuck$"
     assert re.search(message, verdict.first or "")
@@ -399,7 +398,7 @@ def test_design_that_is_wrong_and_then_stuck_is_judged_by_what_came_out_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network = small_network()
-    monkeypatch.setattr(Accelerator, "stage_class", StuckStage)
+    monkeypatch.setattr("convexon_hdl.accelerator.Stage", StuckStage)
     mutant = mutants_of(network)["weight"]
     expected, actual = traces_of(network, mutant)
     verdict = verify(icarus(), network, emitted=mutant)
@@ -419,7 +418,7 @@ class SilentArgmax(Argmax):
 def test_design_without_any_result_has_no_inference_and_no_mismatch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Accelerator, "argmax_class", SilentArgmax)
+    monkeypatch.setattr("convexon_hdl.accelerator.Argmax", SilentArgmax)
     verdict = verify(icarus(), small_network())
     assert re.search(r"^0 of 12 results came within \d+ clocks: ", verdict.first or "")
     assert (verdict.finished, verdict.inferences, verdict.mismatches) == (False, 0, 0)
@@ -444,7 +443,7 @@ class RepeatingArgmax(Argmax):
 def test_result_that_comes_twice_counts_against_the_last_sample(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Accelerator, "argmax_class", RepeatingArgmax)
+    monkeypatch.setattr("convexon_hdl.accelerator.Argmax", RepeatingArgmax)
     verdict = verify(icarus(), small_network())
     assert verdict.first == "1 results came after the last sample's: steps were doubled"
     assert (verdict.finished, verdict.inferences, verdict.mismatches) == (True, 12, 1)
@@ -479,7 +478,7 @@ def test_wrong_last_is_named_exactly(
     mismatches: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Accelerator, "argmax_class", argmax_with_last(mutant))
+    monkeypatch.setattr("convexon_hdl.accelerator.Argmax", argmax_with_last(mutant))
     verdict = verify(icarus(), small_network(mode))
     assert verdict.first == first
     assert (verdict.finished, verdict.inferences, verdict.mismatches) == (True, 12, mismatches)
@@ -496,7 +495,7 @@ def test_last_that_is_wrong_for_some_samples_names_the_first_of_them(
     mutant = argmax_with_last(
         lambda argmax, right: right & (argmax.i.payload.scores[0] <= argmax.i.payload.scores[1])
     )
-    monkeypatch.setattr(Accelerator, "argmax_class", mutant)
+    monkeypatch.setattr("convexon_hdl.accelerator.Argmax", mutant)
     verdict = verify(icarus(), network)
     assert verdict.first == f"last at sample {wrong[0]}, step 0: expected 1, got 0"
     assert (verdict.finished, verdict.mismatches) == (True, len(wrong))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sim_bench import icarus, inputs_of, small_network, with_first_layer
 from click.testing import CliRunner
+from sim_bench import icarus, inputs_of, small_network, with_first_layer
 
 from convexon.cli import app
 from convexon.data.dataset import DATASET, SpikeDataset
@@ -46,9 +46,7 @@ def convexon(*arguments: object, code: int = 0) -> str:
     return result.stdout if code == 0 else result.stderr
 
 
-def test_image_is_that_of_the_card_and_the_chain_loads_it(
-    folder: Run, tmp_path: Path
-) -> None:
+def test_image_is_that_of_the_card_and_the_chain_loads_it(folder: Run, tmp_path: Path) -> None:
     icarus()
     run = folder.path
     convexon("map", run, "--file", tmp_path / "mapping.toml")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sim_bench import icarus, small_network
 from click.testing import CliRunner
+from convexon.data.coding import Coding, quantized
+from sim_bench import icarus, small_network
 
 from convexon.cli import app
-from convexon.data.coding import Coding, quantized
 from convexon.data.dataset import DATASET
 from convexon.data.encoder import Encoder, EncoderKind, encode_levels
 from convexon.data.samples import SAMPLES, Samples

@@ -10,7 +10,7 @@ from convexon.errors import InputError
 from convexon.plan.adders.cut import Clocks, cut
 from convexon.plan.adders.graph import AdderGraph
 from convexon_hdl.arith.arithmetic import Operand, node, table
-from convexon_hdl.core.elastic import Chain
+from convexon_hdl.streams import Chain
 
 
 def lower(

@@ -20,6 +20,7 @@ from amaranth.lib.wiring import In, Out
 
 from convexon.errors import InputError
 from convexon.snn.neuron import ReadoutMode
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi.bank import RegisterBank
 from convexon_hdl.axi.counters import COUNTER_BITS, Popcount, WideCounter
 from convexon_hdl.axi.framing import InferenceGuard, PacketFormat
@@ -28,9 +29,8 @@ from convexon_hdl.axi.packing import RecordFormat, ResultPacker
 from convexon_hdl.axi.registers import IDENTITY, MAP_VERSION, STREAM, WORDS, RegisterMap
 from convexon_hdl.axi.stream import ResultWordLayout, WordLayout, require_width
 from convexon_hdl.axi.taps import ActivityTap, activity_taps
-from convexon_hdl.core.accelerator import Accelerator
-from convexon_hdl.core.elastic import SkidBuffer
-from convexon_hdl.emit.ports import probes
+from convexon_hdl.ports import probes
+from convexon_hdl.streams import SkidBuffer
 
 EXTRA_LATENCY = 3
 """Clocks that the word streams add: a register before the accelerator and two behind it."""
@@ -86,24 +86,19 @@ class AxiAccelerator(wiring.Component):
         If the accelerator, the width or the digest is none, or a length does not fit its register.
     """
 
-    skid_class: type[SkidBuffer] = SkidBuffer
-    guard_class: type[InferenceGuard] = InferenceGuard
-    packer_class: type[ResultPacker] = ResultPacker
-    bank_class: type[RegisterBank] = RegisterBank
-
     def __init__(self, accelerator: Accelerator, *, width: int = 32, digest: str = "") -> None:
         if not isinstance(accelerator, Accelerator):
             raise InputError(
                 f"accelerator must be an Accelerator, not {type(accelerator).__name__}"
             )
-        self._accelerator = accelerator
-        self._width = require_width(width)
+        self.accelerator = accelerator
+        self.width = require_width(width)
         self._digest = _first_bits(digest)
         self._probes = probes(accelerator)
         layers = tuple((probe["branch"], probe["layer"]) for probe in self._probes)
-        self._map = RegisterMap(layers=layers, loadable=hasattr(accelerator, "load"))
-        self._constants = self._described()
-        lite = lite_members(self._map.address_bits)
+        self.register_map = RegisterMap(layers=layers, loadable=hasattr(accelerator, "load"))
+        self.constants = self._described()
+        lite = lite_members(self.register_map.address_bits)
         super().__init__(
             {
                 "aclk": In(1),
@@ -121,21 +116,6 @@ class AxiAccelerator(wiring.Component):
         )
 
     @property
-    def accelerator(self) -> Accelerator:
-        """What is behind the streams."""
-        return self._accelerator
-
-    @property
-    def width(self) -> int:
-        """Bits of tdata."""
-        return self._width
-
-    @property
-    def register_map(self) -> RegisterMap:
-        """Registers of ``s_axil``."""
-        return self._map
-
-    @property
     def packet(self) -> PacketFormat:
         """How inferences lie in the words of ``s_axis``."""
         return PacketFormat.of(self.accelerator, self.width)
@@ -144,11 +124,6 @@ class AxiAccelerator(wiring.Component):
     def record(self) -> RecordFormat:
         """How results lie in the words of ``m_axis``."""
         return RecordFormat.of(self.accelerator.network, self.width)
-
-    @property
-    def constants(self) -> Mapping[str, int]:
-        """Content of the registers that never change."""
-        return self._constants
 
     def _described(self) -> Mapping[str, int]:
         """Make the registers that never change; `InputError` if a length does not fit."""
@@ -182,7 +157,7 @@ class AxiAccelerator(wiring.Component):
             core.rst.eq(~self.aresetn | core_reset),
         ]
         per_step = self.accelerator.network.readout_mode is ReadoutMode.STEP
-        m.submodules.guard = guard = self.guard_class(self.packet, per_step=per_step)
+        m.submodules.guard = guard = InferenceGuard(self.packet, per_step=per_step)
         m.d.comb += core_reset.eq(guard.reset)
         taps, aborted = self._datapath(m, guard, platform)
         self._registers(m, guard, taps, aborted)
@@ -195,9 +170,9 @@ class AxiAccelerator(wiring.Component):
 
         Returns the layers' taps, and whether the word on ``m_axis`` is of an aborted inference.
         """
-        m.submodules.input_skid = before = self.skid_class(WordLayout(self.width))
-        m.submodules.output_skid = behind = self.skid_class(ResultWordLayout(self.width))
-        m.submodules.packer = packer = self.packer_class(self.accelerator.network, width=self.width)
+        m.submodules.input_skid = before = SkidBuffer(WordLayout(self.width))
+        m.submodules.output_skid = behind = SkidBuffer(ResultWordLayout(self.width))
+        m.submodules.packer = packer = ResultPacker(self.accelerator.network, width=self.width)
         # Elaborated here and now, so that the signals of its parts can be found.
         fragment = Fragment.get(self.accelerator, platform)
         taps = activity_taps(fragment, self._probes)
@@ -231,9 +206,9 @@ class AxiAccelerator(wiring.Component):
         self, m: Module, guard: InferenceGuard, taps: tuple[ActivityTap, ...], aborted: Value
     ) -> None:
         """AXI4-Lite, the bank, and the counters."""
-        m.submodules.lite = lite = LiteSlave(address_bits=self._map.address_bits)
-        m.submodules.bank = bank = self.bank_class(self._map, constants=self.constants)
-        for name, member in lite_members(self._map.address_bits).items():
+        m.submodules.lite = lite = LiteSlave(address_bits=self.register_map.address_bits)
+        m.submodules.bank = bank = RegisterBank(self.register_map, constants=self.constants)
+        for name, member in lite_members(self.register_map.address_bits).items():
             outer, inner = getattr(self, f"s_axil_{name}"), getattr(lite, name)
             m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
         wiring.connect(m, lite.access, bank.access)
@@ -246,7 +221,7 @@ class AxiAccelerator(wiring.Component):
 
     def _weights(self, m: Module, guard: InferenceGuard, bank: RegisterBank) -> tuple[Value, ...]:
         """Connect the loading of weights, if there is any; returns the last fields of STATUS."""
-        if not self._map.loadable:
+        if not self.register_map.loadable:
             return Const(0), Const(1), Const(0), Const(0)
         source, load = self.accelerator, bank.load
         passes = self.load_passes(guard)
@@ -282,7 +257,7 @@ class AxiAccelerator(wiring.Component):
             self.m_axis_tvalid & ~self.m_axis_tready,
             *(self._spikes(m, tap) for tap in taps),
         ]
-        pairs = zip(self._map.counters, amounts, strict=True)
+        pairs = zip(self.register_map.counters, amounts, strict=True)
         for k, ((name, _, _), amount) in enumerate(pairs):
             counter = WideCounter(amount_bits=len(amount), bits=COUNTER_BITS)
             m.submodules[f"counter_{name.lower()}"] = counter

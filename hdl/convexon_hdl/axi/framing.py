@@ -8,8 +8,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from convexon_hdl.accelerator import Accelerator, transfers_per_inference
 from convexon_hdl.axi.stream import WordLayout
-from convexon_hdl.core.accelerator import Accelerator, transfers_per_inference
 
 FLIGHT_BITS = 16
 """Bits of the signed count of inferences inside the accelerator."""
@@ -106,7 +106,7 @@ class TransferCollector(wiring.Component):
     """
 
     def __init__(self, packet: PacketFormat) -> None:
-        self._packet = packet
+        self.packet = packet
         self.word = Signal(range(max(2, packet.n_words)))
         self.transfer = Signal(range(max(2, packet.n_transfers)))
         self.skipping = Signal()
@@ -114,11 +114,6 @@ class TransferCollector(wiring.Component):
         flags = {"hold": In(1), "abandon": In(1)}
         flags |= {"broken": Out(1), "final": Out(1), "under_way": Out(1)}
         super().__init__({**packet.streams, **flags})
-
-    @property
-    def packet(self) -> PacketFormat:
-        """How an inference lies in words."""
-        return self._packet
 
     def elaborate(self, platform: object) -> Module:
         """Build the counters, the kept words and the check."""
@@ -212,7 +207,7 @@ class InferenceGuard(wiring.Component):
     """
 
     def __init__(self, packet: PacketFormat, *, per_step: bool) -> None:
-        self._per_step = per_step
+        self.per_step = per_step
         self.collector = TransferCollector(packet)
         self.flight = Signal(signed(FLIGHT_BITS))
         self.running = Signal()
@@ -225,11 +220,6 @@ class InferenceGuard(wiring.Component):
     def packet(self) -> PacketFormat:
         """How an inference lies in words."""
         return self.collector.packet
-
-    @property
-    def per_step(self) -> bool:
-        """Whether an inference has a result per step."""
-        return self._per_step
 
     def drained(self) -> Value:
         """Whether no whole inference is inside."""

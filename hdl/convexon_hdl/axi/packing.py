@@ -84,9 +84,9 @@ class ResultPacker(wiring.Component):
     """
 
     def __init__(self, network: FixedPointNetwork, *, width: int) -> None:
-        self._format = RecordFormat.of(network, width)
-        self.record = Signal(unsigned(self._format.bits))
-        self.left = Signal(range(max(2, self._format.n_words)))
+        self.format = RecordFormat.of(network, width)
+        self.record = Signal(unsigned(self.format.bits))
+        self.left = Signal(range(max(2, self.format.n_words)))
         super().__init__(
             {
                 "i": In(stream.Signature(ResultLayout(network))),
@@ -95,11 +95,6 @@ class ResultPacker(wiring.Component):
                 "abort_ready": Out(1),
             }
         )
-
-    @property
-    def format(self) -> RecordFormat:
-        """How a result lies in words."""
-        return self._format
 
     def elaborate(self, platform: object) -> Module:
         """Build the shift register."""

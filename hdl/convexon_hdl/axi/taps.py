@@ -43,7 +43,7 @@ def activity_taps(fragment: Fragment, probes: Sequence[dict[str, Any]]) -> tuple
     fragment : Fragment
         What ``Fragment.get`` made of the accelerator.
     probes : sequence of dict
-        Those of `convexon_hdl.emit.ports.describe`.
+        Those of `convexon_hdl.ports.describe`.
 
     Raises
     ------

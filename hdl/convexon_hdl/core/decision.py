@@ -28,86 +28,8 @@ from convexon.snn.decision import Decision
 from convexon.snn.fixed import Interval
 from convexon.snn.network import FixedPointNetwork
 from convexon_hdl.arith.arithmetic import Operand, add_all, node, subtract, table
-from convexon_hdl.core.elastic import ElasticRegister
-from convexon_hdl.core.readout import Argmax, Readout, ResultLayout, ScoresLayout
-
-
-class StepScoresLayout(ScoresLayout):
-    """Scores as they stand after one step.
-
-    Members
-    -------
-    scores : array of n_classes signed(score_width)
-    first, last : unsigned(1)
-        Whether the step begins and whether it ends an inference.
-    """
-
-    def __init__(self, network: FixedPointNetwork) -> None:
-        super().__init__(network, first=1)
-
-
-class StepResultLayout(ResultLayout):
-    """`ResultLayout` after one step, with ``first``: whether the step begins an inference."""
-
-    def __init__(self, network: FixedPointNetwork) -> None:
-        super().__init__(network, first=1)
-
-
-class StepReadout(Readout):
-    """`Readout` whose accumulated scores come out at every step, for early decisions.
-
-    Latency and resources: those of `Readout`, and a flip-flop.
-
-    Parameters
-    ----------
-    network : FixedPointNetwork
-        With `ReadoutMode.COUNT`.
-    choice : Spatial
-        Of the mapping's readout.
-
-    Members
-    -------
-    i : In(stream.Signature(StepLayout(network, network.depth)))
-    o : Out(stream.Signature(StepScoresLayout(network)))
-    """
-
-    scores_class = StepScoresLayout
-
-    def produces(self) -> Value:
-        """Every step."""
-        return Const(1)
-
-    def datapath(self, m: Module, accept: Value) -> None:
-        """Build the sums, and pass the tag on."""
-        super().datapath(m, accept)
-        with m.If(accept):
-            m.d.sync += self.o.payload.first.eq(self.arriving.first)
-
-
-class StepArgmax(Argmax):
-    """`Argmax` of the scores after every step.
-
-    Latency and resources: those of `Argmax`, and a flip-flop.
-
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    registers : int
-
-    Members
-    -------
-    i : In(stream.Signature(StepScoresLayout(network)))
-    o : Out(stream.Signature(StepResultLayout(network)))
-    """
-
-    scores_class = StepScoresLayout
-    result_class = StepResultLayout
-
-    def datapath(self, m: Module, accept: Value) -> None:
-        """Build the tournament, and pass the tag on."""
-        super().datapath(m, accept)
-        with m.If(accept):
-            m.d.sync += self.o.payload.first.eq(self.arriving.first)
+from convexon_hdl.core.readout import Argmax, ResultLayout, ScoresLayout
+from convexon_hdl.streams import ElasticRegister
 
 
 class EarlyExit(ElasticRegister):
@@ -135,7 +57,7 @@ class EarlyExit(ElasticRegister):
 
     Members
     -------
-    i : In(stream.Signature(StepResultLayout(network)))
+    i : In(stream.Signature(ResultLayout(network, every_step=True)))
     o : Out(stream.Signature(ResultLayout(network)))
         ``last`` is always 1: an inference has one result.
 
@@ -149,29 +71,23 @@ class EarlyExit(ElasticRegister):
         self, network: FixedPointNetwork, decision: Decision, *, registers: int = 0
     ) -> None:
         decision.check(network)
-        self._network = network
-        self._decision = decision
+        self.network = network
+        self.decision = decision
         self._met = Signal(name="met")
         self._was_over = Signal(name="was_over")
         super().__init__(
-            i_layout=StepResultLayout(network),
+            i_layout=ResultLayout(network, every_step=True),
             o_layout=ResultLayout(network),
             registers=registers,
         )
 
-    @property
-    def network(self) -> FixedPointNetwork:
-        """Network that the decision belongs to."""
-        return self._network
-
-    @property
-    def decision(self) -> Decision:
-        """Choice of the rule."""
-        return self._decision
-
     def produces(self) -> Value:
         """The deciding step alone."""
         return ~self._was_over & (self._met | self.arriving.last)
+
+    def tags(self) -> dict[str, Value]:
+        """The one result of an inference is its last."""
+        return {"last": Const(1)}
 
     def datapath(self, m: Module, accept: Value) -> None:
         """Build the rule, and the memory of its having been met."""
@@ -185,7 +101,6 @@ class EarlyExit(ElasticRegister):
             m.d.sync += [
                 over.eq(self._was_over | self._met),
                 self.o.payload.label.eq(label),
-                self.o.payload.last.eq(1),
             ]
         for c in range(self.network.n_classes):
             score = self._arrived(m, self.i.payload.scores[c], name=f"score{c}")
@@ -277,8 +192,8 @@ def _choose(label: Value, values: list[Value]) -> Value:
 class EarlyDecision(wiring.Component):
     """Tournament and early exit: scores of every step in, one result per inference out.
 
-    Latency: ``Decision.registers`` clocks. Resources: those of `StepArgmax` and `EarlyExit`, and a
-    flip-flop.
+    Latency: ``Decision.registers`` clocks. Resources: those of `Argmax` and `EarlyExit`, and two
+    flip-flops.
 
     Parameters
     ----------
@@ -291,7 +206,7 @@ class EarlyDecision(wiring.Component):
 
     Members
     -------
-    i : In(stream.Signature(StepScoresLayout(network)))
+    i : In(stream.Signature(ScoresLayout(network, every_step=True)))
     o : Out(stream.Signature(ResultLayout(network)))
     decided : Out(1)
         High in the first clock in which a result is offered, whether it is taken or waits: the
@@ -303,47 +218,31 @@ class EarlyDecision(wiring.Component):
         If the rule is not an early one, or does not suit the network.
     """
 
-    argmax_class: type[StepArgmax] = StepArgmax
-    exit_class: type[EarlyExit] = EarlyExit
-
     def __init__(
         self, network: FixedPointNetwork, decision: Decision, *, registers: int = 0
     ) -> None:
         if not decision.is_early:
             raise InputError(f"decision must be of an early rule, not {decision.rule.value}")
         decision.check(network)
-        self._network = network
-        self._decision = decision
-        self._registers = registers
+        self.network = network
+        self.decision = decision
+        self.registers = registers
         super().__init__(
             {
-                "i": In(stream.Signature(StepScoresLayout(network))),
+                "i": In(stream.Signature(ScoresLayout(network, every_step=True))),
                 "o": Out(stream.Signature(ResultLayout(network))),
                 "decided": Out(1),
             }
         )
 
-    @property
-    def network(self) -> FixedPointNetwork:
-        """Network that the decision belongs to."""
-        return self._network
-
-    @property
-    def decision(self) -> Decision:
-        """Choice of the rule."""
-        return self._decision
-
-    @property
-    def registers(self) -> int:
-        """Registers between the rounds of the tournament."""
-        return self._registers
-
     def elaborate(self, platform: object) -> Module:
         """Connect both, and tell when a result is new."""
         m = Module()
-        m.submodules.argmax = argmax = self.argmax_class(self.network, registers=self.registers)
+        m.submodules.argmax = argmax = Argmax(
+            self.network, registers=self.registers, every_step=True
+        )
         inner = self.decision.registers(self.registers) - 1 - argmax.registers - 1
-        m.submodules.early_exit = early_exit = self.exit_class(
+        m.submodules.early_exit = early_exit = EarlyExit(
             self.network, self.decision, registers=inner
         )
         wiring.connect(m, wiring.flipped(self.i), argmax.i)

@@ -69,9 +69,9 @@ class LevelEncoder(wiring.Component):
         self, network: FixedPointNetwork, encoder: Encoder, *, capacity: int | None = None
     ) -> None:
         encoder.check(network)
-        self._network = network
-        self._encoder = encoder
-        self._capacity = capacity
+        self.network = network
+        self.encoder = encoder
+        self.capacity = capacity
         super().__init__(
             {
                 "i": In(stream.Signature(unsigned(network.n_inputs * encoder.bits))),
@@ -79,21 +79,6 @@ class LevelEncoder(wiring.Component):
                 **({} if capacity is None else {"decided": In(1)}),
             }
         )
-
-    @property
-    def network(self) -> FixedPointNetwork:
-        """Network that reads the steps."""
-        return self._network
-
-    @property
-    def encoder(self) -> Encoder:
-        """Choice of the coding."""
-        return self._encoder
-
-    @property
-    def capacity(self) -> int | None:
-        """Most inferences under way, or None where none is decided early."""
-        return self._capacity
 
     def elaborate(self, platform: object) -> Module:
         """Build the control, and the coding of one step."""

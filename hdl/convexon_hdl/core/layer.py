@@ -13,8 +13,8 @@ from convexon.snn.network import Layer
 from convexon.snn.ranges import LayerRanges
 from convexon_hdl.arith.arithmetic import Operand, resize
 from convexon_hdl.arith.lowering import lower
-from convexon_hdl.core.elastic import Chain
-from convexon_hdl.core.lif import LIF, NeuronParameters, SplitLIF
+from convexon_hdl.core.lif import LIF, NeuronParameters
+from convexon_hdl.streams import Chain
 
 
 class LIFLayer(wiring.Component):
@@ -62,9 +62,6 @@ class LIFLayer(wiring.Component):
         v of the last step taken, neuron j sign-extended at bits ``j * membrane_width`` and up.
     """
 
-    neuron_class: type[LIF] = LIF
-    split_neuron_class: type[SplitLIF] = SplitLIF
-
     def __init__(
         self,
         layer: Layer,
@@ -74,11 +71,11 @@ class LIFLayer(wiring.Component):
         sums: Sums = Sums.AUTO,
         registers: int = 0,
     ) -> None:
-        self._layer = layer
-        self._ranges = ranges
-        self._input_bits = input_bits
-        self._sums = sums
-        self._registers = registers
+        self.layer = layer
+        self.ranges = ranges
+        self.input_bits = input_bits
+        self.sums = sums
+        self.registers = registers
         super().__init__(
             {
                 **({"advance": In(registers)} if registers else {}),
@@ -90,31 +87,6 @@ class LIFLayer(wiring.Component):
             }
         )
 
-    @property
-    def layer(self) -> Layer:
-        """Weights and constants of the layer."""
-        return self._layer
-
-    @property
-    def ranges(self) -> LayerRanges:
-        """Ranges that size the layer."""
-        return self._ranges
-
-    @property
-    def input_bits(self) -> int:
-        """Bits of one input."""
-        return self._input_bits
-
-    @property
-    def sums(self) -> Sums:
-        """How the sums over the inputs are built."""
-        return self._sums
-
-    @property
-    def registers(self) -> int:
-        """Registers inside the sums over the inputs."""
-        return self._registers
-
     def elaborate(self, platform: object) -> Module:
         """Build synapses and neurons."""
         m = Module()
@@ -124,8 +96,8 @@ class LIFLayer(wiring.Component):
         neurons: list[LIF] = []
         for j in range(self.layer.n_neurons):
             parameters = NeuronParameters.of(self.layer, self.ranges, j)
-            one = self.split_neuron_class if self.registers else self.neuron_class
-            m.submodules[f"neuron{j}"] = neuron = one(parameters)
+            neuron = LIF(parameters, split=bool(self.registers))
+            m.submodules[f"neuron{j}"] = neuron
             neurons.append(neuron)
             m.d.comb += [neuron.enable.eq(self.enable), neuron.first.eq(self.first)]
         if self.registers:

@@ -114,7 +114,7 @@ class LIFUpdate(wiring.Component):
     """
 
     def __init__(self, parameters: NeuronParameters) -> None:
-        self._parameters = parameters
+        self.parameters = parameters
         width = width_of(parameters.membrane)
         super().__init__(
             {
@@ -129,11 +129,6 @@ class LIFUpdate(wiring.Component):
     def currents(cls, parameters: NeuronParameters) -> dict[str, wiring.Member]:
         """Ports that say what flows in, for the step and for the neuron around it."""
         return {"current": In(shape_of(parameters.current))}
-
-    @property
-    def parameters(self) -> NeuronParameters:
-        """Constants and ranges of the neuron."""
-        return self._parameters
 
     def leaked(self, m: Module, membrane: Operand) -> Operand:
         """Return v - ((d * v) >> f); the shift rounds toward minus infinity."""
@@ -269,18 +264,20 @@ class SplitUpdate(LIFUpdate):
 
 
 class LIF(wiring.Component):
-    """A neuron: `LIFUpdate` and its two registers.
+    """A neuron: one step (`LIFUpdate`), and its two registers.
 
     In a clock with ``enable``, the neuron takes one step from v (from 0 if ``first``) with
     ``current``; from the next clock on, ``spike`` and ``membrane`` hold s and v of that step until
     another one is taken.
 
-    Latency: 1 clock. Resources: those of `LIFUpdate`, width of v + 1 flip-flops, and one gate per
-    bit of v for ``first``.
+    Latency: 1 clock. Resources: those of the step, width of v + 1 flip-flops, and one gate per bit
+    of v for ``first``.
 
     Parameters
     ----------
     parameters : NeuronParameters
+    split : bool
+        The currents are known a clock ahead, so that the step is that of `SplitUpdate`.
 
     Members
     -------
@@ -289,53 +286,34 @@ class LIF(wiring.Component):
     first : In(1)
         This step begins an inference.
     current : In
-        I of this step.
+        I of this step; with ``split`` also ``surplus`` and ``lateral``, as of `SplitUpdate`.
     spike : Out(1)
         s of the last step taken.
     membrane : Out(signed)
         v of the last step taken.
     """
 
-    update_class: type[LIFUpdate] = LIFUpdate
-
-    def __init__(self, parameters: NeuronParameters) -> None:
-        self._parameters = parameters
+    def __init__(self, parameters: NeuronParameters, *, split: bool = False) -> None:
+        self.parameters = parameters
+        self.split = split
+        self._update = SplitUpdate if split else LIFUpdate
         super().__init__(
             {
                 "enable": In(1),
                 "first": In(1),
-                **self.update_class.currents(parameters),
+                **self._update.currents(parameters),
                 "spike": Out(1),
                 "membrane": Out(signed(width_of(parameters.membrane))),
             }
         )
 
-    @property
-    def parameters(self) -> NeuronParameters:
-        """Constants and ranges of the neuron."""
-        return self._parameters
-
     def elaborate(self, platform: object) -> Module:
         """Build the registers around the step."""
         m = Module()
-        m.submodules.update = update = self.update_class(self.parameters)
+        m.submodules.update = update = self._update(self.parameters)
         m.d.comb += update.membrane.eq(Mux(self.first, 0, self.membrane))
         for name in update.currents(self.parameters):
             m.d.comb += getattr(update, name).eq(getattr(self, name))
         with m.If(self.enable):
             m.d.sync += [self.spike.eq(update.spike), self.membrane.eq(update.next_membrane)]
         return m
-
-
-class SplitLIF(LIF):
-    """A neuron whose currents are known a clock ahead: `SplitUpdate` and its two registers.
-
-    Members
-    -------
-    enable, first, spike, membrane
-        As of `LIF`.
-    current, surplus, lateral : In
-        As of `SplitUpdate`.
-    """
-
-    update_class = SplitUpdate

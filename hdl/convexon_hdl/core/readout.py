@@ -15,40 +15,42 @@ from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
 from convexon_hdl.arith.arithmetic import Operand, add_all, resize
 from convexon_hdl.arith.lowering import lower
-from convexon_hdl.core.elastic import ElasticRegister
 from convexon_hdl.core.stage import StepLayout
+from convexon_hdl.streams import ElasticRegister
 
 
 class ScoresLayout(data.StructLayout):
-    """Scores of one result, and ``tags``: more members and their widths.
+    """Scores of one result.
 
     Members
     -------
     scores : array of n_classes signed(score_width)
     last : unsigned(1)
         This is the last result of an inference.
+    first : unsigned(1)
+        With ``every_step`` alone: the scores are those after an inference's first step.
     """
 
-    def __init__(self, network: FixedPointNetwork, **tags: int) -> None:
+    def __init__(self, network: FixedPointNetwork, *, every_step: bool = False) -> None:
         scores = data.ArrayLayout(signed(network.score_width), network.n_classes)
-        super().__init__({"scores": scores, "last": 1, **tags})
+        super().__init__({"scores": scores, "last": 1, **({"first": 1} if every_step else {})})
 
 
 class ResultLayout(data.StructLayout):
-    """What the accelerator hands over, and ``tags``: more members and their widths.
+    """What the accelerator hands over: a label beside the members of `ScoresLayout`.
 
     Members
     -------
     label : unsigned
         Class of the largest score, the lowest class among equals. With a single class: score > 0.
-    scores : array of n_classes signed(score_width)
-    last : unsigned(1)
-        This is the last result of an inference.
+    scores, last, first
+        As of `ScoresLayout`.
     """
 
-    def __init__(self, network: FixedPointNetwork, **tags: int) -> None:
+    def __init__(self, network: FixedPointNetwork, *, every_step: bool = False) -> None:
         label = unsigned(max(1, ceil_log2(network.n_classes)))
-        super().__init__({"label": label, **dict(ScoresLayout(network, **tags).members)})
+        scores = ScoresLayout(network, every_step=every_step)
+        super().__init__({"label": label, **dict(scores.members)})
 
 
 class Readout(ElasticRegister):
@@ -60,7 +62,7 @@ class Readout(ElasticRegister):
 
     ``LAST`` and ``SIGN`` give one result for the last step of an inference, ``STEP`` one for each
     step, ``COUNT`` one for all steps together: its scores accumulate, which equals weighing the
-    counts of spikes.
+    counts of spikes. With ``every_step`` they come out after every step, for early decisions.
 
     The sums are cut by ``choice.registers``; for ``COUNT``, what accumulates stands behind them.
 
@@ -73,37 +75,30 @@ class Readout(ElasticRegister):
     network : FixedPointNetwork
     choice : Spatial
         Of the mapping's readout.
+    every_step : bool
+        Scores of ``COUNT`` after every step.
 
     Members
     -------
     i : In(stream.Signature(StepLayout(network, network.depth)))
-    o : Out(stream.Signature(ScoresLayout(network)))
+    o : Out(stream.Signature(ScoresLayout(network, every_step=every_step)))
     """
 
-    scores_class: type[ScoresLayout] = ScoresLayout
-
-    def __init__(self, network: FixedPointNetwork, *, choice: Spatial = PLAIN) -> None:
-        self._network = network
-        self._choice = choice
+    def __init__(
+        self, network: FixedPointNetwork, *, choice: Spatial = PLAIN, every_step: bool = False
+    ) -> None:
+        self.network = network
+        self.choice = choice
+        self.every_step = every_step
         super().__init__(
             i_layout=StepLayout(network, network.depth),
-            o_layout=self.scores_class(network),
+            o_layout=ScoresLayout(network, every_step=every_step),
             registers=choice.registers,
         )
 
-    @property
-    def network(self) -> FixedPointNetwork:
-        """Network that the readout belongs to."""
-        return self._network
-
-    @property
-    def choice(self) -> Spatial:
-        """Choice of hardware for the readout."""
-        return self._choice
-
     def produces(self) -> Value:
-        """Every step for ``STEP``, the last step for all other modes."""
-        if self.network.readout_mode is ReadoutMode.STEP:
+        """Every step for ``STEP`` and with ``every_step``, else the last step."""
+        if self.every_step or self.network.readout_mode is ReadoutMode.STEP:
             return Const(1)
         return self.arriving.last
 
@@ -116,8 +111,6 @@ class Readout(ElasticRegister):
             sized = resize(m, score, network.score_ranges[c], name=f"score{c}_resized")
             with m.If(accept):
                 m.d.sync += held.eq(sized.value)
-        with m.If(accept):
-            m.d.sync += self.o.payload.last.eq(self.arriving.last)
 
     @property
     def _accumulates(self) -> bool:
@@ -166,7 +159,7 @@ class Argmax(ElasticRegister):
     """Class of the largest score, the lowest class among equals, as a balanced tournament.
 
     With a single class the label says whether its score is above 0. Registers are spread over the
-    rounds.
+    rounds. With ``every_step`` it is that of the scores after every step.
 
     Latency: 1 + registers clocks, as `ElasticRegister`. Resources: n_classes - 1 comparators and
     twice as many multiplexers, ceil(log2 n_classes) deep; flip-flops for the payload, and for the
@@ -176,28 +169,23 @@ class Argmax(ElasticRegister):
     ----------
     network : FixedPointNetwork
     registers : int
+    every_step : bool
 
     Members
     -------
-    i : In(stream.Signature(ScoresLayout(network)))
-    o : Out(stream.Signature(ResultLayout(network)))
+    i : In(stream.Signature(ScoresLayout(network, every_step=every_step)))
+    o : Out(stream.Signature(ResultLayout(network, every_step=every_step)))
     """
 
-    scores_class: type[ScoresLayout] = ScoresLayout
-    result_class: type[ResultLayout] = ResultLayout
-
-    def __init__(self, network: FixedPointNetwork, *, registers: int = 0) -> None:
-        self._network = network
+    def __init__(
+        self, network: FixedPointNetwork, *, registers: int = 0, every_step: bool = False
+    ) -> None:
+        self.network = network
         super().__init__(
-            i_layout=self.scores_class(network),
-            o_layout=self.result_class(network),
+            i_layout=ScoresLayout(network, every_step=every_step),
+            o_layout=ResultLayout(network, every_step=every_step),
             registers=registers,
         )
-
-    @property
-    def network(self) -> FixedPointNetwork:
-        """Network that the decision belongs to."""
-        return self._network
 
     def beats(self, right: Value, left: Value) -> Value:
         """Whether the score of the higher class wins against that of the lower one."""
@@ -212,10 +200,7 @@ class Argmax(ElasticRegister):
         ]
         label = scores[0] > 0 if len(labels) == 1 else self._winner(m)
         with m.If(accept):
-            m.d.sync += [
-                self.o.payload.label.eq(label),
-                self.o.payload.last.eq(self.arriving.last),
-            ]
+            m.d.sync += self.o.payload.label.eq(label)
             m.d.sync += [self.o.payload.scores[c].eq(score) for c, score in enumerate(scores)]
 
     def _winner(self, m: Module) -> Value:

@@ -45,13 +45,8 @@ class Undecided(wiring.Component):
     def __init__(self, *, capacity: int) -> None:
         if capacity < 1:
             raise InputError(f"capacity must be at least 1, not {capacity!r}")
-        self._capacity = capacity
+        self.capacity = capacity
         super().__init__({"begun": In(1), "decided": In(1), "full": Out(1), "single": Out(1)})
-
-    @property
-    def capacity(self) -> int:
-        """Most inferences at a time."""
-        return self._capacity
 
     def elaborate(self, platform: object) -> Module:
         """Build the counter."""
@@ -92,8 +87,8 @@ class Sequencer(wiring.Component):
     """
 
     def __init__(self, network: FixedPointNetwork, *, capacity: int | None = None) -> None:
-        self._n_steps = network.n_steps
-        self._capacity = capacity
+        self.n_steps = network.n_steps
+        self.capacity = capacity
         super().__init__(
             {
                 "i": In(stream.Signature(unsigned(network.n_inputs * network.input_bits))),
@@ -101,16 +96,6 @@ class Sequencer(wiring.Component):
                 **({} if capacity is None else {"decided": In(1)}),
             }
         )
-
-    @property
-    def n_steps(self) -> int:
-        """T, the steps of an inference."""
-        return self._n_steps
-
-    @property
-    def capacity(self) -> int | None:
-        """Most inferences under way, or None where none is decided early."""
-        return self._capacity
 
     def elaborate(self, platform: object) -> Module:
         """Build the counter."""

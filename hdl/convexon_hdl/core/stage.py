@@ -11,8 +11,8 @@ from convexon.errors import InputError
 from convexon.plan.mapping import PLAIN, Mapping, Spatial
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
-from convexon_hdl.core.elastic import ElasticRegister
 from convexon_hdl.core.layer import LIFLayer
+from convexon_hdl.streams import ElasticRegister
 
 
 class StepLayout(data.StructLayout):
@@ -100,8 +100,6 @@ class Stage(ElasticRegister):
         If the mapping does not fit the network, or folds a layer of this stage.
     """
 
-    layer_class: type[LIFLayer] = LIFLayer
-
     def __init__(
         self,
         network: FixedPointNetwork,
@@ -110,14 +108,14 @@ class Stage(ElasticRegister):
         mapping: Mapping | None = None,
         branches: Sequence[int] | None = None,
     ) -> None:
-        self._network = network
-        self._depth = depth
-        self._mapping = Mapping.spatial(network) if mapping is None else mapping
-        self._mapping.check(network)
-        self._branches = chosen_branches(network, branches)
-        at_depth = self._mapping.at_depth(depth)
+        self.network = network
+        self.depth = depth
+        self.mapping = Mapping.spatial(network) if mapping is None else mapping
+        self.mapping.check(network)
+        self.branches = chosen_branches(network, branches)
+        at_depth = self.mapping.at_depth(depth)
         self._sums = {}
-        for index in self._branches:
+        for index in self.branches:
             choice = at_depth.get(index, PLAIN)  # a branch that ended earlier has none
             if not isinstance(choice, Spatial):
                 raise InputError(
@@ -126,30 +124,10 @@ class Stage(ElasticRegister):
             self._sums[index] = choice.sums
         spatial = [choice for choice in at_depth.values() if isinstance(choice, Spatial)]
         super().__init__(
-            i_layout=StepLayout(network, depth, branches=self._branches),
-            o_layout=StepLayout(network, depth + 1, branches=self._branches),
+            i_layout=StepLayout(network, depth, branches=self.branches),
+            o_layout=StepLayout(network, depth + 1, branches=self.branches),
             registers=max((choice.registers for choice in spatial), default=0),
         )
-
-    @property
-    def network(self) -> FixedPointNetwork:
-        """Network that the stage belongs to."""
-        return self._network
-
-    @property
-    def depth(self) -> int:
-        """Position of the layers in their branches."""
-        return self._depth
-
-    @property
-    def mapping(self) -> Mapping:
-        """Choice of hardware for every layer."""
-        return self._mapping
-
-    @property
-    def branches(self) -> tuple[int, ...]:
-        """Branches that the stage carries."""
-        return self._branches
 
     def datapath(self, m: Module, accept: Value) -> None:
         """Build the layers and the delays."""
@@ -162,16 +140,11 @@ class Stage(ElasticRegister):
                 source = self.chain.carry(m, self.i.payload[name], 0, self.registers, name=name)
                 with m.If(accept):
                     m.d.sync += target.eq(source)
-        with m.If(accept):
-            m.d.sync += [
-                self.o.payload.first.eq(self.arriving.first),
-                self.o.payload.last.eq(self.arriving.last),
-            ]
 
     def _layer_output(self, m: Module, index: int, accept: Value) -> Value:
         """Add the layer of one branch and return what goes on to the next stage."""
         branch = self.network.branches[index]
-        layer = self.layer_class(
+        layer = LIFLayer(
             branch.layers[self.depth],
             ranges=self.network.ranges[index][self.depth],
             input_bits=self.network.input_bits if self.depth == 0 else 1,

@@ -19,14 +19,14 @@ from convexon.plan.mapping import Mapping
 from convexon.snn.network import FixedPointNetwork
 from convexon.store.artefact import pretty
 from convexon.version import __version__
+from convexon_hdl.accelerator import Accelerator, require_mappable
 from convexon_hdl.axi.accelerator import AxiAccelerator
 from convexon_hdl.axi.stream import require_width
-from convexon_hdl.core.accelerator import Accelerator, require_mappable
 from convexon_hdl.emit import yosys
 from convexon_hdl.emit.bundle import RtlBundle
-from convexon_hdl.emit.ports import describe
 from convexon_hdl.emit.wrappers import systemverilog, vhdl
 from convexon_hdl.emit.wrappers.port import member_ports, stream_ports
+from convexon_hdl.ports import describe
 
 TOP = "accelerator"
 """Name of the top module."""

@@ -129,12 +129,8 @@ class EventAccumulator(wiring.Component):
         Where weights are loaded at run time.
     """
 
-    scanner_class: type[EventScanner] = EventScanner
-    bank_class: type[WeightBank] = WeightBank
-    seeded_bank_class: type[SeededBank] = SeededBank
-
     def __init__(self, plan: FoldPlan) -> None:
-        self._plan = plan
+        self.plan = plan
         members = {
             "i": In(stream.Signature(InputLayout(plan))),
             "lateral": In(plan.n_sources - plan.layer.n_inputs),
@@ -149,23 +145,18 @@ class EventAccumulator(wiring.Component):
             members["write"] = In(RowWrite(plan))
         super().__init__(members)
 
-    @property
-    def plan(self) -> FoldPlan:
-        """Geometry of the engine."""
-        return self._plan
-
     def elaborate(self, platform: object) -> Module:
         """Build passes, banks and accumulators."""
-        m = Module()
+        m, plan = Module(), self.plan
         rows, token = self._passes(m)
         rows, token = self._addresses(m, rows, token)
         words = []
         for k, row in enumerate(rows):
-            bank = self._bank(k)
+            bank = SeededBank(plan, bank=k) if plan.seeded else WeightBank(plan, bank=k)
             m.submodules[f"bank{k}"] = bank
             m.d.comb += bank.address.eq(row)
             words.append(bank.data)
-            if self.plan.is_loaded:
+            if plan.is_loaded:
                 for name in self.write.signature.members:
                     m.d.comb += getattr(bank.write, name).eq(getattr(self.write, name))
         for name in ("read", "data"):
@@ -173,12 +164,6 @@ class EventAccumulator(wiring.Component):
         columns, token = self._columns(m, words, token)
         self._accumulators(m, columns, token)
         return m
-
-    def _bank(self, index: int) -> WeightBank | SeededBank:
-        """Where the weights of a bank come from."""
-        if self.plan.seeded:
-            return self.seeded_bank_class(self.plan, bank=index)
-        return self.bank_class(self.plan, bank=index)
 
     def _passes(self, m: Module) -> tuple[list[Value], _Token]:
         """Control of folds and planes; returns the row of every bank, and the token with it."""
@@ -251,7 +236,7 @@ class EventAccumulator(wiring.Component):
         scanners = []
         banks = self.plan.choice.banks
         for k in range(banks):
-            scanner = self.scanner_class(max(1, len(sources[k::banks])))
+            scanner = EventScanner(max(1, len(sources[k::banks])))
             m.submodules[f"scanner{k}"] = scanner
             m.d.comb += [
                 scanner.sources.eq(Cat(sources[k::banks])),

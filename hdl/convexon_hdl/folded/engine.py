@@ -55,12 +55,9 @@ class FoldedEngine(wiring.Component):
         Where weights are loaded at run time; only while no result depends on weights (`LoadGate`).
     """
 
-    accumulator_class: type[EventAccumulator] = EventAccumulator
-    updater_class: type[Updater] = Updater
-
     def __init__(self, plan: FoldPlan, *, signs: bool = False) -> None:
-        self._plan = plan
-        self._signs = signs
+        self.plan = plan
+        self.signs = signs
         members = {
             "i": In(stream.Signature(InputLayout(plan))),
             "o": Out(stream.Signature(OutputLayout(plan))),
@@ -69,21 +66,11 @@ class FoldedEngine(wiring.Component):
             members["write"] = In(RowWrite(plan))
         super().__init__(members)
 
-    @property
-    def plan(self) -> FoldPlan:
-        """Geometry of the engine."""
-        return self._plan
-
-    @property
-    def signs(self) -> bool:
-        """Whether signs are given instead of spikes."""
-        return self._signs
-
     def elaborate(self, platform: object) -> Module:
         """Build the engine."""
         m = Module()
-        m.submodules.accumulator = accumulator = self.accumulator_class(self.plan)
-        m.submodules.updater = updater = self.updater_class(self.plan)
+        m.submodules.accumulator = accumulator = EventAccumulator(self.plan)
+        m.submodules.updater = updater = Updater(self.plan)
         wiring.connect(m, wiring.flipped(self.i), accumulator.i)
         if self.plan.is_loaded:
             wiring.connect(m, wiring.flipped(self.write), accumulator.write)

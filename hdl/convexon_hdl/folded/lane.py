@@ -56,7 +56,7 @@ class LIFLane(wiring.Component):
     """
 
     def __init__(self, plan: FoldPlan) -> None:
-        self._plan = plan
+        self.plan = plan
         self.bias_interval = Interval.hull(plan.layer.biases)
         self.threshold_interval = Interval.hull(plan.layer.thresholds)
         self.sum_interval = Interval.union(sum_intervals(plan))
@@ -73,11 +73,6 @@ class LIFLane(wiring.Component):
                 "next_membrane": Out(membrane),
             }
         )
-
-    @property
-    def plan(self) -> FoldPlan:
-        """Engine that the lane belongs to."""
-        return self._plan
 
     def fired(self, integrated: Operand, threshold: Operand) -> Value:
         """Whether u >= theta."""

@@ -53,7 +53,7 @@ class LoadGate(wiring.Component):
     """
 
     def __init__(self, *, width: int, n_steps: int) -> None:
-        self._n_steps = n_steps
+        self.n_steps = n_steps
         super().__init__(
             {
                 "i": In(stream.Signature(unsigned(width))),
@@ -63,11 +63,6 @@ class LoadGate(wiring.Component):
                 "idle": Out(1),
             }
         )
-
-    @property
-    def n_steps(self) -> int:
-        """T, the steps of an inference."""
-        return self._n_steps
 
     def closes(self, stalled: Value) -> Value:
         """Whether the gate may close: no step is on offer that has not been taken."""
@@ -142,26 +137,16 @@ class Loader(wiring.Component):
     """
 
     def __init__(self, plans: Sequence[FoldPlan], *, fingerprint: int) -> None:
-        self._plans = tuple(plans)
-        self._fingerprint = fingerprint
+        self.plans = tuple(plans)
+        self.fingerprint = fingerprint
         members = {
             "load": In(stream.Signature(unsigned(WORD_BITS))),
             "granted": In(1),
             "loaded": Out(1),
             "refused": Out(1),
         }
-        writes = {f"write{k}": Out(RowWrite(plan)) for k, plan in enumerate(self._plans)}
+        writes = {f"write{k}": Out(RowWrite(plan)) for k, plan in enumerate(self.plans)}
         super().__init__({**members, **writes})
-
-    @property
-    def plans(self) -> tuple[FoldPlan, ...]:
-        """Engines whose weights are loaded."""
-        return self._plans
-
-    @property
-    def fingerprint(self) -> int:
-        """Second word of the images that are taken."""
-        return self._fingerprint
 
     @property
     def n_words(self) -> int:

@@ -11,7 +11,6 @@ from convexon.plan.mapping import Folded
 from convexon.snn.fixed import Interval
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
-from convexon_hdl.core.decision import StepScoresLayout
 from convexon_hdl.core.readout import ScoresLayout
 from convexon_hdl.core.stage import StepLayout
 from convexon_hdl.folded.accumulator import EventAccumulator
@@ -24,19 +23,9 @@ class ScoreAccumulator(EventAccumulator):
     """
 
     def __init__(self, plan: FoldPlan, *, over_steps: bool, every_step: bool = False) -> None:
-        self._over_steps = over_steps
-        self._every_step = every_step
+        self.over_steps = over_steps
+        self.every_step = every_step
         super().__init__(plan)
-
-    @property
-    def over_steps(self) -> bool:
-        """Whether the steps of an inference add up."""
-        return self._over_steps
-
-    @property
-    def every_step(self) -> bool:
-        """Whether sums over steps leave after every step."""
-        return self._every_step
 
     @property
     def keeps_sums(self) -> bool:
@@ -83,47 +72,28 @@ class FoldedReadout(wiring.Component):
     Members
     -------
     i : In(stream.Signature(StepLayout(network, network.depth)))
-    o : Out(stream.Signature(ScoresLayout(network)))
-        `StepScoresLayout` where scores are given after every step.
+    o : Out(stream.Signature(ScoresLayout(network, every_step=every_step)))
     """
-
-    accumulator_class: type[ScoreAccumulator] = ScoreAccumulator
 
     def __init__(
         self, network: FixedPointNetwork, *, choice: Folded, every_step: bool = False
     ) -> None:
-        self._network = network
-        self._choice = choice
-        self._every_step = every_step
-        layout = StepScoresLayout(network) if every_step else ScoresLayout(network)
+        self.network = network
+        self.choice = choice
+        self.every_step = every_step
         super().__init__(
             {
                 "i": In(stream.Signature(StepLayout(network, network.depth))),
-                "o": Out(stream.Signature(layout)),
+                "o": Out(stream.Signature(ScoresLayout(network, every_step=every_step))),
             }
         )
-
-    @property
-    def network(self) -> FixedPointNetwork:
-        """Network that the readout belongs to."""
-        return self._network
-
-    @property
-    def choice(self) -> Folded:
-        """Choice of hardware."""
-        return self._choice
-
-    @property
-    def every_step(self) -> bool:
-        """Whether the scores of ``COUNT`` are given after every step."""
-        return self._every_step
 
     def elaborate(self, platform: object) -> Module:
         """Build the accumulator and its streams."""
         m = Module()
         network = self.network
         mode = network.readout_mode
-        accumulator = self.accumulator_class(
+        accumulator = ScoreAccumulator(
             readout_plan(network, self.choice),
             over_steps=mode is ReadoutMode.COUNT,
             every_step=self.every_step,

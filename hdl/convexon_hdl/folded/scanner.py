@@ -48,7 +48,7 @@ class EventScanner(wiring.Component):
     def __init__(self, n_sources: int) -> None:
         if n_sources < 1:
             raise InputError(f"n_sources must be at least 1, not {n_sources!r}")
-        self._n_sources = n_sources
+        self.n_sources = n_sources
         super().__init__(
             {
                 "sources": In(n_sources),
@@ -58,11 +58,6 @@ class EventScanner(wiring.Component):
                 "finishing": Out(1),
             }
         )
-
-    @property
-    def n_sources(self) -> int:
-        """Sources that are looked at."""
-        return self._n_sources
 
     def ends(self, rest: Value) -> Value:
         """Whether the word has no spike but the one that leaves now."""

@@ -41,24 +41,14 @@ class SeededBank(wiring.Component):
     """
 
     def __init__(self, plan: FoldPlan, *, bank: int) -> None:
-        self._plan = plan
-        self._bank = bank
+        self.plan = plan
+        self.bank = bank
         super().__init__(
             {
                 "address": In(range(max(2, plan.depth_of_bank))),
                 "data": Out(plan.choice.lanes * plan.weight_width),
             }
         )
-
-    @property
-    def plan(self) -> FoldPlan:
-        """Engine that reads the bank."""
-        return self._plan
-
-    @property
-    def bank(self) -> int:
-        """Number of the bank."""
-        return self._bank
 
     @property
     def seed(self) -> int:

@@ -38,13 +38,10 @@ class MixedStage(wiring.Component):
         Of each engine, by its number, whose weights are loaded at run time.
     """
 
-    engine_class: type[FoldedEngine] = FoldedEngine
-    stage_class: type[Stage] = Stage
-
     def __init__(self, network: FixedPointNetwork, *, depth: int, mapping: Mapping) -> None:
-        self._network = network
-        self._depth = depth
-        self._mapping = mapping
+        self.network = network
+        self.depth = depth
+        self.mapping = mapping
         writes = {
             f"write{k}": In(RowWrite(plan)) for k, plan in enumerate(self.plans) if plan.is_loaded
         }
@@ -57,21 +54,6 @@ class MixedStage(wiring.Component):
         )
 
     @property
-    def network(self) -> FixedPointNetwork:
-        """Network that the stage belongs to."""
-        return self._network
-
-    @property
-    def depth(self) -> int:
-        """Position of the layers in their branches."""
-        return self._depth
-
-    @property
-    def mapping(self) -> Mapping:
-        """Choice of hardware for every layer."""
-        return self._mapping
-
-    @property
     def plans(self) -> tuple[FoldPlan, ...]:
         """Engines of the stage."""
         return plans_at(self.network, self.mapping.at_depth(self.depth), self.depth)
@@ -81,7 +63,7 @@ class MixedStage(wiring.Component):
         m = Module()
         units: list[wiring.Component] = []
         for k, plan in enumerate(self.plans):
-            engine = self.engine_class(plan, signs=self._weighs_signs(plan))
+            engine = FoldedEngine(plan, signs=self._weighs_signs(plan))
             m.submodules[f"engine{k}"] = engine
             self._connect_engine(m, engine)
             if plan.is_loaded:
@@ -89,9 +71,7 @@ class MixedStage(wiring.Component):
             units.append(engine)
         rest = self._rest()
         if rest:
-            stage = self.stage_class(
-                self.network, depth=self.depth, mapping=self.mapping, branches=rest
-            )
+            stage = Stage(self.network, depth=self.depth, mapping=self.mapping, branches=rest)
             m.submodules.spatial = stage
             self._connect_stage(m, stage, rest)
             units.append(stage)

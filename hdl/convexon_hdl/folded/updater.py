@@ -47,10 +47,8 @@ class Updater(wiring.Component):
         This is the step's last group.
     """
 
-    lane_class: type[LIFLane] = LIFLane
-
     def __init__(self, plan: FoldPlan) -> None:
-        self._plan = plan
+        self.plan = plan
         updates = plan.choice.updates
         super().__init__(
             {
@@ -67,11 +65,6 @@ class Updater(wiring.Component):
         )
         for watched in (self.valid, self.group, self.spikes, self.membranes):
             watched.attrs["keep"] = 1  # probes read them, even where no logic does
-
-    @property
-    def plan(self) -> FoldPlan:
-        """Geometry of the engine."""
-        return self._plan
 
     def elaborate(self, platform: object) -> Module:
         """Build buffer, memories and lanes."""
@@ -132,7 +125,7 @@ class Updater(wiring.Component):
         width = self.plan.ranges.membrane_width
         spikes, after = [], []
         for k, (threshold, bias) in enumerate(constants):
-            lane = self.lane_class(self.plan)
+            lane = LIFLane(self.plan)
             m.submodules[f"lane{k}"] = lane
             m.d.comb += [
                 lane.first.eq(first),

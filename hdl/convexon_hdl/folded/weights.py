@@ -61,8 +61,8 @@ class WeightBank(wiring.Component):
     """
 
     def __init__(self, plan: FoldPlan, *, bank: int) -> None:
-        self._plan = plan
-        self._bank = bank
+        self.plan = plan
+        self.bank = bank
         members = {
             "address": In(range(max(2, plan.depth_of_bank))),
             "data": Out(plan.choice.lanes * plan.weight_width),
@@ -70,16 +70,6 @@ class WeightBank(wiring.Component):
         if plan.is_loaded:
             members["write"] = In(RowWrite(plan))
         super().__init__(members)
-
-    @property
-    def plan(self) -> FoldPlan:
-        """Engine that reads the bank."""
-        return self._plan
-
-    @property
-    def bank(self) -> int:
-        """Number of the bank."""
-        return self._bank
 
     def rows(self) -> list[int]:
         """Content when the part is configured; nothing but zeros where the host loads it."""

@@ -1,56 +1,16 @@
-"""What is to be proved of an emitted network, and how each piece ended."""
+"""What is to be proved of an emitted network, and how each piece is proved."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from amaranth.hdl import Elaboratable
-from amaranth.lib import wiring
 
-from convexon.plan.mapping import Mapping as Layout
-from convexon.snn.network import FixedPointNetwork
-from convexon_hdl.formal.netlist.names import Names
-from convexon_hdl.formal.netlist.netlist import Bit, Bits, Netlist, RefutedError
-from convexon_hdl.formal.netlist.part import Part
+from convexon_hdl.formal.netlist.netlist import RefutedError
+from convexon_hdl.formal.netlist.part import Part, StandIn
 from convexon_hdl.formal.prover import Verdict, prove
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Emitted:
-    """An emitted network, and where its parts are.
-
-    Members
-    -------
-    network : FixedPointNetwork
-    mapping : convexon.plan.mapping.Mapping
-    netlist : Netlist
-        Of the text under proof.
-    names : Names
-    """
-
-    network: FixedPointNetwork
-    mapping: Layout
-    netlist: Netlist
-    names: Names
-
-    def cut(
-        self,
-        component: wiring.Component,
-        *,
-        watched: Mapping[str, Bits] | None = None,
-        held: Mapping[str, Bits] | None = None,
-        keep: set[Bit] | None = None,
-    ) -> Part:
-        """The piece of the text between a component's ports, or what was cut inside it."""
-        inputs: dict[str, Bits] = {}
-        outputs: dict[str, Bits] = {}
-        for path, member, value in component.signature.flatten(component):
-            ports = inputs if member.flow == wiring.In else outputs
-            ports["__".join(map(str, path))] = self.names.bits(value)
-        inputs.update(held or {})
-        return Part(self.netlist, inputs=inputs, outputs={**outputs, **(watched or {})}, keep=keep)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -77,11 +37,14 @@ class Obligation:
     check: Callable[[], Verdict]
 
 
-def by_reading(kind: str, where: str, check: Callable[[], None]) -> Obligation:
-    """An obligation that is decided by reading the netlist: ``check`` raises `RefutedError`."""
+def by_reading(kind: str, where: str, check: Callable[..., None], *arguments: object) -> Obligation:
+    """An obligation that is decided by reading the netlist.
+
+    ``check`` of ``arguments`` raises `RefutedError` where the text is not as it must be.
+    """
 
     def verdict() -> Verdict:
-        check()
+        check(*arguments)
         return Verdict.PROVED
 
     return Obligation(kind=kind, where=where, check=verdict)
@@ -90,16 +53,22 @@ def by_reading(kind: str, where: str, check: Callable[[], None]) -> Obligation:
 def by_induction(
     kind: str,
     where: str,
-    part: Part,
-    specification: Callable[[], Elaboratable],
-    *,
-    given: object = "",
+    part: Part | None,
+    specification: Callable[..., Elaboratable],
+    **given: object,
 ) -> Obligation:
-    """An obligation for the solver; ``given`` is what the specification says beside the part."""
-    text = f"{kind}\n{given!r}\n{part.digest}"
+    """An obligation for the solver: what ``specification`` makes of a `StandIn` for ``part``.
+
+    ``given`` are its other arguments, and with the text of the part all that the outcome depends
+    on; so their representations must tell different ones apart. Without a part, the specification
+    speaks of them alone.
+    """
+    text = f"{kind}\n{sorted(given.items())!r}\n{part.digest if part else ''}"
 
     def verdict() -> Verdict:
-        return prove(specification(), parts=[part.text]).verdict
+        if part is None:
+            return prove(specification(**given)).verdict
+        return prove(specification(StandIn(part), **given), parts=[part.text]).verdict
 
     key = hashlib.sha256(text.encode()).hexdigest()
     return Obligation(kind=kind, where=where, key=key, check=verdict)

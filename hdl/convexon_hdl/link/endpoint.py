@@ -66,7 +66,7 @@ class Endpoint(wiring.Component):
     """
 
     def __init__(self, shape: LinkShape) -> None:
-        self._shape = shape
+        self.shape = shape
         self.body = memory.Memory(shape=unsigned(8), depth=CHUNK_BYTES, init=[])
         self.results = memory.Memory(shape=unsigned(8), depth=max(2, shape.answer_bytes), init=[])
         members = {
@@ -81,11 +81,6 @@ class Endpoint(wiring.Component):
             members["load"] = Out(stream.Signature(unsigned(WORD_BITS)))
             members |= {"loaded": In(1), "refused": In(1)}
         super().__init__(members)
-
-    @property
-    def shape(self) -> LinkShape:
-        """Streams of the accelerator."""
-        return self._shape
 
     def again(self, sequence: Value, expected: Value) -> Value:
         """Whether a request has the number of the one before."""

@@ -67,18 +67,13 @@ class FrameDecoder(wiring.Component):
     def __init__(self, *, timeout: int) -> None:
         if timeout < 1:
             raise InputError(f"timeout must be 1 clock or more, not {timeout!r}")
-        self._timeout = timeout
+        self.timeout = timeout
         super().__init__(
             {
                 "i": In(stream.Signature(unsigned(8), always_ready=True)),
                 "o": Out(stream.Signature(EventLayout(), always_ready=True)),
             }
         )
-
-    @property
-    def timeout(self) -> int:
-        """Clocks without a byte after which a frame is lost."""
-        return self._timeout
 
     def agrees(self, match: Value) -> Value:
         """Whether a frame's check is that of its bytes."""

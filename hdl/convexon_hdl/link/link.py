@@ -64,11 +64,8 @@ class Link(wiring.Component):
         As of `Endpoint`.
     """
 
-    decoder_class: type[FrameDecoder] = FrameDecoder
-    endpoint_class: type[Endpoint] = Endpoint
-
     def __init__(self, shape: LinkShape, line: Line, *, timeout: int) -> None:
-        self._shape, self._line, self._timeout = shape, line, timeout
+        self.shape, self.line, self.timeout = shape, line, timeout
         members = {
             "i": Out(stream.Signature(unsigned(shape.i_bits))),
             "o": In(stream.Signature(unsigned(shape.o_bits))),
@@ -84,22 +81,12 @@ class Link(wiring.Component):
             members |= {"loaded": In(1), "refused": In(1)}
         super().__init__(members)
 
-    @property
-    def shape(self) -> LinkShape:
-        """Streams of the accelerator."""
-        return self._shape
-
-    @property
-    def line(self) -> Line:
-        """Kind of line."""
-        return self._line
-
     def elaborate(self, platform: object) -> Module:
         """Connect the parts."""
         m = Module()
-        m.submodules.decoder = decoder = self.decoder_class(timeout=self._timeout)
+        m.submodules.decoder = decoder = FrameDecoder(timeout=self.timeout)
         m.submodules.encoder = encoder = FrameEncoder()
-        m.submodules.endpoint = endpoint = self.endpoint_class(self.shape)
+        m.submodules.endpoint = endpoint = Endpoint(self.shape)
         if isinstance(self.line, Uart):
             m.submodules.receiver = receiver = UartReceiver(divisor=self.line.divisor)
             m.submodules.transmitter = transmitter = UartTransmitter(divisor=self.line.divisor)

@@ -47,18 +47,13 @@ class UartReceiver(wiring.Component):
     """
 
     def __init__(self, *, divisor: int) -> None:
-        self._divisor = require_divisor(divisor)
+        self.divisor = require_divisor(divisor)
         super().__init__(
             {
                 "rx": In(1, init=1),
                 "o": Out(stream.Signature(unsigned(_DATA_BITS), always_ready=True)),
             }
         )
-
-    @property
-    def divisor(self) -> int:
-        """Clocks of a bit."""
-        return self._divisor
 
     def elaborate(self, platform: object) -> Module:
         """Build the sampler."""
@@ -119,13 +114,8 @@ class UartTransmitter(wiring.Component):
     """
 
     def __init__(self, *, divisor: int) -> None:
-        self._divisor = require_divisor(divisor)
+        self.divisor = require_divisor(divisor)
         super().__init__({"i": In(stream.Signature(unsigned(_DATA_BITS))), "tx": Out(1, init=1)})
-
-    @property
-    def divisor(self) -> int:
-        """Clocks of a bit."""
-        return self._divisor
 
     def elaborate(self, platform: object) -> Module:
         """Build the shift register."""

@@ -83,7 +83,7 @@ class VectorSplitter(wiring.Component):
     """
 
     def __init__(self, *, width: int) -> None:
-        self._n_bytes = bytes_of(width)
+        self.n_bytes = bytes_of(width)
         super().__init__(
             {
                 "i": In(stream.Signature(unsigned(width))),
@@ -91,11 +91,6 @@ class VectorSplitter(wiring.Component):
                 "clear": In(1),
             }
         )
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of a vector."""
-        return self._n_bytes
 
     def elaborate(self, platform: object) -> Module:
         """Build the shift register."""

@@ -27,7 +27,7 @@ from convexon.snn.decision import Decision, decided_trace
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.trace import SpikeTrace
 from convexon.store.codec import to_json
-from convexon_hdl.core.accelerator import require_mappable
+from convexon_hdl.accelerator import require_mappable
 
 Model = Callable[[FixedPointNetwork, npt.NDArray[np.uint8]], SpikeTrace]
 

@@ -19,14 +19,17 @@ What is none of these is refused, so that a fault shows as a wrong function, or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from convexon.snn.fixed import Interval, width_of
-from convexon_hdl.formal.netlist.netlist import Bit, Bits, Cell, Netlist, RefutedError, require
+from convexon_hdl.formal.netlist.netlist import Bit, Bits, Cell, Netlist, require
 
 Variable = tuple[str, int]
 """Name, and clocks of delay."""
+
+V = TypeVar("V")
 
 BITS = Interval(0, 1)
 
@@ -61,6 +64,17 @@ class Affine:
         return Affine.of([*self.factors.items(), *scaled], self.constant + factor * other.constant)
 
 
+def require_equal(own: Affine, expected: Affine, where: str) -> None:
+    """Raise `RefutedError` with the first factor that differs."""
+    for variable in sorted({*own.factors, *expected.factors}):
+        has, needs = own.factors.get(variable, 0), expected.factors.get(variable, 0)
+        name, clocks = variable
+        message = f"{where} must weigh {name} of {clocks} clocks ago with {needs}, not {has}"
+        require(has == needs, message)
+    constant = expected.constant
+    require(own.constant == constant, f"{where} must have a bias of {constant}, not {own.constant}")
+
+
 @dataclass(frozen=True)
 class Digit:
     """Binary digit ``place`` of an affine function, in two's complement without end."""
@@ -83,6 +97,15 @@ class Table:
     support: tuple[Variable, ...]
     ones: tuple[int, ...]
 
+    @classmethod
+    def of(cls, function: Callable[..., int], *variables: str, clocks: int = 0) -> Table:
+        """``function`` of the variables of these names, all of the same delay."""
+        support = sorted(variables)
+        ones = [
+            int(function(*(values[name] for name in variables))) for values in _assignments(support)
+        ]
+        return cls(tuple((name, clocks) for name in support), tuple(ones))
+
     def at(self, values: Mapping[Variable, int]) -> int:
         """Value under an assignment of the support, or of more."""
         return self.ones[sum(values[v] << k for k, v in enumerate(self.support))]
@@ -91,6 +114,14 @@ class Table:
 Meaning = int | Digit | Table
 """What a net is: a constant, a digit, or a function of a few bits."""
 
+Words = Mapping[str, tuple[Bits, Interval]]
+"""Variables: a name, its nets, and the integers that it can be."""
+
+
+def bit_words(name: str, bits: Bits) -> dict[str, tuple[Bits, Interval]]:
+    """A variable ``name[k]`` for each net that is no constant."""
+    return {f"{name}[{k}]": ((bit,), BITS) for k, bit in enumerate(bits) if isinstance(bit, int)}
+
 
 class Reading:
     """Meanings of nets over chosen variables.
@@ -98,9 +129,8 @@ class Reading:
     Parameters
     ----------
     netlist : Netlist
-    words : mapping of str to (Bits, Interval)
-        Variables: a name, its nets, and the integers that it can be. A single net without a sign is
-        a bit.
+    words : Words
+        A single net without a sign is a bit.
     enables : sequence of Bit
         Nets that enable the registers of a pipeline, the first stage first.
     assumed : mapping of Bit to int
@@ -110,7 +140,7 @@ class Reading:
     def __init__(
         self,
         netlist: Netlist,
-        words: Mapping[str, tuple[Bits, Interval]],
+        words: Words,
         *,
         enables: Sequence[Bit] = (),
         assumed: Mapping[Bit, int] | None = None,
@@ -138,7 +168,6 @@ class Reading:
     def meaning(self, bit: Bit) -> Meaning:
         """What a net is; `RefutedError` if it is nothing of that kind."""
         if bit not in self._known:
-            require(bit in self._netlist.drivers, f"{self._at(bit)} must be driven")
             self._known[bit] = self._driven(bit)
         return self._known[bit]
 
@@ -200,8 +229,7 @@ class Reading:
         support = sorted({v for table in tables for v in table.support})
         self._require_few(support, where[0])
         values = []
-        for index in range(1 << len(support)):
-            assignment = {v: (index >> k) & 1 for k, v in enumerate(support)}
+        for assignment in _assignments(support):
             ones = [table.at(assignment) for table in tables]
             number = sum(one << place for place, one in enumerate(ones))
             values.append(number - ((ones[-1] << len(ones)) if signed else 0))
@@ -234,17 +262,26 @@ class Reading:
 
     def function(self, bits: Bits) -> Table:
         """One net, or the number that several are without a sign, as a function of a few bits."""
-        tables = [self._table(self.meaning(bit)) for bit in bits]
+
+        def number(ones: Sequence[int]) -> int:
+            return sum(one << place for place, one in enumerate(ones))
+
+        return _as_table(self._composed(number, bits, bits[0]))
+
+    def _composed(
+        self, function: Callable[[Sequence[int]], int], bits: Bits, bit: Bit
+    ) -> int | Table:
+        """``function`` of nets, over the few bits that these read; ``bit`` is what it is for."""
+        tables = [self._table(self.meaning(each)) for each in bits]
         support = tuple(sorted({v for table in tables for v in table.support}))
-        self._require_few(support, bits[0])
-        ones = []
-        for index in range(1 << len(support)):
-            values = {v: (index >> k) & 1 for k, v in enumerate(support)}
-            ones.append(sum(table.at(values) << place for place, table in enumerate(tables)))
-        return _as_table(_reduced(Table(support, tuple(ones))))
+        self._require_few(support, bit)
+        ones = [
+            function([table.at(values) for table in tables]) for values in _assignments(support)
+        ]
+        return _reduced(Table(support, tuple(ones)))
 
     def _driven(self, bit: Bit) -> Meaning:
-        cell, _, index = self._netlist.drivers[bit]
+        cell, index = self._netlist.driver(bit)
         if cell.kind == "$dff":
             return self._passed(bit)
         if cell.kind in ("$add", "$sub", "$neg", "$pos"):
@@ -274,8 +311,8 @@ class Reading:
     def _passed(self, q: Bit) -> Meaning:
         """What a register of the pipeline holds: its input, a clock later."""
         register = self._netlist.register(q)
-        if register is None or register.enable not in self._enables or register.reset_value:
-            raise RefutedError(f"{self._at(q)} must be a register of the pipeline")
+        of_pipeline = register.enable in self._enables and not register.reset_value
+        require(of_pipeline, f"{self._at(q)} must be a register of the pipeline")
         stage = self._enables[register.enable]
         before = self.meaning(register.d)
 
@@ -297,14 +334,13 @@ class Reading:
         """A cell of logic that reads a few bits."""
         reads = _operands(cell, index)
         require(reads is not None, f"{self._at(bit)} must be a sum, and is a {cell.kind}")
-        tables = [self._table(self.meaning(each)) for each in reads or ()]
-        support = tuple(sorted({v for table in tables for v in table.support}))
-        self._require_few(support, bit)
-        ones = []
-        for number in range(1 << len(support)):
-            values = {v: (number >> k) & 1 for k, v in enumerate(support)}
-            ones.append(_computed(cell, index, [table.at(values) for table in tables]))
-        return _reduced(Table(support, tuple(ones)))
+        return self._composed(lambda values: _computed(cell, index, values), reads or (), bit)
+
+
+def _assignments(support: Sequence[V]) -> Iterator[dict[V, int]]:
+    """Every assignment of a few bits, in the order of `Table.ones`."""
+    for index in range(1 << len(support)):
+        yield {variable: (index >> k) & 1 for k, variable in enumerate(support)}
 
 
 def _as_table(meaning: int | Table) -> Table:

@@ -134,18 +134,18 @@ class Netlist:
             self._init.update(zip(wire["bits"], values, strict=False))
 
     @cached_property
-    def drivers(self) -> dict[Bit, tuple[Cell, str, int]]:
-        """Cell, port and index that drive each net."""
+    def drivers(self) -> dict[Bit, tuple[Cell, int]]:
+        """Cell that drives each net, and the index of the net in its result."""
         return {
-            bit: (cell, name, index)
+            bit: (cell, index)
             for cell in self.cells
             for name in cell.outputs
             for index, bit in enumerate(cell.ports[name])
         }
 
     @cached_property
-    def nameless(self) -> dict[Bit, str]:
-        """A name for each net that has one, for messages."""
+    def _descriptions(self) -> dict[Bit, str]:
+        """A name for each net that has one."""
         return {
             bit: name if len(bits) == 1 else f"{name}[{index}]"
             for name, bits in self.names.items()
@@ -154,7 +154,7 @@ class Netlist:
 
     def described(self, bit: Bit) -> str:
         """A net as a message names it."""
-        return str(self.nameless.get(bit, f"constant {bit}"))
+        return self._descriptions.get(bit, f"constant {bit}")
 
     def named(self, name: str) -> Bits:
         """Nets of ``name``; `RefutedError` if the text has none."""
@@ -165,13 +165,19 @@ class Netlist:
         """Value that a net has when the part is configured."""
         return self._init.get(bit, "x")
 
-    def register(self, q: Bit) -> Register | None:
-        """The flip-flop that drives ``q``, if one does."""
-        if q not in self.drivers:
-            return None
-        cell, _, index = self.drivers[q]
-        if cell.kind != "$dff":
-            return None
+    def driver(self, bit: Bit) -> tuple[Cell, int]:
+        """Cell that drives a net, and the net's index there; `RefutedError` if none does."""
+        require(bit in self.drivers, f"{self.described(bit)} must be driven")
+        return self.drivers[bit]
+
+    def is_register(self, bit: Bit) -> bool:
+        """Whether a flip-flop drives a net."""
+        return bit in self.drivers and self.drivers[bit][0].kind == "$dff"
+
+    def register(self, q: Bit) -> Register:
+        """The flip-flop that drives ``q``; `RefutedError` if none does."""
+        require(self.is_register(q), f"{self.described(q)} must be a register")
+        cell, index = self.drivers[q]
         d, reset_value = cell.ports["D"][index], None
         rest = self._multiplexed(d)
         if rest is not None and rest[2] == self.ports["rst"][0] and rest[1] in ("0", "1"):
@@ -187,7 +193,7 @@ class Netlist:
         """Nets a, b and s where ``bit`` is b if s, else a."""
         if bit not in self.drivers:
             return None
-        cell, _, index = self.drivers[bit]
+        cell, index = self.drivers[bit]
         if cell.kind != "$mux":
             return None
         return cell.ports["A"][index], cell.ports["B"][index], cell.ports["S"][0]

@@ -11,6 +11,7 @@ from typing import Any
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assume, ClockSignal, Instance, Module, ResetSignal, Signal, Value
 from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from convexon_hdl.formal.netlist.netlist import Bit, Bits, Cell, Netlist, require
 
@@ -56,6 +57,11 @@ class Part:
     netlist : Netlist
     inputs, outputs : mapping of str to Bits
         Where the piece is cut, by port.
+    signature : wiring.Signature, optional
+        Ports that a `StandIn` has; by default the inputs and outputs by their names.
+    held : mapping of str to Bits, optional
+        Further cuts, at registers that change only in clocks in which the output ``enable`` is
+        high; a `StandIn` lets them be anything that does so too.
     keep : set of Bit, optional
         Outputs of the registers that belong to the piece; by default all do.
 
@@ -78,8 +84,18 @@ class Part:
         *,
         inputs: Mapping[str, Bits],
         outputs: Mapping[str, Bits],
+        signature: wiring.Signature | None = None,
+        held: Mapping[str, Bits] | None = None,
         keep: set[Bit] | None = None,
     ) -> None:
+        self.signature = signature or wiring.Signature(
+            {
+                **{name: In(len(bits)) for name, bits in inputs.items()},
+                **{name: Out(len(bits)) for name, bits in outputs.items()},
+            }
+        )
+        self.held = frozenset(held or ())
+        inputs = {**inputs, **(held or {})}
         self._netlist = netlist
         self._keep = keep
         self._numbers: dict[Bit, int] = {}
@@ -150,7 +166,7 @@ class Part:
             seen.add(bit)
             where = netlist.described(bit)
             require(bit in netlist.drivers, f"{where} is read by a part that it is no input of")
-            cell, _, index = netlist.drivers[bit]
+            cell, index = netlist.drivers[bit]
             self._number(bit)
             if cell.kind == "$dff":
                 require(cell.ports["CLK"] == (self._clock,), f"{where} must be clocked by clk")
@@ -213,36 +229,28 @@ def _port(direction: str, bits: Any) -> dict[str, Any]:
 
 
 class StandIn(wiring.Component):
-    """A piece of the netlist with the ports of the component that it was emitted from.
+    """A piece of the netlist in the place of the component that it was emitted from.
 
-    Ports of the piece are found by the members' names, joined by two underscores. Other outputs of
-    the piece are in ``watched``; its other inputs are registers that may take any value in a clock
-    in which the watched output ``held_by`` is high, and hold theirs in all others, as the registers
-    do that were cut there.
+    Ports of the piece are found by the members' names, joined by two underscores; its other outputs
+    are attributes, by their names. What it holds takes any value in a clock in which ``enable`` is
+    high, and keeps it in all others, as the registers do that were cut there.
 
     Parameters
     ----------
-    signature : wiring.Signature
     part : Part
-    held_by : str, optional
 
     Members
     -------
-    Those of the signature, flipped where it is that of a peer.
+    Those of the part's signature.
     """
 
-    def __init__(
-        self, signature: wiring.Signature, part: Part, *, held_by: str | None = None
-    ) -> None:
-        super().__init__(signature)
-        self.part = part
-        self._held_by = held_by
-        members = {"__".join(map(str, path)) for path, _, _ in signature.flatten(self)}
-        self.watched = {
-            name: Signal(width, name=f"watched_{name}")
-            for name, width in part.outputs.items()
-            if name not in members
-        }
+    def __init__(self, part: Part) -> None:
+        super().__init__(part.signature)
+        self._part = part
+        members = {"__".join(map(str, path)) for path, _, _ in part.signature.flatten(self)}
+        for name, width in part.outputs.items():
+            if name not in members:
+                setattr(self, name, Signal(width, name=f"watched_{name}"))
 
     def elaborate(self, platform: object) -> Module:
         """Connect the piece."""
@@ -253,19 +261,18 @@ class StandIn(wiring.Component):
         }
         ports: dict[str, Any] = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
         driven: dict[str, Value] = {}
-        for name, width in self.part.inputs.items():
-            signal = signals.get(name)
-            if signal is None:
-                signal = Signal(width, name=f"held_{name}")
-                with m.If(self.watched[self._held_by or ""].any()):
-                    m.d.sync += signal.eq(AnySeq(width))
-            ports[f"i_{name}"] = driven[name] = signal
-        for (name, index), other in self.part.ties:
+        for name, width in self._part.inputs.items():
+            if name in self._part.held:
+                signals[name] = Signal(width, name=f"held_{name}")
+                with m.If(self.enable):
+                    m.d.sync += signals[name].eq(AnySeq(width))
+            ports[f"i_{name}"] = driven[name] = signals[name]
+        for (name, index), other in self._part.ties:
             same = other if isinstance(other, int) else driven[other[0]][other[1]]
             m.d.comb += Assume(driven[name][index] == same)
-        if self.part.n_free:
-            ports["i_free"] = AnySeq(self.part.n_free)
-        for name in self.part.outputs:
-            ports[f"o_{name}"] = self.watched.get(name, signals.get(name))
+        if self._part.n_free:
+            ports["i_free"] = AnySeq(self._part.n_free)
+        for name in self._part.outputs:
+            ports[f"o_{name}"] = signals[name] if name in signals else getattr(self, name)
         m.submodules.part = Instance(MODULE, **ports)
         return m

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Cat, Const, Elaboratable, Module, Mux, Signal, Value
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from convexon.data.encoder import SEED_FACTOR, Encoder, EncoderKind, next_state, rate_numbers
 from convexon_hdl.core.encoder import LevelEncoder
+from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.netlist import Bits, bits_of
 from convexon_hdl.formal.netlist.part import Part, StandIn
-from convexon_hdl.formal.obligation import Emitted, Obligation, by_induction
-from convexon_hdl.formal.parts.exits import account
+from convexon_hdl.formal.obligation import Obligation, by_induction
+from convexon_hdl.formal.parts.sequencing import account
+from convexon_hdl.formal.specs.blocks import free
 
 STATE = {EncoderKind.BIT_PLANE: "plane", EncoderKind.RATE: "register"}
 """What an encoder counts besides the steps, by kind."""
@@ -52,8 +52,9 @@ class EncoderSpecification(Elaboratable):
     Parameters
     ----------
     encoder : StandIn
-        With the signature `EncoderSpecification.signature`; watched: ``step``, ``busy``, ``sent``
-        and ``ends``; ``state``, what `STATE` names; with ``capacity`` also ``count`` and ``cut``.
+        Nets of an encoder: ``i_valid``, ``i_ready``, ``o_valid`` and ``o_ready`` of its streams;
+        the tags ``first`` and ``last`` of a step; ``step``, ``busy``, ``sent`` and ``ends``;
+        ``state``, what `STATE` names; with ``capacity`` also ``decided``, ``count`` and ``cut``.
     of : Encoder
     n_steps : int
     capacity : int or None
@@ -61,28 +62,18 @@ class EncoderSpecification(Elaboratable):
     """
 
     def __init__(
-        self, encoder: StandIn, *, of: Encoder, n_steps: int, capacity: int | None = None
+        self, encoder: StandIn, *, of: Encoder, n_steps: int, capacity: int | None
     ) -> None:
         self.encoder = encoder
         self.of = of
         self.n_steps = n_steps
         self.capacity = capacity
 
-    @staticmethod
-    def signature(encoder: LevelEncoder) -> wiring.Signature:
-        """Ports of an encoder but for the payloads, with the tags of a step."""
-        members = {"i_valid": In(1), "i_ready": Out(1), "o_valid": Out(1), "o_ready": In(1)}
-        members |= {"first": Out(1), "last": Out(1)}
-        if encoder.capacity is not None:
-            members["decided"] = In(1)
-        return wiring.Signature(members)
-
     def elaborate(self, platform: object) -> Module:
         """Build the counter and the comparison."""
         m = Module()
         m.submodules.encoder = encoder = self.encoder
-        watched = encoder.watched
-        m.d.comb += [encoder.i_valid.eq(AnySeq(1)), encoder.o_ready.eq(AnySeq(1))]
+        free(m, encoder.i_valid, encoder.o_ready)
         step, busy = Signal(range(self.n_steps + 1)), Signal()
         sent, ends = Signal(), Signal()
         over, may_begin = self._exits(m, step == 0, ends)
@@ -99,58 +90,30 @@ class EncoderSpecification(Elaboratable):
         m.d.comb += [
             Assert(step < self.n_steps),
             Assert(busy | (step == 0)),
-            Assert(watched["step"] == step),
-            Assert(watched["busy"] == busy),
-            Assert(watched["sent"] == sent),
-            Assert(watched["ends"] == ends),
+            Assert(encoder.step == step),
+            Assert(encoder.busy == busy),
+            Assert(encoder.sent == sent),
+            Assert(encoder.ends == ends),
             Assert(encoder.first == (step == 0)),
             Assert(encoder.last == (step == self.n_steps - 1)),
             Assert(encoder.i_ready == (~busy | ends)),
             Assert(encoder.o_valid == (busy & ((step != 0) | may_begin))),
         ]
-        if "state" in watched:
+        if self.of.kind in STATE:
             with m.Switch(step):
                 for t, state in enumerate(states(self.of, self.n_steps)):
                     with m.Case(t):
-                        m.d.comb += Assert(watched["state"] == state)
+                        m.d.comb += Assert(encoder.state == state)
         return m
 
     def _exits(self, m: Module, first: Value, ends: Signal) -> tuple[Value, Value]:
         """Whether the inference on its way is decided, and whether another one may begin."""
+        encoder = self.encoder
         if self.capacity is None:
             return Const(0), Const(1)
-        watched = self.encoder.watched
-        of = account(m, self.encoder.decided, first=first, ends=ends, capacity=self.capacity)
-        m.d.comb += [Assert(watched["cut"] == of.met), Assert(watched["count"] == of.undecided)]
+        of = account(m, encoder.decided, first=first, ends=ends, capacity=self.capacity)
+        m.d.comb += [Assert(encoder.cut == of.met), Assert(encoder.count == of.undecided)]
         return of.over & ~first, of.undecided != self.capacity
-
-
-class CodeSignature(wiring.Signature):
-    """Nets around the levels of a few inputs.
-
-    Parameters
-    ----------
-    of : Encoder
-    n_inputs : int
-    widths : mapping of str to int
-        Those of ``step``, ``sent``, ``ends`` and ``state`` that the kind reads, and their bits.
-
-    Members
-    -------
-    levels : In(n_inputs * k)
-        Of the inputs, from the host.
-    valid, ready : In(1)
-        Of the host's transfer.
-    step, sent, ends, state : In
-        What the encoder counts, and whether a step leaves.
-    code : Out(n_inputs * output_bits)
-        What the inputs are in the step on offer.
-    """
-
-    def __init__(self, of: Encoder, n_inputs: int, widths: dict[str, int]) -> None:
-        members = {"levels": In(n_inputs * of.bits), "code": Out(n_inputs * of.output_bits)}
-        members |= {name: In(width) for name, width in widths.items()}
-        super().__init__(members)
 
 
 class CodeSpecification(Elaboratable):
@@ -168,22 +131,30 @@ class CodeSpecification(Elaboratable):
     Parameters
     ----------
     code : StandIn
-        With `CodeSignature`; watched: ``held``, the levels, and ``spent``, of ``LATENCY``.
+        Nets around some inputs: their ``levels`` from the host, ``valid`` and ``ready`` of its
+        transfer, and those of ``step``, ``sent``, ``ends`` and ``state`` that the kind reads;
+        ``code``, what they are in the step on offer; ``held``, the levels; ``spent``, of
+        ``LATENCY``.
     of : Encoder
-    inputs : sequence of int
-        Which they are.
     n_inputs, n_steps : int
-        Of the network.
+    numbers : sequence of sequences of int, shape (steps, inputs)
+        Of ``RATE``: the generator's.
     """
 
     def __init__(
-        self, code: StandIn, *, of: Encoder, inputs: Sequence[int], n_inputs: int, n_steps: int
+        self,
+        code: StandIn,
+        *,
+        of: Encoder,
+        n_inputs: int,
+        n_steps: int,
+        numbers: Sequence[Sequence[int]],
     ) -> None:
         self.code = code
         self.of = of
-        self.inputs = inputs
         self.n_inputs = n_inputs
         self.n_steps = n_steps
+        self.numbers = numbers
 
     def elaborate(self, platform: object) -> Module:
         """Build the environment, a copy of the levels, and the definition."""
@@ -192,12 +163,11 @@ class CodeSpecification(Elaboratable):
         levels = Signal(len(code.levels))
         step, busy, sent, ends = Signal(range(self.n_steps + 1)), Signal(), Signal(), Signal()
         valid, ready = Signal(), Signal()
+        free(m, valid, code.levels)
         m.d.comb += [
             sent.eq(AnySeq(1) & busy),
             ends.eq(sent & (AnySeq(1) | (step == self.n_steps - 1))),
-            valid.eq(AnySeq(1)),
             ready.eq(~busy | ends),
-            code.levels.eq(AnySeq(len(code.levels))),
         ]
         state = Signal(32)
         given = {"step": step, "sent": sent, "ends": ends, "valid": valid, "ready": ready}
@@ -213,7 +183,7 @@ class CodeSpecification(Elaboratable):
         m.d.comb += [
             Assert(step < self.n_steps),
             Assert(busy | (step == 0)),
-            Assert(~busy | (code.watched["held"] == levels)),
+            Assert(~busy | (code.held == levels)),
         ]
         counted = states(self.of, self.n_steps) if self.of.kind in STATE else [0] * self.n_steps
         with m.Switch(step):
@@ -226,12 +196,11 @@ class CodeSpecification(Elaboratable):
     def _compare(self, m: Module, t: int, levels: Signal, busy: Signal) -> None:
         """What the inputs become at step ``t``."""
         kind, bits = self.of.kind, self.of.bits
-        own = [levels[k * bits : (k + 1) * bits] for k in range(len(self.inputs))]
+        own = [levels[k * bits : (k + 1) * bits] for k in range(self.n_inputs)]
         expected: list[Value]
         if kind is EncoderKind.RATE:
-            numbers = rate_numbers(self.of, n_inputs=self.n_inputs, n_steps=t + 1)[t]
-            of = [int(numbers[k]) for k in self.inputs]
-            expected = [number < level for number, level in zip(of, own, strict=True)]
+            pairs = zip(self.numbers[t], own, strict=True)
+            expected = [number < level for number, level in pairs]
         elif kind is EncoderKind.BIT_PLANE:
             expected = [level[bits - 1 - t % bits] for level in own]
         elif kind is EncoderKind.HOLD:
@@ -241,8 +210,7 @@ class CodeSpecification(Elaboratable):
         if kind is EncoderKind.LATENCY:
             before = [self._reaches(level, t - 1) if t else Const(0) for level in own]
             expected = [now & ~then for now, then in zip(expected, before, strict=True)]
-            spent = self.code.watched["spent"]
-            m.d.comb += Assert(spent == Mux(busy, Cat(before), 0))
+            m.d.comb += Assert(self.code.spent == Mux(busy, Cat(before), 0))
         m.d.comb += Assert(~busy | (self.code.code == Cat(expected)))
 
     def _reaches(self, level: Value, t: int) -> Value:
@@ -260,57 +228,63 @@ def encoder_obligations(emitted: Emitted, encoder: LevelEncoder) -> Iterator[Obl
 
 def _control_obligation(emitted: Emitted, encoder: LevelEncoder) -> Obligation:
     """Counters, handshakes and tags."""
-    names, of, n_steps = emitted.names, encoder.encoder, emitted.network.n_steps
-    inputs = {"i_valid": names.bits(encoder.i.valid), "o_ready": names.bits(encoder.o.ready)}
-    outputs = {"i_ready": names.bits(encoder.i.ready), "o_valid": names.bits(encoder.o.valid)}
-    payload = names.bits(encoder.o.payload)
-    outputs |= {"first": payload[-2:-1], "last": payload[-1:]}
-    outputs |= {name: names.local(encoder, name) for name in ("step", "busy", "sent", "ends")}
+    of, capacity = encoder.encoder, encoder.capacity
+    inputs = {"i_valid": emitted.bits(encoder.i.valid), "o_ready": emitted.bits(encoder.o.ready)}
+    outputs = {"i_ready": emitted.bits(encoder.i.ready), "o_valid": emitted.bits(encoder.o.valid)}
+    tags = emitted.fields(encoder.o)
+    outputs |= {name: tags[name] for name in ("first", "last")}
+    outputs |= {name: emitted.local(encoder, name) for name in ("step", "busy", "sent", "ends")}
     if of.kind in STATE:
-        outputs["state"] = names.local(encoder, STATE[of.kind])
-    capacity = encoder.capacity
+        outputs["state"] = emitted.local(encoder, STATE[of.kind])
     if capacity is not None:
-        inputs["decided"] = names.bits(encoder.decided)
-        outputs["cut"] = names.local(encoder, "cut")
-        outputs["count"] = names.local(names.child(encoder, "undecided"), "count")
-    part = Part(emitted.netlist, inputs=inputs, outputs=outputs)
-
-    def specification() -> EncoderSpecification:
-        stand_in = StandIn(EncoderSpecification.signature(encoder), part)
-        return EncoderSpecification(stand_in, of=of, n_steps=n_steps, capacity=capacity)
-
-    given = (of, n_steps, capacity)
-    return by_induction("encoder", names.path(encoder), part, specification, given=given)
+        inputs["decided"] = emitted.bits(encoder.decided)
+        outputs["cut"] = emitted.local(encoder, "cut")
+        outputs["count"] = emitted.local(emitted.child(encoder, "undecided"), "count")
+    return by_induction(
+        "encoder",
+        emitted.path(encoder),
+        Part(emitted.netlist, inputs=inputs, outputs=outputs),
+        EncoderSpecification,
+        of=of,
+        n_steps=emitted.network.n_steps,
+        capacity=capacity,
+    )
 
 
 def _code_obligation(emitted: Emitted, encoder: LevelEncoder, which: range) -> Obligation:
     """What a few inputs become."""
-    names, of = emitted.names, encoder.encoder
-    n_inputs, n_steps, bits = emitted.network.n_inputs, emitted.network.n_steps, of.bits
-    cut: dict[str, Bits] = {
-        "valid": names.bits(encoder.i.valid),
-        "ready": names.bits(encoder.i.ready),
-        "step": names.local(encoder, "step"),
+    of, network = encoder.encoder, emitted.network
+    counted = ["step", *(["sent", "ends"] if of.kind is EncoderKind.LATENCY else [])]
+    inputs = {
+        "levels": _of_inputs(emitted.bits(encoder.i.payload), which, of.bits),
+        "valid": emitted.bits(encoder.i.valid),
+        "ready": emitted.bits(encoder.i.ready),
+        **{name: emitted.local(encoder, name) for name in counted},
     }
     if of.kind in STATE:
-        cut["state"] = names.local(encoder, STATE[of.kind])
+        inputs["state"] = emitted.local(encoder, STATE[of.kind])
+    outputs = {
+        "code": _of_inputs(emitted.bits(encoder.o.payload), which, of.output_bits),
+        "held": bits_of([emitted.local(encoder, f"level{k}") for k in which]),
+    }
     if of.kind is EncoderKind.LATENCY:
-        cut |= {name: names.local(encoder, name) for name in ("sent", "ends")}
-    levels = names.bits(encoder.i.payload)[which.start * bits : which.stop * bits]
-    width = of.output_bits
-    code = names.bits(encoder.o.payload)[which.start * width : which.stop * width]
-    held = bits_of([names.local(encoder, f"level{k}") for k in which])
-    outputs: dict[str, Bits] = {"code": code, "held": held}
-    if of.kind is EncoderKind.LATENCY:
-        outputs["spent"] = names.local(encoder, "spent")[which.start : which.stop]
-    part = Part(emitted.netlist, inputs={"levels": levels, **cut}, outputs=outputs)
-    widths = {name: len(own) for name, own in cut.items()}
+        outputs["spent"] = _of_inputs(emitted.local(encoder, "spent"), which, 1)
+    numbers: list[list[int]] = []  # only these depend on which inputs they are
+    if of.kind is EncoderKind.RATE:
+        every = rate_numbers(of, n_inputs=network.n_inputs, n_steps=network.n_steps)
+        numbers = [[int(row[k]) for k in which] for row in every]
+    return by_induction(
+        "code",
+        f"{emitted.path(encoder)} inputs {which.start} to {which.stop - 1}",
+        Part(emitted.netlist, inputs=inputs, outputs=outputs),
+        CodeSpecification,
+        of=of,
+        n_inputs=len(which),
+        n_steps=network.n_steps,
+        numbers=numbers,
+    )
 
-    def specification() -> CodeSpecification:
-        stand_in = StandIn(CodeSignature(of, len(which), widths), part)
-        return CodeSpecification(stand_in, of=of, inputs=which, n_inputs=n_inputs, n_steps=n_steps)
 
-    # Only the numbers of the generator depend on which inputs they are.
-    given = (of, n_steps, (n_inputs, which) if of.kind is EncoderKind.RATE else len(which))
-    where = f"{names.path(encoder)} inputs {which.start} to {which.stop - 1}"
-    return by_induction("code", where, part, specification, given=given)
+def _of_inputs(bits: Bits, which: range, width: int) -> Bits:
+    """Nets of some inputs, each of ``width`` bits."""
+    return bits[which.start * width : which.stop * width]

@@ -4,9 +4,9 @@ Steps of an inference come to the exit in order, the first one tagged. Of an acc
 decides early the obligations say, together, that each inference has exactly one result, that of the
 first step which meets the rule of `convexon.snn.decision`, or of the last step:
 
-- *tournament*: the label beside the scores of a step is their leader (`proof.tournament`);
+- *tournament*: the label beside the scores of a step is their leader (module `tournament`);
 - *rule*: a step meets the rule if and only if its scores, its label and the steps that are left
-  are as the rule states (`proof.rules`);
+  are as the rule states (module `rules`);
 - *exit*: of the steps of an inference the first one that meets the rule is given, with its label
   and its scores, and no other (induction);
 - *word of a decision*: ``decided`` is high once for each result, when it is new (induction);
@@ -23,126 +23,17 @@ each inference, in that order.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Assume, Elaboratable, Module, Mux, Signal, Value
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
-from convexon_hdl.core.decision import EarlyDecision, EarlyExit, StepArgmax
-from convexon_hdl.core.encoder import LevelEncoder
-from convexon_hdl.core.sequencer import Sequencer
+from convexon_hdl.core.decision import EarlyDecision, EarlyExit
+from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.netlist import Bits, require
 from convexon_hdl.formal.netlist.part import Part, StandIn
-from convexon_hdl.formal.netlist.wiring import require_same, stream_bits
-from convexon_hdl.formal.obligation import Emitted, Obligation, by_induction, by_reading
+from convexon_hdl.formal.obligation import Obligation, by_induction, by_reading
 from convexon_hdl.formal.parts.rules import counts_steps, rule_obligations
 from convexon_hdl.formal.parts.tournament import argmax_obligations
-
-
-@dataclass(frozen=True, eq=False)
-class Account:
-    """Inferences that a source has begun, in plain registers.
-
-    Members
-    -------
-    met : Signal
-        The one on its way was decided before this clock.
-    over : Value
-        It was, or is in this clock.
-    undecided : Value
-        How many that have begun were not decided before this clock.
-    """
-
-    met: Signal
-    over: Value
-    undecided: Value
-
-
-def account(m: Module, decided: Signal, *, first: Value, ends: Value, capacity: int) -> Account:
-    """Keep the account of a source that begins and ends inferences.
-
-    ``first`` is high while the next step is the first one of its inference, and ``ends`` in the
-    clock after which it is so again. ``decided`` comes at any time, but only while an inference has
-    begun and is not decided: it means the oldest of these.
-    """
-    earlier, met = Signal(range(capacity + 2)), Signal()
-    undecided, over = Signal(range(capacity + 3)), Signal()
-    m.d.comb += [
-        undecided.eq(earlier + (~first & ~met)),
-        over.eq(met | (decided & (earlier == 0))),
-        decided.eq(AnySeq(1)),
-        Assume(~decided | (undecided != 0)),
-        Assert(undecided <= capacity),
-        Assert(~first | ~met),
-    ]
-    m.d.sync += [
-        earlier.eq(earlier - (decided & (earlier != 0)) + (ends & ~over)),
-        met.eq(over & ~ends),
-    ]
-    return Account(met, over, undecided)
-
-
-class CutSequencerSpecification(Elaboratable):
-    """A sequencer passes steps on until their inference is decided, and drops the other ones.
-
-    Steps come, are taken and decided at will. In every clock: a step is offered if it is there,
-    unless its inference was decided before and no step of it still waits to be taken, or it would
-    be the first of too many inferences. A step that is not offered, of an inference that was
-    decided, is taken at once. Tags are those of a plain counter of the steps that were taken.
-
-    Parameters
-    ----------
-    sequencer : StandIn
-        Watched: ``step``, ``count``, ``cut`` and ``drains``.
-    n_steps, capacity : int
-    """
-
-    def __init__(self, sequencer: StandIn, *, n_steps: int, capacity: int) -> None:
-        self.sequencer = sequencer
-        self.n_steps = n_steps
-        self.capacity = capacity
-
-    def elaborate(self, platform: object) -> Module:
-        """Build the counter, the account and the comparison."""
-        m = Module()
-        m.submodules.sequencer = sequencer = self.sequencer
-        i, o, watched = sequencer.i, sequencer.o, sequencer.watched
-        waits = Signal()
-        m.d.comb += [
-            i.valid.eq(AnySeq(1) | waits),
-            i.payload.eq(AnySeq(len(i.payload))),
-            o.ready.eq(AnySeq(1)),
-        ]
-        step, stuck = Signal(range(self.n_steps + 1)), Signal()
-        taken, first, last = Signal(), Signal(), Signal()
-        m.d.comb += [
-            taken.eq(i.valid & i.ready),
-            first.eq(step == 0),
-            last.eq(step == self.n_steps - 1),
-        ]
-        m.d.sync += [stuck.eq(o.valid & ~o.ready), waits.eq(i.valid & ~i.ready)]
-        with m.If(taken):
-            m.d.sync += step.eq(Mux(last, 0, step + 1))
-        ends = taken & last
-        of = account(m, sequencer.decided, first=first, ends=ends, capacity=self.capacity)
-        drops = of.met & ~stuck
-        offers = ~drops & ~(first & (of.undecided == self.capacity))
-        m.d.comb += [
-            Assert(step < self.n_steps),
-            Assert(watched["step"] == step),
-            Assert(watched["count"] == of.undecided),
-            Assert(watched["drains"] == drops),
-            Assert(watched["cut"] == (of.met & stuck)),
-            Assert(~stuck | waits),
-            Assert(o.valid == (i.valid & offers)),
-            Assert(i.ready == ((o.ready & offers) | drops)),
-            Assert(o.payload.first == first),
-            Assert(o.payload.last == last),
-            Assert(o.payload.inputs == i.payload),
-        ]
-        return m
+from convexon_hdl.formal.specs.blocks import free, offer
 
 
 class ExitSpecification(Elaboratable):
@@ -158,41 +49,37 @@ class ExitSpecification(Elaboratable):
     Parameters
     ----------
     exit_ : StandIn
-        With the signature `ExitSpecification.signature`; watched: ``over``; ``left``, the steps of
-        the inference after the one on offer, and ``before``, after the one before it, where the
-        rule reads them; and the registers ``waiting_label``, ``waiting_score{c}``,
-        ``waiting_first`` and ``waiting_last``, where one stands before the comparison.
+        Of an `EarlyExit` whose rule is cut out: ``met`` is what it says. Watched: ``over``; where
+        the rule counts, ``left``, the steps of the inference after the one on offer, and
+        ``before``, after the one before it; and the registers ``waiting_label``,
+        ``waiting_score{c}``, ``waiting_first`` and ``waiting_last``, where one stands before the
+        comparison.
     n_steps, n_classes : int
+    counts, waits : bool
+        Whether the rule counts steps, and whether a register stands before the comparison.
     """
 
-    def __init__(self, exit_: StandIn, *, n_steps: int, n_classes: int) -> None:
+    def __init__(
+        self, exit_: StandIn, *, n_steps: int, n_classes: int, counts: bool, waits: bool
+    ) -> None:
         self.exit = exit_
         self.n_steps = n_steps
         self.n_classes = n_classes
-
-    @staticmethod
-    def signature(exit_: EarlyExit) -> wiring.Signature:
-        """Ports of an exit whose rule is cut out: ``met`` is what it says."""
-        return wiring.Signature({**dict(exit_.signature.members), "met": In(1)})
+        self.counts = counts
+        self.waits = waits
 
     def elaborate(self, platform: object) -> Module:
         """Build the account and the comparison."""
         m = Module()
         m.submodules.exit = exit_ = self.exit
-        i, o, watched = exit_.i, exit_.o, exit_.watched
-        payload = Value.cast(i.payload)
-        m.d.comb += [
-            i.valid.eq(AnySeq(1)),
-            payload.eq(AnySeq(len(payload))),
-            o.ready.eq(AnySeq(1)),
-            exit_.met.eq(AnySeq(1)),
-        ]
+        i, o = exit_.i, exit_.o
+        free(m, i.valid, i.payload, o.ready, exit_.met)
         self._number(m)
         valid, arriving = i.valid, i.payload
         given, result = Signal(), Signal.like(i.payload, name="result")
         moves: Value = ~given | o.ready
         takes = moves
-        if "waiting_label" in watched:
+        if self.waits:
             waiting, waits = Signal.like(i.payload, name="waiting"), Signal()
             takes = ~waits | moves
             with m.If(takes):
@@ -209,7 +96,7 @@ class ExitSpecification(Elaboratable):
             m.d.sync += [over.eq(was_over | exit_.met), result.eq(arriving)]
         m.d.comb += [
             Assert(i.ready == takes),
-            Assert(watched["over"] == over),
+            Assert(exit_.over == over),
             Assert(o.valid == given),
         ]
         with m.If(given):
@@ -220,7 +107,7 @@ class ExitSpecification(Elaboratable):
 
     def _number(self, m: Module) -> None:
         """Tags are such as there can be; steps that are left are as many as the tags say."""
-        i, watched = self.exit.i, self.exit.watched
+        i = self.exit.i
         follows, step = Signal(range(self.n_steps + 1)), Signal(range(self.n_steps + 1))
         begun, sound = Signal(), Signal()
         with m.If(i.valid & i.ready):
@@ -231,27 +118,19 @@ class ExitSpecification(Elaboratable):
             Assume(~i.valid | (sound & (i.payload.last == (step == self.n_steps - 1)))),
             Assert(follows <= self.n_steps),
         ]
-        if "left" in watched:
+        if self.counts:
             m.d.comb += [
-                Assert(~i.valid | (watched["left"] == self.n_steps - 1 - step)),
-                Assert(~begun | (watched["before"] == self.n_steps - follows)),
+                Assert(~i.valid | (self.exit.left == self.n_steps - 1 - step)),
+                Assert(~begun | (self.exit.before == self.n_steps - follows)),
             ]
 
     def _tie(self, m: Module, waits: Signal, waiting: Signal) -> None:
         """The step before the comparison is held as it came."""
-        watched = self.exit.watched
         pairs = [(f"score{c}", waiting.scores[c]) for c in range(self.n_classes)]
         pairs += [(name, waiting[name]) for name in ("label", "first", "last")]
         for name, held in pairs:
-            own = watched[f"waiting_{name}"]
+            own = getattr(self.exit, f"waiting_{name}")
             m.d.comb += Assert(~waits | (own == Value.cast(held)[: len(own)]))
-
-
-class WordSignature(wiring.Signature):
-    """Nets between an exit, what takes its results, and the source."""
-
-    def __init__(self) -> None:
-        super().__init__({"valid": In(1), "ready": In(1), "decided": Out(1)})
 
 
 class WordSpecification(Elaboratable):
@@ -260,7 +139,8 @@ class WordSpecification(Elaboratable):
     Parameters
     ----------
     word : StandIn
-        With `WordSignature`; watched: ``waiting``.
+        Nets between an exit, what takes its results, and the source: inputs ``valid`` and
+        ``ready``, outputs ``decided`` and ``waiting``.
     """
 
     def __init__(self, word: StandIn) -> None:
@@ -270,95 +150,60 @@ class WordSpecification(Elaboratable):
         """Build the results, and whether they were told."""
         m = Module()
         m.submodules.word = word = self.word
-        told, waits = Signal(), Signal()
-        m.d.comb += [word.valid.eq(AnySeq(1) | waits), word.ready.eq(AnySeq(1))]
-        m.d.sync += [
-            waits.eq(word.valid & ~word.ready),
-            told.eq((told | word.decided) & ~(word.valid & word.ready)),
-        ]
+        told, waits = Signal(), offer(m, word.valid, word.ready)
+        free(m, word.ready)
+        m.d.sync += told.eq((told | word.decided) & ~(word.valid & word.ready))
         m.d.comb += [
             Assert(word.decided == (word.valid & ~told)),
-            Assert(word.watched["waiting"] == told),
+            Assert(word.waiting == told),
             Assert(told == waits),
         ]
         return m
 
 
-def decision_obligations(
-    emitted: Emitted, decision: EarlyDecision, source: Sequencer | LevelEncoder
-) -> Iterator[Obligation]:
+def decision_obligations(emitted: Emitted, decision: EarlyDecision) -> Iterator[Obligation]:
     """Tournament, exit, and the word to the source."""
-    names, path = emitted.names, emitted.names.path(decision)
-    argmax, exit_ = names.child(decision, "argmax"), names.child(decision, "early_exit")
-    yield by_reading(
-        "connections", path, lambda: _check_decision(emitted, decision, argmax, exit_, source)
-    )
+    path = emitted.path(decision)
+    argmax, exit_ = (emitted.child(decision, name) for name in ("argmax", "early_exit"))
+    yield by_reading("connections", path, _check_decision, emitted, decision)
     yield from argmax_obligations(emitted, argmax)
     yield from rule_obligations(emitted, exit_)
     yield exit_obligation(emitted, exit_)
-    word = Part(
-        emitted.netlist,
-        inputs={"valid": names.bits(exit_.o.valid), "ready": names.bits(exit_.o.ready)},
-        outputs={
-            "decided": names.bits(decision.decided),
-            "waiting": names.local(decision, "waiting"),
-        },
-    )
-
-    def specification() -> WordSpecification:
-        return WordSpecification(StandIn(WordSignature(), word))
-
-    yield by_induction("word of a decision", path, word, specification)
+    inputs = {"valid": emitted.bits(exit_.o.valid), "ready": emitted.bits(exit_.o.ready)}
+    decided, waiting = emitted.bits(decision.decided), emitted.local(decision, "waiting")
+    word = Part(emitted.netlist, inputs=inputs, outputs={"decided": decided, "waiting": waiting})
+    yield by_induction("word of a decision", path, word, WordSpecification)
 
 
-def _check_decision(
-    emitted: Emitted,
-    decision: EarlyDecision,
-    argmax: StepArgmax,
-    exit_: EarlyExit,
-    source: Sequencer | LevelEncoder,
-) -> None:
+def _check_decision(emitted: Emitted, decision: EarlyDecision) -> None:
     """Streams from part to part, and the net that tells the source."""
-    path = emitted.names.path(decision)
-    for left, right in ((decision.i, argmax.i), (argmax.o, exit_.i), (exit_.o, decision.o)):
-        given, taken = stream_bits(emitted, left), stream_bits(emitted, right)
-        for name, bits in given.items():
-            require_same(emitted, taken[name], bits, f"{path} {name}")
-    own, told = emitted.names.bits(source.decided), emitted.names.bits(decision.decided)
-    require_same(emitted, own, told, f"{emitted.names.path(source)} decided")
+    path = emitted.path(decision)
+    argmax, exit_ = (emitted.child(decision, name) for name in ("argmax", "early_exit"))
+    for given, taken in ((decision.i, argmax.i), (argmax.o, exit_.i), (exit_.o, decision.o)):
+        emitted.require_connected(given, taken, f"inside {path}")
+    source = emitted.pipeline()[0]
+    emitted.require_same(source.decided, decision.decided, f"{emitted.path(source)} decided")
 
 
 def exit_obligation(emitted: Emitted, exit_: EarlyExit) -> Obligation:
     """The exit gives the result of the step that decides."""
-    names, network, path = emitted.names, emitted.network, emitted.names.path(exit_)
+    network, path = emitted.network, emitted.path(exit_)
     require(exit_.registers <= 1, f"{path} must have at most 1 register before the comparison")
-    watched: dict[str, Bits] = {"over": names.local(exit_, "over")}
-    if counts_steps(exit_):
-        watched |= {name: names.local(exit_, name) for name in ("left", "before")}
+    counts = counts_steps(exit_)
+    watched: dict[str, Bits] = {"over": emitted.local(exit_, "over")}
+    if counts:
+        watched |= {name: emitted.local(exit_, name) for name in ("left", "before")}
     if exit_.registers:
         held = ["label", "first", "last", *(f"score{c}" for c in range(network.n_classes))]
-        watched |= {f"waiting_{name}": names.local(exit_, f"{name}_clock1") for name in held}
-    part = emitted.cut(exit_, watched=watched, held={"met": names.local(exit_, "met")})
-    n_steps, n_classes = network.n_steps, network.n_classes
-
-    def specification() -> ExitSpecification:
-        stand_in = StandIn(ExitSpecification.signature(exit_), part)
-        return ExitSpecification(stand_in, n_steps=n_steps, n_classes=n_classes)
-
-    given = (n_steps, n_classes)
-    return by_induction("exit", path, part, specification, given=given)
-
-
-def cut_sequencer_obligation(emitted: Emitted, sequencer: Sequencer) -> Obligation:
-    """A sequencer that ends the inferences which were decided."""
-    names, steps, capacity = emitted.names, sequencer.n_steps, int(sequencer.capacity or 0)
-    watched = {name: names.local(sequencer, name) for name in ("step", "cut", "drains")}
-    watched["count"] = names.local(names.child(sequencer, "undecided"), "count")
-    part = emitted.cut(sequencer, watched=watched)
-
-    def specification() -> CutSequencerSpecification:
-        stand_in = StandIn(sequencer.signature, part)
-        return CutSequencerSpecification(stand_in, n_steps=steps, capacity=capacity)
-
-    where = names.path(sequencer)
-    return by_induction("step counter", where, part, specification, given=(steps, capacity))
+        watched |= {f"waiting_{name}": emitted.local(exit_, f"{name}_clock1") for name in held}
+    part = emitted.cut(exit_, watched=watched, inputs={"met": emitted.local(exit_, "met")})
+    return by_induction(
+        "exit",
+        path,
+        part,
+        ExitSpecification,
+        n_steps=network.n_steps,
+        n_classes=network.n_classes,
+        counts=counts,
+        waits=bool(exit_.registers),
+    )

@@ -19,7 +19,7 @@ simulation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,26 +39,24 @@ from convexon_hdl.folded.seeded import SeededBank
 from convexon_hdl.folded.stage import MixedStage
 from convexon_hdl.folded.updater import Updater
 from convexon_hdl.folded.weights import WeightBank
-from convexon_hdl.formal.netlist.linear import BITS, Affine, Reading, Table
-from convexon_hdl.formal.netlist.memory import (
-    after,
-    behind,
-    check_bank,
-    check_constants,
-    chosen,
-    memory_of,
-    taken_on,
+from convexon_hdl.formal.netlist.emitted import Emitted
+from convexon_hdl.formal.netlist.linear import (
+    BITS,
+    Affine,
+    Reading,
+    Table,
+    bit_words,
+    require_equal,
 )
 from convexon_hdl.formal.netlist.netlist import Bit, Bits, bits_of, require
-from convexon_hdl.formal.netlist.part import Part, StandIn
-from convexon_hdl.formal.netlist.wiring import payload_fields, require_same
-from convexon_hdl.formal.obligation import Emitted, Obligation, by_induction, by_reading
+from convexon_hdl.formal.obligation import Obligation, by_induction, by_reading
 from convexon_hdl.formal.parts.forking import fork_obligation
+from convexon_hdl.formal.parts.memory import check_bank, check_constants, memory_of
 from convexon_hdl.formal.parts.scanning import scanner_obligation
 from convexon_hdl.formal.parts.seeding import seeded_obligation
-from convexon_hdl.formal.parts.spatial import require_equal, stage_obligations
-from convexon_hdl.formal.prover import ContractSpecification, StreamSpecification
-from convexon_hdl.formal.specs.specifications import LaneSpecification
+from convexon_hdl.formal.parts.spatial import stage_obligations
+from convexon_hdl.formal.specs.contract import ContractSpecification, LaneSpecification, Rules
+from convexon_hdl.formal.specs.handshake import StreamSpecification
 
 UPDATE_CLOCKS = 4
 """Clocks from the one that reads a group to the one in which it is complete."""
@@ -66,56 +64,56 @@ UPDATE_CLOCKS = 4
 
 def mixed_stage_obligations(emitted: Emitted, stage: MixedStage) -> Iterator[Obligation]:
     """All obligations of a stage with folded layers."""
-    path = emitted.names.path(stage)
-    yield by_reading("connections", path, lambda: _check_mixed(emitted, stage))
+    path = emitted.path(stage)
+    yield by_reading("connections", path, _check_mixed, emitted, stage)
     yield fork_obligation(emitted, stage)
-    for engine in emitted.names.of_type(FoldedEngine, stage):
+    for engine in emitted.of_type(FoldedEngine, stage):
         yield from engine_obligations(emitted, engine)
-    for spatial in emitted.names.of_type(Stage, stage):
+    for spatial in emitted.of_type(Stage, stage):
         yield from stage_obligations(emitted, spatial)
 
 
 def _check_mixed(emitted: Emitted, stage: MixedStage) -> None:
     """Payloads of the stage's units."""
-    own, given = payload_fields(emitted, stage.i), payload_fields(emitted, stage.o)
-    path = emitted.names.path(stage)
-    engines = emitted.names.of_type(FoldedEngine, stage)
-    rest = emitted.names.of_type(Stage, stage)
+    own, given = emitted.fields(stage.i), emitted.fields(stage.o)
+    path = emitted.path(stage)
+    engines = emitted.of_type(FoldedEngine, stage)
+    rest = emitted.of_type(Stage, stage)
     for engine in engines:
         branches = engine.plan.branches
         source = own["inputs" if stage.depth == 0 else f"branch{branches[0]}"]
-        fields = payload_fields(emitted, engine.i)
-        require_same(emitted, fields["inputs"], source, f"{emitted.names.path(engine)} inputs")
-        features = payload_fields(emitted, engine.o)["features"]
+        fields = emitted.fields(engine.i)
+        emitted.require_same(fields["inputs"], source, f"{emitted.path(engine)} inputs")
+        features = emitted.fields(engine.o)["features"]
         targets = bits_of([given[f"branch{b}"] for b in branches])
-        require_same(emitted, targets, features, f"{path} features")
+        emitted.require_same(targets, features, f"{path} features")
     for spatial in rest:
-        for name, bits in payload_fields(emitted, spatial.i).items():
-            require_same(emitted, bits, own[name], f"{path} {name}")
-        for name, bits in payload_fields(emitted, spatial.o).items():
+        for name, bits in emitted.fields(spatial.i).items():
+            emitted.require_same(bits, own[name], f"{path} {name}")
+        for name, bits in emitted.fields(spatial.o).items():
             if name.startswith("branch"):
-                require_same(emitted, given[name], bits, f"{path} {name}")
+                emitted.require_same(given[name], bits, f"{path} {name}")
     units: list[Any] = [*engines, *rest]
     for unit in units:
-        fields = payload_fields(emitted, unit.i)
+        fields = emitted.fields(unit.i)
         for name in ("first", "last"):
-            require_same(emitted, fields[name], own[name], f"{path} {name}")
-    first = payload_fields(emitted, units[0].o)
+            emitted.require_same(fields[name], own[name], f"{path} {name}")
+    first = emitted.fields(units[0].o)
     for name in ("first", "last"):
-        require_same(emitted, given[name], first[name], f"{path} {name}")
+        emitted.require_same(given[name], first[name], f"{path} {name}")
 
 
 def engine_obligations(emitted: Emitted, engine: FoldedEngine) -> Iterator[Obligation]:
     """All obligations of an engine."""
-    path, plan = emitted.names.path(engine), engine.plan
-    accumulator = emitted.names.of_type(EventAccumulator, engine)[0]
-    updater = emitted.names.of_type(Updater, engine)[0]
+    path, plan = emitted.path(engine), engine.plan
+    accumulator = emitted.of_type(EventAccumulator, engine)[0]
+    updater = emitted.of_type(Updater, engine)[0]
     yield from accumulator_obligations(emitted, accumulator, weights_of(emitted.network, plan))
-    yield by_reading("connections", path, lambda: _check_engine(emitted, engine, updater))
-    path = emitted.names.path(updater)
-    yield by_reading("connections", path, lambda: _check_updater(emitted, updater))
-    yield by_reading("memory", path, lambda: check_constants(emitted, updater))
-    for lane in emitted.names.of_type(LIFLane, updater):
+    yield by_reading("connections", path, _check_engine, emitted, engine, updater)
+    path = emitted.path(updater)
+    yield by_reading("connections", path, _check_updater, emitted, updater)
+    yield by_reading("memory", path, check_constants, emitted, updater)
+    for lane in emitted.of_type(LIFLane, updater):
         yield lane_obligation(emitted, lane)
     yield from range_obligations(emitted, plan)
     yield stream_obligation(emitted, engine)
@@ -144,66 +142,59 @@ def accumulator_obligations(
     emitted: Emitted, accumulator: EventAccumulator, weights: Sequence[Sequence[int]]
 ) -> Iterator[Obligation]:
     """Content of the banks, the sums, and the sources."""
-    path = emitted.names.path(accumulator)
+    path = emitted.path(accumulator)
     if accumulator.plan.choice.weights is Weights.SEEDED:
-        for seeded in emitted.names.of_type(SeededBank, accumulator):
+        for seeded in emitted.of_type(SeededBank, accumulator):
             yield seeded_obligation(emitted, seeded, weights)
     else:
-        for bank in emitted.names.of_type(WeightBank, accumulator):
-
-            def check(bank: WeightBank = bank) -> None:
-                check_bank(emitted, bank, weights)
-
-            yield by_reading("memory", emitted.names.path(bank), check)
+        for bank in emitted.of_type(WeightBank, accumulator):
+            yield by_reading("memory", emitted.path(bank), check_bank, emitted, bank, weights)
     for lane in range(accumulator.plan.choice.lanes):
-
-        def check_lane(lane: int = lane) -> None:
-            _check_lane(emitted, accumulator, lane)
-
-        yield by_reading("accumulator", f"{path} lane {lane}", check_lane)
-    yield by_reading("connections", path, lambda: _check_sources(emitted, accumulator))
-    for scanner in emitted.names.of_type(EventScanner, accumulator):
+        where = f"{path} lane {lane}"
+        yield by_reading("accumulator", where, _check_lane, emitted, accumulator, lane)
+    yield by_reading("connections", path, _check_sources, emitted, accumulator)
+    for scanner in emitted.of_type(EventScanner, accumulator):
         yield scanner_obligation(emitted, scanner)
 
 
 def _check_lane(emitted: Emitted, accumulator: EventAccumulator, lane: int) -> None:
     """A lane's sum begins anew, holds, doubles, or takes the sum of the banks' words."""
-    netlist, names, plan = emitted.netlist, emitted.names, accumulator.plan
-    where = f"{names.path(accumulator)} sum {lane}"
+    netlist, plan, path = emitted.netlist, accumulator.plan, emitted.path(accumulator)
+    where = f"{path} sum {lane}"
     width, interval = plan.weight_width, accumulator.intervals()[lane]
     words: dict[str, tuple[Bits, Interval]] = {}
-    for k, bank in enumerate(_banks(emitted, accumulator)):
-        bits = names.bits(bank.data)[lane * width : (lane + 1) * width]
-        words[f"bank{k}"] = (bits, plan.weight_interval)
-    own = names.local(accumulator, f"sum{lane}")
+    for k in range(plan.choice.banks):
+        data = emitted.bits(emitted.child(accumulator, f"bank{k}").data)
+        words[f"bank{k}"] = (data[lane * width : (lane + 1) * width], plan.weight_interval)
+    own = emitted.local(accumulator, f"sum{lane}")
     room = width_of(interval) <= len(own)
     require(room, f"{where} must have room for {interval}")
     words["sum"] = (own, Interval(-(1 << (len(own) - 1)), (1 << (len(own) - 1)) - 1))
     banks = Affine.of(((f"bank{k}", 0), 1) for k in range(len(words) - 1))
     token = "data" if len(words) == 2 else "column"
     if token == "column":
-        column = names.local(accumulator, f"column{lane}")
-        before = Reading(netlist, words).word(behind(emitted, column, 1), signed=True)
-        require_equal(before, banks, f"{names.path(accumulator)} column {lane}")
+        column = emitted.local(accumulator, f"column{lane}")
+        before = Reading(netlist, words).word(emitted.behind(column), signed=True)
+        require_equal(before, banks, f"{path} column {lane}")
         hull = Reading(netlist, words).interval(banks)
         words["column"] = (column, hull)
         banks = Affine({("column", 0): 1})
-    anew = names.bits(accumulator.valid)[0]
+    anew = emitted.bits(accumulator.valid)[0]
     if isinstance(accumulator, ScoreAccumulator) and accumulator.keeps_sums:
-        anew = names.local(accumulator, f"{token}_anew")[0]
-    any_event = names.local(accumulator, f"{token}_any")[0]
+        anew = emitted.local(accumulator, f"{token}_anew")[0]
+    any_event = emitted.local(accumulator, f"{token}_any")[0]
     cases: list[tuple[dict[Bit, int], Affine]] = [
         ({anew: 1}, Affine(constant=accumulator.starts()[lane])),
         ({anew: 0, any_event: 0}, Affine({("sum", 0): 1})),
         ({anew: 0, any_event: 1}, banks.plus(Affine({("sum", 0): 1}))),
     ]
     if plan.input_bits > 1:
-        double = names.local(accumulator, f"{token}_double")[0]
+        double = emitted.local(accumulator, f"{token}_double")[0]
         cases = [({**assumed, double: 0}, expected) for assumed, expected in cases]
         cases.append(({double: 1, anew: 0, any_event: 0}, Affine({("sum", 0): 2})))
     for assumed, expected in cases:
         reading = Reading(netlist, words, assumed=assumed)
-        value = reading.word(after(emitted, own), signed=True, modulo=len(own))
+        value = reading.word(emitted.after(own), signed=True, modulo=len(own))
         _require_congruent(value, expected, 1 << len(own), where)
 
 
@@ -215,74 +206,67 @@ def _require_congruent(own: Affine, expected: Affine, modulus: int, where: str) 
     require_equal(Affine(own.factors, constant), expected, where)
 
 
-def _banks(emitted: Emitted, accumulator: EventAccumulator) -> list[WeightBank]:
-    banks = range(accumulator.plan.choice.banks)
-    return [emitted.names.child(accumulator, f"bank{k}") for k in banks]
-
-
 def _check_sources(emitted: Emitted, accumulator: EventAccumulator) -> None:
     """The scanners look at the step that was taken, and the sums are what is handed over."""
-    names, plan, path = emitted.names, accumulator.plan, emitted.names.path(accumulator)
-    payload = names.bits(accumulator.i.payload)
-    held = names.local(accumulator, "held")
-    takes = (names.bits(accumulator.i.valid)[0], names.bits(accumulator.i.ready)[0])
-    require_same(emitted, taken_on(emitted, held, takes), payload, f"{path} step")
+    plan, path = accumulator.plan, emitted.path(accumulator)
+    held = emitted.local(accumulator, "held")
+    takes = (emitted.bits(accumulator.i.valid)[0], emitted.bits(accumulator.i.ready)[0])
+    taken = emitted.taken_on(held, takes)
+    emitted.require_same(taken, accumulator.i.payload, f"{path} step")
     n_inputs, bits = plan.layer.n_inputs, plan.input_bits
-    scanners = names.of_type(EventScanner, accumulator)
-    plane = names.local(accumulator, "plane")
+    scanners = emitted.of_type(EventScanner, accumulator)
     for place in range(bits):
-        assumed: dict[Bit, int] = {
-            bit: (place >> k) & 1 for k, bit in enumerate(plane) if isinstance(bit, int)
-        }
-        words = {f"held[{k}]": ((bit,), BITS) for k, bit in enumerate(held)}
-        reading = Reading(emitted.netlist, words, assumed=assumed)
+        assumed = _in_plane(emitted, accumulator, place)
+        reading = Reading(emitted.netlist, bit_words("held", held), assumed=assumed)
         for source in range(n_inputs):
             bank, row = source % plan.choice.banks, source // plan.choice.banks
-            own = reading.function((names.bits(scanners[bank].sources)[row],))
+            own = reading.function((emitted.bits(scanners[bank].sources)[row],))
             name = f"held[{source * bits + bits - 1 - place}]"
             what = f"{path} scanner {bank} row {row} in plane {place}"
-            require(own == Table(((name, 0),), (0, 1)), f"{what} must be source {source}")
+            require(own == Table.of(int, name), f"{what} must be source {source}")
     if plan.layer.recurrent is not None:
         _check_lateral(emitted, accumulator, takes)
     sums = payload_sums(emitted, accumulator)
     for lane in range(plan.choice.lanes):
-        total = names.local(accumulator, f"sum{lane}")
-        require_same(emitted, sums[lane][: len(total)], total, f"{path} sum {lane}")
+        total = emitted.local(accumulator, f"sum{lane}")
+        emitted.require_same(sums[lane][: len(total)], total, f"{path} sum {lane}")
+
+
+def _in_plane(emitted: Emitted, accumulator: EventAccumulator, place: int) -> dict[Bit, int]:
+    """Nets of the counter of planes, where it stands at ``place``."""
+    plane = emitted.local(accumulator, "plane")
+    return {bit: (place >> k) & 1 for k, bit in enumerate(plane) if isinstance(bit, int)}
 
 
 def _check_lateral(emitted: Emitted, accumulator: EventAccumulator, takes: Bits) -> None:
     """Lateral spikes are those of the step before, 0 in the first, and pass with the last plane."""
-    netlist, names, plan = emitted.netlist, emitted.names, accumulator.plan
-    path, n_inputs = names.path(accumulator), plan.layer.n_inputs
-    scanners = names.of_type(EventScanner, accumulator)
-    plane = names.local(accumulator, "plane")
-    first = payload_fields(emitted, accumulator.i)["first"]
-    for k, spike in enumerate(names.bits(accumulator.lateral)):
+    netlist, plan, path = emitted.netlist, accumulator.plan, emitted.path(accumulator)
+    n_inputs, scanners = plan.layer.n_inputs, emitted.of_type(EventScanner, accumulator)
+    first = emitted.fields(accumulator.i)["first"]
+    for k, spike in enumerate(emitted.bits(accumulator.lateral)):
         bank, row = (n_inputs + k) % plan.choice.banks, (n_inputs + k) // plan.choice.banks
-        source = names.bits(scanners[bank].sources)[row]
+        source = emitted.bits(scanners[bank].sources)[row]
         where = f"{path} lateral spike {k}"
-        require(source in netlist.drivers, f"{where} must be driven")
-        reads = netlist.drivers[source][0].ports
-        held = next((b for n in ("A", "B") for b in reads.get(n, ()) if netlist.register(b)), "x")
+        cell, _ = netlist.driver(source)
+        reads = [bit for name in ("A", "B") for bit in cell.ports.get(name, ())]
+        held = next((bit for bit in reads if netlist.is_register(bit)), "x")
         for place in range(plan.input_bits):
-            assumed: dict[Bit, int] = {
-                bit: (place >> p) & 1 for p, bit in enumerate(plane) if isinstance(bit, int)
-            }
+            assumed = _in_plane(emitted, accumulator, place)
             reading = Reading(netlist, {"held": ((held,), BITS)}, assumed=assumed)
             own = reading.function((source,))
             is_last = place == plan.input_bits - 1
-            expected = Table((("held", 0),), (0, 1)) if is_last else Table((), (0,))
+            expected = Table.of(int, "held") if is_last else Table.of(lambda: 0)
             require(own == expected, f"{where} must pass with the last bit plane alone")
         reading = Reading(netlist, {"first": (first, BITS), "spike": ((spike,), BITS)})
-        own = reading.function(taken_on(emitted, (held,), takes))
-        expected = Table((("first", 0), ("spike", 0)), (0, 0, 1, 0))
+        own = reading.function(emitted.taken_on((held,), takes))
+        expected = Table.of(lambda first, spike: spike and not first, "first", "spike")
         require(own == expected, f"{where} must be neuron {k}'s, and 0 in the first step")
 
 
 def payload_sums(emitted: Emitted, component: EventAccumulator | Updater) -> list[Bits]:
     """Nets of every lane's sum, between an accumulator and what reads it."""
     view = component.o if isinstance(component, EventAccumulator) else component.i
-    bits, layout = emitted.names.bits(view), view.shape()["sums"]
+    bits, layout = emitted.bits(view), view.shape()["sums"]
     width = layout.shape.elem_shape.width
     begin = layout.offset
     count = component.plan.choice.lanes
@@ -291,78 +275,68 @@ def payload_sums(emitted: Emitted, component: EventAccumulator | Updater) -> lis
 
 def _check_updater(emitted: Emitted, updater: Updater) -> None:
     """Sums, membranes and spikes of every group reach their lanes and come back in order."""
-    names, plan, path = emitted.names, updater.plan, emitted.names.path(updater)
+    plan, path = updater.plan, emitted.path(updater)
     updates, lanes = plan.choice.updates, plan.choice.lanes
-    enable = names.bits(updater.enable)[0]
-    busy = behind(emitted, names.bits(updater.valid), UPDATE_CLOCKS)[0]
-    buffer, taken = names.local(updater, "buffer"), names.bits(updater.i)
+    enable = emitted.bits(updater.enable)[0]
+    busy = emitted.behind(emitted.bits(updater.valid), UPDATE_CLOCKS)[0]
+    buffer, taken = emitted.local(updater, "buffer"), emitted.bits(updater.i)
     width = len(payload_sums(emitted, updater)[0])
-    words: dict[str, tuple[Bits, Interval]] = {
-        f"i[{k}]": ((bit,), BITS) for k, bit in enumerate(taken) if isinstance(bit, int)
-    }
-    words |= {f"buffer[{k}]": ((bit,), BITS) for k, bit in enumerate(buffer)}
+    words = {**bit_words("i", taken), **bit_words("buffer", buffer)}
     takes = Reading(emitted.netlist, words, assumed={enable: 1})
     shifts = Reading(emitted.netlist, words, assumed={enable: 0, busy: 1})
-    before = after(emitted, buffer)
+    before = emitted.after(buffer)
     for k, bit in enumerate(before):
         own = takes.function((bit,))
         require(own == takes.function((taken[k],)), f"{path} buffer bit {k} must be that of i")
         if k < (lanes - updates) * width:
-            moved = Table(((f"buffer[{k + updates * width}]", 0),), (0, 1))
+            moved = Table.of(int, f"buffer[{k + updates * width}]")
             where = f"{path} buffer bit {k}"
             require(shifts.function((bit,)) == moved, f"{where} must shift by {updates} sums")
     for k in range(updates):
-        lane: LIFLane = names.child(updater, f"lane{k}")
-        total = names.bits(lane.total)
+        lane: LIFLane = emitted.child(updater, f"lane{k}")
+        total = emitted.bits(lane.total)
         source = buffer[k * width : k * width + len(total)]
-        require_same(emitted, behind(emitted, total, 1), source, f"{path} lane {k} sum")
+        emitted.require_same(emitted.behind(total), source, f"{path} lane {k} sum")
     _check_membranes(emitted, updater)
 
 
 def _check_membranes(emitted: Emitted, updater: Updater) -> None:
     """Every lane reads its place of the group's word, and writes it when the group is complete."""
-    names, path, size = (
-        emitted.names,
-        emitted.names.path(updater),
-        updater.plan.ranges.membrane_width,
-    )
-    lanes, valid = names.of_type(LIFLane, updater), names.bits(updater.valid)[0]
-    words = [names.bits(lane.next_membrane) for lane in lanes]
+    path, size = emitted.path(updater), updater.plan.ranges.membrane_width
+    lanes, valid = emitted.of_type(LIFLane, updater), emitted.bits(updater.valid)[0]
+    words = [emitted.bits(lane.next_membrane) for lane in lanes]
     new = bits_of([(*word, *(word[-1:] * (size - len(word)))) for word in words])
-    read = [behind(emitted, names.bits(lane.membrane), 1) for lane in lanes]
+    read = [emitted.behind(emitted.bits(lane.membrane)) for lane in lanes]
     if updater.plan.folds * updater.plan.groups == 1:  # a single word is no memory but registers
         for k, (bits, word) in enumerate(zip(read, words, strict=True)):
-            taken = taken_on(emitted, bits, (valid,))
-            require_same(emitted, taken, word, f"{path} lane {k} membrane")
+            taken = emitted.taken_on(bits, (valid,))
+            emitted.require_same(taken, word, f"{path} lane {k} membrane")
         return
     memory = memory_of(emitted, updater, "membrane")
     for k, bits in enumerate(read):
         stored = memory.ports["RD_DATA"][k * size : (k + 1) * size]
-        require_same(emitted, bits, stored[: len(bits)], f"{path} lane {k} membrane")
-    written = {name: chosen(emitted, memory.ports[name], valid) for name in ("WR_DATA", "WR_ADDR")}
-    require_same(emitted, written["WR_DATA"], new, f"{path} membranes written")
-    group = names.bits(updater.group)[: len(written["WR_ADDR"])]
-    require_same(emitted, written["WR_ADDR"], group, f"{path} group written")
+        emitted.require_same(bits, stored[: len(bits)], f"{path} lane {k} membrane")
+    written = {name: emitted.chosen(memory.ports[name], valid) for name in ("WR_DATA", "WR_ADDR")}
+    emitted.require_same(written["WR_DATA"], new, f"{path} membranes written")
+    group = emitted.bits(updater.group)[: len(written["WR_ADDR"])]
+    emitted.require_same(written["WR_ADDR"], group, f"{path} group written")
     reading = Reading(emitted.netlist, {"valid": ((valid,), BITS)})
     for bit in dict.fromkeys(memory.ports["WR_EN"]):
-        enables = reading.function((bit,)) == Table((("valid", 0),), (0, 1))
+        enables = reading.function((bit,)) == Table.of(int, "valid")
         require(enables, f"{path} must write every bit when a group is complete")
 
 
 def _check_engine(emitted: Emitted, engine: FoldedEngine, updater: Updater) -> None:
     """Sums go from accumulator to updater, and what the lanes give to the output, in order."""
-    names, path = emitted.names, emitted.names.path(engine)
-    accumulator = names.of_type(EventAccumulator, engine)[0]
-    require_same(emitted, names.bits(updater.i), names.bits(accumulator.o), f"{path} sums")
-    enable = names.bits(updater.enable)
-    require_same(emitted, enable, names.bits(accumulator.valid), f"{path} enable")
-    require_same(
-        emitted, names.bits(accumulator.i.payload), names.bits(engine.i.payload), f"{path} step"
-    )
-    features = payload_fields(emitted, engine.o)["features"]
-    collected = taken_on(emitted, features, (names.local(engine, "moves")[0],))
+    path = emitted.path(engine)
+    accumulator = emitted.of_type(EventAccumulator, engine)[0]
+    emitted.require_same(updater.i, accumulator.o, f"{path} sums")
+    emitted.require_same(updater.enable, accumulator.valid, f"{path} enable")
+    emitted.require_same(accumulator.i.payload, engine.i.payload, f"{path} step")
+    features = emitted.fields(engine.o)["features"]
+    collected = emitted.taken_on(features, (emitted.local(engine, "moves")[0],))
     _check_collected(emitted, engine, updater, collected, signs=engine.signs)
-    lateral = names.bits(accumulator.lateral)
+    lateral = emitted.bits(accumulator.lateral)
     if lateral:
         _check_collected(emitted, engine, updater, lateral, signs=False)
 
@@ -371,92 +345,92 @@ def _check_collected(
     emitted: Emitted, engine: FoldedEngine, updater: Updater, collected: Bits, *, signs: bool
 ) -> None:
     """What is collected of a step's groups is shifted in, the first group lowest at the end."""
-    names, plan, path = emitted.names, engine.plan, emitted.names.path(engine)
-    lanes = names.of_type(LIFLane, updater)
-    given = [names.bits(v.next_membrane)[-1] if signs else names.bits(v.spike)[0] for v in lanes]
-    name = "signs" if signs else "spikes"
-    whole = names.local(engine, name)
-    require_same(emitted, collected, whole[: len(collected)], f"{path} {name}")
-    reading = Reading(
-        emitted.netlist,
-        {
-            **{f"kept[{k}]": ((bit,), BITS) for k, bit in enumerate(whole)},
-            **{f"lane[{k}]": ((bit,), BITS) for k, bit in enumerate(given)},
-        },
+    plan, path = engine.plan, emitted.path(engine)
+    lanes = emitted.of_type(LIFLane, updater)
+    given = tuple(
+        emitted.bits(each.next_membrane)[-1] if signs else emitted.bits(each.spike)[0]
+        for each in lanes
     )
-    shifted = taken_on(emitted, whole, (names.bits(updater.valid)[0],))
+    name = "signs" if signs else "spikes"
+    whole = emitted.local(engine, name)
+    emitted.require_same(collected, whole[: len(collected)], f"{path} {name}")
+    words = {**bit_words("kept", whole), **bit_words("lane", given)}
+    reading = Reading(emitted.netlist, words)
+    shifted = emitted.taken_on(whole, (emitted.bits(updater.valid)[0],))
     for k, bit in enumerate(shifted):
         source = k + plan.choice.updates
-        expected = Table(((f"kept[{source}]", 0),), (0, 1))
+        expected = Table.of(int, f"kept[{source}]")
         if source >= len(whole):
-            expected = Table(((f"lane[{source - len(whole)}]", 0),), (1, 0) if signs else (0, 1))
+            name = f"lane[{source - len(whole)}]"
+            expected = Table.of(lambda bit: bit ^ signs, name)
         own = reading.function((bit,))
         require(own == expected, f"{path} {name} bit {k} must come from {expected.support}")
 
 
 def lane_obligation(emitted: Emitted, lane: LIFLane) -> Obligation:
     """A lane computes the contract, three clocks later."""
-    part, plan = emitted.cut(lane), lane.plan
-
-    def specification() -> LaneSpecification:
-        return LaneSpecification(StandIn(lane.signature, part), of=lane)
-
-    layer, ranges = plan.layer, plan.ranges
-    given = (
-        *(layer.leak, layer.reset, layer.saturation, ranges),
-        *(lane.sum_interval, lane.bias_interval, lane.threshold_interval),
+    layer, ranges = lane.plan.layer, lane.plan.ranges
+    limits = layer.saturation
+    saturation = None if limits is None else limits.interval
+    return by_induction(
+        "lane",
+        emitted.path(lane),
+        emitted.cut(lane),
+        LaneSpecification,
+        rules=Rules(leak=layer.leak, reset=layer.reset, saturation=saturation),
+        ranges={
+            "membrane": lane.membrane_interval,
+            "total": lane.sum_interval,
+            "bias": lane.bias_interval,
+            "threshold": lane.threshold_interval,
+            "current": Interval.union(ranges.current),
+            "integrated": Interval.union(ranges.integrated),
+        },
     )
-    return by_induction("lane", emitted.names.path(lane), part, specification, given=given)
 
 
 def range_obligations(emitted: Emitted, plan: FoldPlan) -> Iterator[Obligation]:
     """The contract keeps every neuron of an engine within its ranges."""
-    steps = emitted.network.n_steps
     for j in range(plan.layer.n_neurons):
-        parameters = NeuronParameters.of(plan.layer, plan.ranges, j)
-        where = f"engine of branches {plan.branches} layer {plan.depth} neuron {j}"
-
-        def specification(parameters: NeuronParameters = parameters) -> ContractSpecification:
-            return ContractSpecification(parameters, n_steps=steps)
-
-        nothing = Part(emitted.netlist, inputs={}, outputs={})
-        yield by_induction("ranges", where, nothing, specification, given=(parameters, steps))
+        yield by_induction(
+            "ranges",
+            f"engine of branches {plan.branches} layer {plan.depth} neuron {j}",
+            None,
+            ContractSpecification,
+            parameters=NeuronParameters.of(plan.layer, plan.ranges, j),
+            n_steps=emitted.network.n_steps,
+        )
 
 
 def stream_obligation(emitted: Emitted, engine: FoldedEngine) -> Obligation:
     """An engine holds its output, whatever is behind it."""
-    names = emitted.names
-    registers = {names.bits(engine.o.valid)[0], *names.bits(engine.o.payload)}
+    registers = {*emitted.bits(engine.o.valid), *emitted.bits(engine.o.payload)}
     part = emitted.cut(engine, keep=registers)
-
-    def specification() -> StreamSpecification:
-        return StreamSpecification(StandIn(engine.signature, part))
-
-    return by_induction("stream", names.path(engine), part, specification)
+    return by_induction("stream", emitted.path(engine), part, StreamSpecification)
 
 
 def folded_readout_obligations(emitted: Emitted, readout: FoldedReadout) -> Iterator[Obligation]:
     """Weights, sums and scores of a readout in memory."""
-    accumulator = emitted.names.of_type(EventAccumulator, readout)[0]
+    accumulator = emitted.of_type(EventAccumulator, readout)[0]
     weights = [[int(w) for w in row] for row in emitted.network.readout_weights]
     yield from accumulator_obligations(emitted, accumulator, weights)
-    path = emitted.names.path(readout)
-    yield by_reading("connections", path, lambda: _check_readout(emitted, readout, accumulator))
+    path = emitted.path(readout)
+    yield by_reading("connections", path, _check_readout, emitted, readout, accumulator)
 
 
 def _check_readout(emitted: Emitted, readout: FoldedReadout, accumulator: EventAccumulator) -> None:
     """Features go to the accumulator in order, and its sums are the scores."""
-    names, path = emitted.names, emitted.names.path(readout)
-    own: Mapping[str, Bits] = payload_fields(emitted, readout.i)
-    fields = payload_fields(emitted, accumulator.i)
+    path = emitted.path(readout)
+    own = emitted.fields(readout.i)
+    fields = emitted.fields(accumulator.i)
     branches = range(len(emitted.network.branches))
     features = bits_of([own[f"branch{b}"] for b in branches])
-    require_same(emitted, fields["inputs"], features, f"{path} features")
+    emitted.require_same(fields["inputs"], features, f"{path} features")
     for name in ("first", "last"):
-        require_same(emitted, fields[name], own[name], f"{path} {name}")
-    scores = payload_fields(emitted, readout.o)["scores"]
-    taken = taken_on(emitted, scores, (names.bits(accumulator.valid)[0],))
+        emitted.require_same(fields[name], own[name], f"{path} {name}")
+    scores = emitted.fields(readout.o)["scores"]
+    taken = emitted.taken_on(scores, (emitted.bits(accumulator.valid)[0],))
     sums = payload_sums(emitted, accumulator)
     width = len(scores) // len(sums)
     expected = [bit for each in sums for bit in (*each, *(each[-1:] * (width - len(each))))]
-    require_same(emitted, taken, tuple(expected), f"{path} scores")
+    emitted.require_same(taken, tuple(expected), f"{path} scores")

@@ -4,50 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Cat, Elaboratable, Module, Signal
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from convexon_hdl.core.stage import Stage
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.stage import MixedStage
+from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.netlist import Bits
 from convexon_hdl.formal.netlist.part import Part, StandIn
-from convexon_hdl.formal.obligation import Emitted, Obligation, by_induction
+from convexon_hdl.formal.obligation import Obligation, by_induction
+from convexon_hdl.formal.specs.blocks import free, offer
 
 COUNT_BITS = 2
 """Bits of the counts of transfers, which wrap: they never lie more than one apart."""
-
-
-class ForkJoinSignature(wiring.Signature):
-    """Handshakes between a stage and its units.
-
-    Parameters
-    ----------
-    n_units : int
-
-    Members
-    -------
-    source_valid, sink_ready : In(1)
-    source_ready, sink_valid : Out(1)
-        Of the stage's own streams.
-    offers0, ... : Out(1)
-    takes0, ... : In(1)
-        ``valid`` and ``ready`` of what goes into each unit.
-    has0, ... : In(1)
-    drains0, ... : Out(1)
-        ``valid`` and ``ready`` of what comes out of it.
-    """
-
-    def __init__(self, n_units: int) -> None:
-        self.n_units = n_units
-        members = {"source_valid": In(1), "sink_ready": In(1)}
-        members |= {"source_ready": Out(1), "sink_valid": Out(1)}
-        for k in range(n_units):
-            members |= {f"offers{k}": Out(1), f"takes{k}": In(1)}
-            members |= {f"has{k}": In(1), f"drains{k}": Out(1)}
-        super().__init__(members)
 
 
 class ForkJoinSpecification(Elaboratable):
@@ -61,8 +30,10 @@ class ForkJoinSpecification(Elaboratable):
     Parameters
     ----------
     stage : StandIn
-        With `ForkJoinSignature`; watched: ``taken{k}``, whether unit k took the step on offer,
-        where there are several units.
+        ``source_valid``, ``source_ready``, ``sink_valid`` and ``sink_ready``, of the stage's own
+        streams; ``offers{k}`` and ``takes{k}``, valid and ready of what goes into unit k;
+        ``has{k}`` and ``drains{k}``, of what comes out of it; and ``taken{k}``, whether it took the
+        step on offer, where there are several units.
     n_units : int
     """
 
@@ -75,18 +46,16 @@ class ForkJoinSpecification(Elaboratable):
         m = Module()
         m.submodules.stage = stage = self.stage
         units = range(self.n_units)
-        waits = Signal()
-        m.d.comb += [stage.source_valid.eq(AnySeq(1) | waits), stage.sink_ready.eq(AnySeq(1))]
-        m.d.sync += waits.eq(stage.source_valid & ~stage.source_ready)
+        waits = offer(m, stage.source_valid, stage.source_ready)
+        free(m, stage.sink_ready)
         steps = self._count(m, stage.source_valid & stage.source_ready, "steps")
         results = self._count(m, stage.sink_valid & stage.sink_ready, "results")
         done, have = [], []
         for k in units:
             offers, drains = getattr(stage, f"offers{k}"), getattr(stage, f"drains{k}")
             takes, has = getattr(stage, f"takes{k}"), getattr(stage, f"has{k}")
-            holds = Signal(name=f"holds{k}")
-            m.d.comb += [takes.eq(AnySeq(1)), has.eq(AnySeq(1) | holds)]
-            m.d.sync += holds.eq(has & ~drains)
+            free(m, takes)
+            offer(m, has, drains)
             taken = self._count(m, offers & takes, f"taken{k}")
             given = self._count(m, has & drains, f"given{k}")
             ahead = Signal(name=f"ahead{k}")
@@ -97,8 +66,8 @@ class ForkJoinSpecification(Elaboratable):
                 Assert(given == results),
                 Assert(~ahead | waits),
             ]
-            if f"taken{k}" in stage.watched:
-                m.d.comb += Assert(stage.watched[f"taken{k}"] == ahead)
+            if self.n_units > 1:
+                m.d.comb += Assert(getattr(stage, f"taken{k}") == ahead)
             done.append(ahead | takes)
             have.append(has)
         m.d.comb += [
@@ -116,25 +85,24 @@ class ForkJoinSpecification(Elaboratable):
 
 def fork_obligation(emitted: Emitted, stage: MixedStage) -> Obligation:
     """A stage of several units hands each step to all of them, and loses and doubles none."""
-    names = emitted.names
-    units: list[Any] = [*names.of_type(FoldedEngine, stage), *names.of_type(Stage, stage)]
+    units: list[Any] = [*emitted.of_type(FoldedEngine, stage), *emitted.of_type(Stage, stage)]
     inputs: dict[str, Bits] = {
-        "source_valid": names.bits(stage.i.valid),
-        "sink_ready": names.bits(stage.o.ready),
+        "source_valid": emitted.bits(stage.i.valid),
+        "sink_ready": emitted.bits(stage.o.ready),
     }
     outputs: dict[str, Bits] = {
-        "source_ready": names.bits(stage.i.ready),
-        "sink_valid": names.bits(stage.o.valid),
+        "source_ready": emitted.bits(stage.i.ready),
+        "sink_valid": emitted.bits(stage.o.valid),
     }
     for k, unit in enumerate(units):
-        inputs |= {f"takes{k}": names.bits(unit.i.ready), f"has{k}": names.bits(unit.o.valid)}
-        outputs |= {f"offers{k}": names.bits(unit.i.valid), f"drains{k}": names.bits(unit.o.ready)}
+        inputs |= {f"takes{k}": emitted.bits(unit.i.ready), f"has{k}": emitted.bits(unit.o.valid)}
+        outputs |= {
+            f"offers{k}": emitted.bits(unit.i.valid),
+            f"drains{k}": emitted.bits(unit.o.ready),
+        }
         if len(units) > 1:
-            outputs[f"taken{k}"] = names.local(stage, f"fork_taken{k}")
+            outputs[f"taken{k}"] = emitted.local(stage, f"fork_taken{k}")
     part = Part(emitted.netlist, inputs=inputs, outputs=outputs)
-    n_units = len(units)
-
-    def specification() -> ForkJoinSpecification:
-        return ForkJoinSpecification(StandIn(ForkJoinSignature(n_units), part), n_units=n_units)
-
-    return by_induction("fork and join", names.path(stage), part, specification, given=n_units)
+    return by_induction(
+        "fork and join", emitted.path(stage), part, ForkJoinSpecification, n_units=len(units)
+    )

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Assume, Cat, Elaboratable, Module, Mux, Signal, Value
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In
 
 from convexon.plan.fold import FoldPlan
-from convexon.plan.image import (
-    HEADER_WORDS,
-    MAGIC,
-    WORD_BITS,
-    row_words,
-    rows_of_bank,
-    words_per_row,
-)
-from convexon_hdl.core.accelerator import Accelerator
+from convexon.plan.image import HEADER_WORDS, MAGIC, WORD_BITS, rows_of_bank, words_per_row
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.loader import Loader, LoadGate
 from convexon_hdl.folded.weights import WeightBank
+from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.linear import BITS, Reading, Table
 from convexon_hdl.formal.netlist.netlist import require
-from convexon_hdl.formal.netlist.parity import check_checksum
 from convexon_hdl.formal.netlist.part import StandIn
-from convexon_hdl.formal.netlist.wiring import pipeline, require_same, stream_bits
-from convexon_hdl.formal.obligation import Emitted, Obligation, by_induction, by_reading
+from convexon_hdl.formal.obligation import Obligation, by_induction, by_reading
+from convexon_hdl.formal.parts.checksum import check_checksum
+from convexon_hdl.formal.parts.wiring import require_port
+from convexon_hdl.formal.specs.blocks import free, offer
 
-HOLDS = (1, 1, 0, 1)
-"""Table of the gate's ``hold``, over whether words wait, and whether weights are there."""
+
+@dataclass(frozen=True)
+class Rows:
+    """What an image holds for one engine: its banks, rows of a bank, and words of a row."""
+
+    banks: int
+    rows: int
+    words: int
+
+    @classmethod
+    def of(cls, plan: FoldPlan) -> Rows:
+        """Rows of an engine."""
+        return cls(plan.choice.banks, rows_of_bank(plan), words_per_row(plan))
 
 
 class LoaderSpecification(Elaboratable):
@@ -48,39 +52,29 @@ class LoaderSpecification(Elaboratable):
     Parameters
     ----------
     loader : StandIn
-        With the signature `LoaderSpecification.signature`; watched: ``state``, ``bank``,
-        ``address``, ``part``, and of the CRC-32 ``crc_start``, ``crc_valid`` and ``crc_data``.
-    plans : sequence of FoldPlan
-        Engines whose weights are loaded.
+        Of a `Loader` whose CRC-32 is cut out: ``digest`` is what it says. Watched: ``state``,
+        ``bank``, ``address``, ``part``, and of the CRC-32 ``crc_start``, ``crc_valid`` and
+        ``crc_data``.
+    engines : sequence of Rows
+        Of those whose weights are loaded.
     fingerprint : int
     """
 
     STATES = 5
     """Of an image: begin, fingerprint, length, rows and digest, numbered so."""
 
-    def __init__(self, loader: StandIn, *, plans: Sequence[FoldPlan], fingerprint: int) -> None:
+    def __init__(self, loader: StandIn, *, engines: Sequence[Rows], fingerprint: int) -> None:
         self.loader = loader
-        self.plans = tuple(plans)
+        self.engines = engines
         self.fingerprint = fingerprint
-        self.n_words = sum(row_words(plan) for plan in self.plans)
-
-    @staticmethod
-    def signature(loader: Loader) -> wiring.Signature:
-        """Ports of a loader whose CRC-32 is cut out: ``digest`` is what it says."""
-        return wiring.Signature({**dict(loader.signature.members), "digest": In(WORD_BITS)})
+        self.n_words = sum(each.banks * each.rows * each.words for each in engines)
 
     def elaborate(self, platform: object) -> Module:
         """Build the position, the flags, and the comparison."""
         m = Module()
         m.submodules.loader = loader = self.loader
-        load, watched = loader.load, loader.watched
-        word = load.payload
-        m.d.comb += [
-            load.valid.eq(AnySeq(1)),
-            word.eq(AnySeq(WORD_BITS)),
-            loader.granted.eq(AnySeq(1)),
-            loader.digest.eq(AnySeq(WORD_BITS)),
-        ]
+        load, word = loader.load, loader.load.payload
+        free(m, load.valid, word, loader.granted, loader.digest)
         end = HEADER_WORDS + self.n_words
         position = Signal(range(end + 2))
         loaded, refused = Signal(reset_less=True), Signal(reset_less=True)
@@ -102,10 +96,10 @@ class LoaderSpecification(Elaboratable):
         m.d.comb += [
             Assert(position <= end),
             Assert(load.ready == loader.granted),
-            Assert(watched["state"] == state),
-            Assert(watched["crc_valid"] == taken),
-            Assert(watched["crc_start"] == (taken & (position == 0))),
-            Assert(watched["crc_data"] == word),
+            Assert(loader.state == state),
+            Assert(loader.crc_valid == taken),
+            Assert(loader.crc_start == (taken & (position == 0))),
+            Assert(loader.crc_data == word),
             Assert(loader.loaded == loaded),
             Assert(loader.refused == refused),
             Assert((position == 0) | ~loaded),
@@ -115,44 +109,35 @@ class LoaderSpecification(Elaboratable):
 
     def _rows(self, m: Module, position: Signal, in_rows: Value, taken: Value) -> None:
         """Tie the loader's place to the position, and compare what it writes."""
-        watched = self.loader.watched
-        bank, address, part = (watched[name] for name in ("bank", "address", "part"))
-        most = max(words_per_row(plan) for plan in self.plans)
-        words = Signal(most * WORD_BITS)
+        bank, address, part = self.loader.bank, self.loader.address, self.loader.part
+        words = Signal(max(each.words for each in self.engines) * WORD_BITS)
         with m.If(taken):
             m.d.sync += words.eq(Cat(words, self.loader.load.payload)[WORD_BITS:])
         with m.If(~in_rows):
             m.d.comb += Assert((bank == 0) & (address == 0) & (part == 0))
         begin, number = HEADER_WORDS, 0
-        expected: dict[int, list[Value]] = {k: [] for k in range(len(self.plans))}
-        for k, plan in enumerate(self.plans):
-            size, rows = words_per_row(plan), rows_of_bank(plan)
-            for own in range(plan.choice.banks):
+        for k, each in enumerate(self.engines):
+            write, dues = getattr(self.loader, f"write{k}"), []
+            row = words[len(words) - each.words * WORD_BITS :]  # the newest words
+            for own in range(each.banks):
                 due, place = Signal(name=f"due{number}"), Signal.like(address, name=f"at{number}")
                 here = in_rows & (bank == number)
-                m.d.sync += [due.eq(taken & here & (part == size - 1)), place.eq(address)]
+                m.d.sync += [due.eq(taken & here & (part == each.words - 1)), place.eq(address)]
                 with m.If(here):
                     m.d.comb += [
-                        Assert((part < size) & (address < rows)),
-                        Assert(position == begin + address * size + part),
+                        Assert((part < each.words) & (address < each.rows)),
+                        Assert(position == begin + address * each.words + part),
                     ]
-                expected[k].append(due)
+                dues.append(due)
                 with m.If(due):
-                    self._compare(m, k, own, place, words)
-                begin, number = begin + rows * size, number + 1
+                    m.d.comb += [
+                        Assert(write.bank == own),
+                        Assert(write.address == place),
+                        Assert(write.data == row[: len(write.data)]),
+                    ]
+                begin, number = begin + each.rows * each.words, number + 1
+            m.d.comb += Assert(write.enable == Cat(dues).any())
         m.d.comb += Assert(~in_rows | (bank < number))
-        for k, dues in expected.items():
-            m.d.comb += Assert(getattr(self.loader, f"write{k}").enable == Cat(dues).any())
-
-    def _compare(self, m: Module, k: int, bank: int, address: Value, words: Signal) -> None:
-        """The row that is written: the newest words."""
-        write, plan = getattr(self.loader, f"write{k}"), self.plans[k]
-        row = words[len(words) - words_per_row(plan) * WORD_BITS :]
-        m.d.comb += [
-            Assert(write.bank == bank),
-            Assert(write.address == address),
-            Assert(write.data == row[: len(write.data)]),
-        ]
 
 
 class GateSpecification(Elaboratable):
@@ -179,20 +164,16 @@ class GateSpecification(Elaboratable):
         """Build the counts and the property."""
         m = Module()
         m.submodules.gate = gate = self.gate
-        i, o, watched = gate.i, gate.o, gate.watched
-        waits, waited = Signal(), Signal.like(i.payload)
-        m.d.comb += [
-            i.valid.eq(AnySeq(1) | waits),
-            i.payload.eq(Mux(waits, waited, AnySeq(len(i.payload)))),
-            *(wire.eq(AnySeq(1)) for wire in (o.ready, gate.ended, gate.hold)),
-        ]
+        i, o = gate.i, gate.o
+        waits, waited = offer(m, i.valid, i.ready), Signal.like(i.payload)
+        m.d.comb += i.payload.eq(Mux(waits, waited, AnySeq(len(i.payload))))
+        free(m, o.ready, gate.ended, gate.hold)
         step = Signal(range(self.n_steps + 1))
-        inside = Signal(len(watched["under_way"]))
+        inside = Signal.like(gate.under_way)
         passes, first, offered = o.valid & o.ready, step == 0, Signal()
         idle, shut = Signal(), Signal(init=1)
         stops = shut & first
         m.d.sync += [
-            waits.eq(i.valid & ~i.ready),
             waited.eq(i.payload),
             offered.eq(o.valid & ~o.ready),
             idle.eq(gate.idle & gate.hold),
@@ -206,10 +187,10 @@ class GateSpecification(Elaboratable):
             Assume(~gate.ended | (inside != 0)),
             Assume(~passes | (inside < 1 << (len(inside) - 1))),
             Assert(step < self.n_steps),
-            Assert(watched["step"] == step),
-            Assert(watched["under_way"] == inside),
+            Assert(gate.step == step),
+            Assert(gate.under_way == inside),
             Assert(o.payload == i.payload),
-            Assert(watched["closed"] == shut),
+            Assert(gate.closed == shut),
             Assert(o.valid == (i.valid & ~stops)),
             Assert(i.ready == (o.ready & ~stops)),
             Assert(gate.idle == (stops & (inside == 0))),
@@ -220,78 +201,66 @@ class GateSpecification(Elaboratable):
         return m
 
 
-def loader_obligations(
-    emitted: Emitted, accelerator: Accelerator, gate: LoadGate, loader: Loader
-) -> Iterator[Obligation]:
+def loader_obligations(emitted: Emitted) -> Iterator[Obligation]:
     """Gate, loader and checksum of an emitted network, and what they are connected with."""
-    names = emitted.names
-    watched = {name: names.local(gate, name) for name in ("step", "under_way", "closed")}
+    accelerator = emitted.accelerator
+    gate, loader = (emitted.child(accelerator, name) for name in ("gate", "loader"))
+    watched = {name: emitted.local(gate, name) for name in ("step", "under_way", "closed")}
     part = emitted.cut(gate, watched=watched)
-    n_steps = gate.n_steps
-
-    def gate_specification() -> GateSpecification:
-        return GateSpecification(StandIn(gate.signature, part), n_steps=n_steps)
-
-    yield by_induction("gate", names.path(gate), part, gate_specification, given=n_steps)
-    watched = {name: names.local(loader, name) for name in ("bank", "address", "part")}
-    watched["state"] = names.local(loader, "image_state")
-    for name in ("start", "valid", "data"):
-        watched[f"crc_{name}"] = names.local(loader, f"checksum.{name}")
-    digest = names.local(loader, "checksum.crc")
-    own = emitted.cut(loader, watched=watched, held={"digest": digest})
-
-    def loader_specification() -> LoaderSpecification:
-        return LoaderSpecification(
-            StandIn(LoaderSpecification.signature(loader), own),
-            plans=loader.plans,
-            fingerprint=loader.fingerprint,
-        )
-
-    shapes = [(p.choice, words_per_row(p), rows_of_bank(p), p.weight_width) for p in loader.plans]
-    given = (loader.fingerprint, shapes)
-    yield by_induction("loader", names.path(loader), own, loader_specification, given=given)
-    where = f"{names.path(loader)}.checksum"
-    yield by_reading("checksum", where, lambda: check_checksum(emitted, loader))
-    where = f"{names.path(gate)} and {names.path(loader)}"
-    yield by_reading("connections", where, lambda: _check_gate(emitted, accelerator, gate, loader))
-    engines = [e for e in names.of_type(FoldedEngine, accelerator) if e.plan.is_loaded]
+    yield by_induction("gate", emitted.path(gate), part, GateSpecification, n_steps=gate.n_steps)
+    yield _loader_obligation(emitted, loader)
+    where = emitted.path(loader)
+    yield by_reading("checksum", f"{where}.checksum", check_checksum, emitted, loader)
+    both = f"{emitted.path(gate)} and {where}"
+    yield by_reading("connections", both, _check_gate, emitted, gate, loader)
+    engines = [e for e in emitted.of_type(FoldedEngine) if e.plan.is_loaded]
     for k, engine in enumerate(engines):
-
-        def check(k: int = k, engine: FoldedEngine = engine) -> None:
-            _check_writes(emitted, loader, engine, k)
-
-        yield by_reading("connections", f"{names.path(loader)} to {names.path(engine)}", check)
+        to = f"{where} to {emitted.path(engine)}"
+        yield by_reading("connections", to, _check_writes, emitted, loader, engine, k)
 
 
-def _check_gate(emitted: Emitted, accelerator: Accelerator, gate: LoadGate, loader: Loader) -> None:
+def _loader_obligation(emitted: Emitted, loader: Loader) -> Obligation:
+    """Words, rows and flags."""
+    watched = {name: emitted.local(loader, name) for name in ("bank", "address", "part")}
+    watched["state"] = emitted.local(loader, "image_state")
+    for name in ("start", "valid", "data"):
+        watched[f"crc_{name}"] = emitted.local(loader, f"checksum.{name}")
+    digest = emitted.local(loader, "checksum.crc")
+    return by_induction(
+        "loader",
+        emitted.path(loader),
+        emitted.cut(loader, watched=watched, inputs={"digest": digest}),
+        LoaderSpecification,
+        engines=[Rows.of(plan) for plan in loader.plans],
+        fingerprint=loader.fingerprint,
+    )
+
+
+def _check_gate(emitted: Emitted, gate: LoadGate, loader: Loader) -> None:
     """Steps go through the gate, which is closed while weights are loaded or missing."""
-    names, ports = emitted.names, emitted.netlist.ports
-    source = pipeline(emitted, accelerator)[0]
-    for part, bits in stream_bits(emitted, source.i).items():
-        require_same(emitted, bits, stream_bits(emitted, gate.o)[part], f"{part} from the gate")
-    for name, stream in (("i", gate.i), ("load", loader.load)):
-        for part, bits in stream_bits(emitted, stream).items():
-            require_same(emitted, ports[f"{name}__{part}"], bits, f"{name}__{part}")
+    ports = emitted.netlist.ports
+    emitted.require_connected(gate.o, emitted.pipeline()[0].i, "from the gate")
+    require_port(emitted, "i", gate.i)
+    require_port(emitted, "load", loader.load)
     for name in ("loaded", "refused"):
-        require_same(emitted, ports[name], names.bits(getattr(loader, name)), name)
-    require_same(emitted, names.bits(loader.granted), names.bits(gate.idle), "grant of a load")
-    asks, loaded = ports["load__valid"][0], names.bits(loader.loaded)[0]
-    reading = Reading(emitted.netlist, {"asks": ((asks,), BITS), "loaded": ((loaded,), BITS)})
-    held = reading.function(names.bits(gate.hold)) == Table((("asks", 0), ("loaded", 0)), HOLDS)
+        emitted.require_same(ports[name], getattr(loader, name), name)
+    emitted.require_same(loader.granted, gate.idle, "grant of a load")
+    asks, loaded = ports["load__valid"], emitted.bits(loader.loaded)
+    reading = Reading(emitted.netlist, {"asks": (asks, BITS), "loaded": (loaded, BITS)})
+    holds = Table.of(lambda asks, loaded: asks or not loaded, "asks", "loaded")
+    held = reading.function(emitted.bits(gate.hold)) == holds
     require(held, "the gate must be held while words of weights wait, or weights are missing")
     ends = (*ports["o__valid"], *ports["o__ready"], ports["o__payload"][-1])
     words = {f"o{k}": ((bit,), BITS) for k, bit in enumerate(ends) if isinstance(bit, int)}
-    ended = Reading(emitted.netlist, words).function(names.bits(gate.ended))
-    every = Table(tuple((name, 0) for name in words), (*(0,) * ((1 << len(words)) - 1), 1))
+    ended = Reading(emitted.netlist, words).function(emitted.bits(gate.ended))
+    every = Table.of(lambda *high: all(high), *words)
     require(ended == every, "an inference must end when its last result is taken")
 
 
 def _check_writes(emitted: Emitted, loader: Loader, engine: FoldedEngine, k: int) -> None:
     """Rows that the loader writes reach all banks of their engine."""
-    names = emitted.names
     given = getattr(loader, f"write{k}")
-    for bank in names.of_type(WeightBank, engine):
+    for bank in emitted.of_type(WeightBank, engine):
         for name in given.signature.members:
-            what = f"{name} from {names.path(loader)} to {names.path(bank)}"
-            own, other = getattr(bank.write, name), getattr(given, name)
-            require_same(emitted, names.bits(own), names.bits(other), what)
+            what = f"{name} from {emitted.path(loader)} to {emitted.path(bank)}"
+            emitted.require_same(getattr(bank.write, name), getattr(given, name), what)

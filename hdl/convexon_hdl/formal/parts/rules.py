@@ -7,56 +7,23 @@ itself, for any scores in their ranges and any label.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Assume, Cat, Const, Elaboratable, Module, Signal, Value
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from convexon.snn.fixed import Interval
-from convexon.snn.network import FixedPointNetwork
 from convexon_hdl.core.decision import EarlyExit
+from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.netlist import Bit, Bits, require
 from convexon_hdl.formal.netlist.part import Part, StandIn
-from convexon_hdl.formal.obligation import Emitted, Obligation, by_induction
+from convexon_hdl.formal.obligation import Obligation, by_induction
+from convexon_hdl.formal.specs.blocks import free, within
 
 
 def counts_steps(exit_: EarlyExit) -> bool:
     """Whether an exit counts the steps that are left: ``CERTAIN`` does, if there can be any."""
     return exit_.decision.threshold is None and exit_.network.n_steps > 1
-
-
-def compared(network: FixedPointNetwork) -> int:
-    """Scores that a rule compares: of a single class, also that of no class, which is 0."""
-    return max(2, network.n_classes)
-
-
-class RuleSignature(wiring.Signature):
-    """What a rule reads, and what it says of it.
-
-    Parameters
-    ----------
-    exit_ : EarlyExit
-
-    Members
-    -------
-    payload : In
-        Of the step, as it comes to the exit.
-    left : In
-        Steps of the inference that are left, where the rule counts them.
-    takes : In(1)
-        Where a register stands before the comparison: it takes the step.
-    says : Out(1)
-    """
-
-    def __init__(self, exit_: EarlyExit) -> None:
-        members = {"payload": In(exit_.i.payload.shape()), "says": Out(1)}
-        if counts_steps(exit_):
-            members["left"] = In(range(exit_.network.n_steps))
-        if exit_.registers:
-            members["takes"] = In(1)
-        super().__init__(members)
 
 
 class RuleSpecification(Elaboratable):
@@ -73,35 +40,51 @@ class RuleSpecification(Elaboratable):
     Parameters
     ----------
     rule : StandIn
-        With `RuleSignature`.
-    exit_ : EarlyExit
-        Component that it was emitted from: its network and its rule.
+        Inputs ``label`` and ``scores``, of the step as it comes to the exit; ``left``, the steps
+        that are left, where the rule counts them; and ``takes``, where a register stands before the
+        comparison: it takes the step. Output ``says``.
+    weights : sequence of sequences of int, shape (features, classes)
+    biases : sequence of int
+    n_steps : int
+    threshold : int or None
+        Of ``THRESHOLD``; None for ``CERTAIN``.
     number : int
         Class c.
     """
 
-    def __init__(self, rule: StandIn, *, exit_: EarlyExit, number: int = 0) -> None:
+    def __init__(
+        self,
+        rule: StandIn,
+        *,
+        weights: Sequence[Sequence[int]],
+        biases: Sequence[int],
+        n_steps: int,
+        threshold: int | None,
+        number: int,
+    ) -> None:
         self.rule = rule
-        self.network = exit_.network
-        self.threshold = exit_.decision.threshold
-        self.registers = exit_.registers
+        self.weights = weights
+        self.biases = biases
+        self.n_steps = n_steps
+        self.threshold = threshold
         self.number = number
 
     def elaborate(self, platform: object) -> Module:
         """Build the scores, the rule and the comparison."""
         m = Module()
         m.submodules.rule = rule = self.rule
-        payload = Value.cast(rule.payload)
-        m.d.comb += payload.eq(AnySeq(len(payload)))
-        m.d.comb += Assume(rule.payload.label < compared(self.network))
+        ports = rule.signature.members
+        free(m, rule.label, rule.scores)
         left: Value = Const(0)
-        if "left" in rule.signature.members:
+        if "left" in ports:
             left = rule.left
-            m.d.comb += [left.eq(AnySeq(len(left))), Assume(left < self.network.n_steps)]
+            free(m, left)
+            m.d.comb += Assume(left < self.n_steps)
         scores = self._scores(m)
+        m.d.comb += Assume(rule.label < len(scores))
         expected = Signal()
         m.d.comb += expected.eq(self._expected(scores, left))
-        if not self.registers:
+        if "takes" not in ports:
             m.d.comb += Assert(rule.says == expected)
             return m
         filled, before = Signal(), Signal()
@@ -111,43 +94,43 @@ class RuleSpecification(Elaboratable):
         return m
 
     def _scores(self, m: Module) -> list[Value]:
-        """Scores that the rule compares, within what weights and biases allow in 1 to T steps."""
-        network, n_steps = self.network, self.network.n_steps
-        scores: list[Value] = [Const(0)] if network.n_classes == 1 else []
-        for c in range(network.n_classes):
-            column, bias = network.readout_weights[:, c].tolist(), int(network.readout_biases[c])
+        """Scores that the rule compares, within what weights and biases allow in 1 to T steps.
+
+        Beside a single class stands that of no class, which is 0.
+        """
+        n_classes = len(self.biases)
+        scores: list[Value] = [Const(0)] if n_classes == 1 else []
+        for c, bias in enumerate(self.biases):
+            column = [row[c] for row in self.weights]
             low, high = sum(min(0, w) for w in column), sum(max(0, w) for w in column)
-            span = Interval(bias + n_steps * low, bias + n_steps * high)
-            score = self.rule.payload.scores[c]
-            m.d.comb += Assume((score >= span.low) & (score <= span.high))
-            scores.append(score)
+            span = Interval(bias + self.n_steps * low, bias + self.n_steps * high)
+            score = self.rule.scores.word_select(c, len(self.rule.scores) // n_classes)
+            m.d.comb += Assume(within(score.as_signed(), span))
+            scores.append(score.as_signed())
         return scores
 
     def _expected(self, scores: list[Value], left: Value) -> Value:
         """What the rule states."""
         if self.threshold is not None:
             return Cat(score >= self.threshold for score in scores).any()
-        rows = self.network.readout_weights.tolist()
-        if self.network.n_classes == 1:
-            rows = [[0, *row] for row in rows]
+        rows = [[0, *row] if len(row) == 1 else list(row) for row in self.weights]
         cases, c = [], self.number
         for leader, score in enumerate(scores):
             gain = sum(max(0, row[c] - row[leader]) for row in rows)
             ahead = score - scores[c] >= left * gain + int(c < leader)
-            cases.append((self.rule.payload.label != leader) | (c == leader) | ahead)
+            cases.append((self.rule.label != leader) | (c == leader) | ahead)
         return Cat(cases).all()
 
 
 def rule_obligations(emitted: Emitted, exit_: EarlyExit) -> Iterator[Obligation]:
     """What is proved of the rule of an emitted network."""
-    names, path = emitted.names, emitted.names.path(exit_)
-    met = names.local(exit_, "met")[0]
+    path, met = emitted.path(exit_), emitted.local(exit_, "met")[0]
     nets: list[Bit] = [met]
     if exit_.decision.threshold is None:
-        require(met in emitted.netlist.drivers, f"{path} met must be driven")
-        cell = emitted.netlist.drivers[met][0]
+        cell, _ = emitted.netlist.driver(met)
         nets = list(cell.ports["A"])
-        whole = cell.kind == "$reduce_and" and len(nets) == compared(emitted.network)
+        compared = max(2, emitted.network.n_classes)
+        whole = cell.kind == "$reduce_and" and len(nets) == compared
         require(whole, f"{path} met must say that the leader is ahead of every class")
     for c, net in enumerate(nets):
         where = path if len(nets) == 1 else f"{path} class {c}"
@@ -158,18 +141,20 @@ def _rule_obligation(
     emitted: Emitted, exit_: EarlyExit, net: Bit, number: int, where: str
 ) -> Obligation:
     """One net of the rule."""
-    names, network = emitted.names, emitted.network
-    inputs: dict[str, Bits] = {"payload": names.bits(exit_.i.payload)}
+    network, fields = emitted.network, emitted.fields(exit_.i)
+    inputs: dict[str, Bits] = {name: fields[name] for name in ("label", "scores")}
     if counts_steps(exit_):
-        inputs["left"] = names.local(exit_, "left")
+        inputs["left"] = emitted.local(exit_, "left")
     if exit_.registers:
-        inputs["takes"] = names.bits(exit_.chain.advance[0])
-    part = Part(emitted.netlist, inputs=inputs, outputs={"says": (net,)})
-
-    def specification() -> RuleSpecification:
-        stand_in = StandIn(RuleSignature(exit_), part)
-        return RuleSpecification(stand_in, exit_=exit_, number=number)
-
-    weights, biases = network.readout_weights.tolist(), network.readout_biases.tolist()
-    given = (exit_.decision, network.n_steps, weights, biases, number)
-    return by_induction("rule", where, part, specification, given=given)
+        inputs["takes"] = emitted.bits(exit_.chain.advance[0])
+    return by_induction(
+        "rule",
+        where,
+        Part(emitted.netlist, inputs=inputs, outputs={"says": (net,)}),
+        RuleSpecification,
+        weights=network.readout_weights.tolist(),
+        biases=network.readout_biases.tolist(),
+        n_steps=network.n_steps,
+        threshold=exit_.decision.threshold,
+        number=number,
+    )

@@ -7,8 +7,9 @@ from amaranth.hdl import Assert, Const, Elaboratable, Module, Mux, Signal, Value
 
 from convexon.plan.fold import WORD
 from convexon_hdl.folded.scanner import EventScanner
+from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.part import StandIn
-from convexon_hdl.formal.obligation import Emitted, Obligation, by_induction
+from convexon_hdl.formal.obligation import Obligation, by_induction
 
 REGISTERS = ("pending", "chosen", "chosen_valid", "word", "word_valid")
 """Registers of a scanner that the induction speaks of; and ``group``, where there is more than one
@@ -75,9 +76,10 @@ class ScannerSpecification(Elaboratable):
         self, m: Module, under_way: Signal, clock: Signal, held: Signal, left: Signal
     ) -> None:
         """Where the sources stand that are still to come."""
-        watched = self.scanner.watched
-        pending, chosen, chosen_valid, word, word_valid = (watched[name] for name in REGISTERS)
-        number = watched.get("group", Const(0))
+        pending, chosen, chosen_valid, word, word_valid = (
+            getattr(self.scanner, name) for name in REGISTERS
+        )
+        number = self.scanner.group if self.n_sources > WORD else Const(0)
         m.d.comb += [
             Assert(chosen_valid == chosen.any()),
             Assert((chosen & (chosen - 1)) == 0),
@@ -104,12 +106,7 @@ class ScannerSpecification(Elaboratable):
 def scanner_obligation(emitted: Emitted, scanner: EventScanner) -> Obligation:
     """A scanner of an emitted network lists each spike once."""
     names = (*REGISTERS, "group") if scanner.n_sources > WORD else REGISTERS
-    watched = {name: emitted.names.local(scanner, name) for name in names}
-    part = emitted.cut(scanner, watched=watched)
-    n_sources = scanner.n_sources
-
-    def specification() -> ScannerSpecification:
-        return ScannerSpecification(StandIn(scanner.signature, part), n_sources=n_sources)
-
-    where = emitted.names.path(scanner)
-    return by_induction("scanner", where, part, specification, given=n_sources)
+    part = emitted.cut(scanner, watched={name: emitted.local(scanner, name) for name in names})
+    return by_induction(
+        "scanner", emitted.path(scanner), part, ScannerSpecification, n_sources=scanner.n_sources
+    )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from amaranth.asserts import AnySeq
-from amaranth.hdl import Assert, Cat, Const, Elaboratable, Module, Signal
+from amaranth.hdl import Assert, Elaboratable, Module
 
 from convexon_hdl.folded.seeded import SeededBank
+from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.part import StandIn
-from convexon_hdl.formal.obligation import Emitted, Obligation, by_induction
+from convexon_hdl.formal.obligation import Obligation, by_induction
+from convexon_hdl.formal.parts.memory import rows_of
+from convexon_hdl.formal.specs.blocks import delayed, filled, free
 
 LATENCY = 2
 """Clocks from an address to its row."""
@@ -35,45 +37,35 @@ class SeededSpecification(Elaboratable):
         """Build the table."""
         m = Module()
         m.submodules.bank = bank = self.bank
-        filled = Signal(LATENCY)
-        m.d.comb += bank.address.eq(AnySeq(len(bank.address)))
-        m.d.sync += filled.eq(Cat(Const(1, 1), filled))
-        address = bank.address
-        for k in range(LATENCY):
-            later = Signal(len(address), name=f"address{k}")
-            m.d.sync += later.eq(address)
-            address = later
-        with m.If(filled[-1]), m.Switch(address):
+        free(m, bank.address)
+        address = delayed(m, bank.address, LATENCY)
+        with m.If(filled(m, LATENCY)), m.Switch(address):
             for place, row in self.rows.items():
                 with m.Case(place):
                     m.d.comb += Assert(bank.data == row)
         return m
 
 
-def rows_of(bank: SeededBank, weights: Sequence[Sequence[int]]) -> dict[int, int]:
-    """Rows that a bank must give, of the weights by source and by neuron."""
-    plan, choice = bank.plan, bank.plan.choice
+def words_of(bank: SeededBank, weights: Sequence[Sequence[int]]) -> dict[int, int]:
+    """Word that a bank must give at each address, of the weights by source and by neuron."""
+    plan = bank.plan
     mask = (1 << plan.weight_width) - 1
-    rows: dict[int, int] = {}
-    for source in range(bank.bank, len(weights), choice.banks):
-        for fold in range(plan.folds):
-            own = weights[source][fold * choice.lanes : (fold + 1) * choice.lanes]
-            rows[fold * plan.stride + source // choice.banks] = sum(
-                (weight & mask) << (lane * plan.weight_width) for lane, weight in enumerate(own)
-            )
-    if choice.banks > 1:
-        rows[plan.depth_of_bank - 1] = 0
-    return rows
+    words: dict[int, int] = {}
+    for (address, lane), weight in rows_of(plan, bank.bank, weights).items():
+        words[address] = words.get(address, 0) | (weight & mask) << (lane * plan.weight_width)
+    if plan.choice.banks > 1:
+        words[plan.depth_of_bank - 1] = 0
+    return words
 
 
 def seeded_obligation(
     emitted: Emitted, bank: SeededBank, weights: Sequence[Sequence[int]]
 ) -> Obligation:
     """A bank of an emitted network gives the network's weights."""
-    part, rows = emitted.cut(bank), rows_of(bank, weights)
-
-    def specification() -> SeededSpecification:
-        return SeededSpecification(StandIn(bank.signature, part), rows=rows)
-
-    where = emitted.names.path(bank)
-    return by_induction("seeded weights", where, part, specification, given=sorted(rows.items()))
+    return by_induction(
+        "seeded weights",
+        emitted.path(bank),
+        emitted.cut(bank),
+        SeededSpecification,
+        rows=words_of(bank, weights),
+    )

@@ -12,18 +12,59 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from convexon.snn.fixed import Interval
+from amaranth.hdl import Assert, Cat, Elaboratable, Module
+
 from convexon_hdl.core.readout import Argmax
+from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.linear import BITS, Reading
 from convexon_hdl.formal.netlist.netlist import Bits, require
 from convexon_hdl.formal.netlist.part import StandIn
-from convexon_hdl.formal.netlist.wiring import require_same
-from convexon_hdl.formal.obligation import Emitted, Obligation, by_induction, by_reading
+from convexon_hdl.formal.obligation import Obligation, by_induction, by_reading
 from convexon_hdl.formal.parts.spatial import Pipeline, check_tags
-from convexon_hdl.formal.specs.specifications import TournamentSpecification
+from convexon_hdl.formal.specs.blocks import filled, free
 
 WINNER = (0, 1, 0, 1, 0, 0, 1, 1)
 """Table of a bit that is the left one, or the right one where the last variable is 1."""
+
+
+class TournamentSpecification(Elaboratable):
+    """The label is the lowest class among those of the largest score.
+
+    Of the scores that stand beside it in ``o.payload``, for transfers that come in every clock
+    without a stall: that its registers stall together is the business of `ElasticSpecification`.
+    With a single class, the label says whether its score is above 0.
+
+    Parameters
+    ----------
+    argmax : StandIn
+    registers : int
+    """
+
+    def __init__(self, argmax: StandIn, *, registers: int) -> None:
+        self.argmax = argmax
+        self.registers = registers
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the comparison of every score with the winner's."""
+        m = Module()
+        m.submodules.argmax = argmax = self.argmax
+        free(m, argmax.i.payload)
+        m.d.comb += [argmax.i.valid.eq(1), argmax.o.ready.eq(1)]
+        scores, label = argmax.o.payload.scores, argmax.o.payload.label
+        n_classes = argmax.o.payload.shape()["scores"].shape.length
+        with m.If(filled(m, self.registers + 1)):
+            if n_classes == 1:
+                m.d.comb += Assert(label == (scores[0] > 0))
+                return m
+            m.d.comb += Assert(label < n_classes)
+            for winner in range(n_classes):
+                beaten = [
+                    scores[c] < scores[winner] if c < winner else scores[c] <= scores[winner]
+                    for c in range(n_classes)
+                    if c != winner
+                ]
+                m.d.comb += Assert((label != winner) | Cat(beaten).all())
+        return m
 
 
 @dataclass(frozen=True)
@@ -38,31 +79,26 @@ class Contender:
 def argmax_obligations(emitted: Emitted, argmax: Argmax) -> Iterator[Obligation]:
     """Handshake, scores and label of the decision."""
     pipeline = Pipeline(emitted, argmax)
-    yield pipeline.handshake(held=emitted.names.bits(argmax.o.payload))
-    yield by_reading("inputs", pipeline.path, lambda: _check_scores(pipeline))
+    yield pipeline.handshake(held=emitted.bits(argmax.o.payload))
+    yield by_reading("inputs", pipeline.path, _check_scores, pipeline)
     if emitted.network.n_classes == 1:
         yield whole_tournament(emitted, argmax)
     else:
-        yield by_reading("tournament", pipeline.path, lambda: _check_rounds(pipeline))
+        yield by_reading("tournament", pipeline.path, _check_rounds, pipeline)
 
 
 def whole_tournament(emitted: Emitted, argmax: Argmax) -> Obligation:
     """The label by induction, without a look at the rounds: for few classes and narrow scores."""
-    part = emitted.cut(argmax)
-
-    def specification() -> TournamentSpecification:
-        stand_in = StandIn(argmax.signature, part)
-        return TournamentSpecification(stand_in, registers=argmax.registers)
-
-    where = emitted.names.path(argmax)
-    return by_induction("tournament", where, part, specification, given=argmax.registers)
+    part, registers = emitted.cut(argmax), argmax.registers
+    where = emitted.path(argmax)
+    return by_induction("tournament", where, part, TournamentSpecification, registers=registers)
 
 
 def _check_scores(pipeline: Pipeline) -> None:
     """Tags and scores are the step's own."""
     check_tags(pipeline)
     taken = pipeline.last_registers(pipeline.given["scores"])
-    pipeline.require_passed(pipeline.reading(), taken, "scores", clocks=pipeline.registers)
+    pipeline.require_passed(pipeline.reading(), taken, "scores")
 
 
 def _check_rounds(pipeline: Pipeline) -> None:
@@ -84,7 +120,7 @@ def _check_rounds(pipeline: Pipeline) -> None:
     winner, registers = contenders[0], pipeline.registers
     taken = pipeline.last_registers(pipeline.given["label"])
     taken = pipeline.before(taken, registers, registers - winner.place)
-    require_same(pipeline.emitted, taken, winner.label, f"{pipeline.path} label")
+    pipeline.emitted.require_same(taken, winner.label, f"{pipeline.path} label")
 
 
 def _number(number: int, width: int) -> Bits:
@@ -108,14 +144,14 @@ def _carried(pipeline: Pipeline, contender: Contender, level: int, k: int) -> Co
         return contender
     place, own = places[-1], f"round{level}_{k}"
     count = place - contender.place
-    score = emitted.names.local(component, f"{own}_score_clock{place}")
+    score = emitted.local(component, f"{own}_score_clock{place}")
     before = pipeline.before(score, place, count)
-    require_same(emitted, before, contender.score, f"{prefix} score before its registers")
+    emitted.require_same(before, contender.score, f"{prefix} score before its registers")
     label, varying = contender.label, _varying(contender.label)
     if varying:
-        label = emitted.names.local(component, f"{own}_label_clock{place}")
+        label = emitted.local(component, f"{own}_label_clock{place}")
         before = pipeline.before(label, place, count)
-        require_same(emitted, before, varying, f"{prefix} label before its registers")
+        emitted.require_same(before, varying, f"{prefix} label before its registers")
         label = _extended(label, len(contender.label))
     return Contender(score, label, place)
 
@@ -132,18 +168,16 @@ def _match(pipeline: Pipeline, left: Contender, right: Contender, name: str) -> 
     emitted, component = pipeline.emitted, pipeline.component
     where = f"{pipeline.path}.{name}"
     require(left.place == right.place, f"{where} must compare scores of the same step")
-    wins = emitted.names.local(component, f"{name}_wins")
-    cell = emitted.netlist.drivers[wins[0]][0] if wins[0] in emitted.netlist.drivers else None
-    compares = cell is not None and cell.kind == "$gt" and cell.is_signed
-    require(compares, f"{where} must compare signed scores")
-    if cell is not None:
-        require_same(emitted, cell.ports["A"], right.score, f"{where} right score")
-        require_same(emitted, cell.ports["B"], left.score, f"{where} left score")
+    wins = emitted.local(component, f"{name}_wins")
+    cell, _ = emitted.netlist.driver(wins[0])
+    require(cell.kind == "$gt" and cell.is_signed, f"{where} must compare signed scores")
+    emitted.require_same(cell.ports["A"], right.score, f"{where} right score")
+    emitted.require_same(cell.ports["B"], left.score, f"{where} left score")
     score: Bits = ()  # the last winner's is read by nothing, and may be gone
     if f"{where}_score" in emitted.netlist.names:
-        score = emitted.names.local(component, f"{name}_score")
+        score = emitted.local(component, f"{name}_score")
         _require_chosen(pipeline, wins, score, left.score, right.score, f"{where} score")
-    label = emitted.names.local(component, f"{name}_label")
+    label = emitted.local(component, f"{name}_label")
     label = _extended(label, len(left.label))
     _require_chosen(pipeline, wins, label, left.label, right.label, f"{where} label")
     return Contender(score, label, left.place)
@@ -155,7 +189,7 @@ def _require_chosen(
     """Each net of ``own`` is that of the left contender, or of the right one where it wins."""
     require(len(own) == len(left) == len(right), f"{where} must be as wide as what it is chosen of")
     for place, (bit, a, b) in enumerate(zip(own, left, right, strict=True)):
-        words: dict[str, tuple[Bits, Interval]] = {
+        words = {
             name: ((net,), BITS)
             for name, net in (("a", a), ("b", b), ("wins", wins[0]))
             if isinstance(net, int)

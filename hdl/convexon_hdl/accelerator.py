@@ -13,8 +13,7 @@ from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.plan.schedule import Schedule
 from convexon.snn.fixed import MAX_WIDTH, Interval, width_of
 from convexon.snn.network import FixedPointNetwork
-from convexon_hdl.core.decision import EarlyDecision, StepReadout
-from convexon_hdl.core.elastic import SkidBuffer
+from convexon_hdl.core.decision import EarlyDecision
 from convexon_hdl.core.encoder import LevelEncoder
 from convexon_hdl.core.readout import Argmax, Readout, ResultLayout
 from convexon_hdl.core.sequencer import Sequencer
@@ -23,6 +22,7 @@ from convexon_hdl.folded.engine import CREDITS
 from convexon_hdl.folded.loader import Loader, LoadGate
 from convexon_hdl.folded.readout import FoldedReadout
 from convexon_hdl.folded.stage import MixedStage
+from convexon_hdl.streams import SkidBuffer
 
 
 class Accelerator(wiring.Component):
@@ -71,22 +71,10 @@ class Accelerator(wiring.Component):
         If a number needs more than 62 bits.
     """
 
-    stage_class: type[Stage] = Stage
-    mixed_stage_class: type[MixedStage] = MixedStage
-    readout_class: type[Readout] = Readout
-    folded_readout_class: type[FoldedReadout] = FoldedReadout
-    argmax_class: type[Argmax] = Argmax
-    sequencer_class: type[Sequencer] = Sequencer
-    encoder_class: type[LevelEncoder] = LevelEncoder
-    step_readout_class: type[StepReadout] = StepReadout
-    decision_class: type[EarlyDecision] = EarlyDecision
-    gate_class: type[LoadGate] = LoadGate
-    loader_class: type[Loader] = Loader
-
     def __init__(self, network: FixedPointNetwork, *, mapping: Mapping) -> None:
         require_mappable(network, mapping)
-        self._network = network
-        self._mapping = mapping
+        self.network = network
+        self.mapping = mapping
         members = {
             "i": In(stream.Signature(unsigned(network.n_inputs * input_width(mapping, network)))),
             "o": Out(stream.Signature(ResultLayout(network))),
@@ -95,16 +83,6 @@ class Accelerator(wiring.Component):
             members["load"] = In(stream.Signature(unsigned(WORD_BITS)))
             members |= {"loaded": Out(1), "refused": Out(1)}
         super().__init__(members)
-
-    @property
-    def network(self) -> FixedPointNetwork:
-        """Network that the accelerator computes."""
-        return self._network
-
-    @property
-    def mapping(self) -> Mapping:
-        """Choice of hardware for every layer."""
-        return self._mapping
 
     @property
     def is_loadable(self) -> bool:
@@ -159,19 +137,19 @@ class Accelerator(wiring.Component):
     def _source(self) -> Sequencer | LevelEncoder:
         """What tags the steps from the host, or makes them of levels."""
         if self.mapping.encoder is None:
-            return self.sequencer_class(self.network, capacity=self.capacity)
-        return self.encoder_class(self.network, self.mapping.encoder, capacity=self.capacity)
+            return Sequencer(self.network, capacity=self.capacity)
+        return LevelEncoder(self.network, self.mapping.encoder, capacity=self.capacity)
 
     def _connect_loader(
         self, m: Module, source: Sequencer | LevelEncoder, stages: list[Stage | MixedStage]
     ) -> None:
         """A gate before the source, and a loader for all engines with loaded weights."""
-        gate = self.gate_class(
+        gate = LoadGate(
             width=len(self.i.payload),
             n_steps=transfers_per_inference(self.mapping, self.network),
         )
         m.submodules.gate = gate
-        m.submodules.loader = loader = self.loader_class(
+        m.submodules.loader = loader = Loader(
             loaded_plans(self.network, self.mapping),
             fingerprint=fingerprint(self.network, self.mapping),
         )
@@ -199,25 +177,22 @@ class Accelerator(wiring.Component):
         """What turns scores into results."""
         registers = self.mapping.decision_registers
         if not self.mapping.decision.is_early:
-            return self.argmax_class(self.network, registers=registers)
-        return self.decision_class(self.network, self.mapping.decision, registers=registers)
+            return Argmax(self.network, registers=registers)
+        return EarlyDecision(self.network, self.mapping.decision, registers=registers)
 
     def _stage(self, depth: int) -> Stage | MixedStage:
         """Layers at ``depth``, by their mapping."""
         choices = self.mapping.at_depth(depth).values()
         if all(isinstance(choice, Spatial) for choice in choices):
-            return self.stage_class(self.network, depth=depth, mapping=self.mapping)
-        return self.mixed_stage_class(self.network, depth=depth, mapping=self.mapping)
+            return Stage(self.network, depth=depth, mapping=self.mapping)
+        return MixedStage(self.network, depth=depth, mapping=self.mapping)
 
     def _readout(self) -> Readout | FoldedReadout:
         """Readout, by its mapping."""
-        choice = self.mapping.readout
+        choice, early = self.mapping.readout, self.mapping.decision.is_early
         if isinstance(choice, Spatial):
-            early = self.mapping.decision.is_early
-            kind = self.step_readout_class if early else self.readout_class
-            return kind(self.network, choice=choice)
-        early = self.mapping.decision.is_early
-        return self.folded_readout_class(self.network, choice=choice, every_step=early)
+            return Readout(self.network, choice=choice, every_step=early)
+        return FoldedReadout(self.network, choice=choice, every_step=early)
 
 
 def input_width(mapping: Mapping, network: FixedPointNetwork) -> int:

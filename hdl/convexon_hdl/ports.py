@@ -30,7 +30,7 @@ from convexon.plan.image import HEADER_WORDS, WORD_BITS, fingerprint, loaded_pla
 from convexon.plan.mapping import Mapping
 from convexon.snn.network import FixedPointNetwork
 from convexon.store.codec import to_json
-from convexon_hdl.core.accelerator import Accelerator, input_width, transfers_per_inference
+from convexon_hdl.accelerator import Accelerator, input_width, transfers_per_inference
 from convexon_hdl.core.stage import StepLayout
 
 SCHEMA = "convexon.ports"

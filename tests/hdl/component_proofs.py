@@ -13,6 +13,13 @@ from functools import partial
 import numpy as np
 from amaranth.hdl import Elaboratable
 from amaranth.lib import wiring
+from specifications import (
+    CollectorSpecification,
+    CounterSpecification,
+    GuardSpecification,
+    PackerSpecification,
+    SumSpecification,
+)
 
 from convexon.data.encoder import Encoder, EncoderKind
 from convexon.plan.adders.graph import Addend, GraphBuilder
@@ -24,33 +31,23 @@ from convexon.snn.network import Branch, FixedPointNetwork, Layer
 from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.snn.ranges import neuron_ranges
 from convexon.snn.seeded import seeded_weights
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi.counters import WideCounter
 from convexon_hdl.axi.framing import InferenceGuard, PacketFormat, TransferCollector
 from convexon_hdl.axi.packing import ResultPacker
 from convexon_hdl.axi.stream import WordLayout
-from convexon_hdl.core.accelerator import Accelerator
 from convexon_hdl.core.decision import EarlyDecision, EarlyExit
-from convexon_hdl.core.elastic import SkidBuffer
-from convexon_hdl.core.lif import LIF, NeuronParameters, SplitLIF
+from convexon_hdl.core.lif import LIF, NeuronParameters
 from convexon_hdl.core.readout import Argmax, Readout
 from convexon_hdl.core.stage import Stage
-from convexon_hdl.formal.network import prove_network
+from convexon_hdl.emit.emitter import emit
+from convexon_hdl.formal.network import obligations
 from convexon_hdl.formal.obligation import Obligation
-from convexon_hdl.formal.prover import (
-    NeuronSpecification,
-    StreamSpecification,
-    SumSpecification,
-    Verdict,
-    prove,
-)
+from convexon_hdl.formal.prover import Verdict, prove
 from convexon_hdl.formal.record import Proof, prove_all
-from convexon_hdl.formal.specs.axi import (
-    CollectorSpecification,
-    CounterSpecification,
-    GuardSpecification,
-    PackerSpecification,
-    SkidSpecification,
-)
+from convexon_hdl.formal.specs.contract import NeuronSpecification
+from convexon_hdl.formal.specs.handshake import SkidSpecification, StreamSpecification
+from convexon_hdl.streams import SkidBuffer
 
 STEPS = 4
 WEIGHT_SEED = 31
@@ -66,7 +63,7 @@ def prove_components() -> Iterator[Proof]:
     """
     yield from prove_all(component_obligations())
     for network, mapping in small_designs():
-        yield from prove_network(network, mapping)
+        yield from prove_all(obligations(network, mapping, emit(network, mapping).verilog))
 
 
 def small_designs() -> list[tuple[FixedPointNetwork, Mapping]]:
@@ -154,21 +151,21 @@ def _neurons() -> Iterator[Obligation]:
                 choice = neuron_parameters(leak, reset, saturation=saturation)
                 bits = "" if saturation is None else f" in {saturation.width} bits"
                 where = f"{leak.d}/2^{leak.f} {reset.value}{bits}"
-                yield from (_neuron(where, kind, choice) for kind in (LIF, SplitLIF))
+                yield from (_neuron(where, choice, split=split) for split in (False, True))
     for reset in Reset:
         choice = neuron_parameters(Leak(1, 2), reset)
         beside = replace(choice, lateral=Interval(-3, 2))
-        yield _neuron(f"1/2^2 {reset.value} with a lateral current", SplitLIF, beside)
+        yield _neuron(f"1/2^2 {reset.value} with a lateral current", beside, split=True)
         below = neuron_parameters(Leak(1, 2), reset, threshold=-2, saturation=QFormat(4))
-        for kind in (LIF, SplitLIF):
-            yield _neuron(f"1/2^2 {reset.value} in 4 bits, threshold -2", kind, below)
+        for split in (False, True):
+            yield _neuron(f"1/2^2 {reset.value} in 4 bits, threshold -2", below, split=split)
 
 
-def _neuron(where: str, kind: type[LIF], choice: NeuronParameters) -> Obligation:
+def _neuron(where: str, choice: NeuronParameters, *, split: bool) -> Obligation:
     def specification() -> NeuronSpecification:
-        return NeuronSpecification(choice, n_steps=STEPS, neuron=kind(choice))
+        return NeuronSpecification(LIF(choice, split=split), parameters=choice, n_steps=STEPS)
 
-    return _obligation("neuron", f"{kind.__name__} {where}", specification)
+    return _obligation("neuron", f"{'split ' if split else ''}LIF {where}", specification)
 
 
 def _sums() -> Iterator[Obligation]:

@@ -22,12 +22,7 @@ class Chain:
     """
 
     def __init__(self, advance: Sequence[Value]) -> None:
-        self._advance = tuple(advance)
-
-    @property
-    def advance(self) -> tuple[Value, ...]:
-        """For each inner register, whether it takes what stands before it."""
-        return self._advance
+        self.advance = tuple(advance)
 
     def carry(self, m: Module, value: Value, start: int, stop: int, *, name: str) -> Value:
         """``value``, which is there after ``start`` registers, as it is after ``stop``.
@@ -39,7 +34,7 @@ class Chain:
             return value
         for k in range(start, stop):
             register = Signal(value.shape(), name=f"{name}_clock{k + 1}", reset_less=True)
-            with m.If(self._advance[k]):
+            with m.If(self.advance[k]):
                 m.d.sync += register.eq(value)
             value = register
         return value
@@ -57,7 +52,8 @@ class ElasticRegister(wiring.Component, ABC):
     data path's.
 
     Subclasses build the data path: inner registers with `Chain.carry`, and the last one, which
-    takes what arrives only where ``accept`` is high.
+    takes what arrives only where ``accept`` is high. The tags ``first`` and ``last`` are carried
+    here, and handed on where ``o`` has them too (`tags`).
 
     Parameters
     ----------
@@ -69,6 +65,14 @@ class ElasticRegister(wiring.Component, ABC):
     -------
     i : In(stream)
     o : Out(stream)
+
+    Attributes
+    ----------
+    chain : Chain
+        The inner registers, as values pass them.
+    arriving : View
+        Tags of the transfer that ``accept`` and `produces` speak of: the one before the last
+        register.
 
     Raises
     ------
@@ -82,9 +86,9 @@ class ElasticRegister(wiring.Component, ABC):
         if registers < 0:
             raise InputError(f"registers must be 0 or more, not {registers!r}")
         self._valid = [Signal(name=f"valid{k}") for k in range(registers)]
-        self._chain = Chain([Signal(name=f"advance{k}") for k in range(registers)])
+        self.chain = Chain([Signal(name=f"advance{k}") for k in range(registers)])
         tags = {name: 1 for name in ("first", "last") if name in i_layout.members}
-        self._arriving = Signal(data.StructLayout(tags), name="arriving")
+        self.arriving = Signal(data.StructLayout(tags), name="arriving")
         super().__init__(
             {"i": In(stream.Signature(i_layout)), "o": Out(stream.Signature(o_layout))}
         )
@@ -93,19 +97,6 @@ class ElasticRegister(wiring.Component, ABC):
     def registers(self) -> int:
         """Inner registers, before the last one."""
         return len(self._valid)
-
-    @property
-    def chain(self) -> Chain:
-        """Inner registers, as values pass them."""
-        return self._chain
-
-    @property
-    def arriving(self) -> data.View:
-        """Tags ``first`` and ``last``, where ``i`` has them, of what the last register is offered.
-
-        That is the transfer that ``accept`` and `produces` mean.
-        """
-        return self._arriving
 
     @property
     def occupied(self) -> tuple[Value, ...]:
@@ -119,6 +110,11 @@ class ElasticRegister(wiring.Component, ABC):
     def produces(self) -> Value:
         """Whether what arrives at the last register leads to a result; else it is absorbed."""
         return Const(1)
+
+    def tags(self) -> dict[str, Value]:
+        """Tags of the result: those of the transfer that leads to it, as far as ``o`` has them."""
+        has = self.o.payload.shape().members
+        return {name: self.arriving[name] for name in self.arriving.shape().members if name in has}
 
     @abstractmethod
     def datapath(self, m: Module, accept: Value) -> None:
@@ -147,6 +143,8 @@ class ElasticRegister(wiring.Component, ABC):
             m.d.sync += self.o.valid.eq(arriving & self.produces())
         accept = Signal()
         m.d.comb += accept.eq(arriving & takes)
+        with m.If(accept):
+            m.d.sync += [self.o.payload[name].eq(tag) for name, tag in self.tags().items()]
         self.datapath(m, accept)
         return m
 

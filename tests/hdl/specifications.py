@@ -1,4 +1,4 @@
-"""Formal specifications of the AXI side: no word, step or result is lost, doubled or mixed up.
+"""Formal specifications of components alone: adder graphs, and the AXI side.
 
 Each holds a plain model beside the component and leaves every input free in every clock, resets
 included. Registers of the component are tied to the model's, so one step of induction is enough.
@@ -6,16 +6,21 @@ included. Registers of the component are tied to the model's, so one step of ind
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from amaranth.asserts import AnySeq
-from amaranth.hdl import Assert, Assume, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Assert, Assume, Const, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 
+from convexon.errors import InputError
+from convexon.plan.adders.graph import Addend, AdderGraph
+from convexon.snn.fixed import Interval, width_of
+from convexon_hdl.arith.lowering import lower
 from convexon_hdl.axi.counters import WideCounter
 from convexon_hdl.axi.framing import FLIGHT_BITS, InferenceGuard, TransferCollector
 from convexon_hdl.axi.packing import ResultPacker
-from convexon_hdl.core.elastic import SkidBuffer
+from convexon_hdl.formal.specs.blocks import filled, free
+from convexon_hdl.streams import Chain
 
 C = TypeVar("C", bound=wiring.Component)
 
@@ -32,47 +37,6 @@ class _Specification(Elaboratable, Generic[C]):
         self.component = component
 
 
-def _free(m: Module, *targets: Value) -> None:
-    """Let inputs take any value in every clock."""
-    for target in targets:
-        value = Value.cast(target)
-        m.d.comb += value.eq(AnySeq(len(value)))
-
-
-class SkidSpecification(_Specification[SkidBuffer]):
-    """A skid buffer is a queue of two words."""
-
-    def elaborate(self, platform: object) -> Module:
-        """Build a queue beside it."""
-        m = Module()
-        m.submodules.skid = skid = self.component
-        i, o = skid.i, skid.o
-        _free(m, i.valid, i.payload, o.ready)
-        count = Signal(range(4))
-        oldest, newest = Signal.like(Value.cast(i.payload)), Signal.like(Value.cast(i.payload))
-        arriving = Value.cast(i.payload)
-        taken, given = i.valid & i.ready, o.valid & o.ready
-        m.d.sync += count.eq(count + taken - given)
-        with m.If(given):
-            m.d.sync += oldest.eq(newest)
-        with m.If(taken):
-            with m.If(count == given):  # none is left before it
-                m.d.sync += oldest.eq(arriving)
-            with m.Else():
-                m.d.sync += newest.eq(arriving)
-        m.d.comb += [
-            Assert(count <= 2),
-            Assert(o.valid == (count != 0)),
-            Assert(i.ready == (count != 2)),
-            Assert(skid.full == (count == 2)),
-        ]
-        with m.If(o.valid):
-            m.d.comb += Assert(Value.cast(o.payload) == oldest)
-        with m.If(skid.full):
-            m.d.comb += Assert(Value.cast(skid.spare) == newest)
-        return m
-
-
 class CollectorSpecification(_Specification[TransferCollector]):
     """A collector hands on a whole packet's transfers once each, and nothing after a first fault.
 
@@ -86,7 +50,7 @@ class CollectorSpecification(_Specification[TransferCollector]):
         i, o, packet = collector.i, collector.o, collector.packet
         n_words = packet.n_words
         n_packet = n_words * packet.n_transfers
-        _free(m, i.valid, i.payload, o.ready, collector.hold, collector.abandon)
+        free(m, i.valid, i.payload, o.ready, collector.hold, collector.abandon)
         position = Signal(range(n_packet + 1))
         dropping = Signal()
         words = Signal(packet.width * n_words)  # the newest on top
@@ -156,8 +120,8 @@ class GuardSpecification(_Specification[InferenceGuard]):
         m.submodules.guard = guard = self.component
         collector = guard.collector
         n_transfers = guard.packet.n_transfers
-        _free(m, guard.i.valid, guard.i.payload, guard.o.ready)
-        _free(m, guard.restart, guard.given, guard.given_last, guard.aborted_ready)
+        free(m, guard.i.valid, guard.i.payload, guard.o.ready)
+        free(m, guard.restart, guard.given, guard.given_last, guard.aborted_ready)
         part = Signal(range(n_transfers + 1))  # transfers taken of an inference that is not whole
         inside = Signal(signed(FLIGHT_BITS))
         due = Signal()  # a reset, and nothing else
@@ -208,7 +172,7 @@ class PackerSpecification(_Specification[ResultPacker]):
         m = Module()
         m.submodules.packer = packer = self.component
         i, o, record = packer.i, packer.o, packer.format
-        _free(m, i.valid, i.payload, packer.abort, o.ready)
+        free(m, i.valid, i.payload, packer.abort, o.ready)
         whole = Signal(record.bits)
         ends, aborted = Signal(), Signal()
         due = Signal(range(record.n_words + 1))
@@ -263,8 +227,68 @@ class CounterSpecification(_Specification[WideCounter]):
         """Build the plain counter."""
         m = Module()
         m.submodules.counter = counter = self.component
-        _free(m, counter.amount, counter.clear)
+        free(m, counter.amount, counter.clear)
         plain = Signal(len(counter.count))
         m.d.sync += plain.eq(Mux(counter.clear, 0, plain + counter.amount))
         m.d.comb += Assert(counter.count == plain)
+        return m
+
+
+class SumSpecification(Elaboratable):
+    """An adder graph, cut by registers or not, computes the plain weighted sums.
+
+    ``offsets[j] + sum of rows[j]`` is written down beside it, one addition after another, over the
+    input bits of as many clocks ago as there are registers. The bits take any values in every
+    clock. Asserted for each sum, once the registers are filled: both are equal. That a register
+    holds its value where a stage stalls is the business of `StreamSpecification`.
+
+    Parameters
+    ----------
+    graph : AdderGraph
+    rows : sequence of sequences of Addend
+    offsets : sequence of int
+    registers : int
+    """
+
+    def __init__(
+        self,
+        graph: AdderGraph,
+        rows: Sequence[Sequence[Addend]],
+        offsets: Sequence[int],
+        *,
+        registers: int = 0,
+    ) -> None:
+        if not len(rows) == len(offsets) == len(graph.outputs):
+            raise InputError(
+                f"rows and offsets must be {len(graph.outputs)}, as the graph's outputs, "
+                f"not {len(rows)} and {len(offsets)}"
+            )
+        self.graph = graph
+        self.rows = rows
+        self.offsets = offsets
+        self.registers = registers
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the graph, the plain sums and the property."""
+        m = Module()
+        bits = Signal(max(1, self.graph.n_bits))
+        chain = Chain([Const(1)] * self.registers)
+        free(m, bits)
+        outputs = lower(
+            m,
+            self.graph,
+            list(bits)[: self.graph.n_bits],
+            chain=chain,
+            n_clocks=self.registers + 1,
+            name="graph",
+        )
+        ready = filled(m, self.registers)
+        then = chain.carry(m, bits, 0, self.registers, name="bits")
+        for output, row, offset in zip(outputs, self.rows, self.offsets, strict=True):
+            reach = abs(offset) + sum(abs(a.weight) << a.place for a in row)
+            plain: Value = Const(offset, signed(width_of(Interval(-reach, reach))))
+            for addend in row:
+                part = Mux(then[addend.bit], addend.weight << addend.place, 0)
+                plain = (plain + part)[: len(plain)].as_signed()
+            m.d.comb += Assert((output.value == plain) | ~ready)
         return m

@@ -1,4 +1,4 @@
-"""What a net is, as an exclusive or of other nets: the decision procedure for checksums.
+"""Proof that a checksum is the CRC-32: what a net is, as an exclusive or of other nets.
 
 Whether two sums modulo 2 are equal is hard for a solver that knows nothing of them, and easy for
 one that does. `Parities` goes through the cells once and gives each net as a set of variables, of
@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from convexon.plan.image import WORD_BITS
 from convexon_hdl.folded.loader import Loader
+from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.netlist import Bit, Bits, Netlist, require
-from convexon_hdl.formal.obligation import Emitted
 
 CRC_POLYNOMIAL = 0xEDB88320
 """That of Ethernet, its bits in the order in which they are sent."""
@@ -43,14 +43,12 @@ class Parities:
     def of(self, bit: Bit) -> int:
         """The function that a net is; `RefutedError` if it is no exclusive or."""
         if bit not in self._known:
-            where = self._netlist.described(bit)
-            require(bit in self._netlist.drivers, f"{where} must be driven")
-            self._known[bit] = self._driven(bit, where)
+            self._known[bit] = self._driven(bit)
         return self._known[bit]
 
-    def _driven(self, bit: Bit, where: str) -> int:
-        cell, _, index = self._netlist.drivers[bit]
-        ports = cell.ports
+    def _driven(self, bit: Bit) -> int:
+        cell, index = self._netlist.driver(bit)
+        ports, where = cell.ports, self._netlist.described(bit)
         if cell.kind == "$mux":
             select = self.of(ports["S"][0])
             require(select in (0, 1), f"{where} must be chosen by a net that is known")
@@ -70,24 +68,25 @@ def check_checksum(emitted: Emitted, loader: Loader) -> None:
     ``crc`` is the complement of a register that begins with ones; a word's bits are shifted through
     it, the lowest one first.
     """
-    netlist, names = emitted.netlist, emitted.names
-    where = f"{names.path(loader)}.checksum"
-    ports = {n: names.local(loader, f"checksum.{n}") for n in ("start", "valid", "data", "crc")}
-    register = _complemented(emitted, ports["crc"], names.local(loader, "checksum.crc_reg"), where)
+    netlist, where = emitted.netlist, f"{emitted.path(loader)}.checksum"
+    start, valid, data, crc, register = (
+        emitted.local(loader, f"checksum.{name}")
+        for name in ("start", "valid", "data", "crc", "crc_reg")
+    )
+    register = _complemented(emitted, crc, register, where)
     registers = [netlist.register(bit) for bit in register]
+    require(all(own.init == "1" for own in registers), f"{where} must begin with ones")
     for case in range(4):
-        start, valid = case & 1, case >> 1
-        assumed = {ports["start"][0]: start, ports["valid"][0]: valid}
-        parities = Parities(netlist, [*register, *ports["data"]], assumed=assumed)
-        expected = _shifted(starts=bool(start), takes=bool(valid))
+        starts, takes = case & 1, case >> 1
+        assumed = {start[0]: starts, valid[0]: takes}
+        parities = Parities(netlist, [*register, *data], assumed=assumed)
+        expected = _shifted(starts=bool(starts), takes=bool(takes))
         for place, (own, value) in enumerate(zip(registers, expected, strict=True)):
-            what = f"{where} bit {place} with start {start} and valid {valid}"
-            require(own is not None and own.init == "1", f"{where} must begin with ones")
-            if own is not None:
-                require(parities.of(own.after) == value, f"{what} must follow the polynomial")
+            what = f"{where} bit {place} with start {starts} and valid {takes}"
+            require(parities.of(own.after) == value, f"{what} must follow the polynomial")
 
 
-def _complemented(emitted: Emitted, crc: Bits, register: Bits, where: str) -> list[Bit]:
+def _complemented(emitted: Emitted, crc: Bits, register: Bits, where: str) -> Bits:
     """Bits of ``register`` whose complements are those of ``crc``."""
     parities = Parities(emitted.netlist, register, assumed={})
     found = []
@@ -96,7 +95,7 @@ def _complemented(emitted: Emitted, crc: Bits, register: Bits, where: str) -> li
         single = [own for k, own in enumerate(register) if function == 1 | 2 << k]
         require(len(single) == 1, f"{where} bit {place} must be the complement of a register's")
         found += single
-    return found
+    return tuple(found)
 
 
 def _shifted(*, starts: bool, takes: bool) -> list[int]:

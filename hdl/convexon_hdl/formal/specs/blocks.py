@@ -1,0 +1,52 @@
+"""What specifications are made of: free inputs, offers that are kept, and delayed results."""
+
+from __future__ import annotations
+
+from amaranth.asserts import AnySeq
+from amaranth.hdl import Assume, Cat, Const, Module, Signal, Value
+
+from convexon.snn.fixed import Interval
+from convexon_hdl.arith.arithmetic import shape_of
+
+
+def free(m: Module, *targets: object) -> None:
+    """Let inputs take any value in every clock."""
+    for target in targets:
+        value = Value.cast(target)
+        m.d.comb += value.eq(AnySeq(len(value)))
+
+
+def within(value: Value, interval: Interval) -> Value:
+    """Whether a value lies in an interval."""
+    return (value >= interval.low) & (value <= interval.high)
+
+
+def anything(m: Module, interval: Interval, *, name: str) -> Signal:
+    """Signal that takes any value of ``interval`` in every clock."""
+    signal = Signal(shape_of(interval), name=name)
+    m.d.comb += [signal.eq(AnySeq(signal.shape())), Assume(within(signal, interval))]
+    return signal
+
+
+def offer(m: Module, valid: Value, ready: Value) -> Signal:
+    """Drive ``valid`` as a source does that keeps its offers; returns whether one is kept."""
+    waits = Signal()
+    m.d.comb += valid.eq(AnySeq(1) | waits)
+    m.d.sync += waits.eq(valid & ~ready)
+    return waits
+
+
+def filled(m: Module, clocks: int) -> Value:
+    """Whether so many clocks have gone by since the reset."""
+    gone = Signal(clocks + 1)
+    m.d.sync += gone.eq(Cat(Const(1, 1), gone))
+    return Cat(Const(1, 1), gone)[clocks]
+
+
+def delayed(m: Module, value: Value, clocks: int) -> Value:
+    """A value as it was some clocks ago."""
+    for _ in range(clocks):
+        later = Signal(value.shape(), name="delayed")
+        m.d.sync += later.eq(value)
+        value = later
+    return value

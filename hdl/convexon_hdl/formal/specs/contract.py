@@ -1,0 +1,283 @@
+"""What a neuron must compute, and the ranges that it must keep to.
+
+The ranges that size a neuron come from `convexon.snn.ranges`, and so do those that are asserted
+here. That is no circle, as nothing is assumed of them: they are the invariant of the induction. The
+prover must show, of the RTL and for every current, that a step from any membrane in the range of
+step t ends in the range of step t + 1. A range that is too narrow is left by some run, which the
+prover finds, so a fault in the analysis is refuted like one in the hardware; a test has such
+ranges. What is assumed is the range of the current alone, a sum of constants that
+`convexon.snn.ranges` bounds term by term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from amaranth.asserts import AnySeq
+from amaranth.hdl import Assert, Assume, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+
+from convexon.errors import InputError
+from convexon.snn.fixed import Interval, width_of
+from convexon.snn.neuron import Leak, Reset
+from convexon.snn.ranges import leaked, reset_range
+from convexon_hdl.core.lif import NeuronParameters
+from convexon_hdl.formal.specs.blocks import anything, delayed, filled, within
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What the contract of `convexon.snn.neuron` leaves open.
+
+    Members
+    -------
+    leak : Leak
+    reset : Reset
+    saturation : Interval or None
+        Limits of the membrane where it saturates.
+    """
+
+    leak: Leak
+    reset: Reset
+    saturation: Interval | None
+
+    def clamped(self, value: Value) -> Value:
+        """A membrane within its limits."""
+        if self.saturation is None:
+            return value
+        upper = Mux(value > self.saturation.high, self.saturation.high, value)
+        return Mux(value < self.saturation.low, self.saturation.low, upper)
+
+
+class PlainStep:
+    """One step by the contract, written down plainly, in registers far wider than needed.
+
+    Parameters
+    ----------
+    m : Module
+    rules : Rules
+    start, current, threshold : Value
+        v, 0 where an inference begins; I and theta.
+    span : Interval
+        Of all that can occur; the registers have room for d * v, and for values outside on which
+        the solver starts an induction.
+
+    Members
+    -------
+    plain, integrated, after : Signal
+        u, u after saturation, and v after the step.
+    fired : Value
+    width : int
+        Bits of these.
+    """
+
+    def __init__(
+        self,
+        m: Module,
+        rules: Rules,
+        *,
+        start: Value,
+        current: Value,
+        threshold: Value | int,
+        span: Interval,
+    ) -> None:
+        self.width = width_of(span) + rules.leak.f + 3
+        names = ("plain", "integrated", "after")
+        self.plain, self.integrated, self.after = (
+            Signal(signed(self.width), name=name) for name in names
+        )
+        self.fired = self.integrated >= threshold
+        spared = self.integrated - threshold if rules.reset is Reset.SUBTRACT else 0
+        reset = Mux(self.fired, spared, self.integrated)
+        leak = rules.leak
+        m.d.comb += [
+            self.plain.eq(start - ((start * leak.d) >> leak.f) + current),
+            self.integrated.eq(rules.clamped(self.plain)),
+            self.after.eq(rules.clamped(self.integrated if rules.reset is Reset.NONE else reset)),
+        ]
+
+
+class ContractSpecification(Elaboratable):
+    """The contract of a neuron stays within the ranges that interval analysis gives.
+
+    The current takes any value of its range in every clock, steps come and stall at will, and an
+    inference has ``n_steps`` steps. Asserted in every clock: after step t the membrane lies in the
+    range that interval analysis gives for step t, which makes the property inductive and checks the
+    analysis too; and the value before saturation and threshold lies in the range that sizes it.
+
+    Parameters
+    ----------
+    parameters : NeuronParameters
+    n_steps : int
+    """
+
+    def __init__(self, *, parameters: NeuronParameters, n_steps: int) -> None:
+        if n_steps < 1:
+            raise InputError(f"n_steps must be at least 1, not {n_steps!r}")
+        self.parameters = parameters
+        self.n_steps = n_steps
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the contract and the property."""
+        m = Module()
+        parameters = self.parameters
+        rules = Rules(
+            leak=parameters.leak, reset=parameters.reset, saturation=parameters.saturation
+        )
+        step, spike, enable = Signal(range(self.n_steps + 1)), Signal(), Signal()
+        span = parameters.integrated | parameters.membrane
+        membrane = Signal(signed(width_of(span) + rules.leak.f + 3))
+        plain = PlainStep(
+            m,
+            rules,
+            start=Mux(step == 0, 0, membrane),
+            current=self._driven(m),
+            threshold=parameters.threshold,
+            span=span,
+        )
+        m.d.comb += enable.eq(AnySeq(1))
+        with m.If(enable):
+            m.d.sync += [membrane.eq(plain.after), spike.eq(plain.fired)]
+            m.d.sync += step.eq(Mux(step == self.n_steps - 1, 0, step + 1))
+        m.d.comb += [
+            Assert(step < self.n_steps),
+            Assert(within(plain.plain, parameters.integrated)),
+        ]
+        for t, interval in enumerate(self._ranges()):
+            with m.If(step == t):
+                m.d.comb += Assert(within(membrane, interval))
+        self._compare(m, enable=enable, first=step == 0, spike=spike, membrane=membrane)
+        return m
+
+    def _driven(self, m: Module) -> Value:
+        """Any current of its range."""
+        return anything(m, self.parameters.current, name="current")
+
+    def _compare(
+        self, m: Module, *, enable: Value, first: Value, spike: Value, membrane: Value
+    ) -> None:
+        """Hold what stands beside the contract, if something does, to it."""
+
+    def _ranges(self) -> list[Interval]:
+        """Range of v when step t is due, for t = 0 .. n_steps - 1; step 0 also follows the last."""
+        parameters = self.parameters
+        limits = parameters.saturation
+        ranges = [Interval(0, 0)]
+        for _ in range(self.n_steps):
+            before = ranges[-1]
+            leaking = Interval(
+                leaked(before.low, parameters.leak), leaked(before.high, parameters.leak)
+            )
+            integrated = leaking + parameters.current
+            if limits is not None:
+                integrated = integrated.clamped(limits)
+            after = reset_range(integrated, parameters.threshold, parameters.reset)
+            ranges.append(after if limits is None else after.clamped(limits))
+        return [ranges[0] | ranges[-1], *ranges[1:-1]]
+
+
+class NeuronSpecification(ContractSpecification):
+    """A neuron never overflows and computes what `convexon.snn.neuron` states.
+
+    It stands beside the contract, and gets the same steps and currents. Asserted in every clock
+    besides what `ContractSpecification` does: spikes and membranes of both are equal.
+
+    Parameters
+    ----------
+    neuron : wiring.Component
+        The hardware under proof, with the ports of a `LIF`.
+    parameters : NeuronParameters
+    n_steps : int
+    """
+
+    def __init__(
+        self, neuron: wiring.Component, *, parameters: NeuronParameters, n_steps: int
+    ) -> None:
+        super().__init__(parameters=parameters, n_steps=n_steps)
+        self.neuron = neuron
+
+    def _driven(self, m: Module) -> Value:
+        """Drive the neuron's currents to any values of their ranges, and return their sum."""
+        m.submodules.neuron = neuron = self.neuron
+        parameters = self.parameters
+        if "surplus" not in neuron.signature.members:
+            m.d.comb += neuron.current.eq(anything(m, parameters.current, name="current"))
+            return neuron.current
+        forward = anything(m, parameters.forward, name="forward")
+        lateral = anything(m, parameters.lateral, name="lateral")
+        m.d.comb += [
+            neuron.current.eq(forward),
+            neuron.surplus.eq(forward - parameters.threshold),
+            neuron.lateral.eq(lateral),
+        ]
+        return forward + lateral
+
+    def _compare(
+        self, m: Module, *, enable: Value, first: Value, spike: Value, membrane: Value
+    ) -> None:
+        """Give the neuron the same steps, and compare."""
+        m.d.comb += [
+            self.neuron.enable.eq(enable),
+            self.neuron.first.eq(first),
+            Assert(self.neuron.membrane == membrane),
+            Assert(self.neuron.spike == spike),
+        ]
+
+
+class LaneSpecification(Elaboratable):
+    """A lane computes what `convexon.snn.neuron` states, three clocks later, for every v and I.
+
+    Membrane, sum, bias and threshold take any values of their ranges in every clock, but for those
+    with which I, u or the new v would leave theirs. No neuron has such: `ContractSpecification`
+    proves for each that its I, u and v keep to its own ranges, of which the lane's are the hull.
+
+    Parameters
+    ----------
+    lane : wiring.Component
+        With the ports of a `LIFLane`.
+    rules : Rules
+    ranges : mapping of str to Interval
+        Of the lane's inputs ``membrane``, ``total``, ``bias`` and ``threshold``, and of ``current``
+        and ``integrated``.
+    """
+
+    LATENCY = 3
+
+    def __init__(
+        self, lane: wiring.Component, *, rules: Rules, ranges: Mapping[str, Interval]
+    ) -> None:
+        self.lane = lane
+        self.rules = rules
+        self.ranges = ranges
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the contract, and carry its results as far as the lane's."""
+        m = Module()
+        m.submodules.lane = lane = self.lane
+        ranges = self.ranges
+        values = {}
+        for name in ("membrane", "total", "bias", "threshold"):
+            values[name] = anything(m, ranges[name], name=f"any_{name}")
+            m.d.comb += getattr(lane, name).eq(values[name])
+        m.d.comb += lane.first.eq(AnySeq(1))
+        current = values["total"] + values["bias"]
+        step = PlainStep(
+            m,
+            self.rules,
+            start=Mux(lane.first, 0, values["membrane"]),
+            current=current,
+            threshold=values["threshold"],
+            span=ranges["integrated"] | ranges["membrane"] | ranges["current"],
+        )
+        m.d.comb += [
+            Assume(within(current, ranges["current"])),
+            Assume(within(step.plain, ranges["integrated"])),
+            Assume(within(step.after, ranges["membrane"])),
+        ]
+        ready = filled(m, self.LATENCY)
+        m.d.comb += [
+            Assert(~ready | (lane.spike == delayed(m, step.fired, self.LATENCY))),
+            Assert(~ready | (lane.next_membrane == delayed(m, step.after, self.LATENCY))),
+        ]
+        return m
