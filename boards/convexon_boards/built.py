@@ -1,17 +1,119 @@
-"""A build for a board: the bitstream, and what the tools reported on the way."""
+"""What place and route, and a build for a board, came to."""
 
 from __future__ import annotations
 
 import hashlib
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
-from convexon.plan.cost.cells import CELLS, ROUTES, CellReport, Route, RouteReport
+from convexon.plan.cost.resources import CELLS, CellReport
 from convexon.store.artefact import Arrays, Codec, Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticalPath:
+    """The slowest path between two registers.
+
+    Members
+    -------
+    start, end : str
+        Cells at its ends.
+    logic_ns, routing_ns : float
+        Delay in cells, setup included, and in wires.
+    cells : int
+        Cells that it passes.
+    """
+
+    start: str
+    end: str
+    logic_ns: float
+    routing_ns: float
+    cells: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One placed and routed design.
+
+    Members
+    -------
+    seed : int
+        Of the placer.
+    fmax_mhz : float
+        Highest clock by static timing analysis.
+    used : mapping of str to int
+        Sites of the part in use, by type, those of the registers at the ports included.
+    critical_path : CriticalPath
+    """
+
+    seed: int
+    fmax_mhz: float
+    used: Mapping[str, int]
+    critical_path: CriticalPath
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteReport:
+    """A design that was placed and routed with several seeds.
+
+    Members
+    -------
+    part : str
+    target_mhz : float
+        Clock that the placer worked towards.
+    available : mapping of str to int
+        Sites of the part, by type.
+    routes : tuple of Route
+        One for each seed.
+    tools : mapping of str to str
+        Versions of all tools.
+
+    Raises
+    ------
+    InputError
+        If there is no route.
+    """
+
+    part: str
+    target_mhz: float
+    available: Mapping[str, int]
+    routes: tuple[Route, ...]
+    tools: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if not self.routes:
+            raise InputError("routes must hold at least one route, not none")
+
+    @property
+    def median_fmax_mhz(self) -> float:
+        """Median of the highest clocks over the seeds."""
+        return statistics.median(route.fmax_mhz for route in self.routes)
+
+
+def _encode_routes(report: RouteReport) -> tuple[Json, Arrays]:
+    routes = [
+        {**vars(r), "used": dict(r.used), "critical_path": vars(r.critical_path)}
+        for r in report.routes
+    ]
+    content = {**vars(report), "routes": routes}
+    return {**content, "available": dict(report.available), "tools": dict(report.tools)}, {}
+
+
+def _decode_routes(content: Json, _: Arrays) -> RouteReport:
+    def route(row: Mapping[str, Any]) -> Route:
+        return Route(**{**row, "critical_path": CriticalPath(**row["critical_path"])})
+
+    return RouteReport(**{**content, "routes": tuple(route(row) for row in content["routes"])})
+
+
+ROUTES: Codec[RouteReport] = Codec("convexon.routes", 1, _encode_routes, _decode_routes)
+"""File form of a `RouteReport`."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,7 +177,7 @@ class Build:
         return "sha256:" + hashlib.sha256(self.content).hexdigest()
 
 
-def _encode(build: Build) -> tuple[Json, Arrays]:
+def _encode_build(build: Build) -> tuple[Json, Arrays]:
     names = ("board", "clock_mhz", "line", "seed", "suffix")
     content = {name: getattr(build, name) for name in names}
     content |= {
@@ -86,7 +188,7 @@ def _encode(build: Build) -> tuple[Json, Arrays]:
     return content, {"bitstream": build.bitstream}
 
 
-def _decode(content: Json, arrays: Arrays) -> Build:
+def _decode_build(content: Json, arrays: Arrays) -> Build:
     members = {name: value for name, value in content.items() if name != "bitstream_digest"}
     members |= {
         "cells": CELLS.decode(content["cells"], {}),
@@ -96,5 +198,5 @@ def _decode(content: Json, arrays: Arrays) -> Build:
     return Build(**members)
 
 
-BUILD: Codec[Build] = Codec("convexon.build", 2, _encode, _decode)
+BUILD: Codec[Build] = Codec("convexon.build", 2, _encode_build, _decode_build)
 """File form of a `Build`."""

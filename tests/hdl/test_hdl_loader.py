@@ -14,7 +14,7 @@ from hdl_bench import random_layer, random_network, words_of
 from test_hdl_axi import Host as LiteHost
 from test_hdl_axi import run as run_axi
 
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon.plan.fold import plans_at
 from convexon.plan.image import MAGIC, image_words, weight_image
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights

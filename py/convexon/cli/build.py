@@ -38,7 +38,7 @@ def build(
 
     if link not in ("uart", "spi"):
         raise InputError(f"link must be one of uart, spi, not {link!r}")
-    chosen = importlib.import_module("convexon_boards.boards").board_of(board)
+    chosen = importlib.import_module("convexon_boards.catalogue").board_of(board)
     options = {"board": chosen, "mhz": freq, "spi": link == "spi", "baud": baud}
     with Console() as console:
         with console.stage("build") as line:

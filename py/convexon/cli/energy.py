@@ -44,11 +44,11 @@ def energy(
     stages = importlib.import_module("convexon.flow.energy")
     folder = RunFolder(run)
     if board is not None:
-        chosen_board = importlib.import_module("convexon_boards.boards").board_of(board)
+        chosen_board = importlib.import_module("convexon_boards.catalogue").board_of(board)
         chosen = chosen_board.open_part
         mhz = stages.clock_of_build(folder, chosen_board) if freq is None else freq
     else:
-        chosen = importlib.import_module("convexon_boards.parts").part_of(part)
+        chosen = importlib.import_module("convexon_boards.families").part_of(part)
         mhz = stages.clock_of_route(folder, chosen) if freq is None else freq
     count = importlib.import_module("convexon_sim.programs.activity").count_switching
     with Console() as console:

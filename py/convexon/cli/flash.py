@@ -23,7 +23,7 @@ def flash(
     from convexon.flow import stage
     from convexon.flow.run import RunFolder
 
-    chosen = importlib.import_module("convexon_boards.boards").board_of(board)
+    chosen = importlib.import_module("convexon_boards.catalogue").board_of(board)
     with Console() as console:
         with console.stage("flash") as line:
             result = stage("flash")(RunFolder(run), line, board=chosen, persist=persist)

@@ -86,7 +86,7 @@ def map(
 def _budget(family: str | None, limits: dict[str, int | float | None], board: str | None) -> Any:
     """Budget of the options; the family is the board's where one is named."""
     from convexon.errors import InputError
-    from convexon.plan.cost.cells import Family
+    from convexon.plan.family import Family
     from convexon.train.settings import choice
 
     if board is None:

@@ -40,7 +40,7 @@ from typing import Any
 from convexon.convex.model.loss import LossKind
 from convexon.data.coding import Coding
 from convexon.errors import InputError, require_integer, require_within
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon.plan.mapping import MAX_LANES, Style
 from convexon.snn.neuron import ReadoutMode
 from convexon.store.artefact import Json
@@ -242,7 +242,7 @@ class Sweep:
 
 def family_of(board: str) -> Family:
     """Family of a board's part; `InputError` if there is no such board, or open tools lack it."""
-    part = importlib.import_module("convexon_boards.boards").board_of(board).open_part
+    part = importlib.import_module("convexon_boards.catalogue").board_of(board).open_part
     return Family(part.family)
 
 

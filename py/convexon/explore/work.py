@@ -30,9 +30,9 @@ from convexon.explore.sweep import PointSettings, plain
 from convexon.flow import stage
 from convexon.flow.run import Made, RunFolder
 from convexon.flow.solve import dictionary_stage, samples_of, solve_stage
-from convexon.plan.cost.cells import Family
 from convexon.plan.energy.operations import operations_of
 from convexon.plan.energy.technology import SOURCE, neutral_energy
+from convexon.plan.family import Family
 from convexon.plan.mapping import MAPPING
 from convexon.report.figure import Figure, FigureKind
 from convexon.snn import simulate

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from convexon.data.encoder import Encoder, EncoderKind
 from convexon.plan.adders.digits import signed_digits
 from convexon.plan.adders.graph import AdderGraph
-from convexon.plan.cost.cells import Family
 from convexon.plan.cost.memory import MemoryShape
 from convexon.plan.cost.timing import MAX_GRAPH_SYNAPSES, matrix_graph
+from convexon.plan.family import Family
 from convexon.plan.fold import WORD, FoldPlan, plans_at, readout_plan, sum_intervals
 from convexon.plan.mapping import Folded, LayerMapping, Mapping, Spatial, Sums
 from convexon.snn.decision import Decision, Rule

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from convexon.plan.cost.amounts import Amounts, Logic
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon.store.artefact import digest_of
 
 FILE = "resource_model.json"

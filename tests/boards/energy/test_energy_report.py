@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from convexon.flow.run import RunFolder
-from convexon.plan.cost.cells import CellReport, CriticalPath, Family, Route, RouteReport
+from convexon.plan.cost.resources import CellReport
 from convexon.plan.energy.technology import EnergyRange
+from convexon.plan.family import Family
 from convexon.plan.pipeline import Cycles
 from convexon.report.built import build_figures, builds_in, energies_in, energy_figures
 from convexon.report.page import _energy_table
 from convexon.store.artefact import save
-from convexon_boards.built import BUILD, Build
-from convexon_boards.energy.power import ENERGY, EnergyEstimate
+from convexon_boards.built import BUILD, Build, CriticalPath, Route, RouteReport
+from convexon_boards.energy.estimate import ENERGY, EnergyEstimate
 
 ESTIMATE = EnergyEstimate(
     part="iCE40UP5K",
