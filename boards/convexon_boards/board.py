@@ -77,7 +77,9 @@ class Board:
     Members
     -------
     name : str
-        What a user types; the name of its folder in a run.
+        The name of its folder in a run, and what a user types unless there is a file.
+    file : str
+        What a user types for a board of their own: the path of its file.
     title : str
         What the maker calls it.
     part : Part or str
@@ -106,6 +108,7 @@ class Board:
     """
 
     name: str
+    file: str = ""
     title: str
     part: Part | str
     vendor: Vendor | None = None
@@ -122,6 +125,11 @@ class Board:
     loader: str = ""
     source: str = ""
     note: str = ""
+
+    @property
+    def option(self) -> str:
+        """What names the board on the command line."""
+        return f"--board {self.file or self.name}"
 
     @property
     def open_part(self) -> Part:

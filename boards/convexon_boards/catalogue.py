@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
@@ -107,7 +108,8 @@ def read_board(path: Path, name: str | None = None) -> Board:
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        return _board(path.stem if name is None else name, content)
+        board = _board(path.stem if name is None else name, content)
+        return board if name is not None else replace(board, file=str(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -207,12 +207,12 @@ def current_build(folder: RunFolder, board: Board) -> Made[Build]:
     name = artefact_name(board)
     if not folder.has(name):
         raise ArtefactError(
-            f"{folder.file(name)} is missing: run convexon build --board {board.name} first"
+            f"{folder.file(name)} is missing: run convexon build {board.option} first"
         )
     build = folder.read(name, BUILD)
     if build.record.parents.get("rtl") != folder.bundle().record.digest:
         raise ArtefactError(
             f"{folder.file(name)} is of another design than {folder.rtl}: "
-            f"run convexon build --board {board.name} again"
+            f"run convexon build {board.option} again"
         )
     return build
