@@ -33,7 +33,7 @@ from cells import Cells, arguments
 
 from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder, Term
 from convexon.plan.adders.sums import weighted_sums
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon.plan.mapping import Sums
 from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.arith.lowering import lower

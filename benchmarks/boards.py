@@ -25,6 +25,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import energy
+
 from convexon.data.dataset import DATASET
 from convexon.errors import ConvexonError, MismatchError
 from convexon.flow.build import build_stage
@@ -36,8 +37,9 @@ from convexon.flow.synthesize import synthesize_stage
 from convexon.flow.verify import schedule_of
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn import simulate
-from convexon_boards.boards import BOARDS, Board, board_of
+from convexon_boards.board import Board
 from convexon_boards.capacity import budget_of
+from convexon_boards.catalogue import BOARDS, board_of
 from convexon_sim.bench.runner import simulate as run_bench
 from convexon_sim.simulator import SimulatorKind, find
 
@@ -158,7 +160,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--run", action="append", required=True, metavar="NAME=FOLDER")
-    open_boards = [board.name for board in BOARDS.values() if board.vendor is None]
+    open_boards = [name for name in BOARDS if board_of(name).vendor is None]
     parser.add_argument("--board", action="append", choices=open_boards, default=None)
     parser.add_argument("--luts", type=int, help="LUTs of a mapping, in place of the board's share")
     parser.add_argument("--energy", action="store_true", help="simulate the netlists too")

@@ -2,7 +2,7 @@
 
     python benchmarks/energy.py [--samples N] [--only NAME]
 
-Two kinds of measurements are compared. The circuits of `convexon_boards.energy.measured` are the
+Two kinds of measurements are compared. The circuits of `measured` are the
 same on the same part: some of the constants come of them, so their ratios say how well the method
 fits what it stands on, no more. The networks are other people's, of which the sizes, the part or a
 like part, and the clock are published: ours has the same layer sizes, random weights of 4 bits and
@@ -26,24 +26,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import networks
+from measured import MEASURED, PORTS, TOP, Measured
 
 from convexon.flow import energy as stage
-from convexon.flow.run import Run
-from convexon.plan.cost.cells import Family
+from convexon.flow.run import RunFolder
+from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn import simulate
 from convexon.snn.network import FixedPointNetwork
-from convexon_boards.energy.activity import watch_of
+from convexon_boards.board import Part
 from convexon_boards.energy.device import DEVICES, TINYVISION
+from convexon_boards.energy.estimate import EnergyEstimate
 from convexon_boards.energy.estimate import energy_of as product
-from convexon_boards.energy.measured import MEASURED, PORTS, TOP, Measured
-from convexon_boards.energy.nets import nets_of
-from convexon_boards.energy.power import EnergyEstimate
-from convexon_boards.parts import ICE40UP5K, LFE5U_85F, Part
+from convexon_boards.energy.nets import nets_of, watch_of
+from convexon_boards.families import part_of
 from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.programs.activity import count_free, count_switching
+
+ICE40UP5K = part_of("iCE40UP5K-SG48")
+LFE5U_85F = part_of("LFE5U-85F-6")
 
 RESULT = Path(__file__).parent / "results" / "estimates.json"
 SAMPLES = 4
@@ -131,7 +134,7 @@ def of_circuit(circuit: Measured) -> EnergyEstimate:
     return product(nets, counted, UP5K, clock_mhz=circuit.clock_mhz)
 
 
-def energy_of(folder: Run, part: Part, samples: int, *, clock_mhz: float) -> EnergyEstimate:
+def energy_of(folder: RunFolder, part: Part, samples: int, *, clock_mhz: float) -> EnergyEstimate:
     """Estimate an inference of a run folder's accelerator on a part, on its first test samples."""
     made = stage.energy_stage(
         folder, part=part, clock_mhz=clock_mhz, count=count_switching, samples=samples

@@ -30,15 +30,14 @@ from scipy.optimize import linprog
 from convexon.data.encoder import encode_levels
 from convexon.plan.cost import resource_model
 from convexon.plan.cost.amounts import Logic, mapping_amounts, memories_of
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon.plan.image import image_where_loaded
 from convexon.plan.schedule import Schedule
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn import simulate as model
 from convexon.snn.decision import decided_trace
 from convexon.store.artefact import atomic_write, digest_of, pretty
-from convexon_boards.tools.flows import FLOW_VERSION
-from convexon_boards.tools.synthesis import synthesize
+from convexon_boards.tools.synthesis import FLOW_VERSION, synthesize
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.emit.emitter import emit, yosys
 from convexon_sim.bench.runner import simulate

@@ -23,7 +23,7 @@ import numpy as np
 
 from convexon.flow.run import Run
 from convexon.flow.volume import volume_stage
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping
 from convexon.plan.schedule import Schedule
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures

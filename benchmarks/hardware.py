@@ -25,22 +25,25 @@ from pathlib import Path
 import networks
 
 from convexon.errors import ConvexonError, MismatchError
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.plan.schedule import Schedule
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn import simulate as model
 from convexon.snn.network import FixedPointNetwork
-from convexon_boards.parts import ICE40UP5K, LFE5U_25F, Part
-from convexon_boards.tools.flows import FLOW_VERSION
+from convexon_boards.board import Part
+from convexon_boards.families import part_of
 from convexon_boards.tools.nextpnr import route
-from convexon_boards.tools.synthesis import synthesize
+from convexon_boards.tools.synthesis import FLOW_VERSION, synthesize
 from convexon_hdl.emit.emitter import emit
 from convexon_hdl.formal.network import obligations
 from convexon_hdl.formal.prover import Verdict
 from convexon_hdl.formal.record import prove_all
 from convexon_sim.bench.runner import simulate
 from convexon_sim.simulator import SimulatorKind, find
+
+ICE40UP5K = part_of("iCE40UP5K-SG48")
+LFE5U_25F = part_of("LFE5U-25F-6")
 
 ROOT = Path(__file__).parent
 sys.path.append(str(ROOT.parent / "tests" / "hdl"))

@@ -1,8 +1,9 @@
-"""A build for a board: the bitstream, and what the tools reported on the way."""
+"""What place and route, and a build for a board, came to."""
 
 from __future__ import annotations
 
 import hashlib
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,8 +11,92 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
-from convexon.plan.cost.cells import CellReport, Route, RouteReport
+from convexon.plan.cost.resources import CellReport
 from convexon.store.codec import Codec, Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticalPath:
+    """The slowest path between two registers.
+
+    Members
+    -------
+    start, end : str
+        Cells at its ends.
+    logic_ns, routing_ns : float
+        Delay in cells, setup included, and in wires.
+    cells : int
+        Cells that it passes.
+    """
+
+    start: str
+    end: str
+    logic_ns: float
+    routing_ns: float
+    cells: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One placed and routed design.
+
+    Members
+    -------
+    seed : int
+        Of the placer.
+    fmax_mhz : float
+        Highest clock by static timing analysis.
+    used : mapping of str to int
+        Sites of the part in use, by type, those of the registers at the ports included.
+    critical_path : CriticalPath
+    """
+
+    seed: int
+    fmax_mhz: float
+    used: Mapping[str, int]
+    critical_path: CriticalPath
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteReport:
+    """A design that was placed and routed with several seeds.
+
+    Members
+    -------
+    part : str
+    target_mhz : float
+        Clock that the placer worked towards.
+    available : mapping of str to int
+        Sites of the part, by type.
+    routes : tuple of Route
+        One for each seed.
+    tools : mapping of str to str
+        Versions of all tools.
+
+    Raises
+    ------
+    InputError
+        If there is no route.
+    """
+
+    part: str
+    target_mhz: float
+    available: Mapping[str, int]
+    routes: tuple[Route, ...]
+    tools: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if not self.routes:
+            raise InputError("routes must hold at least one route, not none")
+
+    @property
+    def median_fmax_mhz(self) -> float:
+        """Median of the highest clocks over the seeds."""
+        return statistics.median(route.fmax_mhz for route in self.routes)
+
+
+ROUTES: Codec[RouteReport] = Codec(RouteReport, "convexon.routes", 2, made_by="convexon build")
+"""File form of a `RouteReport`."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from convexon.plan.cost.budget import Budget
-from convexon.plan.cost.cells import Family
 from convexon.plan.mapping import Style
-from convexon_boards.boards import Board, board_of
+from convexon_boards.board import Board
+from convexon_boards.catalogue import board_of
 
 LINK_LUTS = 900
 LINK_BLOCKS = 2
 """LUT sites and, at most, block RAMs of the host link around an accelerator."""
-
-USABLE = {Family.ECP5: 0.68, Family.ICE40: 0.55, Family.GOWIN: 0.72}
-"""Share of a part's LUT sites that a design's LUTs, its link's among them, may be.
-
-The rest goes to carries that enter and leave their chains, on iCE40 to flip-flops without a LUT,
-and is left free for the router."""
 
 
 def budget_of(
@@ -46,7 +40,7 @@ def budget_of(
     """
     board = board_of(board) if isinstance(board, str) else board
     part = board.open_part
-    most = max(1, round(USABLE[part.family] * part.lut_sites) - LINK_LUTS)
+    most = max(1, round(part.family.usable * part.lut_sites) - LINK_LUTS)
     return Budget(
         luts=most if luts is None else luts,
         block_rams=part.block_rams - LINK_BLOCKS if block_rams is None else block_rams,

@@ -10,15 +10,15 @@ import pytest
 from convexon.errors import InputError
 from convexon.flow.map import measured_activity
 from convexon.plan.cost.budget import fastest_within
-from convexon.plan.cost.cells import Family
 from convexon.plan.cost.mapping_cost import mapping_cost
+from convexon.plan.family import Family
 from convexon.plan.mapping import Style
 from convexon.snn import simulate
-from convexon_boards.boards import BOARDS
-from convexon_boards.capacity import LINK_BLOCKS, LINK_LUTS, USABLE, budget_of
+from convexon_boards.capacity import LINK_BLOCKS, LINK_LUTS, budget_of
+from convexon_boards.catalogue import BOARDS, board_of
 from strategies import layer_of, network_of
 
-OPEN = [board for board in BOARDS.values() if board.vendor is None]
+OPEN = [board for board in map(board_of, BOARDS) if board.vendor is None]
 
 
 @pytest.mark.parametrize("board", OPEN, ids=lambda board: board.name)
@@ -36,9 +36,9 @@ def test_the_document_states_what_a_design_may_take() -> None:
     assert f"leaves {LINK_LUTS} LUT sites and two block RAMs for the link" in text
     assert LINK_BLOCKS == 2
     for family, name in ((Family.ECP5, "an ECP5"), (Family.GOWIN, "a\nGowin part's")):
-        assert f"{100 * USABLE[family]:.0f} % of " in text
+        assert f"{100 * family.usable:.0f} % of " in text
         assert name in text
-    assert f"and {100 * USABLE[Family.ICE40]:.0f} % of an iCE40's" in text
+    assert f"and {100 * Family.ICE40.usable:.0f} % of an iCE40's" in text
 
 
 def test_what_is_given_takes_the_place_of_the_boards() -> None:

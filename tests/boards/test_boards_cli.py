@@ -39,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("build", "--board", "nothing"), "board must be one of icebreaker, .*, not 'nothing'"),
+        (("build", "--board", "nothing"), "board must be one of arty-a7-35, .*, not 'nothing'"),
         (("build", "--board", "icebreaker", "--link", "can"), "link must be one of uart, spi, .*"),
         (("build", "--board", "icebreaker", "--freq", "-1"), "freq must be above 0 MHz, not -1.0"),
         (("build", "--board", "icebreaker", "--baud", "9000000"), "baud must be near 3000000 .*"),

@@ -12,22 +12,24 @@ import pytest
 from convexon.data.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
 from convexon.plan.cost.amounts import Logic
-from convexon.plan.cost.cells import CellReport, Family
 from convexon.plan.cost.mapping_cost import estimated_resources
 from convexon.plan.cost.resource_model import resource_model
-from convexon.plan.cost.resources import ResourceEstimate
+from convexon.plan.cost.resources import CellReport, ResourceEstimate
+from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.report.figure import read_figures
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
-from convexon_boards.boards import BOARDS
+from convexon_boards.catalogue import BOARDS
 from convexon_boards.design.shell import TOP, in_shell
-from convexon_boards.parts import ICE40UP5K
+from convexon_boards.families import part_of
 from convexon_boards.tools.nextpnr import place
 from convexon_boards.tools.synthesis import synthesize, synthesize_verilog
 from convexon_hdl.emit.emitter import emit
 from strategies import layer_of, network_of
+
+ICE40UP5K = part_of("iCE40UP5K-SG48")
 
 Design = tuple[FixedPointNetwork, Mapping]
 

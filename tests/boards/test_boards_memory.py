@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon_boards.tools.netlist_model import simulation_model
 from convexon_boards.tools.synthesis import synthesize_verilog
 

@@ -9,8 +9,8 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from convexon.plan.cost.cells import Family
-from convexon.plan.cost.memory import BLOCK_RAM, MemoryShape
+from convexon.plan.cost.memory import MemoryShape
+from convexon.plan.family import Family
 from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.emit.emitter import to_verilog
 
@@ -92,8 +92,8 @@ def test_shapes_cover_both_answers() -> None:
         assert max(answers) > 1
 
 
-@pytest.mark.parametrize("family", BLOCK_RAM, ids=lambda family: family.value)
+@pytest.mark.parametrize("family", Family, ids=lambda family: family.value)
 def test_a_whole_block_holds_its_bits_once(family: Family) -> None:
-    for width, depth in BLOCK_RAM[family].shapes:
+    for width, depth in family.block_ram.shapes:
         assert MemoryShape(width=width, depth=depth).blocks(family) == 1
         assert MemoryShape(width=2 * width, depth=depth).blocks(family) == 2

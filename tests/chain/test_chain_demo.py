@@ -27,8 +27,8 @@ from convexon.flow.emit import emit_stage
 from convexon.flow.run import Run
 from convexon.flow.solve import solve_stage
 from convexon.flow.verify import verify_stage
-from convexon.plan.cost.cells import Family
 from convexon.plan.cost.resource_model import resource_model
+from convexon.plan.family import Family
 from convexon.plan.mapping import Mapping
 from convexon.progress import QUIET, Progress
 from convexon.report.document import REPORT_SCRIPTS

@@ -13,7 +13,7 @@ import numpy as np
 from hdl_bench import words_of
 
 from convexon.data.encoder import encode_levels
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon.plan.image import image_words, loaded_plans, weight_image
 from convexon.plan.mapping import Mapping
 from convexon.plan.pipeline import Cycles

@@ -17,9 +17,9 @@ from convexon.plan.cost.budget import (
     Budget,
     fastest_within,
 )
-from convexon.plan.cost.cells import Family
 from convexon.plan.cost.mapping_cost import Activity, mapping_cost
 from convexon.plan.cost.timing import engine_delay, estimated_clock_hz, pipeline_depths
+from convexon.plan.family import Family
 from convexon.plan.fold import engines_at, plans_at, readout_plan
 from convexon.plan.mapping import PLAIN, Folded, Mapping, Spatial, Style, Weights
 from convexon.plan.schedule import Schedule

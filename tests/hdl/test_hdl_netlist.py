@@ -14,7 +14,7 @@ from hdl_bench import random_layer, random_network
 from netlist_bench import Run, faults, with_inverted_table
 
 from convexon.data.encoder import Encoder, EncoderKind
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon.plan.fold import plans_at
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.snn.decision import Decision, Rule

@@ -9,7 +9,7 @@ from amaranth.sim import Simulator
 from hdl_bench import words_of
 
 from convexon.errors import InputError
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon.plan.fold import FoldPlan, SeededNeuron, plans_at
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.plan.schedule import Schedule

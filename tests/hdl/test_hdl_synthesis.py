@@ -13,7 +13,7 @@ from hdl_bench import random_layer, random_network
 from netlist_bench import Run, faults, with_inverted_table
 
 from convexon.errors import ToolError
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon.plan.mapping import Mapping
 from convexon.snn.neuron import Leak, ReadoutMode
 from convexon_boards.tools.netlist_model import simulation_model

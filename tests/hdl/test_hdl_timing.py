@@ -9,8 +9,8 @@ import pytest
 from hdl_bench import random_layer, random_network
 
 from convexon.errors import InputError
-from convexon.plan.cost.cells import Family
 from convexon.plan.cost.timing import estimated_clock_hz, leak_adders, registers_for
+from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork

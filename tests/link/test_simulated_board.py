@@ -15,10 +15,10 @@ from convexon.flow.run import Run
 from convexon.flow.simulated_board import design_of_run
 from convexon.link.session import Patience
 from convexon.link.transport import Transport, open_port
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping, Weights
 from convexon.snn.neuron import ReadoutMode
-from convexon_boards.boards import BOARDS
+from convexon_boards.catalogue import board_of
 from convexon_boards.design.clocking import clocking
 from convexon_boards.design.top import TOP, design_of
 from convexon_boards.tools.netlist_model import simulation_model
@@ -37,7 +37,7 @@ pytestmark = [needs_tools, pytest.mark.usefixtures("build_cache")]
 DIVISOR = 4
 PATIENCE = Patience(seconds=20.0)  # a machine that is busy must not look like a silent board
 HASTE = Patience(seconds=0.5, quiet_seconds=0.02, tries=10)
-BOARD = BOARDS["icebreaker"]
+BOARD = board_of("icebreaker")
 BAUD = 115200  # a pseudo-terminal takes any
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from convexon.errors import InputError
 from convexon.link.protocol import DEFAULT_BAUD
-from convexon_boards.boards import Board, Pin
-from convexon_boards.design.clocking import Clocking
+from convexon_boards.board import Board, Pin
+from convexon_boards.toolchain import Clocking, Port
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.link.link import TOP as LINK
 from convexon_hdl.link.link import Line, Spi, Uart, link_verilog
@@ -28,26 +28,6 @@ SILENCE_SECONDS = 0.1
 STARTUP_BITS = 12
 """The reset lasts 2 to that power less one clocks: block memories of iCE40 need some microseconds
 after configuration."""
-
-
-@dataclass(frozen=True)
-class Port:
-    """A port of the top module.
-
-    Members
-    -------
-    name, site : str
-    is_input : bool
-    is_clock : bool
-    pull_up : bool
-        Whether the pin is held high where nothing drives it.
-    """
-
-    name: str
-    site: str
-    is_input: bool
-    is_clock: bool = False
-    pull_up: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,13 +16,13 @@ under one clock of 12 MHz. Their circuits, synthesized and counted as any networ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from convexon.errors import InputError
-from convexon_boards.energy.power import Constant
-from convexon_boards.parts import Part
+from convexon_boards.board import Part
 
 TINYVISION = "tinyVision.ai, ice40_power (github.com/tinyvision-ai-inc/ice40_power), Joulescope"
 SHANG = "Shang, Kaviani and Bathala, FPGA 2002 (doi 10.1145/503048.503072), abstract"
@@ -49,6 +49,38 @@ _MULTIPLIER = 35.66 - 16 * 0.0135
 _CELL_TOGGLES = {1: 64.5, 2: 122.6}
 _PIN_TOGGLES = {1: 186.0, 2: 273.8}
 """Toggles a clock of the multiplier's cells and pins, by the factor of glitches behind LUTs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant:
+    """A constant of an estimate: a range, and where it is from.
+
+    Members
+    -------
+    low, high : float
+    unit : str
+    source : str
+        Publication or measurement; ``assumed`` where there is none.
+    derivation : str
+        How the range came of the source.
+
+    Raises
+    ------
+    InputError
+        If the range is empty, negative or not finite, or there is no unit, source or derivation.
+    """
+
+    low: float
+    high: float
+    unit: str
+    source: str
+    derivation: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high < math.inf:
+            raise InputError(f"constant must have 0 <= low <= high, not {self.low}, {self.high}")
+        if not (self.unit and self.source and self.derivation):
+            raise InputError("constant must have a unit, a source and a derivation")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from convexon.errors import InputError
 from convexon.plan.energy.switching import Switching
 from convexon.plan.energy.technology import EnergyRange
-from convexon_boards.energy.device import MULTIPLIER_CELLS, Device
-from convexon_boards.energy.nets import Driver, Nets
-from convexon_boards.energy.power import Constant, EnergyEstimate
+from convexon.store.codec import Codec
+from convexon_boards.energy.device import MULTIPLIER_CELLS, Constant, Device
+from convexon_boards.energy.nets import Nets
+from convexon_boards.toolchain import Driver
 
 RESOURCES = (*(driver.value for driver in Driver), "clock", "static")
 """What an energy is split by: nets by what drives them, the clock, and what is always there."""
@@ -20,6 +22,64 @@ _GLITCHING = (Driver.LOGIC, Driver.CARRY)
 """Drivers whose nets may change more than once a clock."""
 
 End = Callable[[Constant], float]
+
+NOTHING = EnergyRange(low=0.0, high=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyEstimate:
+    """Energy of an inference, of many that follow one another without a pause.
+
+    Members
+    -------
+    part : str
+    clock_mhz : float
+    samples : int
+        Inferences that were simulated.
+    clocks : float
+        Mean clocks of an inference.
+    toggles : float
+        Mean toggles of an inference, of all nets.
+    resources : mapping of str to EnergyRange
+        Joules of an inference, by resource.
+
+    Raises
+    ------
+    InputError
+        If the clock, the samples or the clocks are not above 0.
+    """
+
+    part: str
+    clock_mhz: float
+    samples: int
+    clocks: float
+    toggles: float
+    resources: Mapping[str, EnergyRange]
+
+    def __post_init__(self) -> None:
+        if not (self.clock_mhz > 0 and self.samples > 0 and self.clocks > 0):
+            raise InputError("an energy must be of a clock, samples and clocks above 0")
+
+    @property
+    def total(self) -> EnergyRange:
+        """Joules of an inference."""
+        return sum(self.resources.values(), NOTHING)
+
+    @property
+    def seconds(self) -> float:
+        """Mean time of an inference."""
+        return self.clocks / (self.clock_mhz * 1e6)
+
+    @property
+    def power(self) -> EnergyRange:
+        """Watts while inferences follow one another."""
+        return self.total.scaled(1 / self.seconds)
+
+
+ENERGY: Codec[EnergyEstimate] = Codec(
+    EnergyEstimate, "convexon.energy", 2, made_by="convexon energy"
+)
+"""File form of an `EnergyEstimate`."""
 
 
 def energy_of(

@@ -5,30 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError, ToolError
-from convexon.plan.cost.cells import Family
+from convexon.plan.energy.switching import Watch
+from convexon_boards.families import TOOLCHAINS
+from convexon_boards.toolchain import Cell, Driver
+from convexon_boards.tools.netlist_model import WATCHED, simulation_model
 from convexon_boards.tools.synthesis import Netlist
 
 PINS_OF_A_CONTROL = 8
 """Flip-flops that share one control pin: those of a logic block of iCE40, and of ECP5 (a PFU)."""
-
-
-class Driver(Enum):
-    """What drives a net."""
-
-    LOGIC = "logic"
-    CARRY = "carries"
-    REGISTER = "registers"
-    MEMORY = "block RAM"
-    INPUT = "inputs"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,50 +52,6 @@ class Nets:
     accesses: tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """How the pins of a cell count.
-
-    ``clocks`` are of the clock tree, ``packed`` of the LUT that stands in the same cell, ``chain``
-    of a carry chain, ``controls`` shared by the flip-flops of a block, ``free`` the same pins as
-    those of the LUT beside.
-    """
-
-    driver: Driver
-    clocks: tuple[str, ...] = ()
-    packed: tuple[str, ...] = ()
-    chain: tuple[str, ...] = ()
-    controls: tuple[str, ...] = ()
-    free: tuple[str, ...] = ()
-
-
-_KINDS: Mapping[Family, Mapping[str, _Kind]] = {
-    Family.ECP5: {
-        "LUT4|PFUMX|L6MUX21": _Kind(Driver.LOGIC),
-        "CCU2C": _Kind(Driver.CARRY, chain=("CIN", "COUT")),
-        "TRELLIS_FF": _Kind(
-            Driver.REGISTER, clocks=("CLK",), packed=("DI",), controls=("CE", "LSR")
-        ),
-        "TRELLIS_DPR16X4": _Kind(Driver.LOGIC, clocks=("WCK",)),
-        "DP16KD": _Kind(Driver.MEMORY, clocks=("CLKA", "CLKB")),
-        "PDPW16KD": _Kind(Driver.MEMORY, clocks=("CLKR", "CLKW")),
-    },
-    Family.ICE40: {
-        "SB_LUT4": _Kind(Driver.LOGIC),
-        "SB_CARRY": _Kind(Driver.CARRY, chain=("CI", "CO"), free=("I0", "I1")),
-        "SB_DFF.*": _Kind(Driver.REGISTER, clocks=("C",), packed=("D",), controls=("E", "R", "S")),
-        "SB_RAM40_4K.*": _Kind(Driver.MEMORY, clocks=("RCLK", "WCLK", "RCLKN", "WCLKN")),
-    },
-}
-
-_PORTS: Mapping[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = {
-    "SB_RAM40_4K": ((("RE", "RCLKE"), ("RDATA",)), (("WE", "WCLKE"), ("WDATA",))),
-    "DP16KD": ((("CEA",), ("DOA", "DIA")), (("CEB",), ("DOB", "DIB"))),
-    "PDPW16KD": ((("CER",), ("DO",)), (("CEW",), ("DI",))),
-}
-"""Of a memory's ports: the enables, and the pins that bear its word."""
-
-
 def nets_of(netlist: Netlist) -> Nets:
     """Read the nets of a netlist.
 
@@ -115,9 +63,10 @@ def nets_of(netlist: Netlist) -> Nets:
         If the netlist is not what Yosys writes.
     """
     family = netlist.cells.family
-    if family not in _KINDS:
+    known = [f.value for f, t in TOOLCHAINS.items() if any(cell.driver for cell in t.cells)]
+    if family.value not in known:
         raise InputError(
-            f"energy must be of a part of {', '.join(f.value for f in _KINDS)}, "
+            f"energy must be of a part of {', '.join(known)}, "
             f"not of {family.value}: no energies of its cells are published"
         )
     try:
@@ -126,15 +75,15 @@ def nets_of(netlist: Netlist) -> Nets:
         raise ToolError(
             f"Yosys must write the module {netlist.top} as JSON, and did not: check its version"
         ) from error
-    return _Reader(module, family).read()
+    return _Reader(module, TOOLCHAINS[family].cells).read()
 
 
 class _Reader:
     """Counts the pins of one module."""
 
-    def __init__(self, module: Mapping[str, Any], family: Family) -> None:
+    def __init__(self, module: Mapping[str, Any], known: Sequence[Cell]) -> None:
         self._module = module
-        self._family = family
+        self._known = known
         self._drivers: dict[int, Driver] = {}
         self._chains: set[int] = set()
         self._pins: Counter[int] = Counter()
@@ -151,10 +100,13 @@ class _Reader:
                     self._drivers[bit] = Driver.INPUT
                 else:
                     self._pins[bit] += 1
-        cells = [(c["type"], c) for c in self._module["cells"].values()]
-        cells = [(name, cell) for name, cell in cells if not name.startswith("$")]
-        for name, cell in cells:
-            self._cell(self._kind(name), cell)
+        cells = [
+            (self._kind(cell["type"]), cell)
+            for cell in self._module["cells"].values()
+            if not cell["type"].startswith("$")
+        ]
+        for kind, cell in cells:
+            self._cell(kind, cell)
         for bit, count in self._packed.items():  # one flip-flop stands in the cell of its LUT
             inside = self._drivers.get(bit) in (Driver.LOGIC, Driver.CARRY)
             self._pins[bit] += count - inside
@@ -162,7 +114,6 @@ class _Reader:
             self._pins[bit] += -(-count // PINS_OF_A_CONTROL)
         bits = tuple(sorted(self._drivers.keys() - self._clocks))
         place = {bit: k for k, bit in enumerate(bits)}
-        memories = [(n, c) for n, c in cells if self._kind(n).driver is Driver.MEMORY]
         return Nets(
             bits=bits,
             drivers=tuple(self._drivers[bit] for bit in bits),
@@ -171,20 +122,20 @@ class _Reader:
                 [0 if bit in self._chains else self._pins[bit] for bit in bits], dtype=np.int64
             ),
             clocked=self.clocked,
-            accesses=tuple(a for name, cell in memories for a in _accesses(name, cell, place)),
+            accesses=tuple(a for kind, cell in cells for a in _accesses(kind, cell, place)),
         )
 
-    def _kind(self, name: str) -> _Kind:
-        for pattern, kind in _KINDS[self._family].items():
-            if re.fullmatch(pattern, name):
+    def _kind(self, name: str) -> Cell:
+        for kind in self._known:
+            if kind.driver is not None and re.fullmatch(kind.names, name):
                 return kind
         raise InputError(f"no energy is known of a cell {name}: map the network without it")
 
-    def _cell(self, kind: _Kind, cell: Mapping[str, Any]) -> None:
+    def _cell(self, kind: Cell, cell: Mapping[str, Any]) -> None:
         for pin, connected in cell["connections"].items():
             bits = list(_driven(connected))
             if cell["port_directions"][pin] == "output":
-                self._drivers |= dict.fromkeys(bits, kind.driver)
+                self._drivers |= {bit: kind.driver for bit in bits if kind.driver}
                 if pin in kind.chain:
                     self._chains |= set(bits)
             elif pin in kind.clocks:
@@ -204,15 +155,40 @@ def _driven(bits: list[int | str]) -> Iterator[int]:
 
 
 def _accesses(
-    name: str, cell: Mapping[str, Any], place: Mapping[int, int]
+    kind: Cell, cell: Mapping[str, Any], place: Mapping[int, int]
 ) -> Iterator[tuple[int, ...]]:
     """Yield the enables of a memory's ports that are not shut for good, or connected to nothing."""
     connections = cell["connections"]
-    base = next(known for known in _PORTS if name.startswith(known))
-    for enables, data in _PORTS[base]:
-        bits = [bit for pin in enables for bit in connections.get(pin, ["1"])]
+    for port in kind.ports:
+        bits = [bit for pin in port.enables for bit in connections.get(pin, ["1"])]
         words = [
-            c for pin, c in connections.items() if re.fullmatch(rf"({'|'.join(data)})\d*", pin)
+            c for pin, c in connections.items() if re.fullmatch(rf"({'|'.join(port.word)})\d*", pin)
         ]
         if "0" not in bits and any(True for word in words for _ in _driven(word)):
             yield tuple(place[bit] for bit in _driven(bits))
+
+
+def watch_of(netlist: Netlist, nets: Nets, ports: Mapping[str, Any]) -> Watch:
+    """Return the netlist with models of its cells, and a port that shows all of its nets.
+
+    Parameters
+    ----------
+    netlist : Netlist
+    nets : Nets
+        Of the netlist.
+    ports : mapping
+        Its clock, and where it has them reset and streams, as ports.json states them.
+
+    Raises
+    ------
+    ToolError
+        If Yosys is missing or fails.
+    """
+    return Watch(
+        verilog=simulation_model(netlist, watched=nets.bits),
+        top=netlist.top,
+        ports=ports,
+        port=WATCHED,
+        n_nets=len(nets.bits),
+        together=nets.accesses,
+    )

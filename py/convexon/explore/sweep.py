@@ -36,12 +36,12 @@ from typing import Any
 
 from convexon.data.samples import EMBEDDED
 from convexon.errors import InputError
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import Family
 from convexon.plan.mapping import MAX_LANES, Style
 from convexon.settings import Setting, Settings, setting, settings_of
 from convexon.store.codec import Json
 from convexon.train.settings import SolveSettings
-from convexon_boards.boards import board_of
+from convexon_boards.catalogue import board_of
 
 Values = Mapping[str, Any]
 

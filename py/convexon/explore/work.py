@@ -27,10 +27,10 @@ from convexon.flow import solve as flow
 from convexon.flow.map import map_stage
 from convexon.flow.run import Made, Run, source_digest
 from convexon.plan.cost.budget import Budget
-from convexon.plan.cost.cells import Family
 from convexon.plan.cost.resource_model import resource_model
 from convexon.plan.energy.operations import operations_of
 from convexon.plan.energy.technology import SOURCE, neutral_energy
+from convexon.plan.family import Family
 from convexon.plan.mapping import MAPPING
 from convexon.report.figure import Figure, FigureKind
 from convexon.settings import settings_of

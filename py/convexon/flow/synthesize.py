@@ -8,20 +8,21 @@ from dataclasses import dataclass
 
 from convexon.flow.emitted import emitted
 from convexon.flow.run import Made, RunFolder
-from convexon.plan.cost.cells import CELLS, ROUTES, CellReport, Family, RouteReport
 from convexon.plan.cost.mapping_cost import estimated_resources
 from convexon.plan.cost.resource_model import resource_model
-from convexon.plan.cost.resources import RESOURCES, ResourceEstimate
+from convexon.plan.cost.resources import CELLS, RESOURCES, CellReport, ResourceEstimate
+from convexon.plan.family import Family
 from convexon.plan.mapping import Mapping
 from convexon.progress import QUIET, Progress
-from convexon_boards.parts import LFE5U_25F, Part
+from convexon_boards.board import Part
+from convexon_boards.built import ROUTES, RouteReport
+from convexon_boards.families import TOOLCHAINS, part_of
 from convexon_boards.tools import nextpnr
-from convexon_boards.tools.flows import FLOW_VERSION
-from convexon_boards.tools.synthesis import synthesize
+from convexon_boards.tools.synthesis import FLOW_VERSION, synthesize
 from convexon_hdl.emit import yosys
 
-_NAMES = {Family.ECP5: "ECP5", Family.ICE40: "iCE40", Family.GOWIN: "Gowin"}
-_CARRIES = {Family.ECP5: "CCU2C", Family.ICE40: "SB_CARRY", Family.GOWIN: "ALU"}
+DEFAULT_PART = part_of("LFE5U-25F-6")
+"""ECP5 in its slowest speed grade."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,10 +36,11 @@ class SynthesizeResult:
     def summary(self) -> str:
         """The line with the figures that matter."""
         c = self.cells.value
+        carries = next(k.names for k in TOOLCHAINS[c.family].cells if k.counts_as == "carry")
         memory = f", {c.block_ram} block RAM" if c.block_ram else ""
         sites = f"{c.lut4_sites} LUT sites ({self.estimate.value.lut_sites} estimated)"
         return (
-            f"synthesize: {_NAMES[c.family]}, {c.lut4} LUT4, {c.carry} {_CARRIES[c.family]}, "
+            f"synthesize: {c.family.title}, {c.lut4} LUT4, {c.carry} {carries}, "
             f"{sites}, {c.ff} FF{memory} ({c.tool})"
         )
 
@@ -65,7 +67,7 @@ def synthesize_stage(
 
     def compute() -> CellReport:
         began = time.monotonic()
-        progress.begin(f"synthesizing for {_NAMES[family]}")
+        progress.begin(f"synthesizing for {family.title}")
         report = synthesize(bundle.value, family).cells
         folder.time("synthesize", time.monotonic() - began)
         return report
@@ -105,7 +107,7 @@ def route_stage(
     folder: RunFolder,
     progress: Progress = QUIET,
     *,
-    part: Part = LFE5U_25F,
+    part: Part = DEFAULT_PART,
     target_mhz: float = 100.0,
     seeds: Sequence[int] = (1,),
 ) -> RouteResult:
@@ -138,7 +140,7 @@ def route_stage(
             "seeds": list(seeds),
             "flow": FLOW_VERSION,
             "yosys": yosys.version(),
-            "nextpnr": nextpnr.version(part.family),
+            "nextpnr": TOOLCHAINS[part.family].router.version,
         },
     )
     return RouteResult(routes=routes)

@@ -8,7 +8,7 @@ from convexon.flow.run import Run
 from convexon.plan.pipeline import Cycles
 from convexon.report.figure import Figure, FigureKind
 from convexon_boards.built import BUILD, Build
-from convexon_boards.energy.power import ENERGY, EnergyEstimate
+from convexon_boards.energy.estimate import ENERGY, EnergyEstimate
 
 
 def builds_in(folder: Run, rtl: str) -> dict[str, Build]:

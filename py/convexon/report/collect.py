@@ -9,8 +9,7 @@ from typing import TypeVar
 from convexon.certify.certificate import CERTIFICATE, Certificate, Rounded, gap_above
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.flow.run import Made, Run
-from convexon.plan.cost.cells import CELLS, CellReport
-from convexon.plan.cost.resources import RESOURCES, ResourceEstimate
+from convexon.plan.cost.resources import CELLS, RESOURCES, CellReport, ResourceEstimate
 from convexon.plan.energy.operations import operations_of
 from convexon.plan.energy.technology import SOURCE, neutral_energy
 from convexon.plan.mapping import MAPPING, Mapping
@@ -28,7 +27,7 @@ from convexon.train.columns.dictionary import DICTIONARY, SpikeDictionary
 from convexon.train.solved import SOLVED, SolvedProgram
 from convexon.train.witnesses.branches import NETWORK
 from convexon_boards.built import Build
-from convexon_boards.energy.power import EnergyEstimate
+from convexon_boards.energy.estimate import EnergyEstimate
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_sim.verification import VERIFICATION, Verification
 

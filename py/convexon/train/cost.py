@@ -1,7 +1,7 @@
 """Silicon in the objective: what a neuron costs, as its penalty weight.
 
 With these weights the convex program trades accuracy against area, energy or memory, and its
-certificate speaks of that trade. Costs are estimates of the model stated here, in units of the mean
+certificate speaks of that trade. Costs are estimates in units of the mean
 neuron of a reference layer, so that rho keeps its scale.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
-from convexon.plan.adders.digits import n_signed_digits, signed_digits
+from convexon.plan.cost.resource_model import neuron_sites
 from convexon.snn.network import Layer
 from convexon.train.pricing.site import Site
 
@@ -25,10 +25,10 @@ IntArray = npt.NDArray[np.int64]
 class CostKind(Enum):
     """What is counted.
 
-    ``LUTS``: adder and comparator bits of the spatial mapping, weights as constants in logic: every
-    signed digit of a weight is an adder input as wide as the membrane. ``EVENTS``: synaptic events
-    of an inference, the spikes that reach a weight which is not zero, in the mean over the
-    training samples. ``MEMORY``: bits of block RAM in the folded mapping, for weights and membrane.
+    ``LUTS``: LUT sites of the spatial mapping, weights as constants in logic, as
+    `convexon.plan.cost.resource_model.neuron_sites` estimates them. ``EVENTS``: synaptic events of
+    an inference, the spikes that reach a weight which is not zero, in the mean over the training
+    samples. ``MEMORY``: bits of block RAM in the folded mapping, for weights and membrane.
     """
 
     LUTS = "luts"
@@ -88,7 +88,7 @@ def costs_of(kind: CostKind, site: Site, layer: Layer) -> FloatArray:
     """Return the cost of each neuron of a layer on a site, in LUTs, events or bits."""
     match kind:
         case CostKind.LUTS:
-            return _luts(site, layer)
+            return neuron_sites(layer, site.reach, site.signal.shape[1])
         case CostKind.EVENTS:
             return _events(site, layer)
         case CostKind.MEMORY:
@@ -100,16 +100,6 @@ def _widths(site: Site, layer: Layer) -> IntArray:
     steps = 1 if site.memoryless else site.signal.shape[1]
     reach = np.abs(layer.weights).sum(axis=0) * site.reach.high * steps
     return np.asarray(np.ceil(np.log2(reach + 1)).astype(np.int64) + 1)
-
-
-def _luts(site: Site, layer: Layer) -> FloatArray:
-    widths = _widths(site, layer)
-    planes = site.reach.high.bit_length()  # an intensity is weighed bit plane by bit plane
-    additions = planes * n_signed_digits(layer.weights).sum(axis=0)
-    compare = 1
-    leak = 0 if layer.leak.d in (0, 1 << layer.leak.f) else 1 + len(signed_digits(layer.leak.d))
-    resets = 0 if site.memoryless else 1
-    return np.asarray((additions + compare + leak + resets) * widths, dtype=np.float64)
 
 
 def _events(site: Site, layer: Layer) -> FloatArray:

@@ -23,7 +23,7 @@ LOOKUP_DELAY = 2
 SUM_DELAY = 3
 """Delay of a sum, in thirds of a short adder's."""
 
-_SHORT_SUMS = (0, 1, 2, 3, 5)
+SHORT_SUMS = (0, 1, 2, 3, 5)
 """LUT4s of sums by their width, as Yosys maps them without a carry chain."""
 
 
@@ -169,8 +169,8 @@ class AdderGraph:
                 first, second = node.operands
                 passed = second.shift if first.shift == 0 else first.shift * (second.sign > 0)
                 width = max(1, node.width - passed)
-                if width < len(_SHORT_SUMS):
-                    short += _SHORT_SUMS[width]
+                if width < len(SHORT_SUMS):
+                    short += SHORT_SUMS[width]
                 else:
                     chains.append(width)
             elif not node.is_wire:

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.data.encoder import Encoder, EncoderKind
-from convexon.plan.adders.digits import signed_digits
-from convexon.plan.adders.graph import AdderGraph
-from convexon.plan.cost.cells import Family
+from convexon.plan.adders.digits import LUT_INPUTS, signed_digits
+from convexon.plan.adders.graph import SHORT_SUMS, AdderGraph
 from convexon.plan.cost.memory import MemoryShape
 from convexon.plan.cost.timing import MAX_GRAPH_SYNAPSES, matrix_graph
+from convexon.plan.family import Family
 from convexon.plan.fold import WORD, FoldPlan, plans_at, readout_plan, sum_intervals
 from convexon.plan.mapping import Folded, LayerMapping, Mapping, Spatial, Sums
 from convexon.snn.decision import Decision, Rule
@@ -24,6 +24,8 @@ from convexon.snn.fixed import Interval, ceil_log2, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.snn.ranges import LayerRanges
+
+IntArray = npt.NDArray[np.int64]
 
 
 class Logic(Enum):
@@ -119,9 +121,7 @@ def graph_amounts(graph: AdderGraph, share: float = 1.0) -> Amounts:
     return Amounts({logic: round(share * amount) for logic, amount in amounts.items()})
 
 
-def matrix_amounts(
-    weights: npt.NDArray[np.int64], biases: npt.NDArray[np.int64], sums: Sums, planes: int
-) -> Amounts:
+def matrix_amounts(weights: IntArray, biases: IntArray, sums: Sums, planes: int) -> Amounts:
     """Amounts of the sums of a matrix of weights; of large ones by the share of a part of them."""
     synapses = int(np.count_nonzero(weights)) * planes
     columns = np.arange(weights.shape[1])
@@ -147,27 +147,78 @@ def spatial_amounts(
 
 def _neuron_amounts(layer: Layer, ranges: LayerRanges, *, is_split: bool) -> Amounts:
     """Amounts of the neurons of a spatial layer beside their sums."""
-    amounts = Amounts({Logic.STAGE: 1, Logic.NEURON: layer.n_neurons})
-    digits = leak_digits(layer.leak)
-    lateral = layer.recurrent is not None
-    for threshold, u, v in zip(layer.thresholds, ranges.integrated, ranges.membrane, strict=True):
-        bits = width_of(u)
-        may_differ = u.high >= threshold > u.low
-        if keeps_nothing(layer.leak):
-            if may_differ and u.high - u.low > 1:  # else its spike is a bit of the sum
-                amounts[Logic.COMPARE] += bits
-            continue
-        amounts[Logic.INTEGRATE] += bits
-        amounts[Logic.LEAK] += digits * width_of(v)
-        if may_differ:
-            amounts[RESETS[layer.reset]] += bits
-        if is_split:
-            amounts[Logic.SURPLUS] += bits
-        if is_split and lateral:
-            amounts[Logic.LATERAL] += bits
-        if layer.saturation is not None:
-            amounts[Logic.CLAMP] += max(0, bits - layer.saturation.width) + layer.saturation.width
+    low, high = np.array([(u.low, u.high) for u in ranges.integrated], dtype=np.int64).T
+    kept = np.array([width_of(v) for v in ranges.membrane], dtype=np.int64)
+    each = update_amounts(layer, low, high, kept, is_split=is_split)
+    return Amounts({Logic.STAGE: 1, **{logic: int(n.sum()) for logic, n in each.items()}})
+
+
+def update_amounts(
+    layer: Layer, low: IntArray, high: IntArray, kept: IntArray, *, is_split: bool = False
+) -> dict[Logic, IntArray]:
+    """Amounts of a step of each neuron of a spatial layer, beside its sum.
+
+    Parameters
+    ----------
+    layer : Layer
+    low, high : int64 array, shape (neurons,)
+        Range of each membrane before the reset.
+    kept : int64 array, shape (neurons,)
+        Bits of each membrane after it.
+    is_split : bool
+        Whether registers stand between the sum and the membrane.
+    """
+    bits = 1 + np.maximum(bit_lengths(high), bit_lengths(~low))
+    decides = (high >= layer.thresholds) & (layer.thresholds > low)
+    one = np.ones(layer.n_neurons, dtype=np.int64)
+    if keeps_nothing(layer.leak):  # a spike of a range of two values is a bit of the sum
+        return {Logic.NEURON: one, Logic.COMPARE: bits * (decides & (high - low > 1))}
+    amounts = {
+        Logic.NEURON: one,
+        Logic.INTEGRATE: bits,
+        Logic.LEAK: leak_digits(layer.leak) * kept,
+        RESETS[layer.reset]: bits * decides,
+        Logic.SURPLUS: bits * is_split,
+        Logic.LATERAL: bits * (is_split and layer.recurrent is not None),
+    }
+    if layer.saturation is not None:
+        width = layer.saturation.width
+        amounts[Logic.CLAMP] = np.maximum(0, bits - width) + width
     return amounts
+
+
+def bit_lengths(values: IntArray) -> IntArray:
+    """Bits of each of ``values``, as of `int.bit_length`; 0 of those below 1."""
+    return np.frexp(np.maximum(values, 0).astype(np.float64))[1].astype(np.int64)
+
+
+def table_amounts(weights: IntArray, planes: int) -> dict[Logic, IntArray]:
+    """Amounts of the sum of each neuron alone, as tables of four inputs and a tree of adders.
+
+    Of weights of shape (inputs, neurons), without building the graph: bits of lookups that are
+    wires, and those that two lookups share, are counted too.
+    """
+    magnitudes = np.sort(np.abs(weights), axis=0)[::-1]
+    magnitudes = np.pad(magnitudes, ((0, -len(magnitudes) % LUT_INPUTS), (0, 0)))
+    tables = magnitudes.reshape(-1, LUT_INPUTS, weights.shape[1]).sum(axis=1)
+    terms = np.concatenate([tables << plane for plane in range(planes)])
+    short, chains, chain_bits = np.zeros((3, weights.shape[1]), dtype=np.int64)
+    while len(terms) > 1:
+        terms = np.pad(terms, ((0, len(terms) % 2), (0, 0)))
+        first, second = terms[::2], terms[1::2]
+        terms, is_sum = first + second, (first > 0) & (second > 0)
+        widths = bit_lengths(terms) * is_sum
+        is_short = widths < len(SHORT_SUMS)
+        short += np.where(is_short, np.take(SHORT_SUMS, widths, mode="clip"), 0).sum(axis=0)
+        chains += (~is_short).sum(axis=0)
+        chain_bits += (widths * ~is_short).sum(axis=0)
+    lookups = planes * bit_lengths(tables).sum(axis=0)
+    return {
+        Logic.LOOKUP: lookups,
+        Logic.SHORT_SUM: short,
+        Logic.SUM: chains,
+        Logic.SUM_BIT: chain_bits,
+    }
 
 
 def leak_digits(leak: Leak) -> int:

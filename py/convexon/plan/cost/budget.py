@@ -12,7 +12,6 @@ import numpy as np
 
 from convexon.data.encoder import Encoder
 from convexon.errors import InputError, require_within
-from convexon.plan.cost.cells import Family
 from convexon.plan.cost.mapping_cost import Activity, Cost, cost_at, readout_cost, surroundings_cost
 from convexon.plan.cost.timing import (
     PipelineDepths,
@@ -20,6 +19,7 @@ from convexon.plan.cost.timing import (
     pipeline_depths,
     require_reachable,
 )
+from convexon.plan.family import Family
 from convexon.plan.fold import engines_at, plans_at, readout_plan
 from convexon.plan.mapping import MAX_LANES, PLAIN, Folded, LayerMapping, Mapping, Spatial, Style
 from convexon.snn.decision import Decision

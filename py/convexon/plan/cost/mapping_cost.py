@@ -20,9 +20,9 @@ from convexon.plan.cost.amounts import (
     surroundings_amounts,
     weight_memories,
 )
-from convexon.plan.cost.cells import Family
 from convexon.plan.cost.resource_model import lut_sites, resource_model
 from convexon.plan.cost.resources import ResourceEstimate
+from convexon.plan.family import Family
 from convexon.plan.fold import EMPTY_SCAN_CLOCKS, SCAN_CLOCKS, FoldPlan, plans_at, readout_plan
 from convexon.plan.mapping import LayerMapping, Mapping, Spatial
 from convexon.snn.decision import Decision

@@ -8,43 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from convexon.plan.cost.cells import Family
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlockRam:
-    """Block RAM of a family.
-
-    Members
-    -------
-    shapes : tuple of (int, int)
-        Width and depth, the widest first.
-    cost : float
-        LUT4s that one block is worth.
-    enabled : int
-        Bits that an enable of the write port is for.
-    lut_ram : int or None
-        LUT4s of 16 words of 4 bits in LUT RAM; None where there is none.
-    """
-
-    shapes: tuple[tuple[int, int], ...]
-    cost: float
-    enabled: int
-    lut_ram: int | None
-
-
-_KIBIT_18 = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
-
-BLOCK_RAM = {
-    Family.ECP5: BlockRam(shapes=_KIBIT_18, cost=128.0, enabled=9, lut_ram=4),
-    Family.GOWIN: BlockRam(shapes=_KIBIT_18, cost=128.0, enabled=9, lut_ram=4),
-    Family.ICE40: BlockRam(
-        shapes=((16, 256), (8, 512), (4, 1024), (2, 2048), (1, 4096)),
-        cost=64.0,
-        enabled=1,
-        lut_ram=None,
-    ),
-}
+from convexon.plan.family import Family
 
 CONSTANT_BIT = 1 / 8
 """LUT4s of a constant bit outside of block RAM, as the synthesis scripts say."""
@@ -86,13 +50,13 @@ class MemoryShape:
         if not self.is_written:
             return self.width * self.depth * CONSTANT_BIT
         sites = self.sites(family)
-        if BLOCK_RAM[family].lut_ram is None:
+        if family.block_ram.lut_ram is None:
             return sites
         return sites + MULTIPLEXED_BIT * self.width * (-(-self.depth // 16) - 1)
 
     def sites(self, family: Family) -> int:
         """LUT RAM of a written memory outside of block RAM; its bits where a family has none."""
-        lut_ram = BLOCK_RAM[family].lut_ram
+        lut_ram = family.block_ram.lut_ram
         if lut_ram is None:
             return self.width * self.depth
         return lut_ram * -(-self.width // 4) * -(-self.depth // 16)
@@ -105,7 +69,7 @@ def _tiled(width: int, depth: int, family: Family, is_written: bool) -> tuple[fl
     Where a memory is deeper than a block, the parts of a word lie side by side, so that blocks are
     filled across words; but each part that is written has its enables.
     """
-    ram = BLOCK_RAM[family]
+    ram = family.block_ram
     found = []
     for wide, deep in ram.shapes:
         rows = -(-depth // deep)

@@ -14,8 +14,20 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from convexon.plan.cost.amounts import Amounts, Logic
-from convexon.plan.cost.cells import Family
+import numpy as np
+import numpy.typing as npt
+
+from convexon.plan.cost.amounts import (
+    Amounts,
+    Logic,
+    bit_lengths,
+    keeps_nothing,
+    table_amounts,
+    update_amounts,
+)
+from convexon.plan.family import Family
+from convexon.snn.fixed import Interval
+from convexon.snn.network import Layer
 from convexon.store.artefact import digest_of
 
 FILE = "resource_model.json"
@@ -70,3 +82,44 @@ def lut_sites(amounts: Amounts, family: Family) -> float:
     that no LUT stands beside.
     """
     return resource_model(family).lut_sites(amounts)
+
+
+def neuron_sites(
+    layer: Layer, reach: Interval, n_steps: int, family: Family = Family.ECP5
+) -> npt.NDArray[np.float64]:
+    """LUT sites of each neuron of a spatial layer, were it built alone.
+
+    The sites of each kind of logic are those of `resource_model`, fitted on synthesized designs
+    (``benchmarks/estimates.py --fit``); the amounts are those of
+    `convexon.plan.cost.amounts.update_amounts`, and of tables and adders for the sum
+    (`table_amounts`), as a graph that neurons share cannot be told apart by neuron. Membranes are
+    taken to reach what all steps bring together. No graph is built, so that many neurons can be
+    weighed.
+
+    Parameters
+    ----------
+    layer : Layer
+    reach : Interval
+        Values of one input, from 0 on.
+    n_steps : int
+        Steps that a membrane integrates; 1 where it forgets.
+    family : Family
+
+    Returns
+    -------
+    float64 array, shape (neurons,)
+    """
+    weights = (
+        layer.weights if layer.recurrent is None else np.vstack([layer.weights, layer.recurrent])
+    )
+    most = reach.high * (1 if keeps_nothing(layer.leak) else n_steps)
+    low = most * np.minimum(weights, 0).sum(axis=0)
+    high = most * np.maximum(weights, 0).sum(axis=0)
+    kept = 1 + np.maximum(bit_lengths(high), bit_lengths(~low))
+    amounts = table_amounts(weights, reach.high.bit_length())
+    amounts |= update_amounts(layer, low, high, kept)
+    sites = resource_model(family).sites
+    total = np.zeros(layer.n_neurons)
+    for logic, amount in amounts.items():
+        total += sites[logic] * amount
+    return total

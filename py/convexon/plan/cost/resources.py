@@ -1,12 +1,67 @@
-"""LUTs and block RAMs that a design is estimated to take, before it is synthesized."""
+"""LUTs and block RAMs of a design: as they are estimated, and as synthesis counts them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from convexon.errors import InputError
-from convexon.plan.cost.cells import CellReport, Family
+from convexon.plan.family import Family
 from convexon.store.codec import Codec
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellReport:
+    """Cells of a netlist, before placement.
+
+    Members
+    -------
+    family : Family
+    lut4 : int
+        LUT4 cells (SB_LUT4 on iCE40, LUT1 to LUT4 on Gowin).
+    carry : int
+        CCU2C cells, each of which takes the place of two LUT4s; SB_CARRY cells on iCE40, which
+        stand beside a LUT4; ALU cells on Gowin, each in the place of one.
+    wide_mux : int
+        PFUMX, L6MUX21 and MUX2_LUT cells, which join LUT4s and take the place of none.
+    ff : int
+        Flip-flops.
+    lutram : int
+        LUT4 sites that serve as memory: four for each TRELLIS_DPR16X4 or RAM16SDP4.
+    mult18 : int
+        MULT18X18D cells; on Gowin all multipliers.
+    block_ram : int
+        DP16KD (and PDPW16KD) blocks of 18 Kib on ECP5, SB_RAM40_4K of 4 Kib on iCE40, memories of
+        18 Kib on Gowin.
+    raw : mapping of str to int
+        Every cell type that Yosys counted.
+    tool : str
+        Name and version of the tool.
+    lone_carry : int
+        On iCE40, carries that share no logic cell with a LUT; 0 elsewhere.
+    """
+
+    family: Family
+    lut4: int
+    carry: int
+    wide_mux: int
+    ff: int
+    lutram: int
+    mult18: int
+    block_ram: int
+    raw: Mapping[str, int]
+    tool: str
+    lone_carry: int = 0
+
+    @property
+    def lut4_sites(self) -> int:
+        """LUT4s of the part that are in use, carries and memories of LUTs included."""
+        carries = self.family.carry_sites * self.carry
+        return self.lut4 + carries + self.lone_carry + self.lutram
+
+
+CELLS: Codec[CellReport] = Codec(CellReport, "convexon.cells", 4, made_by="convexon report")
+"""File form of a `CellReport`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +112,6 @@ class ResourceEstimate:
 
 
 RESOURCES: Codec[ResourceEstimate] = Codec(
-    ResourceEstimate, "convexon.resources", 2, made_by="convexon map"
+    ResourceEstimate, "convexon.resources", 2, made_by="convexon report"
 )
 """File form of a `ResourceEstimate`."""

@@ -18,7 +18,7 @@ from convexon.plan.adders.cut import cut
 from convexon.plan.adders.digits import signed_digits
 from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder
 from convexon.plan.adders.sums import weighted_sums
-from convexon.plan.cost.cells import Family
+from convexon.plan.family import DelayModel, Family
 from convexon.plan.fold import WORD, FoldPlan
 from convexon.plan.mapping import MAX_REGISTERS, Mapping, Spatial, Sums
 from convexon.snn.fixed import ceil_log2, width_of
@@ -30,49 +30,6 @@ MAX_GRAPH_SYNAPSES = 4000
 
 SCANNER_LOOKUPS = 5
 """LUTs in a row of a scanner beside its carry chain: the end of a word, and whom it concerns."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DelayModel:
-    """Delays of a family in seconds, each with the wire that leads to it.
-
-    Members
-    -------
-    register : float
-        From a clock edge to a flip-flop's output, set-up time, and the wires of high fan-out.
-    lookup : float
-        A LUT4, and a multiplexer of two.
-    adder, carry : float
-        A carry chain of no bits, and each bit of it.
-    memory : float
-        From a clock edge to a block RAM's output, and a flip-flop's set-up time.
-    """
-
-    register: float
-    lookup: float
-    adder: float
-    carry: float
-    memory: float
-
-    def sum_of(self, width: int) -> float:
-        """Delay of an adder or comparator of ``width`` bits."""
-        return self.adder + self.carry * width
-
-
-DELAYS = {
-    Family.ECP5: DelayModel(
-        register=2.0e-9, lookup=1.0e-9, adder=1.75e-9, carry=0.035e-9, memory=6.5e-9
-    ),
-    Family.ICE40: DelayModel(
-        register=4.0e-9, lookup=2.9e-9, adder=4.0e-9, carry=0.28e-9, memory=9.0e-9
-    ),
-    Family.GOWIN: DelayModel(
-        register=3.4e-9, lookup=1.7e-9, adder=3.0e-9, carry=0.06e-9, memory=11.0e-9
-    ),
-}
-"""Fitted on nextpnr's critical paths, so that a clock that is promised is usually met: ECP5 of
-speed grade 6 and Gowin GW1N-9C C6/I5, a 40-16-10 network of 6-bit weights with 0, 1 and 2
-registers; iCE40 UP5K, a 10-6-4 network of 4-bit weights with 0 and 2. GW2A is faster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +79,7 @@ def pipeline_depths(
     """
     if not clock_hz > 0:
         raise InputError(f"clock_hz must be above 0, not {clock_hz!r}")
-    parts = _delays(network, DELAYS[family], sums)
+    parts = _delays(network, family.delays, sums)
     *layers, readout, decision = (_fewest(delays, 1 / clock_hz) for delays in parts)
 
     def spatial(registers: int | None) -> Spatial | None:
@@ -194,7 +151,7 @@ def estimated_clock_hz(network: FixedPointNetwork, mapping: Mapping, family: Fam
     mapping.check(network)
     if not mapping.is_spatial or not isinstance(mapping.readout, Spatial):
         raise InputError("mapping must be spatial throughout: a folded layer has no such estimate")
-    model = DELAYS[family]
+    model = family.delays
     readout = _Readout(network, mapping.readout.sums)
     delays = [
         readout.delay(model, mapping.readout.registers),
@@ -215,7 +172,7 @@ def engine_delay(plan: FoldPlan, family: Family) -> float:
     whose lowest spike is taken out and whose end calls the next one; an addition to a sum; and a
     lane's three clocks.
     """
-    model, ranges = DELAYS[family], plan.ranges
+    model, ranges = family.delays, plan.ranges
     current = model.sum_of(max(map(width_of, ranges.current)))
     integrated = model.sum_of(max(map(width_of, ranges.integrated)))
     clamped = 0.0 if plan.layer.saturation is None else integrated + model.lookup

@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 
 from convexon.errors import InputError, MismatchError
-from convexon.plan.cost.cells import CellReport, Family
+from convexon.plan.cost.resources import CellReport
+from convexon.plan.family import Family
 from convexon.plan.mapping import Mapping
 from convexon.snn.simulate import run
-from convexon_boards.energy.activity import watch_of
 from convexon_boards.energy.device import device_of
 from convexon_boards.energy.estimate import energy_of
-from convexon_boards.energy.nets import Driver, nets_of
-from convexon_boards.parts import ICE40UP5K
+from convexon_boards.energy.nets import Driver, nets_of, watch_of
+from convexon_boards.families import part_of
 from convexon_boards.tools.synthesis import Netlist, synthesize, synthesize_verilog
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.programs.activity import count_free, count_switching
 from small_run import small_network
+
+ICE40UP5K = part_of("iCE40UP5K-SG48")
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 

@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon.flow.run import Run
-from convexon.plan.cost.cells import CellReport, CriticalPath, Family, Route, RouteReport
+from convexon.flow.run import RunFolder
+from convexon.plan.cost.resources import CellReport
 from convexon.plan.energy.technology import EnergyRange
+from convexon.plan.family import Family
 from convexon.plan.pipeline import Cycles
 from convexon.report.built import build_figures, builds_in, energies_in, energy_figures
 from convexon.report.page import _energy_table
 from convexon.store.artefact import save
-from convexon_boards.built import BUILD, Build
-from convexon_boards.energy.power import ENERGY, EnergyEstimate
+from convexon_boards.built import BUILD, Build, CriticalPath, Route, RouteReport
+from convexon_boards.energy.estimate import ENERGY, EnergyEstimate
 
 ESTIMATE = EnergyEstimate(
     part="iCE40UP5K",
@@ -66,7 +67,7 @@ def test_cycles_become_time_by_the_clock_of_the_build() -> None:
 
 
 def test_energies_and_builds_of_another_bundle_are_left_out(tmp_path: Path) -> None:
-    folder = Run(tmp_path)
+    folder = RunFolder(tmp_path)
     for name, rtl in (("iCE40UP5K", "sha256:this"), ("LFE5U-25F", "sha256:other")):
         own = EnergyEstimate(**{**vars(ESTIMATE), "part": name})
         save(ENERGY, own, folder.file(f"energy-{name.lower()}"), parents={"rtl": rtl})

@@ -18,7 +18,7 @@ TOP = "measured"
 """Name of the circuits' module."""
 
 PORTS: Mapping[str, str] = MappingProxyType({"clock": "clk"})
-"""What `convexon_boards.energy.activity.watch_of` is told of their ports."""
+"""What `convexon_boards.energy.nets.watch_of` is told of their ports."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,140 @@
+"""A board and its part, as all that builds for them sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from convexon.errors import InputError
+from convexon.plan.family import Family
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part that open tools build for, and how they are told of it.
+
+    Members
+    -------
+    name : str
+    family : Family
+    lut_sites, block_rams : int
+        What a user of the part has of either.
+    options : tuple of str
+        Options of nextpnr for the part, package and speed grade.
+    pack : tuple of str
+        Options of the tool that makes the bitstream.
+    most_mhz : float
+        Highest clock that the PLL makes and the clock network takes, by the data sheet.
+    """
+
+    name: str
+    family: Family
+    lut_sites: int
+    block_rams: int
+    options: tuple[str, ...]
+    pack: tuple[str, ...] = ()
+    most_mhz: float
+
+
+class Vendor(Enum):
+    """The vendor's tool that builds for a part which open tools do not."""
+
+    VIVADO = "vivado"
+    QUARTUS = "quartus"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A pin of the part.
+
+    Members
+    -------
+    site : str
+        Its name in the package.
+    inverted : bool
+        Whether the signal is active where the pin is low.
+    """
+
+    site: str
+    inverted: bool = False
+
+
+@dataclass(frozen=True)
+class SpiPins:
+    """Sites of an SPI peripheral's lines."""
+
+    cs_n: str
+    sck: str
+    copi: str
+    cipo: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """A board; `convexon_boards.catalogue` reads one from its file.
+
+    Members
+    -------
+    name : str
+        The name of its folder in a run, and what a user types unless there is a file.
+    file : str
+        What a user types for a board of their own: the path of its file.
+    title : str
+        What the maker calls it.
+    part : Part or str
+        The part, or its name for the vendor's tool.
+    vendor : Vendor or None
+        None where open tools build for it.
+    oscillator_mhz : float
+    clock : str
+        Site of the oscillator.
+    rx, tx : str
+        Sites of the serial line, as the board sees it: it listens on ``rx``.
+    spi : SpiPins or None
+    led, reset : Pin or None
+    high : mapping of str to str
+        Sites that must be driven high for the board's sake, by name.
+    io : str
+        Electrical standard of all pins.
+    pll_from_pad : bool
+        On iCE40: whether the clock's pad is the PLL's own.
+    loader : str
+        The board's name in openFPGALoader; empty where it knows none.
+    source : str
+        Where the pins are stated.
+    note : str
+        What a user must connect or solder; empty for nothing.
+    """
+
+    name: str
+    file: str = ""
+    title: str
+    part: Part | str
+    vendor: Vendor | None = None
+    oscillator_mhz: float
+    clock: str
+    rx: str
+    tx: str
+    spi: SpiPins | None = None
+    led: Pin | None = None
+    reset: Pin | None = None
+    high: Mapping[str, str] = field(default_factory=dict)
+    io: str = "LVCMOS33"
+    pll_from_pad: bool = False
+    loader: str = ""
+    source: str = ""
+    note: str = ""
+
+    @property
+    def option(self) -> str:
+        """What names the board on the command line."""
+        return f"--board {self.file or self.name}"
+
+    @property
+    def open_part(self) -> Part:
+        """Part for the open tools; `InputError` if the board needs its vendor's."""
+        if isinstance(self.part, str):
+            tool = "its vendor's tool" if self.vendor is None else self.vendor.value
+            raise InputError(f"board {self.name} must be built with {tool}: open its project there")
+        return self.part

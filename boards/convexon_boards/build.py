@@ -1,0 +1,162 @@
+"""Building a design for a board: from its Verilog to a bitstream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from convexon.errors import InputError, ToolError
+from convexon.link.protocol import DEFAULT_BAUD
+from convexon.progress import QUIET, Progress
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
+from convexon.store.artefact import pretty
+from convexon_boards.board import Board
+from convexon_boards.built import Build, Route, RouteReport
+from convexon_boards.design.clocking import clocking
+from convexon_boards.design.project import constraints_of
+from convexon_boards.design.top import TOP, Design, design_of, line_name, serial_line
+from convexon_boards.families import TOOLCHAINS
+from convexon_boards.tools import nextpnr
+from convexon_boards.tools.nextpnr import Placement
+from convexon_boards.tools.synthesis import synthesize_verilog
+from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.link.link import Line, Spi
+
+Keep = Callable[[str, bytes], None]
+"""Takes the name and the content of a file that a tool read or wrote."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """What a build for a board is asked for.
+
+    Members
+    -------
+    freq : float or None
+        Clock of the design in MHz, which the part's PLL makes; the oscillator's where None.
+    seeds : tuple of int
+        A run of the placer for each, side by side; the fastest is kept.
+    spi : bool
+        Whether the host is linked by SPI; else by the serial line.
+    baud : int
+        Bits a second of the serial line.
+
+    Raises
+    ------
+    InputError
+        If there is no seed.
+    """
+
+    freq: float | None = None
+    seeds: tuple[int, ...] = (1,)
+    spi: bool = False
+    baud: int = DEFAULT_BAUD
+
+    def __post_init__(self) -> None:
+        if not self.seeds:
+            raise InputError("seeds must hold at least one seed, not none")
+
+    def line(self, mhz: float) -> Line:
+        """Return the line to the host under a clock of ``mhz``; `InputError` as `serial_line`."""
+        return Spi() if self.spi else serial_line(mhz, self.baud)
+
+
+def results_of(network: FixedPointNetwork) -> int:
+    """Return the most results of an inference of a network."""
+    return network.n_steps if network.readout_mode is ReadoutMode.STEP else 1
+
+
+def design_for(
+    network: FixedPointNetwork, bundle: RtlBundle, board: Board, options: BuildOptions
+) -> Design:
+    """Return the design of ``bundle``, which is of ``network``, on ``board``."""
+    clock = clocking(board, options.freq)
+    line = options.line(clock.mhz)
+    return design_of(bundle, board, clocking=clock, line=line, results=results_of(network))
+
+
+def build(
+    design: Design, seeds: Sequence[int] = (1,), progress: Progress = QUIET, *, keep: Keep
+) -> Build:
+    """Synthesize, place, route and pack a design, and keep the fastest of all seeds.
+
+    Parameters
+    ----------
+    design : Design
+    seeds : sequence of int
+    progress : Progress
+    keep : callable
+        Gets the sources, the constraints, and the reports and logs of the tools, also where the
+        build fails.
+
+    Raises
+    ------
+    InputError
+        If the board needs its vendor's tool.
+    ToolError
+        If a tool is missing or fails, or the design does not fit or is too slow: by how much, and
+        what would mend it.
+    """
+    board, part = design.board, design.board.open_part
+    constraints = constraints_of(design)
+    for name, text in {**design.files, constraints.name: constraints.text}.items():
+        keep(name, text.encode())
+    progress.begin(f"synthesizing for {board.title}")
+    netlist = synthesize_verilog(design.verilog, TOP, part.family)
+    for name, text in (("yosys.log", netlist.log), ("yosys.json", netlist.stat)):
+        keep(name, text.encode())
+    progress.begin(f"placing and routing on {part.name}, {len(seeds)} seeds")
+
+    def placed(seed: int) -> Placement:
+        found = nextpnr.place(
+            netlist, part, target_mhz=design.clocking.mhz, seed=seed, constraints=constraints
+        )
+        keep(f"nextpnr-{seed}.log", found.log.encode())
+        keep(f"nextpnr-{seed}.json", pretty(found.report).encode())
+        return found
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        placements = dict(zip(seeds, pool.map(placed, seeds), strict=True))
+    routes = RouteReport(
+        part=part.name,
+        target_mhz=design.clocking.mhz,
+        available=nextpnr.sites(placements[seeds[0]].report, "available"),
+        routes=tuple(
+            nextpnr.read_report(placements[seed].report, seed=seed) for seed in sorted(placements)
+        ),
+        tools=nextpnr.versions(part.family),
+    )
+    best = max(routes.routes, key=lambda route: route.fmax_mhz)
+    require_clock(best, design, len(placements))
+    progress.begin("writing the bitstream")
+    content = nextpnr.pack(placements[best.seed].design, part)
+    return Build(
+        board=board.name,
+        clock_mhz=design.clocking.mhz,
+        line=line_name(design.line),
+        cells=netlist.cells,
+        routes=routes,
+        seed=best.seed,
+        bitstream=np.frombuffer(content, dtype=np.uint8),
+        suffix=TOOLCHAINS[part.family].suffix,
+    )
+
+
+def require_clock(route: Route, design: Design, n_seeds: int) -> None:
+    """Raise `ToolError` unless the route is as fast as the design's clock."""
+    wanted, reached = design.clocking.mhz, route.fmax_mhz
+    if reached >= wanted:
+        return
+    path = route.critical_path
+    seeds = f"the best of {n_seeds} seeds" if n_seeds > 1 else f"seed {route.seed}"
+    raise ToolError(
+        f"{design.board.name} must run at {wanted:g} MHz, and {seeds} reaches {reached:.1f}, "
+        f"{100 * (1 - reached / wanted):.0f} % short, on the path to {path.end}: map with more "
+        f"registers or fewer lanes, use fewer bits, try more seeds, or build with "
+        f"--freq {max(1, int(reached)):d}"
+    )
