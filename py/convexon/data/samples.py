@@ -154,6 +154,17 @@ class Samples:
             raise InputError(f"labels must be given: {self.name} has none")
         return self.labels
 
+    def named_as(self, classes: tuple[ClassName, ...]) -> Samples:
+        """Return the samples with labels by the places of their names in ``classes``.
+
+        Raises
+        ------
+        InputError
+            If there are no labels, or one is none of ``classes``.
+        """
+        names = np.array([self.classes[label] for label in self.known_labels], dtype=object)
+        return Samples.of(self.values, names, name=self.name, classes=classes)
+
     def encoded(self, interface: Interface, *, n_steps: int, bits: int) -> SpikeDataset:
         """Encode labelled samples for a network with this interface."""
         return SpikeDataset(

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from convexon.explore.point import OBJECTIVES, Exploration, Point
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.plan.mapping import LayerMapping, Mapping
 from convexon.report.document import EXPLORE_SCRIPTS, document, web
 from convexon.report.packed import MOST_BYTES, packed_traces
@@ -64,7 +64,7 @@ def as_page(root: Path, exploration: Exploration, varied: Sequence[str]) -> str:
     points: list[Json] = [{} for _ in exploration.points]
     for k in sorted(range(len(points)), key=lambda k: (k not in front, k)):
         point, name = exploration.points[k], exploration.names[k]
-        folder = RunFolder(root / "points" / name)
+        folder = Run(root / "points" / name)
         points[k] = {
             **_described(point, name, varied),
             "front": k in front,

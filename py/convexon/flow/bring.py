@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from convexon.data.dataset import DATASET
 from convexon.data.samples import SAMPLES, Samples
@@ -37,12 +33,7 @@ def bring(run: Run, file: Path, *, kind: str | None = None, samples: Samples | N
     if samples is not None:
         if network.interface is None:
             raise InputError("samples must be left out: the network's card says nothing of them")
-        named = Samples.of(
-            samples.values,
-            None if samples.labels is None else _names(samples),
-            name=samples.name,
-            classes=network.interface.classes,
-        )
+        named = samples.named_as(network.interface.classes)
         data = named.encoded(network.interface, n_steps=network.n_steps, bits=network.input_bits)
         run.keep("samples-test", SAMPLES, named, parents={}, recipe=recipe)
         run.keep("test", DATASET, data, parents={}, recipe=recipe)
@@ -52,8 +43,3 @@ def bring(run: Run, file: Path, *, kind: str | None = None, samples: Samples | N
         f"import: {network.n_neurons} neurons, {network.n_synapses} synapses, "
         f"{network.n_steps} steps{told}, {run.file('card')}"
     )
-
-
-def _names(samples: Samples) -> npt.NDArray[Any]:
-    """Labels by the names of their classes."""
-    return np.array([samples.classes[label] for label in samples.known_labels], dtype=object)

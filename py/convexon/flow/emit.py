@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convexon.errors import ArtefactError
-from convexon.flow.run import Made, RunFolder
+from convexon.flow.run import Made, Run
 from convexon.interop.export import write_exports
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.plan.schedule import Schedule
@@ -34,7 +34,7 @@ class EmitResult:
 
 
 def emit_stage(
-    folder: RunFolder,
+    folder: Run,
     progress: Progress = QUIET,
     *,
     host: Host = Host.STREAMS,
@@ -69,7 +69,7 @@ def emit_stage(
     )
 
 
-def current_mapping(folder: RunFolder, card: Made[FixedPointNetwork]) -> Mapping:
+def current_mapping(folder: Run, card: Made[FixedPointNetwork]) -> Mapping:
     """Return the mapping that `map_stage` made for ``card``; spatial where none was made.
 
     Raises
@@ -88,7 +88,7 @@ def current_mapping(folder: RunFolder, card: Made[FixedPointNetwork]) -> Mapping
     return mapping.value
 
 
-def current_bundle(folder: RunFolder, parents: dict[str, str], host: str) -> Made[RtlBundle] | None:
+def current_bundle(folder: Run, parents: dict[str, str], host: str) -> Made[RtlBundle] | None:
     """Return the bundle on disk if it is sound, of these parents, by these tools, for ``host``."""
     if not (folder.rtl / MANIFEST_NAME).exists():
         return None

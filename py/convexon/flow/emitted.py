@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convexon.errors import ArtefactError
-from convexon.flow.run import Made, RunFolder
+from convexon.flow.run import Made, Run
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork
@@ -11,7 +11,7 @@ from convexon_hdl.emit.bundle import RtlBundle
 
 
 def emitted(
-    folder: RunFolder,
+    folder: Run,
 ) -> tuple[Made[FixedPointNetwork], Made[RtlBundle], Made[Mapping] | None]:
     """Read the card, the bundle that was emitted of it, and the mapping, None where all is spatial.
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.data.dataset import DATASET
+from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.encoder import Encoder
 from convexon.errors import InputError
-from convexon.flow.run import Made, RunFolder
+from convexon.flow.run import Made, Run
 from convexon.flow.stimulus import Stimulus, stimulus_of
 from convexon.plan.cost.budget import Budget, fastest_within
 from convexon.plan.cost.mapping_cost import Activity, Cost, mapping_cost
@@ -99,7 +99,7 @@ class MapResult:
 
 
 def map_stage(
-    folder: RunFolder,
+    folder: Run,
     *,
     budget: Budget | None = None,
     file: Path | None = None,
@@ -112,7 +112,7 @@ def map_stage(
 
     Parameters
     ----------
-    folder : RunFolder
+    folder : Run
         With a card and test samples, whose spikes say how busy folded layers are.
     budget : Budget, optional
         Without limits by default, so that everything is spatial.
@@ -163,7 +163,7 @@ def map_stage(
         mapping=made,
         cost=mapping_cost(network, made.value, activity, budget.family),
         cycles=Schedule.of(network, made.value).cycles(inputs, trace),
-        effect=_effect(network, made.value, stimulus, trace, model),
+        effect=_effect(network, made.value, stimulus, test.value, trace, model),
     )
 
 
@@ -182,12 +182,14 @@ def _effect(
     network: FixedPointNetwork,
     mapping: Mapping,
     stimulus: Stimulus,
+    samples: SpikeDataset,
     first: SpikeTrace,
     model: Model,
 ) -> Effect | None:
     """Compare labels under an encoder and a rule with those of the network alone.
 
-    ``first`` is the trace of the first samples, whose cycles are compared too.
+    ``samples`` are the same, as the host encodes them; ``first`` is the trace of the first ones,
+    whose cycles are compared too.
     """
     if mapping.encoder is None and not mapping.decision.is_early:
         return None
@@ -196,7 +198,6 @@ def _effect(
         Schedule.of(network, each).cycles(inputs, first).latency
         for each in (mapping, replace(mapping, decision=Decision()))
     )
-    samples = stimulus.dataset
     labels = samples.labels.reshape(samples.n_samples, -1)
     alone = model(network, samples.inputs)
     trace = decided_trace(mapping.decision, network, model(network, stimulus.inputs))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from convexon.errors import InputError, MismatchError
 from convexon.flow.emitted import emitted
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.stimulus import stimulus_of
 from convexon.link.codec import read_results, request_bodies
 from convexon.link.protocol import FINGERPRINT_BYTES
@@ -37,8 +37,8 @@ class BoardRun:
         Inferences whose scores or labels differ from the golden model's.
     first : str or None
         What differs first.
-    correct : int
-        Inferences whose last label is the sample's.
+    correct : int or None
+        Inferences whose last label is the sample's; None where labels are not known.
     seconds : float
         Wall time from the first request to the last answer.
     counts : Counts
@@ -47,7 +47,7 @@ class BoardRun:
     inferences: int
     mismatches: int
     first: str | None
-    correct: int
+    correct: int | None
     seconds: float
     counts: Counts
 
@@ -60,9 +60,13 @@ class BoardRun:
     def summary(self) -> str:
         """The line with the figures that matter."""
         verdict = "all equal" if not self.mismatches else f"{self.mismatches} differ: {self.first}"
+        told = (
+            ""
+            if self.correct is None
+            else f"{100 * self.correct / self.inferences:.2f} % correct, "
+        )
         return (
-            f"run: {self.inferences} inferences, {verdict}, "
-            f"{100 * self.correct / self.inferences:.2f} % correct, "
+            f"run: {self.inferences} inferences, {verdict}, {told}"
             f"{self.inferences_per_second:.0f} inferences a second; {self.counts}"
         )
 
@@ -78,7 +82,7 @@ def fingerprint_of(digest: str) -> int:
 
 
 def run_stage(
-    folder: RunFolder,
+    folder: Run,
     transport: Transport,
     progress: Progress = QUIET,
     *,
@@ -93,11 +97,11 @@ def run_stage(
 
     Parameters
     ----------
-    folder : RunFolder
+    folder : Run
     transport : Transport
     progress : Progress
     name : str
-        ``train`` or ``test``.
+        ``train``, ``test``, or an npz file with new samples, labelled or not.
     limit : int, optional
         Samples to send; all by default.
     patience : Patience
@@ -135,7 +139,8 @@ def run_stage(
         results=expected.labels.shape[1],
         progress=progress,
     )
-    return _judge(expected, actual, stimulus.dataset.labels[:n], time.monotonic() - began, session)
+    labels = None if stimulus.labels is None else stimulus.labels[:n]
+    return _judge(expected, actual, labels, time.monotonic() - began, session)
 
 
 def send(
@@ -159,19 +164,22 @@ def send(
 def _judge(
     expected: SpikeTrace,
     actual: SpikeTrace,
-    labels: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64] | None,
     seconds: float,
     session: Session,
 ) -> BoardRun:
     """Compare."""
     wanted = SpikeTrace(layers=(), scores=expected.scores, labels=expected.labels)
     first = first_mismatch(wanted, actual)
-    truth = labels if labels.ndim == 1 else labels[:, -1]
+    correct = None
+    if labels is not None:
+        truth = labels if labels.ndim == 1 else labels[:, -1]
+        correct = int((actual.labels[:, -1] == truth).sum())
     return BoardRun(
         inferences=actual.n_samples,
         mismatches=int(differing_samples(wanted, actual).sum()),
         first=None if first is None else str(first),
-        correct=int((actual.labels[:, -1] == truth).sum()),
+        correct=correct,
         seconds=seconds,
         counts=session.counts,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convexon.flow.emit import current_mapping, emit_stage
-from convexon.flow.run import Made, RunFolder
+from convexon.flow.run import Made, Run
 from convexon.plan.mapping import MAPPING
 from convexon.progress import QUIET, Progress
 from convexon.snn.card import CARD
@@ -59,7 +59,7 @@ class ProveResult:
         return f"prove: {report.passed} of {report.total} obligations proved ({took}){left}"
 
 
-def prove_stage(folder: RunFolder, progress: Progress = QUIET) -> ProveResult:
+def prove_stage(folder: Run, progress: Progress = QUIET) -> ProveResult:
     """Prove the card of ``folder``, as it is emitted under the folder's mapping.
 
     The Verilog is that of the folder's bundle, which is emitted if it is not there. What the solver
@@ -103,7 +103,7 @@ def prove_stage(folder: RunFolder, progress: Progress = QUIET) -> ProveResult:
 
 
 def _bundle(
-    folder: RunFolder, parents: dict[str, Made[Any]], progress: Progress
+    folder: Run, parents: dict[str, Made[Any]], progress: Progress
 ) -> Made[RtlBundle]:
     """The bundle on disk, for whatever host, if it is of these parents; else a new one."""
     if (folder.rtl / MANIFEST_NAME).exists():

@@ -1,4 +1,4 @@
-"""What an accelerator reads in a run folder: encoded samples, or levels for its own encoder."""
+"""What an accelerator reads: encoded samples, or levels for its own encoder."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.data.dataset import DATASET, SpikeDataset
+from convexon.data.dataset import DATASET
 from convexon.data.encoder import encode_levels
-from convexon.data.samples import SAMPLES
+from convexon.data.samples import SAMPLES, load_samples
 from convexon.errors import InputError
-from convexon.flow.run import Made, RunFolder
+from convexon.flow.run import Made, Run
 from convexon.plan.mapping import Mapping
 from convexon.snn.card import CARD
+from convexon.snn.interface import Interface
+from convexon.snn.network import FixedPointNetwork
+
+SETS = ("train", "test")
+"""Samples of a run folder, by name; any other name is that of a file with new ones."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,48 +32,89 @@ class Stimulus:
         T steps of each sample, or its levels in 1 transfer.
     inputs : uint8 array, shape (samples, steps, inputs)
         What the network reads: the same, or what the encoder makes of the levels.
-    dataset : SpikeDataset
-        The samples as ``solve`` encoded them, with their labels.
+    labels : int64 array, shape (samples,) or (samples, steps), or None
+        Classes; None where they are not known.
     origins : mapping of str to Made
         Artefacts that this was made of, by role.
     """
 
     transfers: npt.NDArray[np.uint8]
     inputs: npt.NDArray[np.uint8]
-    dataset: SpikeDataset
+    labels: npt.NDArray[np.int64] | None
     origins: dict[str, Made[Any]]
 
 
-def stimulus_of(folder: RunFolder, mapping: Mapping, name: str = "test") -> Stimulus:
-    """Return the samples ``name`` of ``folder`` for an accelerator under ``mapping``.
+def stimulus_of(folder: Run, mapping: Mapping, name: str = "test") -> Stimulus:
+    """Return samples for an accelerator under ``mapping``.
 
     Levels are the nearest ones of the features before encoding. An encoder on chip makes the same
     steps of them as `convexon.snn.coding` made of the features only where those are levels;
     elsewhere spikes differ, and what the hardware is compared with is the network on the chip's own
     steps.
 
+    Parameters
+    ----------
+    folder : Run
+    mapping : Mapping
+    name : str
+        One of `SETS`, or an npz file with raw samples, labelled or not.
+
     Raises
     ------
     ArtefactError
-        If the folder lacks the samples.
+        If the folder or the file lacks the samples.
     InputError
-        If there is an encoder, and the card says nothing of raw samples.
+        If raw samples are needed, and the card says nothing of them or they do not fit it.
     """
+    card = folder.read("card", CARD)
+    if name not in SETS:
+        return _new_samples(card.value, mapping, name)
     samples = folder.read(name, DATASET)
-    encoder = mapping.encoder
-    if encoder is None:
+    if mapping.encoder is None:
         inputs = samples.value.inputs
         return Stimulus(
-            transfers=inputs, inputs=inputs, dataset=samples.value, origins={name: samples}
+            transfers=inputs, inputs=inputs, labels=samples.value.labels, origins={name: samples}
         )
     raw = folder.read(f"samples-{name}", SAMPLES)
-    card = folder.read("card", CARD)
-    if card.value.interface is None:
-        raise InputError("an encoder on chip needs a card that says how raw samples come in")
-    levels = card.value.interface.levels(raw.value.values, bits=encoder.bits)
-    return Stimulus(
-        transfers=levels[:, None],
-        inputs=encode_levels(encoder, levels, n_steps=samples.value.n_steps),
-        dataset=samples.value,
+    return _of_levels(
+        card.value,
+        mapping,
+        raw.value.values,
+        labels=samples.value.labels,
         origins={name: samples, f"samples-{name}": raw},
     )
+
+
+def _new_samples(network: FixedPointNetwork, mapping: Mapping, file: str) -> Stimulus:
+    """Samples of a file; labels must be classes that the network knows."""
+    interface = _interface_of(network)
+    found = load_samples(file)
+    labels = None if found.labels is None else found.named_as(interface.classes).labels
+    if mapping.encoder is not None:
+        return _of_levels(network, mapping, found.values, labels=labels, origins={})
+    inputs = network.encode(found.values)
+    return Stimulus(transfers=inputs, inputs=inputs, labels=labels, origins={})
+
+
+def _of_levels(
+    network: FixedPointNetwork,
+    mapping: Mapping,
+    values: npt.NDArray[np.generic],
+    *,
+    labels: npt.NDArray[np.int64] | None,
+    origins: dict[str, Made[Any]],
+) -> Stimulus:
+    """Raw samples as levels, and what the encoder on chip makes of them."""
+    encoder = mapping.encoder
+    assert encoder is not None  # noqa: S101  (both callers know)
+    levels = _interface_of(network).levels(values, bits=encoder.bits)
+    inputs = encode_levels(encoder, levels, n_steps=network.n_steps)
+    return Stimulus(transfers=levels[:, None], inputs=inputs, labels=labels, origins=origins)
+
+
+def _interface_of(network: FixedPointNetwork) -> Interface:
+    if network.interface is None:
+        raise InputError(
+            "the card must say how raw samples come in, which it does not: solve again"
+        )
+    return network.interface

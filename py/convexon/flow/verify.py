@@ -10,7 +10,7 @@ from typing import Any
 
 from convexon.errors import MismatchError, MissingToolError
 from convexon.flow.emitted import emitted
-from convexon.flow.run import Made, RunFolder
+from convexon.flow.run import Made, Run
 from convexon.flow.stimulus import Stimulus, stimulus_of
 from convexon.plan.image import image_where_loaded
 from convexon.plan.mapping import Mapping
@@ -87,7 +87,7 @@ def _count(verification: Verification) -> str:
 
 
 def golden_trace(
-    folder: RunFolder,
+    folder: Run,
     card: Made[FixedPointNetwork],
     mapping: Made[Mapping] | None,
     progress: Progress = QUIET,
@@ -117,7 +117,7 @@ def _chosen(card: Made[FixedPointNetwork], mapping: Made[Mapping] | None) -> Map
 
 
 def verify_stage(
-    folder: RunFolder,
+    folder: Run,
     kind: SimulatorKind,
     *,
     traffic: Traffic = SMOOTH,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from convexon.flow.emitted import emitted
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.stimulus import stimulus_of
 from convexon.flow.verify import schedule_of
 from convexon.progress import QUIET, Progress
@@ -14,7 +14,7 @@ from convexon_sim.programs.volume import VolumeResult, run_volume
 from convexon_sim.simulator import SimulatorKind, find
 
 
-def volume_stage(folder: RunFolder, *, progress: Progress = QUIET) -> VolumeResult:
+def volume_stage(folder: Run, *, progress: Progress = QUIET) -> VolumeResult:
     """Run the training and then the test samples, and compare everything.
 
     Expectations come from `convexon.snn.simulate`, which equals the golden model and is faster.

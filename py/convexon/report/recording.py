@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from convexon.flow.run import Made, RunFolder
+from convexon.flow.run import Made, Run
 from convexon.flow.stimulus import Stimulus, stimulus_of
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.report.collect import SIMULATORS, bundle_of_card, current
@@ -58,7 +58,7 @@ class Recording:
     hardware: MappingType[str, SpikeTrace]
 
 
-def recording_of(folder: RunFolder, *, n_samples: int | None = None) -> Recording:
+def recording_of(folder: Run, *, n_samples: int | None = None) -> Recording:
     """Read the traces of a run folder.
 
     ``convexon verify`` keeps the golden model's trace and those of the simulations. Where it has
@@ -66,7 +66,7 @@ def recording_of(folder: RunFolder, *, n_samples: int | None = None) -> Recordin
 
     Parameters
     ----------
-    folder : RunFolder
+    folder : Run
     n_samples : int, optional
         Of the first test samples; all by default.
 
@@ -79,6 +79,8 @@ def recording_of(folder: RunFolder, *, n_samples: int | None = None) -> Recordin
     mapping = current(folder, "mapping", MAPPING, {"card": card.record.digest})
     chosen = mapping.value if mapping else Mapping.spatial(card.value)
     stimulus = stimulus_of(folder, chosen)
+    labels = stimulus.labels
+    assert labels is not None  # noqa: S101  (a run folder's test samples have labels)
     golden = _golden(folder, card, mapping, stimulus)
     inputs = stimulus.inputs[:n_samples]
     if golden is None:
@@ -90,7 +92,7 @@ def recording_of(folder: RunFolder, *, n_samples: int | None = None) -> Recordin
         mapping=chosen,
         card_digest=card.record.digest,
         inputs=inputs,
-        labels=stimulus.dataset.labels[:n_samples],
+        labels=labels[:n_samples],
         n_test=len(stimulus.inputs),
         expected=trace,
         reference=MODEL if golden is None else GOLDEN,
@@ -99,7 +101,7 @@ def recording_of(folder: RunFolder, *, n_samples: int | None = None) -> Recordin
 
 
 def _golden(
-    folder: RunFolder,
+    folder: Run,
     card: Made[FixedPointNetwork],
     mapping: Made[Mapping] | None,
     stimulus: Stimulus,
@@ -114,7 +116,7 @@ def _golden(
     return current(folder, "golden", TRACE, digests)
 
 
-def _hardware(folder: RunFolder, golden: Made[SpikeTrace], n_samples: int) -> dict[str, SpikeTrace]:
+def _hardware(folder: Run, golden: Made[SpikeTrace], n_samples: int) -> dict[str, SpikeTrace]:
     """Traces of the simulations of the bundle that lies there, against this golden trace."""
     bundle = bundle_of_card(folder)
     if bundle is None:
