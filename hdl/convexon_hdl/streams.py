@@ -1,11 +1,11 @@
-"""Registers in a stream: the handshake that every pipeline stage has."""
+"""Streams: registers with the handshake that every pipeline stage has, buffers, fork and join."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from amaranth.hdl import Const, Module, ShapeLike, Signal, Value
+from amaranth.hdl import Cat, Const, Module, ShapeLike, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -193,3 +193,31 @@ class SkidBuffer(wiring.Component):
         with m.Elif(self.i.valid & self.i.ready):
             m.d.sync += [self.spare.eq(self.i.payload), self.full.eq(1)]
         return m
+
+
+def fork(m: Module, source: Value, sinks: Sequence[Value]) -> None:
+    """Hand every transfer of ``source`` to all ``sinks``, each when it is ready.
+
+    Who has taken a transfer is not offered it again; when all have, it is over. The payloads are
+    connected by the caller.
+    """
+    if len(sinks) == 1:
+        m.d.comb += [sinks[0].valid.eq(source.valid), source.ready.eq(sinks[0].ready)]
+        return
+    done = []
+    for k, sink in enumerate(sinks):
+        taken = Signal(name=f"fork_taken{k}")
+        m.d.comb += sink.valid.eq(source.valid & ~taken)
+        done.append(taken | sink.ready)
+        with m.If(source.valid & sink.ready):
+            m.d.sync += taken.eq(1)
+        with m.If(source.valid & source.ready):
+            m.d.sync += taken.eq(0)
+    m.d.comb += source.ready.eq(Cat(done).all())
+
+
+def join(m: Module, sources: Sequence[Value], sink: Value) -> None:
+    """Make one transfer of ``sink`` of one of each of ``sources``; payloads are the caller's."""
+    m.d.comb += sink.valid.eq(Cat(source.valid for source in sources).all())
+    for source in sources:
+        m.d.comb += source.ready.eq(sink.valid & sink.ready)

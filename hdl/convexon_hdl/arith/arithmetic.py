@@ -167,8 +167,10 @@ def resize(m: Module, operand: Operand, interval: Interval, *, name: str) -> Ope
     return node(m, operand.value, interval, name=name)
 
 
-def saturate(m: Module, operand: Operand, limits: Interval, *, name: str) -> Operand:
-    """Clamp to ``limits``; a side that the interval cannot exceed costs nothing."""
+def saturate(m: Module, operand: Operand, limits: Interval | None, *, name: str) -> Operand:
+    """Clamp to ``limits``, if there are any; a side that the interval cannot exceed is free."""
+    if limits is None:
+        return operand
     value = operand.value
     if operand.interval.high > limits.high:
         value = Mux(operand.value > limits.high, limits.high, value)

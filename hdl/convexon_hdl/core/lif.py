@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Const, Module, Mux, Value, signed
+from amaranth.hdl import Module, Mux, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon.snn.fixed import Interval, QFormat, width_of
+from convexon.snn.fixed import Interval, width_of
 from convexon.snn.network import Layer
 from convexon.snn.neuron import Leak, Reset
 from convexon.snn.ranges import LayerRanges, weighted_range
-from convexon_hdl.arith import leak
+from convexon_hdl.arith import neuron
 from convexon_hdl.arith.arithmetic import (
     ZERO,
     Operand,
     add_all,
-    node,
     resize,
     saturate,
     shape_of,
-    subtract,
 )
 
 
@@ -52,20 +50,20 @@ class NeuronParameters:
     lateral: Interval = ZERO
 
     @classmethod
-    def of(cls, layer: Layer, ranges: LayerRanges, neuron: int) -> NeuronParameters:
-        """Parameters of one neuron of ``layer``."""
-        recurrent = layer.recurrent
+    def of(cls, layer: Layer, ranges: LayerRanges, j: int) -> NeuronParameters:
+        """Parameters of neuron ``j`` of ``layer``."""
+        lateral = ZERO
+        if layer.recurrent is not None:
+            lateral = weighted_range(layer.recurrent[:, j], Interval(0, 1))
         return cls(
-            threshold=int(layer.thresholds[neuron]),
+            threshold=int(layer.thresholds[j]),
             leak=layer.leak,
             reset=layer.reset,
-            saturation=_limits(layer.saturation),
-            current=ranges.current[neuron],
-            integrated=ranges.integrated[neuron],
-            membrane=ranges.membrane[neuron],
-            lateral=ZERO
-            if recurrent is None
-            else weighted_range(recurrent[:, neuron], Interval(0, 1)),
+            saturation=None if layer.saturation is None else layer.saturation.interval,
+            current=ranges.current[j],
+            integrated=ranges.integrated[j],
+            membrane=ranges.membrane[j],
+            lateral=lateral,
         )
 
     @property
@@ -77,10 +75,6 @@ class NeuronParameters:
     def below_threshold(self) -> Interval:
         """Minus theta, as what is added to a range."""
         return Interval(-self.threshold, -self.threshold)
-
-
-def _limits(saturation: QFormat | None) -> Interval | None:
-    return None if saturation is None else saturation.interval
 
 
 class LIFUpdate(wiring.Component):
@@ -132,7 +126,7 @@ class LIFUpdate(wiring.Component):
 
     def leaked(self, m: Module, membrane: Operand) -> Operand:
         """Return v - ((d * v) >> f); the shift rounds toward minus infinity."""
-        return leak.leaked(m, membrane, self.parameters.leak)
+        return neuron.leaked(m, membrane, self.parameters.leak)
 
     def integrated(self, m: Module, membrane: Operand, current: Operand) -> Operand:
         """Leaky v plus I, before saturation."""
@@ -141,30 +135,16 @@ class LIFUpdate(wiring.Component):
 
     def saturated(self, m: Module, value: Operand, *, name: str) -> Operand:
         """Clamp to the membrane format, where the layer chose one."""
-        limits = self.parameters.saturation
-        return value if limits is None else saturate(m, value, limits, name=name)
+        return saturate(m, value, self.parameters.saturation, name=name)
 
     def fired(self, integrated: Operand) -> Value:
         """Whether u >= theta."""
-        threshold = self.parameters.threshold
-        if integrated.interval.low >= threshold:
-            return Const(1)
-        if integrated.interval.high < threshold:
-            return Const(0)
-        return integrated.value >= threshold
+        return neuron.fired(integrated, Operand.constant(self.parameters.threshold))
 
     def after_reset(self, m: Module, integrated: Operand, spike: Value) -> Operand:
         """Return v after the reset, before it is clamped again."""
-        parameters = self.parameters
-        threshold = parameters.threshold
-        if integrated.interval.high < threshold or parameters.reset is Reset.NONE:
-            return integrated
-        if parameters.reset is Reset.ZERO:
-            spared = Operand.constant(0)
-        else:
-            spared = subtract(m, integrated, Operand.constant(threshold), name="above_threshold")
-        value = Mux(spike, spared.value, integrated.value)
-        return node(m, value, spared.interval | integrated.interval, name="after_reset")
+        threshold = Operand.constant(self.parameters.threshold)
+        return neuron.after_reset(m, integrated, threshold, spike, self.parameters.reset)
 
     def elaborate(self, platform: object) -> Module:
         """Build the step."""
@@ -252,15 +232,12 @@ class SplitUpdate(LIFUpdate):
         if integrated.interval.high < parameters.threshold or parameters.reset is Reset.NONE:
             return integrated
         if parameters.reset is Reset.ZERO:
-            spared = Operand.constant(0)
-        else:
-            spared = above
-            if parameters.saturation is not None:  # u was clamped before theta was taken off
-                limits = parameters.saturation + parameters.below_threshold
-                spared = saturate(m, spared, limits, name="above_clamped")
-            spared = self.saturated(m, spared, name="above_saturated")
-        value = Mux(self.spike, spared.value, integrated.value)
-        return node(m, value, spared.interval | integrated.interval, name="after_reset")
+            return neuron.chosen(m, self.spike, Operand.constant(0), integrated)
+        if parameters.saturation is not None:  # u was clamped before theta was taken off
+            limits = parameters.saturation + parameters.below_threshold
+            above = saturate(m, above, limits, name="above_clamped")
+        above = self.saturated(m, above, name="above_saturated")
+        return neuron.chosen(m, self.spike, above, integrated)
 
 
 class LIF(wiring.Component):

@@ -14,7 +14,7 @@ from convexon.snn.fixed import Interval, width_of
 from convexon_hdl.arith.arithmetic import Operand, add_all
 from convexon_hdl.folded.scanner import EventScanner
 from convexon_hdl.folded.seeded import SeededBank
-from convexon_hdl.folded.weights import RowWrite, WeightBank
+from convexon_hdl.folded.weights import WeightBank, write_port
 
 
 class InputLayout(data.StructLayout):
@@ -131,19 +131,19 @@ class EventAccumulator(wiring.Component):
 
     def __init__(self, plan: FoldPlan) -> None:
         self.plan = plan
-        members = {
-            "i": In(stream.Signature(InputLayout(plan))),
-            "lateral": In(plan.n_sources - plan.layer.n_inputs),
-            "settled": In(1),
-            "credit": In(1),
-            "begins": Out(1),
-            "ends_inference": Out(1),
-            "valid": Out(1),
-            "o": Out(SumsLayout(plan, self.intervals())),
-        }
-        if plan.is_loaded:
-            members["write"] = In(RowWrite(plan))
-        super().__init__(members)
+        super().__init__(
+            {
+                "i": In(stream.Signature(InputLayout(plan))),
+                "lateral": In(plan.n_sources - plan.layer.n_inputs),
+                "settled": In(1),
+                "credit": In(1),
+                "begins": Out(1),
+                "ends_inference": Out(1),
+                "valid": Out(1),
+                "o": Out(SumsLayout(plan, self.intervals())),
+                **write_port(plan),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         """Build passes, banks and accumulators."""

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from convexon.plan.fold import FoldPlan
 from convexon_hdl.folded.accumulator import EventAccumulator, InputLayout
 from convexon_hdl.folded.updater import Updater
-from convexon_hdl.folded.weights import RowWrite
+from convexon_hdl.folded.weights import write_port
 
 CREDITS = 2
 """Steps whose results may be on their way or waiting: one in ``o``, one behind it."""
@@ -58,13 +58,13 @@ class FoldedEngine(wiring.Component):
     def __init__(self, plan: FoldPlan, *, signs: bool = False) -> None:
         self.plan = plan
         self.signs = signs
-        members = {
-            "i": In(stream.Signature(InputLayout(plan))),
-            "o": Out(stream.Signature(OutputLayout(plan))),
-        }
-        if plan.is_loaded:
-            members["write"] = In(RowWrite(plan))
-        super().__init__(members)
+        super().__init__(
+            {
+                "i": In(stream.Signature(InputLayout(plan))),
+                "o": Out(stream.Signature(OutputLayout(plan))),
+                **write_port(plan),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         """Build the engine."""

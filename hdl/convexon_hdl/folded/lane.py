@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from convexon.plan.fold import FoldPlan, sum_intervals
 from convexon.snn.fixed import Interval, width_of
-from convexon.snn.neuron import Reset
 from convexon_hdl.arith.arithmetic import (
     Operand,
     add_all,
@@ -16,9 +15,8 @@ from convexon_hdl.arith.arithmetic import (
     resize,
     saturate,
     shape_of,
-    subtract,
 )
-from convexon_hdl.arith.leak import leaked
+from convexon_hdl.arith.neuron import after_reset, fired, leaked
 
 
 class LIFLane(wiring.Component):
@@ -74,59 +72,33 @@ class LIFLane(wiring.Component):
             }
         )
 
-    def fired(self, integrated: Operand, threshold: Operand) -> Value:
-        """Whether u >= theta."""
-        if integrated.interval.low >= threshold.interval.high:
-            return Const(1)
-        if integrated.interval.high < threshold.interval.low:
-            return Const(0)
-        return integrated.value >= threshold.value
-
-    def saturated(self, m: Module, value: Operand, *, name: str) -> Operand:
-        """Clamp to the membrane format, where the layer chose one."""
-        limits = self.plan.layer.saturation
-        return value if limits is None else saturate(m, value, limits.interval, name=name)
-
     def elaborate(self, platform: object) -> Module:
         """Build the three clocks."""
         m = Module()
-        ranges = self.plan.ranges
+        layer, ranges = self.plan.layer, self.plan.ranges
+        limits = None if layer.saturation is None else layer.saturation.interval
         start = node(m, Mux(self.first, 0, self.membrane), self.membrane_interval, name="start")
         bias = _input(self.bias, self.bias_interval)
         threshold = _input(self.threshold, self.threshold_interval)
         total = add_all(m, [Operand(self.total, self.sum_interval), bias], name="current")
         current = _register(m, resize(m, total, Interval.union(ranges.current), name="current"))
-        remaining = _register(m, leaked(m, start, self.plan.layer.leak))
+        remaining = _register(m, leaked(m, start, layer.leak))
         threshold = _register(m, threshold, name="threshold_1")
 
         integrated = add_all(m, [remaining, current], name="integrated")
         range_of_u = Interval.union(ranges.integrated)
         integrated = resize(m, integrated, range_of_u, name="integrated_resized")
-        integrated = self.saturated(m, integrated, name="integrated_saturated")
+        integrated = saturate(m, integrated, limits, name="integrated_saturated")
         integrated = _register(m, integrated)
         threshold = _register(m, threshold, name="threshold_2")
 
         spike = Signal(name="fired")
-        m.d.comb += spike.eq(self.fired(integrated, threshold))
-        after = self._after_reset(m, integrated, threshold, spike)
-        after = self.saturated(m, after, name="after_reset_saturated")
+        m.d.comb += spike.eq(fired(integrated, threshold))
+        after = after_reset(m, integrated, threshold, spike, layer.reset)
+        after = saturate(m, after, limits, name="after_reset_saturated")
         after = resize(m, after, self.membrane_interval, name="after_reset_resized")
         m.d.sync += [self.spike.eq(spike), self.next_membrane.eq(after.value)]
         return m
-
-    def _after_reset(
-        self, m: Module, integrated: Operand, threshold: Operand, spike: Value
-    ) -> Operand:
-        """Return v after the reset, before it is clamped again."""
-        reset = self.plan.layer.reset
-        if reset is Reset.NONE:
-            return integrated
-        if reset is Reset.ZERO:
-            spared = Operand.constant(0)
-        else:
-            spared = subtract(m, integrated, threshold, name="above_threshold")
-        value = Mux(spike, spared.value, integrated.value)
-        return node(m, value, spared.interval | integrated.interval, name="after_reset")
 
 
 def _input(value: Value, interval: Interval) -> Operand:

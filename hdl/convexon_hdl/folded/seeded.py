@@ -6,18 +6,17 @@ from functools import reduce
 from operator import xor
 
 from amaranth.hdl import Cat, Module, Signal, Value, signed
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
-from convexon.plan.fold import FoldPlan, SeededNeuron
+from convexon.plan.fold import SeededNeuron
 from convexon.snn.seeded import MIXED_BITS, ROTATIONS, SPREAD, WORD_BITS, round_keys, taps
+from convexon_hdl.folded.weights import Bank
 
 EARLY_ROUNDS = 2
 """Rounds before the first register; the others are behind it, with the weights."""
 
 
-class SeededBank(wiring.Component):
-    """Makes the rows of a bank as `convexon.snn.seeded` does, with the timing of `WeightBank`.
+class SeededBank(Bank):
+    """A `Bank` whose rows are made as `convexon.snn.seeded` makes them.
 
     ::
 
@@ -28,27 +27,7 @@ class SeededBank(wiring.Component):
     Latency: 2 clocks. Resources: six adders of 16 bits; for each neuron of the engine a LUT4 for
     each bit of its weight, and one that turns the most negative code into 0; for folds beyond the
     first a multiplexer; ``lanes * weight_width + 64`` flip-flops. No memory.
-
-    Parameters
-    ----------
-    plan : FoldPlan
-    bank : int
-
-    Members
-    -------
-    address : In(range(depth_of_bank))
-    data : Out(lanes * weight_width)
     """
-
-    def __init__(self, plan: FoldPlan, *, bank: int) -> None:
-        self.plan = plan
-        self.bank = bank
-        super().__init__(
-            {
-                "address": In(range(max(2, plan.depth_of_bank))),
-                "data": Out(plan.choice.lanes * plan.weight_width),
-            }
-        )
 
     @property
     def seed(self) -> int:

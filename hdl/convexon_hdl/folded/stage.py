@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,7 @@ from convexon.snn.neuron import ReadoutMode
 from convexon_hdl.core.stage import Stage, StepLayout
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.weights import RowWrite
+from convexon_hdl.streams import fork, join
 
 
 class MixedStage(wiring.Component):
@@ -113,31 +114,3 @@ class MixedStage(wiring.Component):
             m.d.comb += stage.i.payload[name].eq(self.i.payload[name])
         for b in branches:
             m.d.comb += self.o.payload[f"branch{b}"].eq(stage.o.payload[f"branch{b}"])
-
-
-def fork(m: Module, source: Value, sinks: Sequence[Value]) -> None:
-    """Hand every transfer of ``source`` to all ``sinks``, each when it is ready.
-
-    Who has taken a transfer is not offered it again; when all have, it is over. The payloads are
-    connected by the caller.
-    """
-    if len(sinks) == 1:
-        m.d.comb += [sinks[0].valid.eq(source.valid), source.ready.eq(sinks[0].ready)]
-        return
-    done = []
-    for k, sink in enumerate(sinks):
-        taken = Signal(name=f"fork_taken{k}")
-        m.d.comb += sink.valid.eq(source.valid & ~taken)
-        done.append(taken | sink.ready)
-        with m.If(source.valid & sink.ready):
-            m.d.sync += taken.eq(1)
-        with m.If(source.valid & source.ready):
-            m.d.sync += taken.eq(0)
-    m.d.comb += source.ready.eq(Cat(done).all())
-
-
-def join(m: Module, sources: Sequence[Value], sink: Value) -> None:
-    """Make one transfer of ``sink`` of one of each of ``sources``; payloads are the caller's."""
-    m.d.comb += sink.valid.eq(Cat(source.valid for source in sources).all())
-    for source in sources:
-        m.d.comb += source.ready.eq(sink.valid & sink.ready)

@@ -1,4 +1,4 @@
-"""Weights in memory: the bank that every engine has, and the port through which it is filled."""
+"""Weights in memory: the banks of an engine, and the port through which they are filled."""
 
 from __future__ import annotations
 
@@ -37,39 +37,49 @@ class RowWrite(wiring.Signature):
         )
 
 
-class WeightBank(wiring.Component):
-    """A memory of weight rows, read once a clock.
+def write_port(plan: FoldPlan) -> dict[str, wiring.Member]:
+    """Port ``write`` of an engine and of its parts; none where weights are fixed."""
+    return {"write": In(RowWrite(plan))} if plan.is_loaded else {}
 
-    ``data`` holds, two clocks later, the row that ``address`` named: the memory's own register, and
-    one more, since block RAM answers late in its clock.
 
-    Latency: 2 clocks. Resources: ``depth_of_bank * lanes * weight_width`` bits of memory, and
-    ``lanes * weight_width`` flip-flops.
+class Bank(wiring.Component):
+    """Rows of weights, one a clock: ``data`` is the row that ``address`` named two clocks ago.
 
     Parameters
     ----------
     plan : FoldPlan
     bank : int
+        Its number in the engine.
 
     Members
     -------
     address : In(range(depth_of_bank))
     data : Out(lanes * weight_width)
     write : In(RowWrite(plan))
-        Where weights are loaded at run time: of any bank of the engine. In a clock in which a row
-        of this bank is written, none is read.
+        Where weights are loaded at run time: rows of any bank of the engine.
     """
 
     def __init__(self, plan: FoldPlan, *, bank: int) -> None:
         self.plan = plan
         self.bank = bank
-        members = {
-            "address": In(range(max(2, plan.depth_of_bank))),
-            "data": Out(plan.choice.lanes * plan.weight_width),
-        }
-        if plan.is_loaded:
-            members["write"] = In(RowWrite(plan))
-        super().__init__(members)
+        super().__init__(
+            {
+                "address": In(range(max(2, plan.depth_of_bank))),
+                "data": Out(plan.choice.lanes * plan.weight_width),
+                **write_port(plan),
+            }
+        )
+
+
+class WeightBank(Bank):
+    """A `Bank` in memory.
+
+    Behind the memory's own register stands one more, since block RAM answers late in its clock. In
+    a clock in which a row of this bank is written, none is read.
+
+    Latency: 2 clocks. Resources: ``depth_of_bank * lanes * weight_width`` bits of memory, and
+    ``lanes * weight_width`` flip-flops.
+    """
 
     def rows(self) -> list[int]:
         """Content when the part is configured; nothing but zeros where the host loads it."""

@@ -1,0 +1,62 @@
+"""The arithmetic of a neuron, as `convexon.snn.neuron` states it."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Const, Module, Mux, Value
+
+from convexon.snn.fixed import Interval
+from convexon.snn.neuron import Leak, Reset
+from convexon.snn.ranges import leaked as leaked_value
+from convexon_hdl.arith.arithmetic import Operand, multiply, node, resize, subtract
+
+
+def leaked(m: Module, membrane: Operand, leak: Leak) -> Operand:
+    """Return v - ((d * v) >> f); the shift rounds toward minus infinity.
+
+    Nothing for d = 0 and for d = 2**f; otherwise one adder for each signed digit of d.
+    """
+    if leak.d == 1 << leak.f:
+        return Operand.constant(0)
+    if not leak.d:
+        return membrane
+    # Common factors of two in d and 2**f cancel exactly, as 2**k * x >> f == x >> (f - k).
+    twos = (leak.d & -leak.d).bit_length() - 1
+    product = multiply(m, membrane, leak.d >> twos, name="leak_product")
+    shift = leak.f - twos
+    loss = Operand(
+        product.value >> shift,
+        Interval(product.interval.low >> shift, product.interval.high >> shift),
+    )
+    remaining = subtract(m, membrane, loss, name="leak_difference")
+    # v and its loss move together: the map is monotone, so its ends give a narrower range.
+    ends = Interval(
+        leaked_value(membrane.interval.low, leak), leaked_value(membrane.interval.high, leak)
+    )
+    return resize(m, remaining, ends, name="leaked")
+
+
+def fired(integrated: Operand, threshold: Operand) -> Value:
+    """Whether u >= theta; a constant where the ranges decide it."""
+    if integrated.interval.low >= threshold.interval.high:
+        return Const(1)
+    if integrated.interval.high < threshold.interval.low:
+        return Const(0)
+    return integrated.value >= threshold.value
+
+
+def after_reset(
+    m: Module, integrated: Operand, threshold: Operand, spike: Value, reset: Reset
+) -> Operand:
+    """Return v after the reset, before it is clamped again."""
+    if integrated.interval.high < threshold.interval.low or reset is Reset.NONE:
+        return integrated
+    if reset is Reset.ZERO:
+        return chosen(m, spike, Operand.constant(0), integrated)
+    above = subtract(m, integrated, threshold, name="above_threshold")
+    return chosen(m, spike, above, integrated)
+
+
+def chosen(m: Module, spike: Value, fires: Operand, rests: Operand) -> Operand:
+    """Membrane of a neuron that fires, or of one that does not."""
+    value = Mux(spike, fires.value, rests.value)
+    return node(m, value, fires.interval | rests.interval, name="after_reset")
