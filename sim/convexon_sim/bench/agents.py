@@ -12,7 +12,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from convexon.errors import InputError, MismatchError
+from convexon_sim.bench.packing import unpack
+from convexon_sim.bench.record import LayerRecord, begin_of
 
 
 class StreamMonitor:
@@ -83,9 +87,19 @@ class LayerMonitor(ABC):
 
     def steps_before(self, sample: int, n_steps: int) -> int:
         """Return the steps before ``sample``: ``n_steps`` each, unless some may end early."""
-        if self.begins is None:
-            return sample * n_steps
-        return self.begins[sample] if sample < len(self.begins) else len(self.spikes)
+        return begin_of(sample, n_steps, self.begins, len(self.spikes))
+
+    def record(self) -> LayerRecord:
+        """Return what was seen."""
+        count = self.n_neurons
+        spikes = unpack(self.spikes, width=1, count=count, signed=False)
+        return LayerRecord(
+            branch=self.branch,
+            layer=self.layer,
+            spikes=spikes.astype(np.uint8),
+            membranes=unpack(self.membranes, width=self.membrane_width, count=count, signed=True),
+            begins=self.begins,
+        )
 
     @abstractmethod
     def sample(self, cycle: int) -> None:

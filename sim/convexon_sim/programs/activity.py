@@ -6,10 +6,8 @@ net is looked at once a clock, after all has settled: there are no delays, so no
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,9 @@ from convexon.errors import InputError, MismatchError, ToolError
 from convexon.plan.energy.switching import Switching, Watch
 from convexon.snn.trace import SpikeTrace, first_mismatch
 from convexon_sim.bench.packing import field_of, unpack_field
-from convexon_sim.programs.harness import call, compiled
-from convexon_sim.programs.volume import packed
+from convexon_sim.build import program
+from convexon_sim.process import call
+from convexon_sim.programs.words import Words, integers, packed, shipped, word_range, words_of
 from convexon_sim.simulator import SimulatorKind, find
 
 TOP = "convexon_activity"
@@ -35,9 +34,6 @@ RESET_CLOCKS = 4
 
 IDLE_LIMIT = 1_000_000
 """Clocks without a result after which a run is stuck."""
-
-_SMALLEST_WORDS = 3
-"""Verilator holds vectors of three words and more as arrays, whatever their length."""
 
 
 def count_switching(
@@ -79,9 +75,7 @@ def count_switching(
             f"{watch.ports['decision']['rule']}: map it with the rule end"
         )
     (field,) = streams["i"]["fields"]
-    words = packed(
-        transfers.reshape(-1, transfers.shape[2]), field["width"], _words(streams["i"]["width"])
-    )
+    words = packed(transfers.reshape(-1, transfers.shape[2]), field["width"])
     due = len(transfers) * expected.labels.shape[1]
     with tempfile.TemporaryDirectory(prefix="convexon-activity-") as name:
         folder = Path(name)
@@ -104,7 +98,7 @@ def count_free(watch: Watch, clocks: int, *, timeout_seconds: float = 1800.0) ->
         raise InputError(f"clocks must be 2 or more, not {clocks!r}")
     with tempfile.TemporaryDirectory(prefix="convexon-activity-") as name:
         folder = Path(name)
-        words = np.zeros((0, _SMALLEST_WORDS), dtype=np.uint32)
+        words = np.zeros((0, words_of(1)), dtype=np.uint32)
         _run(watch, folder, words, (1, clocks + 1), timeout_seconds)
         return _counted(watch, folder, 1)
 
@@ -112,7 +106,7 @@ def count_free(watch: Watch, clocks: int, *, timeout_seconds: float = 1800.0) ->
 def _run(
     watch: Watch,
     folder: Path,
-    words: npt.NDArray[np.uint32],
+    words: Words,
     limits: tuple[int, int],
     timeout: float,
 ) -> None:
@@ -121,19 +115,12 @@ def _run(
     sources = {
         "design.v": f"{watch.verilog}\n{_wrapper(watch)}",
         "design.h": _header(watch),
-        "activity.cpp": resources.files("convexon_sim.programs")
-        .joinpath("activity.cpp")
-        .read_text(),
-        "vectors.h": resources.files("convexon_sim.programs").joinpath("vectors.h").read_text(),
+        **shipped("activity.cpp", "vectors.h"),
     }
-    program = compiled(NAME, sources, top=TOP, simulator=simulator, timeout=timeout)
+    built = program(NAME, sources, top=TOP, simulator=simulator, timeout=timeout, optimise=True)
     words.tofile(folder / "inputs.bin")
     np.array(limits, dtype=np.uint64).tofile(folder / "limits.bin")
-    call([str(program), str(folder)], folder, os.environ, timeout)
-
-
-def _words(bits: int) -> int:
-    return max(_SMALLEST_WORDS, -(-bits // 32))
+    call([str(built), str(folder)], folder=folder, timeout=timeout)
 
 
 def _widths(watch: Watch) -> dict[str, int]:
@@ -149,7 +136,7 @@ def _widths(watch: Watch) -> dict[str, int]:
 
 def _header(watch: Watch) -> str:
     """Return design.h."""
-    words = {name: _words(bits) for name, bits in _widths(watch).items()}
+    words = {name: words_of(bits) for name, bits in _widths(watch).items()}
     free = "streams" not in watch.ports
     return f"""\
 #pragma once
@@ -164,7 +151,7 @@ constexpr bool FREE = {"true" if free else "false"};
 def _wrapper(watch: Watch) -> str:
     """Return the module that brings ports and nets to whole words."""
     widths = _widths(watch)
-    sizes = {name: f"[{32 * _words(bits) - 1}:0]" for name, bits in widths.items()}
+    sizes = {name: word_range(bits) for name, bits in widths.items()}
     groups = [" & ".join(f"shown[{k}]" for k in group) or "1'b1" for group in watch.together]
     connections = {watch.ports["clock"]: "clk", watch.port: "shown"}
     idle = "assign in_ready = 0, out_valid = 0;"
@@ -199,10 +186,10 @@ def _require_results(
     folder: Path, stream: Mapping[str, Any], expected: SpikeTrace, due: int
 ) -> None:
     """Raise `MismatchError` unless scores and labels are those expected."""
-    rows = np.fromfile(folder / "results.bin", dtype="<u4").reshape(-1, _words(stream["width"]))
+    rows = np.fromfile(folder / "results.bin", dtype="<u4").reshape(-1, words_of(stream["width"]))
     if len(rows) != due:
         raise MismatchError(f"the netlist gave {len(rows)} of {due} results")
-    vectors = [int.from_bytes(row.tobytes(), "little") for row in rows]
+    vectors = integers(rows)
     scores, labels = (unpack_field(vectors, field_of(stream, n)) for n in ("scores", "label"))
     have = SpikeTrace(
         layers=(),
