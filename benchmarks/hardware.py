@@ -38,8 +38,9 @@ from convexon_hdl.emit.emitter import emit
 from convexon_hdl.formal.network import prove_network
 from convexon_hdl.formal.prover import Verdict
 from convexon_hdl.formal.specs.components import prove_components
-from convexon_sim.bench.runner import simulate
+from convexon_sim.judge import observe
 from convexon_sim.simulator import SimulatorKind, find
+from convexon_sim.trial import Trial
 
 ROOT = Path(__file__).parent
 RESULT = ROOT / "results" / "hardware.json"
@@ -124,9 +125,8 @@ def measure(cell: Cell, n_seeds: int, inferences: int) -> dict[str, float]:
     inputs = networks.inputs_of(network, inferences)
     trace = model.run(network, inputs)
     cycles = Schedule.of(network, mapping).cycles(inputs, trace)
-    verdict = simulate(
-        bundle, find(SimulatorKind.VERILATOR), inputs=inputs, expected=trace, cycles=cycles
-    )
+    trial = Trial(bundle=bundle, inputs=inputs, expected=trace, cycles=cycles)
+    verdict = observe(trial, find(SimulatorKind.VERILATOR)).verification
     if not verdict.passed:
         raise MismatchError(f"{cell.name}: {verdict.first}")
     counted = synthesize(bundle, cell.part.family).cells

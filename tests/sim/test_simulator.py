@@ -199,9 +199,8 @@ def trial(bundle: RtlBundle, tool: Simulator, traffic: Traffic = SMOOTH, **optio
     inputs = np.zeros((2, network.n_steps, network.n_inputs), np.uint8)
     trace: SpikeTrace = golden.run(network, inputs)
     cycles = cycles_of(network, inputs, trace)
-    runner.simulate(
-        bundle, tool, inputs=inputs, expected=trace, cycles=cycles, traffic=traffic, **options
-    )
+    tried = Trial(bundle=bundle, inputs=inputs, expected=trace, cycles=cycles, traffic=traffic)
+    runner.simulate_all([tried], tool, **options)
 
 
 @pytest.mark.parametrize("sample", [-1, 2])

@@ -19,7 +19,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
 from convexon.errors import MismatchError
-from convexon_sim.bench.agents import Loader, Sink, Source, StreamMonitor, descend, layer_monitor
+from convexon_sim.bench.agents import LayerMonitor, Loader, Sink, Source, StreamMonitor, descend
 from convexon_sim.bench.job import JOBS_VARIABLE, QUIET_CLOCKS, RECORDS, RESET_CLOCKS, Job
 from convexon_sim.bench.packing import pack
 from convexon_sim.bench.record import Record
@@ -40,7 +40,7 @@ class Bench:
         self.taken = StreamMonitor(scope, streams["i"], "i")
         self.given = StreamMonitor(scope, streams["o"], "o")
         design = descend(top, job.design)
-        self.layers = [layer_monitor(design, probe) for probe in job.ports["probes"]]
+        self.layers = [LayerMonitor(design, probe) for probe in job.ports["probes"]]
         self.record = Record()
         self.loader = Loader(scope, job.ports) if job.image is not None else None
         self.clock = getattr(scope, job.ports["clock"])

@@ -1,7 +1,6 @@
-"""Running the bench: bundles, inputs and expectations in, verdicts out.
+"""Running the bench: trials in, verdicts out.
 
-`simulate` runs one accelerator; `simulate_all` runs many in one process of the simulator, which
-saves the start of the simulator, most of what a small network takes.
+Many trials run in one process of the simulator: its start is most of what a small network takes.
 """
 
 from __future__ import annotations
@@ -17,16 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import find_libpython
-import numpy as np
-import numpy.typing as npt
 from cocotb_tools import config
 
 from convexon.errors import InputError, ToolError
-from convexon.plan.pipeline import Cycles
-from convexon.snn.trace import SpikeTrace
-from convexon_hdl.emit.bundle import RtlBundle
 from convexon_sim.bench.batch import Batch, Instance, combine
-from convexon_sim.bench.job import JOBS_VARIABLE, RECORDS, SMOOTH, Job, Traffic
+from convexon_sim.bench.job import JOBS_VARIABLE, RECORDS, Job
 from convexon_sim.bench.record import Record
 from convexon_sim.build import bench_program
 from convexon_sim.process import Ended, run
@@ -37,40 +31,6 @@ from convexon_sim.verification import Verification
 
 TIMEOUT_SECONDS = 1800.0
 """Wall time after which a simulation is stopped."""
-
-
-def simulate(
-    bundle: RtlBundle,
-    simulator: Simulator,
-    *,
-    inputs: npt.NDArray[np.uint8],
-    expected: SpikeTrace,
-    cycles: Cycles,
-    traffic: Traffic = SMOOTH,
-    image: bytes | None = None,
-    timeout_seconds: float = TIMEOUT_SECONDS,
-) -> Verification:
-    """Run ``bundle`` on ``inputs`` and compare everything with ``expected`` and ``cycles``.
-
-    The arguments are the members of a `Trial`; ``timeout_seconds`` is the wall time after which the
-    simulator is stopped.
-
-    Raises
-    ------
-    InputError
-        As `Trial`.
-    ToolError
-        If the simulator does not compile the design, fails, or runs out of time.
-    """
-    trial = Trial(
-        bundle=bundle,
-        inputs=inputs,
-        expected=expected,
-        cycles=cycles,
-        traffic=traffic,
-        image=image,
-    )
-    return simulate_all([trial], simulator, timeout_seconds=timeout_seconds)[0]
 
 
 def simulate_all(
@@ -93,7 +53,7 @@ def observe_all(
     InputError
         If there is no trial.
     ToolError
-        As `simulate`.
+        If the simulator does not compile the design, fails, or runs out of time.
     """
     if not trials:
         raise InputError("trials must be at least 1, not 0")

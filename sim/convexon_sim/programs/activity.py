@@ -20,7 +20,17 @@ from convexon.snn.trace import SpikeTrace, first_mismatch
 from convexon_sim.bench.packing import field_of, unpack_field
 from convexon_sim.build import program
 from convexon_sim.process import call
-from convexon_sim.programs.words import Words, integers, packed, shipped, word_range, words_of
+from convexon_sim.programs.words import (
+    STREAM_PORTS,
+    Words,
+    integers,
+    module_around,
+    packed,
+    shipped,
+    stream_connections,
+    word_range,
+    words_of,
+)
 from convexon_sim.simulator import SimulatorKind, find
 
 TOP = "convexon_activity"
@@ -153,33 +163,25 @@ def _wrapper(watch: Watch) -> str:
     widths = _widths(watch)
     sizes = {name: word_range(bits) for name, bits in widths.items()}
     groups = [" & ".join(f"shown[{k}]" for k in group) or "1'b1" for group in watch.together]
+    together = ", ".join(reversed(groups)) or "1'b0"
     connections = {watch.ports["clock"]: "clk", watch.port: "shown"}
-    idle = "assign in_ready = 0, out_valid = 0;"
+    idle = "assign in_ready = 0, out_valid = 0"
     if "streams" in watch.ports:
-        i, o = watch.ports["streams"]["i"], watch.ports["streams"]["o"]
-        connections |= {
-            watch.ports["reset"]: "rst",
-            i["payload"]: f"in_payload[{widths['in_payload'] - 1}:0]",
-            i["valid"]: "in_valid",
-            i["ready"]: "in_ready",
-            o["payload"]: "given",
-            o["valid"]: "out_valid",
-            o["ready"]: "out_ready",
-        }
-        idle = "assign out_payload = given;"
-    joined = ", ".join(f".{port}({signal})" for port, signal in connections.items())
-    return f"""
-module {TOP}(input clk, input rst, input {sizes["in_payload"]} in_payload, input in_valid,
-    output in_ready, output {sizes["out_payload"]} out_payload, output out_valid, input out_ready,
-    output {sizes["nets"]} nets, output {sizes["together"]} together);
-  wire [{widths["out_payload"] - 1}:0] given;
-  wire [{watch.n_nets - 1}:0] shown;
-  {idle}
-  assign nets = shown;
-  assign together = {{{", ".join(reversed(groups)) or "1'b0"}}};
-  {watch.top} netlist({joined});
-endmodule
-"""
+        connections |= stream_connections(watch.ports)
+        idle = "assign out_payload = given"
+    ports = [
+        *("input clk", "input rst", *STREAM_PORTS),
+        f"input {sizes['in_payload']} in_payload",
+        *(f"output {sizes[name]} {name}" for name in ("out_payload", "nets", "together")),
+    ]
+    lines = [
+        f"wire [{widths['out_payload'] - 1}:0] given",
+        f"wire [{watch.n_nets - 1}:0] shown",
+        idle,
+        "assign nets = shown",
+        f"assign together = {{{together}}}",
+    ]
+    return module_around(TOP, watch.top, ports, connections, lines)
 
 
 def _require_results(

@@ -21,7 +21,16 @@ from convexon_sim.bench.record import LayerRecord, Record
 from convexon_sim.bench.runner import TIMEOUT_SECONDS, job_of
 from convexon_sim.build import program
 from convexon_sim.process import call
-from convexon_sim.programs.words import integers, packed, shipped, word_range, words_of
+from convexon_sim.programs.words import (
+    STREAM_PORTS,
+    integers,
+    module_around,
+    packed,
+    shipped,
+    stream_connections,
+    word_range,
+    words_of,
+)
 from convexon_sim.scoreboard import judged
 from convexon_sim.simulator import Simulator, SimulatorKind
 from convexon_sim.trial import Observation, Trial
@@ -133,21 +142,11 @@ unsigned offer_word(Top& top, bool valid, uint32_t word) {{
         """Return the module that brings ports and probes to whole words."""
         i, o = self.streams["i"], self.streams["o"]
         ports = [
-            *("input clk", "input rst", "input in_valid", "output in_ready"),
-            *("output out_valid", "input out_ready"),
+            *("input clk", "input rst", *STREAM_PORTS),
             f"input {word_range(i['width'])} in_payload",
             f"output {word_range(o['width'])} out_payload",
         ]
-        connections = {
-            self.ports["clock"]: "clk",
-            self.ports["reset"]: "rst",
-            i["payload"]: f"in_payload[{i['width'] - 1}:0]",
-            i["valid"]: "in_valid",
-            i["ready"]: "in_ready",
-            o["payload"]: "payload",
-            o["valid"]: "out_valid",
-            o["ready"]: "out_ready",
-        }
+        connections = {self.ports["clock"]: "clk", **stream_connections(self.ports)}
         if self.loads:
             load, weights = self.streams["load"], self.ports["weights"]
             ports += ["input load_valid", "output load_ready", "output loaded", "output refused"]
@@ -159,24 +158,23 @@ unsigned offer_word(Top& top, bool valid, uint32_t word) {{
                 weights["loaded"]: "loaded",
                 weights["refused"]: "refused",
             }
-        lines = []
+        lines = [f"wire [{o['width'] - 1}:0] given", "assign out_payload = given"]
         for k, probe in enumerate(self.probes):
             for name, size, value in self._probe_signals(probe):
                 ports.append(f"output {size} p{k}_{name}")
-                lines.append(f"  assign p{k}_{name} = {value};\n")
-        joined = ", ".join(f".{port}({signal})" for port, signal in connections.items())
-        return (
-            f"module {TOP}({', '.join(ports)});\n  wire [{o['width'] - 1}:0] payload;\n"
-            f"  assign out_payload = payload;\n  {top} core ({joined});\n"
-            f"{''.join(lines)}endmodule\n"
-        )
+                lines.append(f"assign p{k}_{name} = {value}")
+        return module_around(TOP, top, ports, connections, lines)
 
     @staticmethod
     def _probe_signals(probe: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         """Yield name, range and value of a probe's signals."""
-        valid = _path(probe["valid"])
-        yield "valid", "", valid if "base" in probe else f"{valid} & {_path(probe['ready'])}"
-        yield "base", "[31:0]", _path(probe["base"]["path"]) if "base" in probe else "0"
+        valid, base = _path(probe["valid"]), "0"
+        if probe.get("kind", "registers") == "registers":
+            valid = f"{valid} & {_path(probe['ready'])}"
+        else:
+            base = _path(probe["base"]["path"])
+        yield "valid", "", valid
+        yield "base", "[31:0]", base
         tag = probe.get("first")
         yield "first", "", "1'b0" if tag is None else f"{_path(tag['path'])} >> {tag['bit']}"
         for name in ("spikes", "membranes"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -55,3 +56,45 @@ def shipped(*names: str) -> dict[str, str]:
     """Return the texts of files that lie beside this module."""
     folder = resources.files("convexon_sim.programs")
     return {name: folder.joinpath(name).read_text() for name in names}
+
+
+def module_around(
+    name: str,
+    design: str,
+    ports: Iterable[str],
+    connections: Mapping[str, str],
+    lines: Iterable[str],
+) -> str:
+    """Return the Verilog of a module ``name`` with an instance ``core`` of ``design``.
+
+    Parameters
+    ----------
+    name, design : str
+    ports : iterable of str
+        Declarations such as "input clk".
+    connections : mapping of str to str
+        The design's ports, and what they are connected to.
+    lines : iterable of str
+        What else stands in the module.
+    """
+    joined = ", ".join(f".{port}({signal})" for port, signal in connections.items())
+    body = "".join(f"  {line};\n" for line in (*lines, f"{design} core ({joined})"))
+    return f"module {name}({', '.join(ports)});\n{body}endmodule\n"
+
+
+STREAM_PORTS = ("input in_valid", "output in_ready", "output out_valid", "input out_ready")
+"""Handshakes of the two streams that every program drives."""
+
+
+def stream_connections(ports: Mapping[str, Any]) -> dict[str, str]:
+    """Return how reset and streams of ports.json are connected, with the result at ``given``."""
+    i, o = ports["streams"]["i"], ports["streams"]["o"]
+    return {
+        ports["reset"]: "rst",
+        i["payload"]: f"in_payload[{i['width'] - 1}:0]",
+        i["valid"]: "in_valid",
+        i["ready"]: "in_ready",
+        o["payload"]: "given",
+        o["valid"]: "out_valid",
+        o["ready"]: "out_ready",
+    }
