@@ -40,8 +40,9 @@ from convexon.snn import simulate
 from convexon_boards.board import Board
 from convexon_boards.capacity import budget_of
 from convexon_boards.catalogue import BOARDS, board_of
-from convexon_sim.bench.runner import simulate as run_bench
+from convexon_sim.judge import observe
 from convexon_sim.simulator import SimulatorKind, find
+from convexon_sim.trial import Trial
 
 RESULT = Path(__file__).parent / "results" / "boards.json"
 SAMPLES = 4
@@ -105,9 +106,8 @@ def simulated(folder: Path, board: Board, clock_mhz: float) -> Row:
     inputs = own.read("test", DATASET).value.inputs[:SAMPLES]
     trace = simulate.run(card.value, inputs)
     cycles = schedule_of(card, mapping).cycles(inputs, trace)
-    verdict = run_bench(
-        bundle.value, find(SimulatorKind.VERILATOR), inputs=inputs, expected=trace, cycles=cycles
-    )
+    trial = Trial(bundle=bundle.value, inputs=inputs, expected=trace, cycles=cycles)
+    verdict = observe(trial, find(SimulatorKind.VERILATOR)).verification
     joules = energy.energy_of(own, board.open_part, SAMPLES, clock_mhz=clock_mhz).total
     return {
         "simulated": verdict.inferences,

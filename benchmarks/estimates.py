@@ -40,8 +40,9 @@ from convexon.store.artefact import atomic_write, digest_of, pretty
 from convexon_boards.tools.synthesis import FLOW_VERSION, synthesize
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.emit.emitter import emit, yosys
-from convexon_sim.bench.runner import simulate
+from convexon_sim.judge import observe
 from convexon_sim.simulator import SimulatorKind, find
+from convexon_sim.trial import Trial
 
 RESULT = Path(__file__).parent / "results" / "estimates.json"
 MODEL = Path(resource_model.__file__).parent / resource_model.FILE
@@ -110,14 +111,14 @@ def late(seed: int) -> int:
         )
         inputs, transfers = encode_levels(encoder, levels, n_steps=network.n_steps), levels[:, None]
     trace = decided_trace(mapping.decision, network, model.run(network, inputs.astype(np.uint8)))
-    verdict = simulate(
-        emit(network, mapping),
-        find(SimulatorKind.VERILATOR),
+    trial = Trial(
+        bundle=emit(network, mapping),
         inputs=transfers.astype(np.uint8),
         expected=trace,
         cycles=Schedule.of(network, mapping).cycles(inputs.astype(np.uint8), trace),
         image=image_where_loaded(network, mapping),
     )
+    verdict = observe(trial, find(SimulatorKind.VERILATOR)).verification
     print(f"{seed}: {verdict.mismatches} of {verdict.inferences} differ", flush=True)
     return verdict.mismatches
 

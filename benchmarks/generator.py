@@ -131,7 +131,7 @@ def volume_rate(run: Path) -> list[Row]:
     print(f"volume: {result.inferences_per_second:.0f} inferences a second", flush=True)
     return [
         ("volume.inferences_per_second", result.inferences_per_second, "1/s"),
-        ("volume.inferences", float(result.inferences), "inferences"),
+        ("volume.inferences", float(result.verification.inferences), "inferences"),
     ]
 
 

@@ -39,8 +39,9 @@ from convexon_hdl.emit.emitter import emit
 from convexon_hdl.formal.network import obligations
 from convexon_hdl.formal.prover import Verdict
 from convexon_hdl.formal.record import prove_all
-from convexon_sim.bench.runner import simulate
+from convexon_sim.judge import observe
 from convexon_sim.simulator import SimulatorKind, find
+from convexon_sim.trial import Trial
 
 ICE40UP5K = part_of("iCE40UP5K-SG48")
 LFE5U_25F = part_of("LFE5U-25F-6")
@@ -131,9 +132,8 @@ def measure(cell: Cell, n_seeds: int, inferences: int) -> dict[str, float]:
     inputs = networks.inputs_of(network, inferences)
     trace = model.run(network, inputs)
     cycles = Schedule.of(network, mapping).cycles(inputs, trace)
-    verdict = simulate(
-        bundle, find(SimulatorKind.VERILATOR), inputs=inputs, expected=trace, cycles=cycles
-    )
+    trial = Trial(bundle=bundle, inputs=inputs, expected=trace, cycles=cycles)
+    verdict = observe(trial, find(SimulatorKind.VERILATOR)).verification
     if not verdict.passed:
         raise MismatchError(f"{cell.name}: {verdict.first}")
     counted = synthesize(bundle, cell.part.family).cells

@@ -33,8 +33,9 @@ from convexon.snn.seeded import seeded_weights
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.bench.job import SMOOTH, Traffic
-from convexon_sim.bench.runner import Trial, simulate_all
+from convexon_sim.bench.runner import simulate_all
 from convexon_sim.simulator import SimulatorKind, find
+from convexon_sim.trial import Trial
 
 N_SAMPLES = 40
 

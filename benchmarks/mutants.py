@@ -1,6 +1,6 @@
 """Mutants of emitted Verilog against the benches: `python benchmarks/mutants.py`.
 
-Each mutant has one fault, of the kinds of `convexon_sim.mutation`, in one of the designs of
+Each mutant has one fault, of the kinds of `mutation`, in one of the designs of
 `mutant_subjects`: spatial and folded layers, weights that are fixed, loaded and of a seed, every
 encoder, early decisions, and the top module with AXI. It is caught if the bench on Icarus rejects
 it under smooth or under stalling traffic, or else if `convexon prove` does not prove its text: it
@@ -19,12 +19,12 @@ from functools import cache
 from pathlib import Path
 
 from mutant_subjects import AxiSubject, Subject, subjects
+from mutation import Mutant, chosen, is_equivalent
 
 from convexon.report.figure import Figure, FigureKind, write_figures
 from convexon_hdl.formal.network import left_to_simulation, obligations
 from convexon_hdl.formal.prover import Verdict
 from convexon_hdl.formal.record import prove_all
-from convexon_sim.mutation import Mutant, chosen, is_equivalent
 
 SEED = 1
 CAUGHT, REFUTED, UNPROVED = "caught", "refuted", "unproved"

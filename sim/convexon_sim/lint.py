@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import tempfile
 from pathlib import Path
 from types import MappingProxyType
 
 from convexon.errors import ToolError
 from convexon_hdl.emit.bundle import VERILOG_NAME, RtlBundle
+from convexon_sim.process import run
 from convexon_sim.simulator import Simulator, SimulatorKind, find
 
 WAIVERS = MappingProxyType(
@@ -41,6 +40,9 @@ UNITS = MappingProxyType(
 
 GENERATED = (VERILOG_NAME, "accelerator_axi.v")
 """Files from Yosys; no warning is waived in any other."""
+
+LINT_SECONDS = 600.0
+"""Wall time after which the linter is stopped."""
 
 
 def lint(bundle: RtlBundle) -> tuple[str, ...]:
@@ -75,22 +77,13 @@ def _warnings(
 ) -> tuple[str, ...]:
     """Warnings and errors of one top module."""
     sources = [str(folder / file) for file in ("waivers.vlt", *files)]
-    done = subprocess.run(
-        [str(_program(verilator)), "--lint-only", "-Wall", "--top-module", top, *sources],
-        cwd=folder,
-        env={**os.environ, **verilator.environment},
-        capture_output=True,
-        text=True,
-        check=False,
+    ended = run(
+        [verilator.program("verilator"), "--lint-only", "-Wall", "--top-module", top, *sources],
+        timeout=LINT_SECONDS,
+        folder=folder,
+        environment=verilator.environment,
     )
-    lines = done.stderr.splitlines()
-    found = [line for line in lines if re.match(r"%(Warning|Error)", line)]
-    if done.returncode and not found:
-        raise ToolError(f"Verilator failed: {lines[-1] if lines else 'no output'}")
+    found = [line for line in ended.output.splitlines() if re.match(r"%(Warning|Error)", line)]
+    if ended.code and not found:
+        raise ToolError(f"Verilator failed: {ended.reason}")
     return tuple(found)
-
-
-def _program(verilator: Simulator) -> Path:
-    """Return Verilator itself, or its wrapper in Perl where that is all that the folder has."""
-    binary = verilator.folder / "verilator_bin"
-    return binary if binary.is_file() else verilator.folder / "verilator"

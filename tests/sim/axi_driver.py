@@ -23,7 +23,7 @@ from cocotbext.axi import (
     AxiStreamSource,
 )
 
-from convexon_sim.bench.agents import LayerMonitor, layer_monitor
+from convexon_sim.bench.agents import LayerMonitor
 
 
 class Bench:
@@ -144,7 +144,7 @@ class Bench:
     def watch(self) -> None:
         """Record the steps of all layers; no reset must come."""
         probes = self.order["probes"]
-        self.layers = [layer_monitor(self.dut.accelerator, probe) for probe in probes]
+        self.layers = [LayerMonitor(self.dut.accelerator, probe) for probe in probes]
 
     def compare_spikes(self, samples: list[int]) -> None:
         """Hold every step that every layer took against the golden model."""

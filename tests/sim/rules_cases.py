@@ -17,7 +17,7 @@ from convexon.snn.trace import SpikeTrace
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.bench.job import SMOOTH, Traffic
-from convexon_sim.bench.runner import Trial
+from convexon_sim.trial import Trial
 
 N_SAMPLES = 12
 
@@ -54,7 +54,12 @@ class Case:
         trace = golden.run(self.network, self.steps)
         return decided_trace(self.mapping.decision, self.network, trace)
 
-    def trial(self, traffic: Traffic = SMOOTH, bundle: RtlBundle | None = None) -> Trial:
+    def trial(
+        self,
+        traffic: Traffic = SMOOTH,
+        bundle: RtlBundle | None = None,
+        image: bytes | None = None,
+    ) -> Trial:
         schedule = Schedule.of(self.network, self.mapping)
         return Trial(
             bundle=bundle or self.bundle,
@@ -62,4 +67,5 @@ class Case:
             expected=self.expected,
             cycles=schedule.cycles(self.steps, self.expected),
             traffic=traffic,
+            image=image,
         )

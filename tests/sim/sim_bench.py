@@ -21,8 +21,9 @@ from convexon.snn.trace import SpikeTrace
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.bench.job import SMOOTH, Traffic
-from convexon_sim.bench.runner import simulate
+from convexon_sim.bench.runner import simulate_all
 from convexon_sim.simulator import Simulator, SimulatorKind, find
+from convexon_sim.trial import Trial
 from convexon_sim.verification import Verification
 from strategies import layer_of, network_of
 
@@ -119,13 +120,13 @@ def verify(
     inputs = inputs_of(network, n_samples)
     hardware = network if emitted is None else emitted
     expected = golden.run(network, inputs)
-    verdict = simulate(
-        bundle_of(hardware),
-        simulator,
+    trial = Trial(
+        bundle=bundle_of(hardware),
         inputs=inputs,
         expected=expected,
         cycles=cycles or cycles_of(network, inputs, expected),
         traffic=traffic,
     )
+    (verdict,) = simulate_all([trial], simulator)
     SIMULATIONS[verdict.simulator] += verdict.inferences > 0
     return verdict

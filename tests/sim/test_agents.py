@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from convexon.errors import InputError, MismatchError
-from convexon_sim.bench.agents import RegisterMonitor, UpdateMonitor, layer_monitor
+from convexon_sim.bench.agents import LayerMonitor
 
 WIDTH = 5
 PROBE: dict[str, Any] = {
@@ -32,7 +32,7 @@ class Layer:
 
     def __init__(self, probe: dict[str, Any] = PROBE) -> None:
         self.signals = {name: SimpleNamespace(value=0) for name in (*NAMES, "ready")}
-        self.monitor = layer_monitor(SimpleNamespace(layer=SimpleNamespace(**self.signals)), probe)
+        self.monitor = LayerMonitor(SimpleNamespace(layer=SimpleNamespace(**self.signals)), probe)
         self.cycle = 0
 
     def edge(self, **values: object) -> None:
@@ -52,7 +52,6 @@ def vector_of(*membranes: int) -> int:
 
 def test_groups_make_a_step_when_the_last_neuron_was_written() -> None:
     layer = Layer()
-    assert isinstance(layer.monitor, UpdateMonitor)
     layer.group(0, 0b01, 3, -4)
     layer.edge(base=2, spikes=3)  # not valid: nothing is written
     layer.group(1, 0b10, -16, 15)
@@ -108,7 +107,6 @@ def test_unknown_bits_are_no_number(name: str) -> None:
 def test_probe_without_a_kind_holds_registers_and_another_is_refused() -> None:
     probe = {name: value for name, value in PROBE.items() if name != "kind"}
     layer = Layer({**probe, "ready": ["layer", "ready"]})
-    assert isinstance(layer.monitor, RegisterMonitor)
     layer.edge(valid=1, spikes=2, membranes=3)
     assert layer.monitor.spikes == []
     layer.edge(valid=1, ready=1, spikes=2, membranes=3)

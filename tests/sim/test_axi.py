@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -37,10 +34,13 @@ from convexon_hdl.emit.emitter import AXI_TOP, to_verilog
 from convexon_hdl.ports import describe
 from convexon_hdl.streams import SkidBuffer
 from convexon_sim.bench.packing import pack
+from convexon_sim.bench.runner import probed, run_bench
+from convexon_sim.build import bench_program
 from convexon_sim.simulator import Simulator, SimulatorKind, find
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 SCENARIOS, LOAD_SCENARIOS = 7, 2
+SEED = 7
 
 
 def axi(
@@ -70,8 +70,6 @@ def order_of(hardware: AxiAccelerator, n_samples: int) -> dict[str, Any]:
     n_words = -(-network.n_inputs * bits // width)
     loaded = hardware.accelerator.is_loadable
     return {
-        "top": AXI_TOP,
-        "verilog": "accelerator_axi.v",
         "registers": hardware.register_map.to_json(),
         "samples": [[pack(transfer, bits) for transfer in sample] for sample in transfers],
         "results": results_of(case.expected)[:n_samples],
@@ -135,40 +133,40 @@ def verdicts(
     verilog: str = "",
 ) -> dict[str, bool]:
     """Run the bench's scenarios, on another text if one is given; whether each passed, by name."""
-    order = {
-        **order_of(hardware, n_samples),
-        "simulator": simulator.kind.value,
-        "simulator_folder": str(simulator.folder),
-        "environment": dict(simulator.environment),
-        "build_arguments": ["-Wno-fatal", "--x-initial", "unique"]
-        if simulator.kind is SimulatorKind.VERILATOR
-        else [],
-        "seed": 7,
-        "timeout_us": "50" if hardware.accelerator.schedule.is_constant else "400",
-        "filter": test_filter,
-    }
-    (folder / "accelerator_axi.v").write_text(verilog or to_verilog(hardware, AXI_TOP))
-    (folder / "order.json").write_text(pretty(order))
-    here = Path(__file__).parent
-    paths = [str(here), *filter(None, [os.environ.get("PYTHONPATH")])]
-    done = subprocess.run(
-        [sys.executable, str(here / "axi_bench.py"), str(folder / "order.json")],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True,
-        text=True,
-        check=False,
+    order = {**order_of(hardware, n_samples), "seed": SEED}
+    limit = "50" if hardware.accelerator.schedule.is_constant else "400"
+    program = bench_program(
+        verilog or to_verilog(hardware, AXI_TOP),
+        simulator,
+        top=AXI_TOP,
+        public=[(AXI_TOP, "*"), ("*.counter_*", "high"), *probed(order)],
+        timeout=600,
     )
-    results = folder / "results.xml"
-    assert results.exists(), done.stdout[-3000:] + done.stderr[-3000:]
-    cases = ElementTree.parse(results).iter("testcase")
-    found = {
+    (folder / "order.json").write_text(pretty(order))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent)
+        ended = run_bench(
+            program,
+            simulator,
+            top=AXI_TOP,
+            module="axi_bench",
+            folder=folder,
+            environment={
+                "CONVEXON_AXI_ORDER": str(folder / "order.json"),
+                "CONVEXON_AXI_TIMEOUT_US": limit,
+                "COCOTB_TEST_FILTER": test_filter,
+            },
+            seed=SEED,
+            timeout=600,
+        )
+    assert (folder / "results.xml").exists(), ended.output[-3000:]
+    (folder / "log").write_text(ended.output)
+    cases = ElementTree.parse(folder / "results.xml").iter("testcase")
+    return {
         str(case.get("name")): case.find("failure") is None and case.find("error") is None
         for case in cases
         if case.find("skipped") is None
     }
-    (folder / "log").write_text(done.stdout + done.stderr)
-    return found
 
 
 def passes(hardware: AxiAccelerator, simulator: Simulator, folder: Path) -> None:

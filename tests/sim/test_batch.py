@@ -12,7 +12,8 @@ from convexon.snn import golden
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Reset
 from convexon_sim.bench.batch import Instance, combine, renamed
-from convexon_sim.bench.runner import Trial, simulate_all
+from convexon_sim.bench.runner import simulate_all
+from convexon_sim.trial import Trial
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 

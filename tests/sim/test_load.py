@@ -19,7 +19,8 @@ from convexon.snn.neuron import Leak, ReadoutMode
 from convexon.snn.seeded import seeded_weights
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.bench.job import SMOOTH, Traffic
-from convexon_sim.bench.runner import Trial, simulate_all
+from convexon_sim.bench.runner import simulate_all
+from convexon_sim.trial import Trial
 from strategies import layer_of, network_of
 
 pytestmark = pytest.mark.usefixtures("build_cache")

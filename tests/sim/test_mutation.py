@@ -13,7 +13,25 @@ from sim_bench import icarus
 from convexon.data.encoder import EncoderKind
 from convexon.plan.mapping import Folded, Weights
 from convexon.snn.decision import Rule
-from convexon_sim.mutation import Fault, Mutant, chosen, is_equivalent, places
+
+
+def benchmark(name: str) -> ModuleType:
+    """A module of benchmarks/, under another name: tests have a module of its name."""
+    folder = Path(__file__).parents[2] / "benchmarks"
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    spec = importlib.util.spec_from_file_location(f"{name}_benchmark", folder / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+mutants = benchmark("mutants")
+mutation = importlib.import_module("mutation")  # its neighbour, found as the benchmark finds it
+Fault, Mutant = mutation.Fault, mutation.Mutant
+chosen, is_equivalent, places = mutation.chosen, mutation.is_equivalent, mutation.places
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 
@@ -82,19 +100,6 @@ def test_only_what_is_proved_the_same_is_equivalent(after: str, same: bool) -> N
     assert is_equivalent(SAME, mutant, top="top") is same
 
 
-def benchmark() -> ModuleType:
-    """benchmarks/mutants.py, under another name: tests have a module of its name."""
-    folder = Path(__file__).parents[2] / "benchmarks"
-    sys.path.append(str(folder))  # it imports its neighbour
-    spec = importlib.util.spec_from_file_location("mutants_benchmark", folder / "mutants.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-mutants = benchmark()
 SUBJECTS = {s.name: s for s in mutants.subjects() if s.name != "checksum"}  # its proof has those
 COUNTS = {"spatial": 36, "certain": 8, "axi": 5}
 """Mutants of a design here, where they are not 4; the benchmark has more."""

@@ -28,8 +28,9 @@ from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
 from convexon.store.artefact import canonical
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.bench.job import SMOOTH, Traffic
-from convexon_sim.bench.runner import Trial, simulate_all
+from convexon_sim.bench.runner import simulate_all
 from convexon_sim.simulator import Simulator, SimulatorKind, find
+from convexon_sim.trial import Trial
 from strategies import layer_of, network_of, networks_with_inputs, random_mapping
 
 pytestmark = pytest.mark.usefixtures("build_cache", "recorded")

@@ -18,9 +18,8 @@ from convexon.snn.decision import Decision, Rule
 from convexon.snn.network import FixedPointNetwork
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.bench.job import SMOOTH, Traffic
-from convexon_sim.bench.runner import Trial, observe, simulate_all
-from convexon_sim.programs.volume import run_volume
-from convexon_sim.simulator import SimulatorKind, find
+from convexon_sim.bench.runner import observe_all, simulate_all
+from convexon_sim.trial import Trial
 from convexon_sim.verification import Verification
 
 pytestmark = pytest.mark.usefixtures("build_cache")
@@ -96,7 +95,8 @@ def test_a_reset_in_any_clock_loses_the_inferences_under_way_alone(name: str) ->
 
 def test_hardware_trace_says_how_many_steps_it_took() -> None:
     case = CASES["rate, threshold"]
-    seen = observe(case.trial(), icarus()).actual
+    (observed,) = observe_all([case.trial()], icarus())
+    seen = observed.actual
     registers = sum(Schedule.of(case.network, case.mapping).stages)
     assert seen.steps is not None
     assert case.expected.steps is not None
@@ -167,30 +167,6 @@ def test_steps_in_flight_are_compared_too() -> None:
     place = f"membrane at sample {sample}, step {steps[sample]}, branch 0, layer 0, neuron 0"
     assert not verdict.passed
     assert str(verdict.first).startswith(place)
-
-
-def test_volume_run_drives_levels_and_refuses_an_early_decision() -> None:
-    verilator = find(SimulatorKind.VERILATOR)
-    case = CASES["rate"]
-    trial = case.trial()
-    result = run_volume(
-        case.bundle,
-        verilator,
-        inputs=trial.inputs,
-        expected=trial.expected,
-        cycles=trial.cycles,
-    )
-    assert (result.first, result.inferences) == (None, N_SAMPLES)
-    case = CASES["certain"]
-    message = "a volume run needs a network that decides at the end, not by the rule certain: "
-    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
-        run_volume(
-            case.bundle,
-            verilator,
-            inputs=case.levels,
-            expected=case.expected,
-            cycles=case.trial().cycles,
-        )
 
 
 def test_levels_and_steps_are_not_confused() -> None:

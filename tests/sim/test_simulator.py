@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import subprocess
 import time
@@ -18,11 +17,11 @@ from convexon.plan.pipeline import Cycles
 from convexon.snn import golden
 from convexon.snn.trace import SpikeTrace
 from convexon_hdl.emit.bundle import RtlBundle
-from convexon_sim import simulator
-from convexon_sim.bench.bench import runner
-from convexon_sim.bench.job import SMOOTH, Job, Order, Traffic
-from convexon_sim.bench.runner import Trial
+from convexon_sim import build, simulator
+from convexon_sim.bench import runner
+from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.simulator import INSTALL, Simulator, SimulatorKind, find
+from convexon_sim.trial import Trial
 
 VERILATOR, ICARUS = SimulatorKind.VERILATOR, SimulatorKind.ICARUS
 
@@ -174,19 +173,6 @@ def test_only_traffic_that_never_stalls_is_smooth() -> None:
     assert not Traffic(resets=(0,)).is_smooth
 
 
-def test_order_comes_back_from_its_file(tmp_path: Path) -> None:
-    files = {name: tmp_path / name for name in ("ports", "inputs", "expected", "cycles")}
-    job = Job(
-        **files,
-        actual=tmp_path / "actual",
-        scope=("network0",),
-        design=("network0", "design"),
-        traffic=Traffic(idle=0.5, resets=(2, 0), reset_after=(3, 1), seed=4),
-    )
-    order = Order(jobs=(job, Job(**files)), outcomes=tmp_path / "outcomes")
-    assert Order.from_json(json.loads(json.dumps(order.to_json()))) == order
-
-
 @pytest.mark.parametrize(
     ("clocks", "message"),
     [
@@ -202,7 +188,7 @@ def test_reset_without_a_clock_is_refused(clocks: tuple[int, ...], message: str)
 BROKEN = RtlBundle(
     top="accelerator",
     verilog="module accelerator(; endmodule",
-    ports={"transfers_per_inference": 4},
+    ports={"transfers_per_inference": 4, "probes": []},
     tools={},
 )
 
@@ -213,9 +199,8 @@ def trial(bundle: RtlBundle, tool: Simulator, traffic: Traffic = SMOOTH, **optio
     inputs = np.zeros((2, network.n_steps, network.n_inputs), np.uint8)
     trace: SpikeTrace = golden.run(network, inputs)
     cycles = cycles_of(network, inputs, trace)
-    runner.simulate(
-        bundle, tool, inputs=inputs, expected=trace, cycles=cycles, traffic=traffic, **options
-    )
+    tried = Trial(bundle=bundle, inputs=inputs, expected=trace, cycles=cycles, traffic=traffic)
+    runner.simulate_all([tried], tool, **options)
 
 
 @pytest.mark.parametrize("sample", [-1, 2])
@@ -248,15 +233,14 @@ def test_no_trial_is_refused() -> None:
         runner.simulate_all([], Simulator(ICARUS, Path("none"), "12.0"))
 
 
-def test_missing_compiler_names_the_command_that_installs_it(bare: Path, build_cache: Path) -> None:
-    for folder in (runner.runtime_folder, lambda tool: runner.build_folder(BROKEN.digest, tool)):
-        with pytest.raises(ToolError, match=r"^c\+\+ is missing, .*: apt-get install g\+\+$"):
-            folder(Simulator(VERILATOR, bare, "5.36"))
-    assert runner.runtime_folder(Simulator(ICARUS, bare, "12.0")).is_relative_to(build_cache)
+def test_missing_compiler_names_the_command_that_installs_it(bare: Path) -> None:
+    with pytest.raises(ToolError, match=r"^c\+\+ is missing, .*: apt-get install g\+\+$"):
+        build.toolchain(Simulator(VERILATOR, bare, "5.36"))
+    assert "compiler" not in build.toolchain(Simulator(ICARUS, bare, "12.0"))
 
 
 def test_design_that_does_not_compile_is_a_tool_error(build_cache: Path) -> None:
-    with pytest.raises(ToolError, match=r"^icarus failed before the bench ended: .*syntax error"):
+    with pytest.raises(ToolError, match=r"^icarus failed: .*syntax error"):
         trial(BROKEN, icarus())
 
 
@@ -287,28 +271,38 @@ def test_cache_follows_its_variable_and_the_user_s_cache_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONVEXON_CACHE", str(tmp_path / "own"))
-    assert runner.cache_folder() == tmp_path / "own"
+    assert build.cache_folder() == tmp_path / "own"
     monkeypatch.delenv("CONVEXON_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert runner.cache_folder() == tmp_path / "xdg" / "convexon"
+    assert build.cache_folder() == tmp_path / "xdg" / "convexon"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert runner.cache_folder() == tmp_path / ".cache" / "convexon"
+    assert build.cache_folder() == tmp_path / ".cache" / "convexon"
 
 
-def test_builds_are_kept_apart_by_design_and_simulator(build_cache: Path) -> None:
-    one, other = Simulator(ICARUS, Path("bin"), "11.0"), Simulator(ICARUS, Path("bin"), "12.0")
-    changed = RtlBundle(top="accelerator", verilog="// other", ports={}, tools={})
-    folders = {
-        runner.build_folder(bundle.digest, tool)
-        for bundle in (BROKEN, changed)
-        for tool in (one, other)
-    }
-    assert len(folders) == 4
-    assert all(folder.is_relative_to(build_cache) for folder in folders)
+def test_what_is_kept_is_made_once_and_what_was_cut_off_again(build_cache: Path) -> None:
+    made: list[Path] = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        (folder / "waste").write_text("gone with its folder")
+        if len(made) == 1:
+            raise ToolError("cut off")
+        (folder / "file").write_text("content")
+
+    key = {"test": str(time.time_ns())}
+    with pytest.raises(ToolError, match=r"^cut off$"):
+        build.kept(key, "file", make)
+    file = build.kept(key, "file", make)
+    assert build.kept(key, "file", make) == file
+    assert file.read_text() == "content"
+    assert file.is_relative_to(build_cache)
+    assert len(made) == 2
+    assert {f.name for f in file.parent.iterdir()} == {"file", "lock"}
+    assert build.kept({**key, "other": 1}, "file", make) != file
 
 
-TOOL = Simulator(VERILATOR, Path("bin"), "5.48", {"MAKEFLAGS": "-- OPT_FAST=-O0"})
+TOOL = Simulator(VERILATOR, Path("bin"), "5.48")
 
 
 def compiler(folder: Path, version: str, machine: str) -> None:
@@ -323,11 +317,12 @@ def compiler(folder: Path, version: str, machine: str) -> None:
 @pytest.mark.parametrize(
     ("change", "runtime_too"),
     [
+        ("design", False),
         ("cocotb", False),
         ("libraries", False),
         ("python", False),
         ("arguments", True),
-        ("makeflags", True),
+        ("flags", True),
         ("timescale", True),
         ("compiler", True),
         ("machine", True),
@@ -340,29 +335,31 @@ def test_builds_are_kept_apart_by_all_that_goes_into_them(
     change: str, runtime_too: bool, bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiler(bare, "12.2.0", "x86_64-linux-gnu")
-    before = runner.build_folder(BROKEN.digest, TOOL), runner.runtime_folder(TOOL)
-    assert (runner.build_folder(BROKEN.digest, TOOL), runner.runtime_folder(TOOL)) == before
-    tool = TOOL
-    if change == "cocotb":
-        monkeypatch.setattr(runner.importlib.metadata, "version", lambda name: f"{name} 9")
+    before = build.bench_key(TOOL, "design"), build.toolchain(TOOL)
+    assert (build.bench_key(TOOL, "design"), build.toolchain(TOOL)) == before
+    tool, design = TOOL, "design"
+    if change == "design":
+        design = "other"
+    elif change == "cocotb":
+        monkeypatch.setattr(build.metadata, "version", lambda name: f"{name} 9")
     elif change == "libraries":
-        monkeypatch.setattr(runner.config, "libs_dir", Path("/another/environment/libs"))
+        monkeypatch.setattr(build.config, "libs_dir", Path("/another/environment/libs"))
     elif change == "python":
-        monkeypatch.setattr(runner.sys, "version_info", (3, 99, 0))
+        monkeypatch.setattr(build.sys, "version_info", (3, 99, 0))
     elif change == "arguments":
-        monkeypatch.setattr(runner, "VERILATOR_ARGUMENTS", ("-O0",))
+        monkeypatch.setattr(build, "VERILATOR_ARGUMENTS", ("-O0",))
     elif change == "timescale":
-        monkeypatch.setattr(runner, "TIMESCALE", ("1ns", "1ns"))
-    elif change == "makeflags":
-        tool = dataclasses.replace(TOOL, environment={"MAKEFLAGS": "-- OPT_FAST=-O3"})
+        monkeypatch.setattr(build, "TIMESCALE", "1ns/1ns")
+    elif change == "flags":
+        monkeypatch.setattr(build, "COMPILER_ARGUMENTS", ("-O3",))
     elif change == "verilator root":
-        tool = dataclasses.replace(TOOL, environment={**TOOL.environment, "VERILATOR_ROOT": "/v"})
+        tool = dataclasses.replace(TOOL, environment={"VERILATOR_ROOT": "/v"})
     elif change == "simulator folder":
         tool = dataclasses.replace(TOOL, folder=Path("other"))
     elif change == "simulator version":
         tool = dataclasses.replace(TOOL, version="5.50")
     else:
         compiler(bare, *{"compiler": ("13.1.0", "x86_64-linux-gnu")}.get(change, ("12.2.0", "arm")))
-    after = runner.build_folder(BROKEN.digest, tool), runner.runtime_folder(tool)
+    after = build.bench_key(tool, design), build.toolchain(tool)
     assert after[0] != before[0]
     assert (after[1] != before[1]) is runtime_too

@@ -102,9 +102,7 @@ def prove_stage(folder: Run, progress: Progress = QUIET) -> ProveResult:
     return ProveResult(report=made, seconds=seconds)
 
 
-def _bundle(
-    folder: Run, parents: dict[str, Made[Any]], progress: Progress
-) -> Made[RtlBundle]:
+def _bundle(folder: Run, parents: dict[str, Made[Any]], progress: Progress) -> Made[RtlBundle]:
     """The bundle on disk, for whatever host, if it is of these parents; else a new one."""
     if (folder.rtl / MANIFEST_NAME).exists():
         bundle = folder.bundle()

@@ -24,8 +24,9 @@ from convexon.snn.network import FixedPointNetwork
 from convexon.snn.trace import TRACE, SpikeTrace
 from convexon.store.codec import to_json
 from convexon_sim.bench.job import SMOOTH, Traffic
-from convexon_sim.bench.runner import Observation, Trial, observe
+from convexon_sim.judge import observe
 from convexon_sim.simulator import SimulatorKind, find
+from convexon_sim.trial import Observation, Trial
 from convexon_sim.verification import VERIFICATION, Verification
 
 

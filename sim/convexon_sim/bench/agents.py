@@ -8,11 +8,14 @@ on the scheduling of another.
 from __future__ import annotations
 
 import random
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from convexon.errors import InputError, MismatchError
+from convexon_sim.bench.packing import unpack
+from convexon_sim.bench.record import LayerRecord, begin_of
 
 
 class StreamMonitor:
@@ -44,8 +47,15 @@ class StreamMonitor:
         self._offered = None
 
 
-class LayerMonitor(ABC):
+class LayerMonitor:
     """Records what one layer did, as ports.json describes its probe.
+
+    A layer of kind "registers" holds a whole step, and moves on at valid and ready: it is one
+    group. One of kind "updates" keeps its neurons in a memory. At an edge with ``valid``, group
+    ``base`` gets its spikes and membranes: neurons ``base * U`` to ``base * U + U - 1`` of those
+    that are updated together. The layer's own begin at ``offset``; before and after them are other
+    branches', or none. The ``groups`` of a step come in order, each once, and the last one
+    completes it.
 
     Members
     -------
@@ -57,139 +67,98 @@ class LayerMonitor(ABC):
         A vector for each completed step, neuron j at bits ``j`` and ``j * membrane_width`` and up.
     begins : list of int, or None
         Where inferences may end early: the steps, from 0, that begin one.
+
+    Raises
+    ------
+    InputError
+        If the kind of the probe is unknown.
     """
 
-    def __init__(self, dut: Any, probe: Mapping[str, Any], n_neurons: int) -> None:
+    def __init__(self, dut: Any, probe: Mapping[str, Any]) -> None:
+        kind = probe.get("kind", "registers")
+        if kind not in ("registers", "updates"):
+            raise InputError(
+                f"kind of a probe must be one of registers, updates, not {kind!r}: "
+                "emit the network with this version of Convexon"
+            )
         self.branch: int = probe["branch"]
         self.layer: int = probe["layer"]
-        self.n_neurons = n_neurons
         self.membrane_width: int = probe["membranes"]["width"]
         self.name = f"branch {self.branch} layer {self.layer}"
         self.spikes: list[int] = []
         self.membranes: list[int] = []
+        self._at_once: int = probe["spikes"]["count"]
+        self._groups: list[tuple[int, int]] = []
+        paths = {"valid": probe["valid"], "spikes": probe["spikes"]["path"]}
+        paths["membranes"] = probe["membranes"]["path"]
+        if kind == "registers":
+            self.n_neurons: int = self._at_once
+            self._n_groups, self._offset = 1, 0
+            paths["ready"] = probe["ready"]
+        else:
+            self.n_neurons = probe["neurons"]
+            self._n_groups, self._offset = probe["groups"], probe["offset"]
+            paths["base"] = probe["base"]["path"]
         tag = probe.get("first")
         self.begins: list[int] | None = None if tag is None else []
-        self._first = None if tag is None else descend(dut, tag["path"])
+        if tag is not None:
+            paths["first"] = tag["path"]
         self._first_bit: int = 0 if tag is None else tag["bit"]
+        self._handles = {name: descend(dut, path) for name, path in paths.items()}
 
-    def note_step(self, spikes: int, membranes: int) -> None:
-        """Record a completed step, and whether it begins an inference."""
-        if self.begins is not None:
-            tags = read(self._first, f"first of {self.name}")
-            if tags >> self._first_bit & 1:
-                self.begins.append(len(self.spikes))
-        self.spikes.append(spikes)
-        self.membranes.append(membranes)
+    def _read(self, name: str, absent: int = 0) -> int:
+        """Return the value of a signal of the probe, or ``absent`` where it has none such."""
+        handle = self._handles.get(name)
+        return absent if handle is None else read(handle, f"{name} of {self.name}")
 
-    def steps_before(self, sample: int, n_steps: int) -> int:
-        """Return the steps before ``sample``: ``n_steps`` each, unless some may end early."""
-        if self.begins is None:
-            return sample * n_steps
-        return self.begins[sample] if sample < len(self.begins) else len(self.spikes)
-
-    @abstractmethod
     def sample(self, cycle: int) -> None:
         """Record what this edge completes, if anything; `MismatchError` on a breach."""
-
-    def rewind(self, n_steps: int) -> None:
-        """Forget everything after the first ``n_steps`` steps: a reset discarded it."""
-        del self.spikes[n_steps:], self.membranes[n_steps:]
-        if self.begins is not None:
-            self.begins = [begin for begin in self.begins if begin < n_steps]
-
-
-class RegisterMonitor(LayerMonitor):
-    """Watches a layer whose registers hold a whole step: it moves on at valid and ready."""
-
-    def __init__(self, dut: Any, probe: Mapping[str, Any]) -> None:
-        super().__init__(dut, probe, probe["spikes"]["count"])
-        self._valid = descend(dut, probe["valid"])
-        self._ready = descend(dut, probe["ready"])
-        self._spikes = descend(dut, probe["spikes"]["path"])
-        self._membranes = descend(dut, probe["membranes"]["path"])
-
-    def sample(self, cycle: int) -> None:
-        """Record the step that this edge moves on, if any."""
-        if self._moves("valid", self._valid) and self._moves("ready", self._ready):
-            spikes = read(self._spikes, f"spikes of {self.name}")
-            self.note_step(spikes, read(self._membranes, f"membranes of {self.name}"))
-
-    def _moves(self, what: str, handle: Any) -> bool:
-        return bool(read(handle, f"{what} of {self.name}"))
-
-
-class UpdateMonitor(LayerMonitor):
-    """Watches a layer that updates a group of neurons at a time, and keeps them in a memory.
-
-    At an edge with ``valid``, group ``base`` gets its spikes and membranes: neurons ``base * U`` to
-    ``base * U + U - 1`` of those that are updated together. The layer's own begin at ``offset``;
-    before and after them are other branches', or none. The ``groups`` of a step come in order,
-    each once, and the last one completes it.
-    """
-
-    def __init__(self, dut: Any, probe: Mapping[str, Any]) -> None:
-        super().__init__(dut, probe, probe["neurons"])
-        self._at_once: int = probe["spikes"]["count"]
-        self._n_groups: int = probe["groups"]
-        self._offset: int = probe["offset"]
-        self._valid = descend(dut, probe["valid"])
-        self._base = descend(dut, probe["base"]["path"])
-        self._spikes = descend(dut, probe["spikes"]["path"])
-        self._membranes = descend(dut, probe["membranes"]["path"])
-        self._groups: list[tuple[int, int]] = []
-
-    def sample(self, cycle: int) -> None:
-        """Record the group that this edge updates, if any."""
-        if not read(self._valid, f"valid of {self.name}"):
+        if not (self._read("valid") and self._read("ready", absent=1)):
             return
-        base = read(self._base, f"base of {self.name}")
+        base = self._read("base")
         if base != len(self._groups):
             raise MismatchError(
                 f"{self.name} updated group {base} in clock {cycle}, where group "
                 f"{len(self._groups)} of {self._n_groups} was due"
             )
-        spikes = read(self._spikes, f"spikes of {self.name}")
-        membranes = read(self._membranes, f"membranes of {self.name}")
-        self._groups.append((spikes, membranes))
-        if len(self._groups) == self._n_groups:
-            self.note_step(self._joined(0, 1), self._joined(1, self.membrane_width))
-            self._groups.clear()
+        self._groups.append((self._read("spikes"), self._read("membranes")))
+        if len(self._groups) < self._n_groups:
+            return
+        if self.begins is not None and self._read("first") >> self._first_bit & 1:
+            self.begins.append(len(self.spikes))
+        self.spikes.append(self._joined(0, 1))
+        self.membranes.append(self._joined(1, self.membrane_width))
+        self._groups.clear()
 
     def _joined(self, part: int, width: int) -> int:
         """Return the layer's own neurons of all groups of the step as one vector."""
         vector = 0
         for base, group in enumerate(self._groups):
             vector |= group[part] << (base * self._at_once * width)
-        return vector >> self._offset * width & ((1 << (self.n_neurons * width)) - 1)
+        return (vector >> (self._offset * width)) & ((1 << (self.n_neurons * width)) - 1)
+
+    def steps_before(self, sample: int, n_steps: int) -> int:
+        """Return the steps before ``sample``: ``n_steps`` each, unless some may end early."""
+        return begin_of(sample, n_steps, self.begins, len(self.spikes))
 
     def rewind(self, n_steps: int) -> None:
-        """Forget the step under way too."""
-        super().rewind(n_steps)
+        """Forget all but the first ``n_steps`` whole steps: a reset discarded it."""
+        del self.spikes[n_steps:], self.membranes[n_steps:]
+        if self.begins is not None:
+            self.begins = [begin for begin in self.begins if begin < n_steps]
         self._groups.clear()
 
-
-_MONITORS: dict[str, Callable[[Any, Mapping[str, Any]], LayerMonitor]] = {
-    "registers": RegisterMonitor,
-    "updates": UpdateMonitor,
-}
-"""Monitor of each kind of probe."""
-
-
-def layer_monitor(dut: Any, probe: Mapping[str, Any]) -> LayerMonitor:
-    """Return the monitor that a probe asks for, `RegisterMonitor` where it names no kind.
-
-    Raises
-    ------
-    InputError
-        If the kind is unknown.
-    """
-    kind = probe.get("kind", "registers")
-    if kind not in _MONITORS:
-        raise InputError(
-            f"kind of a probe must be one of {', '.join(_MONITORS)}, not {kind!r}: "
-            "emit the network with this version of Convexon"
+    def record(self) -> LayerRecord:
+        """Return what was seen."""
+        count = self.n_neurons
+        spikes = unpack(self.spikes, width=1, count=count, signed=False)
+        return LayerRecord(
+            branch=self.branch,
+            layer=self.layer,
+            spikes=spikes.astype(np.uint8),
+            membranes=unpack(self.membranes, width=self.membrane_width, count=count, signed=True),
+            begins=self.begins,
         )
-    return _MONITORS[kind](dut, probe)
 
 
 class Source:

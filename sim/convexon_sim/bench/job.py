@@ -1,16 +1,27 @@
-"""What the runner hands to the simulator's process, and what comes back."""
+"""What a bench is told to do: the traffic on the streams, and the job as a whole."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from convexon.errors import InputError
 
-JOB_VARIABLE = "CONVEXON_JOB"
-"""Environment variable that names the order's file inside the simulator."""
+JOBS_VARIABLE = "CONVEXON_JOBS"
+"""Environment variable that names the file of the jobs inside the simulator."""
+
+RECORDS = ".records"
+"""Suffix of the file beside it that the bench leaves its records in."""
+
+RESET_CLOCKS = 2
+"""Clocks of the first reset."""
+
+QUIET_CLOCKS = 16
+"""Clocks to watch after the last result: nothing more may come."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,93 +86,40 @@ SMOOTH = Traffic()
 """A source that is never idle and a sink that is always ready."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Job:
-    """One run of the bench, as files: the only way in for the simulator's process.
+    """One run of the bench.
 
     Members
     -------
-    ports, inputs, expected, cycles : Path
-        ports.json, the inputs (npy), the golden model's trace, and the cycles that the schedule
-        promises (npz with ``taken`` and ``given``, as `convexon.plan.schedule.Cycles`).
-    image : Path or None
+    ports : mapping
+        Content of ports.json.
+    inputs : uint8 array, shape (samples, transfers, inputs)
+    n_steps, per_sample : int
+        Steps and results of a sample.
+    slowest : int
+        Clocks that no sample should exceed in a run that never stalls.
+    image : bytes or None
         Weights that the bench loads after the first reset, where they are loaded at run time.
-    actual : Path or None
-        Where the bench writes the trace that it saw, if anywhere.
     scope, design : tuple of str
         Instances from the top module down to the one whose signals are named as the ports, and to
         the accelerator itself. Both are empty where the accelerator is the top.
     traffic : Traffic
     """
 
-    ports: Path
-    inputs: Path
-    expected: Path
-    cycles: Path
-    image: Path | None = None
-    actual: Path | None = None
-    scope: tuple[str, ...] = ()
-    design: tuple[str, ...] = ()
-    traffic: Traffic = field(default_factory=Traffic)
+    ports: Mapping[str, Any]
+    inputs: npt.NDArray[np.uint8]
+    n_steps: int
+    per_sample: int
+    slowest: int
+    image: bytes | None
+    scope: tuple[str, ...]
+    design: tuple[str, ...]
+    traffic: Traffic
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the job as JSON."""
-        return {
-            **{name: str(getattr(self, name)) for name in _PATHS},
-            "image": _text(self.image),
-            "actual": _text(self.actual),
-            "scope": list(self.scope),
-            "design": list(self.design),
-            "traffic": self.traffic.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Job:
-        """Inverse of `to_json`."""
-        traffic = content["traffic"]
-        tuples = {name: tuple(traffic[name]) for name in ("resets", "reset_after")}
-        return cls(
-            **{name: Path(content[name]) for name in _PATHS},
-            image=_path(content["image"]),
-            actual=_path(content["actual"]),
-            scope=tuple(content["scope"]),
-            design=tuple(content["design"]),
-            traffic=Traffic(**{**traffic, **tuples}),
-        )
-
-
-_PATHS = ("ports", "inputs", "expected", "cycles")
-"""Files that every job reads."""
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What one simulation does: jobs one after the other, and one file for their outcomes.
-
-    Members
-    -------
-    jobs : tuple of Job
-    outcomes : Path
-        Where the bench writes a list with the verdict of each job.
-    """
-
-    jobs: tuple[Job, ...]
-    outcomes: Path
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the order as JSON."""
-        return {"jobs": [job.to_json() for job in self.jobs], "outcomes": str(self.outcomes)}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Order:
-        """Inverse of `to_json`."""
-        jobs = tuple(Job.from_json(job) for job in content["jobs"])
-        return cls(jobs=jobs, outcomes=Path(content["outcomes"]))
+    def clock_limit(self, results: int) -> int:
+        """Return a generous limit of the clocks in which some results must come."""
+        traffic = self.traffic
+        samples = -(-results // self.per_sample)
+        work = (samples + 1) * self.slowest + QUIET_CLOCKS
+        return int(work * 4 / ((1 - traffic.idle) * (1 - traffic.back_pressure))) + 1000

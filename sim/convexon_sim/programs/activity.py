@@ -6,10 +6,8 @@ net is looked at once a clock, after all has settled: there are no delays, so no
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,19 @@ from convexon.errors import InputError, MismatchError, ToolError
 from convexon.plan.energy.switching import Switching, Watch
 from convexon.snn.trace import SpikeTrace, first_mismatch
 from convexon_sim.bench.packing import field_of, unpack_field
-from convexon_sim.programs.harness import call, compiled
-from convexon_sim.programs.volume import packed
+from convexon_sim.build import program
+from convexon_sim.process import call
+from convexon_sim.programs.words import (
+    STREAM_PORTS,
+    Words,
+    integers,
+    module_around,
+    packed,
+    shipped,
+    stream_connections,
+    word_range,
+    words_of,
+)
 from convexon_sim.simulator import SimulatorKind, find
 
 TOP = "convexon_activity"
@@ -35,9 +44,6 @@ RESET_CLOCKS = 4
 
 IDLE_LIMIT = 1_000_000
 """Clocks without a result after which a run is stuck."""
-
-_SMALLEST_WORDS = 3
-"""Verilator holds vectors of three words and more as arrays, whatever their length."""
 
 
 def count_switching(
@@ -79,9 +85,7 @@ def count_switching(
             f"{watch.ports['decision']['rule']}: map it with the rule end"
         )
     (field,) = streams["i"]["fields"]
-    words = packed(
-        transfers.reshape(-1, transfers.shape[2]), field["width"], _words(streams["i"]["width"])
-    )
+    words = packed(transfers.reshape(-1, transfers.shape[2]), field["width"])
     due = len(transfers) * expected.labels.shape[1]
     with tempfile.TemporaryDirectory(prefix="convexon-activity-") as name:
         folder = Path(name)
@@ -104,7 +108,7 @@ def count_free(watch: Watch, clocks: int, *, timeout_seconds: float = 1800.0) ->
         raise InputError(f"clocks must be 2 or more, not {clocks!r}")
     with tempfile.TemporaryDirectory(prefix="convexon-activity-") as name:
         folder = Path(name)
-        words = np.zeros((0, _SMALLEST_WORDS), dtype=np.uint32)
+        words = np.zeros((0, words_of(1)), dtype=np.uint32)
         _run(watch, folder, words, (1, clocks + 1), timeout_seconds)
         return _counted(watch, folder, 1)
 
@@ -112,7 +116,7 @@ def count_free(watch: Watch, clocks: int, *, timeout_seconds: float = 1800.0) ->
 def _run(
     watch: Watch,
     folder: Path,
-    words: npt.NDArray[np.uint32],
+    words: Words,
     limits: tuple[int, int],
     timeout: float,
 ) -> None:
@@ -121,19 +125,12 @@ def _run(
     sources = {
         "design.v": f"{watch.verilog}\n{_wrapper(watch)}",
         "design.h": _header(watch),
-        "activity.cpp": resources.files("convexon_sim.programs")
-        .joinpath("activity.cpp")
-        .read_text(),
-        "vectors.h": resources.files("convexon_sim.programs").joinpath("vectors.h").read_text(),
+        **shipped("activity.cpp", "vectors.h"),
     }
-    program = compiled(NAME, sources, top=TOP, simulator=simulator, timeout=timeout)
+    built = program(NAME, sources, top=TOP, simulator=simulator, timeout=timeout, optimise=True)
     words.tofile(folder / "inputs.bin")
     np.array(limits, dtype=np.uint64).tofile(folder / "limits.bin")
-    call([str(program), str(folder)], folder, os.environ, timeout)
-
-
-def _words(bits: int) -> int:
-    return max(_SMALLEST_WORDS, -(-bits // 32))
+    call([str(built), str(folder)], folder=folder, timeout=timeout)
 
 
 def _widths(watch: Watch) -> dict[str, int]:
@@ -149,7 +146,7 @@ def _widths(watch: Watch) -> dict[str, int]:
 
 def _header(watch: Watch) -> str:
     """Return design.h."""
-    words = {name: _words(bits) for name, bits in _widths(watch).items()}
+    words = {name: words_of(bits) for name, bits in _widths(watch).items()}
     free = "streams" not in watch.ports
     return f"""\
 #pragma once
@@ -164,45 +161,37 @@ constexpr bool FREE = {"true" if free else "false"};
 def _wrapper(watch: Watch) -> str:
     """Return the module that brings ports and nets to whole words."""
     widths = _widths(watch)
-    sizes = {name: f"[{32 * _words(bits) - 1}:0]" for name, bits in widths.items()}
+    sizes = {name: word_range(bits) for name, bits in widths.items()}
     groups = [" & ".join(f"shown[{k}]" for k in group) or "1'b1" for group in watch.together]
+    together = ", ".join(reversed(groups)) or "1'b0"
     connections = {watch.ports["clock"]: "clk", watch.port: "shown"}
-    idle = "assign in_ready = 0, out_valid = 0;"
+    idle = "assign in_ready = 0, out_valid = 0"
     if "streams" in watch.ports:
-        i, o = watch.ports["streams"]["i"], watch.ports["streams"]["o"]
-        connections |= {
-            watch.ports["reset"]: "rst",
-            i["payload"]: f"in_payload[{widths['in_payload'] - 1}:0]",
-            i["valid"]: "in_valid",
-            i["ready"]: "in_ready",
-            o["payload"]: "given",
-            o["valid"]: "out_valid",
-            o["ready"]: "out_ready",
-        }
-        idle = "assign out_payload = given;"
-    joined = ", ".join(f".{port}({signal})" for port, signal in connections.items())
-    return f"""
-module {TOP}(input clk, input rst, input {sizes["in_payload"]} in_payload, input in_valid,
-    output in_ready, output {sizes["out_payload"]} out_payload, output out_valid, input out_ready,
-    output {sizes["nets"]} nets, output {sizes["together"]} together);
-  wire [{widths["out_payload"] - 1}:0] given;
-  wire [{watch.n_nets - 1}:0] shown;
-  {idle}
-  assign nets = shown;
-  assign together = {{{", ".join(reversed(groups)) or "1'b0"}}};
-  {watch.top} netlist({joined});
-endmodule
-"""
+        connections |= stream_connections(watch.ports)
+        idle = "assign out_payload = given"
+    ports = [
+        *("input clk", "input rst", *STREAM_PORTS),
+        f"input {sizes['in_payload']} in_payload",
+        *(f"output {sizes[name]} {name}" for name in ("out_payload", "nets", "together")),
+    ]
+    lines = [
+        f"wire [{widths['out_payload'] - 1}:0] given",
+        f"wire [{watch.n_nets - 1}:0] shown",
+        idle,
+        "assign nets = shown",
+        f"assign together = {{{together}}}",
+    ]
+    return module_around(TOP, watch.top, ports, connections, lines)
 
 
 def _require_results(
     folder: Path, stream: Mapping[str, Any], expected: SpikeTrace, due: int
 ) -> None:
     """Raise `MismatchError` unless scores and labels are those expected."""
-    rows = np.fromfile(folder / "results.bin", dtype="<u4").reshape(-1, _words(stream["width"]))
+    rows = np.fromfile(folder / "results.bin", dtype="<u4").reshape(-1, words_of(stream["width"]))
     if len(rows) != due:
         raise MismatchError(f"the netlist gave {len(rows)} of {due} results")
-    vectors = [int.from_bytes(row.tobytes(), "little") for row in rows]
+    vectors = integers(rows)
     scores, labels = (unpack_field(vectors, field_of(stream, n)) for n in ("scores", "label"))
     have = SpikeTrace(
         layers=(),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import select
 import subprocess
 from collections.abc import Mapping
-from importlib import resources
+from contextlib import ExitStack
 from types import TracebackType
 
 from convexon.errors import InputError, ToolError
-from convexon_sim.programs.harness import compiled
+from convexon_sim.build import program
+from convexon_sim.process import started
+from convexon_sim.programs.words import shipped
 from convexon_sim.simulator import Simulator, SimulatorKind
 
 NAME = "serial_board"
@@ -75,25 +77,22 @@ class SimulatedBoard:
             "design.v": verilog,
             "pins.h": f'#pragma once\n#include "V{top}.h"\nusing Top = V{top};\n'
             f"inline void idle_pins(Top& top) {{\n    top.rx = 1;\n{levels}}}\n",
-            f"{NAME}.cpp": resources.files("convexon_sim.programs")
-            .joinpath(f"{NAME}.cpp")
-            .read_text(),
+            **shipped(f"{NAME}.cpp"),
         }
-        self._program = compiled(NAME, sources, top=top, simulator=simulator, timeout=timeout)
-        self._process: subprocess.Popen[str] | None = None
+        self._program = program(NAME, sources, top=top, simulator=simulator, timeout=timeout)
+        self._running = ExitStack()
         self.port = ""
 
     def __enter__(self) -> SimulatedBoard:
         command = [str(self._program), *map(str, self._divisors)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        out = self._process.stdout
-        if out is not None and select.select([out], [], [], _START_SECONDS)[0]:
-            self.port = out.readline().strip()
-        if not self.port:
-            self.__exit__(None, None, None)
-            raise ToolError(f"{NAME} did not start: pseudo-terminals may be missing")
+        with ExitStack() as stack:
+            process = stack.enter_context(started(command, stdin=subprocess.PIPE))
+            out = process.stdout
+            if out is not None and select.select([out], [], [], _START_SECONDS)[0]:
+                self.port = out.readline().strip()
+            if not self.port:
+                raise ToolError(f"{NAME} did not start: pseudo-terminals may be missing")
+            self._running = stack.pop_all()
         return self
 
     def __exit__(
@@ -102,15 +101,5 @@ class SimulatedBoard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        process, self._process, self.port = self._process, None, ""
-        if process is None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()  # which ends it
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        self.port = ""
+        self._running.close()

@@ -1,33 +1,39 @@
 """Volume: a whole data set through Verilator, with no Python within a clock.
 
 A module around the accelerator brings its ports and probes to vectors of whole words, and
-``volume.cpp`` drives it with the stimulus in memory. Every step of every layer is compared there
-with the expected vectors; results and clocks come back and are compared here. What differs first is
-named as the bench names it.
+``volume.cpp`` drives it with the stimulus in memory: the source is never idle, the sink always
+ready. It records what the bench's monitors would, and the same scoreboard judges it.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from convexon.errors import InputError, MismatchError
-from convexon.plan.pipeline import Cycles
-from convexon.snn.trace import LayerTrace, SpikeTrace, differing_samples, first_mismatch
-from convexon_hdl.emit.bundle import RtlBundle
-from convexon_sim.bench.packing import field_of, unpack, unpack_field
-from convexon_sim.bench.runner import Trial
-from convexon_sim.bench.scoreboard import cycle_faults, last_mismatches
-from convexon_sim.programs.harness import call, compiled
+from convexon.errors import InputError
+from convexon_sim.bench.job import QUIET_CLOCKS, RESET_CLOCKS, Job
+from convexon_sim.bench.record import LayerRecord, Record
+from convexon_sim.bench.runner import TIMEOUT_SECONDS, job_of
+from convexon_sim.build import program
+from convexon_sim.process import call
+from convexon_sim.programs.words import (
+    STREAM_PORTS,
+    integers,
+    module_around,
+    packed,
+    shipped,
+    stream_connections,
+    word_range,
+    words_of,
+)
+from convexon_sim.scoreboard import judged
 from convexon_sim.simulator import Simulator, SimulatorKind
+from convexon_sim.trial import Observation, Trial
 
 TOP = "convexon_volume"
 """Name of the module around the accelerator."""
@@ -35,388 +41,225 @@ TOP = "convexon_volume"
 NAME = "volume"
 """Name of the program."""
 
-QUIET_CLOCKS = 16
-"""Clocks to watch after the last result: nothing more may come."""
-
-_WORD_BITS = 32
-_SMALLEST_WORDS = 3
-"""Verilator holds vectors of three words and more as arrays, whatever their length."""
-
 _SAMPLES = 256
-"""Samples whose expected vectors are packed at once."""
+"""Samples whose transfers are packed at once."""
 
-Words = npt.NDArray[np.uint32]
-
-
-@dataclass(frozen=True, kw_only=True)
-class VolumeResult:
-    """What a volume run found.
-
-    Members
-    -------
-    inferences : int
-        Samples that were compared: all, or those whose results came.
-    mismatches : int
-        Samples of them that differ anywhere, in a value or in cycles.
-    first : str or None
-        What went wrong first; None if everything is equal.
-    clocks : int
-        Clocks simulated.
-    seconds : float
-        Wall time of the clocks, without compiling and loading.
-    """
-
-    inferences: int
-    mismatches: int
-    first: str | None
-    clocks: int
-    seconds: float
-
-    @property
-    def inferences_per_second(self) -> float:
-        """Inferences per second of the simulation."""
-        return self.inferences / self.seconds
-
-    @property
-    def summary(self) -> str:
-        """The line with the figures that matter."""
-        verdict = "all equal" if self.first is None else f"{self.mismatches} differ: {self.first}"
-        return (
-            f"verify: volume, {self.inferences} inferences, {self.clocks} clocks, "
-            f"{self.inferences_per_second:.0f} inferences a second, {verdict}"
-        )
-
-    def require_equal(self) -> None:
-        """Raise `MismatchError` unless every comparison was equal."""
-        if self.first is not None:
-            raise MismatchError(f"volume: {self.mismatches} inferences differ; first {self.first}")
+LONG_RUN = 200_000
+"""Clocks above which a run is worth an optimised program, which takes longer to compile."""
 
 
 def run_volume(
-    bundle: RtlBundle,
-    simulator: Simulator,
-    *,
-    inputs: npt.NDArray[np.uint8],
-    expected: SpikeTrace,
-    cycles: Cycles,
-    timeout_seconds: float = 1800.0,
-) -> VolumeResult:
-    """Run ``bundle`` on all of ``inputs``, and compare everything; arguments as in `Trial`.
+    trial: Trial, simulator: Simulator, *, timeout_seconds: float = TIMEOUT_SECONDS
+) -> Observation:
+    """Run a trial without stalls, and judge it as the bench's would be.
 
     Raises
     ------
     InputError
-        As `Trial`, or if the simulator is not Verilator, or the hardware decides early or waits
-        for its weights.
+        If the simulator is not Verilator, or the traffic stalls.
     ToolError
         If Verilator does not compile the design, or it fails, or runs out of time.
     """
     if simulator.kind is not SimulatorKind.VERILATOR:
         raise InputError(f"a volume run needs verilator, not {simulator.kind.value}")
-    rule = bundle.ports["decision"]["rule"]
-    if rule != "end":
+    if not trial.traffic.is_smooth:
         raise InputError(
-            f"a volume run needs a network that decides at the end, not by the rule {rule}: "
-            "run it without --volume"
+            "a volume run never stalls nor resets: run traffic that does through the bench"
         )
-    if "load" in bundle.ports["streams"]:
-        raise InputError(
-            "a volume run needs weights that stand in the hardware, not loaded ones: "
-            "run it without --volume"
-        )
-    trial = Trial(bundle=bundle, inputs=inputs, expected=expected, cycles=cycles)
-    shape = _Shape(bundle.ports, expected)
-    program = _build(bundle, simulator, shape, timeout_seconds)
+    design = _Design(trial)
+    built = program(
+        NAME,
+        {
+            "design.v": f"{trial.bundle.verilog}\n{design.wrapper(trial.bundle.top)}",
+            "design.h": design.header(),
+            **shipped("volume.cpp", "vectors.h"),
+        },
+        top=TOP,
+        simulator=simulator,
+        timeout=timeout_seconds,
+        optimise=bool(trial.cycles.given[-1] > LONG_RUN),
+    )
     with tempfile.TemporaryDirectory(prefix="convexon-volume-") as name:
         folder = Path(name)
-        _write_stimulus(folder, trial, shape)
-        call([str(program), str(folder)], folder, os.environ, timeout_seconds)
-        return _judge(folder, trial, shape)
+        design.write_stimulus(folder)
+        call([str(built), str(folder)], folder=folder, timeout=timeout_seconds)
+        record, seconds = design.record(folder)
+    return judged(trial, record, simulator, seconds)
 
 
-class _Shape:
-    """Numbers that the harness is compiled with."""
+class _Design:
+    """The module around an accelerator, the header that describes it, and its files."""
 
-    def __init__(self, ports: Mapping[str, Any], expected: SpikeTrace) -> None:
-        self.ports = ports
-        self.n_steps: int = expected.layers[0][0].spikes.shape[1]
-        self.n_transfers: int = ports["transfers_per_inference"]
-        self.per_sample: int = expected.labels.shape[1]
-        self.input_words = _words(ports["streams"]["i"]["width"])
-        self.output_words = _words(ports["streams"]["o"]["width"])
-        self.probes: Sequence[Mapping[str, Any]] = ports["probes"]
+    def __init__(self, trial: Trial) -> None:
+        self.trial = trial
+        self.job: Job = job_of(trial)
+        self.ports = trial.bundle.ports
+        self.probes: Sequence[Mapping[str, Any]] = self.ports["probes"]
+        self.streams: Mapping[str, Any] = self.ports["streams"]
+        self.loads = "load" in self.streams
+        self.due = len(trial.inputs) * trial.per_sample
 
     @staticmethod
-    def neurons(probe: Mapping[str, Any]) -> int:
+    def _neurons(probe: Mapping[str, Any]) -> int:
         """Return the neurons of a probe's layer."""
         return int(probe.get("neurons", probe["spikes"]["count"]))
 
-    def probe_words(self, probe: Mapping[str, Any]) -> tuple[int, int]:
-        """Return the words of a whole step's spikes and membranes."""
-        n = self.neurons(probe)
-        return _words(n), _words(n * probe["membranes"]["width"])
-
     def header(self) -> str:
         """Return design.h."""
-        shapes = ",\n".join(
-            f"    {{{self.neurons(probe)}, {probe['spikes']['count']}, "
-            f"{probe['membranes']['width']}, {probe.get('offset', 0)}, {probe.get('groups', 1)}, "
-            f"{', '.join(map(str, self.probe_words(probe)))}}}"
+        shapes = "".join(
+            f"    {{{self._neurons(probe)}, {probe['spikes']['count']}, "
+            f"{probe['membranes']['width']}, {probe.get('offset', 0)}, "
+            f"{probe.get('groups', 1)}}},\n"
             for probe in self.probes
         )
-        samples = "".join(self._sample(k, probe) for k, probe in enumerate(self.probes))
+        samples = "".join(
+            f"    if (top.p{k}_valid) probes[{k}].update(top.p{k}_base, top.p{k}_first, "
+            f"top.p{k}_spikes.data(), top.p{k}_membranes.data());\n"
+            for k in range(len(self.probes))
+        )
         return f"""\
 #pragma once
 #include <cstdint>
 struct ProbeShape {{
-    uint64_t neurons, at_once, width, offset, groups, spike_words, membrane_words;
+    uint64_t neurons, at_once, width, offset, groups;
 }};
-constexpr uint64_t N_STEPS = {self.n_steps}, N_TRANSFERS = {self.n_transfers};
-constexpr uint64_t RESULTS = {self.per_sample};
-constexpr uint64_t QUIET_CLOCKS = {QUIET_CLOCKS};
-constexpr int INPUT_WORDS = {self.input_words}, OUTPUT_WORDS = {self.output_words};
+constexpr uint64_t RESET_CLOCKS = {RESET_CLOCKS}, QUIET_CLOCKS = {QUIET_CLOCKS};
+constexpr int INPUT_WORDS = {words_of(self.streams["i"]["width"])};
+constexpr int OUTPUT_WORDS = {words_of(self.streams["o"]["width"])};
 constexpr int N_PROBES = {len(self.probes)};
 const ProbeShape SHAPES[] = {{
 {shapes}}};
-template <class Top, class Probes, class Wrong>
-void sample_probes(Top& top, Probes& probes, Wrong& wrong) {{
+template <class Top, class Probes>
+void sample_probes(Top& top, Probes& probes) {{
 {samples}}}
+template <class Top>
+unsigned offer_word(Top& top, bool valid, uint32_t word) {{
+{_OFFER if self.loads else "    return 0;"}
+}}
 """
 
-    @staticmethod
-    def _sample(k: int, probe: Mapping[str, Any]) -> str:
-        vectors = f"top.p{k}_spikes.data(), top.p{k}_membranes.data(), wrong"
-        if probe.get("kind", "registers") == "updates":
-            return f"    if (top.p{k}_valid) probes[{k}].update(top.p{k}_base[0], {vectors});\n"
-        return f"    if (top.p{k}_valid) probes[{k}].registers({vectors});\n"
-
-    def wrapper(self, bundle: RtlBundle) -> str:
+    def wrapper(self, top: str) -> str:
         """Return the module that brings ports and probes to whole words."""
-        streams = self.ports["streams"]
+        i, o = self.streams["i"], self.streams["o"]
         ports = [
-            "input clk",
-            "input rst",
-            f"input [{32 * self.input_words - 1}:0] in_payload",
-            "input in_valid",
-            "output in_ready",
-            f"output [{32 * self.output_words - 1}:0] out_payload",
-            "output out_valid",
-            "input out_ready",
+            *("input clk", "input rst", *STREAM_PORTS),
+            f"input {word_range(i['width'])} in_payload",
+            f"output {word_range(o['width'])} out_payload",
         ]
-        lines = []
+        connections = {self.ports["clock"]: "clk", **stream_connections(self.ports)}
+        if self.loads:
+            load, weights = self.streams["load"], self.ports["weights"]
+            ports += ["input load_valid", "output load_ready", "output loaded", "output refused"]
+            ports += ["input [31:0] load_payload"]
+            connections |= {
+                load["payload"]: "load_payload",
+                load["valid"]: "load_valid",
+                load["ready"]: "load_ready",
+                weights["loaded"]: "loaded",
+                weights["refused"]: "refused",
+            }
+        lines = [f"wire [{o['width'] - 1}:0] given", "assign out_payload = given"]
         for k, probe in enumerate(self.probes):
-            for name, words, value in self._probe_signals(probe):
-                size = f"[{32 * words - 1}:0] " if words else ""
-                ports.append(f"output {size}p{k}_{name}")
-                lines.append(f"  assign p{k}_{name} = {value};\n")
-        i, o = streams["i"], streams["o"]
-        connections = (
-            (self.ports["clock"], "clk"),
-            (self.ports["reset"], "rst"),
-            (i["payload"], f"in_payload[{i['width'] - 1}:0]"),
-            (i["valid"], "in_valid"),
-            (i["ready"], "in_ready"),
-            (o["payload"], "payload"),
-            (o["valid"], "out_valid"),
-            (o["ready"], "out_ready"),
-        )
-        joined = ", ".join(f".{port}({signal})" for port, signal in connections)
-        return (
-            f"module {TOP}({', '.join(ports)});\n  wire [{o['width'] - 1}:0] payload;\n"
-            f"  assign out_payload = payload;\n  {bundle.top} core ({joined});\n"
-            f"{''.join(lines)}endmodule\n"
-        )
+            for name, size, value in self._probe_signals(probe):
+                ports.append(f"output {size} p{k}_{name}")
+                lines.append(f"assign p{k}_{name} = {value}")
+        return module_around(TOP, top, ports, connections, lines)
 
-    def _probe_signals(self, probe: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
-        """Yield name, words (0 for a single bit) and value of a probe's signals."""
-        if probe.get("kind", "registers") == "updates":
-            yield "valid", 0, _path(probe["valid"])
-            yield "base", _SMALLEST_WORDS, _path(probe["base"]["path"])
+    @staticmethod
+    def _probe_signals(probe: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """Yield name, range and value of a probe's signals."""
+        valid, base = _path(probe["valid"]), "0"
+        if probe.get("kind", "registers") == "registers":
+            valid = f"{valid} & {_path(probe['ready'])}"
         else:
-            yield "valid", 0, f"{_path(probe['valid'])} & {_path(probe['ready'])}"
+            base = _path(probe["base"]["path"])
+        yield "valid", "", valid
+        yield "base", "[31:0]", base
+        tag = probe.get("first")
+        yield "first", "", "1'b0" if tag is None else f"{_path(tag['path'])} >> {tag['bit']}"
         for name in ("spikes", "membranes"):
             layout = probe[name]
-            yield name, _words(layout["width"] * layout["count"]), _path(layout["path"])
+            yield name, word_range(layout["width"] * layout["count"]), _path(layout["path"])
+
+    def write_stimulus(self, folder: Path) -> None:
+        """Write what the program reads."""
+        (field,) = self.streams["i"]["fields"]
+        inputs = self.trial.inputs
+        with (folder / "inputs.bin").open("wb") as stream:
+            for first in range(0, len(inputs), _SAMPLES):
+                part = inputs[first : first + _SAMPLES].reshape(-1, inputs.shape[2])
+                stream.write(packed(part, field["width"]).tobytes())
+        (folder / "image.bin").write_bytes(self.trial.image or b"")
+        limits = [self.due, self.job.clock_limit(self.due)]
+        np.array(limits, dtype=np.uint64).tofile(folder / "limits.bin")
+
+    def record(self, folder: Path) -> tuple[Record, float]:
+        """Return what the program left: the record, and the seconds that its clocks took."""
+
+        def read(name: str, kind: str) -> npt.NDArray[Any]:
+            return np.fromfile(folder / f"{name}.bin", dtype=kind)
+
+        layers = []
+        for k, probe in enumerate(self.probes):
+            n_neurons = self._neurons(probe)
+            begins = read(f"probe{k}-begins", "<u8").tolist() if "first" in probe else None
+            layers.append(
+                LayerRecord(
+                    branch=probe["branch"],
+                    layer=probe["layer"],
+                    spikes=read(f"probe{k}-spikes", "u1").reshape(-1, n_neurons),
+                    membranes=read(f"probe{k}-membranes", "<i8").reshape(-1, n_neurons),
+                    begins=begins,
+                )
+            )
+        record = Record(
+            layers=layers,
+            taken_at=read("taken", "<u8").tolist(),
+            given_at=read("given", "<u8").tolist(),
+            results=integers(
+                read("results", "<u4").reshape(-1, words_of(self.streams["o"]["width"]))
+            ),
+            clocks=int(read("clocks", "<u8")[0]),
+        )
+        record.failure = self._failure(record, *map(int, read("fault", "<i8")))
+        return record, float(read("seconds", "<f8")[0])
+
+    def _failure(self, record: Record, kind: int, probe: int, group: int, due: int) -> str | None:
+        """Return what kept a run from its end, in the bench's words."""
+        words = len(self.trial.image or b"") // 4
+        if kind == _REFUSED:
+            return f"the image was refused, in clock {record.clocks}"
+        if kind == _NOT_LOADED:
+            return f"an image of {words} words was not loaded"
+        if kind == _DISORDER:
+            return (
+                f"{record.layers[probe].name} updated group {group} in clock {record.clocks}, "
+                f"where group {due} of {self.probes[probe]['groups']} was due"
+            )
+        if len(record.given_at) < self.due:
+            return (
+                f"{len(record.given_at)} of {self.due} results came within "
+                f"{self.job.clock_limit(self.due)} clocks: steps were lost, or a stream is stuck"
+            )
+        transfers = self.trial.inputs.shape[0] * self.trial.inputs.shape[1]
+        if len(record.taken_at) < transfers:
+            return f"{len(record.taken_at)} of {transfers} transfers were taken: a stream is stuck"
+        return None
 
 
-def _words(bits: int) -> int:
-    return max(_SMALLEST_WORDS, -(-bits // _WORD_BITS))
+_OFFER = """\
+    top.load_valid = valid;
+    top.load_payload = word;
+    top.clk = 0;
+    top.eval();
+    return top.load_ready | top.refused << 1 | top.loaded << 2;"""
+"""How a word of weights is offered: whether it is taken, the image refused, and all loaded."""
+
+_REFUSED, _NOT_LOADED, _DISORDER = 1, 2, 3
+"""Faults that end a run, as volume.cpp names them."""
 
 
 def _path(names: Sequence[str]) -> str:
     """Return a hierarchical name, whatever characters its parts have."""
     parts = [name if name.isidentifier() and name.isascii() else f"\\{name} " for name in names]
     return ".".join(["core", *parts])
-
-
-def _build(bundle: RtlBundle, simulator: Simulator, shape: _Shape, timeout: float) -> Path:
-    """Return the compiled harness, from the cache if it is there."""
-    sources = {
-        "design.v": bundle.verilog + "\n" + shape.wrapper(bundle),
-        "design.h": shape.header(),
-        "volume.cpp": resources.files("convexon_sim.programs").joinpath("volume.cpp").read_text(),
-        "vectors.h": resources.files("convexon_sim.programs").joinpath("vectors.h").read_text(),
-    }
-    return compiled(NAME, sources, top=TOP, simulator=simulator, timeout=timeout)
-
-
-def packed(values: npt.NDArray[Any], width: int, n_words: int) -> Words:
-    """Return vectors with element j at bits ``j * width`` and up, two's complement.
-
-    Parameters
-    ----------
-    values : integer array, shape (vectors, elements)
-    width : int
-        Bits of an element.
-    n_words : int
-        Words of 32 bits of a vector.
-
-    Returns
-    -------
-    uint32 array, shape (vectors, n_words)
-    """
-    bits = (values.astype(np.int64)[:, :, None] >> np.arange(width)) & 1
-    raw = np.packbits(bits.reshape(len(values), -1).astype(np.uint8), axis=1, bitorder="little")
-    out = np.zeros((len(values), n_words * 4), dtype=np.uint8)
-    out[:, : raw.shape[1]] = raw
-    return out.view("<u4")
-
-
-def _write_stimulus(folder: Path, trial: Trial, shape: _Shape) -> None:
-    """Write what the harness reads."""
-    (field,) = shape.ports["streams"]["i"]["fields"]
-    _write(folder / "inputs.bin", trial.inputs, field["width"], shape.input_words)
-    layers = {(branch, layer): trace for branch, layer, trace in trial.expected.flat_layers()}
-    for k, probe in enumerate(shape.probes):
-        trace = layers[probe["branch"], probe["layer"]]
-        spike_words, membrane_words = shape.probe_words(probe)
-        _write(folder / f"probe{k}-spikes.bin", trace.spikes, 1, spike_words)
-        _write(
-            folder / f"probe{k}-membranes.bin",
-            trace.membranes,
-            probe["membranes"]["width"],
-            membrane_words,
-        )
-    cycles = trial.cycles
-    slowest = max(cycles.latency.max(), cycles.interval.max(initial=0), shape.n_steps)
-    np.array([4 * int(slowest) + 1000], dtype=np.uint64).tofile(folder / "limit.bin")
-
-
-def _write(path: Path, values: npt.NDArray[Any], width: int, n_words: int) -> None:
-    """Pack values, shape (samples, steps, elements), a part at a time."""
-    with path.open("wb") as stream:
-        for first in range(0, len(values), _SAMPLES):
-            part = values[first : first + _SAMPLES]
-            part = part.reshape(-1, values.shape[2])
-            stream.write(packed(part, width, n_words).tobytes())
-
-
-def _judge(folder: Path, trial: Trial, shape: _Shape) -> VolumeResult:
-    """Compare what came back."""
-
-    def read(name: str, kind: str) -> npt.NDArray[Any]:
-        return np.fromfile(folder / f"{name}.bin", dtype=kind)
-
-    given, taken = read("given", "<u8").astype(np.int64), read("taken", "<u8").astype(np.int64)
-    total = len(trial.inputs)
-    n = min(len(given) // shape.per_sample, len(taken), total)
-    wrong = read("wrong", "u1").astype(np.bool_)
-    rows = read("results", "<u4").reshape(-1, shape.output_words)[: n * shape.per_sample]
-    vectors = [int.from_bytes(row.tobytes(), "little") for row in rows]
-    output = shape.ports["streams"]["o"]
-    fields = {name: unpack_field(vectors, field_of(output, name)) for name in _FIELDS}
-    results = SpikeTrace(
-        layers=(),
-        scores=fields["scores"].reshape(n, shape.per_sample, fields["scores"].shape[1]),
-        labels=fields["label"].reshape(n, shape.per_sample),
-    )
-    want = SpikeTrace(layers=(), scores=trial.expected.scores[:n], labels=trial.expected.labels[:n])
-    wrong[:n] |= differing_samples(want, results)
-    last = last_mismatches(fields["last"].reshape(n, shape.per_sample))
-    wrong[[fault.sample for fault in last]] = True
-    ends = given[shape.per_sample - 1 :: shape.per_sample][:n]
-    late = cycle_faults(trial.cycles, Cycles(taken=taken[:n], given=ends))
-    wrong[[sample for sample, _ in late]] = True
-    counts = read("probes", "<i8").reshape(-1, 3)
-    values = [*_probe_faults(trial, shape, counts, read("seen", "<u4"))]
-    values += [(m.sample, 1, 0, str(m)) for m in (first_mismatch(want, results), *last[:1]) if m]
-    reasons = [*_count_faults(trial, shape, counts, len(given))]
-    reasons += [min(values)[3]] if values else []
-    reasons += [late[0][1]] if late and not values else []
-    clocks, seconds = int(read("clocks", "<u8")[0]), float(read("seconds", "<f8")[0])
-    if reasons and not wrong[:n].any():  # lost or doubled, where every sample looks right
-        wrong[max(n - 1, 0)] = True
-    return VolumeResult(
-        inferences=n,
-        mismatches=int(wrong[: max(n, 1)].sum()),
-        first="; ".join(reasons) or None,
-        clocks=clocks,
-        seconds=seconds,
-    )
-
-
-_FIELDS = ("scores", "label", "last")
-"""Fields of a result."""
-
-
-def _count_faults(
-    trial: Trial, shape: _Shape, counts: npt.NDArray[np.int64], n_results: int
-) -> Iterator[str]:
-    """Yield what came too often, too rarely, or in disorder."""
-    results = len(trial.inputs) * shape.per_sample
-    if n_results < results:
-        yield f"{n_results} of {results} results came: steps were lost, or a stream is stuck"
-    elif n_results > results:
-        yield f"{n_results - results} results came after the last sample's: steps were doubled"
-    steps = len(trial.inputs) * shape.n_steps
-    for probe, (completed, disorder, _) in zip(shape.probes, counts, strict=True):
-        name = f"branch {probe['branch']} layer {probe['layer']}"
-        if completed != steps and n_results >= results:
-            yield f"{name} completed {completed} of {steps} steps: steps were lost or doubled"
-        if disorder:
-            yield f"{name} updated {disorder} groups out of order"
-
-
-def _probe_faults(
-    trial: Trial, shape: _Shape, counts: npt.NDArray[np.int64], seen: Words
-) -> Iterator[tuple[int, int, int, str]]:
-    """Yield the first difference of each layer that has one: sample, 0, place in time, text."""
-    begin = 0
-    for probe, (_, _, first) in zip(shape.probes, counts, strict=True):
-        if first < 0:
-            continue
-        n, width = shape.neurons(probe), probe["membranes"]["width"]
-        spike_words, membrane_words = shape.probe_words(probe)
-        spikes = _vector(seen[begin : begin + spike_words])
-        begin += spike_words
-        membranes = _vector(seen[begin : begin + membrane_words])
-        begin += membrane_words
-        sample, step = divmod(int(first), shape.n_steps)
-        have = LayerTrace(
-            unpack([spikes], width=1, count=n, signed=False).astype(np.uint8)[None],
-            unpack([membranes], width=width, count=n, signed=True)[None],
-        )
-        want = trial.expected.layers[probe["branch"]][probe["layer"]]
-        yield sample, 0, step * 1000 + probe["layer"], _place(want, have, probe, sample, step)
-
-
-def _place(
-    want: LayerTrace, have: LayerTrace, probe: Mapping[str, Any], sample: int, step: int
-) -> str:
-    """Name the neuron that differs."""
-    for quantity in ("membranes", "spikes"):
-        expected = getattr(want, quantity)[sample, step]
-        actual = getattr(have, quantity)[0, 0]
-        wrong = np.flatnonzero(expected != actual)
-        if len(wrong):
-            neuron = int(wrong[0])
-            return (
-                f"{quantity.removesuffix('s')} at sample {sample}, step {step}, "
-                f"branch {probe['branch']}, layer {probe['layer']}, neuron {neuron}: "
-                f"expected {expected[neuron]}, got {actual[neuron]}"
-            )
-    return f"vector at sample {sample}, step {step}: bits beyond its neurons are set"
-
-
-def _vector(words: Words) -> int:
-    return int.from_bytes(words.tobytes(), "little")

@@ -1,11 +1,15 @@
-"""The scoreboard: holds what the monitors saw against the golden model and the schedule."""
+"""The scoreboard: holds the record of a run against the golden model and the schedule.
+
+It judges whatever recorded the run: spikes and membranes of every layer and step, scores, labels,
+which result is an inference's last, and, where nothing stalls, the cycles that the schedule
+promises for every sample. A run that does not come to its end is judged by the samples that came
+out whole.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,63 +22,34 @@ from convexon.snn.trace import (
     differing_samples,
     first_mismatch,
 )
-from convexon_sim.bench.agents import LayerMonitor
-from convexon_sim.bench.packing import field_of, unpack, unpack_field
+from convexon_sim.bench.packing import field_of, unpack_field
+from convexon_sim.bench.record import LayerRecord, Record
+from convexon_sim.simulator import Simulator
+from convexon_sim.trial import Observation, Trial
+from convexon_sim.verification import Verification
 
 IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(kw_only=True)
-class Record:
-    """What the monitors of one run saw.
+def judged(trial: Trial, record: Record, simulator: Simulator, seconds: float) -> Observation:
+    """Return the verdict on the record of a trial, and what the hardware did.
 
-    Members
-    -------
-    layers : sequence of LayerMonitor
-    taken_at, given_at : list of int
-        Clocks that took a transfer, and that handed over a result.
-    results : list of int
-        Payloads of the results.
-    clocks : int
-        Clocks simulated.
+    ``seconds`` is how long the simulation took.
     """
-
-    layers: Sequence[LayerMonitor]
-    taken_at: list[int] = field(default_factory=list)
-    given_at: list[int] = field(default_factory=list)
-    results: list[int] = field(default_factory=list)
-    clocks: int = 0
+    return Scoreboard(trial).observation(record, simulator, seconds)
 
 
 class Scoreboard:
-    """Judges a record.
+    """Judges a record of a trial."""
 
-    Parameters
-    ----------
-    ports : mapping
-        Content of ports.json.
-    expected : SpikeTrace
-        The golden model's trace.
-    cycles : Cycles or None
-        Cycles of every sample, which must be met exactly; None where the traffic stalls.
-    transfers : int
-        Transfers of a sample: its steps, or 1 where an encoder reads levels.
-    """
-
-    def __init__(
-        self,
-        ports: Mapping[str, Any],
-        expected: SpikeTrace,
-        cycles: Cycles | None,
-        transfers: int,
-    ) -> None:
-        self.output = ports["streams"]["o"]
-        self.expected = expected
-        self.cycles = cycles
-        self.transfers = transfers
-        self.n_steps: int = expected.layers[0][0].spikes.shape[1]
-        self.n_samples = expected.n_samples
-        self.per_sample: int = expected.labels.shape[1]
+    def __init__(self, trial: Trial) -> None:
+        self.output = trial.bundle.ports["streams"]["o"]
+        self.expected = trial.expected
+        self.cycles = trial.cycles if trial.traffic.is_smooth else None
+        self.transfers: int = trial.inputs.shape[1]
+        self.n_steps = trial.n_steps
+        self.n_samples = len(trial.inputs)
+        self.per_sample = trial.per_sample
 
     def n_whole(self, record: Record) -> int:
         """Return how many samples came out whole: every step of every layer, and every result."""
@@ -83,7 +58,7 @@ class Scoreboard:
         layers = (self._n_whole_of(layer) for layer in record.layers)
         return min(results, inputs, self.n_samples, *layers)
 
-    def _n_whole_of(self, layer: LayerMonitor) -> int:
+    def _n_whole_of(self, layer: LayerRecord) -> int:
         """Return how many samples a layer is done with, as far as they are known to be over."""
         if layer.begins is None or self.expected.steps is None:
             return len(layer.spikes) // self.n_steps
@@ -93,7 +68,7 @@ class Scoreboard:
         due = int(self.expected.steps[n - 1])
         return n - (len(layer.spikes) - layer.begins[-1] < due)
 
-    def lengths(self, layer: LayerMonitor, n_samples: int) -> IntArray:
+    def lengths(self, layer: LayerRecord, n_samples: int) -> IntArray:
         """Return the steps that a layer took of each of the first samples: T, or fewer if early."""
         ends = [layer.steps_before(sample, self.n_steps) for sample in range(n_samples + 1)]
         return np.array([end - begin for begin, end in pairwise(ends)], dtype=np.int64)
@@ -101,10 +76,10 @@ class Scoreboard:
     def trace(self, record: Record, n_samples: int) -> SpikeTrace:
         """Return what the monitors saw of the first ``n_samples`` samples."""
         layers: list[list[LayerTrace]] = []
-        for monitor in record.layers:
-            if monitor.layer == 0:
+        for layer in record.layers:
+            if layer.layer == 0:
                 layers.append([])
-            layers[-1].append(self._layer_trace(monitor, n_samples))
+            layers[-1].append(self._layer_trace(layer, n_samples))
         results = record.results[: n_samples * self.per_sample]
         scores = unpack_field(results, field_of(self.output, "scores"))
         labels = unpack_field(results, field_of(self.output, "label"))
@@ -125,18 +100,20 @@ class Scoreboard:
             steps = np.minimum(steps, self.lengths(layer, n_samples))
         return steps
 
-    def _layer_trace(self, monitor: LayerMonitor, n_samples: int) -> LayerTrace:
+    def _layer_trace(self, layer: LayerRecord, n_samples: int) -> LayerTrace:
         """Return what a layer did; steps that it did not take are 0."""
-        steps, count = monitor.steps_before(n_samples, self.n_steps), monitor.n_neurons
-        taken = np.arange(self.n_steps) < self.lengths(monitor, n_samples)[:, None]
-        begins = [monitor.steps_before(sample, self.n_steps) for sample in range(n_samples)]
+        n_neurons = layer.spikes.shape[1]
+        if layer.begins is None:
+            shape = (n_samples, self.n_steps, n_neurons)
+            n = n_samples * self.n_steps
+            return LayerTrace(layer.spikes[:n].reshape(shape), layer.membranes[:n].reshape(shape))
+        taken = np.arange(self.n_steps) < self.lengths(layer, n_samples)[:, None]
+        begins = [layer.steps_before(sample, self.n_steps) for sample in range(n_samples)]
         place = (np.array(begins, dtype=np.int64)[:, None] + np.arange(self.n_steps))[taken]
-        spikes = np.zeros((*taken.shape, count), dtype=np.uint8)
-        membranes = np.zeros((*taken.shape, count), dtype=np.int64)
-        spikes[taken] = unpack(monitor.spikes[:steps], width=1, count=count, signed=False)[place]
-        membranes[taken] = unpack(
-            monitor.membranes[:steps], width=monitor.membrane_width, count=count, signed=True
-        )[place]
+        spikes = np.zeros((*taken.shape, n_neurons), dtype=np.uint8)
+        membranes = np.zeros((*taken.shape, n_neurons), dtype=np.int64)
+        spikes[taken] = layer.spikes[place]
+        membranes[taken] = layer.membranes[place]
         return LayerTrace(spikes, membranes)
 
     def starts(self, record: Record, n_samples: int) -> IntArray:
@@ -215,33 +192,28 @@ class Scoreboard:
             return wrong, str(min(found, key=lambda mismatch: mismatch.sample))
         return wrong, late[0][1] if late else None
 
-    def verdict(self, record: Record, trace: SpikeTrace, failure: str | None) -> dict[str, Any]:
-        """Return the outcome.
-
-        Parameters
-        ----------
-        record : Record
-        trace : SpikeTrace
-            Of the `n_whole` samples that came out whole.
-        failure : str or None
-            What kept the run from its end, if anything did.
-        """
-        n = trace.n_samples
+    def observation(self, record: Record, simulator: Simulator, seconds: float) -> Observation:
+        """Return the verdict, and what the hardware did in the samples that came out whole."""
+        n = self.n_whole(record)
+        trace = self.trace(record, n)
         wrong, first = self.compare(record, trace)
-        reason = failure or next(self.count_faults(record), None)
-        finished = failure is None and n == self.n_samples
+        reason = record.failure or next(self.count_faults(record), None)
+        finished = record.failure is None and n == self.n_samples
         if reason:
             first = f"{reason}; {first}" if first else reason
             if finished:  # something came after the last sample, or within one that then differs
                 wrong = wrong or {n - 1}
-        return {
-            "finished": finished,
-            "inferences": n,
-            "mismatches": len(wrong),
-            "first": first,
-            "latency": sorted({int(x) for x in np.asarray(trace.latency_cycles)}),
-            "clocks": record.clocks,
-        }
+        verification = Verification(
+            simulator=simulator.kind.value,
+            version=simulator.version,
+            finished=finished,
+            inferences=n,
+            mismatches=len(wrong),
+            first=first,
+            latency_cycles=tuple(sorted({int(x) for x in np.asarray(trace.latency_cycles)})),
+            clocks=record.clocks,
+        )
+        return Observation(verification=verification, actual=trace, seconds=seconds)
 
 
 def last_mismatches(have: IntArray) -> list[Mismatch]:

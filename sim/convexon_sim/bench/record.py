@@ -1,0 +1,80 @@
+"""The record of a run: what the monitors saw, whichever of them did, before anyone judges it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+
+def begin_of(sample: int, n_steps: int, begins: list[int] | None, n_seen: int) -> int:
+    """Return the steps that a layer took before ``sample``.
+
+    Parameters
+    ----------
+    sample, n_steps : int
+        The sample, and the steps of a whole inference.
+    begins : list of int, or None
+        Where inferences may end early: the steps, from 0, that begin one.
+    n_seen : int
+        Steps that the layer took in all.
+    """
+    if begins is None:
+        return sample * n_steps
+    return begins[sample] if sample < len(begins) else n_seen
+
+
+@dataclass(kw_only=True)
+class LayerRecord:
+    """What one layer did.
+
+    Members
+    -------
+    branch, layer : int
+    spikes : uint8 array, shape (steps, neurons)
+    membranes : int64 array, shape (steps, neurons)
+    begins : list of int, or None
+        As in `begin_of`.
+    """
+
+    branch: int
+    layer: int
+    spikes: npt.NDArray[np.uint8]
+    membranes: npt.NDArray[np.int64]
+    begins: list[int] | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages call the layer."""
+        return f"branch {self.branch} layer {self.layer}"
+
+    def steps_before(self, sample: int, n_steps: int) -> int:
+        """Return the steps before ``sample``."""
+        return begin_of(sample, n_steps, self.begins, len(self.spikes))
+
+
+@dataclass(kw_only=True)
+class Record:
+    """What one run showed.
+
+    Members
+    -------
+    layers : list of LayerRecord
+        In the order of the probes in ports.json.
+    taken_at, given_at : list of int
+        Clocks that took a transfer, and that handed over a result.
+    results : list of int
+        Payloads of the results.
+    clocks : int
+        Clocks simulated.
+    failure : str or None
+        What kept the run from its end, if anything did.
+    """
+
+    layers: list[LayerRecord] = field(default_factory=list)
+    taken_at: list[int] = field(default_factory=list)
+    given_at: list[int] = field(default_factory=list)
+    results: list[int] = field(default_factory=list)
+    clocks: int = 0
+    failure: str | None = None

@@ -1,0 +1,288 @@
+"""Compiled simulations, made once and kept: programs of Verilator's, and the benches' simulators.
+
+Verilator's C++ is compiled in a few large units without optimisation: most of a small design's time
+is that of its headers, and a model runs for some thousand clocks. Verilator's own runtime is the
+same for every design, so each of its objects is kept too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cocotb_tools import config
+
+from convexon.errors import ToolError
+from convexon.store.artefact import digest_of
+from convexon.store.codec import Json
+from convexon_sim.process import call, run
+from convexon_sim.simulator import Simulator, SimulatorKind
+
+CACHE_VARIABLE = "CONVEXON_CACHE"
+"""Environment variable that moves the cache."""
+
+TIMESCALE = "1ns/1ps"
+"""The emitted Verilog has none, so that it fits any project; a simulation needs one."""
+
+VERILATOR_ARGUMENTS = ("-Wno-fatal", "-O3", "--x-initial", "unique", "--timescale", TIMESCALE)
+"""Lint is a check of its own (`convexon_sim.lint`), so warnings do not stop a simulation."""
+
+_FEATURES = ("COVERAGE", "SC", "TIMING", "TRACE", "TRACE_FST", "TRACE_SAIF", "TRACE_VCD")
+"""What Verilator's runtime can be compiled with, and is not."""
+
+COMPILER_ARGUMENTS = (
+    *("-std=gnu++17", "-pthread", "-DVERILATOR=1"),
+    *(f"-DVM_{feature}=0" for feature in _FEATURES),
+)
+
+UNIT_BYTES = 8 << 20
+"""C++ of one unit: larger ones take much memory, smaller ones read the same headers again."""
+
+_RUNTIME = ("verilated", "verilated_threads")
+_RUNTIME_OF_BENCHES = (*_RUNTIME, "verilated_vpi")
+
+Signals = Iterable[tuple[str, str]]
+"""Pairs of a module and a variable in it, each of which may have ``*`` for any characters."""
+
+
+def cache_folder() -> Path:
+    """Return the folder of the cache: ``$CONVEXON_CACHE``, or the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).absolute()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "convexon"
+
+
+def kept(key: Json, name: str, make: Callable[[Path], None]) -> Path:
+    """Return file ``name`` from the cache, which ``make`` leaves in its folder if it is not there.
+
+    ``key`` is all that the file depends on. Two processes that want the same file make it once, and
+    what was cut off is made again.
+    """
+    folder = cache_folder() / digest_of(key).removeprefix("sha256:")[:20]
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / name
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                make(Path(scratch))
+                (Path(scratch) / name).rename(file)
+    return file
+
+
+def toolchain(simulator: Simulator) -> Json:
+    """Return what everything depends on that is compiled for a simulator.
+
+    Raises
+    ------
+    ToolError
+        If Verilator has no compiler.
+    """
+    found: dict[str, Any] = {
+        "simulator": simulator.kind.value,
+        "version": simulator.version,
+        "folder": str(simulator.folder),
+        "environment": dict(simulator.environment),
+        "timescale": TIMESCALE,
+    }
+    if simulator.kind is SimulatorKind.VERILATOR:
+        found["verilator"] = list(VERILATOR_ARGUMENTS)
+        found["compiler"] = [*_compiler(), *COMPILER_ARGUMENTS]
+    return found
+
+
+def _compiler() -> list[str]:
+    """Return version and machine of the C++ compiler, which answers one question at a time."""
+    try:
+        return [
+            run(["c++", question], timeout=30).output.strip()
+            for question in ("-dumpfullversion", "-dumpmachine")
+        ]
+    except ToolError:
+        raise ToolError("c++ is missing, which Verilator needs: apt-get install g++") from None
+
+
+def bench_key(simulator: Simulator, digest: str) -> Json:
+    """Return what the simulation of the design with ``digest`` under cocotb depends on.
+
+    It is linked with cocotb's libraries, and finds them again by their absolute path.
+    """
+    return {
+        **toolchain(simulator),
+        "cocotb": metadata.version("cocotb"),
+        "libraries": str(config.libs_dir),
+        "python": list(sys.version_info[:2]),
+        "design": digest,
+    }
+
+
+def bench_program(
+    verilog: str, simulator: Simulator, *, top: str, public: Signals, timeout: float
+) -> Path:
+    """Return the simulation of a design that a bench under cocotb runs in.
+
+    Parameters
+    ----------
+    verilog : str
+    simulator : Simulator
+    top : str
+        Top module.
+    public : pairs of str
+        What the bench reads and drives; Verilator shows it nothing else.
+    timeout : float
+        Seconds that each program of the compilation may take.
+
+    Raises
+    ------
+    ToolError
+        If a tool is missing, fails, or runs out of time.
+    """
+    signals = [f'public_flat_rw -module "{module}" -var "{name}"' for module, name in public]
+    control = "\n".join(["`verilator_config", *signals, ""])
+
+    def make(folder: Path) -> None:
+        (folder / "design.v").write_text(verilog, encoding="utf-8")
+        if simulator.kind is SimulatorKind.ICARUS:
+            (folder / "timescale.f").write_text(f"+timescale+{TIMESCALE}\n")
+            options = ["-g2012", "-s", top, "-f", "timescale.f", "-o", NAME]
+            command = [simulator.program("iverilog"), *options, "design.v"]
+            call(command, name="icarus", folder=folder, timeout=timeout)
+            return
+        (folder / "public.vlt").write_text(control)
+        libraries = str(config.libs_dir)
+        _verilated(
+            folder,
+            simulator,
+            files=("--vpi", "--prefix", "Vtop", "--top-module", top, "public.vlt", "design.v"),
+            main=config.share_dir / "lib" / "verilator" / "verilator.cpp",
+            runtime=_RUNTIME_OF_BENCHES,
+            link=(f"-Wl,-rpath,{libraries}", f"-L{libraries}", "-lcocotbvpi_verilator"),
+            output=NAME,
+            timeout=timeout,
+        )
+
+    key = bench_key(simulator, digest_of([top, control, verilog]))
+    return kept(key, NAME, make)
+
+
+NAME = "simulation"
+"""File of a simulation that a bench runs in."""
+
+
+def program(
+    name: str,
+    sources: Mapping[str, str],
+    *,
+    top: str,
+    simulator: Simulator,
+    timeout: float,
+    optimise: bool = False,
+) -> Path:
+    """Return a program that drives a design in Verilator.
+
+    Parameters
+    ----------
+    name : str
+        Of the program.
+    sources : mapping of str to str
+        Files by name: design.v, NAME.cpp with the main function, and what they include.
+    top : str
+        Module that the program drives, as the class ``V`` and its name.
+    simulator : Simulator
+        A Verilator.
+    timeout : float
+        Seconds that each program of the compilation may take.
+    optimise : bool
+        Whether the program runs for so long that optimising it pays.
+
+    Raises
+    ------
+    ToolError
+        If Verilator or the compiler is missing, fails, or runs out of time.
+    """
+
+    def make(folder: Path) -> None:
+        for file, text in sources.items():
+            (folder / file).write_text(text, encoding="utf-8")
+        _verilated(
+            folder,
+            simulator,
+            files=("--top-module", top, "design.v"),
+            main=folder / f"{name}.cpp",
+            runtime=_RUNTIME,
+            output=name,
+            optimise=optimise,
+            timeout=timeout,
+        )
+
+    key = {**toolchain(simulator), "program": [name, top, optimise], "sources": dict(sources)}
+    return kept(key, name, make)
+
+
+def _verilated(
+    folder: Path,
+    simulator: Simulator,
+    *,
+    files: Sequence[str],
+    main: Path,
+    runtime: Sequence[str],
+    output: str,
+    timeout: float,
+    link: Sequence[str] = (),
+    optimise: bool = False,
+) -> None:
+    """Verilate the files in a folder, and compile and link what comes of it with ``main``."""
+    verilator = simulator.program("verilator")
+    environment = simulator.environment
+    command = [verilator, "--cc", "--Mdir", "model", *VERILATOR_ARGUMENTS, *files]
+    call(command, name="verilator", folder=folder, environment=environment, timeout=timeout)
+    root = call([verilator, "--getenv", "VERILATOR_ROOT"], environment=environment, timeout=timeout)
+    include = Path(root.strip()) / "include"
+
+    def compiled(source: Path, target: Path, *options: str) -> None:
+        headers = ("-I", str(folder / "model"), "-I", str(folder), "-I", str(include))
+        svdpi = ("-I", str(include / "vltstd"))
+        command = ["c++", *COMPILER_ARGUMENTS, *options, *headers, *svdpi]
+        call([*command, "-c", str(source), "-o", str(target)], timeout=timeout)
+
+    def of_runtime(name: str) -> Path:
+        def make(scratch: Path) -> None:
+            compiled(include / f"{name}.cpp", scratch / f"{name}.o")
+
+        return kept({**toolchain(simulator), "runtime": name}, f"{name}.o", make)
+
+    def of_unit(source: Path) -> Path:
+        compiled(source, source.with_suffix(".o"), "-O1" if optimise else "-O0")
+        return source.with_suffix(".o")
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        shared = pool.map(of_runtime, runtime)
+        own = pool.map(of_unit, _units(folder, main))
+        objects = [str(file) for file in (*own, *shared)]
+    call(["c++", "-pthread", "-o", output, *objects, *link], folder=folder, timeout=timeout)
+
+
+def _units(folder: Path, main: Path) -> list[Path]:
+    """Write the units to compile: the files of the model together, and ``main`` behind the last."""
+    groups: list[list[Path]] = [[]]
+    size = 0
+    for file in sorted((folder / "model").glob("*.cpp")):
+        size += file.stat().st_size
+        if groups[-1] and size > UNIT_BYTES:
+            groups.append([])
+            size = file.stat().st_size
+        groups[-1].append(file)
+    groups[-1].append(main)
+    units = [folder / f"unit{k}.cc" for k in range(len(groups))]
+    for unit, group in zip(units, groups, strict=True):
+        unit.write_text("".join(f'#include "{file}"\n' for file in group))
+    return units
