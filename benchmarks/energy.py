@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import networks
-from measured import MEASURED, PORTS, TOP, Measured
+from measured import MEASURED, PORTS, TINYVISION, TOP, Measured
 
 from convexon.flow import energy as stage
 from convexon.flow.run import RunFolder
@@ -36,7 +36,7 @@ from convexon.report.figure import Figure, FigureKind, read_figures, write_figur
 from convexon.snn import simulate
 from convexon.snn.network import FixedPointNetwork
 from convexon_boards.board import Part
-from convexon_boards.energy.device import DEVICES, TINYVISION
+from convexon_boards.energy.device import DEVICES
 from convexon_boards.energy.estimate import EnergyEstimate
 from convexon_boards.energy.estimate import energy_of as product
 from convexon_boards.energy.nets import nets_of, watch_of
