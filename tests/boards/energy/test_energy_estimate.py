@@ -17,18 +17,18 @@ from typer.testing import CliRunner
 
 from convexon.cli import app
 from convexon.errors import InputError
-from convexon.flow.energy import energy_on, energy_stage
+from convexon.flow.energy import energy_stage
 from convexon.flow.run import RunFolder
-from convexon.plan.energy.switching import Switching
 from convexon.plan.family import Family
 from convexon.plan.mapping import Mapping
+from convexon.plan.switching import Switching
 from convexon.report.figure import read_figures
 from convexon.snn.simulate import run
 from convexon.store.artefact import load, save
 from convexon_boards.board import Part
 from convexon_boards.catalogue import board_of
 from convexon_boards.energy.device import DEVICES, MULTIPLIER_CELLS, Constant, Device, device_of
-from convexon_boards.energy.estimate import ENERGY, RESOURCES, EnergyEstimate, energy_of
+from convexon_boards.energy.estimate import ENERGY, RESOURCES, EnergyEstimate, energy_of, energy_on
 from convexon_boards.energy.nets import Driver, Nets, nets_of, watch_of
 from convexon_boards.families import part_of
 from convexon_boards.tools.synthesis import synthesize_verilog
