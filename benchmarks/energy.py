@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import networks
-from measured import MEASURED, PORTS, TOP, Measured
+from measured import MEASURED, PORTS, TINYVISION, TOP, Measured
 
 from convexon.flow import energy as stage
 from convexon.flow.run import RunFolder
@@ -36,8 +36,8 @@ from convexon.report.figure import Figure, FigureKind, read_figures, write_figur
 from convexon.snn import simulate
 from convexon.snn.network import FixedPointNetwork
 from convexon_boards.board import Part
-from convexon_boards.energy.device import DEVICES, TINYVISION
-from convexon_boards.energy.estimate import EnergyEstimate
+from convexon_boards.energy.device import DEVICES
+from convexon_boards.energy.estimate import EnergyEstimate, energy_on
 from convexon_boards.energy.estimate import energy_of as product
 from convexon_boards.energy.nets import nets_of, watch_of
 from convexon_boards.families import part_of
@@ -116,7 +116,7 @@ def of_peer(peer: Peer, samples: int) -> EnergyEstimate:
     """Estimate our circuit with the layers of a peer's."""
     network, mapping = peer.network(), peer.mapping()
     inputs = networks.inputs_of(network, samples)
-    return stage.energy_on(
+    return energy_on(
         emit(network, mapping),
         peer.part,
         inputs,

@@ -1,6 +1,6 @@
 """Circuits whose current on an iCE40UP5K is published, in Verilog that is mapped as they were.
 
-They are those of ``power_test/rgb_blink.v`` in `convexon_boards.energy.device.TINYVISION`, written
+They are those of ``power_test/rgb_blink.v`` in `TINYVISION`, written
 anew without their pads: a counter alone, or beside two counters of 8 bits and the product of the
 two. The currents are of the core rail, at 1.219 V; that of the oscillator or the pad that makes the
 clock is part of them.
@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from convexon_boards.energy.device import MEASURED_VOLTS
+TINYVISION = "tinyVision.ai, ice40_power (github.com/tinyvision-ai-inc/ice40_power), Joulescope"
+
+MEASURED_VOLTS = 1.219
+"""Core supply of the measured iCE40UP5K."""
 
 TOP = "measured"
 """Name of the circuits' module."""

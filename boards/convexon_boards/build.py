@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +14,12 @@ from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
 from convexon.store.artefact import pretty
 from convexon_boards.board import Board
-from convexon_boards.built import Build, Route, RouteReport
+from convexon_boards.built import Build, Route
 from convexon_boards.design.clocking import clocking
 from convexon_boards.design.project import constraints_of
 from convexon_boards.design.top import TOP, Design, design_of, line_name, serial_line
 from convexon_boards.families import TOOLCHAINS
 from convexon_boards.tools import nextpnr
-from convexon_boards.tools.nextpnr import Placement
 from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.link.link import Line, Spi
@@ -111,33 +108,23 @@ def build(
     for name, text in (("yosys.log", netlist.log), ("yosys.json", netlist.stat)):
         keep(name, text.encode())
     progress.begin(f"placing and routing on {part.name}, {len(seeds)} seeds")
-
-    def placed(seed: int) -> Placement:
-        found = nextpnr.place(
-            netlist, part, target_mhz=design.clocking.mhz, seed=seed, constraints=constraints
-        )
-        keep(f"nextpnr-{seed}.log", found.log.encode())
-        keep(f"nextpnr-{seed}.json", pretty(found.report).encode())
-        return found
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        placements = dict(zip(seeds, pool.map(placed, seeds), strict=True))
-    routes = RouteReport(
-        part=part.name,
-        target_mhz=design.clocking.mhz,
-        available=nextpnr.sites(placements[seeds[0]].report, "available"),
-        routes=tuple(
-            nextpnr.read_report(placements[seed].report, seed=seed) for seed in sorted(placements)
-        ),
-        tools=nextpnr.versions(part.family),
+    target_mhz = design.clocking.mhz
+    placements = nextpnr.place_all(
+        netlist, part, target_mhz=target_mhz, seeds=sorted(set(seeds)), constraints=constraints
     )
+    for found in placements:
+        keep(f"nextpnr-{found.seed}.log", found.log.encode())
+        keep(f"nextpnr-{found.seed}.json", pretty(found.report).encode())
+    versions = nextpnr.versions(part.family)
+    routes = nextpnr.report_of(placements, part, target_mhz=target_mhz, tools=versions)
     best = max(routes.routes, key=lambda route: route.fmax_mhz)
     require_clock(best, design, len(placements))
     progress.begin("writing the bitstream")
-    content = nextpnr.pack(placements[best.seed].design, part)
+    (kept,) = (found for found in placements if found.seed == best.seed)
+    content = nextpnr.pack(kept.design, part)
     return Build(
         board=board.name,
-        clock_mhz=design.clocking.mhz,
+        clock_mhz=target_mhz,
         line=line_name(design.line),
         cells=netlist.cells,
         routes=routes,

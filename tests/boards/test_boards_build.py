@@ -199,7 +199,21 @@ def test_a_clock_that_is_none_is_refused(mhz: float) -> None:
         clocking(board_of("icebreaker"), mhz)
 
 
-@pytest.mark.parametrize(("name", "mhz"), [("icebreaker", 900.0), ("ulx3s-25f", 1.0)])
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("icebreaker", 185), ("ice40-hx8k", 275), ("ulx3s-25f", 400), ("tang-nano-9k", 600)],
+)
+def test_a_clock_beyond_the_part_is_refused_before_anything_is_built(
+    name: str, limit: int, tmp_path: Path
+) -> None:
+    board = board_of(name)
+    refused = rf"^freq must be at most {limit} MHz, the highest clock of {board.open_part.name}, "
+    with pytest.raises(InputError, match=f"{refused}not {limit + 15}$"):
+        build_stage(small_run(tmp_path), board=board, mhz=limit + 15)
+    assert not (tmp_path / "build").exists()
+
+
+@pytest.mark.parametrize(("name", "mhz"), [("icebreaker", 4.0), ("ulx3s-25f", 1.0)])
 def test_a_clock_that_no_pll_makes_is_refused(name: str, mhz: float) -> None:
     with pytest.raises(InputError, match=r"^freq must be "):
         clocking(board_of(name), mhz)

@@ -66,6 +66,11 @@ def test_a_board_of_a_file_is_estimated_built_and_flashed(tmp_path: Path) -> Non
     assert (run.path / "build" / "icesugar" / "icesugar.bin").stat().st_size > 20_000
     pins = (run.path / "build" / "icesugar" / "board.pcf").read_text(encoding="utf-8")
     assert "set_io led 40\n" in pins
+    path.write_text(ICESUGAR.replace("!40", "!41"), encoding="utf-8")
+    built = CliRunner().invoke(app, ["build", str(run.path), "--board", str(path)])
+    assert built.exit_code == 0, built.output
+    pins = (run.path / "build" / "icesugar" / "board.pcf").read_text(encoding="utf-8")
+    assert "set_io led 41\n" in pins
 
 
 MODULE = """

@@ -33,10 +33,9 @@ from convexon.explore.work import Ended, Job, data_digest, draw, is_point, measu
 from convexon.flow.emit import emit_stage
 from convexon.flow.run import Run
 from convexon.flow.solve import solve_stage
-from convexon.plan.energy.operations import operations_of
-from convexon.plan.energy.technology import neutral_energy
 from convexon.plan.fold import engines_at
 from convexon.plan.mapping import MAPPING, Folded, Spatial, Style
+from convexon.plan.operations import neutral_energy, operations_of
 from convexon.plan.schedule import Schedule
 from convexon.snn import golden
 from convexon.snn.card import CARD

@@ -9,9 +9,11 @@ import pytest
 from hdl_bench import random_layer, random_network
 
 from convexon.errors import InputError
-from convexon.plan.cost.timing import estimated_clock_hz, leak_adders, registers_for
+from convexon.plan.cost.budget import Budget, fastest_within
+from convexon.plan.cost.mapping_cost import Activity
+from convexon.plan.cost.timing import estimated_clock_hz, leak_adders
 from convexon.plan.family import Family
-from convexon.plan.mapping import Folded, Mapping, Spatial
+from convexon.plan.mapping import Folded, Mapping, Spatial, Style
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode
@@ -39,6 +41,13 @@ def registers(mapping: Mapping) -> list[int]:
     choices = [choice for layers in mapping.layers for choice in layers]
     chosen = [*choices, mapping.readout]
     return [c.registers for c in chosen if isinstance(c, Spatial)] + [mapping.decision_registers]
+
+
+def registers_for(network: FixedPointNetwork, clock_hz: float, family: Family) -> Mapping:
+    """Spatial mapping with the fewest registers that promise a clock."""
+    budget = Budget(clock_hz=clock_hz, family=family, style=Style.SPATIAL)
+    spikes = tuple((1.0,) * branch.depth for branch in network.branches)
+    return fastest_within(network, budget, Activity(inputs=1.0, layers=spikes))
 
 
 def fastest(network: FixedPointNetwork, family: Family) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from convexon.errors import LinkError, MismatchError
+from convexon.errors import LinkError, MismatchError, MissingToolError
 from convexon.flow.measure import BoardRun, run_stage
 from convexon.flow.run import Run
 from convexon.flow.simulated_board import design_of_run
@@ -108,6 +109,14 @@ def sent(
         return run_stage(run, Faulty(line, there=there, back=back), patience=patience)
     finally:
         line.close()
+
+
+def test_without_pyserial_nothing_is_compiled_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "serial", None)
+    with pytest.raises(MissingToolError, match=r"^pyserial is not installed: pip install pyserial"):
+        design_of_run(Run(tmp_path))
 
 
 def test_a_board_gives_the_golden_models_answers(run: Run, board: SimulatedBoard) -> None:

@@ -7,16 +7,17 @@ import pytest
 from hypothesis import given
 
 from convexon.errors import InputError
-from convexon.plan.energy.operations import Operations, operations_of
-from convexon.plan.energy.technology import (
+from convexon.plan.operations import (
     ADD_8,
     ADD_32,
     DRAM_64,
     READ_64,
     SMALLER,
+    Operations,
     add_bit,
     memory_bits,
     neutral_energy,
+    operations_of,
     read_bit,
 )
 from convexon.snn import golden

@@ -6,14 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from convexon.errors import InputError
-from convexon.plan.energy.switching import Switching
-from convexon.plan.energy.technology import EnergyRange
+from convexon.plan.operations import EnergyRange
+from convexon.plan.switching import Switching, Watch
+from convexon.snn.trace import SpikeTrace
 from convexon.store.codec import Codec
-from convexon_boards.energy.device import MULTIPLIER_CELLS, Constant, Device
-from convexon_boards.energy.nets import Nets
+from convexon_boards.board import Part
+from convexon_boards.energy.device import MULTIPLIER_CELLS, Constant, Device, device_of
+from convexon_boards.energy.nets import Nets, nets_of, watch_of
 from convexon_boards.toolchain import Driver
+from convexon_boards.tools.synthesis import synthesize
+from convexon_hdl.emit.bundle import RtlBundle
 
 RESOURCES = (*(driver.value for driver in Driver), "clock", "static")
 """What an energy is split by: nets by what drives them, the clock, and what is always there."""
@@ -22,6 +27,9 @@ _GLITCHING = (Driver.LOGIC, Driver.CARRY)
 """Drivers whose nets may change more than once a clock."""
 
 End = Callable[[Constant], float]
+
+Count = Callable[[Watch, npt.NDArray[np.uint8], SpikeTrace], Switching]
+"""Counts the toggles of a watched netlist on transfers, and compares it with a trace."""
 
 NOTHING = EnergyRange(low=0.0, high=0.0)
 
@@ -141,3 +149,42 @@ def _joules(
     seconds = switching.clocks / switching.samples / (clock_mhz * 1e6)
     scaled = {name: value * dynamic for name, value in joules.items()}
     return {**scaled, "static": at["static"] * at["supply"] * seconds}
+
+
+def energy_on(
+    bundle: RtlBundle,
+    part: Part,
+    transfers: npt.NDArray[np.uint8],
+    expected: SpikeTrace,
+    *,
+    clock_mhz: float,
+    count: Count,
+) -> EnergyEstimate:
+    """Estimate the energy of an inference of a bundle, out of context, on ``transfers``.
+
+    Parameters
+    ----------
+    bundle : RtlBundle
+    part : Part
+    transfers : uint8 array, shape (samples, transfers, inputs)
+        What the host hands over.
+    expected : SpikeTrace
+        Of the samples.
+    clock_mhz : float
+    count : Count
+        `convexon_sim.programs.activity.count_switching`.
+
+    Raises
+    ------
+    InputError
+        If no energies of the part or of a cell are known.
+    MismatchError
+        If the netlist does not compute what the golden model does.
+    ToolError
+        If Yosys or the simulator is missing or fails.
+    """
+    device = device_of(part)
+    netlist = synthesize(bundle, part.family)
+    nets = nets_of(netlist)
+    switching = count(watch_of(netlist, nets, bundle.ports), transfers, expected)
+    return energy_of(nets, switching, device, clock_mhz=clock_mhz)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError, ToolError
-from convexon.plan.energy.switching import Watch
+from convexon.plan.switching import Watch
 from convexon_boards.families import TOOLCHAINS
 from convexon_boards.toolchain import Cell, Driver
 from convexon_boards.tools.netlist_model import WATCHED, simulation_model

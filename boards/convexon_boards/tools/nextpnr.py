@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +48,7 @@ class Placement:
 
     Members
     -------
+    seed : int
     report : dict
         nextpnr's own.
     design : bytes
@@ -53,6 +56,7 @@ class Placement:
     log : str
     """
 
+    seed: int
     report: dict[str, Any]
     design: bytes
     log: str
@@ -99,20 +103,40 @@ def route(
     if not target_mhz > 0:
         raise InputError(f"target_mhz must be above 0, not {target_mhz!r}")
     router = TOOLCHAINS[part.family].router
-    router_version = router.version
+    versions = {router.distribution: router.version}
     netlist = synthesize_verilog(shell.in_shell(bundle), shell.TOP, part.family)
-    reports = [place(netlist, part, target_mhz=target_mhz, seed=seed).report for seed in seeds]
+    placements = place_all(netlist, part, target_mhz=target_mhz, seeds=seeds)
+    versions["yosys"] = netlist.cells.tool.removeprefix("yosys ")
+    return report_of(placements, part, target_mhz=target_mhz, tools=versions)
+
+
+def place_all(
+    netlist: Netlist,
+    part: Part,
+    *,
+    target_mhz: float,
+    seeds: Sequence[int],
+    constraints: Constraints | None = None,
+) -> list[Placement]:
+    """Place and route with every seed, side by side; arguments and errors as of `place`."""
+
+    def placed(seed: int) -> Placement:
+        return place(netlist, part, target_mhz=target_mhz, seed=seed, constraints=constraints)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        return list(pool.map(placed, seeds))
+
+
+def report_of(
+    placements: Sequence[Placement], part: Part, *, target_mhz: float, tools: Mapping[str, str]
+) -> RouteReport:
+    """Read what nextpnr reported of every seed; `ToolError` as `read_report`."""
     return RouteReport(
         part=part.name,
         target_mhz=target_mhz,
-        available=sites(reports[0], "available"),
-        routes=tuple(
-            read_report(report, seed=seed) for report, seed in zip(reports, seeds, strict=True)
-        ),
-        tools={
-            "yosys": netlist.cells.tool.removeprefix("yosys "),
-            router.distribution: router_version,
-        },
+        available=sites(placements[0].report, "available"),
+        routes=tuple(read_report(found.report, seed=found.seed) for found in placements),
+        tools=tools,
     )
 
 
@@ -151,7 +175,7 @@ def place(
         design = b"" if constraints is None else ran.files["design"]
     except (KeyError, ValueError, TypeError) as error:
         raise ToolError(f"nextpnr left no sound report for {part.name}") from error
-    return Placement(report, design, ran.log)
+    return Placement(seed, report, design, ran.log)
 
 
 def read_report(report: Mapping[str, Any], *, seed: int) -> Route:

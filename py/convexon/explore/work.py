@@ -28,10 +28,9 @@ from convexon.flow.map import map_stage
 from convexon.flow.run import Made, Run, source_digest
 from convexon.plan.cost.budget import Budget
 from convexon.plan.cost.resource_model import resource_model
-from convexon.plan.energy.operations import operations_of
-from convexon.plan.energy.technology import SOURCE, neutral_energy
 from convexon.plan.family import Family
 from convexon.plan.mapping import MAPPING
+from convexon.plan.operations import SOURCE, neutral_energy, operations_of
 from convexon.report.figure import Figure, FigureKind
 from convexon.settings import settings_of
 from convexon.snn import simulate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convexon.errors import ArtefactError
@@ -127,7 +127,7 @@ def build_stage(
         return made
 
     recipe = {
-        "board": board.name,
+        "board": repr(replace(board, file="")),  # a user's own may change under its name
         "mhz": clock_mhz,
         "seeds": list(options.seeds),
         "line": line_name(options.line(clock_mhz)),

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
 
 from convexon.errors import InputError
 from convexon.flow.build import current_build
 from convexon.flow.emitted import emitted
 from convexon.flow.run import Made, RunFolder
 from convexon.flow.stimulus import stimulus_of
-from convexon.plan.energy.switching import Switching, Watch
 from convexon.plan.mapping import Mapping
 from convexon.progress import QUIET, Progress
 from convexon.snn import simulate
-from convexon.snn.trace import SpikeTrace
 from convexon_boards.board import Board, Part
 from convexon_boards.built import ROUTES
 from convexon_boards.energy.device import device_of
-from convexon_boards.energy.estimate import ENERGY, EnergyEstimate, energy_of
-from convexon_boards.energy.nets import nets_of, watch_of
-from convexon_boards.tools.synthesis import FLOW_VERSION, synthesize
+from convexon_boards.energy.estimate import ENERGY, Count, EnergyEstimate, energy_on
+from convexon_boards.tools.synthesis import FLOW_VERSION
 from convexon_hdl.emit import yosys
-from convexon_hdl.emit.bundle import RtlBundle
 
 ENERGY_VERSION = 1
 """Raised whenever a constant, or how pins are counted, changes."""
 
 SAMPLES = 8
 """Samples that are simulated, unless others are asked for."""
-
-Count = Callable[[Watch, npt.NDArray[np.uint8], SpikeTrace], Switching]
-"""`convexon_sim.programs.activity.count_switching`, which this package must not import."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -142,15 +131,14 @@ def energy_stage(
     used = min(samples, len(stimulus.transfers))
 
     def compute() -> EnergyEstimate:
-        expected = simulate.run(card.value, stimulus.inputs[:used])
+        progress.begin(f"counting what {device.part} switches")
         return energy_on(
             bundle.value,
             part,
             stimulus.transfers[:used],
-            expected,
+            simulate.run(card.value, stimulus.inputs[:used]),
             clock_mhz=clock_mhz,
             count=count,
-            progress=progress,
         )
 
     estimate = folder.made(
@@ -164,41 +152,3 @@ def energy_stage(
         },
     )
     return EnergyResult(estimate=estimate)
-
-
-def energy_on(
-    bundle: RtlBundle,
-    part: Part,
-    transfers: npt.NDArray[np.uint8],
-    expected: SpikeTrace,
-    *,
-    clock_mhz: float,
-    count: Count,
-    progress: Progress = QUIET,
-) -> EnergyEstimate:
-    """Estimate the energy of an inference of a bundle, out of context, on ``transfers``.
-
-    Parameters
-    ----------
-    bundle : RtlBundle
-    part : Part
-    transfers : uint8 array, shape (samples, transfers, inputs)
-        What the host hands over.
-    expected : SpikeTrace
-        Of the samples.
-    clock_mhz : float
-    count : Count
-    progress : Progress
-
-    Raises
-    ------
-    ConvexonError
-        As `energy_stage`.
-    """
-    device = device_of(part)
-    progress.begin(f"synthesizing for {device.part}")
-    netlist = synthesize(bundle, part.family)
-    nets = nets_of(netlist)
-    progress.begin("counting toggles in verilator")
-    switching = count(watch_of(netlist, nets, bundle.ports), transfers, expected)
-    return energy_of(nets, switching, device, clock_mhz=clock_mhz)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from convexon.flow.emitted import emitted
 from convexon.flow.run import RunFolder
+from convexon.link.transport import require_serial
 from convexon_boards.board import Board
 from convexon_boards.build import results_of
 from convexon_boards.design.clocking import clocking
@@ -24,8 +25,6 @@ _BOARD = Board(
     rx="2",
     tx="3",
 )
-
-_SILENCE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +51,12 @@ def design_of_run(folder: RunFolder) -> SimulatedDesign:
     ------
     ArtefactError
         If there is no sound bundle or card, or one is not of the other.
+    MissingToolError
+        If pyserial is not installed: nothing could be sent, so nothing is compiled first.
     ToolError
         If Yosys is missing or fails.
     """
+    require_serial()
     card, bundle, _ = emitted(folder)
     design = design_of(
         bundle.value,
@@ -62,6 +64,5 @@ def design_of_run(folder: RunFolder) -> SimulatedDesign:
         clocking=clocking(_BOARD),
         line=Uart(divisor=DIVISOR),
         results=results_of(card.value),
-        silence_seconds=_SILENCE_SECONDS,
     )
     return SimulatedDesign(verilog=design.verilog, top=TOP, divisor=DIVISOR)

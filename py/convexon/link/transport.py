@@ -145,6 +145,11 @@ def open_port(path: str, baud: int) -> Transport:
     return SerialTransport(port)
 
 
+def require_serial() -> None:
+    """Raise `MissingToolError` unless serial ports can be opened."""
+    _module("serial", "pyserial")
+
+
 def _module(name: str, distribution: str) -> Any:
     try:
         return importlib.import_module(name)

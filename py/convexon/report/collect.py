@@ -10,9 +10,8 @@ from convexon.certify.certificate import CERTIFICATE, Certificate, Rounded, gap_
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.flow.run import Made, Run
 from convexon.plan.cost.resources import CELLS, RESOURCES, CellReport, ResourceEstimate
-from convexon.plan.energy.operations import operations_of
-from convexon.plan.energy.technology import SOURCE, neutral_energy
 from convexon.plan.mapping import MAPPING, Mapping
+from convexon.plan.operations import SOURCE, neutral_energy, operations_of
 from convexon.plan.pipeline import Cycles
 from convexon.plan.schedule import Schedule
 from convexon.report.built import build_figures, builds_in, energies_in, energy_figures

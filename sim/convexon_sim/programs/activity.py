@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError, MismatchError, ToolError
-from convexon.plan.energy.switching import Switching, Watch
+from convexon.plan.switching import Switching, Watch
 from convexon.snn.trace import SpikeTrace, first_mismatch
 from convexon_sim.bench.packing import field_of, unpack_field
 from convexon_sim.build import program

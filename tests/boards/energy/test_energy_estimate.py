@@ -17,24 +17,18 @@ from typer.testing import CliRunner
 
 from convexon.cli import app
 from convexon.errors import InputError
-from convexon.flow.energy import energy_on, energy_stage
+from convexon.flow.energy import energy_stage
 from convexon.flow.run import RunFolder
-from convexon.plan.energy.switching import Switching
 from convexon.plan.family import Family
 from convexon.plan.mapping import Mapping
+from convexon.plan.switching import Switching
 from convexon.report.figure import read_figures
 from convexon.snn.simulate import run
 from convexon.store.artefact import load, save
 from convexon_boards.board import Part
 from convexon_boards.catalogue import board_of
-from convexon_boards.energy.device import (
-    DEVICES,
-    MULTIPLIER_CELLS,
-    Constant,
-    constants_table,
-    device_of,
-)
-from convexon_boards.energy.estimate import ENERGY, RESOURCES, EnergyEstimate, energy_of
+from convexon_boards.energy.device import DEVICES, MULTIPLIER_CELLS, Constant, Device, device_of
+from convexon_boards.energy.estimate import ENERGY, RESOURCES, EnergyEstimate, energy_of, energy_on
 from convexon_boards.energy.nets import Driver, Nets, nets_of, watch_of
 from convexon_boards.families import part_of
 from convexon_boards.tools.synthesis import synthesize_verilog
@@ -251,8 +245,46 @@ def test_a_part_without_energies_is_refused(name: str) -> None:
 def test_the_document_has_every_constant_as_it_is() -> None:
     text = (Path(__file__).parents[3] / "docs" / "energy.md").read_text(encoding="utf-8")
     for device in DEVICES.values():
-        for row in constants_table(device):
+        for name, c in device.constants.items():
+            row = (name, f"{c.low:.3g}", f"{c.high:.3g}", c.unit, c.source, c.derivation)
             assert f"| {' | '.join(row)} |" in text
+
+
+def ends(device: Device, name: str) -> tuple[float, float]:
+    return device.constants[name].low, device.constants[name].high
+
+
+def test_constants_are_what_their_derivations_give() -> None:
+    up5k, volts, pico = DEVICES["iCE40UP5K"], measured.MEASURED_VOLTS, 1e-12
+    assert up5k.volts == volts
+    share = 16 / (16 + 60)  # of logic in the energy of logic and routing
+    multiplier = (35.66 - 16 * 0.0135) * pico  # 351 uA at 12 MHz, less 16 clock pins
+    cells, pins = {1: 64.5, 2: 122.6}, {1: 186.0, 2: 273.8}  # toggles, by the factor of glitches
+    memory = 10 * pico * (volts / 0.9) ** 2
+    by_hand = {
+        "static": (85.6e-6 / 2, 92.1e-6 * 4),
+        "cell": (share * multiplier / cells[2], share * multiplier / cells[1]),
+        "carry": (0.0, share * multiplier / cells[1]),
+        "pin": ((1 - share) * multiplier / pins[2], (1 - share) * multiplier / pins[1]),
+        "memory": (16 / 64 / 2 * memory, memory),
+    }
+    for name, range_ in by_hand.items():
+        assert ends(up5k, name) == pytest.approx(range_, rel=1e-12, abs=0.0), name
+    for size, luts, milliamperes in ((12, 24288, 77.0), (25, 24288, 77.0), (85, 83640, 212.0)):
+        ecp5, larger, scale = DEVICES[f"LFE5U-{size}F"], luts / 5280, (1.1 / volts) ** 2
+        assert ecp5.volts == 1.1
+        static = (milliamperes * 1e-3 / 4, milliamperes * 1e-3)
+        assert ends(ecp5, "static") == pytest.approx(static, rel=1e-12, abs=0.0)
+        memory = 10 * pico * (1.1 / 0.9) ** 2
+        range_ = (18 / 64 / 2 * memory, memory)
+        assert ends(ecp5, "memory") == pytest.approx(range_, rel=1e-12, abs=0.0)
+        factors = dict.fromkeys(("cell", "carry", "clock_pin", "pin"), (scale, 2 * scale))
+        factors["clock"] = (larger**0.5 * scale, larger * scale)
+        for name, factor in factors.items():
+            scaled = [end * by for end, by in zip(ends(up5k, name), factor, strict=True)]
+            assert ends(ecp5, name) == pytest.approx(scaled, rel=1e-12, abs=0.0), name
+        assert ends(ecp5, "glitch") == ends(up5k, "glitch")
+        assert ends(ecp5, "spread") == ends(up5k, "spread")
 
 
 def test_the_document_has_the_ratios_of_the_results() -> None:

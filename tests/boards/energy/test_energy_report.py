@@ -9,8 +9,8 @@ import pytest
 
 from convexon.flow.run import RunFolder
 from convexon.plan.cost.resources import CellReport
-from convexon.plan.energy.technology import EnergyRange
 from convexon.plan.family import Family
+from convexon.plan.operations import EnergyRange
 from convexon.plan.pipeline import Cycles
 from convexon.report.built import build_figures, builds_in, energies_in, energy_figures
 from convexon.report.page import _energy_table

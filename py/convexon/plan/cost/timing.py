@@ -93,33 +93,6 @@ def pipeline_depths(
     )
 
 
-def registers_for(
-    network: FixedPointNetwork, clock_hz: float, family: Family, *, sums: Sums = Sums.AUTO
-) -> Mapping:
-    """Spatial mapping of ``network`` with the fewest registers that promise a clock.
-
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    clock_hz : float
-    family : Family
-    sums : Sums
-
-    Raises
-    ------
-    InputError
-        If the clock is not positive, or higher than any number of registers promises.
-    """
-    depths = pipeline_depths(network, clock_hz, family, sums=sums)
-    require_reachable(clock_hz, depths.least, family)
-    layers = [layer for layer in depths.layers if layer is not None]
-    return Mapping(
-        layers=tuple(tuple(layers[: branch.depth]) for branch in network.branches),
-        readout=depths.readout or Spatial(sums=sums),
-        decision_registers=depths.decision_registers or 0,
-    )
-
-
 def require_reachable(clock_hz: float, least: Sequence[float], family: Family) -> None:
     """Raise `InputError` unless each part keeps the clock; it names the slowest.
 

@@ -1,1 +1,0 @@
-"""Operations of an inference and their energy."""
