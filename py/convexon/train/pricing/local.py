@@ -18,7 +18,14 @@ from convexon.errors import InputError
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.columns.parallel import on_all_cores
 from convexon.train.columns.rows import Rows
-from convexon.train.pricing.oracle import Proposal, candidates, proposed
+from convexon.train.pricing.oracle import (
+    ORACLES,
+    Effort,
+    Proposal,
+    candidates,
+    proposed,
+    require_positive,
+)
 from convexon.train.pricing.site import PricingProblem, Site
 from convexon.train.witnesses.alphabet import Alphabet
 
@@ -81,6 +88,7 @@ _CHUNK = 32
 """Candidates of one thread; each chunk has random numbers of its own, so threads change nothing."""
 
 
+@ORACLES("local")
 @dataclass(frozen=True, kw_only=True)
 class LocalSearch:
     """Starts from witnesses drawn at random, each with a direction of its own, and improves them.
@@ -105,9 +113,12 @@ class LocalSearch:
     field: ReceptiveField | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n_candidates", "n_moves", "n_rows"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        require_positive(self, "n_candidates", "n_moves", "n_rows")
+
+    @classmethod
+    def of(cls, effort: Effort) -> LocalSearch:
+        """Return the oracle for an effort."""
+        return cls(n_candidates=effort.n_candidates, n_moves=effort.n_moves, n_rows=effort.n_rows)
 
     @property
     def name(self) -> str:
