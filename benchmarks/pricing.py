@@ -28,6 +28,8 @@ from convexon.convex.solvers.solver import solve
 from convexon.data.dataset import SpikeDataset
 from convexon.data.samples import digits
 from convexon.report.figure import Figure, FigureKind, write_figures
+from convexon.snn.coding import THRESHOLD
+from convexon.snn.interface import Interface
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
 from convexon.train.columns.dictionary import build_dictionary
 from convexon.train.columns.rows import Rows, distinct_rows
@@ -169,7 +171,9 @@ def heuristics(problem: Problem, site: Site) -> Iterator[Figure]:
         found = grown(problem, [site], [oracle], max_rounds=8)
         print(f"{name}: {64 * found.solution.certificate.primal:.4f}")
         yield from rounds_of(f"lif.{name}", found, 64)
-    images = digits().scaled_like(digits()).encoded(coding=Coding.THRESHOLD, n_steps=1, bits=1)
+    samples = digits()
+    scale = Interface.fitted(samples.values, coding=THRESHOLD, classes=samples.classes)
+    images = samples.encoded(scale, n_steps=1, bits=1)
     rows = distinct_rows(images, MODE)
     of_digits = rows.problem(Softmax(), GroupL2(), 1e-3, n_outputs=10)
     place = site_on(images, MODE, rows, replace(UNITS, fan_in=8), name="pixels")

@@ -6,19 +6,23 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from convexon.certify.certificate import CERTIFICATE
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.errors import ConvexonError
+from convexon.flow.run import Run
 from convexon.quantize.readout import quantize, sample_margins
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork, Network
-from convexon.store.artefact import save
+from convexon.store.codec import Codec
 from convexon.train.claims import certified
 from convexon.train.columns.dictionary import DICTIONARY, patterns
 from convexon.train.fit import Fitted
 from convexon.train.generation import Round
 from convexon.train.witnesses.branches import NETWORK
+
+T = TypeVar("T")
 
 TOLERANCE = 1e-5
 """Tolerance to which the bounds of a certificate are to close."""
@@ -75,17 +79,17 @@ def keep(
         A fit that ended in a convex program, which is certified; or a network of another origin.
     measure : callable
     """
-    run, bits = given.run, given.readout_bits
+    run, bits = Run(given.run), given.readout_bits
     recipe = {k: v for k, v in vars(given).items() if k not in ("run", "data")}
     digests: dict[str, str] = {}
 
-    def write(name: str, codec: object, value: object, *parents: str) -> None:
+    def write(name: str, codec: Codec[T], value: T, *parents: str) -> None:
         of = {parent: digests[parent] for parent in parents}
-        digests[name] = save(codec, value, run / f"{name}.json", parents=of, recipe=recipe).digest
+        digests[name] = run.keep(name, codec, value, parents=of, recipe=recipe).record.digest
 
-    run.mkdir(parents=True, exist_ok=True)
     network = fitted.network if isinstance(fitted, Fitted) else fitted
     card = quantize(network, bits=bits)
+    run.path.mkdir(parents=True, exist_ok=True)
     write("train", DATASET, train)
     write("test", DATASET, test)
     write("network", NETWORK, network, "train")
@@ -93,7 +97,7 @@ def keep(
     shares = ", ".join(f"{name} {100 * share:.2f} %" for name, share in measure(card).items())
     print(f"{card.n_features} last-layer neurons, {card.n_neurons} in all, {shares}")
     for name in ("certificate", "dictionary"):  # of an earlier run
-        for file in (run / f"{name}.json", *run.glob(f"{name}.*.npz")):
+        for file in (run.file(name), *run.path.glob(f"{name}.*.npz")):
             file.unlink(missing_ok=True)
     if not isinstance(fitted, Fitted):
         return
