@@ -11,7 +11,6 @@ import numpy as np
 
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.pricing.oracle import (
-    ORACLES,
     Effort,
     Proposal,
     candidates,
@@ -21,7 +20,6 @@ from convexon.train.pricing.oracle import (
 from convexon.train.pricing.site import PricingProblem, Site
 
 
-@ORACLES("ascent")
 @dataclass(frozen=True, kw_only=True)
 class SurrogateAscent:
     """Starts from witnesses drawn at random, each with a direction of its own, and climbs.

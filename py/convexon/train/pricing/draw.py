@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from convexon.train.pricing.oracle import (
-    ORACLES,
     Effort,
     Proposal,
     candidates,
@@ -17,7 +16,6 @@ from convexon.train.pricing.oracle import (
 from convexon.train.pricing.site import PricingProblem, Site
 
 
-@ORACLES("random")
 @dataclass(frozen=True, kw_only=True)
 class RandomDraws:
     """Draws witnesses of the site's family and keeps those that violate the most.

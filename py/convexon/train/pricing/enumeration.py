@@ -18,7 +18,7 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.snn.ranges import weighted_range
 from convexon.train.columns.bits import BitColumns
-from convexon.train.pricing.oracle import ORACLES, Effort, Proposal
+from convexon.train.pricing.oracle import Effort, Proposal
 from convexon.train.pricing.site import PricingProblem, Site
 
 IntArray = npt.NDArray[np.int64]
@@ -27,7 +27,6 @@ _BLOCK = 4096
 """Neurons that are simulated at once."""
 
 
-@ORACLES("enumeration")
 @dataclass(eq=False, kw_only=True)
 class Enumeration:
     """Every neuron of a site with up to ``fan_in`` synapses.

@@ -8,11 +8,10 @@ import numpy as np
 
 from convexon.errors import InputError
 from convexon.snn.network import Layer
-from convexon.train.pricing.oracle import ORACLES, Effort, Proposal, proposed
+from convexon.train.pricing.oracle import Effort, Proposal, proposed
 from convexon.train.pricing.site import PricingProblem, Site
 
 
-@ORACLES("given")
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GivenNeurons:
     """Prices the neurons of a layer, all of them: exact over this layer.

@@ -19,7 +19,6 @@ from convexon.snn.neuron import ReadoutMode
 from convexon.train.columns.parallel import on_all_cores
 from convexon.train.columns.rows import Rows
 from convexon.train.pricing.oracle import (
-    ORACLES,
     Effort,
     Proposal,
     candidates,
@@ -88,7 +87,6 @@ _CHUNK = 32
 """Candidates of one thread; each chunk has random numbers of its own, so threads change nothing."""
 
 
-@ORACLES("local")
 @dataclass(frozen=True, kw_only=True)
 class LocalSearch:
     """Starts from witnesses drawn at random, each with a direction of its own, and improves them.

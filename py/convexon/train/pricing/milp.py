@@ -19,14 +19,13 @@ from scipy.sparse import coo_array
 from convexon.convex.model.penalty import Cone
 from convexon.errors import InputError, SolverError
 from convexon.snn.neuron import ReadoutMode, Reset
-from convexon.train.pricing.oracle import ORACLES, Effort, Proposal, proposed
+from convexon.train.pricing.oracle import Effort, Proposal, proposed
 from convexon.train.pricing.site import PricingProblem, Site
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-@ORACLES("milp")
 @dataclass(frozen=True, kw_only=True)
 class MixedIntegerProgram:
     """Prices a site of the l1 penalty exactly, for tens of rows and few inputs and steps.
