@@ -16,18 +16,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from cells import Cells, Measure, arguments
-
-from convexon.snn.neuron import MEMORYLESS, Leak
-from convexon.study.addition import LEAKS, N_STEPS, N_TRAIN, data_of, decider, fit_addition
-from convexon.study.baselines import (
+from baselines import (
     PAPER_LEAK,
     logistic_on_raw,
     paper_method,
     ridge_reservoir,
     surrogate_gradient,
 )
-from convexon.tasks.addition import Addition, Decide
+from cells import Cells, Measure, arguments
+from example import example
+
+from convexon.snn.neuron import MEMORYLESS, Leak
+
+sums = example("addition")
+LEAKS, N_STEPS, N_TRAIN = sums.LEAKS, sums.N_STEPS, sums.N_TRAIN
+Addition, Decide, data_of, decider = sums.Addition, sums.Decide, sums.data_of, sums.decider
 
 BASES = (2, 3, 5)
 LENGTHS = (1, 2, 5, 10)
@@ -58,7 +61,7 @@ def convexon(task: Addition) -> Measure:
     """Return the measurement of Convexon's method: of its card."""
 
     def measure(seed: int) -> Mapping[str, float]:
-        fitted, leak = fit_addition(task, seed=seed)
+        fitted, leak = sums.fit_addition(task, seed=seed)
         figures = {"neurons": float(fitted.card.n_neurons), "leak": leak.factor}
         return tested(task, decider(fitted.card), seed) | figures
 

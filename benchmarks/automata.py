@@ -12,18 +12,20 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from cells import Cells, Measure, arguments
-
-from convexon.data.dataset import SpikeDataset
-from convexon.study.automata import FAN_INS, VALIDATION_SHARE, fit_automaton
-from convexon.study.baselines import (
+from baselines import (
     logistic_on_raw,
     paper_method,
     ridge_reservoir,
+    right_on,
     surrogate_gradient,
 )
-from convexon.study.fit import accuracy, held_out
-from convexon.tasks.strings import random_automaton
+from cells import Cells, Measure, arguments
+from example import example
+
+from convexon.data.dataset import SpikeDataset
+
+automata, strings = example("automata"), example("strings")
+FAN_INS = automata.FAN_INS
 
 CELLS = ((3, 2), (5, 2), (8, 2), (3, 4), (5, 4), (8, 4))
 """States and symbols; the seed draws the automaton, the strings and the fit."""
@@ -43,17 +45,19 @@ def methods_of(
     """Return settings and measurement of every method on one size of automaton."""
 
     def parts(seed: int) -> tuple[SpikeDataset, SpikeDataset]:
-        task = random_automaton(n_states=n_states, n_symbols=n_symbols, length=LENGTH, seed=seed)
+        task = strings.random_automaton(
+            n_states=n_states, n_symbols=n_symbols, length=LENGTH, seed=seed
+        )
         return task.split(N_TRAIN, N_TEST, seed=seed)
 
     def split(seed: int) -> tuple[SpikeDataset, SpikeDataset, SpikeDataset]:
         train, test = parts(seed)
-        return *held_out(train, VALIDATION_SHARE, seed=seed), test
+        return *strings.held_out(train, seed=seed), test
 
     def convexon(seed: int) -> Mapping[str, float]:
-        train, test = parts(seed)
-        card = fit_automaton(train, seed=seed).card
-        return {"": accuracy(card, test), "neurons": card.n_neurons}
+        train, validation, test = split(seed)
+        card = automata.fit_automaton(train, validation, seed=seed).card
+        return {"": right_on(card, test), "neurons": card.n_neurons}
 
     def cvx(seed: int) -> Mapping[str, float]:
         train, validation, test = split(seed)
@@ -65,7 +69,7 @@ def methods_of(
             rhos=CVX_RHOS,
             max_seconds=CVX_SECONDS,
         )
-        return {"": accuracy(network, test)}
+        return {"": right_on(network, test)}
 
     def sg(seed: int) -> Mapping[str, float]:
         train, validation, test = split(seed)
@@ -77,12 +81,12 @@ def methods_of(
             seed=seed,
             learning_rates=SG_RATES,
         )
-        return {"": accuracy(network, test)}
+        return {"": right_on(network, test)}
 
     def reservoir(seed: int) -> Mapping[str, float]:
         train, validation, test = split(seed)
         network = ridge_reservoir(train, validation, n_neurons=WIDTH, seed=seed)
-        return {"": accuracy(network, test)}
+        return {"": right_on(network, test)}
 
     def logistic(seed: int) -> Mapping[str, float]:
         train, validation, test = split(seed)
@@ -90,7 +94,10 @@ def methods_of(
         return {"": float((named[:, 0] == test.labels).mean())}
 
     return {
-        "convexon": (f"rho and fan-in of {FAN_INS} on validation, 8-bit readout", convexon),
+        "convexon": (
+            f"rho and fan-in of {automata.FAN_INS} on validation, 8-bit readout",
+            convexon,
+        ),
         "cvx": (
             f"K 2, L 3, P {WIDTH}, leak 0.99, rho of {CVX_RHOS}, {CVX_SECONDS:g} s a program",
             cvx,

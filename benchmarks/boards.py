@@ -2,8 +2,8 @@
 
     python benchmarks/boards.py --run NAME=FOLDER [--run ...] [--board NAME ...] [--energy]
 
-Each FOLDER is a run folder with a solved network, such as a demo's or a study's; NAME is what it is
-called. For every board with open tools the fastest mapping within its budget is chosen
+Each FOLDER is a run folder with a solved network, such as a demo's or an example's; NAME is what it
+is called. For every board with open tools the fastest mapping within its budget is chosen
 (``convexon map --board``), emitted and built, in a folder and a process of its own. All of it is
 done twice, and the second bitstream must equal the first. Seconds are those of the whole road from
 the network to the bitstream, the memory is the most that a process of it had.

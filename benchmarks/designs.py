@@ -106,7 +106,7 @@ def typical(seed: int) -> tuple[FixedPointNetwork, Mapping]:
 
 
 def threshold_units(seed: int) -> tuple[FixedPointNetwork, Mapping]:
-    """A random design such as ``convexon study`` makes: threshold units that read a delay line.
+    """A random design such as the examples make: threshold units that read a delay line.
 
     Even ones are spatial; of odd ones the second layer is folded.
     """

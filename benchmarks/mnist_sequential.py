@@ -25,29 +25,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from baselines import logistic_on_raw, ridge_reservoir, right_on
+from example import example
 
+from convexon.convex.model.loss import Softmax
+from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import ArtefactError
 from convexon.quantize.readout import quantize
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn.network import Network
-from convexon.study.baselines import logistic_on_raw, ridge_reservoir
-from convexon.study.fit import accuracy
-from convexon.study.mnist import (
-    BLIND,
-    LEARNING_RATES,
-    RHOS,
-    SEARCH,
-    data_of,
-    fit_digits,
-    parts,
-    priced,
-    units,
-)
+from convexon.train.columns.rows import distinct_rows
+from convexon.train.generation import GenerationBudget, generate
+from convexon.train.pricing.draw import RandomDraws
+from convexon.train.pricing.local import LocalSearch
+from convexon.train.pricing.oracle import Oracle
+from convexon.train.pricing.site import site_on
+from convexon.train.witnesses.threshold import delay_line
+
+mnist = example("mnist")
+LEARNING_RATES, RHOS = mnist.LEARNING_RATES, mnist.RHOS
+data_of, fit_digits, parts = mnist.data_of, mnist.fit_digits, mnist.parts
 
 RESULT = Path(__file__).parent / "results" / "mnist_sequential.json"
 N_STEPS, N_NEURONS = 4, 1024
 READOUT_BITS = 8
+PRICED_RHOS = (1e-3, 3e-4)
+BLIND = RandomDraws(n_drawn=1024)
+SEARCH = LocalSearch(n_candidates=192, n_moves=60, n_rows=2048)
 RHOS_OF_ALL, RATES_OF_ALL = (3e-4, 1e-4), (0.1,)
 """Strengths to choose from with all digits, where a program takes minutes; and the rate that 6,000
 digits chose."""
@@ -61,18 +66,9 @@ def methods(
     if without_gradient:
         for name, oracle, fan_in in (("cvx", BLIND, 32), ("priced", SEARCH, 48)):
             began = time.perf_counter()
-            network = priced(
-                fit_on,
-                chosen_on,
-                n_neurons=N_NEURONS,
-                family=units(fan_in=fan_in),
-                oracle=oracle,
-                seed=seed,
-                rhos=(1e-3, 3e-4),
-                max_seconds=seconds,
-                max_rounds=1 if name == "cvx" else 12,
-            )
-            yield name, network, accuracy(network, chosen_on), time.perf_counter() - began
+            budget = budget_of(1 if name == "cvx" else 12, seconds)
+            network = priced(fit_on, chosen_on, fan_in, oracle, budget=budget, seed=seed)
+            yield name, network, right_on(network, chosen_on), time.perf_counter() - began
     began = time.perf_counter()
     fitted = fit_digits(
         train,
@@ -83,15 +79,55 @@ def methods(
         learning_rates=LEARNING_RATES if without_gradient else RATES_OF_ALL,
     )
     elapsed = time.perf_counter() - began
-    for name, network in fitted.stages.items():
+    for name, network in fitted.steps.items():
         yield name, network, fitted.validation[name], elapsed
+
+
+def budget_of(rounds: int, seconds: float) -> GenerationBudget:
+    """Return a budget that lets ``rounds`` of pricing find all neurons."""
+    return GenerationBudget(
+        max_rounds=rounds + 1,
+        columns_per_round=-(-N_NEURONS // rounds),
+        max_columns=N_NEURONS,
+        max_seconds=seconds,
+        tolerance=mnist.TOLERANCE,
+        patience=3,
+    )
+
+
+def priced(
+    fit_on: SpikeDataset,
+    chosen_on: SpikeDataset,
+    fan_in: int,
+    oracle: Oracle,
+    *,
+    budget: GenerationBudget,
+    seed: int,
+) -> Network:
+    """Fit without any surrogate: neurons by pricing alone (CVX), rho chosen on validation.
+
+    Columns are priced at the smallest rho, which keeps the most of them.
+    """
+    rows = distinct_rows(fit_on, mnist.MODE)
+    trunk = [delay_line(fit_on.n_inputs, fit_on.n_steps)]
+    family = mnist.units(fan_in=fan_in)
+    generated = generate(
+        rows.problem(Softmax(), GroupL2(), min(PRICED_RHOS), n_outputs=fit_on.n_classes),
+        [site_on(fit_on, mnist.MODE, rows, family, trunk=trunk, name="pixels")],
+        [oracle],
+        budget=budget,
+        generator=np.random.default_rng([seed, 17]),
+    )
+    return mnist.best_readout(
+        rows, generated.branches, generated.dictionary, chosen_on, PRICED_RHOS
+    )
 
 
 def baselines(train: SpikeDataset, test: SpikeDataset, *, seed: int) -> Iterator[tuple[str, float]]:
     """Yield the test accuracy of what the method is compared with."""
     fit_on, chosen_on = parts(train, seed=seed)
     reservoir = ridge_reservoir(fit_on, chosen_on, n_neurons=N_NEURONS, seed=seed)
-    yield "reservoir", accuracy(reservoir, test)
+    yield "reservoir", right_on(reservoir, test)
     named = logistic_on_raw(fit_on, chosen_on)(test.inputs)
     yield "logistic", float((named[:, 0] == test.labels).mean())
 
@@ -107,7 +143,7 @@ def one_seed(
         train, seed=seed, seconds=seconds, without_gradient=whole
     ):
         card = quantize(network, bits=READOUT_BITS)
-        reached = accuracy(card, test)
+        reached = right_on(card, test)
         print(
             f"n {n_train}, seed {seed}, {name}: validation {100 * validation:.2f} %, "
             f"test {100 * reached:.2f} %, {card.n_features} neurons, {elapsed:.0f} s",

@@ -18,22 +18,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from convexon.data.coding import Coding
+from baselines import gaussian_branch
 
 from convexon.convex.bounds.universal import universal_bound
-from convexon.convex.model.labels import targets_for
-from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.loss import Softmax, Squared
 from convexon.convex.model.penalty import L1, GroupL2
+from convexon.convex.model.problem import Problem
 from convexon.convex.solvers.solver import solve
 from convexon.data.dataset import SpikeDataset
 from convexon.data.samples import digits
 from convexon.report.figure import Figure, FigureKind, write_figures
+from convexon.snn.coding import THRESHOLD
+from convexon.snn.interface import Interface
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.study.baselines import gaussian_branch
 from convexon.train.columns.dictionary import build_dictionary
-from convexon.train.columns.rows import distinct_rows
+from convexon.train.columns.rows import Rows, distinct_rows
 from convexon.train.generation import Generated, GenerationBudget, deepened, generate
-from convexon.train.master import Task
+from convexon.train.master import program_over
 from convexon.train.pricing.ascent import SurrogateAscent
 from convexon.train.pricing.draw import RandomDraws
 from convexon.train.pricing.enumeration import Enumeration
@@ -73,23 +74,18 @@ def strings(length: int) -> SpikeDataset:
     )
 
 
-def task_of(data: SpikeDataset, *, beta: float = 1.0) -> Task:
-    """Return the squared program whose unaveraged objective has penalty ``beta``."""
+def task_of(data: SpikeDataset, *, beta: float = 1.0) -> tuple[Rows, Problem]:
+    """Return the rows, and the squared problem whose unaveraged objective has penalty ``beta``."""
     rows = distinct_rows(data, MODE)
-    return Task(
-        rows=rows,
-        targets=targets_for(LossKind.SQUARED, rows.labels, 1),
-        loss=loss_for(LossKind.SQUARED),
-        penalty=L1(),
-        rho=beta / rows.n_total,
-        n_classes=1,
-    )
+    return rows, rows.problem(Squared(), L1(), beta / rows.n_total, n_outputs=1)
 
 
-def grown(task: Task, sites: Sequence[Site], oracles: Sequence[Oracle], **budget: int) -> Generated:
+def grown(
+    problem: Problem, sites: Sequence[Site], oracles: Sequence[Oracle], **budget: int
+) -> Generated:
     """Run column generation with one seed."""
     return generate(
-        task,
+        problem,
         sites,
         oracles,
         budget=GenerationBudget(**{"max_rounds": 60, "columns_per_round": 32, **budget}),
@@ -130,15 +126,15 @@ def ending(name: str, generated: Generated, scale: float) -> Iterator[Figure]:
         yield figure(f"{prefix}closed", int(generated.closed), "1", proved=True)
 
 
-def sampling(data: SpikeDataset, task: Task, site: Site) -> Iterator[Figure]:
+def sampling(data: SpikeDataset, rows: Rows, problem: Problem, site: Site) -> Iterator[Figure]:
     """Yield what the paper's Gaussian branches come to, and what pricing says of them."""
     problem_grid = Enumeration().columns(site).dense().astype(np.float64)
     for n_drawn in SAMPLED:
         branch = gaussian_branch(2, (64, n_drawn), 1, np.random.default_rng(0))
-        dictionary = build_dictionary([branch], data, MODE, rows=task.rows)
-        solution = solve(task.program(dictionary.bits, np.ones(dictionary.n_columns)))
+        dictionary = build_dictionary([branch], data, MODE, rows=rows)
+        solution = solve(program_over(problem, dictionary.bits, np.ones(dictionary.n_columns)))
         objective = 64 * solution.certificate.primal
-        violation = float(np.abs(problem_grid.T @ solution.dual).max()) / task.rho
+        violation = float(np.abs(problem_grid.T @ solution.dual).max()) / problem.rho
         print(f"sampled {n_drawn}: {dictionary.n_columns} distinct, objective {objective:.4f}")
         name = f"sampled.{n_drawn}"
         yield figure(f"{name}.objective", objective, "1", proved=True)
@@ -146,27 +142,25 @@ def sampling(data: SpikeDataset, task: Task, site: Site) -> Iterator[Figure]:
         yield figure(f"{name}.violation", violation, "1")
 
 
-def exact(data: SpikeDataset, task: Task, site: Site) -> Iterator[Figure]:
+def exact(data: SpikeDataset, rows: Rows, problem: Problem, site: Site) -> Iterator[Figure]:
     """Yield the three forms of network, each priced exactly."""
-    one = grown(task, [site], [Enumeration()])
+    one = grown(problem, [site], [Enumeration()])
     print(f"one LIF layer: {64 * one.solution.certificate.primal:.5f}, closed {one.closed}")
     yield from rounds_of("lif", one, 64)
-    taps = site_on(data, MODE, task.rows, UNITS, trunk=[delay_line(2, data.n_steps)], name="taps")
-    two = grown(task, [taps], [Enumeration()], columns_per_round=4)
+    taps = site_on(data, MODE, rows, UNITS, trunk=[delay_line(2, data.n_steps)], name="taps")
+    two = grown(problem, [taps], [Enumeration()], columns_per_round=4)
     print(f"delay line and units: {64 * two.solution.certificate.primal:.5f}, closed {two.closed}")
     yield from rounds_of("delay", two, 64)
     above = deepened(two, taps, UNITS, name="second layer")
-    three = grown(task, [taps, above], [Enumeration()], columns_per_round=4)
+    three = grown(problem, [taps, above], [Enumeration()], columns_per_round=4)
     print(f"one layer more: {64 * three.solution.certificate.primal:.5f}, closed {three.closed}")
     yield from rounds_of("deep", three, 64)
     yield from ending("", three, 64)
-    bound = universal_bound(
-        loss=task.loss, targets=task.targets, rho=task.rho, penalty=L1(), n_classes=1
-    )
-    yield figure("universal_lower_bound", 64 * bound.lower_bound, "1", proved=True)
+    bound = universal_bound(problem)
+    yield figure("universal_lower_bound", 64 * bound.value, "1", proved=True)
 
 
-def heuristics(task: Task, site: Site) -> Iterator[Figure]:
+def heuristics(problem: Problem, site: Site) -> Iterator[Figure]:
     """Yield objective and violation, round by round, of the oracles that prove nothing."""
     oracles: dict[str, Oracle] = {
         "random": RandomDraws(n_drawn=2000),
@@ -174,23 +168,18 @@ def heuristics(task: Task, site: Site) -> Iterator[Figure]:
         "ascent": SurrogateAscent(n_candidates=128, n_steps=60),
     }
     for name, oracle in oracles.items():
-        found = grown(task, [site], [oracle], max_rounds=8)
+        found = grown(problem, [site], [oracle], max_rounds=8)
         print(f"{name}: {64 * found.solution.certificate.primal:.4f}")
         yield from rounds_of(f"lif.{name}", found, 64)
-    images = digits().scaled_like(digits()).encoded(coding=Coding.THRESHOLD, n_steps=1, bits=1)
+    samples = digits()
+    scale = Interface.fitted(samples.values, coding=THRESHOLD, classes=samples.classes)
+    images = samples.encoded(scale, n_steps=1, bits=1)
     rows = distinct_rows(images, MODE)
-    program = Task(
-        rows=rows,
-        targets=rows.labels,
-        loss=loss_for(LossKind.SOFTMAX),
-        penalty=GroupL2(),
-        rho=1e-3,
-        n_classes=10,
-    )
+    of_digits = rows.problem(Softmax(), GroupL2(), 1e-3, n_outputs=10)
     place = site_on(images, MODE, rows, replace(UNITS, fan_in=8), name="pixels")
     oracles["local"] = LocalSearch(n_candidates=128, n_moves=40, n_rows=2048)
     for name, oracle in oracles.items():
-        found = grown(program, [place], [oracle], max_rounds=6, columns_per_round=64)
+        found = grown(of_digits, [place], [oracle], max_rounds=6, columns_per_round=64)
         print(f"digits, {name}: {found.solution.certificate.primal:.5f}")
         yield from rounds_of(f"digits.{name}", found, 1.0)
 
@@ -202,16 +191,16 @@ def small_instances() -> Iterator[tuple[str, bool, float]]:
         (3, 4, 5), (PAPER_LEAK, Leak(1, 1), INTEGRATE), resets
     ):
         data = strings(length)
-        task = task_of(data)
-        site = site_on(data, MODE, task.rows, replace(LIF, leak=leak, reset=reset))
-        found = grown(task, [site], [Enumeration()])
+        rows, problem = task_of(data)
+        site = site_on(data, MODE, rows, replace(LIF, leak=leak, reset=reset))
+        found = grown(problem, [site], [Enumeration()])
         yield f"{length} bits, leak {leak.factor:.2f}, {reset.value}", found.closed, _gap(found)
     for reset in resets:
         data = strings(3)
-        task = task_of(data)
+        rows, problem = task_of(data)
         family = replace(LIF, alphabet=TERNARY, leak=Leak(1, 1), reset=reset)
-        site = site_on(data, MODE, task.rows, family)
-        found = grown(task, [site], [MixedIntegerProgram()], max_rounds=8)
+        site = site_on(data, MODE, rows, family)
+        found = grown(problem, [site], [MixedIntegerProgram()], max_rounds=8)
         yield f"3 bits by HiGHS, {reset.value}", found.closed, _gap(found)
 
 
@@ -224,12 +213,12 @@ def main() -> None:
     """Run the benchmark."""
     began = time.perf_counter()
     data = strings(6)
-    task = task_of(data)
-    site = site_on(data, MODE, task.rows, LIF, name="LIF")
+    rows, problem = task_of(data)
+    site = site_on(data, MODE, rows, LIF, name="LIF")
     figures = [
-        *sampling(data, task, site),
-        *exact(data, task, site),
-        *heuristics(task, site),
+        *sampling(data, rows, problem, site),
+        *exact(data, rows, problem, site),
+        *heuristics(problem, site),
     ]
     instances = list(small_instances())
     for name, closed, gap in instances:

@@ -25,21 +25,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from example import example
 
-from convexon.convex.model.labels import targets_for
-from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.loss import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.convex.solvers.solver import solve
 from convexon.report.figure import Figure, FigureKind, write_figures
-from convexon.study.fit import accuracy
-from convexon.study.mnist import MODE, data_of, units
+from convexon.snn.simulate import accuracy
 from convexon.train.columns.dictionary import build_dictionary
 from convexon.train.columns.rows import distinct_rows
-from convexon.train.master import Task
-from convexon.train.witnesses.reconstruct import reconstruct
+from convexon.train.fit import rebuilding
+from convexon.train.master import program_over
 from convexon.train.witnesses.threshold import delay_line
 from convexon.train.witnesses.witness import draw_deep_branch
 
+mnist = example("mnist")
+MODE, data_of, units = mnist.MODE, mnist.data_of, mnist.units
 RESULTS = Path(__file__).parent / "results"
 SAMPLES = (1000, 2500, 6000, 15000, 30000, 60000)
 COLUMNS = (256, 512, 1024, 2048, 4096)
@@ -107,29 +108,15 @@ def measured(folder: Path, n: int, p: int, t: int, *, solving: bool) -> Point:
     peak = _resident()
     seconds = relative = reached = 0.0
     if solving:
-        task = Task(
-            rows=rows,
-            targets=targets_for(LossKind.SOFTMAX, rows.labels, 10),
-            loss=loss_for(LossKind.SOFTMAX),
-            penalty=GroupL2(),
-            rho=RHO,
-            n_classes=10,
-        )
+        problem = rows.problem(Softmax(), GroupL2(), RHO, n_outputs=10)
         began = time.perf_counter()
         solution = solve(
-            task.program(dictionary.bits, np.ones(dictionary.n_columns)), tolerance=1e-2
+            program_over(problem, dictionary.bits, np.ones(dictionary.n_columns)), tolerance=1e-2
         )
         seconds = time.perf_counter() - began
         relative = solution.certificate.relative_gap
-        network = reconstruct(
-            branches,
-            dictionary,
-            solution.W,
-            n_steps=t,
-            input_bits=1,
-            readout_mode=MODE,
-        )
-        reached = accuracy(network, test)
+        network = rebuilding(branches, dictionary, train, MODE)(solution.W)
+        reached = accuracy(network, test.inputs, test.labels)
     return Point(
         n=n,
         p=p,

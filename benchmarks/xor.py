@@ -13,19 +13,21 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from cells import Cells, Measure, arguments
-
-from convexon.data.dataset import SpikeDataset
-from convexon.study.baselines import (
+from baselines import (
     PAPER_RHOS,
     logistic_on_raw,
     paper_method,
     ridge_reservoir,
+    right_on,
     surrogate_gradient,
 )
-from convexon.study.fit import accuracy, held_out
-from convexon.study.xor import VALIDATION_SHARE, fit_xor
-from convexon.tasks.strings import first_last_xor
+from cells import Cells, Measure, arguments
+from example import example
+
+from convexon.data.dataset import SpikeDataset
+from convexon.train.fit import fit
+
+xor, strings = example("xor"), example("strings")
 
 N_TRAIN = {6: 2000, 8: 2000, 11: 2000, 14: 4000}
 """Training strings by length, as in the paper; as many for the test, or all that are left."""
@@ -47,23 +49,24 @@ def cells_of(
 
     def parts(seed: int) -> tuple[SpikeDataset, SpikeDataset]:
         n = N_TRAIN[length]
-        return first_last_xor(length).split(n, n, seed=seed, disjoint=disjoint)
+        return strings.first_last_xor(length).split(n, n, seed=seed, disjoint=disjoint)
 
     def split(seed: int) -> tuple[SpikeDataset, SpikeDataset, SpikeDataset]:
         train, test = parts(seed)
         if not disjoint:
             return train, parts(seed + 100)[1], test
-        return *held_out(train, VALIDATION_SHARE, seed=seed), test
+        return *strings.held_out(train, seed=seed), test
 
     def convexon(seed: int) -> Mapping[str, float]:
         train, test = parts(seed)
-        card = fit_xor(train, n_layers=depth, seed=seed).card
-        return {"": accuracy(card, test), "neurons": card.n_neurons}
+        samples = strings.held_out(train, seed=seed)
+        card = fit(xor.plan(n_layers=depth), *samples, seed=seed).card
+        return {"": right_on(card, test), "neurons": card.n_neurons}
 
     def cvx(seed: int) -> Mapping[str, float]:
         train, validation, test = split(seed)
         network = paper_method(train, validation, widths=(width,) * depth, seed=seed)
-        return {"": accuracy(network, test)}
+        return {"": right_on(network, test)}
 
     def sg(seed: int) -> Mapping[str, float]:
         train, validation, test = split(seed)
@@ -75,12 +78,12 @@ def cells_of(
             seed=seed,
             learning_rates=SG_RATES,
         )
-        return {"": accuracy(network, test)}
+        return {"": right_on(network, test)}
 
     def reservoir(seed: int) -> Mapping[str, float]:
         train, validation, test = split(seed)
         network = ridge_reservoir(train, validation, n_neurons=width, seed=seed)
-        return {"": accuracy(network, test)}
+        return {"": right_on(network, test)}
 
     def logistic(seed: int) -> Mapping[str, float]:
         train, validation, test = split(seed)

@@ -73,6 +73,19 @@ class Registry(Generic[T]):
                 f"{self.kind} must be one of {', '.join(self.names)}, not {name!r}{hint}"
             ) from None
 
+    def name_of(self, thing: T) -> str:
+        """Name of a thing; an `InputError` says how to register it if it has none."""
+        for name, known in self._known.items():
+            if known is thing:
+                return name
+        for point in entry_points(group=self.group):
+            if self[point.name] is thing:
+                return point.name
+        raise InputError(
+            f"{self.kind} {getattr(thing, '__name__', thing)} must be registered: give it a name "
+            f"in the entry points of {self.group}"
+        )
+
     def __contains__(self, name: object) -> bool:
         """Whether there is a thing of this name."""
         return name in self.names

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from convexon.convex.model.labels import targets_for
 from convexon.data.coding import Coding
 
 from convexon.certify.check import check_file
 from convexon.convex.bounds.gap import certify
-from convexon.convex.model.labels import targets_for
 from convexon.convex.model.loss import LossKind, loss_for
 from convexon.convex.model.penalty import L1
 from convexon.convex.model.program import ConvexProgram

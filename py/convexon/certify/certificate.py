@@ -3,7 +3,7 @@
 A certificate makes claims of three kinds, and they are different things. The *gap* speaks of the
 columns that the weights are over. The bound of a *priced set* speaks of every network whose columns
 are in that set. The *universal* bound speaks of any network whatever, of any depth, width and
-weights, on the same inputs (arXiv:2303.03382; `convexon.convex.bounds.universal`). Each bound comes
+weights, on the same inputs (arXiv:2303.03382). Each bound comes
 with the dual vector that proves it.
 
 A claim may be weaker than the truth, never stronger: upper figures are rounded up and lower ones
@@ -213,6 +213,17 @@ class Certificate:
                 raise InputError(f"readout must be integers of shape {self.W.shape}")
             if train.counts.shape != (s.n_rows,) or (train.counts != s.counts).any():
                 raise InputError("margins must be of the program's own rows")
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """Names of all that is claimed."""
+        rounding = ("score_error", "rounded primal", "objective_change", "margins")
+        return (
+            *("primal", "dual", "gap"),
+            *(part.name for part in self.priced),
+            *(("universal",) if self.universal is not None else ()),
+            *(rounding if self.rounded is not None else ()),
+        )
 
     def closes(self, lower_bound: float) -> bool:
         """Whether a lower bound comes within the tolerance of the primal value."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from convexon.certify.dyadic import FloatArray
 from convexon.certify.finding import Finding
+from convexon.certify.losses import EXACT_LOSSES
 from convexon.certify.statement import Statement
 from convexon.data.dataset import DATASET
 from convexon.errors import ClaimError
@@ -40,6 +41,8 @@ def check_data(statement: Statement, path: Path, parents: Mapping[str, str]) -> 
         return Finding.open(claim, f"{path.name} holds other samples than it was made from")
     if data.labels.ndim != 1:
         return Finding.open(claim, "its rows are steps of samples")
+    if statement.unchecked is not None:
+        return Finding.open(claim, statement.unchecked)
     labels = _labels(statement, data.n_classes)
     if labels is None or statement.n_samples != data.n_samples:
         raise ClaimError(f"claim data does not hold: the rows are not the samples of {path.name}")
@@ -65,7 +68,7 @@ def _labels(statement: Statement, n_classes: int) -> Labels | None:
     if values.shape[1] == 1:
         return (values[:, 0] > 0.0).astype(np.int64) if n_classes == 2 else None
     labels = values.argmax(axis=1).astype(np.int64)
-    off = -1.0 if statement.loss == "hinge" else 0.0
+    off = EXACT_LOSSES[statement.loss].off_class
     expected = np.where(np.eye(values.shape[1], dtype=bool)[labels], 1.0, off)
     return labels if values.shape[1] == n_classes and (values == expected).all() else None
 

@@ -1,30 +1,29 @@
-"""The four losses and three penalties in exact arithmetic, or enclosed by directed rounding.
+"""Losses in exact arithmetic, or enclosed by directed rounding.
 
-Row i stands for c_i of N samples. Squared and hinge loss, and every norm but the row-group l2 one,
-are rational where their arguments are; logarithms and exponentials are evaluated with 28 decimal
-digits (`decimal` rounds both correctly), and each result then moves one unit in the direction that
-is asked for.
+Row i stands for c_i of N samples. Squared and hinge loss are rational where their arguments are;
+logarithms and exponentials are evaluated with 28 decimal digits (`decimal` rounds both correctly),
+and each result then moves one unit in the direction that is asked for.
 
 Nothing here is shared with `convexon.convex`: a second statement of the same mathematics is what a
-check is worth.
+check is worth. A loss from outside brings an `ExactLoss` of its own, under the same name; without
+one, what a certificate claims of it is not checkable here.
 """
 
 from __future__ import annotations
 
 import decimal
-import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from convexon.certify.dyadic import Dyadic, FloatArray
+from convexon.certify.dyadic import Dyadic, FloatArray, ObjectArray
 from convexon.errors import InputError
-
-LOSSES = ("squared", "logistic", "hinge", "softmax")
-PENALTIES = ("l1", "group_l2", "group_linf")
+from convexon.registry import Registry
 
 Counts = npt.NDArray[np.int64]
 
@@ -80,30 +79,189 @@ class Rounding:
 UP, DOWN = Rounding(up=True), Rounding(up=False)
 
 
-def mean_loss(loss: str, Z: Dyadic, Y: FloatArray, counts: Counts, rounding: Rounding) -> Fraction:
-    """Mean loss of exact predictions ``Z`` (n, C): itself, or a bound on the side of `rounding`."""
-    total = int(counts.sum())
-    weights = counts.astype(object)[:, None]
-    if loss == "squared":
+class ExactLoss(ABC):
+    """A loss as the checker evaluates it: its mean, and the objective of the dual program."""
+
+    off_class: ClassVar[float] = -1.0
+    """Target of a score whose class is not the sample's, where there are several; else it is 1."""
+
+    @abstractmethod
+    def require_targets(self, values: FloatArray) -> None:
+        """Raise `InputError` unless targets (n, C), finite, fit the loss."""
+
+    @abstractmethod
+    def mean(self, Z: Dyadic, Y: FloatArray, counts: Counts, rounding: Rounding) -> Fraction:
+        """Mean loss of exact predictions (n, C): itself, or a bound on the side of `rounding`."""
+
+    @abstractmethod
+    def dual_value(self, dual: Dyadic, Y: FloatArray, counts: Counts) -> Fraction:
+        """Objective of the dual program at an exact point (n, C), or a lower bound on it.
+
+        Raises
+        ------
+        InputError
+            If the point lies outside the conjugate's domain, where it is minus infinity.
+        """
+
+
+def _require_stated(loss: type[ExactLoss]) -> None:
+    if missing := sorted(getattr(loss, "__abstractmethods__", ())):
+        raise InputError(f"exact loss {loss.__name__} must state {', '.join(missing)}")
+
+
+EXACT_LOSSES = Registry[type[ExactLoss]]("exact loss", "convexon.certify.losses", _require_stated)
+"""Exact losses by the names that certificates state."""
+
+
+@EXACT_LOSSES("squared")
+class ExactSquared(ExactLoss):
+    """``1/2 ||z - y||^2`` with real targets."""
+
+    off_class: ClassVar[float] = 0.0
+
+    def require_targets(self, values: FloatArray) -> None:  # noqa: D102
+        pass  # any finite ones do
+
+    def mean(  # noqa: D102
+        self, Z: Dyadic, Y: FloatArray, counts: Counts, rounding: Rounding
+    ) -> Fraction:
         residual = Z - Dyadic.of(Y)
-        return Dyadic(weights * residual.units**2, 2 * residual.exponent).sum() / (2 * total)
-    if loss == "hinge":
-        margin = Dyadic(Z.units * Y.astype(np.int64).astype(object), Z.exponent)
-        slack = Dyadic.of(np.ones((1, 1))) - margin
-        return Dyadic(weights * np.maximum(slack.units, 0), slack.exponent).sum() / total
-    if loss == "logistic":
-        margins = -(Z.units * Y.astype(np.int64).astype(object))
-        rows = [[0, int(m)] for m in margins.ravel()]
-    elif loss == "softmax":
+        weights = counts.astype(object)[:, None]
+        total = Dyadic(weights * residual.units**2, 2 * residual.exponent).sum()
+        return total / (2 * int(counts.sum()))
+
+    def dual_value(self, dual: Dyadic, Y: FloatArray, counts: Counts) -> Fraction:  # noqa: D102
+        linear = (dual * Dyadic.of(Y)).sum()
+        squares = (dual.units**2).sum(axis=1)
+        distinct = np.unique(counts)
+        curved = sum(Fraction(int(squares[counts == c].sum()), int(c)) for c in distinct)
+        return linear - Fraction(int(counts.sum()), 2) * curved * dual.step**2
+
+
+class _Signed(ExactLoss):
+    """A loss of margins ``y z`` with targets -1 and +1, whose slopes are 0 to 1."""
+
+    def require_targets(self, values: FloatArray) -> None:
+        if (np.abs(values) != 1.0).any():
+            raise InputError("targets must be -1 or +1")
+
+    def _margins(self, Z: Dyadic, Y: FloatArray) -> Dyadic:
+        return Dyadic(Z.units * Y.astype(np.int64).astype(object), Z.exponent)
+
+    def _taken(self, dual: Dyadic, Y: FloatArray, counts: Counts) -> _Shares:
+        """What each entry takes of its sample's unit share, and what it leaves."""
+        scale, whole = _unit_shares(dual, counts)
+        taken = dual.at(-scale) * int(counts.sum()) * Y.astype(np.int64).astype(object)
+        parts = np.stack([taken, whole - taken], axis=2).reshape(len(Y), -1)
+        return _Shares(parts, whole[:, 0], scale)
+
+
+@EXACT_LOSSES("hinge")
+class ExactHinge(_Signed):
+    """``max(0, 1 - y z)``; several outputs are one-versus-rest."""
+
+    def mean(  # noqa: D102
+        self, Z: Dyadic, Y: FloatArray, counts: Counts, rounding: Rounding
+    ) -> Fraction:
+        slack = Dyadic.of(np.ones((1, 1))) - self._margins(Z, Y)
+        weights = counts.astype(object)[:, None]
+        total = Dyadic(weights * np.maximum(slack.units, 0), slack.exponent).sum()
+        return total / int(counts.sum())
+
+    def dual_value(self, dual: Dyadic, Y: FloatArray, counts: Counts) -> Fraction:  # noqa: D102
+        shares = self._taken(dual, Y, counts)
+        return Fraction(int(shares.parts[:, ::2].sum()), int(counts.sum()) << shares.scale)
+
+
+@EXACT_LOSSES("logistic")
+class ExactLogistic(_Signed):
+    """``log(1 + exp(-y z))``, one output."""
+
+    def require_targets(self, values: FloatArray) -> None:  # noqa: D102
+        if values.shape[1] != 1:
+            raise InputError("targets must have one column")
+        super().require_targets(values)
+
+    def mean(  # noqa: D102
+        self, Z: Dyadic, Y: FloatArray, counts: Counts, rounding: Rounding
+    ) -> Fraction:
+        rows = [[0, -int(m)] for m in self._margins(Z, Y).units.ravel()]
+        return _mean_log_sum(rows, Z.exponent, counts, rounding)
+
+    def dual_value(self, dual: Dyadic, Y: FloatArray, counts: Counts) -> Fraction:  # noqa: D102
+        return self._taken(dual, Y, counts).mean_entropy(counts)
+
+
+@EXACT_LOSSES("softmax")
+class ExactSoftmax(ExactLoss):
+    """Cross-entropy ``logsumexp(z) - z_y``, targets one-hot."""
+
+    off_class: ClassVar[float] = 0.0
+
+    def require_targets(self, values: FloatArray) -> None:  # noqa: D102
+        one_hot = np.isin(values, (0.0, 1.0)).all() and (values.sum(axis=1) == 1.0).all()
+        if not one_hot:
+            raise InputError("targets must be one-hot")
+
+    def mean(  # noqa: D102
+        self, Z: Dyadic, Y: FloatArray, counts: Counts, rounding: Rounding
+    ) -> Fraction:
         label = Y.argmax(axis=1)
         rows = (Z.units - Z.units[np.arange(len(label)), label][:, None]).tolist()
-    else:
-        raise InputError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
+        return _mean_log_sum(rows, Z.exponent, counts, rounding)
+
+    def dual_value(self, dual: Dyadic, Y: FloatArray, counts: Counts) -> Fraction:  # noqa: D102
+        scale, whole = _unit_shares(dual, counts)
+        taken = dual.at(-scale) * int(counts.sum())
+        parts = np.where(Y > 0.0, whole - taken, -taken)
+        unequal = np.flatnonzero(parts.sum(axis=1) != whole[:, 0])
+        if len(unequal):
+            raise InputError(
+                f"the dual vector must sum to zero in row {int(unequal[0])}, which it does not"
+            )
+        return _Shares(parts, whole[:, 0], scale).mean_entropy(counts)
+
+
+class _Shares:
+    """Parts of each row's unit share, as integers over ``whole`` (n,), which is c_i * 2**scale.
+
+    Raises
+    ------
+    InputError
+        If a part is negative: the dual point leaves the conjugate's domain.
+    """
+
+    def __init__(self, parts: ObjectArray, whole: ObjectArray, scale: int) -> None:
+        outside = np.flatnonzero((parts < 0).any(axis=1))
+        if len(outside):
+            row = int(outside[0])
+            raise InputError(f"the dual vector leaves the conjugate's domain in row {row}")
+        self.parts, self.whole, self.scale = parts, whole, scale
+
+    def mean_entropy(self, counts: Counts) -> Fraction:
+        """Lower bound on the mean entropy of the rows' parts."""
+        terms = (
+            DOWN.times(Decimal(int(count)), _entropy(row, int(one)))
+            for row, one, count in zip(self.parts.tolist(), self.whole, counts, strict=True)
+        )
+        return Fraction(DOWN.total(terms)) / int(counts.sum())
+
+
+def _unit_shares(dual: Dyadic, counts: Counts) -> tuple[int, ObjectArray]:
+    """A scale at which the dual point is integers, and one sample's unit share there, (n, 1)."""
+    scale = max(0, -dual.exponent)
+    return scale, counts.astype(object)[:, None] * (1 << scale)
+
+
+def _mean_log_sum(
+    rows: list[list[int]], exponent: int, counts: Counts, rounding: Rounding
+) -> Fraction:
+    """Mean of ``log sum_k exp(units_k * 2**exponent)`` over the rows."""
     terms = (
-        rounding.times(Decimal(int(count)), _log_sum(row, Z.exponent, rounding))
+        rounding.times(Decimal(int(count)), _log_sum(row, exponent, rounding))
         for row, count in zip(rows, counts, strict=True)
     )
-    return Fraction(rounding.total(terms)) / total
+    return Fraction(rounding.total(terms)) / int(counts.sum())
 
 
 def _log_sum(units: list[int], exponent: int, rounding: Rounding) -> Decimal:
@@ -114,47 +272,6 @@ def _log_sum(units: list[int], exponent: int, rounding: Rounding) -> Decimal:
     return rounding.total([rounding.ratio(top * up, down), rounding.log(powers)])
 
 
-def dual_value(loss: str, dual: Dyadic, Y: FloatArray, counts: Counts) -> Fraction:
-    """Objective of the dual program at an exact ``dual`` (n, C), or a lower bound on it.
-
-    Raises
-    ------
-    InputError
-        If the point lies outside the conjugate's domain, where the objective is minus infinity.
-    """
-    total = int(counts.sum())
-    if loss == "squared":
-        linear = (dual * Dyadic.of(Y)).sum()
-        squares = (dual.units**2).sum(axis=1)
-        distinct = np.unique(counts)
-        curved = sum(Fraction(int(squares[counts == c].sum()), int(c)) for c in distinct)
-        return linear - Fraction(total, 2) * curved * dual.step**2
-    # What is left of one sample's unit share, as integers over c_i * 2**scale.
-    scale = max(0, -dual.exponent)
-    whole = counts.astype(object)[:, None] * (1 << scale)
-    taken = dual.at(-scale) * total
-    if loss in ("hinge", "logistic"):
-        taken = taken * Y.astype(np.int64).astype(object)
-        shares = np.stack([taken, whole - taken], axis=2).reshape(len(Y), -1)
-    elif loss == "softmax":
-        shares = np.where(Y > 0.0, whole - taken, -taken)
-        if (shares.sum(axis=1) != whole[:, 0]).any():
-            row = int(np.flatnonzero(shares.sum(axis=1) != whole[:, 0])[0])
-            raise InputError(f"the dual vector must sum to zero in row {row}, which it does not")
-    else:
-        raise InputError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
-    outside = np.flatnonzero((shares < 0).any(axis=1))
-    if len(outside):
-        raise InputError(f"the dual vector leaves the conjugate's domain in row {int(outside[0])}")
-    if loss == "hinge":
-        return Fraction(int(taken.sum()), total << scale)
-    terms = (
-        DOWN.times(Decimal(int(count)), _entropy(row, int(one)))
-        for row, one, count in zip(shares.tolist(), whole[:, 0], counts, strict=True)
-    )
-    return Fraction(DOWN.total(terms)) / total
-
-
 def _entropy(parts: list[int], whole: int) -> Decimal:
     """Lower bound on ``-sum_k q_k log q_k`` with ``q_k = parts_k / whole``."""
     return DOWN.total(
@@ -162,43 +279,3 @@ def _entropy(parts: list[int], whole: int) -> Decimal:
         for part in parts
         if part
     )
-
-
-_ROOT_BITS = 96
-"""Bits after the binary point of a unit to which square roots are taken."""
-
-
-def penalty_value(penalty: str, W: Dyadic, weights: Dyadic, *, up: bool) -> Fraction:
-    """``sum_j w_j ||W_j||`` exactly; for the row-group l2 norm a bound on the side asked for."""
-    units = np.abs(W.units)
-    if penalty == "l1":
-        norms = Dyadic(units.sum(axis=1), W.exponent)
-    elif penalty == "group_linf":
-        norms = Dyadic(units.max(axis=1, initial=0), W.exponent)
-    elif penalty == "group_l2":
-        squares = [int(s) << (2 * _ROOT_BITS) for s in (units**2).sum(axis=1)]
-        roots = [math.isqrt(s) for s in squares]
-        roots = [r + (up and r * r < s) for r, s in zip(roots, squares, strict=True)]
-        norms = Dyadic(np.array(roots, dtype=object), W.exponent - _ROOT_BITS)
-    else:
-        raise InputError(f"penalty must be one of {', '.join(PENALTIES)}, not {penalty!r}")
-    return (norms * weights).sum()
-
-
-def exceeds(penalty: str, G: Dyadic, limits: Dyadic) -> npt.NDArray[np.bool_]:
-    """Rows j whose dual norm ``||G_j||`` exceeds ``limits_j``, exactly; G is (P, C)."""
-    units = np.abs(G.units)
-    if penalty == "l1":
-        norms, power = units.max(axis=1, initial=0), 1
-    elif penalty == "group_l2":
-        norms, power = (units**2).sum(axis=1), 2
-    elif penalty == "group_linf":
-        norms, power = units.sum(axis=1), 1
-    else:
-        raise InputError(f"penalty must be one of {', '.join(PENALTIES)}, not {penalty!r}")
-    left, right = (
-        Dyadic(norms, power * G.exponent),
-        Dyadic(limits.units**power, power * limits.exponent),
-    )
-    low = min(left.exponent, right.exponent)
-    return np.asarray(left.at(low) > right.at(low), dtype=bool)

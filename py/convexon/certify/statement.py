@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.certify.dyadic import FloatArray
-from convexon.certify.losses import LOSSES, PENALTIES
+from convexon.certify.losses import EXACT_LOSSES
+from convexon.certify.penalties import EXACT_PENALTIES
 from convexon.errors import InputError
 
 IntArray = npt.NDArray[np.int64]
@@ -23,7 +24,7 @@ class Statement:
     Members
     -------
     loss, penalty : str
-        One of `LOSSES` and of `PENALTIES`.
+        Names in `EXACT_LOSSES` and `EXACT_PENALTIES`, or others, which cannot be checked here.
     rho : float
         Positive.
     targets : float64 array, shape (n, C)
@@ -63,10 +64,9 @@ class Statement:
     max_feature: int
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise InputError(f"loss must be one of {', '.join(LOSSES)}, not {self.loss!r}")
-        if self.penalty not in PENALTIES:
-            raise InputError(f"penalty must be one of {', '.join(PENALTIES)}, not {self.penalty!r}")
+        for name in ("loss", "penalty"):
+            if type(getattr(self, name)) is not str or not getattr(self, name):
+                raise InputError(f"{name} must be a name, not {getattr(self, name)!r}")
         for name in ("rho", "min_weight"):
             value = getattr(self, name)
             if type(value) is not float or not 0.0 < value < np.inf:
@@ -102,14 +102,19 @@ class Statement:
         if values.ndim != 2 or 0 in values.shape:
             raise InputError(f"targets must have shape (n, C), not {values.shape}")
         require_floats("targets", values, values.shape)
-        if self.loss == "logistic" and values.shape[1] != 1:
-            raise InputError(f"targets must have one column for logistic, not {values.shape[1]}")
-        if self.loss in ("logistic", "hinge") and (np.abs(values) != 1.0).any():
-            raise InputError(f"targets must be -1 or +1 for {self.loss}")
-        if self.loss == "softmax":
-            one_hot = np.isin(values, (0.0, 1.0)).all() and (values.sum(axis=1) == 1.0).all()
-            if not one_hot:
-                raise InputError("targets must be one-hot for softmax")
+        if self.loss in EXACT_LOSSES:
+            try:
+                EXACT_LOSSES[self.loss]().require_targets(values)
+            except InputError as error:
+                raise InputError(f"{error} for {self.loss}") from error
+
+    @property
+    def unchecked(self) -> str | None:
+        """Why nothing of the program can be evaluated here; None where it can."""
+        for kind, name in ((EXACT_LOSSES, self.loss), (EXACT_PENALTIES, self.penalty)):
+            if name not in kind:
+                return f"no {kind.kind} {name!r} is registered in {kind.group}"
+        return None
 
     @property
     def n_rows(self) -> int:

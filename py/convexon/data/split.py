@@ -1,4 +1,4 @@
-"""The one way to hold samples out: a share of every class, at random."""
+"""Held-out parts of labelled samples: at random, by seed."""
 
 from __future__ import annotations
 
@@ -34,3 +34,28 @@ def stratified(
         members = generator.permutation(np.flatnonzero(array == c))
         mask[members[: min(max(1, round(share * len(members))), len(members) - 1)]] = True
     return np.flatnonzero(~mask), np.flatnonzero(mask)
+
+
+def grouped(
+    groups: npt.NDArray[np.int64], share: float, *, seed: int | Sequence[int]
+) -> tuple[Indices, Indices]:
+    """Split samples by group, no group on both sides: where copies of an input are one, say.
+
+    Parameters
+    ----------
+    groups : int64 array, shape (samples,)
+        Number of each sample's group, from 0 on without gaps.
+    share : float
+        Share of the groups to hold out; one at least.
+    seed : int or sequence of int
+
+    Returns
+    -------
+    kept, held : integer arrays
+        Indices of the samples, ascending.
+    """
+    n_groups = int(groups.max()) + 1
+    held = np.zeros(n_groups, dtype=bool)
+    order = np.random.default_rng(seed).permutation(n_groups)
+    held[order[: max(1, round(share * n_groups))]] = True
+    return np.flatnonzero(~held[groups]), np.flatnonzero(held[groups])

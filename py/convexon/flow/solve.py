@@ -26,7 +26,7 @@ from convexon.snn.health import notices
 from convexon.snn.interface import Interface
 from convexon.snn.network import FixedPointNetwork, Network
 from convexon.snn.simulate import run as simulated
-from convexon.train.claims import certificate_of
+from convexon.train.claims import Scope, Weighed, certificate_of
 from convexon.train.columns.dictionary import (
     DICTIONARY,
     SpikeDictionary,
@@ -333,14 +333,13 @@ def certified(
     held_out = () if test is None else (_margins(settings, network.value, test.value),)
     return certificate_of(
         pool.program(settings.loss, L1(), found.gap.rho),
-        found.columns,
-        found.W,
-        dual=found.dual,
+        Weighed(columns=found.columns, W=found.W, dual=found.dual),
+        Scope(
+            max_feature=dictionary.value.max_feature,
+            min_weight=least_weight(settings),
+            about="every column drawn",
+        ),
         tolerance=settings.tolerance,
-        max_feature=dictionary.value.max_feature,
-        groups=rows.groups,
-        min_weight=least_weight(settings),
-        about="every column drawn",
         readout_bits=settings.readout_bits,
         others=held_out,
     )

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from convexon.certify.certificate import Rounded, SampleMargins
 from convexon.convex.bounds.gap import certify
-from convexon.convex.model.loss import UNIT, LossKind, exact_sum
+from convexon.convex.model.loss import UNIT, exact_sum
 from convexon.convex.model.program import ConvexProgram, bounded_product
 from convexon.errors import FormatError, InputError
 from convexon.snn.fixed import MAX_WIDTH, Interval, QFormat, width_of
@@ -178,9 +178,8 @@ def quantization_bound(program: ConvexProgram, W: FloatArray, *, bits: int) -> Q
 def rounded_readout(program: ConvexProgram, W: FloatArray, *, bits: int) -> Rounded:
     """Bound what `quantize_readout` changes of a solution ``W``, whose last row is the intercept.
 
-    The change of the mean loss is bounded row by row: by the score error for logistic and hinge
-    (slope at most 1, summed over outputs), by twice the largest score error for softmax (its
-    gradient has l1 norm at most 2), and by ``|z - y| e + e**2 / 2`` for squared.
+    The change of the mean loss is bounded row by row, as the loss itself states it
+    (`convexon.convex.model.loss.Loss.change_terms`).
 
     Raises
     ------
@@ -189,15 +188,8 @@ def rounded_readout(program: ConvexProgram, W: FloatArray, *, bits: int) -> Roun
     """
     readout = quantize_readout(W[:-1], W[-1], bits=bits)
     error = _above(*program.predict_bounded(_step(readout, W)))
-    scores, Y = program.predict_bounded(W), program.encoded
-    kind = program.loss.kind
-    if kind is LossKind.SOFTMAX:
-        per_row = 2.0 * error.max(axis=1)
-    elif kind is LossKind.SQUARED:
-        residual = (np.abs(scores[0] - Y.values) + scores[1]) * _UP
-        per_row = (residual * error + 0.5 * error**2).sum(axis=1)
-    else:
-        per_row = error.sum(axis=1)
+    (Z, inexact), Y = program.predict_bounded(W), program.encoded
+    per_row = program.loss.change_terms(Z, inexact, error, Y)
     rounding = 1.0 + (16.0 + 2.0 * Y.n_outputs) * UNIT
     fit = exact_sum(Y.shares[:, 0] * per_row) * rounding
     return Rounded(

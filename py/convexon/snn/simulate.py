@@ -242,6 +242,22 @@ _SAMPLES = 1024
 """Samples whose scores are computed at once."""
 
 
+def accuracy(
+    network: Network | FixedPointNetwork,
+    inputs: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+) -> float:
+    """Share of right decisions: labels are one a sample, (samples,), or one a step, (samples, T).
+
+    Raises
+    ------
+    FormatError
+        As `scores`.
+    """
+    named = decisions(scores(network, inputs))
+    return float((named == labels.reshape(len(labels), -1)).mean())
+
+
 def _require_scores_fit(network: FixedPointNetwork) -> None:
     width = max(width_of(interval) for interval in network.score_ranges)
     if width > MAX_WIDTH:

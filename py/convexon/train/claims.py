@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -22,22 +23,63 @@ from convexon.convex.bounds.universal import universal_bound
 from convexon.convex.model.loss import UNIT, FloatArray
 from convexon.convex.model.program import ConvexProgram
 from convexon.quantize.readout import rounded_readout
+from convexon.train.columns.bits import BitColumns
+from convexon.train.columns.dictionary import SpikeDictionary, distinct_columns
+from convexon.train.fit import Fitted
+from convexon.train.master import program_over
+from convexon.train.pricing.oracle import Exhaustive
+from convexon.train.pricing.site import Site
 
 IntArray = NDArray[np.int64]
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Weighed:
+    """A solution over some columns of a dictionary.
+
+    Members
+    -------
+    columns : int64 array, shape (k,)
+        Columns of the dictionary that the weights are over, ascending.
+    W : float64 array, shape (k + 1, C)
+        Their weights and, last, the always-firing column's.
+    dual : float64 array, shape (n, C)
+        A dual point of the program over those columns, as a solver leaves it.
+    """
+
+    columns: IntArray
+    W: FloatArray
+    dual: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What the dictionary is, and what columns any network could have besides.
+
+    Members
+    -------
+    max_feature : int
+        Largest entry that a column of any network would have.
+    min_weight : float, optional
+        Smallest weight that a column of any network would have; the dictionary's where None.
+    about : str
+        What the dictionary is, in words that follow "over".
+    every_network_of_form : bool
+        Whether it holds every column that any network of the form `about` can have.
+    """
+
+    max_feature: int
+    min_weight: float | None = None
+    about: str = "every column of the dictionary"
+    every_network_of_form: bool = False
+
+
 def certificate_of(
     drawn: ConvexProgram,
-    columns: IntArray,
-    W: FloatArray,
+    solution: Weighed,
+    scope: Scope,
     *,
-    dual: FloatArray,
     tolerance: float,
-    max_feature: int,
-    groups: IntArray | None = None,
-    min_weight: float | None = None,
-    about: str = "every column of the dictionary",
-    every_network_of_form: bool = False,
     readout_bits: int | None = None,
     others: tuple[SampleMargins, ...] = (),
 ) -> Certificate:
@@ -46,23 +88,12 @@ def certificate_of(
     Parameters
     ----------
     drawn : ConvexProgram
-        The program over the whole dictionary and, last, the always-firing column.
-    columns : int64 array, shape (k,)
-        Columns of the dictionary that the weights are over, ascending.
-    W : float64 array, shape (k + 1, C)
-        Their weights and, last, the always-firing column's.
-    dual : float64 array, shape (n, C)
-        A dual point of the program over those columns, as a solver leaves it.
+        The program over the whole dictionary and, last, the always-firing column. Its groups say
+        which rows share an input, which the universal bound rests on.
+    solution : Weighed
+    scope : Scope
     tolerance : float
         Tolerance to which bounds are to close.
-    max_feature : int
-        Largest entry that a column of any network would have.
-    groups : int64 array, shape (n,), optional
-        Number of each row's input; see `convexon.convex.bounds.universal.universal_bound`.
-    min_weight : float, optional
-        Smallest weight that a column of any network would have; the smallest of `drawn` where None.
-    about, every_network_of_form
-        What the dictionary is, for its `PricedSet`.
     readout_bits : int, optional
         Bits to which the readout is rounded; nothing is claimed of rounding where None.
     others : tuple of SampleMargins
@@ -73,15 +104,18 @@ def certificate_of(
     InputError
         If shapes do not fit.
     """
-    statement = _statement(drawn, columns, groups, min_weight, max_feature)
+    statement = _statement(drawn, solution.columns, scope)
     places = statement.with_intercept(statement.columns).astype(np.intp)
-    program = _restricted(drawn, places)
-    own, point = certify(program, W, dual=dual)
+    program, W = drawn.restricted(places), solution.W
+    own, point = certify(program, W, dual=solution.dual)
     rounded = None
     if readout_bits is not None:
         rounded = replace(rounded_readout(program, W, bits=readout_bits), others=others)
-    spread = _spread(W, places, drawn)
-    dictionary = _priced(drawn, spread, point, about, every_network_of_form)
+    everywhere = np.zeros((drawn.n_columns, drawn.n_outputs))
+    everywhere[places] = W
+    bound = universal_bound(
+        drawn, min_weight=statement.min_weight, max_feature=statement.max_feature
+    )
     return Certificate(
         statement=statement,
         W=W,
@@ -90,78 +124,44 @@ def certificate_of(
         lower=float(own.dual),
         gap=gap_above(own.primal, own.dual),
         tolerance=float(tolerance),
-        priced=(dictionary,),
-        universal=_universal(drawn, statement),
+        priced=(_priced(drawn, everywhere, point, scope),),
+        universal=UniversalBound(lower_bound=bound.value, dual=bound.dual),
         rounded=rounded,
     )
 
 
-def _statement(
-    drawn: ConvexProgram,
-    columns: IntArray,
-    groups: IntArray | None,
-    min_weight: float | None,
-    max_feature: int,
-) -> Statement:
+def _statement(drawn: ConvexProgram, columns: IntArray, scope: Scope) -> Statement:
     """What the certificate speaks of."""
+    least = scope.min_weight
     return Statement(
-        loss=drawn.loss.kind.value,
-        penalty=drawn.penalty.kind.value,
+        loss=drawn.loss.name,
+        penalty=drawn.penalty.name,
         rho=float(drawn.rho),
         targets=drawn.encoded.values,
         counts=drawn.encoded.counts,
-        groups=_own_groups(drawn) if groups is None else groups.astype(np.int64),
+        groups=np.asarray(drawn.inputs if drawn.groups is None else drawn.groups, dtype=np.int64),
         columns=columns.astype(np.int64),
         intercept=True,
         weights=drawn.weights,
-        min_weight=float(drawn.weights.min() if min_weight is None else min_weight),
-        max_feature=int(max_feature),
+        min_weight=float(drawn.weights.min() if least is None else least),
+        max_feature=int(scope.max_feature),
     )
 
 
-def _priced(
-    drawn: ConvexProgram, W: FloatArray, point: FloatArray, about: str, every_network_of_form: bool
-) -> PricedSet:
+def _priced(drawn: ConvexProgram, W: FloatArray, point: FloatArray, scope: Scope) -> PricedSet:
     """The whole dictionary, priced at a dual point."""
     bound, feasible = certify(drawn, W, dual=point)
     return PricedSet(
         name="dictionary",
-        about=about,
+        about=scope.about,
         n_columns=drawn.n_columns,
         violation=violation_of(drawn, point),
         exact=True,
-        every_network_of_form=every_network_of_form,
+        every_network_of_form=scope.every_network_of_form,
         lower_bound=float(bound.dual),
         dual=feasible,
         columns=np.arange(drawn.n_columns - 1, dtype=np.int64),
     )
-
-
-def _own_groups(program: ConvexProgram) -> IntArray:
-    """Groups that say of no two rows that their inputs are the same."""
-    return np.arange(program.n_rows, dtype=np.int64)
-
-
-def _universal(program: ConvexProgram, statement: Statement) -> UniversalBound:
-    """The bound over any network for the statement's rows."""
-    return universal_bound(
-        loss=program.loss,
-        targets=program.targets,
-        rho=program.rho,
-        penalty=program.penalty,
-        min_weight=statement.min_weight,
-        max_feature=statement.max_feature,
-        n_classes=program.n_classes,
-        counts=statement.counts,
-        groups=statement.groups,
-    )
-
-
-def _spread(W: FloatArray, places: NDArray[np.intp], program: ConvexProgram) -> FloatArray:
-    """Weights of all of a program's columns, those at ``places`` given and the others zero."""
-    full = np.zeros((program.n_columns, program.n_outputs))
-    full[places] = W
-    return full
 
 
 def violation_of(program: ConvexProgram, dual: FloatArray) -> float:
@@ -173,17 +173,85 @@ def violation_of(program: ConvexProgram, dual: FloatArray) -> float:
     return max(0.0, math.nextafter(float(excess), math.inf))
 
 
-def _restricted(program: ConvexProgram, columns: NDArray[np.intp]) -> ConvexProgram:
-    """The program over some of its columns."""
-    features = program.features
-    chosen = features[:, columns] if isinstance(features, np.ndarray) else features.dense(columns)
-    return ConvexProgram(
-        features=chosen,
-        targets=program.targets,
-        loss=program.loss,
-        penalty=program.penalty,
-        rho=program.rho,
-        weights=program.weights[columns],
-        n_classes=program.n_classes,
-        counts=program.counts,
+def certified(
+    fitted: Fitted,
+    *,
+    tolerance: float,
+    readout_bits: int,
+    others: tuple[SampleMargins, ...] = (),
+) -> tuple[Certificate, SpikeDictionary]:
+    """Certify what column generation has left; ``others`` are margins of samples not fitted.
+
+    Returns
+    -------
+    tuple of Certificate and SpikeDictionary
+        The certificate, and the dictionary that it is over: every column of every network of the
+        sites' form where an oracle listed them and pricing closed; else the master's columns.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit.
+    """
+    generated, sites, problem = fitted.generated, fitted.sites, fitted.problem
+    listing = next((o for o in fitted.oracles if isinstance(o, Exhaustive)), None)
+    dictionary, weights = generated.dictionary, generated.weights
+    places = np.arange(dictionary.n_columns)
+    about, whole = "the columns that pricing has grown", False
+    if listing is not None and generated.closed and all(site.cost is None for site in sites):
+        own = dictionary.bits.keys()
+        dictionary, whole = _grid(listing, sites), True
+        weights = np.ones(dictionary.n_columns)
+        numbers = {key: j for j, key in enumerate(dictionary.bits.keys())}
+        places = np.array([numbers[key] for key in own], dtype=np.intp)
+        about = "every network of " + ", or ".join(site.form for site in sites)
+    order = np.argsort(places, kind="stable")
+    W = generated.solution.W
+    certificate = certificate_of(
+        program_over(problem, dictionary.bits, weights),
+        Weighed(
+            columns=places[order].astype(np.int64),
+            W=np.concatenate([W[:-1][order], W[-1:]]),
+            dual=generated.solution.dual,
+        ),
+        Scope(
+            max_feature=dictionary.max_feature,
+            min_weight=min(site.least_weight for site in sites),
+            about=about,
+            every_network_of_form=whole,
+        ),
+        tolerance=tolerance,
+        readout_bits=readout_bits,
+        others=others,
+    )
+    searched = () if whole else tuple(_searched(fitted))
+    return replace(certificate, priced=(*certificate.priced, *searched)), dictionary
+
+
+def _searched(fitted: Fitted) -> Iterator[PricedSet]:
+    """Yield what the last round of pricing found: without having seen all, it proves no bound."""
+    for k, (label, found) in enumerate(fitted.generated.rounds[-1].oracles.items()):
+        yield PricedSet(
+            name=f"search{k}",
+            about=f"what {label} found in its last round",
+            n_columns=found.n_seen,
+            violation=max(0.0, fitted.rho * (found.largest_ratio - 1.0) * (1.0 + 1e-9)),
+            exact=False,
+        )
+
+
+def _grid(listing: Exhaustive, sites: Sequence[Site]) -> SpikeDictionary:
+    """Return the distinct columns of all sites, each witnessed by (site, number in its list)."""
+    parts = [listing.columns(site) for site in sites]
+    bits = BitColumns.joined(parts)
+    names = np.array(
+        [(b, j) for b, part in enumerate(parts) for j in range(part.n_columns)], dtype=np.int64
+    )
+    kept, counts = distinct_columns(bits)
+    return SpikeDictionary(
+        bits=bits.take(kept),
+        witnesses=names[kept],
+        n_drawn=len(names),
+        max_feature=sites[0].max_feature,
+        **counts,
     )

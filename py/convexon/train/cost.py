@@ -16,7 +16,7 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.plan.cost.resource_model import neuron_sites
 from convexon.snn.network import Layer
-from convexon.train.pricing.site import Site
+from convexon.train.pricing.site import LEAST_WEIGHT, Site
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -73,10 +73,6 @@ class SiliconCost:
     def weights(self, relative: FloatArray) -> FloatArray:
         """Return penalty weights of costs in units of `unit`."""
         return np.maximum(self.share * relative + (1.0 - self.share), LEAST_WEIGHT)
-
-
-LEAST_WEIGHT = 0.01
-"""Smallest penalty weight: at zero a column would be free, and nothing could be certified."""
 
 
 def typical_cost(kind: CostKind, site: Site, layer: Layer) -> float:

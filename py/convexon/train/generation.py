@@ -12,8 +12,9 @@ feasible there, so its dual value bounds the objective of every network of the s
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from convexon.convex.bounds.gap import rounded_dual
 from convexon.convex.model.loss import UNIT, exact_sum
+from convexon.convex.model.problem import Problem
 from convexon.convex.solvers.solver import Solution
 from convexon.errors import InputError
 from convexon.snn.fixed import Interval
@@ -29,14 +31,12 @@ from convexon.snn.network import Branch
 from convexon.snn.simulate import layer_spikes
 from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.dictionary import SpikeDictionary
-from convexon.train.cost import LEAST_WEIGHT
-from convexon.train.master import Candidate, Master, Task
+from convexon.train.master import Candidate, Master
 from convexon.train.pricing.oracle import Oracle, Proposal
 from convexon.train.pricing.site import PricingProblem, Site
 from convexon.train.witnesses.witness import WitnessFamily
 
 FloatArray = npt.NDArray[np.float64]
-UInt8Array = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +180,7 @@ def deepened(generated: Generated, site: Site, family: WitnessFamily, *, name: s
 
 
 def generate(
-    task: Task,
+    problem: Problem,
     sites: Sequence[Site],
     oracles: Sequence[Oracle],
     *,
@@ -192,9 +192,10 @@ def generate(
 
     Parameters
     ----------
-    task : Task
+    problem : Problem
+        What is minimised.
     sites : sequence of Site
-        Where neurons may stand; all with the rows of the task.
+        Where neurons may stand; all with the rows of the problem.
     oracles : sequence of Oracle
         Each prices every site, every round.
     budget : GenerationBudget, optional
@@ -213,20 +214,19 @@ def generate(
     if not sites or not oracles:
         raise InputError("sites and oracles must hold at least one each, not none")
     began = time.perf_counter()
-    empty = np.zeros((task.rows.n_rows, 0), dtype=np.uint8)
-    top = sites[0].max_feature
-    master = Master(task, top, BitColumns.pack(empty, max_value=top))
+    master = Master.empty(problem, sites[0].max_feature)
     rounds: list[Round] = []
     while True:
         solution = master.solve(budget.tolerance)
-        proposals = _priced(task, solution, sites, oracles, budget, generator)
+        pricing = _Pricing(problem, solution, sites, oracles, budget)
+        pricing.ask(generator)
         dropped = master.drop_idle(budget.patience)
-        room = min(budget.columns_per_round, budget.max_columns - master.columns.n_columns)
-        found = _chosen(proposals, master, room, 1.0 + budget.tolerance)
-        rounds.append(_record(task, master, solution, proposals, found, dropped, began))
+        found = pricing.chosen(master)
+        record = pricing.record(n_added=len(found), n_dropped=dropped, began=began)
+        rounds.append(record)
         if progress is not None:
-            progress(rounds[-1])
-        late = budget.max_seconds is not None and rounds[-1].seconds >= budget.max_seconds
+            progress(record)
+        late = budget.max_seconds is not None and record.seconds >= budget.max_seconds
         if not found or late or len(rounds) >= budget.max_rounds:
             break
         master.add(found)
@@ -253,159 +253,126 @@ def _generated(
     )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class _Answer:
-    """An oracle's answer for a site, evaluated."""
+    """The neurons that an oracle proposes for a site, evaluated; the worst violator comes first."""
 
     label: str
     site: Site
     proposal: Proposal
-    features: UInt8Array
-    ratios: FloatArray
-    weights: FloatArray
-
-    @property
-    def largest(self) -> float:
-        """Largest ratio known of the site."""
-        found = float(self.ratios.max(initial=0.0))
-        return max(found, self.proposal.largest_ratio or 0.0)
+    largest: float
+    queue: deque[Candidate]
 
 
-def _priced(
-    task: Task,
-    solution: Solution,
-    sites: Sequence[Site],
-    oracles: Sequence[Oracle],
-    budget: GenerationBudget,
-    generator: np.random.Generator,
-) -> list[_Answer]:
-    """Ask every oracle about every site."""
-    wanted = max(1, 2 * budget.columns_per_round // (len(sites) * len(oracles)))
-    problem = PricingProblem(
-        dual=solution.dual, penalty=task.penalty, rho=task.rho, n_wanted=wanted, cost=task.cost
+def _answer(
+    label: str, problem: PricingProblem, site: Site, proposal: Proposal, least: float
+) -> _Answer:
+    """Evaluate a proposal; ratios of ``least`` or below violate nothing."""
+    layer, largest = proposal.layer, proposal.largest_ratio or 0.0
+    if layer is None or not layer.n_neurons:
+        return _Answer(label, site, proposal, largest, deque())
+    features = site.features(layer)
+    ratios, weights = problem.ratios(site, layer, features), site.weights(layer, features)
+    bits = BitColumns.pack(features, max_value=site.max_feature)
+    keys = bits.keys()
+    queue = deque(
+        Candidate(
+            site=site,
+            layer=layer.restricted(np.array([j]), np.arange(layer.n_inputs)),
+            column=bits.take(np.array([j])),
+            key=keys[j],
+            weight=float(weights[j]),
+        )
+        for j in np.argsort(-ratios)
+        if ratios[j] > least
     )
-    answers = []
-    for site in sites:
-        for oracle in oracles:
-            with threadpool_limits(limits=1, user_api="blas"):  # thin products: see `solve`
-                proposal = oracle.propose(problem, site, generator)
-            features = np.zeros((task.rows.n_rows, 0), dtype=np.uint8)
-            weights = ratios = np.zeros(0)
-            if proposal.layer is not None:
-                features = site.features(proposal.layer)
-                weights = np.ones(proposal.layer.n_neurons)
-                if task.cost is not None:
-                    weights = task.cost(site, proposal.layer, features)
-                ratios = problem.norms(features) / (task.rho * weights)
-            answers.append(
-                _Answer(
-                    label=f"{oracle.name}, {site.name}",
-                    site=site,
-                    proposal=proposal,
-                    features=features,
-                    ratios=ratios,
-                    weights=weights,
-                )
-            )
-    return answers
+    return _Answer(label, site, proposal, max(float(ratios.max()), largest), queue)
 
 
-def _chosen(
-    proposals: Sequence[_Answer], master: Master, room: int, least: float
-) -> list[Candidate]:
-    """Take the best violators of every oracle in turn: each pattern once, none twice in a master.
+@dataclass(eq=False)
+class _Pricing:
+    """One round: the master's solution, and what the oracles make of its dual point."""
 
-    In turn, because the oracle with the largest ratios would otherwise crowd out the others, and
-    with them the variety that keeps later rounds useful.
-    """
-    queues = []
-    for priced in proposals:
-        if not len(priced.ratios):
-            continue
-        bits = BitColumns.pack(priced.features, max_value=priced.site.max_feature)
-        keys = bits.keys()
-        order = [int(j) for j in np.argsort(-priced.ratios) if priced.ratios[j] > least]
-        queues.append((priced, bits, keys, order))
-    taken: set[bytes] = set()
-    found: list[Candidate] = []
-    while any(order for *_, order in queues) and len(found) < room:
-        for priced, bits, keys, order in queues:
-            while order and (
-                keys[order[0]] in taken
-                or not master.lacks(keys[order[0]], float(priced.weights[order[0]]))
-            ):
-                order.pop(0)
-            if not order or len(found) >= room:
-                continue
-            j = order.pop(0)
-            taken.add(keys[j])
-            layer = priced.proposal.layer
-            if layer is None:
-                continue
-            found.append(
-                Candidate(
-                    site=priced.site,
-                    layer=layer.restricted(np.array([j]), np.arange(layer.n_inputs)),
-                    column=bits.take(np.array([j])),
-                    key=keys[j],
-                    weight=float(priced.weights[j]),
-                )
-            )
-    return found
+    problem: Problem
+    solution: Solution
+    sites: Sequence[Site]
+    oracles: Sequence[Oracle]
+    budget: GenerationBudget
+    answers: list[_Answer] = field(default_factory=list)
 
+    def ask(self, generator: np.random.Generator) -> None:
+        """Ask every oracle about every site."""
+        n_asked = len(self.sites) * len(self.oracles)
+        asked = PricingProblem(
+            dual=self.solution.dual,
+            penalty=self.problem.penalty,
+            rho=self.problem.rho,
+            n_wanted=max(1, 2 * self.budget.columns_per_round // n_asked),
+        )
+        for site in self.sites:
+            for oracle in self.oracles:
+                with threadpool_limits(limits=1, user_api="blas"):  # thin products: see `solve`
+                    proposal = oracle.propose(asked, site, generator)
+                label = f"{oracle.name}, {site.name}"
+                least = 1.0 + self.budget.tolerance
+                self.answers.append(_answer(label, asked, site, proposal, least))
 
-def _record(
-    task: Task,
-    master: Master,
-    solution: Solution,
-    proposals: Sequence[_Answer],
-    found: Sequence[Candidate],
-    dropped: int,
-    began: float,
-) -> Round:
-    """Return the round's record, with the bound that exact pricing gives."""
-    certificate = solution.certificate
-    largest = max((priced.largest for priced in proposals), default=0.0)
-    priced = {id(p.site) for p in proposals if p.proposal.largest_ratio is not None}
-    exact = priced == {id(p.site) for p in proposals}
-    bound = _bound(task, solution, largest, proposals[0].site.max_feature) if exact else None
-    return Round(
-        objective=certificate.primal,
-        bound=certificate.dual,
-        n_columns=certificate.n_columns - 1,
-        n_active=int(solution.W[:-1].any(axis=1).sum()),
-        largest_ratio=largest,
-        exact_bound=bound,
-        n_added=len(found),
-        n_dropped=dropped,
-        seconds=time.perf_counter() - began,
-        oracles={
-            priced.label: Priced(priced.largest, priced.proposal.n_seen) for priced in proposals
-        },
-    )
+    def chosen(self, master: Master) -> list[Candidate]:
+        """Take the best violators of every oracle in turn: each pattern once, none twice.
 
+        In turn, because the oracle with the largest ratios would otherwise crowd out the others,
+        and with them the variety that keeps later rounds useful.
+        """
+        room = self.budget.max_columns - master.columns.n_columns
+        room = min(self.budget.columns_per_round, room)
+        taken: dict[bytes, Candidate] = {}
+        queues = [answer.queue for answer in self.answers]
+        while any(queues) and len(taken) < room:
+            for queue in queues:
+                while queue and (
+                    queue[0].key in taken or not master.lacks(queue[0].key, queue[0].weight)
+                ):
+                    queue.popleft()
+                if queue and len(taken) < room:
+                    best = queue.popleft()
+                    taken[best.key] = best
+        return list(taken.values())
 
-def _bound(task: Task, solution: Solution, largest: float, max_feature: int) -> float:
-    """Return the dual value of the point scaled into feasibility over all that was priced.
+    def record(self, *, n_added: int, n_dropped: int, began: float) -> Round:
+        """Return the round's record, with the bound that exact pricing gives."""
+        certificate = self.solution.certificate
+        exact = {id(a.site) for a in self.answers if a.proposal.largest_ratio is not None}
+        largest = max((answer.largest for answer in self.answers), default=0.0)
+        every = exact == {id(site) for site in self.sites}
+        return Round(
+            objective=certificate.primal,
+            bound=certificate.dual,
+            n_columns=certificate.n_columns - 1,
+            n_active=int(self.solution.W[:-1].any(axis=1).sum()),
+            largest_ratio=largest,
+            exact_bound=self._bound(largest) if every else None,
+            n_added=n_added,
+            n_dropped=n_dropped,
+            seconds=time.perf_counter() - began,
+            oracles={a.label: Priced(a.largest, a.proposal.n_seen) for a in self.answers},
+        )
 
-    A lower bound in exact arithmetic: what rounding can hide of a ratio is added to it, the scaled
-    point is put back into the conjugate's domain, and its value is rounded down.
-    """
-    encoded = task.loss.encode(
-        task.targets,
-        n_rows=task.rows.n_rows,
-        n_classes=task.n_classes,
-        counts=task.rows.counts,
-    )
-    least = 1.0 if task.cost is None else LEAST_WEIGHT
-    dual = solution.dual
-    hidden = (len(dual) + 8) * UNIT * max_feature * float(np.abs(dual).sum())
-    scale = max(1.0, (largest + hidden / (task.rho * least)) * (1.0 + 8.0 * UNIT))
-    while True:
-        point = task.loss.dual_in_domain(dual / scale, encoded)
-        # No dual norm of a column moves by more than the entries of the point do in all.
-        moved = max_feature * exact_sum(np.abs(point - dual / scale)) * (1.0 + 8.0 * UNIT)
-        reached = (largest + hidden / (task.rho * least)) / scale + moved / (task.rho * least)
-        if reached * (1.0 + 16.0 * UNIT) <= 1.0:
-            return rounded_dual(task.loss, encoded, point)
-        scale *= reached * (1.0 + 64.0 * UNIT)
+    def _bound(self, largest: float) -> float:
+        """Return the dual value of the point scaled into feasibility over all that was priced.
+
+        A lower bound in exact arithmetic: what rounding can hide of a ratio is added to it, the
+        scaled point is put back into the conjugate's domain, and its value is rounded down.
+        """
+        loss, encoded = self.problem.loss, self.problem.encoded
+        dual, top = self.solution.dual, self.sites[0].max_feature
+        least = self.problem.rho * min(site.least_weight for site in self.sites)
+        hidden = (len(dual) + 8) * UNIT * top * float(np.abs(dual).sum())
+        scale = max(1.0, (largest + hidden / least) * (1.0 + 8.0 * UNIT))
+        while True:
+            point = loss.dual_in_domain(dual / scale, encoded)
+            # No dual norm of a column moves by more than the entries of the point do in all.
+            moved = top * exact_sum(np.abs(point - dual / scale)) * (1.0 + 8.0 * UNIT)
+            reached = (largest + hidden / least) / scale + moved / least
+            if reached * (1.0 + 16.0 * UNIT) <= 1.0:
+                return rounded_dual(loss, encoded, point)
+            scale *= reached * (1.0 + 64.0 * UNIT)

@@ -8,55 +8,20 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from convexon.convex.model.loss import Loss
-from convexon.convex.model.penalty import Penalty
+from convexon.convex.model.problem import Problem
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import Solution, solve
 from convexon.snn.network import Branch, Layer
 from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.dictionary import SpikeDictionary, distinct_columns
-from convexon.train.columns.rows import Rows
-from convexon.train.pricing.site import Cost, Site
+from convexon.train.pricing.site import Site
 
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Task:
-    """What is minimised, whatever the dictionary.
-
-    Members
-    -------
-    rows : Rows
-        Rows of the program, with their counts.
-    targets : array
-        What the loss encodes, one for each row.
-    loss, penalty, rho, n_classes
-        As in `ConvexProgram`.
-    cost : Cost, optional
-        Penalty weights of columns; ones where None. The intercept has weight one.
-    """
-
-    rows: Rows
-    targets: npt.ArrayLike
-    loss: Loss
-    penalty: Penalty
-    rho: float
-    n_classes: int | None = None
-    cost: Cost | None = None
-
-    def program(self, columns: BitColumns, weights: FloatArray) -> ConvexProgram:
-        """Return the program over ``columns`` and, last, the always-firing one."""
-        return ConvexProgram(
-            features=columns.with_intercept(),
-            targets=self.targets,
-            loss=self.loss,
-            penalty=self.penalty,
-            rho=self.rho,
-            weights=np.append(weights, 1.0),
-            n_classes=self.n_classes,
-            counts=self.rows.counts,
-        )
+def program_over(problem: Problem, columns: BitColumns, weights: FloatArray) -> ConvexProgram:
+    """Return the program over ``columns`` and, last, the always-firing one, which weighs one."""
+    return ConvexProgram.of(problem, columns.with_intercept(), np.append(weights, 1.0))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -74,7 +39,7 @@ class Candidate:
 class Master:
     """The columns at hand, where they come from, and how long each has been idle."""
 
-    task: Task
+    problem: Problem
     max_feature: int
     columns: BitColumns
     weights: FloatArray = field(default_factory=lambda: np.zeros(0))
@@ -83,9 +48,15 @@ class Master:
     known: dict[bytes, float] = field(default_factory=dict)
     start: FloatArray | None = None
 
+    @classmethod
+    def empty(cls, problem: Problem, max_feature: int) -> Master:
+        """Return a master of no column but the always-firing one."""
+        none = np.zeros((problem.n_rows, 0), dtype=np.uint8)
+        return cls(problem, max_feature, BitColumns.pack(none, max_value=max_feature))
+
     def solve(self, tolerance: float) -> Solution:
         """Solve over the columns at hand, from the last weights."""
-        program = self.task.program(self.columns, self.weights)
+        program = program_over(self.problem, self.columns, self.weights)
         solution = solve(program, tolerance=tolerance, start=self.start)
         self.start = solution.W
         idle = ~solution.W[:-1].any(axis=1)

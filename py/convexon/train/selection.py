@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from convexon.convex.model.labels import targets_for
-from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.loss import LOSSES
 from convexon.convex.model.penalty import L1, GroupL2, Penalty
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.record import GapRecord
@@ -20,7 +19,7 @@ from convexon.progress import Progress
 from convexon.snn.simulate import decisions
 from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.columns.rows import Rows
-from convexon.train.cost import LEAST_WEIGHT
+from convexon.train.pricing.site import LEAST_WEIGHT
 from convexon.train.settings import SolveSettings
 from convexon.train.solved import SolvedProgram, history_of
 
@@ -63,7 +62,7 @@ class Pool:
         )
 
     def program(
-        self, loss: LossKind, penalty: Penalty, rho: float, *, rows: Indices | None = None
+        self, loss: str, penalty: Penalty, rho: float, *, rows: Indices | None = None
     ) -> ConvexProgram:
         """Return the program over all columns and, last, the always-firing one.
 
@@ -71,16 +70,18 @@ class Pool:
         """
         columns = self.dictionary.with_intercept()
         chosen = np.arange(self.rows.n_rows) if rows is None else rows
-        n_outputs = 1 if loss is LossKind.LOGISTIC else self.n_classes
+        stated = LOSSES[loss]()
+        n_outputs = stated.outputs_for(self.n_classes)
         return ConvexProgram(
             features=columns if rows is None else columns.rows(rows),
-            targets=targets_for(loss, self.rows.labels[chosen], n_outputs),
-            loss=loss_for(loss),
+            targets=stated.targets(self.rows.labels[chosen], n_outputs),
+            loss=stated,
             penalty=penalty,
             rho=rho,
             weights=np.append(self.weights, 1.0),
             n_classes=n_outputs,
             counts=self.rows.counts[chosen],
+            groups=self.rows.groups[chosen],
         )
 
 
@@ -151,7 +152,7 @@ def _validate(
 
 def _select(settings: SolveSettings, pool: Pool, rows: Indices | None, watch: Watch) -> Indices:
     """Strongest columns of the row-group program over ``rows``, as many as neurons are allowed."""
-    program = pool.program(LossKind.SOFTMAX, GroupL2(), settings.selection_rho, rows=rows)
+    program = pool.program("softmax", GroupL2(), settings.selection_rho, rows=rows)
     selection = solve(program, tolerance=SELECTION_TOLERANCE, progress=watch)
     strength = np.linalg.norm(selection.W[:-1], axis=1)
     order = np.argsort(-strength, kind="stable")[: settings.max_neurons]

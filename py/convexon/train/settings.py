@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convexon.convex.model.loss import LossKind
+from convexon.convex.model.loss import LOSSES
 from convexon.errors import InputError
 from convexon.settings import Settings, setting
 from convexon.snn.coding import CODINGS, THRESHOLD, require_bits
@@ -27,10 +27,11 @@ class SolveSettings(Settings):
     coding: str = setting(THRESHOLD, "What a value becomes over the steps.", names=CODINGS.__iter__)
     steps: int = setting(8, "T, the steps of an inference.", least=1, most=1 << 16)
     bits: int = setting(1, "Bits of an intensity; 1 for spikes.", least=1, most=8)
-    loss: LossKind = setting(
-        LossKind.SQUARED,
+    loss: str = setting(
+        "squared",
         "Of the certified program. Squared separates each class by regression; logistic is for two "
         "classes.",
+        names=LOSSES.__iter__,
     )
     readout: ReadoutMode = setting(ReadoutMode.COUNT, "What the readout weighs.")
     witnesses: int = setting(2000, "Witnesses to draw, over all families.", least=1, most=1 << 24)

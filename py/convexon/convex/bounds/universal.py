@@ -25,14 +25,15 @@ are rounded down before use, and values afterwards.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexon.certify.certificate import UniversalBound
-from convexon.convex.bounds.arrangement import Basin, arrangement_of, dual_norm
 from convexon.convex.bounds.gap import feasible_multiple, rounded_dual
-from convexon.convex.model.loss import UNIT, FloatArray, Loss, exact_sum
-from convexon.convex.model.penalty import Penalty
+from convexon.convex.model.arrangement import Basin, dual_norm
+from convexon.convex.model.loss import UNIT, FloatArray, exact_sum
+from convexon.convex.model.problem import Problem
 from convexon.convex.model.program import ConvexProgram
 from convexon.errors import InputError
 
@@ -40,6 +41,13 @@ IntArray = NDArray[np.int64]
 
 _DOWN = 1.0 - 16.0 * UNIT
 """Factor that covers the rounding of a short chain of operations on non-negative numbers."""
+
+
+class LowerBound(NamedTuple):
+    """A lower bound on an objective, and the dual point (n, C) that proves it."""
+
+    value: float
+    dual: FloatArray
 
 
 def squared_arrangement(y: ArrayLike, *, beta: float) -> float:
@@ -78,51 +86,32 @@ def squared_arrangement(y: ArrayLike, *, beta: float) -> float:
 
 
 def universal_bound(
-    *,
-    loss: Loss,
-    targets: ArrayLike,
-    rho: float,
-    penalty: Penalty,
-    min_weight: float = 1.0,
-    max_feature: float = 1.0,
-    n_classes: int | None = None,
-    counts: ArrayLike | None = None,
-    groups: ArrayLike | None = None,
-) -> UniversalBound:
-    """Objective that no dictionary with entries in [0, max_feature] goes below on these targets.
+    problem: Problem, *, min_weight: float = 1.0, max_feature: float = 1.0
+) -> LowerBound:
+    """Objective that no dictionary with entries in [0, max_feature] goes below on a problem.
 
     Parameters
     ----------
-    loss, targets, rho, penalty, n_classes, counts
-        As in `ConvexProgram`; rho must be positive.
+    problem
+        Its rho must be positive. Which of its rows share an input is part of it.
     min_weight
         Smallest penalty weight of any column that a network may use, positive.
     max_feature
         Largest entry of any column: 1 for spikes, the number of steps for spike counts. Entries
         must not be negative.
-    groups
-        Number of each row's input, non-negative integers, shape (n,): rows of one number have the
-        same input, so that every network gives them the same scores. Each row has an input of its
-        own where None, which is valid whatever the inputs are.
-
-    Returns
-    -------
-    UniversalBound
-        The bound, and the dual point (n, C) that attains it.
 
     Raises
     ------
     InputError
-        If an argument is not positive, or the targets or groups do not fit.
+        If an argument is not positive, or the groups do not fit.
     """
-    for name, value in (("rho", rho), ("min_weight", min_weight), ("max_feature", max_feature)):
+    limits = (("rho", problem.rho), ("min_weight", min_weight), ("max_feature", max_feature))
+    for name, value in limits:
         if not 0.0 < value < np.inf:
             raise InputError(f"{name} must be positive and finite, not {value!r}")
-    n_rows = len(np.asarray(targets))
-    Y = loss.encode(targets, n_rows=n_rows, n_classes=n_classes, counts=counts)
-    inputs = _checked_groups(groups, n_rows=n_rows)
-    radius = _DOWN * rho * min_weight / max_feature
-    arrangement = arrangement_of(loss, Y, inputs)
+    loss, penalty, Y, inputs = problem.loss, problem.penalty, problem.encoded, problem.inputs
+    radius = _DOWN * problem.rho * min_weight / max_feature
+    arrangement = loss.arrangement(Y, inputs)
     dual = arrangement.dual(arrangement.allotted(penalty, radius))
 
     def heaviest(point: FloatArray) -> float:
@@ -130,11 +119,11 @@ def universal_bound(
         return dual_norm(penalty, _worst_column(point, inputs)) * rounding
 
     point, _ = feasible_multiple(loss, Y, dual, heaviest, limit=radius, guess=heaviest(dual))
-    return UniversalBound(lower_bound=rounded_dual(loss, Y, point), dual=point)
+    return LowerBound(rounded_dual(loss, Y, point), point)
 
 
-def program_bound(program: ConvexProgram, *, groups: ArrayLike | None = None) -> UniversalBound:
-    """`universal_bound` of a program's own targets, rho, weights and largest entry.
+def program_bound(program: ConvexProgram) -> LowerBound:
+    """`universal_bound` of a program, for its own weights and largest entry.
 
     Raises
     ------
@@ -147,29 +136,8 @@ def program_bound(program: ConvexProgram, *, groups: ArrayLike | None = None) ->
     if low < 0.0:
         raise InputError(f"features must be non-negative for the universal bound, not {low!r}")
     return universal_bound(
-        loss=program.loss,
-        targets=program.targets,
-        rho=program.rho,
-        penalty=program.penalty,
-        min_weight=float(program.weights.min()),
-        max_feature=max(high, 1.0),
-        n_classes=program.n_classes,
-        counts=program.counts,
-        groups=groups,
+        program, min_weight=float(program.weights.min()), max_feature=max(high, 1.0)
     )
-
-
-def _checked_groups(groups: ArrayLike | None, *, n_rows: int) -> IntArray:
-    """Number of each row's input, from 0 on without gaps."""
-    if groups is None:
-        return np.arange(n_rows)
-    values = np.asarray(groups)
-    if values.dtype.kind not in "iu" or values.shape != (n_rows,):
-        raise InputError(
-            f"groups must be integers, one per row ({n_rows}), "
-            f"not {values.dtype} of shape {values.shape!r}"
-        )
-    return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _worst_column(point: FloatArray, inputs: IntArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Losses of the convex program, with everything a certificate needs of them.
+"""Losses of the convex program, with everything that is needed of them.
 
 A loss is used in its mean form. Equal samples are merged into one row, so row i stands for c_i of N
 samples: with predictions ``Z = D W`` of shape (m, C) and `Targets` ``Y`` of as many rows,
@@ -12,16 +12,20 @@ into the conjugate's domain that leaves no entry outside by a single bit, `Loss.
 They assume IEEE arithmetic without underflow, and elementary functions within 8 units in the last
 place.
 
+A loss is one class, and `LOSSES` knows it by name. It is refused unless it states all that a
+certificate, the universal bound and the quantizer need. The checker of certificates shares no code
+with the solver, so it has an evaluation of its own (`convexon.certify.losses.EXACT_LOSSES`).
+
 Members
 -------
 UNIT, exact_sum
     Unit roundoff of float64; a sum with one rounding only.
-LossKind, loss_for
-    The four losses by name.
+LOSSES
+    The losses by name.
 Targets
     Encoded targets with the number of samples that each row stands for.
 Loss, SmoothLoss
-    What a certificate needs; what Newton steps on the loss itself need.
+    What every loss states; what the solver's Newton steps need besides.
 Squared, Logistic, Softmax, Hinge
     The losses themselves. They hold no state, so any two instances are equal.
 """
@@ -31,13 +35,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from enum import Enum
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, xlog1py, xlogy
 
+from convexon.convex.model.arrangement import Arrangement, Averaged, Coupled, Levelled, Majority
 from convexon.convex.model.target import (
     Targets as Targets,  # re-exported: losses are used with it
 )
@@ -47,8 +51,11 @@ from convexon.convex.model.target import (
     encode_real,
     encode_signs,
 )
+from convexon.errors import InputError
+from convexon.registry import Registry
 
 FloatArray = NDArray[np.float64]
+Labels = NDArray[np.int64]
 
 UNIT = 2.0**-53
 """Unit roundoff: the relative error of one operation in float64 is at most this."""
@@ -60,15 +67,6 @@ _DOMAIN_SLACK = 1e-10
 def exact_sum(values: FloatArray) -> float:
     """Sum of all entries, rounded once at the end."""
     return math.fsum(values.ravel().tolist())
-
-
-class LossKind(Enum):
-    """The losses that a convex program can have."""
-
-    SQUARED = "squared"
-    LOGISTIC = "logistic"
-    HINGE = "hinge"
-    SOFTMAX = "softmax"
 
 
 class Curvature(NamedTuple):
@@ -89,7 +87,55 @@ class Curvature(NamedTuple):
 class Loss(ABC):
     """A convex loss of a row of predictions, averaged over the rows."""
 
-    kind: ClassVar[LossKind]
+    slope: ClassVar[float]
+    """Largest partial derivative of one sample's loss; infinite where `change_terms` is written
+    anew."""
+
+    binary: ClassVar[bool]
+    """Whether one score tells two classes apart, by targets of -1 and +1."""
+
+    multiclass: ClassVar[bool]
+    """Whether a score for each class tells any number of classes apart."""
+
+    off_class: ClassVar[float] = -1.0
+    """Target of a score whose class is not the sample's; it is 1 where it is."""
+
+    hinged: ClassVar[bool] = False
+    """Whether the loss is ``max(0, 1 - y z)``, whose kink the interior-point method takes."""
+
+    quadratic: ClassVar[bool] = False
+    """Whether the loss is ``1/2 ||z - y||^2``, so that second moments of the columns suffice."""
+
+    @property
+    def name(self) -> str:
+        """Name in `LOSSES`."""
+        return LOSSES.name_of(type(self))
+
+    def outputs_for(self, n_classes: int, *, single: bool = False) -> int:
+        """Scores for so many classes: one each, or a ``single`` one where that tells two apart."""
+        alone = single and self.binary and n_classes == 2
+        return 1 if alone or not self.multiclass else n_classes
+
+    def targets(self, labels: Labels, n_outputs: int) -> NDArray[np.float64] | Labels:
+        """What `encode` takes for class labels (n,), with ``n_outputs`` scores a sample.
+
+        One score tells class 1 from class 0 by +1 and -1, and a loss that is not `multiclass` has
+        no more. More scores tell each class from the rest.
+
+        Raises
+        ------
+        InputError
+            If one score is asked to tell apart more than two classes.
+        """
+        if n_outputs == 1 or not self.multiclass:
+            top = int(labels.max(initial=0))
+            if top > 1:
+                raise InputError(
+                    f"loss {self.name} must have 2 classes, not {top + 1}: take softmax"
+                )
+            return np.asarray(2 * labels - 1, dtype=np.float64)
+        one_hot = np.eye(n_outputs, dtype=np.float64)[labels]
+        return np.where(one_hot > 0.0, 1.0, self.off_class)
 
     def encode(
         self,
@@ -172,6 +218,20 @@ class Loss(ABC):
     def subgradient(self, Z: FloatArray, Y: Targets) -> FloatArray:
         """A subgradient of the mean loss at ``Z``, shape (m, C), inside the conjugate's domain."""
 
+    def change_terms(
+        self, Z: FloatArray, error: FloatArray, moved: FloatArray, Y: Targets
+    ) -> FloatArray:
+        """Bounds (m,) on how far each row's loss moves as its predictions do by up to ``moved``.
+
+        ``error`` (m, C) says how near the exact predictions are to ``Z``. Rounding is covered but
+        for that of the last sum.
+        """
+        return np.asarray(self.slope * moved.sum(axis=1))
+
+    def arrangement(self, Y: Targets, inputs: Labels) -> Arrangement:
+        """What a network could do at best, given which rows share an input, numbered (m,)."""
+        return Levelled(self.dual_value, Y, inputs, subgradient=self.subgradient)
+
 
 class SmoothLoss(Loss):
     """A loss with a Lipschitz gradient and a second derivative."""
@@ -192,12 +252,54 @@ class SmoothLoss(Loss):
         return self.gradient(Z, Y)
 
 
+def smooth(loss: Loss) -> SmoothLoss:
+    """The loss as one that Newton steps may rest on.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    if isinstance(loss, SmoothLoss):
+        return loss
+    raise InputError(f"loss {loss.name} must be smooth for Newton steps, and has a kink")
+
+
+def _require_stated(loss: type[Loss]) -> None:
+    """Raise `InputError` unless a loss states all that is asked of it."""
+    asked = ("slope", "binary", "multiclass")
+    missing = sorted(getattr(loss, "__abstractmethods__", ()))
+    missing += [name for name in asked if not hasattr(loss, name)]
+    if issubclass(loss, SmoothLoss) and not hasattr(loss, "smoothness"):
+        missing.append("smoothness")
+    if not missing and math.isinf(loss.slope) and loss.change_terms is Loss.change_terms:
+        missing.append("change_terms, as its slope is infinite")
+    if missing:
+        raise InputError(
+            f"loss {loss.__name__} must state {', '.join(missing)}: "
+            "without them nothing could be certified or quantized"
+        )
+    if not (issubclass(loss, SmoothLoss) or loss.hinged):
+        raise InputError(
+            f"loss {loss.__name__} must be smooth or hinged: no solver takes other kinks"
+        )
+
+
+LOSSES = Registry[type[Loss]]("loss", "convexon.losses", _require_stated)
+"""The losses by name, those of other packages included."""
+
+
+@LOSSES("squared")
 @dataclass(frozen=True)
 class Squared(SmoothLoss):
     """``1/2 ||z - y||^2`` with real targets."""
 
-    kind: ClassVar[LossKind] = LossKind.SQUARED
     smoothness: ClassVar[float] = 1.0
+    slope: ClassVar[float] = math.inf
+    binary: ClassVar[bool] = True
+    multiclass: ClassVar[bool] = True
+    off_class: ClassVar[float] = 0.0
+    quadratic: ClassVar[bool] = True
 
     def _encoded(self, targets: ArrayLike, *, n_rows: int, n_classes: int | None) -> FloatArray:
         return encode_real(targets, n_rows=n_rows, n_outputs=n_classes)
@@ -230,13 +332,26 @@ class Squared(SmoothLoss):
             dual * (y - half) - 8.0 * UNIT * np.abs(dual) * (np.abs(y) + np.abs(half))
         )
 
+    def change_terms(
+        self, Z: FloatArray, error: FloatArray, moved: FloatArray, Y: Targets
+    ) -> FloatArray:
+        """``|z - y| e + e**2 / 2`` for a move of e: the slope has no bound."""
+        residual = (np.abs(Z - Y.values) + error) * (1.0 + 8.0 * UNIT)
+        return np.asarray((residual * moved + 0.5 * moved**2).sum(axis=1))
 
+    def arrangement(self, Y: Targets, inputs: Labels) -> Arrangement:  # noqa: D102
+        return Averaged(self.dual_value, Y, inputs, probabilities=False)
+
+
+@LOSSES("logistic")
 @dataclass(frozen=True)
 class Logistic(SmoothLoss):
     """``log(1 + exp(-y z))`` with labels -1 and +1, one output."""
 
-    kind: ClassVar[LossKind] = LossKind.LOGISTIC
     smoothness: ClassVar[float] = 0.25
+    slope: ClassVar[float] = 1.0
+    binary: ClassVar[bool] = True
+    multiclass: ClassVar[bool] = False
 
     def _encoded(self, targets: ArrayLike, *, n_rows: int, n_classes: int | None) -> FloatArray:
         return encode_signs(targets, n_rows=n_rows, n_outputs=1)
@@ -275,13 +390,23 @@ class Logistic(SmoothLoss):
         lower = own + other - UNIT * (80.0 * share + 20.0 * (own + other))
         return np.asarray(Y.shares * lower)
 
+    def arrangement(self, Y: Targets, inputs: Labels) -> Arrangement:  # noqa: D102
+        return Averaged(self.dual_value, Y, inputs, probabilities=True)
 
+
+@LOSSES("softmax")
 @dataclass(frozen=True)
 class Softmax(SmoothLoss):
     """Cross-entropy ``logsumexp(z) - z_y`` with integer labels, encoded one-hot."""
 
-    kind: ClassVar[LossKind] = LossKind.SOFTMAX
     smoothness: ClassVar[float] = 0.5
+    slope: ClassVar[float] = 1.0
+    binary: ClassVar[bool] = False
+    multiclass: ClassVar[bool] = True
+
+    def targets(self, labels: Labels, n_outputs: int) -> NDArray[np.float64] | Labels:
+        """The labels themselves."""
+        return labels
 
     def _encoded(self, targets: ArrayLike, *, n_rows: int, n_classes: int | None) -> FloatArray:
         return encode_classes(targets, n_rows=n_rows, n_classes=n_classes)
@@ -336,6 +461,15 @@ class Softmax(SmoothLoss):
         # As for the logistic loss, two roundings of the share cost no more than 75 units.
         return np.asarray(Y.shares * (terms - UNIT * (80.0 * share + 20.0 * np.abs(terms))))
 
+    def change_terms(
+        self, Z: FloatArray, error: FloatArray, moved: FloatArray, Y: Targets
+    ) -> FloatArray:
+        """Twice the largest move: the l1 norm of the gradient is at most 2."""
+        return np.asarray(2.0 * moved.max(axis=1))
+
+    def arrangement(self, Y: Targets, inputs: Labels) -> Arrangement:  # noqa: D102
+        return Coupled(self.dual_value, Y, inputs)
+
 
 def _log_sums(margin: FloatArray) -> FloatArray:
     """Log of the sum of exponentials of each row, the largest term outside the logarithm."""
@@ -352,11 +486,15 @@ def _probabilities(Z: FloatArray) -> FloatArray:
     return np.asarray(p / p.sum(axis=1, keepdims=True))
 
 
+@LOSSES("hinge")
 @dataclass(frozen=True)
 class Hinge(Loss):
     """``max(0, 1 - y z)`` with targets -1 and +1; several outputs are one-versus-rest."""
 
-    kind: ClassVar[LossKind] = LossKind.HINGE
+    slope: ClassVar[float] = 1.0
+    binary: ClassVar[bool] = True
+    multiclass: ClassVar[bool] = True
+    hinged: ClassVar[bool] = True
 
     def _encoded(self, targets: ArrayLike, *, n_rows: int, n_classes: int | None) -> FloatArray:
         return encode_signs(targets, n_rows=n_rows, n_outputs=n_classes)
@@ -388,15 +526,5 @@ class Hinge(Loss):
         """Without any rounding: the dual objective is the sum of the entries' magnitudes."""
         return Y.values * dual
 
-
-_LOSSES: dict[LossKind, Loss] = {
-    LossKind.SQUARED: Squared(),
-    LossKind.LOGISTIC: Logistic(),
-    LossKind.HINGE: Hinge(),
-    LossKind.SOFTMAX: Softmax(),
-}
-
-
-def loss_for(kind: LossKind) -> Loss:
-    """The loss of the given kind."""
-    return _LOSSES[LossKind(kind)]
+    def arrangement(self, Y: Targets, inputs: Labels) -> Arrangement:  # noqa: D102
+        return Majority(self.dual_value, Y, inputs)

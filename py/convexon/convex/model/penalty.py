@@ -6,13 +6,18 @@ l2 (which prunes whole neurons, and with them their area) or l-infinity (which p
 too, and drives the synapses of those that stay to one magnitude). A dual point lambda is feasible
 when the dual norm of each row of ``D^T lambda`` is at most ``rho * w_j``.
 
+A penalty is one class, and `PENALTIES` knows it by name. The checker of certificates has an
+evaluation of its own (`convexon.certify.penalties.EXACT_PENALTIES`).
+
 Members
 -------
-PenaltyKind, penalty_for
+PENALTIES
     The penalties by name.
 Penalty
     Value, proximal map and dual ratio; and, for Newton steps, the smooth form that a penalty takes
     on a support.
+Cone
+    The norms that the interior-point method takes.
 L1, GroupL2, GroupLInf
     The penalties themselves. They hold no state, so any two instances are equal.
 """
@@ -27,22 +32,39 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from convexon.errors import InputError
+from convexon.registry import Registry
+
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 
-class PenaltyKind(Enum):
-    """The penalties that a convex program can have."""
+class Cone(Enum):
+    """A norm that the interior-point method takes: entry by entry, or of a row."""
 
-    L1 = "l1"
-    GROUP_L2 = "group_l2"
-    GROUP_LINF = "group_linf"
+    ENTRIES = "sum of magnitudes"
+    EUCLIDEAN = "Euclidean norm"
+    LARGEST = "largest magnitude"
 
 
 class Penalty(ABC):
-    """A weighted sum of row norms. ``W`` is (P, C), ``weights`` is (P,) and positive."""
+    """A weighted sum of row norms. ``W`` is (P, C), ``weights`` is (P,) and positive.
 
-    kind: ClassVar[PenaltyKind]
+    The norm depends on the magnitudes of a row alone and falls with none of them, which the
+    universal bound rests on.
+    """
+
+    cone: ClassVar[Cone | None]
+    """The row norm as the interior-point method takes it; None where it is none of these."""
+
+    smooth_on_support: ClassVar[bool]
+    """Whether the only kinks are at the zeros of the weights, so that Newton steps on a support
+    converge."""
+
+    @property
+    def name(self) -> str:
+        """Name in `PENALTIES`."""
+        return PENALTIES.name_of(type(self))
 
     @abstractmethod
     def row_norms(self, W: FloatArray) -> FloatArray:
@@ -75,9 +97,9 @@ class Penalty(ABC):
     def retract(self, V: FloatArray, W: FloatArray) -> FloatArray:
         """``V`` with zeros where the way from ``W`` leaves the piece that `gradient` is for."""
 
+    @abstractmethod
     def dual_norm_bound(self, n_outputs: int) -> float:
         """Largest dual norm of a row of ``n_outputs`` entries whose Euclidean norm is one."""
-        return 1.0
 
     def value(self, W: FloatArray, weights: FloatArray) -> float:
         """``sum_j w_j ||W_j||``."""
@@ -95,17 +117,38 @@ class Penalty(ABC):
         return float(self.dual_ratios(G, weights).max(initial=0.0))
 
 
+def _require_stated(penalty: type[Penalty]) -> None:
+    """Raise `InputError` unless a penalty states all that is asked of it."""
+    asked = ("cone", "smooth_on_support")
+    missing = sorted(getattr(penalty, "__abstractmethods__", ()))
+    missing += [name for name in asked if not hasattr(penalty, name)]
+    if missing:
+        raise InputError(
+            f"penalty {penalty.__name__} must state {', '.join(missing)}: "
+            "without them no program could be solved or certified"
+        )
+
+
+PENALTIES = Registry[type[Penalty]]("penalty", "convexon.penalties", _require_stated)
+"""The penalties by name, those of other packages included."""
+
+
+@PENALTIES("l1")
 @dataclass(frozen=True)
 class L1(Penalty):
     """``sum_j w_j sum_c |W_jc|``; its dual norm is the largest magnitude in a row."""
 
-    kind: ClassVar[PenaltyKind] = PenaltyKind.L1
+    cone: ClassVar[Cone | None] = Cone.ENTRIES
+    smooth_on_support: ClassVar[bool] = True
 
     def row_norms(self, W: FloatArray) -> FloatArray:  # noqa: D102
         return np.asarray(np.abs(W).sum(axis=1))
 
     def dual_row_norms(self, G: FloatArray) -> FloatArray:  # noqa: D102
         return np.asarray(np.abs(G).max(axis=1))
+
+    def dual_norm_bound(self, n_outputs: int) -> float:  # noqa: D102
+        return 1.0
 
     def prox(self, V: FloatArray, thresholds: FloatArray) -> FloatArray:  # noqa: D102
         bound = thresholds[:, None]
@@ -125,17 +168,22 @@ class L1(Penalty):
         return np.where(V * W > 0.0, V, 0.0)
 
 
+@PENALTIES("group_l2")
 @dataclass(frozen=True)
 class GroupL2(Penalty):
     """``sum_j w_j ||W_j||_2``; the norm is its own dual."""
 
-    kind: ClassVar[PenaltyKind] = PenaltyKind.GROUP_L2
+    cone: ClassVar[Cone | None] = Cone.EUCLIDEAN
+    smooth_on_support: ClassVar[bool] = True
 
     def row_norms(self, W: FloatArray) -> FloatArray:  # noqa: D102
         return np.asarray(np.sqrt(np.square(W).sum(axis=1)))
 
     def dual_row_norms(self, G: FloatArray) -> FloatArray:  # noqa: D102
         return self.row_norms(G)
+
+    def dual_norm_bound(self, n_outputs: int) -> float:  # noqa: D102
+        return 1.0
 
     def prox(self, V: FloatArray, thresholds: FloatArray) -> FloatArray:  # noqa: D102
         norms = self.row_norms(V)
@@ -165,11 +213,13 @@ class GroupL2(Penalty):
         return np.where(((V * W).sum(axis=1) > 0.0)[:, None], V, 0.0)
 
 
+@PENALTIES("group_linf")
 @dataclass(frozen=True)
 class GroupLInf(Penalty):
     """``sum_j w_j max_c |W_jc|``; its dual norm is the l1 norm of a row."""
 
-    kind: ClassVar[PenaltyKind] = PenaltyKind.GROUP_LINF
+    cone: ClassVar[Cone | None] = Cone.LARGEST
+    smooth_on_support: ClassVar[bool] = False
 
     def row_norms(self, W: FloatArray) -> FloatArray:  # noqa: D102
         return np.asarray(np.abs(W).max(axis=1, initial=0.0))
@@ -214,15 +264,3 @@ def _onto_l1_balls(V: FloatArray, radii: FloatArray) -> FloatArray:
     count = np.maximum((ordered > levels).sum(axis=1), 1)
     level = np.maximum(levels[np.arange(len(V)), count - 1], 0.0)
     return np.asarray(np.sign(V) * np.maximum(size - level[:, None], 0.0))
-
-
-_PENALTIES: dict[PenaltyKind, Penalty] = {
-    PenaltyKind.L1: L1(),
-    PenaltyKind.GROUP_L2: GroupL2(),
-    PenaltyKind.GROUP_LINF: GroupLInf(),
-}
-
-
-def penalty_for(kind: PenaltyKind) -> Penalty:
-    """The penalty of the given kind."""
-    return _PENALTIES[PenaltyKind(kind)]

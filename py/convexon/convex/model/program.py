@@ -18,16 +18,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from numbers import Real
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexon.convex.model.loss import UNIT, FloatArray, Loss, Targets
-from convexon.convex.model.penalty import Penalty
+from convexon.convex.model.loss import UNIT, FloatArray
+from convexon.convex.model.problem import Problem
 from convexon.errors import InputError
 
 _BLOCK_ENTRIES = 1 << 21
@@ -63,8 +62,8 @@ class PackedColumns(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ConvexProgram:
-    """One regularized training problem, checked at construction.
+class ConvexProgram(Problem):
+    """A problem over a dictionary of columns, checked at construction.
 
     Parameters
     ----------
@@ -72,27 +71,10 @@ class ConvexProgram:
         The dictionary D, real and finite, shape (n, P). Spike patterns are {0, 1}, spike counts
         small integers; an integer or boolean array, or `PackedColumns`, is kept as it is and
         converted block by block. An intercept is an always-firing column among the others.
-    targets
-        What the loss's ``encode`` takes; see `convexon.convex.model.loss.Loss.encode`.
-    loss, penalty
-        The terms of the objective.
-    rho
-        Regularization strength, positive; or zero where a ``radius`` is given, as without either no
-        dual point bounds the objective from below.
     weights
         Penalty weight of each column, positive, shape (P,); ones where None.
-    n_classes
-        Number of outputs C; derived from the targets where None.
-    counts
-        Samples that each row stands for, positive integers (n,); ones where None.
-    radius
-        Positive, for ``rho = 0`` only: the program is then that over the ball ``sum_j w_j ||W_j||
-        <= radius``, and its bounds hold in that ball.
 
-    Members
-    -------
-    encoded
-        The targets as (n, C) floats, with the counts.
+    The others are those of `convexon.convex.model.problem.Problem`.
 
     Raises
     ------
@@ -101,35 +83,30 @@ class ConvexProgram:
     """
 
     features: NDArray[np.generic] | PackedColumns
-    targets: ArrayLike
-    loss: Loss
-    penalty: Penalty
-    rho: float
     weights: FloatArray = None  # type: ignore[assignment]  # ones of length P after construction
-    n_classes: int | None = None
-    counts: ArrayLike | None = None
-    radius: float | None = None
-    encoded: Targets = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.loss, Loss):
-            raise InputError(
-                f"loss must be a Loss, not {self.loss!r}; see convexon.convex.loss_for"
-            )
-        if not isinstance(self.penalty, Penalty):
-            raise InputError(
-                f"penalty must be a Penalty, not {self.penalty!r}; see convexon.convex.penalty_for"
-            )
-        features = _checked_features(self.features)
-        n_rows, n_columns = features.shape
-        _require_bounded(self.rho, self.radius)
-        object.__setattr__(self, "features", features)
-        object.__setattr__(self, "rho", float(self.rho))
-        object.__setattr__(self, "weights", _checked_weights(self.weights, n_columns))
-        encoded = self.loss.encode(
-            self.targets, n_rows=n_rows, n_classes=self.n_classes, counts=self.counts
-        )
-        object.__setattr__(self, "encoded", encoded)
+        object.__setattr__(self, "features", _checked_features(self.features))
+        weights = _checked_weights(self.weights, self.n_columns)
+        object.__setattr__(self, "weights", weights)
+        super().__post_init__()
+
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        features: NDArray[np.generic] | PackedColumns,
+        weights: FloatArray | None = None,
+    ) -> ConvexProgram:
+        """The program of a problem over a dictionary; its columns' weights are ones where None."""
+        given = {f.name: getattr(problem, f.name) for f in fields(Problem) if f.init}
+        return cls(**given, features=features, weights=weights)  # type: ignore[arg-type]
+
+    def restricted(self, columns: NDArray[np.intp]) -> ConvexProgram:
+        """The program over some of its columns."""
+        D = self.features
+        chosen = D[:, columns] if isinstance(D, np.ndarray) else D.dense(columns)
+        return replace(self, features=chosen, weights=self.weights[columns])
 
     @property
     def n_rows(self) -> int:
@@ -140,11 +117,6 @@ class ConvexProgram:
     def n_columns(self) -> int:
         """Number of dictionary columns P."""
         return int(self.features.shape[1])
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of outputs C."""
-        return self.encoded.n_outputs
 
     @property
     def largest_feature(self) -> float:
@@ -299,23 +271,6 @@ def _as_slice(columns: NDArray[np.intp]) -> Block:
     """Adjacent columns as a slice, which copies nothing."""
     first, last = int(columns[0]), int(columns[-1])
     return slice(first, last + 1) if last - first + 1 == len(columns) else columns
-
-
-def _require_bounded(rho: object, radius: object) -> None:
-    """Raise `InputError` unless the objective has a lower bound that can be certified."""
-    if not (isinstance(rho, Real) and 0.0 <= float(rho) < np.inf):
-        raise InputError(f"rho must be a positive finite number, not {rho!r}")
-    if rho == 0.0 and radius is None:
-        raise InputError(
-            "rho must be a positive finite number, not 0.0: or give the radius of the ball of "
-            "weights over which rho = 0 is to be solved"
-        )
-    if radius is None:
-        return
-    if rho != 0.0:
-        raise InputError(f"radius must be None for a positive rho, not {radius!r}")
-    if not (isinstance(radius, Real) and 0.0 < float(radius) < np.inf):
-        raise InputError(f"radius must be a positive finite number, not {radius!r}")
 
 
 def _is_integral(A: FloatArray) -> bool:

@@ -11,14 +11,16 @@ could lower the objective (after Lee, Battle, Raina and Ng, "Efficient sparse co
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dposv
 
-from convexon.convex.model.loss import FloatArray, SmoothLoss
+from convexon.convex.model.loss import FloatArray, Loss
+from convexon.convex.model.penalty import Cone, Penalty
 from convexon.convex.model.program import ConvexProgram
-from convexon.convex.solvers.descent import Descent
+from convexon.convex.solvers.composite import Descent
 from convexon.convex.solvers.products import Products
 from convexon.convex.solvers.record import Budget
 
@@ -145,25 +147,23 @@ class Quadratic:
 
 
 class ActiveSet:
-    """A `Method` for the squared loss with the l1 norm.
+    """A `Method` for the squared loss with the l1 norm."""
 
-    Parameters
-    ----------
-    program, loss
-        The program and its loss.
-    budget
-        Ends the search when it is spent.
-    """
+    first_size: ClassVar[int] = 32
 
-    first_size = 32
-
-    def __init__(self, program: ConvexProgram, loss: SmoothLoss, *, budget: Budget) -> None:
-        self._targets = program.encoded
+    def __init__(self, program: ConvexProgram, *, budget: Budget) -> None:
+        self._targets, loss = program.encoded, program.loss
         self._at_zero = loss.value(np.zeros_like(program.encoded.values), program.encoded)
         self._budget = budget
-        self._descent = Descent(program, loss, budget=budget)
+        self._descent = Descent(program, budget=budget)
         self._of: Products | None = None
         self._gram = self._correlations = np.zeros((0, 0))
+
+    @staticmethod
+    def lacks(loss: Loss, penalty: Penalty) -> str | None:  # noqa: D102
+        if not loss.quadratic:
+            return "a quadratic loss"
+        return None if penalty.cone is Cone.ENTRIES else "a penalty on the sum of magnitudes"
 
     def dual_point(self, Z: FloatArray) -> FloatArray:
         """Minus the gradient."""

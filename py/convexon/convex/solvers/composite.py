@@ -1,4 +1,4 @@
-"""The inner solver: a smooth term plus a weighted penalty, over the columns of a working set.
+"""The method for smooth losses: a smooth term plus a weighted penalty, over a working set.
 
 Accelerated proximal gradient steps (with backtracking and adaptive restart) find the support;
 Newton steps on the support then converge in a few iterations where first-order steps would need
@@ -9,15 +9,16 @@ conditioned. Both only ever lower the objective, so either may take over from th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
-from convexon.convex.model.loss import FloatArray
+from convexon.convex.model.loss import Curvature, FloatArray, Loss, SmoothLoss, Targets, smooth
 from convexon.convex.model.penalty import Penalty
+from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.newton import Operator, newton_cost, solver_for
 from convexon.convex.solvers.products import Products
 from convexon.convex.solvers.record import Budget
-from convexon.convex.solvers.smooth import MeanLoss
 
 _SHORTEST_BURST, _LONGEST_BURST = 20, 320
 """First-order steps between two attempts at Newton steps: more while those fail."""
@@ -44,6 +45,62 @@ The support is not final while the objective still falls much, and more accuracy
 
 _PATIENCE = 64
 """Steps shorter than that in a row of Newton steps, before first-order steps are the better buy."""
+
+
+class Descent:
+    """A `Method` for a `SmoothLoss` and a penalty that is smooth on a support."""
+
+    first_size: ClassVar[int] = 256
+
+    def __init__(self, program: ConvexProgram, *, budget: Budget) -> None:
+        self._penalty = program.penalty
+        self._term = MeanLoss(smooth(program.loss), program.encoded)
+        self._budget = budget
+
+    @staticmethod
+    def lacks(loss: Loss, penalty: Penalty) -> str | None:  # noqa: D102
+        if not isinstance(loss, SmoothLoss):
+            return "a smooth loss"
+        return None if penalty.smooth_on_support else "a penalty that is smooth on a support"
+
+    def dual_point(self, Z: FloatArray) -> FloatArray:
+        """Minus the gradient."""
+        return -self._term.gradient(Z)
+
+    def improve(
+        self, D: Products, thresholds: FloatArray, W: FloatArray, *, tolerance: float
+    ) -> FloatArray:
+        """Minimize over the columns ``D``."""
+        problem = Composite(D, self._term, self._penalty, thresholds)
+        return minimize(problem, W, tolerance=tolerance, budget=self._budget)
+
+
+@dataclass(frozen=True, eq=False)
+class MeanLoss:
+    """A smooth loss with its targets."""
+
+    loss: SmoothLoss
+    targets: Targets
+
+    def value(self, Z: FloatArray) -> float:
+        """Mean loss at ``Z``."""
+        return self.loss.value(Z, self.targets)
+
+    def gradient(self, Z: FloatArray) -> FloatArray:
+        """Gradient of the mean loss."""
+        return self.loss.gradient(Z, self.targets)
+
+    def curvature(self, Z: FloatArray) -> Curvature:
+        """Second derivative of the mean loss."""
+        return self.loss.curvature(Z, self.targets)
+
+    def smoothness(self) -> float:
+        """One sample's constant times the largest share of a row."""
+        return self.loss.smoothness * float(self.targets.shares.max())
+
+    def dual_value(self, dual: FloatArray) -> float:
+        """Objective of the dual program."""
+        return self.loss.dual_value(dual, self.targets)
 
 
 @dataclass(frozen=True, eq=False)

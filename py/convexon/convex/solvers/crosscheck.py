@@ -8,15 +8,16 @@ The objective is written in CVXPY's own atoms from the mathematical statement, n
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
 from enum import Enum
+from typing import TypeVar
 
 import cvxpy as cp
 import numpy as np
 
-from convexon.convex.model.loss import FloatArray, LossKind
-from convexon.convex.model.penalty import PenaltyKind
+from convexon.convex.model.loss import FloatArray
 from convexon.convex.model.program import ConvexProgram
-from convexon.errors import SolverError
+from convexon.errors import InputError, SolverError
 
 
 class ConeSolver(Enum):
@@ -44,6 +45,8 @@ def solve_with_cvxpy(
 
     Raises
     ------
+    InputError
+        If the loss or the penalty is none that this module states.
     SolverError
         If the cone solver fails.
     """
@@ -64,22 +67,34 @@ def solve_with_cvxpy(
 
 
 def _loss(program: ConvexProgram, Z: cp.Expression) -> cp.Expression:
-    Y = program.encoded.values
     share = program.encoded.counts / program.encoded.total
-    match program.loss.kind:
-        case LossKind.SQUARED:
-            return cp.sum(cp.multiply(share[:, None], cp.square(Z - Y))) / 2
-        case LossKind.LOGISTIC:
-            return cp.sum(cp.multiply(share[:, None], cp.logistic(-cp.multiply(Y, Z))))
-        case LossKind.HINGE:
-            return cp.sum(cp.multiply(share[:, None], cp.pos(1 - cp.multiply(Y, Z))))
-        case LossKind.SOFTMAX:
-            own = cp.sum(cp.multiply(Y, Z), axis=1)
-            return share @ (cp.log_sum_exp(Z, axis=1) - own)
+    return _stated(_LOSSES, "loss", program.loss.name)(share, program.encoded.values, Z)
 
 
 def _penalty(program: ConvexProgram, W: cp.Variable) -> cp.Expression:
-    order = {PenaltyKind.L1: 1, PenaltyKind.GROUP_L2: 2, PenaltyKind.GROUP_LINF: "inf"}[
-        program.penalty.kind
-    ]
+    order = _stated(_ORDERS, "penalty", program.penalty.name)
     return cp.sum(cp.multiply(program.weights, cp.norm(W, order, axis=1)))
+
+
+def _softmax(share: FloatArray, Y: FloatArray, Z: cp.Expression) -> cp.Expression:
+    return share @ (cp.log_sum_exp(Z, axis=1) - cp.sum(cp.multiply(Y, Z), axis=1))
+
+
+_LOSSES: Mapping[str, Callable[[FloatArray, FloatArray, cp.Expression], cp.Expression]] = {
+    "squared": lambda s, Y, Z: cp.sum(cp.multiply(s[:, None], cp.square(Z - Y))) / 2,
+    "logistic": lambda s, Y, Z: cp.sum(cp.multiply(s[:, None], cp.logistic(-cp.multiply(Y, Z)))),
+    "hinge": lambda s, Y, Z: cp.sum(cp.multiply(s[:, None], cp.pos(1 - cp.multiply(Y, Z)))),
+    "softmax": _softmax,
+}
+"""Mean loss from the rows' shares (n,), targets and predictions (n, C)."""
+
+_ORDERS: Mapping[str, int | str] = {"l1": 1, "group_l2": 2, "group_linf": "inf"}
+"""Order of each penalty's row norm."""
+
+_T = TypeVar("_T")
+
+
+def _stated(known: Mapping[str, _T], what: str, name: str) -> _T:
+    if name not in known:
+        raise InputError(f"{what} must be one of {', '.join(known)} to be cross-checked: {name!r}")
+    return known[name]

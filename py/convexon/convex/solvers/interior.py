@@ -12,12 +12,12 @@ method of interior points leaves small, are set to zero where the gap allows it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from convexon.convex.model.loss import Curvature, FloatArray, Loss, SmoothLoss, Targets
-from convexon.convex.model.penalty import Penalty, PenaltyKind
+from convexon.convex.model.penalty import Cone, Penalty
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.cones import Balls, Move, Polytopes
 from convexon.convex.solvers.newton import Operator, Solve, solver_for
@@ -150,13 +150,13 @@ class _Norms:
     """The penalty's side: triples for each entry (l1) or each row (row norms) of the weights."""
 
     def __init__(
-        self, kind: PenaltyKind, thresholds: FloatArray, W: FloatArray, *, product: float
+        self, cone: Cone | None, thresholds: FloatArray, W: FloatArray, *, product: float
     ) -> None:
         self._shape = W.shape
-        self._entrywise = kind is PenaltyKind.L1
+        self._entrywise = cone is Cone.ENTRIES
         radii = np.repeat(thresholds, W.shape[1]) if self._entrywise else thresholds
         rows = W.reshape(-1, 1) if self._entrywise else W
-        polytope = kind is PenaltyKind.GROUP_LINF
+        polytope = cone is Cone.LARGEST
         # At slope zero a ball has one product, radius * t, and a polytope 2 d with this sum.
         share = 2.0 * W.shape[1] if polytope else 1.0
         self.cones = (Polytopes if polytope else Balls)(radii, rows, share * product / radii)
@@ -206,7 +206,7 @@ class _Path:
         else:
             self.fit = _HingeFit(targets, self.Z)
             product = self.fit.complementarity() / self.fit.degree
-        self.norms = _Norms(penalty.kind, thresholds, self.W, product=max(product, 1e-300))
+        self.norms = _Norms(penalty.cone, thresholds, self.W, product=max(product, 1e-300))
 
     def mu(self) -> float:
         """Mean product of all pairs."""
@@ -299,7 +299,7 @@ class _Path:
         constant, so the smaller of the two tells which of them is zero at the solution.
         """
         G = self.D.adjoint(dual) / self.thresholds[:, None]
-        if self.penalty.kind is PenaltyKind.L1:
+        if self.penalty.cone is Cone.ENTRIES:
             size, slack = np.abs(W), 1.0 - np.abs(G)
         else:
             size = self.penalty.row_norms(W)[:, None]
@@ -314,17 +314,9 @@ class _Path:
 
 
 class InteriorPoint:
-    """A `Method` for any loss and penalty; it keeps its dual point between working sets.
+    """A `Method` for a smooth loss or the hinge; it keeps its dual point between working sets."""
 
-    Parameters
-    ----------
-    program
-        The program.
-    budget
-        Ends the steps when it is spent.
-    """
-
-    first_size = 256
+    first_size: ClassVar[int] = 256
 
     def __init__(self, program: ConvexProgram, *, budget: Budget) -> None:
         self._penalty = program.penalty
@@ -332,6 +324,12 @@ class InteriorPoint:
         self._budget = budget
         self._dual: FloatArray | None = None
         self._path: _Path | None = None
+
+    @staticmethod
+    def lacks(loss: Loss, penalty: Penalty) -> str | None:  # noqa: D102
+        if not (loss.hinged or isinstance(loss, SmoothLoss)):
+            return "a loss that is smooth or hinged"
+        return None if penalty.cone is not None else "a penalty with a cone"
 
     def dual_point(self, Z: FloatArray) -> FloatArray:
         """The method's own dual point; before its first step, minus a subgradient."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 
@@ -19,7 +18,7 @@ def path(
     tolerance: float = 1e-6,
     max_seconds: float | None = None,
     progress: Progress | None = None,
-    device: str | None = None,
+    allow_unconverged: bool = False,
 ) -> tuple[Solution, ...]:
     """Solve a program for each of several rho, from the largest to the smallest.
 
@@ -31,9 +30,7 @@ def path(
         The program; its own rho does not matter.
     rhos
         Regularization strengths, positive, in any order.
-    tolerance, progress, device
-        As in `solve`, for each rho.
-    max_seconds
+    tolerance, max_seconds, progress, allow_unconverged
         As in `solve`, for each rho.
 
     Returns
@@ -46,7 +43,7 @@ def path(
     InputError
         If a rho is not positive and finite, or there is none.
     SolverError
-        If a gap is not reached.
+        If a gap is not reached, unless `allow_unconverged`.
     """
     values = [float(rho) for rho in rhos]
     if not values or not all(0.0 < rho < np.inf for rho in values):
@@ -55,12 +52,12 @@ def path(
     start = None
     for rho in sorted(set(values), reverse=True):
         solved[rho] = solve(
-            replace(program, rho=rho, radius=None),
+            program.at(rho),
             tolerance=tolerance,
             start=start,
             max_seconds=max_seconds,
             progress=progress,
-            device=device,
+            allow_unconverged=allow_unconverged,
         )
         start = solved[rho].W
     return tuple(solved[rho] for rho in values)

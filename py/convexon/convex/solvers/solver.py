@@ -19,11 +19,10 @@ from numpy.typing import ArrayLike
 from threadpoolctl import ThreadpoolController
 
 from convexon.convex.bounds.gap import GapCertificate, certify
-from convexon.convex.model.loss import FloatArray, SmoothLoss, Squared
-from convexon.convex.model.penalty import PenaltyKind
+from convexon.convex.model.loss import FloatArray
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.active_set import ActiveSet
-from convexon.convex.solvers.descent import Descent
+from convexon.convex.solvers.composite import Descent
 from convexon.convex.solvers.interior import InteriorPoint
 from convexon.convex.solvers.products import Maker, products_for
 from convexon.convex.solvers.record import Budget, GapRecord
@@ -243,13 +242,28 @@ def _minimize_in_ball(outer: _Judge, W: FloatArray, maker: Maker) -> _Judge:
         W, goal = judge.W, min(0.1 * goal, target)
 
 
+_METHODS: tuple[type[Method], ...] = (ActiveSet, Descent, InteriorPoint)
+"""In the order in which they are preferred."""
+
+
 def _method_for(program: ConvexProgram, budget: Budget) -> Method:
-    loss, kind = program.loss, program.penalty.kind
-    if isinstance(loss, Squared) and kind is PenaltyKind.L1:
-        return ActiveSet(program, loss, budget=budget)
-    if isinstance(loss, SmoothLoss) and kind is not PenaltyKind.GROUP_LINF:
-        return Descent(program, loss, budget=budget)
-    return InteriorPoint(program, budget=budget)
+    """The first method that has all it needs of the loss and the penalty.
+
+    Raises
+    ------
+    InputError
+        If there is none; the text says what each of them lacks.
+    """
+    lacking = []
+    for method in _METHODS:
+        lacks = method.lacks(program.loss, program.penalty)
+        if lacks is None:
+            return method(program, budget=budget)
+        lacking.append(f"{method.__name__} needs {lacks}")
+    raise InputError(
+        f"loss {program.loss.name} and penalty {program.penalty.name} have no solver: "
+        + "; ".join(lacking)
+    )
 
 
 @dataclass(eq=False)

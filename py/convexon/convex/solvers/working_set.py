@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convexon.convex.model.loss import FloatArray, SmoothLoss
+from convexon.convex.model.loss import FloatArray, Loss, SmoothLoss
+from convexon.convex.model.penalty import Penalty
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.products import Maker, Products
 from convexon.convex.solvers.record import Budget
@@ -31,10 +32,16 @@ _FORCING = 0.3
 
 
 class Method(Protocol):
-    """Solves a program over a few of its columns."""
+    """Solves a program over a few of its columns; the budget ends it when it is spent."""
 
-    first_size: int
+    first_size: ClassVar[int]
     """Columns that the first working set should have: fewer would save nothing."""
+
+    def __init__(self, program: ConvexProgram, *, budget: Budget) -> None: ...
+
+    @staticmethod
+    def lacks(loss: Loss, penalty: Penalty) -> str | None:
+        """What the method needs and these two do not have, in words; None if nothing."""
 
     def improve(
         self, D: Products, thresholds: FloatArray, W: FloatArray, *, tolerance: float

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from convexon.convex.model.loss import Loss
+from convexon.convex.model.penalty import Penalty
+from convexon.convex.model.problem import Problem
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.snn.neuron import ReadoutMode
@@ -74,6 +77,18 @@ class Rows:
     def steps(self) -> npt.NDArray[np.intp]:
         """Step of its sample that each row comes from; 0 unless the mode is STEP."""
         return (self.index % self.per_sample).astype(np.intp)
+
+    def problem(self, loss: Loss, penalty: Penalty, rho: float, *, n_outputs: int) -> Problem:
+        """Return the learning task of these rows, with ``n_outputs`` scores each."""
+        return Problem(
+            targets=loss.targets(self.labels, n_outputs),
+            loss=loss,
+            penalty=penalty,
+            rho=rho,
+            n_classes=n_outputs,
+            counts=self.counts,
+            groups=self.groups,
+        )
 
 
 def distinct_rows(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:

@@ -9,9 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexon.errors import InputError
 from convexon.snn.neuron import ReadoutMode
-from convexon.train.pricing.oracle import Proposal, candidates, proposed
+from convexon.train.pricing.oracle import (
+    Effort,
+    Proposal,
+    candidates,
+    proposed,
+    require_positive,
+)
 from convexon.train.pricing.site import PricingProblem, Site
 
 
@@ -31,9 +36,12 @@ class SurrogateAscent:
     n_steps: int = 60
 
     def __post_init__(self) -> None:
-        for name in ("n_candidates", "n_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        require_positive(self, "n_candidates", "n_steps")
+
+    @classmethod
+    def of(cls, effort: Effort) -> SurrogateAscent:
+        """Return the oracle for an effort, each move a step."""
+        return cls(n_candidates=effort.n_candidates, n_steps=effort.n_moves)
 
     @property
     def name(self) -> str:
@@ -44,7 +52,7 @@ class SurrogateAscent:
         self, problem: PricingProblem, site: Site, generator: np.random.Generator
     ) -> Proposal:
         """See `convexon.train.pricing.oracle.Oracle`."""
-        from convexon.train.surrogate.ascent import AscentPlan, ascend
+        from convexon.train.surrogate.ascent import AscentPlan, Stimulus, ascend
         from convexon.train.surrogate.grid import WeightGrid
 
         layer = candidates(site, self.n_candidates, generator)
@@ -58,11 +66,12 @@ class SurrogateAscent:
             directions = every
         climbed = ascend(
             layer,
-            signal,
+            Stimulus(signal=signal, reach=site.reach, mode=mode),
             directions,
-            reach=site.reach,
-            mode=mode,
-            grid=WeightGrid.of_family(site.family),
-            plan=AscentPlan(steps=self.n_steps, seed=int(generator.integers(2**31))),
+            plan=AscentPlan(
+                steps=self.n_steps,
+                grid=WeightGrid.of_family(site.family),
+                seed=int(generator.integers(2**31)),
+            ),
         )
         return proposed(problem, site, climbed.layer, n_seen=self.n_candidates * self.n_steps)

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexon.errors import InputError
-from convexon.train.pricing.oracle import Proposal, candidates, proposed
+from convexon.train.pricing.oracle import (
+    Effort,
+    Proposal,
+    candidates,
+    proposed,
+    require_positive,
+)
 from convexon.train.pricing.site import PricingProblem, Site
 
 
@@ -24,8 +29,12 @@ class RandomDraws:
     n_drawn: int = 2000
 
     def __post_init__(self) -> None:
-        if self.n_drawn < 1:
-            raise InputError(f"n_drawn must be at least 1, not {self.n_drawn!r}")
+        require_positive(self, "n_drawn")
+
+    @classmethod
+    def of(cls, effort: Effort) -> RandomDraws:
+        """Return the oracle that looks at as many neurons as a search of this effort."""
+        return cls(n_drawn=effort.n_candidates * effort.n_moves)
 
     @property
     def name(self) -> str:

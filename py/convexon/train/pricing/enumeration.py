@@ -18,8 +18,8 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.snn.ranges import weighted_range
 from convexon.train.columns.bits import BitColumns
-from convexon.train.pricing.oracle import Proposal
-from convexon.train.pricing.site import Cost, PricingProblem, Site
+from convexon.train.pricing.oracle import Effort, Proposal
+from convexon.train.pricing.site import PricingProblem, Site
 
 IntArray = npt.NDArray[np.int64]
 
@@ -42,7 +42,12 @@ class Enumeration:
     """
 
     max_neurons: int = 5_000_000
-    _listed: dict[tuple[int, int], _Listing] = field(default_factory=dict, init=False, repr=False)
+    _listed: dict[int, _Listing] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def of(cls, effort: Effort) -> Enumeration:
+        """Return the oracle for an effort."""
+        return cls(max_neurons=effort.max_neurons)
 
     @property
     def name(self) -> str:
@@ -60,13 +65,13 @@ class Enumeration:
 
     def columns(self, site: Site) -> BitColumns:
         """Return the distinct columns of all neurons of the grid."""
-        return self._listing(site, None).bits
+        return self._listing(site).bits
 
     def propose(
         self, problem: PricingProblem, site: Site, generator: np.random.Generator
     ) -> Proposal:
         """See `convexon.train.pricing.oracle.Oracle`; ``largest_ratio`` is exact."""
-        listing = self._listing(site, problem.cost)
+        listing = self._listing(site)
         n = listing.bits.n_columns
         ratios = np.empty(n)
         width = max(1, (1 << 22) // listing.bits.n_rows)
@@ -81,15 +86,15 @@ class Enumeration:
             n_seen=n,
         )
 
-    def _listing(self, site: Site, cost: Cost | None) -> _Listing:
-        key = (id(site), id(cost))
+    def _listing(self, site: Site) -> _Listing:
+        key = id(site)
         if key not in self._listed:
             if self.size(site) > self.max_neurons:
                 raise InputError(
                     f"fan_in must leave at most {self.max_neurons} neurons to enumerate, "
                     f"not {self.size(site)}: lower it, or take a smaller alphabet"
                 )
-            self._listed[key] = _listed(site, cost)
+            self._listed[key] = _listed(site)
         return self._listed[key]
 
 
@@ -97,13 +102,13 @@ class Enumeration:
 class _Listing:
     """Distinct columns of a grid, each with the cheapest neuron that realises it."""
 
-    owners: tuple[Site, Cost | None]  # kept alive, so that their ids stay their own
+    owner: Site  # kept alive, so that its id stays its own
     bits: BitColumns
     weights: IntArray
     thresholds: IntArray
 
 
-def _listed(site: Site, cost: Cost | None) -> _Listing:
+def _listed(site: Site) -> _Listing:
     place: dict[bytes, int] = {}  # of a pattern in the list
     parts: list[BitColumns] = []
     weights: list[IntArray] = []
@@ -113,9 +118,7 @@ def _listed(site: Site, cost: Cost | None) -> _Listing:
         layer = site.family.layer(block_weights, block_thresholds)
         features = site.features(layer)
         bits = BitColumns.pack(features, max_value=site.max_feature)
-        block_prices = np.ones(len(block_thresholds))
-        if cost is not None:
-            block_prices = cost(site, layer, features)
+        block_prices = site.weights(layer, features)
         fresh = []
         for j, key in enumerate(bits.keys()):
             at = place.setdefault(key, len(prices))
@@ -129,7 +132,7 @@ def _listed(site: Site, cost: Cost | None) -> _Listing:
                 thresholds[at] = int(block_thresholds[j])
         parts.append(bits.take(np.array(fresh, dtype=np.intp)))
     return _Listing(
-        owners=(site, cost),
+        owner=site,
         bits=BitColumns.joined(parts),
         weights=np.stack(weights, axis=1),
         thresholds=np.array(thresholds, dtype=np.int64),

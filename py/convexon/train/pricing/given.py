@@ -8,7 +8,7 @@ import numpy as np
 
 from convexon.errors import InputError
 from convexon.snn.network import Layer
-from convexon.train.pricing.oracle import Proposal, proposed
+from convexon.train.pricing.oracle import Effort, Proposal, proposed
 from convexon.train.pricing.site import PricingProblem, Site
 
 
@@ -23,6 +23,19 @@ class GivenNeurons:
     """
 
     layer: Layer
+
+    @classmethod
+    def of(cls, effort: Effort) -> GivenNeurons:
+        """Return the oracle of the neurons that the effort gives.
+
+        Raises
+        ------
+        InputError
+            If it gives none.
+        """
+        if effort.given is None:
+            raise InputError("given must be the neurons to price, not None")
+        return cls(layer=effort.given)
 
     @property
     def name(self) -> str:

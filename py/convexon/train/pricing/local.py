@@ -18,7 +18,13 @@ from convexon.errors import InputError
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.columns.parallel import on_all_cores
 from convexon.train.columns.rows import Rows
-from convexon.train.pricing.oracle import Proposal, candidates, proposed
+from convexon.train.pricing.oracle import (
+    Effort,
+    Proposal,
+    candidates,
+    proposed,
+    require_positive,
+)
 from convexon.train.pricing.site import PricingProblem, Site
 from convexon.train.witnesses.alphabet import Alphabet
 
@@ -105,9 +111,12 @@ class LocalSearch:
     field: ReceptiveField | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n_candidates", "n_moves", "n_rows"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        require_positive(self, "n_candidates", "n_moves", "n_rows")
+
+    @classmethod
+    def of(cls, effort: Effort) -> LocalSearch:
+        """Return the oracle for an effort."""
+        return cls(n_candidates=effort.n_candidates, n_moves=effort.n_moves, n_rows=effort.n_rows)
 
     @property
     def name(self) -> str:

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
-from convexon.convex.model.penalty import PenaltyKind
+from convexon.convex.model.penalty import Cone
 from convexon.errors import InputError, SolverError
 from convexon.snn.neuron import ReadoutMode, Reset
-from convexon.train.pricing.oracle import Proposal, proposed
+from convexon.train.pricing.oracle import Effort, Proposal, proposed
 from convexon.train.pricing.site import PricingProblem, Site
 
 FloatArray = npt.NDArray[np.float64]
@@ -37,6 +37,11 @@ class MixedIntegerProgram:
     """
 
     max_seconds: float = 60.0
+
+    @classmethod
+    def of(cls, effort: Effort) -> MixedIntegerProgram:
+        """Return the oracle for an effort."""
+        return cls(max_seconds=effort.max_seconds)
 
     @property
     def name(self) -> str:
@@ -77,7 +82,7 @@ class MixedIntegerProgram:
 
 def _require_linear(problem: PricingProblem, site: Site) -> None:
     alphabet = site.family.alphabet
-    if problem.penalty.kind is not PenaltyKind.L1 or problem.cost is not None:
+    if problem.penalty.cone is not Cone.ENTRIES or site.cost is not None:
         raise InputError("penalty must be l1 without costs for the mixed-integer program")
     if alphabet.magnitudes != tuple(range(1, alphabet.largest + 1)):
         raise InputError(f"alphabet must be all integers of a range, not {alphabet.name}")

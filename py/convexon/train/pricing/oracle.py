@@ -1,4 +1,4 @@
-"""The interface of a pricing oracle, and what oracles have in common.
+"""The interface of a pricing oracle, the oracles by name, and what they have in common.
 
 The certificate does not depend on where a column comes from, so an oracle may be as heuristic as it
 likes; only one that has seen every column of its set says that it is exact.
@@ -7,10 +7,12 @@ likes; only one that has seen every column of its set says that it is exact.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from convexon.errors import InputError
+from convexon.registry import Registry
 from convexon.snn.network import Layer
 from convexon.train.columns.bits import BitColumns
 from convexon.train.pricing.site import PricingProblem, Site
@@ -37,8 +39,46 @@ class Proposal:
     n_seen: int
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Effort:
+    """How hard an oracle searches; each takes what concerns it.
+
+    Members
+    -------
+    n_candidates, n_moves : int
+        Neurons that a search improves side by side, and the changes that each may try.
+    n_rows : int
+        Rows that a change is judged on; a random part where there are more.
+    max_neurons : int
+        Most neurons that an enumeration may list.
+    max_seconds : float
+        Of a mixed-integer program, for each output and sign.
+    given : Layer or None
+        Neurons to price, for the oracle of given ones.
+
+    Raises
+    ------
+    InputError
+        If a member is not positive.
+    """
+
+    n_candidates: int = 64
+    n_moves: int = 40
+    n_rows: int = 1024
+    max_neurons: int = 5_000_000
+    max_seconds: float = 60.0
+    given: Layer | None = None
+
+    def __post_init__(self) -> None:
+        require_positive(self, "n_candidates", "n_moves", "n_rows", "max_neurons", "max_seconds")
+
+
 class Oracle(Protocol):
     """Finds neurons of a site whose columns violate the dual constraint."""
+
+    @classmethod
+    def of(cls, effort: Effort) -> Oracle:
+        """Return the oracle for an effort."""
 
     @property
     def name(self) -> str:
@@ -48,6 +88,33 @@ class Oracle(Protocol):
         self, problem: PricingProblem, site: Site, generator: np.random.Generator
     ) -> Proposal:
         """Return neurons for ``site``, about ``problem.n_wanted`` of them, the best first."""
+
+
+@runtime_checkable
+class Exhaustive(Protocol):
+    """An oracle that knows every column of a site's form."""
+
+    def columns(self, site: Site) -> BitColumns:
+        """Return the distinct columns."""
+
+
+def _require_stated(oracle: type[Oracle]) -> None:
+    """Raise `InputError` unless a class has what an oracle must have."""
+    missing = [name for name in ("of", "name", "propose") if not hasattr(oracle, name)]
+    if missing:
+        raise InputError(f"oracle {oracle.__name__} must have {', '.join(missing)}")
+
+
+ORACLES = Registry[type[Oracle]]("oracle", "convexon.oracles", _require_stated)
+"""The oracles by name; `convexon.train.pricing.oracles` registers the built-in ones."""
+
+
+def require_positive(settings: object, *names: str) -> None:
+    """Raise `InputError` for the first of these members that is not positive."""
+    for name in names:
+        value = getattr(settings, name)
+        if not value > 0:
+            raise InputError(f"{name} must be positive, not {value!r}")
 
 
 def candidates(site: Site, count: int, generator: np.random.Generator) -> Layer:

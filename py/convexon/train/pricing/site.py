@@ -30,6 +30,13 @@ FloatArray = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]
 
 
+Cost = Callable[["Site", Layer, UInt8Array], FloatArray]
+"""Penalty weights of a site's neurons, (k,), from the layer that holds them and their columns."""
+
+LEAST_WEIGHT = 0.01
+"""Smallest penalty weight: at zero a column would be free, and nothing could be certified."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Site:
     """A trunk with the spikes on top of it, and the family of neurons that may stand there.
@@ -51,6 +58,8 @@ class Site:
     mode : ReadoutMode
     rows : Rows
         Rows of the program.
+    cost : Cost, optional
+        Penalty weights of the site's neurons; ones where None.
     """
 
     name: str
@@ -61,6 +70,7 @@ class Site:
     reach: Interval
     mode: ReadoutMode
     rows: Rows
+    cost: Cost | None = None
 
     @property
     def n_inputs(self) -> int:
@@ -137,6 +147,17 @@ class Site:
         )
         return Branch((*self.trunk, joined))
 
+    def weights(self, layer: Layer, features: UInt8Array) -> FloatArray:
+        """Return the penalty weights of the neurons of ``layer``, whose columns are given, (k,)."""
+        if self.cost is None:
+            return np.ones(layer.n_neurons)
+        return self.cost(self, layer, features)
+
+    @property
+    def least_weight(self) -> float:
+        """Smallest penalty weight that a neuron can have here."""
+        return 1.0 if self.cost is None else LEAST_WEIGHT
+
     def features(self, layer: Layer) -> UInt8Array:
         """Return what the readout weighs of the neurons of ``layer``, shape (m, neurons)."""
         weighed = layer_features(self.mode, layer, self.signal, self.reach)
@@ -200,10 +221,6 @@ def _threshold(layer: Layer) -> bool:
     return kind == (MEMORYLESS, Reset.NONE, None) and not layer.biases.any()
 
 
-Cost = Callable[[Site, Layer, UInt8Array], FloatArray]
-"""Penalty weights of a site's neurons, (k,), from the layer that holds them and their columns."""
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PricingProblem:
     """What the restricted master asks of the oracles.
@@ -216,23 +233,18 @@ class PricingProblem:
     rho : float
     n_wanted : int
         Columns that are wanted of one oracle.
-    cost : Cost, optional
-        Penalty weights of columns; ones where None.
     """
 
     dual: FloatArray
     penalty: Penalty
     rho: float
     n_wanted: int
-    cost: Cost | None = None
 
     def ratios(self, site: Site, layer: Layer, features: UInt8Array) -> FloatArray:
         """Dual norm over ``rho w`` of each column (m, k): above one where it is violated."""
-        norms = self.norms(features)
-        weights = 1.0 if self.cost is None else self.cost(site, layer, features)
-        return np.asarray(norms / (self.rho * weights))
+        return np.asarray(self._norms(features) / (self.rho * site.weights(layer, features)))
 
-    def norms(self, features: UInt8Array) -> FloatArray:
+    def _norms(self, features: UInt8Array) -> FloatArray:
         """Dual norm of each column's correlation with the dual point, (k,)."""
         width = max(1, _BLOCK_ENTRIES // max(1, len(features)))
         blocks = [

@@ -8,8 +8,7 @@ value is exact; the best one is kept for each candidate.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,7 @@ from convexon.snn.neuron import ReadoutMode
 from convexon.train.surrogate.grid import WeightGrid
 from convexon.train.surrogate.layer import Drive, SpikingLayer, Surrogate
 from convexon.train.surrogate.model import SpikingBranch
-from convexon.train.surrogate.train import Decay
+from convexon.train.surrogate.optimizer import Decay, GridOptimizer
 
 _EVALUATION_ENTRIES = 1 << 22
 """Entries of inputs or columns that an evaluation holds at once."""
@@ -43,6 +42,10 @@ class AscentPlan:
         Samples of one step, drawn anew; None for all.
     evaluate_every : int
         Steps between exact evaluations of all samples. What lies between is not kept.
+    grid : WeightGrid or None
+        None for the weight format and the fan-in of the layer.
+    surrogate : Surrogate
+        What stands for the derivative of a spike.
     seed : int
 
     Raises
@@ -55,6 +58,8 @@ class AscentPlan:
     learning_rate: float = 0.1
     batch_size: int | None = 2048
     evaluate_every: int = 5
+    grid: WeightGrid | None = None
+    surrogate: Surrogate = field(default_factory=Surrogate)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -64,6 +69,29 @@ class AscentPlan:
                 raise InputError(f"{name} must be at least 1, not {value!r}")
         if not 0.0 < self.learning_rate < float("inf"):
             raise InputError(f"learning_rate must be positive, not {self.learning_rate!r}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Stimulus:
+    """What candidates read, and what of their spikes makes a column.
+
+    Members
+    -------
+    signal : uint8 array, shape (samples, steps, inputs)
+        The inputs, or the spikes of fixed layers below.
+    reach : Interval
+        Values of one input.
+    mode : ReadoutMode
+    """
+
+    signal: npt.NDArray[np.uint8]
+    reach: Interval
+    mode: ReadoutMode
+
+    @property
+    def n_readouts(self) -> int:
+        """Readouts of a sample: one, or for `ReadoutMode.STEP` one a step."""
+        return int(self.signal.shape[1]) if self.mode is ReadoutMode.STEP else 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -87,16 +115,11 @@ class Ascent:
 
 def ascend(
     layer: Layer,
-    signal: npt.NDArray[np.uint8],
+    stimulus: Stimulus,
     dual: npt.NDArray[np.float64],
     *,
-    reach: Interval,
-    mode: ReadoutMode,
     directions: npt.NDArray[np.float64] | None = None,
-    grid: WeightGrid | None = None,
     plan: AscentPlan | None = None,
-    surrogate: Surrogate | None = None,
-    progress: Callable[[int, npt.NDArray[np.float64]], None] | None = None,
 ) -> Ascent:
     """Raise ``sum_i (dual @ directions)[i, p] * s[i, p]`` of every neuron p of a layer.
 
@@ -104,23 +127,14 @@ def ascend(
     ----------
     layer : Layer
         P candidates to start from.
-    signal : uint8 array, shape (samples, steps, inputs)
-        What they read: the inputs, or the spikes of fixed layers below.
+    stimulus : Stimulus
+        What they read, and what gives their columns s.
     dual : float64 array, shape (samples, C), or (samples * steps, C) for `ReadoutMode.STEP`
         The dual point lambda; 0 in rows that the program lacks.
-    reach : Interval
-        Values of one input.
-    mode : ReadoutMode
-        Which gives the column s.
     directions : float64 array, shape (C, P), or None
         What each candidate climbs: a signed unit vector for one class under an l1 penalty, a unit
         vector under a group penalty. None where C = P and ``dual`` has a column for each.
-    grid : WeightGrid or None
-        None for the weight format and the fan-in of the layer.
     plan : AscentPlan or None
-    surrogate : Surrogate or None
-    progress : callable, optional
-        Called after each evaluation with the step and the values of the iterate.
 
     Raises
     ------
@@ -130,31 +144,28 @@ def ascend(
     FormatError
         As `convexon.train.surrogate.layer.SpikingLayer`.
     """
+    plan, signal = plan or AscentPlan(), stimulus.signal
     if layer.recurrent is not None:
         raise InputError("layer must have no lateral weights, as each neuron climbs by itself")
     if signal.ndim != 3 or signal.shape[2] != layer.n_inputs or not signal.size:
         raise InputError(
             f"signal must have shape (samples, steps, {layer.n_inputs}), not {signal.shape}"
         )
-    plan = plan or AscentPlan()
     model = SpikingBranch(
         Branch((layer,)),
-        grids=[grid or WeightGrid.holding(layer)],
-        drive=Drive(inputs=reach, n_steps=signal.shape[1]),
-        surrogate=surrogate or Surrogate(),
+        grids=[plan.grid or WeightGrid.holding(layer)],
+        drive=Drive(inputs=stimulus.reach, n_steps=signal.shape[1]),
+        surrogate=plan.surrogate,
         keep_formats=False,
     )
-    readouts = signal.shape[1] if mode is ReadoutMode.STEP else 1
-    shape = (len(signal), readouts, layer.n_neurons)
-    climb = _Climb(model, signal, mode, _Objective(dual, directions, shape))
+    shape = (len(signal), stimulus.n_readouts, layer.n_neurons)
+    climb = _Climb(model, stimulus, _Objective(dual, directions, shape))
     start = climb.evaluate()
     generator = torch.Generator().manual_seed(plan.seed)
     for step in range(plan.steps):
         climb.step(plan, step, generator)
         if (step + 1) % plan.evaluate_every == 0 or step + 1 == plan.steps:
-            values = climb.evaluate()
-            if progress is not None:
-                progress(step + 1, values)
+            climb.evaluate()
     return Ascent(layer=climb.best_layer(), values=climb.best.numpy(), start_values=start)
 
 
@@ -199,20 +210,12 @@ class _Objective:
 class _Climb:
     """A layer of candidates on its way up, and the best that each has been."""
 
-    def __init__(
-        self,
-        model: SpikingBranch,
-        signal: npt.NDArray[np.uint8],
-        mode: ReadoutMode,
-        objective: _Objective,
-    ) -> None:
+    def __init__(self, model: SpikingBranch, stimulus: Stimulus, objective: _Objective) -> None:
         self.layer: SpikingLayer = model.layers[0]
         self.model = model.to(self.layer.exact_dtype)
-        self.mode, self.objective = mode, objective
-        self.inputs = torch.from_numpy(signal.copy())
-        groups = self.layer.parameter_groups()
-        self.units = [float(group["lr"]) for group in groups]
-        self.optimizer = torch.optim.AdamW(groups, fused=True)
+        self.mode, self.objective = stimulus.mode, objective
+        self.inputs = torch.from_numpy(stimulus.signal.copy())
+        self.optimizer = GridOptimizer([self.layer])
         self.best = torch.full((self.layer.n_neurons,), -torch.inf, dtype=torch.float64)
         self.kept = [p.detach().clone() for p in self._parameters()]
 
@@ -228,12 +231,7 @@ class _Climb:
         columns = self.model(self.inputs[rows].to(self.layer.exact_dtype), self.mode)
         pull = (self.objective.pull(rows) * self.objective.scale).to(columns.dtype)
         rate = plan.learning_rate * Decay.COSINE.factor(number / plan.steps)
-        for group, unit in zip(self.optimizer.param_groups, self.units, strict=True):
-            group["lr"] = rate * unit
-        self.optimizer.zero_grad(set_to_none=True)
-        (-(pull * columns).sum()).backward()
-        self.optimizer.step()
-        self.layer.constrain()
+        self.optimizer.step(-(pull * columns).sum(), rate)
 
     @torch.no_grad()
     def evaluate(self) -> npt.NDArray[np.float64]:

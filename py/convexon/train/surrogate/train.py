@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,25 +22,12 @@ from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.snn.network import Network
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.simulate import decisions
-from convexon.train.surrogate.lower import branch_features
+from convexon.train.surrogate.layer import Surrogate
 from convexon.train.surrogate.model import SpikingNetwork
+from convexon.train.surrogate.optimizer import Decay, GridOptimizer
 
 _EVALUATION_ENTRIES = 1 << 22
 """Entries of inputs or features that an evaluation holds at once."""
-
-
-class Decay(Enum):
-    """How the learning rate falls over the budget: along half a cosine, or by tenths in 3 steps."""
-
-    COSINE = "cosine"
-    STEP = "step"
-
-    def factor(self, progress: float) -> float:
-        """Return the share of the first rate when ``progress`` of the budget, 0 to 1, is spent."""
-        if self is Decay.COSINE:
-            return 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
-        return 0.1 ** sum(progress >= edge for edge in (0.5, 0.8))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +49,8 @@ class TrainingPlan:
     dropout, input_dropout : float
         Share of the features, and of the inputs, that are left out at random in training.
     label_smoothing : float
+    surrogate : Surrogate
+        What stands for the derivative of a spike.
     seed : int
 
     Raises
@@ -80,6 +68,7 @@ class TrainingPlan:
     dropout: float = 0.0
     input_dropout: float = 0.0
     label_smoothing: float = 0.0
+    surrogate: Surrogate = field(default_factory=Surrogate)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -151,25 +140,34 @@ class Training:
 Progress = Callable[[Epoch], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """The samples to train on, and those to choose on.
+
+    Labels have shape (samples,), or (samples, steps) for `ReadoutMode.STEP`.
+    """
+
+    train: SpikeDataset
+    validation: SpikeDataset
+
+
 def train(
     model: SpikingNetwork,
-    train_set: SpikeDataset,
-    validation: SpikeDataset,
+    lesson: Lesson,
     plan: TrainingPlan,
     *,
     progress: Progress | None = None,
 ) -> Training:
     """Train ``model`` in place and return the best epoch's network, the start included.
 
-    Labels have shape (samples,), or (samples, steps) for `ReadoutMode.STEP`.
-
     Raises
     ------
     InputError
         If the data sets do not fit each other, the model or its readout mode.
     """
-    _check(model, train_set, validation)
+    _check(model, lesson)
     started = time.monotonic()
+    train_set, validation = lesson.train, lesson.validation
     run = _Run(model, train_set, plan, started)
     history = [_evaluated(model, validation, 0, math.nan, started)]
     best, kept = history[0], _state(model)
@@ -189,8 +187,7 @@ def train(
 
 def tuned(
     build: Callable[[], SpikingNetwork],
-    train_set: SpikeDataset,
-    validation: SpikeDataset,
+    lesson: Lesson,
     plan: TrainingPlan,
     *,
     learning_rates: Sequence[float],
@@ -208,7 +205,7 @@ def tuned(
     ----------
     build : callable
         Returns the model to train, the same at every call.
-    train_set, validation, plan, progress
+    lesson, plan, progress
         As for `train`; the plan's own rate is not used.
     learning_rates : sequence of float
         A single one gets the whole budget.
@@ -229,7 +226,7 @@ def tuned(
 
     def trained(rate: float, part: float) -> Training:
         trial = replace(_scaled(plan, part), learning_rate=rate)
-        return train(build(), train_set, validation, trial, progress=progress)
+        return train(build(), lesson, trial, progress=progress)
 
     trials = [trained(rate, share / len(learning_rates)) for rate in learning_rates]
     best = max(trials, key=lambda trial: trial.best.merit)
@@ -237,20 +234,6 @@ def tuned(
         return best
     final = trained(best.plan.learning_rate, 1.0 - share)
     return final if final.best.merit >= best.best.merit else best
-
-
-def accuracy(network: Network, dataset: SpikeDataset) -> float:
-    """Share of correct decisions by `convexon.snn.simulate`, over samples, or steps for STEP."""
-    scores = network.readout_biases.copy()
-    offset = 0
-    for branch in network.branches:
-        rows = slice(offset, offset + branch.n_outputs)
-        weighed = branch_features(network.readout_mode, branch, dataset)
-        scores = scores + weighed @ network.readout_weights[rows]
-        offset = rows.stop
-    decided = decisions(scores)
-    labels = dataset.labels if dataset.has_step_labels else dataset.labels[:, None]
-    return float((decided == labels).mean())
 
 
 def _scaled(plan: TrainingPlan, share: float) -> TrainingPlan:
@@ -274,9 +257,7 @@ class _Run:
         self.inputs = _tensor(dataset.inputs, self.device)
         self.targets = _targets(dataset).to(self.device)
         self.loss = nn.CrossEntropyLoss(label_smoothing=plan.label_smoothing)
-        groups = parameter_groups(model, plan)
-        self.units = [float(group["lr"]) for group in groups]
-        self.optimizer = torch.optim.AdamW(groups, fused=True)
+        self.optimizer = GridOptimizer(model.spiking_layers, readout_groups(model, plan))
         self.steps_done = 0
         self.steps_due = plan.epochs * math.ceil(dataset.n_samples / plan.batch_size)
 
@@ -296,9 +277,7 @@ class _Run:
             if spent >= 1.0 and count:
                 break
             rate = self.plan.learning_rate * self.plan.decay.factor(spent)
-            for group, unit in zip(self.optimizer.param_groups, self.units, strict=True):
-                group["lr"] = rate * unit
-            total += self._step(rows) * len(rows)
+            total += self._step(rows, rate) * len(rows)
             count += len(rows)
         return total / count
 
@@ -306,18 +285,14 @@ class _Run:
         order = torch.randperm(len(self.inputs), generator=self.generator, device=self.device)
         return iter(order.split(self.plan.batch_size))
 
-    def _step(self, rows: Tensor) -> float:
+    def _step(self, rows: Tensor, rate: float) -> float:
         inputs = self.inputs[rows].to(self.model.readout_weights.dtype)
         inputs = self._dropped(inputs, self.plan.input_dropout)
         features = self.model.features(inputs)
         kept = self._dropped(features, self.plan.dropout) / (1.0 - self.plan.dropout)
         scores = self.model.scores(kept)
         loss = self.loss(scores.flatten(0, 1), self.targets[rows].flatten())
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        for layer in self.model.spiking_layers:
-            layer.constrain()
+        self.optimizer.step(loss, rate)
         self.steps_done += 1
         return float(loss.detach())
 
@@ -331,14 +306,13 @@ class _Run:
         return values * (drawn >= share)
 
 
-def parameter_groups(model: SpikingNetwork, plan: TrainingPlan) -> list[dict[str, Any]]:
-    """Groups for Adam; "lr" is each group's unit, the factor on the learning rate."""
-    groups = [group for layer in model.spiking_layers for group in layer.parameter_groups()]
-    readout = 1.0 / math.sqrt(model.readout_weights.shape[1])
-    decay = plan.weight_decay
-    groups.append({"params": [model.readout_weights], "lr": readout, "weight_decay": decay})
-    groups.append({"params": [model.readout_biases], "lr": readout, "weight_decay": 0.0})
-    return groups
+def readout_groups(model: SpikingNetwork, plan: TrainingPlan) -> list[dict[str, Any]]:
+    """Return the groups of the readout's parameters for `GridOptimizer`."""
+    unit = 1.0 / math.sqrt(model.readout_weights.shape[1])
+    return [
+        {"params": [model.readout_weights], "lr": unit, "weight_decay": plan.weight_decay},
+        {"params": [model.readout_biases], "lr": unit, "weight_decay": 0.0},
+    ]
 
 
 @torch.no_grad()
@@ -372,12 +346,13 @@ def _evaluated(
     )
 
 
-def _check(model: SpikingNetwork, train_set: SpikeDataset, validation: SpikeDataset) -> None:
+def _check(model: SpikingNetwork, lesson: Lesson) -> None:
     """Raise `InputError` unless the data sets fit each other and the model."""
+    train_set = lesson.train
     steps = model.mode is ReadoutMode.STEP
     n_inputs = model.spiking_layers[0].n_inputs
     n_classes = len(model.readout_biases)
-    for name, dataset in (("train_set", train_set), ("validation", validation)):
+    for name, dataset in (("train", train_set), ("validation", lesson.validation)):
         if dataset.has_step_labels != steps:
             raise InputError(
                 f"{name} must have labels of shape (samples, steps) for readout mode step, and "

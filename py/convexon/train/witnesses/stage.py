@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.loss import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.progress import Progress
@@ -15,7 +15,6 @@ from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.columns.rows import Rows
 from convexon.train.cost import CostKind, SiliconCost, costs_of, typical_cost
 from convexon.train.generation import GenerationBudget, Round, generate
-from convexon.train.master import Task
 from convexon.train.pricing.local import LocalSearch
 from convexon.train.pricing.site import Site, site_on
 from convexon.train.selection import Pool
@@ -51,17 +50,11 @@ def witnesses_for(
         progress.advance(f"{record.n_columns} columns, largest ratio {record.largest_ratio:.2f}")
 
     sites = _sites(settings, drawn, train, rows)
-    task = Task(
-        rows=rows,
-        targets=rows.labels,
-        loss=loss_for(LossKind.SOFTMAX),
-        penalty=GroupL2(),
-        rho=settings.selection_rho,
-        n_classes=train.n_classes,
-        cost=None if settings.cost is None else _cost(settings.cost, sites[0], drawn[0]),
-    )
+    if settings.cost is not None:
+        cost = _cost(settings.cost, sites[0], drawn[0])
+        sites = [replace(site, cost=cost) for site in sites]
     priced = generate(
-        task,
+        rows.problem(Softmax(), GroupL2(), settings.selection_rho, n_outputs=train.n_classes),
         sites,
         [_SEARCH],
         budget=GenerationBudget(

@@ -1,0 +1,127 @@
+"""What is minimised, whatever the columns: the rows with their targets, a loss and a penalty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convexon.convex.model.loss import Loss, Targets
+from convexon.convex.model.penalty import Penalty
+from convexon.errors import InputError
+
+_Self = TypeVar("_Self", bound="Problem")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
+    """One regularized learning task, checked at construction.
+
+    Parameters
+    ----------
+    targets
+        What the loss's ``encode`` takes; see `convexon.convex.model.loss.Loss.encode`.
+    loss, penalty
+        The terms of the objective.
+    rho
+        Regularization strength, positive; or zero where a ``radius`` is given, as without either no
+        dual point bounds the objective from below.
+    n_classes
+        Number of outputs C; derived from the targets where None.
+    counts
+        Samples that each row stands for, positive integers (n,); ones where None.
+    groups
+        Number of each row's input, non-negative integers (n,): rows of one number have the same
+        input, so that every network gives them the same scores. Each row has an input of its own
+        where None, which is valid whatever the inputs are.
+    radius
+        Positive, for ``rho = 0`` only: the program is then that over the ball ``sum_j w_j ||W_j||
+        <= radius``, and its bounds hold in that ball.
+
+    Members
+    -------
+    encoded
+        The targets as (n, C) floats, with the counts.
+
+    Raises
+    ------
+    InputError
+        If any of these does not fit; the text says which, where, and how to mend it.
+    """
+
+    targets: ArrayLike
+    loss: Loss
+    penalty: Penalty
+    rho: float
+    n_classes: int | None = None
+    counts: ArrayLike | None = None
+    groups: ArrayLike | None = None
+    radius: float | None = None
+    encoded: Targets = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.loss, Loss):
+            raise InputError(f"loss must be a Loss, not {self.loss!r}: take one of LOSSES")
+        if not isinstance(self.penalty, Penalty):
+            raise InputError(
+                f"penalty must be a Penalty, not {self.penalty!r}: take one of PENALTIES"
+            )
+        _require_bounded(self.rho, self.radius)
+        object.__setattr__(self, "rho", float(self.rho))
+        encoded = self.loss.encode(
+            self.targets, n_rows=self.n_rows, n_classes=self.n_classes, counts=self.counts
+        )
+        object.__setattr__(self, "encoded", encoded)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows n."""
+        return len(np.asarray(self.targets))
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs C."""
+        return self.encoded.n_outputs
+
+    @property
+    def inputs(self) -> NDArray[np.int64]:
+        """Number of each row's input, from 0 on without gaps, shape (n,).
+
+        Raises
+        ------
+        InputError
+            If the groups are not one integer a row.
+        """
+        if self.groups is None:
+            return np.arange(self.n_rows)
+        values = np.asarray(self.groups)
+        if values.dtype.kind not in "iu" or values.shape != (self.n_rows,):
+            raise InputError(
+                f"groups must be integers, one per row ({self.n_rows}), "
+                f"not {values.dtype} of shape {values.shape!r}"
+            )
+        return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+    def at(self: _Self, rho: float) -> _Self:
+        """The same with another regularization strength, positive."""
+        return replace(self, rho=rho, radius=None)
+
+
+def _require_bounded(rho: object, radius: object) -> None:
+    """Raise `InputError` unless the objective has a lower bound that can be certified."""
+    if not (isinstance(rho, Real) and 0.0 <= float(rho) < np.inf):
+        raise InputError(f"rho must be a positive finite number, not {rho!r}")
+    if rho == 0.0 and radius is None:
+        raise InputError(
+            "rho must be a positive finite number, not 0.0: or give the radius of the ball of "
+            "weights over which rho = 0 is to be solved"
+        )
+    if radius is None:
+        return
+    if rho != 0.0:
+        raise InputError(f"radius must be None for a positive rho, not {radius!r}")
+    if not (isinstance(radius, Real) and 0.0 < float(radius) < np.inf):
+        raise InputError(f"radius must be a positive finite number, not {radius!r}")

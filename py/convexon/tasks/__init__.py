@@ -1,1 +1,0 @@
-"""Tasks: labelled samples, split into training and test, ready to be encoded."""

@@ -1,0 +1,263 @@
+"""Fit a network by column generation, its regularisation strength chosen on validation samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.convex.model.loss import Loss
+from convexon.convex.model.penalty import Penalty
+from convexon.convex.model.problem import Problem
+from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.regularization import path
+from convexon.data.dataset import SpikeDataset
+from convexon.errors import InputError
+from convexon.quantize.readout import quantize
+from convexon.snn.network import Branch, FixedPointNetwork, Network
+from convexon.snn.neuron import ReadoutMode
+from convexon.snn.simulate import accuracy
+from convexon.train.columns.dictionary import SpikeDictionary
+from convexon.train.columns.rows import Rows, distinct_rows
+from convexon.train.generation import Generated, GenerationBudget, Round, deepened, generate
+from convexon.train.pricing.oracle import Oracle
+from convexon.train.pricing.site import Site
+from convexon.train.witnesses.reconstruct import reconstruct
+from convexon.train.witnesses.witness import WitnessFamily
+
+Sites = Callable[[SpikeDataset, Rows], Sequence[Site]]
+"""Sites on a data set and its rows."""
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+    """How a network is fitted.
+
+    Members
+    -------
+    mode : ReadoutMode
+    sites : Sites
+        Where neurons may stand.
+    oracles : sequence of Oracle
+    loss : Loss
+        Two classes are told apart by one score where the loss can do so.
+    penalty : Penalty
+    rhos : tuple of float
+        Regularisation strengths to choose from on validation.
+    budget : GenerationBudget
+    deeper : tuple of WitnessFamily
+        Families of further layers: each reads the active neurons of the layer before, and only
+        neurons of the last are kept.
+    readout_bits : int
+        Bits of a readout weight on the card that validation measures.
+    """
+
+    mode: ReadoutMode
+    sites: Sites
+    oracles: Sequence[Oracle]
+    loss: Loss
+    penalty: Penalty
+    rhos: tuple[float, ...]
+    budget: GenerationBudget
+    deeper: tuple[WitnessFamily, ...] = ()
+    readout_bits: int = 8
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Fitted:
+    """A fitted network with what certifies it.
+
+    Members
+    -------
+    problem : Problem
+        What was minimised, over the distinct training rows.
+    generated : Generated
+        Solution over the dictionary that pricing grew.
+    sites : sequence of Site
+        Where its neurons stand.
+    oracles : sequence of Oracle
+        Those that priced them.
+    network : Network
+    card : FixedPointNetwork
+    validation : mapping of float to float
+        Accuracy by regularisation strength.
+    """
+
+    problem: Problem
+    generated: Generated
+    sites: Sequence[Site]
+    oracles: Sequence[Oracle]
+    network: Network
+    card: FixedPointNetwork
+    validation: Mapping[float, float]
+
+    @property
+    def rho(self) -> float:
+        """The regularisation strength that did best on validation."""
+        return self.problem.rho
+
+    @property
+    def score(self) -> float:
+        """Accuracy on validation."""
+        return self.validation[self.rho]
+
+
+def fit(
+    plan: Plan,
+    train: SpikeDataset,
+    validation: SpikeDataset,
+    *,
+    seed: int,
+    progress: Callable[[Round], None] | None = None,
+) -> Fitted:
+    """Fit on ``train`` for every rho of the plan; keep the one that is best on ``validation``.
+
+    Of equals the larger rho is kept, whose network is the sparser. A rho that leaves no neuron,
+    or too few in a layer for the next to read, is passed over.
+
+    Raises
+    ------
+    InputError
+        If the plan has no rho, or no rho leaves a neuron.
+    SolverError
+        If a master's gap is not reached.
+    """
+    if not plan.rhos:
+        raise InputError("rhos must hold at least one strength, not none")
+    rows = distinct_rows(train, plan.mode)
+    sites = plan.sites(train, rows)
+    n_outputs = plan.loss.outputs_for(train.n_classes, single=True)
+    best: Fitted | None = None
+    reached: dict[float, float] = {}
+    for rho in sorted(plan.rhos, reverse=True):
+        problem = rows.problem(plan.loss, plan.penalty, rho, n_outputs=n_outputs)
+        generator = np.random.default_rng([seed, 7])
+        generated, last = _generated(plan, problem, sites, generator, progress)
+        if not last:
+            continue
+        rebuild = rebuilding(generated.branches, generated.dictionary, train, plan.mode)
+        network = rebuild(generated.solution.W)
+        card = quantize(network, bits=plan.readout_bits)
+        reached[rho] = accuracy(card, validation.inputs, validation.labels)
+        if best is None or reached[rho] > best.score:
+            best = Fitted(
+                problem=problem,
+                generated=generated,
+                sites=last,
+                oracles=plan.oracles,
+                network=network,
+                card=card,
+                validation=reached,
+            )
+    if best is None:
+        raise InputError(
+            f"rhos must leave a neuron active, not {plan.rhos!r}: lower them, "
+            "or take more training samples"
+        )
+    return best
+
+
+Rebuild = Callable[[FloatArray], Network]
+"""The network of weights (P + 1, C) of a dictionary's columns and the always-firing one."""
+
+
+def rebuilding(
+    branches: Sequence[Branch], dictionary: SpikeDictionary, data: SpikeDataset, mode: ReadoutMode
+) -> Rebuild:
+    """Return what makes networks of a dictionary's weights, for samples like those of ``data``."""
+    return partial(
+        reconstruct,
+        branches,
+        dictionary,
+        n_steps=data.n_steps,
+        input_bits=data.input_bits,
+        readout_mode=mode,
+    )
+
+
+def best_on_path(
+    program: ConvexProgram,
+    rebuild: Rebuild,
+    validation: SpikeDataset,
+    *,
+    rhos: Sequence[float],
+    tolerance: float,
+    max_seconds: float | None = None,
+) -> Network:
+    """Weigh the columns of a program anew for every rho; return the network best on validation.
+
+    Of equals that of the larger rho is kept, whose network is the sparser.
+
+    Parameters
+    ----------
+    program : ConvexProgram
+        Over a dictionary and, last, the always-firing column; its own rho does not matter.
+    rebuild : Rebuild
+        See `rebuilding`.
+    validation : SpikeDataset
+    rhos, tolerance
+        As for `convexon.convex.solvers.regularization.path`.
+    max_seconds : float, optional
+        Wall time for each rho, after which the best weights that were found are taken.
+
+    Raises
+    ------
+    InputError
+        If no rho leaves a neuron.
+    SolverError
+        If a gap is not reached, and no time was set.
+    """
+    ordered = sorted(rhos, reverse=True)
+    solutions = path(
+        program,
+        ordered,
+        tolerance=tolerance,
+        max_seconds=max_seconds,
+        allow_unconverged=max_seconds is not None,
+    )
+    networks = [rebuild(solution.W) for solution in solutions if solution.W[:-1].any()]
+    if not networks:
+        raise InputError(f"rhos must leave a neuron active, not {tuple(rhos)!r}: lower them")
+    return max(networks, key=lambda n: accuracy(n, validation.inputs, validation.labels))
+
+
+def _generated(
+    plan: Plan,
+    problem: Problem,
+    sites: Sequence[Site],
+    generator: np.random.Generator,
+    progress: Callable[[Round], None] | None,
+) -> tuple[Generated, Sequence[Site]]:
+    """Grow the dictionary on the sites, then layer by layer on top; returns the last sites too.
+
+    There are none of them where a layer is left with too few active neurons for the next.
+    """
+
+    def grown(on: Sequence[Site]) -> Generated:
+        return generate(
+            problem, on, plan.oracles, budget=plan.budget, generator=generator, progress=progress
+        )
+
+    generated = grown(sites)
+    for depth, family in enumerate(plan.deeper, start=1):
+        sites = [
+            deepened(generated, site, family, name=f"layer {depth}")
+            for site in sites
+            if _n_active(generated, site) >= family.fan_in
+        ]
+        if not sites:
+            return generated, ()
+        generated = grown(sites)
+    return generated, sites if generated.solution.W[:-1].any() else ()
+
+
+def _n_active(generated: Generated, site: Site) -> int:
+    """Return how many neurons of the site have a weight."""
+    active = generated.solution.W[:-1].any(axis=1)
+    places = generated.dictionary.witnesses[active, 0]
+    return sum(generated.sites[b] is site for b in places)

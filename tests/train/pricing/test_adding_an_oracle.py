@@ -1,0 +1,122 @@
+"""Oracles by name; and one of somebody else's: one class, and column generation runs with it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from convexon.certify.check import check
+from convexon.certify.columns import Columns
+from convexon.convex.model.loss import Squared
+from convexon.convex.model.penalty import L1
+from convexon.data.dataset import SpikeDataset
+from convexon.errors import InputError
+from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
+from convexon.snn.simulate import accuracy
+from convexon.train.claims import certified
+from convexon.train.fit import Plan, fit
+from convexon.train.generation import GenerationBudget
+from convexon.train.pricing.ascent import SurrogateAscent
+from convexon.train.pricing.draw import RandomDraws
+from convexon.train.pricing.enumeration import Enumeration
+from convexon.train.pricing.local import LocalSearch
+from convexon.train.pricing.milp import MixedIntegerProgram
+from convexon.train.pricing.oracle import ORACLES, Effort, Proposal, proposed
+from convexon.train.pricing.oracles import oracle_for
+from convexon.train.pricing.site import PricingProblem, Site, site_on
+from convexon.train.witnesses.alphabet import TERNARY
+from convexon.train.witnesses.witness import WitnessFamily
+
+UNITS = WitnessFamily(fan_in=2, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.NONE, at_last=True)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Every pair of inputs with weights +1 and -1, threshold 1: one of both without the other."""
+
+    @classmethod
+    def of(cls, effort: Effort) -> Pairs:
+        return cls()
+
+    @property
+    def name(self) -> str:
+        return "pairs"
+
+    def propose(
+        self, problem: PricingProblem, site: Site, generator: np.random.Generator
+    ) -> Proposal:
+        pairs = list(itertools.permutations(range(site.n_inputs), 2))
+        weights = np.zeros((site.n_inputs, len(pairs)), dtype=np.int64)
+        for k, (a, b) in enumerate(pairs):
+            weights[[a, b], k] = 1, -1
+        layer = site.family.layer(weights, np.ones(len(pairs), dtype=np.int64))
+        return proposed(problem, site, layer, n_seen=len(pairs))
+
+
+@pytest.fixture
+def pairs(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(ORACLES, "_known", dict(ORACLES._known))
+    ORACLES.add("pairs", Pairs)
+    return "pairs"
+
+
+def test_it_is_found_by_name_and_its_columns_are_certified_and_quantized(pairs: str) -> None:
+    bits = np.array(list(itertools.product((0, 1), repeat=3)), dtype=np.uint8)
+    data = SpikeDataset(
+        inputs=bits[:, None],
+        labels=(bits[:, 0] ^ bits[:, 2]).astype(np.int64),
+        n_classes=2,
+        input_bits=1,
+        name="xor",
+    )
+    plan = Plan(
+        mode=ReadoutMode.LAST,
+        sites=lambda data, rows: [site_on(data, ReadoutMode.LAST, rows, UNITS)],
+        oracles=[oracle_for(pairs)],
+        loss=Squared(),
+        penalty=L1(),
+        rhos=(0.01,),
+        budget=GenerationBudget(max_rounds=10),
+    )
+    fitted = fit(plan, data, data, seed=0)
+    assert accuracy(fitted.card, data.inputs, data.labels) == 1.0
+    assert set(fitted.generated.rounds[-1].oracles) == {"pairs, input"}
+    certificate, dictionary = certified(fitted, tolerance=1e-5, readout_bits=8)
+    findings = list(check(certificate, Columns.packed(np.asarray(dictionary.columns))))
+    # What a search has seen is no whole, so no bound follows from it: all else is checked.
+    assert [found.claim for found in findings if not found.checked] == ["search0"]
+
+
+def test_every_built_in_oracle_has_a_name_and_takes_its_effort() -> None:
+    effort = Effort(n_candidates=8, n_moves=5, n_rows=50, max_neurons=99, max_seconds=2.0)
+    assert oracle_for("random", effort) == RandomDraws(n_drawn=40)
+    assert oracle_for("local", effort) == LocalSearch(n_candidates=8, n_moves=5, n_rows=50)
+    assert oracle_for("milp", effort) == MixedIntegerProgram(max_seconds=2.0)
+    listing = oracle_for("enumeration", effort)
+    assert isinstance(listing, Enumeration)
+    assert listing.max_neurons == 99
+    assert oracle_for("ascent", effort) == SurrogateAscent(n_candidates=8, n_steps=5)
+    layer = UNITS.layer(np.ones((4, 2), dtype=np.int64), np.ones(2, dtype=np.int64))
+    assert oracle_for("given", Effort(given=layer)).layer is layer
+    assert list(ORACLES) == ["local", "random", "ascent", "milp", "enumeration", "given"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: oracle_for("loacl"), "oracle must be one of local, random, ascent, milp, enum"),
+        (lambda: oracle_for("given"), "given must be the neurons to price, not None"),
+        (lambda: Effort(n_moves=0), "n_moves must be positive, not 0"),
+        (
+            lambda: ORACLES.add("half", type("Half", (), {"name": "half"})),
+            "oracle Half must have of, propose",
+        ),
+    ],
+)
+def test_what_is_no_oracle_is_refused(call: object, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        call()
