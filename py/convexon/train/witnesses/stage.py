@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from convexon.convex.model.loss import Softmax
+from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.progress import Progress
