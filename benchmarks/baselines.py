@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from convexon.convex.model.loss import Hinge, Loss, Softmax
+from convexon.convex.model.loss import Loss
+from convexon.convex.model.losses import Hinge, Softmax
 from convexon.convex.model.penalty import L1
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError

@@ -28,7 +28,7 @@ import numpy as np
 from baselines import logistic_on_raw, ridge_reservoir, right_on
 from example import example
 
-from convexon.convex.model.loss import Softmax
+from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import ArtefactError

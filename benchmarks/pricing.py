@@ -21,7 +21,7 @@ import numpy as np
 from baselines import gaussian_branch
 
 from convexon.convex.bounds.universal import universal_bound
-from convexon.convex.model.loss import Softmax, Squared
+from convexon.convex.model.losses import Softmax, Squared
 from convexon.convex.model.penalty import L1, GroupL2
 from convexon.convex.model.problem import Problem
 from convexon.convex.solvers.solver import solve

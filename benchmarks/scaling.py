@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from example import example
 
-from convexon.convex.model.loss import Softmax
+from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.convex.solvers.solver import solve
 from convexon.report.figure import Figure, FigureKind, write_figures

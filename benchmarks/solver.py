@@ -31,7 +31,7 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
 from convexon.convex.bounds.gap import certify
-from convexon.convex.model.loss import Logistic, Softmax, Squared
+from convexon.convex.model.losses import Logistic, Softmax, Squared
 from convexon.convex.model.penalty import L1, GroupL2, Penalty
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import solve

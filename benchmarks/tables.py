@@ -25,8 +25,12 @@ from hardware_tables import (
 )
 from tabling import figures_of, number, share, table, two_columns
 
+from convexon.explore.sweep import Limits, Placement
+from convexon.settings import Setting, Settings, settings_of
+from convexon.train.settings import SolveSettings
+
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "docs/benchmarks.md")
+DOCUMENTS = ("README.md", "docs/benchmarks.md", "docs/settings.md")
 MARKED = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- figures:end -->)", re.DOTALL)
 DEMO_ROWS = (
     ("accuracy.test", "test accuracy, integer network"),
@@ -314,6 +318,34 @@ TABLES: dict[str, Callable[[], str]] = {
         predictions,
         estimates,
     )
+}
+
+
+def settings_table(cls: type[Settings]) -> str:
+    """Return the settings of a class: option, default, what it is."""
+    return table(
+        ("setting", "option", "default", "what it is"),
+        [
+            (
+                f"`{each.name}`",
+                f"`{each.flag}`",
+                _default(each),
+                f"{each.help} {'One of ' + ', '.join(each.choices) + '.' if each.choices else ''}",
+            )
+            for each in settings_of(cls)
+        ],
+    )
+
+
+def _default(each: Setting) -> str:
+    values = each.default if each.several else (each.default,)
+    return ", ".join("-" if v is None else str(getattr(v, "value", v)) for v in values)
+
+
+TABLES |= {
+    "solve_settings": lambda: settings_table(SolveSettings),
+    "placement": lambda: settings_table(Placement),
+    "limits": lambda: settings_table(Limits),
 }
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from run_folder import keep, parser, script, watch
 
-from convexon.convex.model.loss import Softmax
+from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from run_folder import keep, parser, script, watch
 from strings import held_out, random_automaton
 
-from convexon.convex.model.loss import Logistic
+from convexon.convex.model.losses import Logistic
 from convexon.convex.model.penalty import L1
 from convexon.data.dataset import SpikeDataset
 from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset

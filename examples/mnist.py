@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from run_folder import keep, parser, script
 
-from convexon.convex.model.loss import Softmax
+from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.data.mnist import N_CLASSES, balanced_subset, load_digits, sequential

@@ -13,7 +13,7 @@ from __future__ import annotations
 from run_folder import keep, parser, script, watch
 from strings import first_last_xor, held_out
 
-from convexon.convex.model.loss import Squared
+from convexon.convex.model.losses import Squared
 from convexon.convex.model.penalty import L1
 from convexon.errors import InputError
 from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from convexon.convex.bounds.universal import universal_bound
 from convexon.convex.model.loss import LOSSES
 from convexon.convex.model.penalty import PENALTIES
 from convexon.convex.model.program import ConvexProgram
@@ -52,3 +53,9 @@ def random_program(
         )
 
     return build(max(share * build(1.0).rho_max(), 1e-6))
+
+
+def program_bound(program):
+    """The universal bound for a program's own weights and largest entry."""
+    least, largest = float(program.weights.min()), max(program.largest_feature, 1.0)
+    return universal_bound(program, min_weight=least, max_feature=largest)

@@ -17,7 +17,6 @@ from convexon.convex.model.program import ConvexProgram
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import FormatError, InputError
 from convexon.quantize.readout import (
-    quantization_bound,
     quantize,
     quantize_readout,
     rounded_readout,
@@ -228,7 +227,7 @@ def decided(scores: np.ndarray) -> np.ndarray:
 def test_bound_holds_what_rounding_does(case: tuple[ConvexProgram, np.ndarray, int]) -> None:
     program, W, bits = case
     try:
-        bound = quantization_bound(program, W, bits=bits)
+        bound = rounded_readout(program, W, bits=bits)
     except FormatError:
         assert np.abs(W[:-1]).max() > (1 << (bits - 1)) - 1
         return
@@ -239,8 +238,8 @@ def test_bound_holds_what_rounding_does(case: tuple[ConvexProgram, np.ndarray, i
     change = program.objective(rounded) - program.objective(W)
     assert abs(change) <= bound.objective_change + 1e-12
     flipped = int((decided(before) != decided(after)).sum())
-    assert bound.decisions == 8
-    assert bound.certified_decisions <= 8 - flipped
+    assert bound.train.n_decisions == 8
+    assert bound.train.n_certified <= 8 - flipped
 
 
 @given(programs(), st.integers(0, 1000))
@@ -249,7 +248,7 @@ def test_certified_decisions_survive_any_error_within_the_bound(
 ) -> None:
     program, W, _ = case
     bits = 12  # wide enough for every weight
-    bound = quantization_bound(program, W, bits=bits)
+    bound = rounded_readout(program, W, bits=bits)
     readout = quantize_readout(W[:-1], W[-1], bits=bits)
     rounded = np.concatenate([readout.real_weights, readout.real_biases[None]])
     size = np.abs(rounded - W)
@@ -257,7 +256,7 @@ def test_certified_decisions_survive_any_error_within_the_bound(
     before = program.predict(W)
     perturbed = W + 0.999 * signs * size
     flipped = int((decided(before) != decided(program.predict(perturbed))).sum())
-    assert bound.certified_decisions <= 8 - flipped
+    assert bound.train.n_certified <= 8 - flipped
     change = np.abs(program.predict(perturbed) - before).max()
     assert change <= bound.score_error + 1e-12
 
@@ -270,12 +269,12 @@ def test_exact_readout_has_no_error_and_certifies_every_clear_decision() -> None
         penalty=L1(),
         rho=0.1,
     )
-    bound = quantization_bound(program, np.array([[1.5], [-0.5]]), bits=6)
+    bound = rounded_readout(program, np.array([[1.5], [-0.5]]), bits=6)
     assert (bound.score_error, bound.objective_change) == (0.0, 0.0)
-    assert (bound.decisions, bound.certified_decisions) == (3, 3)
+    assert (bound.train.n_decisions, bound.train.n_certified) == (3, 3)
     # A score of zero is a tie, which any error could turn.
-    tied = quantization_bound(program, np.array([[0.5], [-0.5]]), bits=6)
-    assert tied.certified_decisions == 2
+    tied = rounded_readout(program, np.array([[0.5], [-0.5]]), bits=6)
+    assert tied.train.n_certified == 2
 
 
 @pytest.mark.parametrize("mode", ReadoutMode)
@@ -326,8 +325,8 @@ def test_a_sample_counts_as_often_as_its_row_stands_for() -> None:
         rho=0.1,
         counts=[5, 1, 2],
     )
-    tied = quantization_bound(program, np.array([[0.5], [-0.5]]), bits=6)
-    assert (tied.decisions, tied.certified_decisions) == (8, 3)
+    tied = rounded_readout(program, np.array([[0.5], [-0.5]]), bits=6)
+    assert (tied.train.n_decisions, tied.train.n_certified) == (8, 3)
 
 
 def test_the_integer_readouts_objective_is_certified() -> None:

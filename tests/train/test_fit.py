@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from convexon.convex.model.loss import Squared
+from convexon.convex.model.losses import Squared
 from convexon.convex.model.penalty import L1
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError

@@ -50,11 +50,6 @@ class Dyadic:
         shifts = np.where(array != 0.0, places - low, 0).astype(object)
         return cls(np.asarray(integers << shifts, dtype=object).reshape(array.shape), low)
 
-    @classmethod
-    def of_integers(cls, values: npt.ArrayLike) -> Dyadic:
-        """Integers as exact numbers."""
-        return cls(np.asarray(values).astype(object), 0)
-
     @property
     def step(self) -> Fraction:
         """What one unit stands for."""

@@ -27,28 +27,6 @@ from convexon.snn.interface import Interface
 from convexon.snn.network import FixedPointNetwork, FloatArray, IntArray, Network
 
 
-@dataclass(frozen=True, kw_only=True)
-class QuantizationBound:
-    """What rounding the readout can do, over the rows of a program.
-
-    Members
-    -------
-    score_error : float
-        Largest possible change of any score of any row.
-    objective_change : float
-        Bound on the change of the mean loss and of the penalty.
-    decisions : int
-        Samples.
-    certified_decisions : int
-        Samples whose margin exceeds what rounding can do: their decision cannot flip.
-    """
-
-    score_error: float
-    objective_change: float
-    decisions: int
-    certified_decisions: int
-
-
 @dataclass(frozen=True, eq=False)
 class QuantizedReadout:
     """Integer readout; the integer q stands for q / 2**frac."""
@@ -155,23 +133,6 @@ def quantize(
         readout_format=readout.weight_format,
         bias_format=readout.bias_format,
         interface=interface,
-    )
-
-
-def quantization_bound(program: ConvexProgram, W: FloatArray, *, bits: int) -> QuantizationBound:
-    """Summary of `rounded_readout`.
-
-    Raises
-    ------
-    FormatError
-        If the weights do not fit ``bits`` bits.
-    """
-    rounded = rounded_readout(program, W, bits=bits)
-    return QuantizationBound(
-        score_error=rounded.score_error,
-        objective_change=rounded.objective_change,
-        decisions=rounded.train.n_decisions,
-        certified_decisions=rounded.train.n_certified,
     )
 
 

@@ -7,7 +7,7 @@ sum can leave int64.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +125,15 @@ def layer_spikes(
     return spikes
 
 
+def spikes_of(
+    layers: Sequence[Layer], inputs: npt.NDArray[np.uint8], input_range: Interval
+) -> tuple[npt.NDArray[np.uint8], Interval]:
+    """Spikes of the last of ``layers``, one on the other, and their range; inputs pass no layer."""
+    for layer in layers:
+        inputs, input_range = layer_spikes(layer, inputs, input_range), Interval(0, 1)
+    return inputs, input_range
+
+
 def layer_features(
     mode: ReadoutMode, layer: Layer, inputs: npt.NDArray[np.uint8], input_range: Interval
 ) -> npt.NDArray[np.uint8]:
@@ -229,9 +238,7 @@ def scores(network: Network | FixedPointNetwork, inputs: npt.NDArray[np.uint8]) 
         part = inputs[first : first + _SAMPLES]
         weighed = []
         for branch in network.branches:
-            signal, reach = part, network.input_range
-            for layer in branch.layers[:-1]:
-                signal, reach = layer_spikes(layer, signal, reach), Interval(0, 1)
+            signal, reach = spikes_of(branch.layers[:-1], part, network.input_range)
             weighed.append(layer_features(network.readout_mode, branch.layers[-1], signal, reach))
         weighs = np.concatenate(weighed, axis=2).astype(network.readout_weights.dtype)
         parts.append(weighs @ network.readout_weights + network.readout_biases)

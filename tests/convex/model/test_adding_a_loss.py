@@ -15,25 +15,23 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
+from convex_programs import program_bound
 from convexon.certify.certificate import Certificate
 from convexon.certify.check import check
 from convexon.certify.columns import Columns
 from convexon.certify.dyadic import Dyadic
 from convexon.certify.losses import EXACT_LOSSES, Counts, ExactLoss, Rounding
 from convexon.certify.penalties import EXACT_PENALTIES, ExactPenalty
-from convexon.convex.bounds.universal import program_bound
 from convexon.convex.model.loss import (
     LOSSES,
     UNIT,
     Curvature,
     FloatArray,
-    Hinge,
-    Logistic,
     Loss,
     SmoothLoss,
-    Squared,
     Targets,
 )
+from convexon.convex.model.losses import Hinge, Logistic, Squared
 from convexon.convex.model.penalty import L1, PENALTIES, BoolArray, Cone, Penalty
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.model.target import encode_real

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convexon.convex.bounds.gap import certify
-from convexon.convex.model.loss import Hinge, Softmax, Squared
+from convexon.convex.model.losses import Hinge, Softmax, Squared
 from convexon.convex.model.penalty import L1
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import solve

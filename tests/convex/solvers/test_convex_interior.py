@@ -5,7 +5,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from convex_programs import PENALTY_NAMES
-from convexon.convex.model.loss import Curvature, Hinge
+from convexon.convex.model.loss import Curvature
+from convexon.convex.model.losses import Hinge
 from convexon.convex.model.penalty import PENALTIES
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.cones import Balls, Polytopes

@@ -7,7 +7,7 @@ import pytest
 
 from convex_programs import LOSS_NAMES, PENALTY_NAMES, random_program
 from convexon.convex.bounds.gap import certify
-from convexon.convex.model.loss import Squared
+from convexon.convex.model.losses import Squared
 from convexon.convex.model.penalty import L1
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.regularization import path

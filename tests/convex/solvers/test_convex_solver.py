@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convex_programs import FEATURES, LOSS_NAMES, PENALTY_NAMES, random_program
-from convexon.convex.model.loss import LOSSES, Hinge, Logistic, Softmax, Squared
+from convexon.convex.model.loss import LOSSES
+from convexon.convex.model.losses import Hinge, Logistic, Softmax, Squared
 from convexon.convex.model.penalty import L1, PENALTIES
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import solve

@@ -11,7 +11,7 @@ from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.columns.dictionary import simulate_columns
-from convexon.train.columns.rows import distinct_rows, every_row
+from convexon.train.columns.rows import distinct_rows
 from strategies import branches
 
 
@@ -57,8 +57,6 @@ def test_rows_are_the_distinct_pairs_of_input_and_label(data: SpikeDataset) -> N
         for b in range(rows.n_rows):
             assert (rows.groups[a] == rows.groups[b]) == (inputs[a] == inputs[b])
     assert rows.n_groups == len(set(inputs))
-    both = {x for x in inputs if inputs.count(x) > 1}
-    assert rows.n_conflicting == len(both)
 
 
 @given(branches(2), st.booleans().flatmap(lambda s: datasets(step_labels=s)))
@@ -73,16 +71,6 @@ def test_merged_rows_hold_the_columns_of_all_rows(branch: object, data: SpikeDat
         for b in range(rows.n_rows):
             if rows.groups[a] == rows.groups[b]:
                 assert np.array_equal(merged[a], merged[b])
-
-
-@given(datasets(step_labels=False))
-def test_every_row_keeps_all_and_numbers_inputs(data: SpikeDataset) -> None:
-    rows = every_row(data, ReadoutMode.LAST)
-    assert rows.n_rows == rows.n_total == data.n_samples
-    for a in range(rows.n_rows):
-        for b in range(rows.n_rows):
-            same = np.array_equal(data.inputs[a], data.inputs[b])
-            assert (rows.groups[a] == rows.groups[b]) == same
 
 
 def test_labels_of_steps_ask_for_scores_of_steps() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from convexon.certify.check import check
 from convexon.certify.columns import Columns
-from convexon.convex.model.loss import Squared
+from convexon.convex.model.losses import Squared
 from convexon.convex.model.penalty import L1
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError

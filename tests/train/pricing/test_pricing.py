@@ -22,7 +22,7 @@ from convexon.train.pricing.ascent import SurrogateAscent
 from convexon.train.pricing.draw import RandomDraws
 from convexon.train.pricing.enumeration import Enumeration
 from convexon.train.pricing.given import GivenNeurons
-from convexon.train.pricing.local import LocalSearch, ReceptiveField
+from convexon.train.pricing.local import LocalSearch, ReceptiveField, _Candidates, _SteepestAscent
 from convexon.train.pricing.milp import MixedIntegerProgram
 from convexon.train.pricing.oracle import Oracle
 from convexon.train.pricing.site import PricingProblem, Site, site_on
@@ -203,18 +203,27 @@ def test_local_search_finds_what_enumeration_proves_best(family: WitnessFamily) 
     assert best >= blind
 
 
+def steepest(place: Site, weights: np.ndarray, directions: np.ndarray) -> _SteepestAscent:
+    """A search whose candidates may read every input, up to the family's fan-in."""
+    k = weights.shape[1]
+    start = _Candidates(
+        weights,
+        np.ones(k, dtype=np.int64),
+        directions,
+        np.full(k, place.family.fan_in),
+        np.ones(weights.shape, dtype=np.bool_),
+    )
+    return _SteepestAscent(place, start, np.random.default_rng(0))
+
+
 def test_steepest_ascent_gains_are_exact() -> None:
     """Each move of the memoryless search changes the score by just what it said."""
-    from convexon.train.pricing.local import _SteepestAscent
-
     family = replace(UNITS, fan_in=4, alphabet=Alphabet.powers_of_two(3))
     place = site(family=family, n_samples=80, n_inputs=7, bits=3)
     generator = np.random.default_rng(2)
     directions = generator.normal(size=(place.rows.n_rows, 9))
     weights = generator.choice(family.alphabet.values, (7, 9)) * (generator.random((7, 9)) < 0.5)
-    search = _SteepestAscent(
-        place, directions, weights, np.ones(9, dtype=np.int64), np.random.default_rng(0)
-    )
+    search = steepest(place, weights, directions)
 
     def score() -> np.ndarray:
         u = place.last_step().astype(np.int64) @ search.weights
@@ -258,15 +267,11 @@ def test_candidates_have_fan_ins_of_their_own() -> None:
 
 
 def test_best_threshold_is_the_best_of_all() -> None:
-    from convexon.train.pricing.local import _SteepestAscent
-
     place = site(n_samples=50, n_inputs=5, family=replace(UNITS, fan_in=5))
     generator = np.random.default_rng(2)
     directions = generator.normal(size=(place.rows.n_rows, 6))
     weights = generator.integers(-1, 2, (5, 6))
-    search = _SteepestAscent(
-        place, directions, weights, np.ones(6, dtype=np.int64), np.random.default_rng(0)
-    )
+    search = steepest(place, weights, directions)
     u = place.last_step().astype(np.int64) @ weights
     search._best_thresholds(u)
     for k in range(6):

@@ -28,13 +28,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from convexon.convex.bounds.gap import feasible_multiple, rounded_dual
-from convexon.convex.model.arrangement import Basin, dual_norm
+from convexon.convex.model.arrangement import dual_norm
 from convexon.convex.model.loss import UNIT, FloatArray, exact_sum
 from convexon.convex.model.problem import Problem
-from convexon.convex.model.program import ConvexProgram
 from convexon.errors import InputError
 
 IntArray = NDArray[np.int64]
@@ -48,41 +47,6 @@ class LowerBound(NamedTuple):
 
     value: float
     dual: FloatArray
-
-
-def squared_arrangement(y: ArrayLike, *, beta: float) -> float:
-    """Minimum over d of ``1/2 ||d - y||^2 + beta (max_i (d_i)_+ + max_i (-d_i)_+)``.
-
-    In closed form, rounded down: the exact minimum is no lower. O(n log n). Positive and negative
-    parts separate, and each is water-filling: the largest entries are cut to a level t at which
-    what was cut off sums to beta.
-
-    Parameters
-    ----------
-    y
-        Real targets, shape (n,).
-    beta
-        Regularization strength for the unaveraged loss, non-negative.
-
-    Raises
-    ------
-    InputError
-        If ``y`` is not a finite vector or ``beta`` is negative or not finite.
-    """
-    values = np.asarray(y, dtype=np.float64)
-    if values.ndim != 1 or not np.isfinite(values).all():
-        raise InputError(f"y must be a finite vector, not of shape {values.shape!r}")
-    if not 0.0 <= beta < np.inf:
-        raise InputError(f"beta must be non-negative and finite, not {beta!r}")
-    if beta == 0.0:
-        return 0.0
-    value = 0.0
-    for part in (np.maximum(values, 0.0), np.maximum(-values, 0.0)):
-        cut = np.maximum(part - Basin(part, np.ones(len(part))).level(beta), 0.0)
-        if cut.any():
-            cut = cut * (_DOWN * min(1.0, beta / exact_sum(cut)))
-        value += _DOWN * exact_sum(cut * (part - 0.5 * cut))
-    return value
 
 
 def universal_bound(
@@ -120,24 +84,6 @@ def universal_bound(
 
     point, _ = feasible_multiple(loss, Y, dual, heaviest, limit=radius, guess=heaviest(dual))
     return LowerBound(rounded_dual(loss, Y, point), point)
-
-
-def program_bound(program: ConvexProgram) -> LowerBound:
-    """`universal_bound` of a program, for its own weights and largest entry.
-
-    Raises
-    ------
-    InputError
-        If the dictionary has a negative entry, or no column.
-    """
-    if program.n_columns == 0:
-        raise InputError("features must have at least one column to bound what columns can do")
-    low, high = program.least_feature, program.largest_feature
-    if low < 0.0:
-        raise InputError(f"features must be non-negative for the universal bound, not {low!r}")
-    return universal_bound(
-        program, min_weight=float(program.weights.min()), max_feature=max(high, 1.0)
-    )
 
 
 def _worst_column(point: FloatArray, inputs: IntArray) -> FloatArray:

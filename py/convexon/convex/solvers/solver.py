@@ -215,9 +215,7 @@ def _minimize(judge: _Judge, W: FloatArray, maker: Maker) -> None:
         _method_for(judge.program, judge.budget),
         W,
         maker=maker,
-        measure=judge.measure,
-        target=judge.target,
-        budget=judge.budget,
+        judge=judge,
     )
 
 

@@ -8,7 +8,6 @@ every solution may be left out (`convexon.convex.solvers.screening`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -75,15 +74,26 @@ class Snapshot:
     n_screened: int = 0
 
 
+class Judge(Protocol):
+    """What measures the rounds of `minimize_over_all`."""
+
+    budget: Budget
+    """Ends the loop when it is spent."""
+
+    def measure(self, snapshot: Snapshot) -> float:
+        """Take a round's snapshot; returns the best gap so far over all columns."""
+
+    def target(self) -> float:
+        """The gap at which to stop."""
+
+
 def minimize_over_all(
     program: ConvexProgram,
     method: Method,
     W: FloatArray,
     *,
     maker: Maker,
-    measure: Callable[[Snapshot], float],
-    target: Callable[[], float],
-    budget: Budget,
+    judge: Judge,
 ) -> None:
     """Solve ``program`` over all its columns, by ``method`` on working sets of them.
 
@@ -97,13 +107,10 @@ def minimize_over_all(
         Where to start, (P, C).
     maker
         Makes the products of a working set, on the device that is to compute them.
-    measure
-        Called with each round's snapshot; returns the best gap so far over all columns.
-    target
-        The gap at which to stop.
-    budget
-        Ends the loop when it is spent.
+    judge
+        Sees each round's snapshot, and says when to stop.
     """
+    budget = judge.budget
     columns = _Columns(program, method.first_size)
     idle, spent = 0, -1
     Z = program.predict(W)
@@ -111,11 +118,12 @@ def minimize_over_all(
         dual = columns.feasible(method.dual_point(Z))
         n_screened = program.n_columns - len(columns.kept)
         snapshot = Snapshot(W, Z, dual, len(columns.working), n_screened)
-        gap = max(measure(snapshot), 0.0)
+        gap = max(judge.measure(snapshot), 0.0)
         if budget.spent or program.n_columns == 0:
             return
-        if gap <= target():
-            if columns.confirm(snapshot, target()):
+        target = judge.target()
+        if gap <= target:
+            if columns.confirm(snapshot, target):
                 return
         else:
             columns.narrow(snapshot)
@@ -123,7 +131,7 @@ def minimize_over_all(
         idle = idle + 1 if budget.iterations == spent else 0
         budget.stalled |= idle > _PATIENCE
         spent = budget.iterations
-        inner_gap = columns.choose(W, gap=gap, target=target())
+        inner_gap = columns.choose(W, gap=gap, target=target)
         products = columns.products(maker)
         start, W = W[columns.working] * columns.scales[:, None], np.zeros_like(W)
         scaled = method.improve(products, columns.thresholds, start, tolerance=inner_gap)

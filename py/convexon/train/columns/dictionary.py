@@ -19,7 +19,7 @@ from convexon.errors import InputError
 from convexon.snn.fixed import Interval
 from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.simulate import layer_features, layer_spikes
+from convexon.snn.simulate import layer_features, spikes_of
 from convexon.store.codec import Codec
 from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.parallel import THREADS, Executor, Progress
@@ -168,9 +168,7 @@ def _features(
     branch: Branch, inputs: npt.NDArray[np.uint8], input_range: Interval, mode: ReadoutMode
 ) -> Iterator[tuple[slice, npt.NDArray[np.uint8]]]:
     """Yield blocks of last-layer neurons with what the readout weighs of them."""
-    signal = inputs
-    for layer in branch.layers[:-1]:
-        signal, input_range = layer_spikes(layer, signal, input_range), Interval(0, 1)
+    signal, input_range = spikes_of(branch.layers[:-1], inputs, input_range)
     last = branch.layers[-1]
     # Neurons that read each other's spikes are simulated together.
     size = _NEURONS if last.recurrent is None else last.n_neurons

@@ -64,11 +64,6 @@ class Rows:
         return int(self.groups.max()) + 1
 
     @property
-    def n_conflicting(self) -> int:
-        """Distinct inputs that carry more than one label."""
-        return int((np.bincount(self.groups) > 1).sum())
-
-    @property
     def samples(self) -> npt.NDArray[np.intp]:
         """Sample that each row comes from, shape (m,)."""
         return (self.index // self.per_sample).astype(np.intp)
@@ -108,24 +103,6 @@ def distinct_rows(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:
     if stepwise and not dataset.has_step_labels:
         labels = np.repeat(labels, per_sample)
     return _merged(inputs, labels, per_sample)
-
-
-def every_row(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:
-    """Keep every row, each counted once; groups still say which inputs are the same."""
-    stepwise = mode is ReadoutMode.STEP
-    merged_inputs = _prefixes(dataset) if stepwise else input_numbers(dataset)
-    per_sample = dataset.n_steps if stepwise else 1
-    labels = dataset.labels.ravel()
-    if len(labels) != len(merged_inputs):
-        labels = np.repeat(labels, per_sample)
-    n = len(labels)
-    return Rows(
-        index=np.arange(n),
-        labels=labels,
-        counts=np.ones(n, dtype=np.int64),
-        groups=merged_inputs,
-        per_sample=per_sample,
-    )
 
 
 def _merged(inputs: IntArray, labels: IntArray, per_sample: int) -> Rows:

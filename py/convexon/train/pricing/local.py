@@ -136,19 +136,12 @@ class LocalSearch:
             mask = self.field.windows(site.n_inputs, self.n_candidates, generator)
         start = _within(layer.weights, limits, mask, generator)
         judged, directions = _judged_on(site, directions, self.n_rows, generator)
+        every = _Candidates(start, layer.thresholds, directions, limits, mask)
         kind = _SteepestAscent if site.memoryless else _RandomMoves
         streams = generator.spawn(-(-self.n_candidates // _CHUNK))
 
         def improve(part: slice, stream: np.random.Generator) -> tuple[IntArray, IntArray]:
-            search = kind(
-                judged,
-                directions[:, part],
-                start[:, part],
-                layer.thresholds[part],
-                stream,
-                limits=limits[part],
-                mask=mask[:, part],
-            )
+            search = kind(judged, every.part(part), stream)
             for _ in range(self.n_moves):
                 search.move()
             return search.best_weights, search.best_thresholds
@@ -199,31 +192,48 @@ def _within(
     return kept
 
 
-class _Search:
-    """Candidates with their directions, and the best of each that was met."""
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """Neurons to improve side by side, and how far each may go.
 
-    def __init__(
-        self,
-        site: Site,
-        directions: FloatArray,
-        weights: IntArray,
-        thresholds: IntArray,
-        generator: np.random.Generator,
-        *,
-        limits: IntArray | None = None,
-        mask: npt.NDArray[np.bool_] | None = None,
-    ) -> None:
-        self.site = site
-        n = weights.shape[1]
-        self.limits = np.full(n, site.family.fan_in) if limits is None else limits
-        self.mask = np.ones(weights.shape, dtype=np.bool_) if mask is None else mask
-        self.directions = directions
-        self.weights = weights.copy()
-        self.thresholds = thresholds.copy()
-        self.generator = generator
-        self.best_weights = weights.copy()
-        self.best_thresholds = thresholds.copy()
-        self.best = np.full(weights.shape[1], -np.inf)
+    Members
+    -------
+    weights, thresholds
+        Where they start, (inputs, k) and (k,).
+    directions
+        What each climbs, (m, k).
+    limits
+        Most synapses of each, (k,).
+    mask
+        Inputs that each may read, (inputs, k).
+    """
+
+    weights: IntArray
+    thresholds: IntArray
+    directions: FloatArray
+    limits: IntArray
+    mask: npt.NDArray[np.bool_]
+
+    def part(self, part: slice) -> _Candidates:
+        """Some of them."""
+        return _Candidates(
+            self.weights[:, part],
+            self.thresholds[part],
+            self.directions[:, part],
+            self.limits[part],
+            self.mask[:, part],
+        )
+
+
+class _Search:
+    """Candidates on their way up, and the best that each has been."""
+
+    def __init__(self, site: Site, start: _Candidates, generator: np.random.Generator) -> None:
+        self.site, self.generator = site, generator
+        self.limits, self.mask, self.directions = start.limits, start.mask, start.directions
+        self.weights, self.thresholds = start.weights.copy(), start.thresholds.copy()
+        self.best_weights, self.best_thresholds = start.weights.copy(), start.thresholds.copy()
+        self.best = np.full(start.weights.shape[1], -np.inf)
         self.prepare()
 
     def prepare(self) -> None:

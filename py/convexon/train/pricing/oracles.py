@@ -18,6 +18,11 @@ ORACLES.add("enumeration", Enumeration)
 ORACLES.add("given", GivenNeurons)
 
 
+def oracle_names() -> tuple[str, ...]:
+    """Return the names of all oracles."""
+    return ORACLES.names
+
+
 def oracle_for(name: str, effort: Effort | None = None) -> Oracle:
     """Return the oracle of this name, which may be one of another package.
 

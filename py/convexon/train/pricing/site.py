@@ -21,7 +21,7 @@ from convexon.errors import InputError
 from convexon.snn.fixed import Interval
 from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
-from convexon.snn.simulate import layer_features, layer_spikes
+from convexon.snn.simulate import layer_features, layer_spikes, spikes_of
 from convexon.train.columns.rows import Rows
 from convexon.train.witnesses.threshold import threshold_layer
 from convexon.train.witnesses.witness import WitnessFamily
@@ -184,9 +184,7 @@ def site_on(
         beside the site are given and it or they are not recurrent threshold units.
     """
     inputs = dataset.inputs if mode is ReadoutMode.STEP else dataset.inputs[rows.samples]
-    signal, reach = inputs, dataset.input_range
-    for layer in trunk:
-        signal, reach = layer_spikes(layer, signal, reach), Interval(0, 1)
+    signal, reach = spikes_of(trunk, inputs, dataset.input_range)
     if beside is not None:
         if (family.leak, family.reset) != (MEMORYLESS, Reset.NONE) or not _threshold(beside):
             raise InputError(

@@ -9,25 +9,12 @@ import numpy.typing as npt
 
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
-from convexon.snn.fixed import Interval
 from convexon.snn.network import Branch, Layer, Network
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.simulate import layer_features, layer_spikes
+from convexon.snn.simulate import layer_features, spikes_of
 
 _SAMPLES = 4096
 """Samples that are simulated at once."""
-
-
-def last_spikes(
-    layers: tuple[Layer, ...], inputs: npt.NDArray[np.uint8], reach: Interval
-) -> tuple[npt.NDArray[np.uint8], Interval]:
-    """Spikes of the last of ``layers`` on ``inputs``, each in ``reach``, and their range.
-
-    No layer passes both on as they are.
-    """
-    for layer in layers:
-        inputs, reach = layer_spikes(layer, inputs, reach), Interval(0, 1)
-    return inputs, reach
 
 
 def branch_features(
@@ -37,7 +24,7 @@ def branch_features(
     chunks = []
     for first in range(0, dataset.n_samples, _SAMPLES):
         inputs = dataset.inputs[first : first + _SAMPLES]
-        signal, reach = last_spikes(branch.layers[:-1], inputs, dataset.input_range)
+        signal, reach = spikes_of(branch.layers[:-1], inputs, dataset.input_range)
         chunks.append(layer_features(mode, branch.layers[-1], signal, reach))
     return np.concatenate(chunks)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from convexon.convex.model.loss import Softmax
+from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.progress import Progress
@@ -15,14 +15,13 @@ from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.columns.rows import Rows
 from convexon.train.cost import CostKind, SiliconCost, costs_of, typical_cost
 from convexon.train.generation import GenerationBudget, Round, generate
-from convexon.train.pricing.local import LocalSearch
+from convexon.train.pricing.oracles import oracle_for
 from convexon.train.pricing.site import Site, site_on
 from convexon.train.selection import Pool
 from convexon.train.settings import SolveSettings
 from convexon.train.witnesses.branches import Branches
 from convexon.train.witnesses.witness import draw_deep_branch
 
-_SEARCH = LocalSearch(n_candidates=64, n_moves=40, n_rows=1024)
 _COLUMNS_PER_ROUND = 64
 
 
@@ -32,9 +31,9 @@ def witnesses_for(
     """Return drawn branches, one a family, then priced ones where rounds of pricing are asked for.
 
     The drawn witnesses are shared out evenly. Pricing adds what the selecting program lacks: it
-    grows a dictionary of its own by local search, whose neurons join the drawn ones. Drawing and
-    pricing see all training samples, those too on which rho is chosen later; test samples are never
-    seen.
+    grows a dictionary of its own, by the oracle that is asked for, whose neurons join the drawn
+    ones. Drawing and pricing see all training samples, those too on which rho is chosen later; test
+    samples are never seen.
 
     Raises
     ------
@@ -56,7 +55,7 @@ def witnesses_for(
     priced = generate(
         rows.problem(Softmax(), GroupL2(), settings.selection_rho, n_outputs=train.n_classes),
         sites,
-        [_SEARCH],
+        [oracle_for(settings.oracle)],
         budget=GenerationBudget(
             max_rounds=settings.pricing_rounds + 1,
             columns_per_round=_COLUMNS_PER_ROUND,

@@ -273,39 +273,6 @@ def draw_layer(
     return family.layer(weights, thresholds, lateral)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FiringRate:
-    """Activity of a layer over samples and steps.
-
-    Members
-    -------
-    mean : float
-        Spikes per neuron and step.
-    silent, saturated : float
-        Shares of the neurons that never fire, and that fire at every step.
-    """
-
-    mean: float
-    silent: float
-    saturated: float
-
-
-def firing_rates(branch: Branch, inputs: UInt8Array, reach: Interval) -> tuple[FiringRate, ...]:
-    """Return how alive each layer of a branch is on ``inputs`` (samples, steps, inputs)."""
-    rates = []
-    for layer in branch.layers:
-        inputs, reach = layer_spikes(layer, inputs, reach), Interval(0, 1)
-        per_neuron = inputs.mean(axis=(0, 1))
-        rates.append(
-            FiringRate(
-                mean=float(per_neuron.mean()),
-                silent=float((per_neuron == 0.0).mean()),
-                saturated=float((per_neuron == 1.0).mean()),
-            )
-        )
-    return tuple(rates)
-
-
 def _calibration(n_samples: int, generator: np.random.Generator) -> npt.NDArray[np.intp]:
     """Return the samples to look at: all of a few, a random part of many."""
     if n_samples <= CALIBRATION_SAMPLES:
