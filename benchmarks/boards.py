@@ -29,8 +29,7 @@ import energy
 from convexon.data.dataset import DATASET
 from convexon.errors import ConvexonError, MismatchError
 from convexon.flow.build import build_stage
-from convexon.flow.emit import emit_stage
-from convexon.flow.emitted import emitted
+from convexon.flow.emit import emit_stage, emitted
 from convexon.flow.map import map_stage
 from convexon.flow.run import Run
 from convexon.flow.synthesize import synthesize_stage

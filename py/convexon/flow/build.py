@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convexon.errors import ArtefactError
-from convexon.flow.emitted import emitted
+from convexon.flow.emit import emitted
 from convexon.flow.run import Made, RunFolder
 from convexon.link.protocol import DEFAULT_BAUD
 from convexon.progress import QUIET, Progress

@@ -99,3 +99,26 @@ def current_bundle(folder: Run, parents: dict[str, str], host: str) -> Made[RtlB
     if bundle.record.parents != parents or dict(bundle.value.tools) != tools():
         return None
     return bundle if bundle.value.ports.get("host") == host else None
+
+
+def emitted(
+    folder: Run,
+) -> tuple[Made[FixedPointNetwork], Made[RtlBundle], Made[Mapping] | None]:
+    """Read the card, the bundle that was emitted of it, and the mapping, None where all is spatial.
+
+    Raises
+    ------
+    ArtefactError
+        If the folder lacks a card or a bundle, or the bundle is of another card or mapping.
+    """
+    card, bundle = folder.read("card", CARD), folder.bundle()
+    mapping = folder.read("mapping", MAPPING) if folder.has("mapping") else None
+    digests = {"card": card.record.digest}
+    if mapping is not None:
+        digests["mapping"] = mapping.record.digest
+    for name, digest in digests.items():
+        if bundle.record.parents.get(name) != digest:
+            raise ArtefactError(
+                f"{folder.rtl} is of another {name} than {folder.file(name)}: emit again"
+            )
+    return card, bundle, mapping

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from convexon.errors import InputError
 from convexon.flow.build import current_build
-from convexon.flow.emitted import emitted
+from convexon.flow.emit import emitted
 from convexon.flow.run import Made, RunFolder
 from convexon.flow.stimulus import stimulus_of
 from convexon.plan.mapping import Mapping

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError, MismatchError
-from convexon.flow.emitted import emitted
+from convexon.flow.emit import emitted
 from convexon.flow.run import Run
 from convexon.flow.stimulus import stimulus_of
 from convexon.link.codec import read_results, request_bodies

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convexon.flow.emitted import emitted
+from convexon.flow.emit import emitted
 from convexon.flow.run import RunFolder
 from convexon.link.transport import require_serial
 from convexon_boards.board import Board

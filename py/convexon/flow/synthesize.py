@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convexon.flow.emitted import emitted
+from convexon.flow.emit import emitted
 from convexon.flow.run import Made, RunFolder
 from convexon.plan.cost.mapping_cost import estimated_resources
 from convexon.plan.cost.resource_model import resource_model

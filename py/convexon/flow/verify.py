@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from convexon.errors import MismatchError, MissingToolError
-from convexon.flow.emitted import emitted
+from convexon.flow.emit import emitted
 from convexon.flow.run import Made, Run
 from convexon.flow.stimulus import Stimulus, stimulus_of
 from convexon.plan.image import image_where_loaded

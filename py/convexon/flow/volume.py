@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convexon.errors import MismatchError
-from convexon.flow.emitted import emitted
+from convexon.flow.emit import emitted
 from convexon.flow.run import Run
 from convexon.flow.stimulus import stimulus_of
 from convexon.flow.verify import schedule_of
