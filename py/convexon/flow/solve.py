@@ -63,6 +63,7 @@ class Solved:
     network: Made[Network]
     card: Made[FixedPointNetwork]
     certificate: Made[Certificate]
+    settings: SolveSettings
 
     def accuracy(self, data: SpikeDataset) -> float:
         """Share of right decisions of the integer network."""
@@ -82,9 +83,11 @@ class Solved:
 
     @property
     def notices(self) -> list[str]:
-        """Inputs that never spike, and layers that are silent or always fire, a line each."""
-        train = self.drawn.train.value
-        return notices(self.card.value, train.inputs)
+        """What was clipped, inputs that never spike, and layers that tell nothing, a line each."""
+        train, fan_in = self.drawn.train.value, self.settings.fan_in
+        clipped = f"fan-in {fan_in} is clipped to the {train.n_inputs} inputs"
+        told = [clipped] if fan_in > train.n_inputs else []
+        return [*told, *notices(self.card.value, train.inputs)]
 
     @property
     def certificate_lines(self) -> list[str]:
@@ -165,7 +168,12 @@ def fit(
     if not card.reused:
         run.time("solve", time.monotonic() - began, first=True)
     return Solved(
-        drawn=drawn, solution=solution, network=network, card=card, certificate=certificate
+        drawn=drawn,
+        solution=solution,
+        network=network,
+        card=card,
+        certificate=certificate,
+        settings=settings,
     )
 
 
