@@ -12,8 +12,8 @@ from amaranth.hdl import Const, Module, ResetInserter, Signal, Value
 from amaranth.sim import Simulator
 from convexon_hdl.core.accelerator import Accelerator
 from hdl_bench import random_layer, random_network, words_of
-from test_hdl_axi import Host as LiteHost
-from test_hdl_axi import run as run_axi
+from lite_bench import Host as LiteHost
+from lite_bench import run as run_axi
 
 from convexon.plan.family import Family
 from convexon.plan.fold import plans_at
