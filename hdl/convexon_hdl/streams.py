@@ -13,7 +13,7 @@ from convexon.errors import InputError
 
 
 class Chain:
-    """Registers that values pass, one after another, inside a stage.
+    """Registers inside a stage, which values pass one after another.
 
     Parameters
     ----------
@@ -25,10 +25,10 @@ class Chain:
         self.advance = tuple(advance)
 
     def carry(self, m: Module, value: Value, start: int, stop: int, *, name: str) -> Value:
-        """``value``, which is there after ``start`` registers, as it is after ``stop``.
+        """Carry ``value`` from behind ``start`` registers to behind ``stop``.
 
-        What is carried is read only with a valid transfer, so its registers have no reset. A
-        constant needs none.
+        It is read only with a valid transfer, so its registers have no reset. A constant needs
+        none.
         """
         if isinstance(value, Const):
             return value
@@ -52,7 +52,7 @@ class ElasticRegister(wiring.Component, ABC):
     data path's.
 
     Subclasses build the data path: inner registers with `Chain.carry`, and the last one, which
-    takes what arrives only where ``accept`` is high. The tags ``first`` and ``last`` are carried
+    takes what arrives in clocks with ``accept`` alone. The tags ``first`` and ``last`` are carried
     here, and handed on where ``o`` has them too (`tags`).
 
     Parameters
@@ -108,7 +108,7 @@ class ElasticRegister(wiring.Component, ABC):
         return ~self.o.valid | self.o.ready
 
     def produces(self) -> Value:
-        """Whether what arrives at the last register leads to a result; else it is absorbed."""
+        """Whether what arrives at the last register gives a result; else it is absorbed."""
         return Const(1)
 
     def tags(self) -> dict[str, Value]:
@@ -196,10 +196,10 @@ class SkidBuffer(wiring.Component):
 
 
 def fork(m: Module, source: Value, sinks: Sequence[Value]) -> None:
-    """Hand every transfer of ``source`` to all ``sinks``, each when it is ready.
+    """Offer every transfer of ``source`` to all ``sinks``.
 
-    Who has taken a transfer is not offered it again; when all have, it is over. The payloads are
-    connected by the caller.
+    A sink that has accepted a transfer is not offered it again; once all have, so has the source's
+    been. The caller connects the payloads.
     """
     if len(sinks) == 1:
         m.d.comb += [sinks[0].valid.eq(source.valid), source.ready.eq(sinks[0].ready)]
@@ -217,7 +217,7 @@ def fork(m: Module, source: Value, sinks: Sequence[Value]) -> None:
 
 
 def join(m: Module, sources: Sequence[Value], sink: Value) -> None:
-    """Make one transfer of ``sink`` of one of each of ``sources``; payloads are the caller's."""
+    """Combine a transfer of each source into one of ``sink``; the caller connects the payloads."""
     m.d.comb += sink.valid.eq(Cat(source.valid for source in sources).all())
     for source in sources:
         m.d.comb += source.ready.eq(sink.valid & sink.ready)

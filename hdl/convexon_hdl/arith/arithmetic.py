@@ -81,6 +81,24 @@ def node(m: Module, value: Value, interval: Interval, *, name: str) -> Operand:
     return Operand(signal, interval)
 
 
+def delayed(m: Module, value: Value, *, name: str, clocks: int = 1) -> Value:
+    """``value`` some clocks later, in registers that take it in every clock."""
+    for k in range(clocks):
+        register = Signal(value.shape(), name=name if clocks == 1 else f"{name}{k}")
+        m.d.sync += register.eq(value)
+        value = register
+    return value
+
+
+def registered(m: Module, operand: Operand, *, name: str) -> Operand:
+    """The operand a clock later, in as many bits as it needs: none, where it is a constant."""
+    if operand.is_constant:
+        return operand
+    register = Signal(shape_of(operand.interval), name=name)
+    m.d.sync += register.eq(operand.value)
+    return Operand(register, operand.interval)
+
+
 def add_all(m: Module, operands: Iterable[Operand], *, name: str) -> Operand:
     """Sum of ``operands`` as a balanced tree.
 

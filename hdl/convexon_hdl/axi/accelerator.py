@@ -54,8 +54,8 @@ class AxiAccelerator(wiring.Component):
     flip-flops. With a rule that decides early, a result may leave before its packet ends. A fault
     after it counts as an error, and the result stands.
 
-    RESET also gives up a load of weights. Words that come after it wait until it is over, so none
-    of them is lost, and a packet that breaks leaves a load alone.
+    RESET also abandons a load of weights. Words that come after it wait until it is over, so none
+    of them is lost; a broken packet leaves a load alone.
 
     Latency: where nothing stalls and the accelerator has L clocks from an inference's last transfer
     to its result, L + EXTRA_LATENCY clocks from a packet's last word to the first word of its

@@ -7,8 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from convexon.errors import InputError
-from convexon.snn.fixed import Interval
-from convexon_hdl.arith.arithmetic import Operand, add_all
+from convexon_hdl.arith.arithmetic import Operand, add_all, registered
 
 COUNTER_BITS = 64
 """Bits of a counter."""
@@ -107,14 +106,8 @@ class Popcount(wiring.Component):
         for level in range(self.latency):
             groups = [terms[k : k + FAN_IN] for k in range(0, len(terms), FAN_IN)]
             terms = [
-                self._registered(m, add_all(m, group, name=f"sum{level}_{k}"), f"{level}_{k}")
+                registered(m, add_all(m, group, name=f"sum{level}_{k}"), name=f"count{level}_{k}")
                 for k, group in enumerate(groups)
             ]
         m.d.comb += self.count.eq(terms[0].value)
         return m
-
-    def _registered(self, m: Module, operand: Operand, place: str) -> Operand:
-        """Operand one clock later."""
-        register = Signal(operand.width, name=f"count{place}")
-        m.d.sync += register.eq(operand.value)
-        return Operand(register, Interval(0, operand.interval.high))

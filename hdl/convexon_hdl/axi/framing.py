@@ -1,4 +1,4 @@
-"""Inferences as packets: words are collected into transfers, and a broken packet is lost alone."""
+"""Inferences as packets: words become transfers, and a broken packet loses one inference alone."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class TransferCollector(wiring.Component):
     takes the word, which is not handed on, and the rest of the packet is dropped up to its
     ``last``.
     ``abandon`` gives up the packet under way in the same manner. Either way the next packet starts
-    anew, so what was handed on of the broken one must be forgotten by whoever took it.
+    anew, so the receiver must forget what it was given of the broken one.
 
     Latency: none, combinational. Resources: ``width * (n_words - 1)`` flip-flops for words kept,
     and counters of words and transfers.
@@ -153,16 +153,16 @@ class TransferCollector(wiring.Component):
 
 
 class InferenceGuard(wiring.Component):
-    """Keeps whole inferences whole: stands between the words and the accelerator.
+    """Protects whole inferences from broken packets and restarts.
 
-    Where a packet breaks, or a restart is asked for, its first transfers are inside the accelerator
-    already, perhaps behind whole inferences that have not left it. The guard closes the input,
+    When a packet breaks, or a restart is requested, its first transfers are already inside the
+    accelerator, perhaps behind whole inferences that have not left it. The guard closes the input,
     waits until the results of those have been handed over, and resets the accelerator for one
     clock. So the inference under way is lost, and no other. The rest of its packet is dropped. A
     packet that breaks before any transfer of it was handed on needs no reset, and causes none.
 
     With a result per step, results of the lost inference may have gone out before. The guard then
-    has the record of an aborted inference sent (``aborted``), which ends the packet of results. An
+    requests the record of an aborted inference (``aborted``), which ends the packet of results. An
     inference that was decided early, and whose result was handed over before its packet broke or
     the restart came, is not lost: its result stands.
 
@@ -180,15 +180,15 @@ class InferenceGuard(wiring.Component):
     i, o : In, Out
         `PacketFormat.streams`.
     restart : In(1)
-        Asks for a restart, for one clock.
+        Requests a restart, for one clock.
     given, given_last : In(1)
         The accelerator hands over a result, and the last one of an inference; not while ``shut``.
     aborted_ready : In(1)
-        The record that ``aborted`` asks for is being taken.
+        The record that ``aborted`` requests is being accepted.
     aborted : Out(1)
         The record of an aborted inference must be sent; high until ``aborted_ready``.
     shut : Out(1)
-        No result must be taken: any that is offered is of the inference that is given up.
+        No result may be accepted: any on offer is of the inference that is given up.
     reset : Out(1)
         Resets the accelerator.
     broken : Out(1)

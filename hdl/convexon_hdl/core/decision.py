@@ -1,4 +1,4 @@
-"""Early decisions: a result as soon as a rule allows it, and word of it to the source of the steps.
+"""Early decisions: a result as soon as a rule allows it, and a signal to the source of the steps.
 
 ::
 
@@ -7,13 +7,13 @@
               +------------------- decided -------------------+
 
 The readout gives its accumulated scores at every step, argmax names their leader, and `EarlyExit`
-passes on the one result per inference that decides. Nothing in the pipeline carries a number of
-the inference. Steps keep their order, so all that follow the deciding one belong to the same
-inference until a step tagged ``first`` comes, and are dropped; and the source counts the
-inferences that have begun and were not decided (`convexon_hdl.core.sequencer.Undecided`), so it
-knows whether the one on its way is the one that was decided. Each inference begins with exactly one
-``first`` step, and ends in exactly one result: at the deciding step, at the latest at ``last``,
-which always decides and which the source leaves out only after a decision.
+forwards the one result of each inference that decides. No number of the inference travels through
+the pipeline. Steps keep their order, so all that follow the deciding one, up to the next step
+tagged ``first``, belong to the same inference and are dropped. The source counts the inferences
+that have begun and are undecided (`convexon_hdl.core.sequencer.Undecided`), and so knows whether
+the one that it is sending is the one that was decided. Each inference begins with exactly one
+``first`` step and ends in exactly one result: at the deciding step, and at the latest at ``last``,
+which always decides and which the source omits only after a decision.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from convexon_hdl.streams import ElasticRegister
 
 
 class EarlyExit(ElasticRegister):
-    """Passes on the result of the step that decides, and drops the inference's other ones.
+    """Forwards the result of the deciding step, and drops the inference's other ones.
 
     ``CERTAIN``, with l the leader and g the steps left, decides where for every other class c ::
 
@@ -90,7 +90,7 @@ class EarlyExit(ElasticRegister):
         return {"last": Const(1)}
 
     def datapath(self, m: Module, accept: Value) -> None:
-        """Build the rule, and the memory of its having been met."""
+        """Build the rule, and a register that remembers that it was met."""
         over = Signal()  # the rule was met in the inference of the step before
         m.d.comb += [
             self._was_over.eq(over & ~self.arriving.first),
@@ -209,8 +209,8 @@ class EarlyDecision(wiring.Component):
     i : In(stream.Signature(ScoresLayout(network, every_step=True)))
     o : Out(stream.Signature(ResultLayout(network)))
     decided : Out(1)
-        High in the first clock in which a result is offered, whether it is taken or waits: the
-        oldest inference under way is decided.
+        The oldest inference under way is decided: high in the first clock in which its result is
+        offered, whether it is accepted or waits.
 
     Raises
     ------

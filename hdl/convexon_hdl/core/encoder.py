@@ -23,14 +23,14 @@ from convexon_hdl.core.stage import StepLayout
 
 
 class LevelEncoder(wiring.Component):
-    """Makes the T steps of an inference from one vector of levels; stands in for the sequencer.
+    """Makes the T steps of an inference from one vector of levels, in the sequencer's place.
 
-    ``o`` gives one step per clock, and the first step of an inference follows upon the last of
-    the one before: the next vector is taken in the clock in which the last step leaves. What a
-    step holds depends on the levels and on the step alone, so not on earlier inferences.
+    ``o`` gives one step per clock, without a gap between inferences: the next vector is accepted in
+    the clock in which the last step leaves. A step depends on the levels and on its number alone,
+    not on earlier inferences.
 
     With ``capacity``, for rules that decide early (`convexon_hdl.core.decision`): once the
-    inference on its way has been decided, the step on offer is its last one, and the next inference
+    inference being sent has been decided, the step on offer is its last one, and the next inference
     follows.
 
     Latency: 1 clock. Resources: n_inputs * k + 1 + ceil(log2 T) flip-flops, and per input

@@ -12,11 +12,11 @@ from convexon_hdl.core.stage import StepLayout
 
 
 class Undecided(wiring.Component):
-    """Number of inferences whose first step has left the source and which are not decided yet.
+    """Counts the inferences whose first step has left the source and which are not decided yet.
 
-    A pipeline keeps its order, so inferences are decided in the order in which they begin, and a
-    count is all that a source needs to know whether the one it is sending has been decided. The
-    count takes effect a clock after its events.
+    A pipeline keeps its order, so inferences are decided in the order in which they begin, and from
+    their count a source knows whether the one that it is sending has been decided. The count
+    changes a clock after its events.
 
     Latency: 1 clock. Resources: an up and down counter of ceil(log2(capacity + 1)) bits.
 
@@ -34,7 +34,7 @@ class Undecided(wiring.Component):
     full : Out(1)
         There are ``capacity`` of them.
     single : Out(1)
-        There is exactly one: where an inference is on its way out of the source, it is that one.
+        There is exactly one: the inference that the source is sending, if it is sending one.
 
     Raises
     ------
@@ -60,12 +60,12 @@ class Undecided(wiring.Component):
 class Sequencer(wiring.Component):
     """Tags the steps of a stream with ``first`` and ``last``, T steps to an inference.
 
-    Steps are counted where they are transferred, so idle clocks and back-pressure do not matter; a
-    reset begins a new inference.
+    Accepted steps are counted, so idle clocks and back-pressure do not matter; a reset begins a new
+    inference.
 
     With ``capacity``, for rules that decide early (`convexon_hdl.core.decision`): once the
-    inference on its way has been decided, the rest of its steps are taken from ``i``, one per
-    clock, and go no further. A step that is on offer by then stays on offer until it is taken, as
+    inference being sent has been decided, the rest of its steps are accepted from ``i``, one per
+    clock, and dropped. A step that is already on offer stays on offer until it is accepted, as
     streams demand.
 
     Latency: none, combinational. Resources: a counter of ceil(log2 T) bits; with ``capacity`` also

@@ -74,8 +74,8 @@ class Stage(ElasticRegister):
     """Layer ``depth`` (from 0) of every branch, one time step per clock.
 
     A branch that ended earlier passes its features through delay registers, so that all branches
-    reach the readout with the same step. Registers are as many as the layer that asks for most of
-    them, as `convexon.plan.schedule` counts them.
+    reach the readout with the same step. The stage has as many registers as the layer that needs
+    most, as `convexon.plan.schedule` counts them.
 
     Latency: 1 + registers clocks, as `ElasticRegister`. Resources: those of the layers, and for
     each register one flip-flop per delayed feature and tag.

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from convexon.plan.fold import FoldPlan, sum_intervals
 from convexon.snn.fixed import Interval, width_of
-from convexon_hdl.arith.arithmetic import Operand, add_all
+from convexon_hdl.arith.arithmetic import Operand, add_all, delayed, registered
 from convexon_hdl.folded.scanner import EventScanner
 from convexon_hdl.folded.seeded import SeededBank
 from convexon_hdl.folded.weights import WeightBank, write_port
@@ -77,12 +77,12 @@ class _Token:
 
     def delayed(self, m: Module, *, name: str) -> _Token:
         """The token one clock later."""
-        members = {}
-        for member, value in vars(self).items():
-            register = Signal(len(value), name=f"{name}_{member}")
-            m.d.sync += register.eq(value)
-            members[member] = register
-        return _Token(**members)
+        return _Token(
+            **{
+                member: delayed(m, value, name=f"{name}_{member}")
+                for member, value in vars(self).items()
+            }
+        )
 
 
 class EventAccumulator(wiring.Component):
@@ -92,7 +92,7 @@ class EventAccumulator(wiring.Component):
 
         sum[lane] = sum_s w[s, fold * lanes + lane] * x[s]
 
-    A step is held while its folds and bit planes are passed over. A *pass* is one clock to begin,
+    A step is held while passes go over its folds and bit planes. A *pass* takes one clock to begin,
     and what `EventScanner` takes, all banks at once: ``4 + max(spikes of a bank)`` clocks, or 2.
     Bit planes come with the most significant first, and each doubles what came before it, which is
     exact and needs no shifter. The sums of a fold leave ``FoldPlan.handover_clocks`` after its
@@ -122,7 +122,7 @@ class EventAccumulator(wiring.Component):
     begins : Out(1)
         A step's first fold ends in this clock: it uses ``credit`` up.
     ends_inference : Out(1)
-        The step that is passed over is an inference's last.
+        The step at hand is an inference's last.
     valid : Out(1)
     o : Out(SumsLayout(plan, intervals))
     write : In(RowWrite(plan))
@@ -292,9 +292,7 @@ class EventAccumulator(wiring.Component):
         columns = []
         for lane, operands in enumerate(weights):
             total = add_all(m, operands, name=f"banks{lane}")
-            column = Signal(total.value.shape(), name=f"column{lane}")
-            m.d.sync += column.eq(total.value)
-            columns.append(Operand(column, total.interval))
+            columns.append(registered(m, total, name=f"column{lane}"))
         return columns, token.delayed(m, name="column")
 
     def starts(self) -> list[int]:

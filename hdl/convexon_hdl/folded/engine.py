@@ -34,9 +34,9 @@ class FoldedEngine(wiring.Component):
 
     ``EventAccumulator`` sums up the rows of a step's spikes while `Updater` is still busy with the
     sums of the step before. Spikes are collected group by group, and move to ``o`` when all of a
-    step are there and ``o`` is empty or is being emptied. A step's first sums are only handed
-    over when at most one earlier step has not been taken: so results never get lost, and
-    ``o.valid`` never depends on ``o.ready``.
+    step are there and ``o`` is empty or is being emptied. A step's first sums are handed over only
+    when at most one earlier step waits to be accepted: so no result is lost, and ``o.valid`` never
+    depends on ``o.ready``.
 
     Latency and interval follow from the spikes: `convexon.plan.schedule`. Resources: those of the
     parts, and two flip-flops for every neuron.

@@ -12,9 +12,9 @@ from convexon_hdl.arith.arithmetic import (
     Operand,
     add_all,
     node,
+    registered,
     resize,
     saturate,
-    shape_of,
 )
 from convexon_hdl.arith.neuron import after_reset, fired, leaked
 
@@ -81,16 +81,17 @@ class LIFLane(wiring.Component):
         bias = _input(self.bias, self.bias_interval)
         threshold = _input(self.threshold, self.threshold_interval)
         total = add_all(m, [Operand(self.total, self.sum_interval), bias], name="current")
-        current = _register(m, resize(m, total, Interval.union(ranges.current), name="current"))
-        remaining = _register(m, leaked(m, start, layer.leak))
-        threshold = _register(m, threshold, name="threshold_1")
+        total = resize(m, total, Interval.union(ranges.current), name="current")
+        current = registered(m, total, name="current_1")
+        remaining = registered(m, leaked(m, start, layer.leak), name="remaining_1")
+        threshold = registered(m, threshold, name="threshold_1")
 
         integrated = add_all(m, [remaining, current], name="integrated")
         range_of_u = Interval.union(ranges.integrated)
         integrated = resize(m, integrated, range_of_u, name="integrated_resized")
         integrated = saturate(m, integrated, limits, name="integrated_saturated")
-        integrated = _register(m, integrated)
-        threshold = _register(m, threshold, name="threshold_2")
+        integrated = registered(m, integrated, name="integrated_2")
+        threshold = registered(m, threshold, name="threshold_2")
 
         spike = Signal(name="fired")
         m.d.comb += spike.eq(fired(integrated, threshold))
@@ -102,16 +103,7 @@ class LIFLane(wiring.Component):
 
 
 def _input(value: Value, interval: Interval) -> Operand:
-    """Operand of a port, which is a constant where it can be but one integer."""
+    """Operand of a port; a constant where a single integer is possible."""
     if interval.low == interval.high:
         return Operand.constant(interval.low)
     return Operand(value, interval)
-
-
-def _register(m: Module, operand: Operand, *, name: str | None = None) -> Operand:
-    """The operand one clock later."""
-    if operand.is_constant:
-        return operand
-    register = Signal(shape_of(operand.interval), name=name or "register")
-    m.d.sync += register.eq(operand.value)
-    return Operand(register, operand.interval)

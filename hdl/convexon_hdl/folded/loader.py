@@ -1,4 +1,4 @@
-"""Loading weights at run time: who may begin when, and what becomes of an image's words."""
+"""Loading weights at run time: the gate between inferences and loads, and the loader of images."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ UNDER_WAY_BITS = 16
 class LoadGate(wiring.Component):
     """Keeps inferences and loads of weights apart.
 
-    From the clock after one with ``hold`` on, no inference begins, but for one whose first step was
-    on offer already: that stays on offer, as streams demand. The one whose steps are being sent
-    goes on to its last step, and all that began go on to their results. From the clock after one
-    without ``hold`` on, inferences begin again.
+    From the clock after ``hold`` rises, no inference begins, except one whose first step is already
+    on offer: it stays on offer, as streams demand. The inference whose steps are being sent
+    continues to its last step, and all that began continue to their results. From the clock after
+    ``hold`` falls, inferences begin again.
 
-    ``idle`` is high in the clocks in which none may begin, the steps of the last one were all sent,
-    and all that began have ended. It rises some clocks after ``hold``, and once it has, it stays
-    for as long as ``hold`` does and one clock more; it is high in the first clock after a reset
-    too. Then no inference's result depends on weights. Where inferences are decided early, steps
-    that one left behind may be inside, and may read weights that are being replaced: what becomes
-    of them is dropped.
+    ``idle`` is high in clocks in which none may begin, all steps of the last one were sent, and all
+    that began have ended. It rises some clocks after ``hold``, and stays high until one clock after
+    ``hold`` falls; it is also high in the first clock after a reset. While it is high, no result of
+    an inference depends on weights. Where inferences are decided early, steps that one left behind
+    may still be inside and may read weights that are being replaced: their results are dropped.
 
     Latency: none for a step. Resources: a counter of steps and one of inferences.
 
@@ -45,9 +44,9 @@ class LoadGate(wiring.Component):
     i : In(stream.Signature(width))
     o : Out(stream.Signature(width))
     ended : In(1)
-        The last result of an inference is taken.
+        The last result of an inference is accepted.
     hold : In(1)
-        No inference shall begin.
+        No inference may begin.
     idle : Out(1)
         None is under way, and none begins in this clock.
     """
@@ -65,7 +64,7 @@ class LoadGate(wiring.Component):
         )
 
     def closes(self, stalled: Value) -> Value:
-        """Whether the gate may close: no step is on offer that has not been taken."""
+        """Whether the gate may close: no step waits to be accepted."""
         return ~stalled
 
     def over(self, under_way: Value) -> Value:
@@ -101,15 +100,15 @@ class LoadGate(wiring.Component):
 
 
 class Loader(wiring.Component):
-    """Takes weight images (`convexon.plan.image`), and writes their rows to the engines' banks.
+    """Writes the rows of weight images (`convexon.plan.image`) to the engines' banks.
 
-    The first word of an image, which is taken when no inference is under way, makes ``loaded`` low.
-    It is high again when all rows are written and the CRC-32 over all words agrees. An image that
-    does not begin with `MAGIC`, is for another accelerator, states another length than its own, or
-    has another CRC-32, is ``refused``; words are then dropped until one is `MAGIC`. So after a
-    transfer that broke off, the image is sent again, and once more if it was refused.
+    The first word of an image, which is accepted when no inference is under way, makes ``loaded``
+    low. It is high again when all rows are written and the CRC-32 over all words agrees. An image
+    that does not begin with `MAGIC`, is for another accelerator, states a wrong length, or has a
+    wrong CRC-32 is ``refused``; words are then dropped until one is `MAGIC`. So after a transfer
+    that broke off, the image is sent again, and once more if it was refused.
 
-    A reset gives up the image under way, and touches no weights: what was loaded stays loaded.
+    A reset abandons the image under way and touches no weights: what was loaded stays loaded.
 
     Latency: a word a clock; ``loaded`` rises 1 clock after the last word. Resources: flip-flops for
     the longest row, and the CRC-32 of a word, about 32 lookup tables of 16 inputs.
@@ -200,7 +199,9 @@ class Loader(wiring.Component):
 
     def _rows(self, m: Module, writes: Signal, ends: Signal) -> None:
         """Collect the words of rows, and write each row in the clock after its last word."""
-        banks = [(k, bank) for k, plan in enumerate(self.plans) for bank in _banks(plan)]
+        banks = [
+            (k, bank) for k, plan in enumerate(self.plans) for bank in range(plan.choice.banks)
+        ]
         most = max(words_per_row(plan) for plan in self.plans)
         buffer = Signal(most * WORD_BITS)
         part = Signal(range(max(2, most)))
@@ -257,7 +258,3 @@ class Loader(wiring.Component):
                 if engine == k:
                     with m.If(completes & (bank == number)):
                         m.d.sync += [write.enable.eq(1), write.bank.eq(own)]
-
-
-def _banks(plan: FoldPlan) -> range:
-    return range(plan.choice.banks)

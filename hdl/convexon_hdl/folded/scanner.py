@@ -17,9 +17,9 @@ from convexon.plan.fold import WORD
 class EventScanner(wiring.Component):
     """Lists the sources that are 1, lowest first, one per clock and without a gap.
 
-    Three steps work beside each other, as registers that hand over when the next one is free:
-    ``pending`` has a bit for each group of 16 sources with a spike that is still to come;
-    ``chosen`` is the lowest of them, one-hot; ``word`` holds the group's spikes that are to come.
+    Three registers form a pipeline, each handing over when the next one is free: ``pending`` has a
+    bit for each group of 16 sources with a spike that is still to come; ``chosen`` is the lowest of
+    them, one-hot; ``word`` holds the group's spikes that are to come.
 
     After the clock with ``start``, n spikes take n + 3 clocks, and none takes 1; in the last of
     them ``finishing`` is high. It follows from registers alone, and so comes a clock after the last

@@ -9,6 +9,7 @@ from amaranth.hdl import Cat, Module, Signal, Value, signed
 
 from convexon.plan.fold import SeededNeuron
 from convexon.snn.seeded import MIXED_BITS, ROTATIONS, SPREAD, WORD_BITS, round_keys, taps
+from convexon_hdl.arith.arithmetic import delayed
 from convexon_hdl.folded.weights import Bank
 
 EARLY_ROUNDS = 2
@@ -51,14 +52,14 @@ class SeededBank(Bank):
         rounds = list(zip(ROTATIONS, keys, strict=True))
         for k, (rotations, after) in enumerate(rounds[:EARLY_ROUNDS]):
             words = _round(m, words, rotations, after, name=f"round{k}")
-        words = [_register(m, word, name=f"early{k}") for k, word in enumerate(words)]
+        words = [delayed(m, word, name=f"early{k}") for k, word in enumerate(words)]
         for k, (rotations, after) in enumerate(rounds[EARLY_ROUNDS:], EARLY_ROUNDS):
             words = _round(m, words, rotations, after, name=f"round{k}")
         mixed = Signal(MIXED_BITS)
         m.d.comb += mixed.eq(Cat(words))
-        self._rows(m, mixed, _register(m, fold, name="fold"))
+        self._rows(m, mixed, delayed(m, fold, name="fold"))
         if plan.choice.banks > 1:
-            with m.If(_register(m, row.all(), name="zero")):
+            with m.If(delayed(m, row.all(), name="zero")):
                 m.d.sync += self.data.eq(0)
         return m
 
@@ -110,10 +111,3 @@ def _round(
         m.d.comb += keyed.eq(word ^ key)
         mixed.append(keyed)
     return mixed
-
-
-def _register(m: Module, value: Value, *, name: str) -> Signal:
-    """``value`` a clock later."""
-    register = Signal(len(value), name=name)
-    m.d.sync += register.eq(value)
-    return register

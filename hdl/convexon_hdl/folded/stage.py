@@ -21,9 +21,9 @@ from convexon_hdl.streams import fork, join
 class MixedStage(wiring.Component):
     """Layer ``depth`` (from 0) of every branch, at least one of them folded.
 
-    Every engine, and one `Stage` for all branches that are spatial or ended there, takes each
-    step when it can: a step that some have taken stays until all have. The results of a step leave
-    together.
+    Every engine, and one `Stage` for all branches that are spatial here or ended earlier, accepts
+    each step when it can; a step is on offer until all have accepted it. The results of a step
+    leave together.
 
     Parameters
     ----------

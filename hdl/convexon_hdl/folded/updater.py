@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from convexon.plan.fold import FoldPlan, sum_intervals
 from convexon.snn.fixed import Interval, width_of
+from convexon_hdl.arith.arithmetic import delayed
 from convexon_hdl.folded.accumulator import SumsLayout
 from convexon_hdl.folded.lane import LIFLane
 
@@ -94,19 +95,19 @@ class Updater(wiring.Component):
         read, write = membrane.read_port(), membrane.write_port()
         m.d.comb += read.addr.eq(group)
         constants = self._constants(m, group)
-        sums = [_delayed(m, buffer.sums[k], 1, name=f"sum{k}") for k in range(updates)]
-        first = _delayed(m, buffer.first, 1, name="first_read")
+        sums = [delayed(m, buffer.sums[k], name=f"sum{k}") for k in range(updates)]
+        first = delayed(m, buffer.first, name="first_read")
         self._lanes(m, read.data, sums, constants, first)
         # Probes read it under a name of its own: the port's is also that of a lane's.
         first_of_group = Signal(attrs={"keep": 1})
         m.d.comb += first_of_group.eq(self.first)
         # Beside the lanes: one clock to read, three to compute.
         m.d.comb += [
-            self.valid.eq(_delayed(m, busy, 4, name="valid_")),
-            self.group.eq(_delayed(m, group, 4, name="group_")),
-            self.first.eq(_delayed(m, buffer.first, 4, name="first_")),
-            self.last.eq(_delayed(m, buffer.last, 4, name="last_")),
-            self.final.eq(_delayed(m, buffer.final & ends, 4, name="final_")),
+            self.valid.eq(delayed(m, busy, clocks=4, name="valid_")),
+            self.group.eq(delayed(m, group, clocks=4, name="group_")),
+            self.first.eq(delayed(m, buffer.first, clocks=4, name="first_")),
+            self.last.eq(delayed(m, buffer.last, clocks=4, name="last_")),
+            self.final.eq(delayed(m, buffer.final & ends, clocks=4, name="final_")),
             write.en.eq(self.valid),
             write.addr.eq(self.group),
             write.data.eq(self.membranes),
@@ -169,12 +170,3 @@ class Updater(wiring.Component):
 
 def _single(value: int) -> Interval:
     return Interval(value, value)
-
-
-def _delayed(m: Module, value: Value, clocks: int, *, name: str) -> Value:
-    """``value`` some clocks later."""
-    for k in range(clocks):
-        register = Signal(value.shape(), name=f"{name}{k}")
-        m.d.sync += register.eq(value)
-        value = register
-    return value

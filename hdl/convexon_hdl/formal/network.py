@@ -118,7 +118,7 @@ PARTS: dict[type[wiring.Component], Callable[..., Iterator[Obligation]]] = {
 
 
 def left_to_simulation(network: FixedPointNetwork, mapping: Mapping) -> tuple[str, ...]:
-    """Parts of the accelerator that no obligation speaks of, in words."""
+    """What of the accelerator no obligation covers, in words."""
     choices = [*(choice for layers in mapping.layers for choice in layers), mapping.readout]
     folded = [choice for choice in choices if isinstance(choice, Folded)]
     found = []

@@ -75,7 +75,7 @@ def by_induction(
 
 
 def refuted(kind: str, where: str, error: RefutedError) -> Obligation:
-    """An obligation that cannot even be stated, as the text lacks what it speaks of."""
+    """An obligation that cannot be stated, as the text lacks what it speaks of."""
 
     def verdict() -> Verdict:
         raise error

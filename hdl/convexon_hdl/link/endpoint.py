@@ -1,4 +1,4 @@
-"""The board's end of the protocol: it judges requests, runs them, and answers."""
+"""The board's end of the protocol: it checks requests, runs them, and answers."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Endpoint(wiring.Component):
     A request's body waits in a memory until its check has agreed; only then does any of it reach
     the accelerator. Results wait in another until all of an inference are there, and stay there
     until the next request is taken, so that a request which comes again is answered again and not
-    run again. What arrives while a request is being run or answered is dropped: the host sends one
-    request at a time.
+    run again. What arrives while a request is being run or answered is dropped, as the host sends
+    one request at a time.
 
     Latency: from the end of a request to the accelerator 2 clocks, and 2 for each byte; an answer
     takes 2 clocks for each byte before the line does. Resources: a memory of `CHUNK_BYTES` bytes
@@ -169,7 +169,7 @@ class Endpoint(wiring.Component):
                     m.next = "Speak"
 
     def _judge(self, m: Module) -> None:
-        """Decide on a sound request."""
+        """Decide what to do with a request whose check agreed."""
         kind, length = self._kind, self._length
 
         def refuse(reason: Reason) -> None:

@@ -87,7 +87,7 @@ class Register:
     reset_value : Bit or None
         None where reset leaves it alone.
     init : Bit
-        When the part is configured; "x" where nothing is said.
+        Value after configuration; "x" where the text gives none.
     """
 
     d: Bit

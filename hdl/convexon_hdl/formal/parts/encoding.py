@@ -1,7 +1,7 @@
 """Proof that an encoder on chip gives the steps that its definition states, for every level.
 
-What it counts, and when it gives and takes, is one obligation (*encoder*); what the inputs become
-is proved for a few of them at a time (*code*), given what the encoder counts.
+Its counters and handshakes are one obligation (*encoder*); what the inputs become is proved for a
+few of them at a time (*code*), given these counters.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def states(of: Encoder, n_steps: int) -> list[int]:
 class EncoderSpecification(Elaboratable):
     """Each vector of levels becomes T steps, in order.
 
-    Vectors come and steps are taken at will. A step counter of its own stands beside the encoder;
+    Vectors are offered and steps accepted freely. A plain counter of steps runs beside the encoder;
     the plane of bits, or the generator of ``RATE``, is that of the step in every clock.
 
-    With ``capacity``, decisions come at will, of the oldest inference that has begun. A step is its
-    inference's last one if that was decided by the clock in which it is taken; and while there are
-    ``capacity`` undecided inferences none begins.
+    With ``capacity``, the oldest inference that has begun is decided at any time. A step is its
+    inference's last one if the inference was decided by the clock in which it is accepted; and
+    while ``capacity`` inferences are undecided, none begins.
 
     Parameters
     ----------
@@ -125,8 +125,8 @@ class CodeSpecification(Elaboratable):
     - ``RATE``: whether the generator's number of `convexon.data.encoder` is below l;
     - ``HOLD``: l.
 
-    Vectors come while none is held or the one that is held ends; steps leave, and inferences end,
-    at will. What the encoder counts is what `EncoderSpecification` says.
+    A vector is accepted while none is held or the one that is held ends; steps leave and inferences
+    end freely. The counters are those that `EncoderSpecification` proves.
 
     Parameters
     ----------

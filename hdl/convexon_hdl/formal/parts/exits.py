@@ -14,10 +14,10 @@ first step which meets the rule of `convexon.snn.decision`, or of the last step:
   its way, and no other; every step of the others is sent (induction);
 - *connections*: tournament, exit and source are connected, net for net (reading).
 
-The source is told of results alone. That the oldest inference which it has begun, and of which it
-was not told yet, is the one that the exit decided follows from the order: stages, readout and
-tournament keep the order of steps, as their obligations say, and the exit gives one result for
-each inference, in that order.
+The source learns of results alone. That the exit has decided the oldest inference that the source
+has begun and has not yet heard of follows from the order: stages, readout and tournament keep the
+order of steps, as their obligations say, and the exit gives one result for each inference, in that
+order.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from convexon_hdl.formal.specs.blocks import free, offer
 class ExitSpecification(Elaboratable):
     """Of an inference's steps, the first one that meets the rule, or the last, is given.
 
-    Steps come at will, as the pipeline brings them: step 0 is tagged ``first``, step T - 1
-    ``last``, and none follows upon the last but a first one. An inference may break off after any
-    step, as the source lets it once it is decided. Whether the step that arrives meets the rule is
-    anything: `convexon_hdl.formal.parts.rules` speaks of that. Beside the exit stands a plain
-    account: the step that waits in the register before the comparison, if there is one, whether the
-    inference was decided, and the result that is on offer.
+    Steps arrive freely, in the order that the pipeline keeps: step 0 is tagged ``first``, step T -
+    1 ``last``, and only a first step follows a last one. An inference may break off after any step,
+    as it does once it is decided. Whether the arriving step meets the rule is left free:
+    `convexon_hdl.formal.parts.rules` proves that. A plain model runs beside the exit: the step in
+    the register before the comparison, if there is one, whether the inference was decided, and the
+    result on offer.
 
     Parameters
     ----------

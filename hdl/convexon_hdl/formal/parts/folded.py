@@ -1,4 +1,4 @@
-"""Obligations of folded layers: what lies in memory, what is made of it, and how it is connected.
+"""Obligations of folded layers: content of memories, what is computed of it, and connections.
 
 Of an engine, the text is read and proved in pieces:
 

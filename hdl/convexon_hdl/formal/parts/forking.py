@@ -22,10 +22,11 @@ COUNT_BITS = 2
 class ForkJoinSpecification(Elaboratable):
     """Every unit takes each step once; a result of each unit makes one of the stage.
 
-    Source and units obey the rules of streams, and besides offer and take at will. Transfers are
-    counted: a unit has taken as many steps as the source has given, or one more, which is the step
-    that the source still offers; it is offered a step if and only if it has not taken it, and the
-    step is over when all have. What units give and the stage gives are as many at any time.
+    Source and units obey the rules of streams, and otherwise offer and accept freely. Transfers are
+    counted: a unit has accepted as many steps as the source has given, or one more, which is the
+    step that the source still offers. A unit is offered a step if and only if it has not accepted
+    it, and the step is over when all have. Units and stage have given equally many results at any
+    time.
 
     Parameters
     ----------

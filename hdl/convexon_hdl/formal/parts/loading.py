@@ -40,14 +40,16 @@ class Rows:
 class LoaderSpecification(Elaboratable):
     """Images are taken word for word; each row is written once, and what is wrong is refused.
 
-    Words come, and weights are free, at will. ``position`` counts the words of the image under way:
-    it goes on from MAGIC, the fingerprint and the length only where the word is that, and begins
-    anew after a wrong one, which sets ``refused``, and after the last, of which ``digest`` decides.
-    ``loaded`` falls with the first word of whatever comes, and rises after a right last word alone.
+    Words are offered and loads granted freely. ``position`` counts the words of the image under
+    way. It advances past MAGIC, the fingerprint and the length only where the word equals them, and
+    starts again after a wrong word, which sets ``refused``, and after the last, which ``digest``
+    judges. ``loaded`` falls with the first word of any image, and rises only after a right last
+    one.
 
-    A word of rows belongs to one engine, bank, address and part of a row: the loader's registers
-    are where ``position`` stands in the order of images. In the clock after a row's last word,
-    exactly its own engine's write is enabled, with its bank, address and words; in all others none.
+    A word of rows belongs to one engine, bank, address and part of a row, and the loader's
+    registers name the place that ``position`` has in the order of images. In the clock after a
+    row's last word, the write of its own engine alone is enabled, with its bank, address and words;
+    in all other clocks none is.
 
     Parameters
     ----------
@@ -143,11 +145,11 @@ class LoaderSpecification(Elaboratable):
 class GateSpecification(Elaboratable):
     """Inferences pass whole, and ``idle`` is high only while none is inside.
 
-    Steps, results and loads come at will, but never more results than inferences. While ``hold`` is
-    high, the gate shuts as soon as no step waits to be taken, and opens in the clock after ``hold``
-    has fallen. A shut gate stops first steps alone, and what passes is not changed; ``idle`` says
-    that it is shut, that no inference is on its way in, and that none is inside. So an offer stays
-    on offer, and ``idle`` stays high while ``hold`` does.
+    Steps, results and loads are free, but for results without an inference. While ``hold`` is high,
+    the gate shuts as soon as no step waits to be accepted, and it opens in the clock after ``hold``
+    has fallen. A shut gate stops first steps alone, and what passes is unchanged; ``idle`` says
+    that it is shut, that no inference is entering, and that none is inside. So an offer stays on
+    offer, and ``idle`` stays high while ``hold`` does.
 
     Parameters
     ----------

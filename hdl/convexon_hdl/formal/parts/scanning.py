@@ -19,12 +19,12 @@ group."""
 class ScannerSpecification(Elaboratable):
     """A pass lists every source that is 1 exactly once, in n + 3 clocks, or 1 if there is none.
 
-    Passes begin at will, but only while none is under way, and the sources are anything that then
-    holds still. ``left`` is a plain set of the sources that are still to come: a pass begins with
-    all that are 1, what is listed must be in it and leaves it, and when the pass ends it is empty.
-    From the third clock on there is a spike in every clock but the last.
+    Passes begin freely while none is under way, and the sources are free but hold still during a
+    pass. ``left`` is the plain set of sources still to come: a pass begins with all that are 1; a
+    source that is listed must be in the set, and leaves it; at the end of the pass the set is
+    empty. From the third clock on there is a spike in every clock but the last.
 
-    What else is asserted makes that inductive: each group with sources to come is in one of three
+    The other assertions make that inductive: each group with sources to come is in one of three
     places, waiting, chosen, or in the word.
 
     Parameters

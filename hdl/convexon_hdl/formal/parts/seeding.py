@@ -20,7 +20,7 @@ LATENCY = 2
 class SeededSpecification(Elaboratable):
     """A bank gives, two clocks after an address, the row that a table holds for it.
 
-    Any address comes in any clock. Of addresses that no source has nothing is said.
+    The address is free in every clock. Nothing is asserted of addresses that no source has.
 
     Parameters
     ----------

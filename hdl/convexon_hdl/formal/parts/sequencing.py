@@ -37,9 +37,9 @@ class Account:
 def account(m: Module, decided: Signal, *, first: Value, ends: Value, capacity: int) -> Account:
     """Keep the account of a source that begins and ends inferences.
 
-    ``first`` is high while the next step is the first one of its inference, and ``ends`` in the
-    clock after which it is so again. ``decided`` comes at any time, but only while an inference has
-    begun and is not decided: it means the oldest of these.
+    ``first`` is high while the next step is the first of its inference, ``ends`` in the clock
+    before it becomes so. ``decided`` is driven freely while an inference has begun and is
+    undecided, and means the oldest of these.
     """
     earlier, met = Signal(range(capacity + 2)), Signal()
     undecided, over = Signal(range(capacity + 3)), Signal()
@@ -61,13 +61,13 @@ def account(m: Module, decided: Signal, *, first: Value, ends: Value, capacity: 
 class SequencerSpecification(Elaboratable):
     """A sequencer passes every step on in its clock, and tags step 0 and step T - 1 of T.
 
-    Steps come and are taken at will. The step that it counts equals that of a plain counter of
-    transfers, modulo T, from reset on.
+    Steps are offered and accepted freely. Its counter of steps equals a plain counter of transfers,
+    modulo T, from reset on.
 
-    With ``capacity``, decisions come at will too. A step is offered if it is there, unless its
-    inference was decided before and no step of it still waits to be taken, or it would be the first
-    of too many inferences. A step that is not offered, of an inference that was decided, is taken
-    at once.
+    With ``capacity``, decisions are free too. A step that is there is offered, unless its inference
+    was decided before and no step of it still waits to be accepted, or it would be the first of too
+    many inferences. A step of a decided inference that is not offered is accepted and dropped at
+    once.
 
     Parameters
     ----------

@@ -30,9 +30,9 @@ WINNER = (0, 1, 0, 1, 0, 0, 1, 1)
 class TournamentSpecification(Elaboratable):
     """The label is the lowest class among those of the largest score.
 
-    Of the scores that stand beside it in ``o.payload``, for transfers that come in every clock
-    without a stall: that its registers stall together is the business of `ElasticSpecification`.
-    With a single class, the label says whether its score is above 0.
+    It is compared with the scores beside it in ``o.payload``, for transfers that come in every
+    clock without a stall: that registers stall together is proved by `ElasticSpecification`. With a
+    single class, the label says whether its score is above 0.
 
     Parameters
     ----------

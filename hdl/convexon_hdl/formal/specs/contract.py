@@ -101,7 +101,7 @@ class PlainStep:
 class ContractSpecification(Elaboratable):
     """The contract of a neuron stays within the ranges that interval analysis gives.
 
-    The current takes any value of its range in every clock, steps come and stall at will, and an
+    The current takes any value of its range in every clock, steps come and stall freely, and an
     inference has ``n_steps`` steps. Asserted in every clock: after step t the membrane lies in the
     range that interval analysis gives for step t, which makes the property inductive and checks the
     analysis too; and the value before saturation and threshold lies in the range that sizes it.
@@ -157,7 +157,7 @@ class ContractSpecification(Elaboratable):
     def _compare(
         self, m: Module, *, enable: Value, first: Value, spike: Value, membrane: Value
     ) -> None:
-        """Hold what stands beside the contract, if something does, to it."""
+        """Compare the hardware beside the contract, where there is any, with it."""
 
     def _ranges(self) -> list[Interval]:
         """Range of v when step t is due, for t = 0 .. n_steps - 1; step 0 also follows the last."""
@@ -180,8 +180,8 @@ class ContractSpecification(Elaboratable):
 class NeuronSpecification(ContractSpecification):
     """A neuron never overflows and computes what `convexon.snn.neuron` states.
 
-    It stands beside the contract, and gets the same steps and currents. Asserted in every clock
-    besides what `ContractSpecification` does: spikes and membranes of both are equal.
+    It runs beside the contract, with the same steps and currents. In every clock, beside what
+    `ContractSpecification` asserts, spikes and membranes of both must be equal.
 
     Parameters
     ----------

@@ -20,9 +20,9 @@ from convexon.plan.mapping import Mapping
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
 from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon_hdl.emit import emitter, yosys
 from convexon_hdl.emit.bundle import RtlBundle
-from convexon_hdl.emit.emitter import emit, yosys
-from convexon_hdl.emit.emitter import emitter as emitter
+from convexon_hdl.emit.emitter import emit
 from convexon_sim.lint import WAIVERS, lint
 from convexon_sim.simulator import SimulatorKind, find
 
@@ -69,7 +69,7 @@ def test_emission_is_the_same_in_every_process(bundle: RtlBundle) -> None:
     for seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", _EMIT_ELSEWHERE],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parent)},
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
             text=True,
             check=True,

@@ -17,8 +17,9 @@ from hdl_bench import random_layer, random_network
 from convexon.plan.mapping import Mapping
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
+from convexon_hdl.emit import yosys
 from convexon_hdl.emit.bundle import RtlBundle
-from convexon_hdl.emit.emitter import Host, emit, yosys
+from convexon_hdl.emit.emitter import Host, emit
 from convexon_hdl.emit.wrappers import systemverilog, vhdl
 from convexon_sim.lint import UNITS, lint
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from amaranth.hdl import Const, Module, ResetInserter, Signal, Value
 from amaranth.sim import Simulator
-from convexon_hdl.core.accelerator import Accelerator
 from hdl_bench import random_layer, random_network, words_of
-from test_hdl_axi import Host as LiteHost
-from test_hdl_axi import run as run_axi
+from lite_bench import Host as LiteHost
+from lite_bench import run as run_axi
 
 from convexon.plan.family import Family
-from convexon.plan.fold import plans_at
+from convexon.plan.fold import FoldPlan, plans_at
 from convexon.plan.image import MAGIC, image_words, weight_image
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.plan.schedule import Schedule
@@ -26,12 +25,10 @@ from convexon.snn.network import Branch, FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.trace import SpikeTrace
 from convexon_boards.tools.synthesis import synthesize_verilog
+from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi.accelerator import AxiAccelerator
 from convexon_hdl.emit.emitter import to_verilog
-from convexon_hdl.folded.accumulator import EventAccumulator
-from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.loader import Loader, LoadGate
-from convexon_hdl.folded.stage import MixedStage
 from convexon_hdl.folded.weights import WeightBank
 
 RNG = np.random.default_rng(6)
@@ -360,34 +357,20 @@ class Dozy(LoadGate):
 class Deaf(WeightBank):
     """Takes the rows of its neighbour."""
 
-    @property
-    def bank(self) -> int:
-        return self._bank ^ 1
+    def __init__(self, plan: FoldPlan, *, bank: int) -> None:
+        super().__init__(plan, bank=bank)
+        self.bank ^= 1
 
 
-class _DeafAccumulator(EventAccumulator):
-    bank_class = Deaf
-
-
-class _DeafEngine(FoldedEngine):
-    accumulator_class = _DeafAccumulator
-
-
-class _DeafStage(MixedStage):
-    engine_class = _DeafEngine
-
-
-def test_a_loader_that_ignores_the_crc_is_caught() -> None:
-    class Mutant(Accelerator):
-        loader_class = Credulous
-
+def test_a_loader_that_ignores_the_crc_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convexon_hdl.accelerator.Loader", Credulous)
     for part in ("first row", "last row", "crc"):
 
         async def script(ctx, host: Host, place: int = BROKEN[part]) -> None:  # type: ignore[no-untyped-def]
             await _refuses(ctx, host, corrupted(place))
 
         with pytest.raises(AssertionError):
-            play(Mutant(A, mapping=MAPPING), script)
+            play(Accelerator(A, mapping=MAPPING), script)
 
 
 def gate_keeps_the_rules(gate: LoadGate, clocks: int = 1500) -> bool:
@@ -439,22 +422,19 @@ def test_gate_keeps_the_rules_of_streams(n_steps: int) -> None:
         assert not gate_keeps_the_rules(mutant(width=4, n_steps=n_steps))
 
 
-def test_a_load_amid_inferences_is_caught() -> None:
-    class Mutant(Accelerator):
-        gate_class = Careless
-
-    assert not switches_once(*mixed_run(Mutant(A, mapping=MAPPING), 11, stall=0.6))
+def test_a_load_amid_inferences_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convexon_hdl.accelerator.LoadGate", Careless)
+    assert not switches_once(*mixed_run(Accelerator(A, mapping=MAPPING), 11, stall=0.6))
 
 
-def test_a_bank_that_takes_other_rows_is_caught() -> None:
-    class Mutant(Accelerator):
-        mixed_stage_class = _DeafStage
+def test_a_bank_that_takes_other_rows_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convexon_hdl.folded.accumulator.WeightBank", Deaf)
 
     async def script(ctx, host: Host) -> None:  # type: ignore[no-untyped-def]
         assert await host.load(ctx, IMAGE_B) == (1, 0)
         assert await host.run(ctx, INPUTS) != expected(B)
 
-    play(Mutant(A, mapping=MAPPING), script)
+    play(Accelerator(A, mapping=MAPPING), script)
 
 
 def test_weights_are_loaded_over_axi() -> None:
