@@ -34,6 +34,7 @@ from convexon.flow.map import map_stage
 from convexon.flow.run import Run
 from convexon.flow.synthesize import synthesize_stage
 from convexon.flow.verify import schedule_of
+from convexon.plan.cost.budget import Budget
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn import simulate
 from convexon_boards.board import Board
@@ -67,7 +68,7 @@ def road(run: Path, board: Board, folder: Path, luts: int | None) -> Row:
     shutil.copytree(run, folder, ignore=shutil.ignore_patterns("rtl", "build*", "mapping*"))
     own = Run(folder)
     began = time.perf_counter()
-    mapped = map_stage(own, budget=budget_of(board, luts=luts), model=simulate.run)
+    mapped = map_stage(own, budget=budget_of(board, Budget(luts=luts)), model=simulate.run)
     emit_stage(own)
     result = build_stage(own, board=board)
     seconds = time.perf_counter() - began

@@ -34,15 +34,16 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import replace
-from difflib import get_close_matches
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from convexon.errors import InputError
 from convexon.registry import Registry
+from convexon.store.codec import from_json
 from convexon_boards.board import Board, Part, Pin, SpiPins, Vendor
 from convexon_boards.families import part_of
 
@@ -58,25 +59,52 @@ BOARDS: Registry[Board | Path | str] = Registry("board", "convexon.boards", _che
 for _file in sorted(Path(str(files("convexon_boards") / "catalogue")).glob("*.toml")):
     BOARDS.add(_file.stem, _file)
 
-_SPI = ("cs_n", "sck", "copi", "cipo")
-_PORTS = ("clock", "rx", "tx", *_SPI, "led", "button")
+_SITE = r"[A-Za-z0-9_]+", "a site of the package, of letters and digits"
+_SIGNAL = r"[a-z][a-z0-9_]*", "a name of small letters, digits and underscores"
+_WORD = r"[A-Za-z0-9._ -]*", "of letters, digits, dots, hyphens and spaces"
+_LINE = r"[^\x00-\x1f]*", "one line of text"
+_FORMS = {
+    "name": (r"[a-z0-9][a-z0-9_-]*", "of small letters, digits and hyphens"),
+    "part": (r"[A-Za-z0-9/-]+", "a part's name, of letters, digits, / and -"),
+    "io": _WORD,
+    "loader": _WORD,
+    **dict.fromkeys(("title", "source", "note"), _LINE),
+}
+"""Patterns of what goes into scripts, constraints and file names, and the same in words."""
+
+_PORTS = ("clock", "rx", "tx", "cs_n", "sck", "copi", "cipo", "led", "button")
 
 
-class _Form(NamedTuple):
-    """What a string must be: all of it goes into scripts, file names or constraints."""
+@dataclass(frozen=True, kw_only=True)
+class _Pins:
+    """The table of pins in a board's file."""
 
-    pattern: str
-    words: str
+    clock: str
+    rx: str
+    tx: str
+    led: str | None = None
+    reset: str | None = None
+    cs_n: str | None = None
+    sck: str | None = None
+    copi: str | None = None
+    cipo: str | None = None
 
 
-_NAME = _Form(r"[a-z0-9][a-z0-9_-]*", "small letters, digits and hyphens")
-_SIGNAL = _Form(r"[a-z][a-z0-9_]*", "a name of small letters, digits and underscores")
-_SITE = _Form(r"[A-Za-z0-9_]+", "a site in the package, of letters and digits")
-_PIN = _Form(rf"!?{_SITE.pattern}", f'{_SITE.words}, with "!" before it if active when low')
-_PART = _Form(r"[A-Za-z0-9/-]+", "a part's name, of letters, digits, / and -")
-_WORD = _Form(r"[A-Za-z0-9._ -]+", "letters, digits, dots, hyphens and spaces")
-_TEXT = _Form(r"[^\x00-\x1f]+", "one line of text")
-_VENDOR = _Form("|".join(vendor.value for vendor in Vendor), "vivado or quartus")
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """A board's file."""
+
+    title: str
+    part: str
+    vendor: Vendor | None = None
+    oscillator_mhz: float
+    loader: str = ""
+    source: str = ""
+    note: str = ""
+    io: str = Board.io
+    pll_from_pad: bool = False
+    pins: _Pins
+    high: Mapping[str, str] = field(default_factory=dict)
 
 
 def board_of(name: str) -> Board:
@@ -108,8 +136,7 @@ def read_board(path: Path, name: str | None = None) -> Board:
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        board = _board(path.stem if name is None else name, content)
-        return board if name is not None else replace(board, file=str(path))
+        return _board(path.stem if name is None else name, "" if name else str(path), content)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -118,112 +145,61 @@ def read_board(path: Path, name: str | None = None) -> Board:
         raise InputError(f"{path}: {error}") from None
 
 
-def _board(name: str, content: dict[str, Any]) -> Board:
+def _board(name: str, path: str, content: dict[str, Any]) -> Board:
     """The board of a file's content."""
-    _require_form(_NAME, "the name of a board", name)
-    board = _Table("", content)
-    pins = _Table("pins", board.take("pins", dict))
-    high = _Table("high", board.take("high", dict, {}))
-    spi = [pins.text(line, _SITE) for line in _SPI if line in pins.content]
-    if len(spi) not in (0, len(_SPI)):
-        raise InputError(f"pins must have all of {', '.join(_SPI)}, or none of them")
-    vendor = board.text("vendor", _VENDOR, "")
-    made = Board(
+    stated = from_json(_File, content, "a board")
+    pins = stated.pins
+    for where, (pattern, words) in _FORMS.items():
+        _require(where, name if where == "name" else getattr(stated, where), pattern, words)
+    for signal, site in {**vars(pins), **stated.high}.items():
+        if site is not None:
+            _require(signal, site.removeprefix("!" if signal in ("led", "reset") else ""), *_SITE)
+    if not stated.oscillator_mhz > 0:
+        raise InputError(f"oscillator_mhz must be above 0, not {stated.oscillator_mhz!r}")
+    lines = [pins.cs_n, pins.sck, pins.copi, pins.cipo]
+    spi = [site for site in lines if site is not None]
+    if len(spi) not in (0, len(lines)):
+        raise InputError("pins must have all of cs_n, sck, copi, cipo, or none of them")
+    same = ("title", "vendor", "oscillator_mhz", "loader", "source", "note", "io", "pll_from_pad")
+    board = Board(
         name=name,
-        title=board.text("title", _TEXT),
-        part=_part(board.text("part", _PART), vendor),
-        vendor=Vendor(vendor) if vendor else None,
-        oscillator_mhz=_frequency(board.take("oscillator_mhz", (int, float))),
-        clock=pins.text("clock", _SITE),
-        rx=pins.text("rx", _SITE),
-        tx=pins.text("tx", _SITE),
+        file=path,
+        part=_part(stated),
+        clock=pins.clock,
+        rx=pins.rx,
+        tx=pins.tx,
         spi=SpiPins(*spi) if spi else None,
-        led=_pin(pins.text("led", _PIN, "")),
-        reset=_pin(pins.text("reset", _PIN, "")),
-        high={line: high.text(line, _SITE) for line in tuple(high.content)},
-        io=board.text("io", _WORD, "LVCMOS33"),
-        pll_from_pad=board.take("pll_from_pad", bool, False),
-        loader=board.text("loader", _WORD, ""),
-        source=board.text("source", _TEXT, ""),
-        note=board.text("note", _TEXT, ""),
+        led=_pin(pins.led),
+        reset=_pin(pins.reset),
+        high=stated.high,
+        **{member: getattr(stated, member) for member in same},
     )
-    for table in (board, pins, high):
-        table.require_empty()
-    _require_distinct(made)
-    return made
+    _require_distinct(board)
+    return board
 
 
-class _Table:
-    """A table of a file, whose fields are taken one by one."""
-
-    def __init__(self, name: str, content: dict[str, Any]) -> None:
-        self.content = dict(content)
-        self._where = f" of [{name}]" if name else ""
-        self._known: list[str] = []
-
-    def take(self, field: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
-        """Return the field, or the default where there is one."""
-        self._known.append(field)
-        if field not in self.content:
-            if default is None:
-                raise InputError(f"{field}{self._where} is missing")
-            return default
-        value = self.content.pop(field)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise InputError(f"{field}{self._where} must be {_KINDS[kind]}, not {value!r}")
-        return value
-
-    def text(self, field: str, form: _Form, default: str | None = None) -> str:
-        """Return the field, a string of a form."""
-        value = str(self.take(field, str, default))
-        if value != default:
-            _require_form(form, f"{field}{self._where}", value)
-        return value
-
-    def require_empty(self) -> None:
-        """Raise `InputError` if there is a field that nobody took."""
-        for field in self.content:
-            near = get_close_matches(field, self._known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it may have {', '.join(self._known)}"
-            raise InputError(f"{field}{self._where} is unknown: {hint}")
+def _require(what: str, value: str, pattern: str, words: str) -> None:
+    if not re.fullmatch(pattern, value):
+        raise InputError(f"{what} must be {words}, not {value!r}")
 
 
-def _require_form(form: _Form, what: str, value: str) -> None:
-    if not re.fullmatch(form.pattern, value):
-        raise InputError(f"{what} must be {form.words}, not {value!r}")
-
-
-_KINDS: dict[Any, str] = {
-    str: "a string",
-    bool: "true or false",
-    dict: "a table",
-    (int, float): "a number",
-}
-
-
-def _part(name: str, vendor: str) -> Part | str:
-    if vendor:
-        return name
+def _part(stated: _File) -> Part | str:
+    if stated.vendor is not None:
+        return stated.part
     try:
-        return part_of(name)
+        return part_of(stated.part)
     except InputError as error:
         raise InputError(f'{error}; or add vendor = "vivado" or "quartus"') from None
 
 
-def _frequency(mhz: float) -> float:
-    if not 0 < mhz < float("inf"):
-        raise InputError(f"oscillator_mhz must be above 0, not {mhz!r}")
-    return float(mhz)
-
-
-def _pin(text: str) -> Pin | None:
-    return Pin(text.removeprefix("!"), text.startswith("!")) if text else None
+def _pin(text: str | None) -> Pin | None:
+    return None if text is None else Pin(text.removeprefix("!"), text.startswith("!"))
 
 
 def _require_distinct(board: Board) -> None:
     """Raise `InputError` if signals that a design has at once share a site, or a name."""
     for name in board.high:
-        _require_form(_SIGNAL, "a name in [high]", name)
+        _require("a name in [high]", name, *_SIGNAL)
         if name in _PORTS:
             raise InputError(f"{name} of [high] must have another name: it is that of a port")
     common = {"clock": board.clock}

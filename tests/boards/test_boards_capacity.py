@@ -9,7 +9,7 @@ import pytest
 
 from convexon.errors import InputError
 from convexon.flow.map import measured_activity
-from convexon.plan.cost.budget import fastest_within
+from convexon.plan.cost.budget import Budget, fastest_within
 from convexon.plan.cost.mapping_cost import mapping_cost
 from convexon.plan.family import Family
 from convexon.plan.mapping import Style
@@ -42,10 +42,10 @@ def test_the_document_states_what_a_design_may_take() -> None:
 
 
 def test_what_is_given_takes_the_place_of_the_boards() -> None:
-    budget = budget_of(
-        "icebreaker", luts=100, block_rams=0, clock_hz=1e6, latency_cycles=9, style=Style.FOLDED,
-        lanes=3,
-    )  # fmt: skip
+    limits = Budget(
+        luts=100, block_rams=0, clock_hz=1e6, latency_cycles=9, style=Style.FOLDED, lanes=3
+    )
+    budget = budget_of("icebreaker", limits)
     assert (budget.luts, budget.block_rams, budget.clock_hz) == (100, 0, 1e6)
     assert (budget.latency_cycles, budget.style, budget.lanes) == (9, Style.FOLDED, 3)
     assert budget.family is Family.ICE40

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from convexon.cli import app
 from convexon.errors import InputError
@@ -120,30 +120,26 @@ def test_what_may_be_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('title = "iCESugar"\n', "", "title is missing"),
-        ('rx = "4"\n', "", r"rx of \[pins\] is missing"),
-        ("[pins]", "[pins]\nleds = '5'", r"leds of \[pins\] is unknown: did you mean led\?"),
-        ("title", "colour = 'red'\ntitle", "colour is unknown: it may have pins, high, vendor, .*"),
-        ("= 12", "= '12'", "oscillator_mhz must be a number, not '12'"),
-        ("= 12", "= true", "oscillator_mhz must be a number, not True"),
-        ("= 12", "= 0", "oscillator_mhz must be above 0, not 0"),
-        ("= 12", "= nan", "oscillator_mhz must be above 0, not nan"),
-        ('"35"', "35", r"clock of \[pins\] must be a string, not 35"),
-        ('"35"', '"3 5"', r"clock of \[pins\] must be a site in the package, .*, not '3 5'"),
-        (
-            '"!40"',
-            '"~40"',
-            r"led of \[pins\] must be a site in the package, .* \"!\" .*, not '~40'",
-        ),
+        ('title = "iCESugar"\n', "", "title of a board must be given, which it is not"),
+        ('rx = "4"\n', "", r"rx of a board\.pins must be given, which it is not"),
+        ("[pins]", "[pins]\nleds = '5'", r"a board\.pins must have members of .*, not 'leds'"),
+        ("title", "colour = 'red'\ntitle", "a board must have members of .*, not 'colour'"),
+        ("= 12", "= '12'", r"a board\.oscillator_mhz must be a finite number, not '12'"),
+        ("= 12", "= true", r"a board\.oscillator_mhz must be a finite number, not True"),
+        ("= 12", "= 0", "oscillator_mhz must be above 0, not 0.*"),
+        ("= 12", "= nan", r"a board\.oscillator_mhz must be a finite number, not nan"),
+        ('"35"', "35", r"a board\.pins\.clock must be text, not 35"),
+        ('"35"', '"3 5"', "clock must be a site of the package, .*, not '3 5'"),
+        ('"!40"', '"~40"', "led must be a site of the package, .*, not '~40'"),
+        ('"35"', '"!35"', "clock must be a site of the package, .*, not '!35'"),
         ('"6"', '"4"', "tx must have a site of its own: rx is at 4"),
         ('tx = "6"', 'tx = "6"\ncs_n = "2"', "pins must have all of cs_n, sck, copi, cipo, or .*"),
         ("iCE40UP5K-SG48", "iCE40UP5K", 'part must be .* such as .*; or add vendor = "vivado" .*'),
         ("iCE40UP5K-SG48", "x; exec rm", "part must be a part's name, of letters, .*"),
-        ("[pins]", "vendor = 'lattice'\n[pins]", "vendor must be vivado or quartus, not 'lattice'"),
+        ("[pins]", "vendor = 'lattice'\n[pins]", r".*vendor must be .*vivado, .*, not 'lattice'"),
         ("iCESugar", "iCESugar\\nexec", "title must be one line of text, not .*"),
         ("[pins]", "[high]\nled = '5'\n[pins]", r"led of \[high\] must have another name: .*"),
         ("[pins]", "[high]\n'a;b' = '5'\n[pins]", r"a name in \[high\] must be .*, not 'a;b'"),
-        ("[pins]", "pins = 3\n[other]", "pins must be a table, not 3"),
         ("[pins]", "[pins", "must be TOML: .*"),
     ],
 )
@@ -161,5 +157,5 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.toml cannot be read: No such file or directory$"):
         board_of(str(tmp_path / "none.toml"))
     path = board_file(tmp_path, name="My Board.toml")
-    with pytest.raises(InputError, match=r"the name of a board must be small .*'My Board'"):
+    with pytest.raises(InputError, match=r"name must be of small letters, .* not 'My Board'$"):
         board_of(str(path))

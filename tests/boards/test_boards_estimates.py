@@ -21,7 +21,7 @@ from convexon.report.figure import read_figures
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
-from convexon_boards.catalogue import BOARDS
+from convexon_boards.catalogue import board_of
 from convexon_boards.design.shell import TOP, in_shell
 from convexon_boards.families import part_of
 from convexon_boards.tools.nextpnr import place
@@ -107,7 +107,7 @@ def test_estimates_of_what_was_built_are_within_their_error() -> None:
         "boards.ulx3s-85f.digits",
     } <= starts
     for start in starts:
-        family = BOARDS[start.split(".")[1]].open_part.family
+        family = board_of(start.split(".")[1]).open_part.family
         own = f"{start}.accelerator"
         error = figures[f"{own}.lut4_sites_estimated"] / figures[f"{own}.lut4_sites"] - 1
         assert abs(error) <= resource_model(family).max_error, start

@@ -116,7 +116,7 @@ def compile(
     if board is None:
         budget = Budget(family=choice(Family, target, "target"), **known)
     else:
-        budget = budget_of(board, **known)
+        budget = budget_of(board, Budget(**known))
     mapping = fastest_within(
         network.card,
         budget,

@@ -107,7 +107,7 @@ def _budget(family: str | None, limits: dict[str, Any], board: str | None) -> Bu
         return Budget(family=chosen, **limits)
     if family is not None:
         raise InputError("family must be left out where a board is given: it has its own")
-    return budget_of(board, **limits)
+    return budget_of(board, Budget(**limits))
 
 
 def _hertz(clock: float | None) -> float | None:

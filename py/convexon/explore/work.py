@@ -315,7 +315,7 @@ def _budget(point: PointSettings) -> Budget:
         "lanes": place.lanes,
     }
     if place.board is not None:
-        return budget_of(place.board, **members)
+        return budget_of(place.board, Budget(**members))
     return Budget(family=point.family, **members)
 
 

@@ -11,7 +11,7 @@ from s to the fold's neurons. The membranes of a fold are updated in L = lanes /
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from convexon.errors import InputError
 from convexon.plan.mapping import Folded, LayerMapping, Weights
+from convexon.plan.mapping import Mapping as LayerMappings
 from convexon.snn.fixed import Interval, QFormat, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import INTEGRATE, ReadoutMode, Reset
@@ -278,6 +279,12 @@ def plans_at(
             branches = tuple(b for b in engine if choices.get(b) == choice)
             plans.append(_plan(network, branches, choice, depth))
     return tuple(plans)
+
+
+def engines_of(network: FixedPointNetwork, mapping: LayerMappings) -> Iterator[FoldPlan]:
+    """Yield the engines of all folded layers, depth by depth; the readout's is `readout_plan`."""
+    for depth in range(network.depth):
+        yield from plans_at(network, mapping.at_depth(depth), depth)
 
 
 def _plan(

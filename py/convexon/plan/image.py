@@ -5,7 +5,7 @@ An image is a sequence of words of 32 bits, little-endian as bytes::
     0      MAGIC, the letters CVW and the version of this form
     1      fingerprint of the accelerator
     2      N, the number of words of rows
-    3 ...  N words: engine by engine (depth by depth, then as `convexon.plan.fold.plans_at` has
+    3 ...  N words: engine by engine (as `convexon.plan.fold.engines_of` has
     them),
            bank by bank, address by address; a row's lane k at bits ``k * weight_width`` and up in
            two's complement, each row padded with zeros to whole words, its lowest word first
@@ -28,7 +28,7 @@ from dataclasses import replace
 import numpy as np
 
 from convexon.errors import InputError
-from convexon.plan.fold import FoldPlan, plans_at
+from convexon.plan.fold import FoldPlan, engines_of
 from convexon.plan.mapping import MAPPING, Folded, LayerMapping, Mapping, Weights
 from convexon.snn.card import CARD
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
@@ -46,11 +46,7 @@ HEADER_WORDS = 3
 
 def loaded_plans(network: FixedPointNetwork, mapping: Mapping) -> tuple[FoldPlan, ...]:
     """Engines whose weights are loaded, in the order of their rows in an image."""
-    plans: list[FoldPlan] = []
-    for depth in range(network.depth):
-        choices = mapping.at_depth(depth)
-        plans += [plan for plan in plans_at(network, choices, depth) if plan.is_loaded]
-    return tuple(plans)
+    return tuple(plan for plan in engines_of(network, mapping) if plan.is_loaded)
 
 
 def rows_of_bank(plan: FoldPlan) -> int:

@@ -17,7 +17,7 @@ from convexon.plan.adders.graph import SHORT_SUMS, AdderGraph
 from convexon.plan.cost.memory import MemoryShape
 from convexon.plan.cost.timing import MAX_GRAPH_SYNAPSES, matrix_graph
 from convexon.plan.family import Family
-from convexon.plan.fold import WORD, FoldPlan, plans_at, readout_plan, sum_intervals
+from convexon.plan.fold import WORD, FoldPlan, engines_of, plans_at, readout_plan, sum_intervals
 from convexon.plan.mapping import Folded, LayerMapping, Mapping, Spatial, Sums
 from convexon.snn.decision import Decision, Rule
 from convexon.snn.fixed import Interval, ceil_log2, width_of
@@ -338,12 +338,8 @@ def surroundings_amounts(
 
 def loader_amounts(network: FixedPointNetwork, mapping: Mapping) -> Amounts:
     """Amounts of loading weights at run time, where a layer asks for it."""
-    plans = [
-        plan
-        for depth in range(network.depth)
-        for plan in plans_at(network, mapping.at_depth(depth), depth)
-    ]
-    rows = [plan.choice.lanes * plan.weight_width for plan in plans if plan.is_loaded]
+    plans = [plan for plan in engines_of(network, mapping) if plan.is_loaded]
+    rows = [plan.choice.lanes * plan.weight_width for plan in plans]
     return Amounts({Logic.LOADER: 1, Logic.LOADED_BIT: max(rows)} if rows else {})
 
 
@@ -373,8 +369,7 @@ def memories_of(network: FixedPointNetwork, mapping: Mapping) -> list[MemoryShap
     """Memories of a whole design."""
     memories = [
         memory
-        for depth in range(network.depth)
-        for plan in plans_at(network, mapping.at_depth(depth), depth)
+        for plan in engines_of(network, mapping)
         for memory in (*weight_memories(plan), *neuron_memories(plan))
     ]
     if isinstance(mapping.readout, Folded):
