@@ -106,9 +106,7 @@ class Site:
     @property
     def memoryless(self) -> bool:
         """Whether a row depends on one step of the signal alone."""
-        leak = self.family.leak
-        full_leak = leak.d == 1 << leak.f and not self.family.lateral
-        return full_leak and self.mode in (ReadoutMode.LAST, ReadoutMode.STEP)
+        return self.family.memoryless and self.mode in (ReadoutMode.LAST, ReadoutMode.STEP)
 
     def last_step(self) -> UInt8Array:
         """Return the step of the signal that each row depends on, shape (m, inputs).
