@@ -113,7 +113,7 @@ def priced(
     family = mnist.units(fan_in=fan_in)
     generated = generate(
         rows.problem(Softmax(), GroupL2(), min(PRICED_RHOS), n_outputs=fit_on.n_classes),
-        [site_on(fit_on, mnist.MODE, rows, family, trunk=trunk, name="pixels")],
+        [site_on(fit_on, rows, family, trunk=trunk, name="pixels")],
         [oracle],
         budget=budget,
         generator=np.random.default_rng([seed, 17]),

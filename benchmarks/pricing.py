@@ -147,7 +147,7 @@ def exact(data: SpikeDataset, rows: Rows, problem: Problem, site: Site) -> Itera
     one = grown(problem, [site], [Enumeration()])
     print(f"one LIF layer: {64 * one.solution.certificate.primal:.5f}, closed {one.closed}")
     yield from rounds_of("lif", one, 64)
-    taps = site_on(data, MODE, rows, UNITS, trunk=[delay_line(2, data.n_steps)], name="taps")
+    taps = site_on(data, rows, UNITS, trunk=[delay_line(2, data.n_steps)], name="taps")
     two = grown(problem, [taps], [Enumeration()], columns_per_round=4)
     print(f"delay line and units: {64 * two.solution.certificate.primal:.5f}, closed {two.closed}")
     yield from rounds_of("delay", two, 64)
@@ -176,7 +176,7 @@ def heuristics(problem: Problem, site: Site) -> Iterator[Figure]:
     images = samples.encoded(scale, n_steps=1, bits=1)
     rows = distinct_rows(images, MODE)
     of_digits = rows.problem(Softmax(), GroupL2(), 1e-3, n_outputs=10)
-    place = site_on(images, MODE, rows, replace(UNITS, fan_in=8), name="pixels")
+    place = site_on(images, rows, replace(UNITS, fan_in=8), name="pixels")
     oracles["local"] = LocalSearch(n_candidates=128, n_moves=40, n_rows=2048)
     for name, oracle in oracles.items():
         found = grown(of_digits, [place], [oracle], max_rounds=6, columns_per_round=64)
@@ -192,14 +192,14 @@ def small_instances() -> Iterator[tuple[str, bool, float]]:
     ):
         data = strings(length)
         rows, problem = task_of(data)
-        site = site_on(data, MODE, rows, replace(LIF, leak=leak, reset=reset))
+        site = site_on(data, rows, replace(LIF, leak=leak, reset=reset))
         found = grown(problem, [site], [Enumeration()])
         yield f"{length} bits, leak {leak.factor:.2f}, {reset.value}", found.closed, _gap(found)
     for reset in resets:
         data = strings(3)
         rows, problem = task_of(data)
         family = replace(LIF, alphabet=TERNARY, leak=Leak(1, 1), reset=reset)
-        site = site_on(data, MODE, rows, family)
+        site = site_on(data, rows, family)
         found = grown(problem, [site], [MixedIntegerProgram()], max_rounds=8)
         yield f"3 bits by HiGHS, {reset.value}", found.closed, _gap(found)
 
@@ -214,7 +214,7 @@ def main() -> None:
     began = time.perf_counter()
     data = strings(6)
     rows, problem = task_of(data)
-    site = site_on(data, MODE, rows, LIF, name="LIF")
+    site = site_on(data, rows, LIF, name="LIF")
     figures = [
         *sampling(data, rows, problem, site),
         *exact(data, rows, problem, site),

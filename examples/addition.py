@@ -192,10 +192,10 @@ def plan(task: Addition, leak: Leak, *, readout_bits: int = 8) -> Plan:
 
     def sites(data: SpikeDataset, rows: Rows) -> list[Site]:
         if task.carry_input:
-            return [site_on(data, mode, rows, family)]
+            return [site_on(data, rows, family)]
         units = self_exciting(data.inputs[:256], data.input_range, alphabet=TERNARY)
         name = "beside self-exciting units"
-        return [site_on(data, mode, rows, family, beside=units, name=name)]
+        return [site_on(data, rows, family, beside=units, name=name)]
 
     return Plan(
         mode=mode,

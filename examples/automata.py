@@ -41,7 +41,6 @@ def plan(*, fan_in: int, readout_bits: int = 8) -> Plan:
         sites=lambda data, rows: [
             site_on(
                 data,
-                mode,
                 rows,
                 family,
                 trunk=[delay_line(data.n_inputs, data.n_steps)],

@@ -48,7 +48,6 @@ def plan(*, n_layers: int, readout_bits: int = 8) -> Plan:
         sites=lambda data, rows: [
             site_on(
                 data,
-                mode,
                 rows,
                 UNITS,
                 trunk=[delay_line(data.n_inputs, data.n_steps)],

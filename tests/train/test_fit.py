@@ -52,7 +52,7 @@ def small_plan(**changes: object) -> Plan:
     )
     members: dict[str, object] = {
         "mode": ReadoutMode.LAST,
-        "sites": lambda data, rows: [site_on(data, ReadoutMode.LAST, rows, family)],
+        "sites": lambda data, rows: [site_on(data, rows, family)],
         "oracles": [Enumeration()],
         "loss": Squared(),
         "penalty": L1(),

@@ -78,7 +78,7 @@ def rows_of(data: SpikeDataset) -> Rows:
 def taps(data: SpikeDataset, family: WitnessFamily = UNITS) -> Site:
     rows = distinct_rows(data, ReadoutMode.LAST)
     trunk = [delay_line(data.n_inputs, data.n_steps)]
-    return site_on(data, ReadoutMode.LAST, rows, family, trunk=trunk, name="taps")
+    return site_on(data, rows, family, trunk=trunk, name="taps")
 
 
 def run(task: Problem, sites: list[Site], oracles: list[object], **budget: object) -> Generated:
@@ -113,7 +113,7 @@ def test_closed_solution_is_that_of_the_program_over_the_whole_grid(
 ) -> None:
     data = xor_strings(4)
     task = task_on(data, penalty=penalty, outputs=2, loss="softmax", rho=0.02)
-    site = site_on(data, ReadoutMode.LAST, rows_of(data), family)
+    site = site_on(data, rows_of(data), family)
     oracle = Enumeration()
     found = run(task, [site], [oracle], columns_per_round=4, max_rounds=60)
     assert found.closed
@@ -133,7 +133,7 @@ def test_each_site_is_deepened_on_its_own_neurons() -> None:
     data = xor_strings(5)
     task = task_on(data, rho=1e-4)
     sites = [
-        site_on(data, ReadoutMode.LAST, rows_of(data), replace(LIF, leak=leak), name=name)
+        site_on(data, rows_of(data), replace(LIF, leak=leak), name=name)
         for leak, name in ((Leak(1, 2), "fast"), (Leak(10, 10), "slow"))
     ]
     found = run(task, sites, [Enumeration()])
@@ -151,7 +151,7 @@ def test_sites_with_neurons_beside_are_not_deepened() -> None:
     data = xor_strings(4)
     task = task_on(data)
     hubs = self_exciting(data.inputs, data.input_range, alphabet=TERNARY)
-    site = site_on(data, ReadoutMode.LAST, rows_of(data), UNITS, beside=hubs, name="beside")
+    site = site_on(data, rows_of(data), UNITS, beside=hubs, name="beside")
     found = run(task, [site], [LocalSearch(n_candidates=32, n_moves=5)], max_rounds=2)
     with pytest.raises(InputError, match=r"^site beside must have no neurons beside it to be"):
         deepened(found, site, UNITS, name="above")
@@ -162,7 +162,7 @@ def test_bounds_with_costs_hold_for_every_neuron_of_the_grid(kind: CostKind) -> 
     data = xor_strings(3)
     family = replace(UNITS, alphabet=Alphabet.integers(3))
     rows = distinct_rows(data, ReadoutMode.LAST)
-    site = site_on(data, ReadoutMode.LAST, rows, family)
+    site = site_on(data, rows, family)
     pairs = [
         (np.array(v), t)
         for v in itertools.product(range(-3, 4), repeat=2)
@@ -191,7 +191,7 @@ def test_reconstructed_network_scores_as_the_program_predicts() -> None:
     task = task_on(data)
     found = run(
         task,
-        [taps(data), site_on(data, ReadoutMode.LAST, rows_of(data), LIF)],
+        [taps(data), site_on(data, rows_of(data), LIF)],
         [LocalSearch(n_candidates=32, n_moves=20), RandomDraws(n_drawn=100)],
         max_rounds=4,
         tolerance=1e-5,
@@ -227,7 +227,7 @@ def test_neurons_beside_self_exciting_units_survive_reconstruction() -> None:
     task = task_on(data, mode=ReadoutMode.STEP, loss="logistic", rho=0.01)
     hubs = self_exciting(data.inputs, data.input_range, alphabet=TERNARY)
     rows = distinct_rows(data, ReadoutMode.STEP)
-    site = site_on(data, ReadoutMode.STEP, rows, UNITS, beside=hubs)
+    site = site_on(data, rows, UNITS, beside=hubs)
     found = run(task, [site], [LocalSearch(n_candidates=32, n_moves=10)], max_rounds=5)
     network = reconstruct(
         found.branches,
@@ -248,7 +248,7 @@ def test_idle_columns_leave_and_none_is_there_twice() -> None:
     data = xor_strings(6)
     found = run(
         task_on(data),
-        [site_on(data, ReadoutMode.LAST, distinct_rows(data, ReadoutMode.LAST), LIF)],
+        [site_on(data, distinct_rows(data, ReadoutMode.LAST), LIF)],
         [Enumeration()],
         columns_per_round=8,
         max_rounds=40,
@@ -287,14 +287,14 @@ def test_rounding_leaves_no_neuron_active() -> None:
         name="first bit",
     )  # fmt: skip
     task = task_on(data, rho=0.1)
-    found = run(task, [site_on(data, ReadoutMode.LAST, rows_of(data), UNITS)], [Enumeration()])
+    found = run(task, [site_on(data, rows_of(data), UNITS)], [Enumeration()])
     W = found.solution.W[:-1]
     assert np.count_nonzero(W) == np.count_nonzero(np.abs(W) > 1e-6)
 
 
 def test_budget_ends_it_and_progress_sees_every_round() -> None:
     data = xor_strings(6)
-    site = site_on(data, ReadoutMode.LAST, distinct_rows(data, ReadoutMode.LAST), LIF)
+    site = site_on(data, distinct_rows(data, ReadoutMode.LAST), LIF)
     seen: list[Round] = []
     found = generate(
         task_on(data),
@@ -320,7 +320,7 @@ def test_conflicting_labels_share_one_prediction() -> None:
     task = task_on(data, rho=1e-4)
     assert rows_of(data).counts.tolist() == [2, 1, 1]
     family = replace(UNITS, fan_in=1)
-    found = run(task, [site_on(data, ReadoutMode.LAST, rows_of(data), family)], [Enumeration()])
+    found = run(task, [site_on(data, rows_of(data), family)], [Enumeration()])
     predicted = found.dictionary.columns @ found.solution.W[:-1] + found.solution.W[-1]
     assert predicted[0] == predicted[1] == pytest.approx(-1 / 3, abs=1e-2)
 

@@ -121,6 +121,11 @@ class Layer:
         object.__setattr__(self, name, values)
 
     @property
+    def memoryless(self) -> bool:
+        """Whether no step depends on an earlier one."""
+        return self.recurrent is None and self.leak.forgets
+
+    @property
     def n_inputs(self) -> int:
         """Number of feed-forward inputs."""
         return int(self.weights.shape[0])

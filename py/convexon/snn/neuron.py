@@ -77,6 +77,11 @@ class Leak:
         """The real leak factor 1 - d / 2**f."""
         return 1.0 - self.d / (1 << self.f)
 
+    @property
+    def forgets(self) -> bool:
+        """Whether nothing of the membrane is left after a step."""
+        return self.d == 1 << self.f
+
 
 INTEGRATE = Leak(0, 0)
 """No leak: the membrane is the sum of all currents since the last reset."""

@@ -154,7 +154,7 @@ def layer_features(
         for fired, _ in _steps(layer, inputs, input_range):
             counts += fired
         return counts[:, None]
-    if layer.recurrent is None and layer.leak.d == 1 << layer.leak.f:
+    if layer.memoryless:
         inputs = inputs[:, -1:]  # without memory the last step depends on no other
     fired, v = np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.int64)
     for fired, v in _steps(layer, inputs, input_range):  # noqa: B007  # the last step counts

@@ -75,7 +75,7 @@ def test_it_is_found_by_name_and_its_columns_are_certified_and_quantized(pairs: 
     )
     plan = Plan(
         mode=ReadoutMode.LAST,
-        sites=lambda data, rows: [site_on(data, ReadoutMode.LAST, rows, UNITS)],
+        sites=lambda data, rows: [site_on(data, rows, UNITS)],
         oracles=[oracle_for(pairs)],
         loss=Squared(),
         penalty=L1(),

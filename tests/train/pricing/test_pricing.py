@@ -51,7 +51,7 @@ def site(
         input_bits=bits,
         name="pricing",
     )
-    return site_on(data, mode, distinct_rows(data, mode), family)
+    return site_on(data, distinct_rows(data, mode), family)
 
 
 def problem(place: Site, *, outputs: int = 2, penalty: object = None, **members: object) -> object:
@@ -309,7 +309,7 @@ def test_neurons_beside_self_exciting_units_see_their_last_spikes() -> None:
         name="beside",
     )
     hubs = self_exciting(data.inputs, data.input_range, alphabet=TERNARY)
-    place = site_on(data, ReadoutMode.STEP, plain.rows, UNITS, beside=hubs)
+    place = site_on(data, plain.rows, UNITS, beside=hubs)
     assert place.n_inputs == 2 + hubs.n_neurons
     generator = np.random.default_rng(3)
     weights = generator.integers(-1, 2, (place.n_inputs, 5))
@@ -320,7 +320,7 @@ def test_neurons_beside_self_exciting_units_see_their_last_spikes() -> None:
     flat = whole.reshape(-1, whole.shape[2])[:, place.first_neuron :]
     assert np.array_equal(flat[place.rows.index], place.features(layer))
     with pytest.raises(InputError, match=r"^family and beside must be threshold units"):
-        site_on(data, ReadoutMode.STEP, plain.rows, LIF, beside=hubs)
+        site_on(data, plain.rows, LIF, beside=hubs)
 
 
 @pytest.mark.parametrize("kind", CostKind)

@@ -171,7 +171,7 @@ def update_amounts(
     bits = 1 + np.maximum(bit_lengths(high), bit_lengths(~low))
     decides = (high >= layer.thresholds) & (layer.thresholds > low)
     one = np.ones(layer.n_neurons, dtype=np.int64)
-    if keeps_nothing(layer.leak):  # a spike of a range of two values is a bit of the sum
+    if layer.leak.forgets:  # a spike of a range of two values is a bit of the sum
         return {Logic.NEURON: one, Logic.COMPARE: bits * (decides & (high - low > 1))}
     amounts = {
         Logic.NEURON: one,
@@ -223,12 +223,7 @@ def table_amounts(weights: IntArray, planes: int) -> dict[Logic, IntArray]:
 
 def leak_digits(leak: Leak) -> int:
     """Adders of a leak: one for each signed digit of d."""
-    return 0 if leak.d == 0 or keeps_nothing(leak) else len(signed_digits(leak.d))
-
-
-def keeps_nothing(leak: Leak) -> bool:
-    """Whether a membrane is forgotten from step to step, as that of a threshold unit is."""
-    return leak.d == 1 << leak.f
+    return 0 if leak.d == 0 or leak.forgets else len(signed_digits(leak.d))
 
 
 def engine_amounts(plan: FoldPlan, family: Family) -> Amounts:
@@ -266,7 +261,7 @@ def folded_amounts(plan: FoldPlan, family: Family) -> Amounts:
     amounts[Logic.BUFFER] += (choice.lanes - updates) * sum_width
     current = width_of(Interval.union(ranges.current))
     amounts[Logic.LANE_CURRENT] += updates * current * (len(set(layer.biases.tolist())) > 1)
-    if not keeps_nothing(layer.leak):
+    if not layer.leak.forgets:
         amounts[Logic.LANE_LEAK] += updates * v * (1 + leak_digits(layer.leak))
     amounts[Logic.LANE_INTEGRATE] += updates * u
     amounts[LANE_RESETS[layer.reset]] += updates * u
@@ -288,7 +283,7 @@ def neuron_memories(plan: FoldPlan) -> list[MemoryShape]:
     """Memories of the membranes of a folded layer, and of constants that differ."""
     updates, depth = plan.choice.updates, plan.folds * plan.groups
     memories = []
-    if not keeps_nothing(plan.layer.leak):  # else what is written is never read
+    if not plan.layer.leak.forgets:  # else what is written is never read
         width = updates * plan.ranges.membrane_width
         memories.append(MemoryShape(width=width, depth=depth, is_written=True))
     for values in (plan.layer.thresholds.tolist(), plan.layer.biases.tolist()):

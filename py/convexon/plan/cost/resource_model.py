@@ -21,7 +21,6 @@ from convexon.plan.cost.amounts import (
     Amounts,
     Logic,
     bit_lengths,
-    keeps_nothing,
     table_amounts,
     update_amounts,
 )
@@ -112,7 +111,7 @@ def neuron_sites(
     weights = (
         layer.weights if layer.recurrent is None else np.vstack([layer.weights, layer.recurrent])
     )
-    most = reach.high * (1 if keeps_nothing(layer.leak) else n_steps)
+    most = reach.high * (1 if layer.leak.forgets else n_steps)
     low = most * np.minimum(weights, 0).sum(axis=0)
     high = most * np.maximum(weights, 0).sum(axis=0)
     kept = 1 + np.maximum(bit_lengths(high), bit_lengths(~low))

@@ -40,6 +40,7 @@ class Rows:
         is all that a network has seen: the steps up to its own.
     per_sample : int
         Rows of one sample: T for STEP, else 1.
+    mode : ReadoutMode
     """
 
     index: IntArray
@@ -47,6 +48,7 @@ class Rows:
     counts: IntArray
     groups: IntArray
     per_sample: int
+    mode: ReadoutMode
 
     @property
     def n_rows(self) -> int:
@@ -102,15 +104,9 @@ def distinct_rows(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:
     labels = dataset.labels.ravel()
     if stepwise and not dataset.has_step_labels:
         labels = np.repeat(labels, per_sample)
-    return _merged(inputs, labels, per_sample)
-
-
-def _merged(inputs: IntArray, labels: IntArray, per_sample: int) -> Rows:
-    """Merge rows given the number of their input and their label, first come first kept."""
-    n_labels = int(labels.max()) + 1
-    pairs = inputs * n_labels + labels
+    pairs = inputs * (int(labels.max()) + 1) + labels
     _, first, counts = np.unique(pairs, return_index=True, return_counts=True)
-    order = np.argsort(first)
+    order = np.argsort(first)  # first come, first kept
     index = first[order]
     # Groups are numbered anew in the order of the rows that were kept.
     _, groups = np.unique(inputs[index], return_inverse=True)
@@ -120,6 +116,7 @@ def _merged(inputs: IntArray, labels: IntArray, per_sample: int) -> Rows:
         counts=counts[order].astype(np.int64),
         groups=groups.astype(np.int64),
         per_sample=per_sample,
+        mode=mode,
     )
 
 

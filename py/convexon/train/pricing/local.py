@@ -170,6 +170,7 @@ def _judged_on(
         counts=rows.counts[part],
         groups=np.unique(rows.groups[part], return_inverse=True)[1],
         per_sample=rows.per_sample,
+        mode=rows.mode,
     )
     signal = site.signal if site.mode is ReadoutMode.STEP else site.signal[part]
     return replace(site, rows=fewer, signal=signal), directions[part]

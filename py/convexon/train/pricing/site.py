@@ -55,7 +55,6 @@ class Site:
         those of ``beside`` one step earlier.
     reach : Interval
         Values of one input of the neuron.
-    mode : ReadoutMode
     rows : Rows
         Rows of the program.
     cost : Cost, optional
@@ -68,9 +67,13 @@ class Site:
     family: WitnessFamily
     signal: UInt8Array
     reach: Interval
-    mode: ReadoutMode
     rows: Rows
     cost: Cost | None = None
+
+    @property
+    def mode(self) -> ReadoutMode:
+        """What the readout weighs."""
+        return self.rows.mode
 
     @property
     def n_inputs(self) -> int:
@@ -103,9 +106,7 @@ class Site:
     @property
     def memoryless(self) -> bool:
         """Whether a row depends on one step of the signal alone."""
-        leak = self.family.leak
-        full_leak = leak.d == 1 << leak.f and not self.family.lateral
-        return full_leak and self.mode in (ReadoutMode.LAST, ReadoutMode.STEP)
+        return self.family.memoryless and self.mode in (ReadoutMode.LAST, ReadoutMode.STEP)
 
     def last_step(self) -> UInt8Array:
         """Return the step of the signal that each row depends on, shape (m, inputs).
@@ -167,7 +168,6 @@ class Site:
 
 def site_on(
     dataset: SpikeDataset,
-    mode: ReadoutMode,
     rows: Rows,
     family: WitnessFamily,
     *,
@@ -183,7 +183,7 @@ def site_on(
         If the family has lateral weights, the fan-in exceeds what there is to read, or neurons
         beside the site are given and it or they are not recurrent threshold units.
     """
-    inputs = dataset.inputs if mode is ReadoutMode.STEP else dataset.inputs[rows.samples]
+    inputs = dataset.inputs if rows.mode is ReadoutMode.STEP else dataset.inputs[rows.samples]
     signal, reach = spikes_of(trunk, inputs, dataset.input_range)
     if beside is not None:
         if (family.leak, family.reset) != (MEMORYLESS, Reset.NONE) or not _threshold(beside):
@@ -208,7 +208,6 @@ def site_on(
         family=family,
         signal=signal,
         reach=reach,
-        mode=mode,
         rows=rows,
     )
 

@@ -17,7 +17,7 @@ from convexon.snn.network import Branch, Network
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.simulate import accuracy
 from convexon.train.surrogate.grid import WeightGrid
-from convexon.train.surrogate.lower import lifted, memoryless, split, stacked
+from convexon.train.surrogate.lower import lifted, split, stacked
 from convexon.train.surrogate.model import LayerPlan, SpikingNetwork, drawn_network, network_from
 from convexon.train.surrogate.train import Lesson, Training, TrainingPlan, tuned
 
@@ -57,7 +57,7 @@ def train_end_to_end(
     InputError, FormatError
         As `drawn_network`, `train` and `tuned`.
     """
-    last_only = all(layer.memoryless for stack in stacks for layer in stack)
+    last_only = all(layer.family.memoryless for stack in stacks for layer in stack)
     above = _lifted(lesson, lower, mode, last_only)
 
     def build() -> SpikingNetwork:
@@ -106,7 +106,7 @@ def fine_tune(
         As `network_from`, `train` and `tuned`, or if the branches do not share the fixed layers.
     """
     lower, upper = split(network, fixed_layers)
-    last_only = all(memoryless(layer) for branch in upper.branches for layer in branch.layers)
+    last_only = all(layer.memoryless for branch in upper.branches for layer in branch.layers)
     above = _lifted(lesson, lower, network.readout_mode, last_only)
     upper = replace(upper, n_steps=above.train.n_steps)
 

@@ -174,7 +174,7 @@ class SpikingLayer(nn.Module):
     @property
     def memoryless(self) -> bool:
         """Whether a step depends on no earlier one."""
-        return self.latent_recurrent is None and self.leak.d == 1 << self.leak.f
+        return self.latent_recurrent is None and self.leak.forgets
 
     @property
     def thresholds(self) -> Tensor:

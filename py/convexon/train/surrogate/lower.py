@@ -29,11 +29,6 @@ def branch_features(
     return np.concatenate(chunks)
 
 
-def memoryless(layer: Layer) -> bool:
-    """Whether a step of ``layer`` depends on no earlier one."""
-    return layer.recurrent is None and layer.leak.d == 1 << layer.leak.f
-
-
 def lifted(
     dataset: SpikeDataset, lower: Branch | None, *, mode: ReadoutMode, memoryless: bool
 ) -> SpikeDataset:

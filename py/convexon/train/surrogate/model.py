@@ -41,12 +41,6 @@ class LayerPlan:
         if self.n_neurons < 1:
             raise InputError(f"n_neurons must be at least 1, not {self.n_neurons!r}")
 
-    @property
-    def memoryless(self) -> bool:
-        """Whether a step of the layer depends on no earlier one."""
-        leak = self.family.leak
-        return leak.d == 1 << leak.f and not self.family.lateral
-
 
 class SpikingBranch(nn.Module):
     """A stack of layers that starts from ``branch``.

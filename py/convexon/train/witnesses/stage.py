@@ -106,7 +106,6 @@ def _sites(
     return [
         site_on(
             train,
-            settings.readout,
             rows,
             families[branch.layers[-1].leak],
             trunk=branch.layers[:-1],

@@ -94,6 +94,11 @@ class WitnessFamily:
     guide: Guide = Guide.DIFFERENCE
     seed: int | None = None
 
+    @property
+    def memoryless(self) -> bool:
+        """Whether a step of its neurons depends on no earlier one."""
+        return self.leak.forgets and not self.lateral
+
     def __post_init__(self) -> None:
         if self.fan_in < 1:
             raise InputError(f"fan_in must be at least 1, not {self.fan_in!r}")
