@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from convexon.plan.mapping import Folded, Mapping, Spatial
+from convexon.snn.coding import INTENSITY, THRESHOLD
 from convexon.snn.fixed import QFormat
-from convexon.snn.network import Branch, FixedPointNetwork, Layer
+from convexon.snn.interface import Interface
+from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
 from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.snn.trace import LayerTrace, SpikeTrace
 
@@ -43,6 +45,19 @@ def network_of(*branches: tuple[Layer, ...], n_steps: int, **changes: Any) -> Fi
         n_steps=n_steps,
         **{**members, **changes},
     )
+
+
+def interface_of(network: Network, **changes: Any) -> Interface:
+    """How features in 0..1 become the network's inputs, unless ``changes`` say otherwise."""
+    n = network.n_inputs
+    members = {
+        "coding": THRESHOLD if network.input_bits == 1 else INTENSITY,
+        "shape": (n,),
+        "classes": tuple(range(max(2, network.readout_weights.shape[1]))),
+        "low": np.zeros(n),
+        "high": np.ones(n),
+    }
+    return Interface(**{**members, **changes})
 
 
 def integers(low: int, high: int, *shape: int) -> st.SearchStrategy[np.ndarray]:

@@ -14,22 +14,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOTS = ("py", "hdl", "sim", "boards")
 MODULES = sorted(path for root in ROOTS for path in (ROOT / root).rglob("*.py"))
-MAX_MODULE_LINES = 500
-MAX_FUNCTION_LINES = 60
 
 
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
-
-
-def functions(path: Path) -> Iterator[tuple[str, int]]:
-    """Every function with its lines, its docstring aside."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0]
-            documented = ast.get_docstring(node) is not None
-            docstring = first.end_lineno - first.lineno + 1 if documented else 0
-            yield node.name, node.end_lineno - node.lineno + 1 - docstring
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -61,23 +49,6 @@ def test_a_source_root_holds_one_package_and_nothing_importable_beside_it(folder
 def test_no_module_is_named_for_nothing() -> None:
     vague = {"utils", "util", "misc", "helpers", "common"}
     assert [name_of(path) for path in MODULES if vague & set(path.with_suffix("").parts)] == []
-
-
-def test_no_module_is_too_long() -> None:
-    lengths = {
-        name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES
-    }
-    assert {name: n for name, n in lengths.items() if n > MAX_MODULE_LINES} == {}
-
-
-def test_no_function_is_too_long() -> None:
-    long = {
-        f"{name_of(path)}:{name}": lines
-        for path in MODULES
-        for name, lines in functions(path)
-        if lines > MAX_FUNCTION_LINES
-    }
-    assert long == {}
 
 
 def test_nothing_is_pickled() -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from convexon.data.coding import Coding
 
+from convexon.data.dataset import SpikeDataset
 from convexon.data.samples import Samples
+from convexon.snn.coding import THRESHOLD
+from convexon.snn.interface import Interface
 from convexon.train.settings import SolveSettings
 
 SAMPLES_OF_CLASS = (40, 36, 32)
@@ -26,8 +28,14 @@ def toy_arrays() -> tuple[np.ndarray, np.ndarray]:
 
 def toy_samples() -> Samples:
     """The problem as samples."""
-    features, labels = toy_arrays()
-    return Samples(features=features, labels=labels, n_classes=len(SAMPLES_OF_CLASS), name="toy")
+    return Samples.of(*toy_arrays(), name="toy")
+
+
+def toy_spikes(*, n_steps: int) -> SpikeDataset:
+    """The problem in threshold coding."""
+    samples = toy_samples()
+    interface = Interface.fitted(samples.values, coding=THRESHOLD, classes=samples.classes)
+    return samples.encoded(interface, n_steps=n_steps, bits=1)
 
 
 def toy_file(folder: Path) -> Path:
@@ -37,15 +45,13 @@ def toy_file(folder: Path) -> Path:
     return folder / "toy.npz"
 
 
-def toy_settings(data: Path, **changes: Any) -> SolveSettings:
+def toy_settings(**changes: Any) -> SolveSettings:
     """Few witnesses of small fan-in over few steps, unless ``changes`` say otherwise."""
     members: dict[str, Any] = {
-        "data": str(data),
-        "coding": Coding.THRESHOLD,
-        "n_steps": 5,
-        "n_witnesses": 60,
+        "steps": 5,
+        "witnesses": 60,
         "fan_in": 3,
         "max_neurons": 12,
-        "rhos": (0.01, 0.003),
+        "rho": (0.01, 0.003),
     }
     return SolveSettings(**{**members, **changes})

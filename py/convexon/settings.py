@@ -127,13 +127,13 @@ class Setting:
             return "true or false"
         noun = "an integer" if self.hint is int else "a number"
         if self.least is not None and self.most is not None:
-            return f"{noun} of {self.least:g} to {self.most:g}"
+            return f"{noun} of {self.least} to {self.most}"
         if self.above is not None:
-            noun += f" above {self.above:g}"
+            noun += f" above {self.above}"
         if self.least is not None:
-            noun += f" of at least {self.least:g}"
+            noun += f" of at least {self.least}"
         if self.most is not None:
-            noun += f" of at most {self.most:g}"
+            noun += f" of at most {self.most}"
         return noun if self.hint is int else f"{noun} that is finite"
 
 

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from convexon.convex.model.labels import targets_for
-from convexon.data.coding import Coding
 
 from convexon.certify.check import check_file
 from convexon.convex.bounds.gap import certify
-from convexon.convex.model.loss import LossKind, loss_for
+from convexon.convex.model.loss import LOSSES
 from convexon.convex.model.penalty import L1
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import solve
 from convexon.data.dataset import DATASET
+from convexon.data.samples import Samples, from_file
 from convexon.errors import InputError, SolverError
+from convexon.flow import solve as flow
 from convexon.flow.run import Run
-from convexon.flow.solve import SolveResult, encode_data, solve_stage
+from convexon.flow.solve import Solved, held_out
 from convexon.snn import golden
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.simulate import run
@@ -33,29 +33,28 @@ from convexon.train.selection import validation_split
 from convexon.train.settings import SolveSettings
 from convexon.train.solved import SOLVED
 from convexon.train.witnesses.branches import BRANCHES, NETWORK
-from toy import toy_arrays, toy_file, toy_settings
+from toy import N_INPUTS, toy_arrays, toy_file, toy_samples, toy_settings
 
 ARTEFACTS = (
-    "train", "test", "branches", "dictionary", "solution", "network", "card", "certificate"
-)  # fmt: skip
+    *("samples-train", "samples-test", "train", "test"),
+    *("branches", "dictionary", "solution", "network", "card", "certificate"),
+)
 ENDS = ("card", "certificate")
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> SolveSettings:
-    return toy_settings(toy_file(tmp_path_factory.mktemp("data")))
+def settings() -> SolveSettings:
+    return toy_settings()
 
 
 @pytest.fixture(scope="module")
-def solved(
-    settings: SolveSettings, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Run, SolveResult]:
+def solved(settings: SolveSettings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Solved]:
     folder = Run(tmp_path_factory.mktemp("solved"))
-    return folder, solve_stage(folder, settings)
+    return folder, flow.solve(folder, toy_samples(), settings)
 
 
 @pytest.fixture
-def folder(solved: tuple[Run, SolveResult], tmp_path: Path) -> Run:
+def folder(solved: tuple[Run, Solved], tmp_path: Path) -> Run:
     """A copy of the solved folder, that a test may change."""
     return Run(Path(shutil.copytree(solved[0].path, tmp_path / "run")))
 
@@ -72,19 +71,20 @@ def written(folder: Run) -> dict[str, int]:
 
 
 def certified(
-    folder: Run, loss: LossKind, *, drawn: bool
+    folder: Run, loss: str, *, drawn: bool
 ) -> tuple[ConvexProgram, np.ndarray, np.ndarray]:
     """Program, weights and dual point, from the files and the loss alone."""
     train, _ = load(DATASET, folder.file("train"))
     dictionary, _ = load(DICTIONARY, folder.file("dictionary"))
     solution, _ = load(SOLVED, folder.file("solution"))
     chosen = dictionary if drawn else dictionary.restricted(solution.columns)
+    stated = LOSSES[loss]()
     program = ConvexProgram(
         features=chosen.with_intercept(),
-        targets=targets_for(loss, train.labels, train.n_classes),
-        loss=loss_for(loss),
+        targets=stated.targets(train.labels, stated.outputs_for(train.n_classes)),
+        loss=stated,
         penalty=L1(),
-        rho=solution.certificate.rho,
+        rho=solution.gap.rho,
         n_classes=solution.W.shape[1],
     )
     weights = np.zeros((program.n_columns, program.n_outputs))
@@ -94,12 +94,12 @@ def certified(
 
 
 def test_the_certificate_is_recomputed_from_the_files(
-    solved: tuple[Run, SolveResult], settings: SolveSettings
+    solved: tuple[Run, Solved], settings: SolveSettings
 ) -> None:
     folder, result = solved
     program, weights, dual = certified(folder, settings.loss, drawn=False)
     again, _ = certify(program, weights, dual=dual)
-    stated = result.solved.value.certificate
+    stated = result.solution.value.gap
     assert again.gap <= settings.tolerance
     assert again.relative_gap <= settings.tolerance
     assert abs(again.primal - stated.primal) < 1e-12
@@ -108,29 +108,33 @@ def test_the_certificate_is_recomputed_from_the_files(
 
 
 def test_the_bounds_over_drawn_columns_and_over_any_network_hold(
-    solved: tuple[Run, SolveResult], settings: SolveSettings
+    solved: tuple[Run, Solved], settings: SolveSettings
 ) -> None:
     folder, result = solved
     program, weights, dual = certified(folder, settings.loss, drawn=True)
-    outcome = result.solved.value
+    stated = result.certificate.value
+    (drawn,) = stated.priced
+    universal = stated.universal.lower_bound
     again, _ = certify(program, weights, dual=dual)
     optimum = solve(program, tolerance=1e-9).certificate.primal
-    assert abs(again.dual - outcome.drawn.dual) < 1e-12
-    assert outcome.drawn.n_columns == result.dictionary.value.n_columns + 1
-    assert outcome.drawn.dual <= optimum <= outcome.certificate.primal
-    assert optimum < outcome.certificate.primal - 1e-6, "the selection gives something away here"
-    assert 0.0 < outcome.universal_lower_bound <= outcome.certificate.dual
-    assert outcome.universal_lower_bound <= optimum
+    assert drawn.name == "dictionary"
+    assert abs(again.dual - drawn.lower_bound) < 1e-9
+    assert drawn.lower_bound <= again.dual, "rounded down"
+    assert drawn.n_columns == result.drawn.dictionary.value.n_columns + 1
+    assert drawn.lower_bound <= optimum <= stated.primal
+    assert optimum < stated.primal - 1e-6, "the selection gives something away here"
+    assert 0.0 < universal <= stated.lower
+    assert universal <= optimum
 
 
 def test_the_reconstructed_network_scores_training_rows_as_the_program_does(
-    solved: tuple[Run, SolveResult], settings: SolveSettings
+    solved: tuple[Run, Solved], settings: SolveSettings
 ) -> None:
     folder, result = solved
     network, _ = load(NETWORK, folder.file("network"))
     program, weights, _ = certified(folder, settings.loss, drawn=False)
     active = np.flatnonzero(weights[:-1].any(axis=1))
-    features = patterns(network.branches, result.train.value, network.readout_mode)
+    features = patterns(network.branches, result.drawn.train.value, network.readout_mode)
     # The same integers under the same floats: equal, whatever the order of sums.
     np.testing.assert_array_equal(features, program.features.dense(active))
     np.testing.assert_array_equal(network.readout_weights, weights[active])
@@ -140,17 +144,17 @@ def test_the_reconstructed_network_scores_training_rows_as_the_program_does(
 
 
 def test_rounding_moves_no_score_and_no_certified_decision_by_more_than_its_bound(
-    solved: tuple[Run, SolveResult], settings: SolveSettings
+    solved: tuple[Run, Solved], settings: SolveSettings
 ) -> None:
     folder, result = solved
     program, weights, _ = certified(folder, settings.loss, drawn=False)
-    card, bound = result.card.value, result.solved.value.quantization
-    trace = run(card, result.train.value.inputs)
+    card, bound = result.card.value, result.certificate.value.rounded
+    trace = run(card, result.drawn.train.value.inputs)
     real = program.predict(weights)
     rounded = np.ldexp(trace.scores[:, 0].astype(np.float64), -card.readout_format.frac)
     assert 0.0 < np.abs(rounded - real).max() <= bound.score_error + 1e-12
     flipped = int((trace.labels[:, 0] != real.argmax(axis=1)).sum())
-    assert flipped <= bound.decisions - bound.certified_decisions
+    assert flipped <= bound.train.n_decisions - bound.train.n_certified
 
 
 def test_a_second_run_computes_nothing(
@@ -162,37 +166,46 @@ def test_a_second_run_computes_nothing(
     for name in ("solve_program", "build_dictionary", "witnesses_for", "reconstruct", "quantize"):
         monkeypatch.setattr(f"convexon.flow.solve.{name}", refuse)
     before, times, timing = contents(folder), written(folder), folder.timing()
-    result = solve_stage(folder, settings)
-    made = (result.train, result.test, result.dictionary, result.solved, result.network)
-    assert all(artefact.reused for artefact in (*made, result.card))
+    result = flow.solve(folder, toy_samples(), settings)
+    drawn = result.drawn
+    made = (drawn.train, drawn.test, drawn.branches, drawn.dictionary, result.solution)
+    ends = (result.network, result.card, result.certificate)
+    assert all(artefact.reused for artefact in (*made, *ends))
     assert contents(folder) == before
     assert written(folder) == times
     assert folder.timing() == timing
 
 
 def test_a_new_folder_gets_the_same_bytes(
-    solved: tuple[Run, SolveResult], settings: SolveSettings, tmp_path: Path
+    solved: tuple[Run, Solved], settings: SolveSettings, tmp_path: Path
 ) -> None:
     again = Run(tmp_path / "again")
-    assert not solve_stage(again, settings).card.reused
+    assert not flow.solve(again, toy_samples(), settings).card.reused
     assert contents(again) == contents(solved[0])
 
 
 @pytest.mark.parametrize(
     ("change", "remade"),
     [
-        ({"readout_bits": 6}, {"solution", "network", *ENDS}),
-        ({"rhos": (0.01,)}, {"solution", "network", *ENDS}),
+        ({"readout_bits": 6}, set(ENDS)),
+        ({"rho": (0.01,)}, {"solution", "network", *ENDS}),
         ({"alphabet": "int3"}, {"branches", "dictionary", "solution", "network", *ENDS}),
-        ({"n_steps": 4}, set(ARTEFACTS)),
+        ({"steps": 4}, set(ARTEFACTS) - {"samples-train", "samples-test"}),
+        ({"seed": 1}, set(ARTEFACTS)),
     ],
-    ids=["readout_bits", "rhos", "alphabet", "n_steps"],  # a set has no order to name a test by
+    ids=[
+        "readout_bits",
+        "rho",
+        "alphabet",
+        "steps",
+        "seed",
+    ],  # a set has no order to name a test by
 )
 def test_a_changed_setting_remakes_only_what_depends_on_it(
     folder: Run, settings: SolveSettings, change: dict[str, object], remade: set[str]
 ) -> None:
     times = written(folder)
-    solve_stage(folder, toy_settings(Path(settings.data), **change))
+    flow.solve(folder, toy_samples(), toy_settings(**change))
     assert {name for name, time in written(folder).items() if time != times[name]} == remade
 
 
@@ -201,16 +214,15 @@ def test_changed_labels_remake_the_samples_though_the_features_are_split_as_befo
 ) -> None:
     features, labels = toy_arrays()
     rows = np.concatenate([np.flatnonzero(labels == c)[:4] for c in range(2)])
-    folder, path = Run(tmp_path / "run"), tmp_path / "pair.npz"
+    folder = Run(tmp_path / "run")
 
-    def encoded(classes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        np.savez(path, features=features[rows], labels=classes)
-        train, _ = encode_data(folder, toy_settings(path, seed=seed))
-        return train.value.inputs, train.value.labels
+    def split(classes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        train, _ = held_out(folder, toy_settings(seed=seed), Samples.of(features[rows], classes))
+        return train.value.values, train.value.labels
 
     classes = np.repeat([0, 1], 4)
     for seed in range(20):
-        before, after = encoded(classes, seed), encoded(1 - classes, seed)
+        before, after = split(classes, seed), split(1 - classes, seed)
         np.testing.assert_array_equal(after[1], np.sort(after[1])[::-1])
         if np.array_equal(before[0], after[0]):
             return
@@ -219,7 +231,7 @@ def test_changed_labels_remake_the_samples_though_the_features_are_split_as_befo
 
 @pytest.mark.parametrize("interrupted_call", [0, 3], ids=["selecting", "certifying"])
 def test_an_interrupted_run_goes_on_where_it_was(
-    solved: tuple[Run, SolveResult],
+    solved: tuple[Run, Solved],
     settings: SolveSettings,
     tmp_path: Path,
     interrupted_call: int,
@@ -237,12 +249,12 @@ def test_an_interrupted_run_goes_on_where_it_was(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chain_program, "solve", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            solve_stage(folder, settings)
-    assert [name for name in ARTEFACTS if folder.has(name)] == [*ARTEFACTS[:4]]
-    result = solve_stage(folder, settings)
-    assert result.train.reused
-    assert result.dictionary.reused
-    assert not result.solved.reused
+            flow.solve(folder, toy_samples(), settings)
+    assert [name for name in ARTEFACTS if folder.has(name)] == [*ARTEFACTS[:6]]
+    result = flow.solve(folder, toy_samples(), settings)
+    assert result.drawn.train.reused
+    assert result.drawn.dictionary.reused
+    assert not result.solution.reused
     assert contents(folder) == contents(solved[0])
 
 
@@ -264,66 +276,64 @@ def test_a_damaged_artefact_is_made_again(
     before = contents(folder)
     (victim,) = folder.path.glob(pattern)
     damage(victim)  # type: ignore[operator]
-    solve_stage(folder, settings)
+    flow.solve(folder, toy_samples(), settings)
     assert contents(folder) == before
 
 
 @pytest.mark.parametrize(
     ("coding", "bits", "mode"),
     [
-        (Coding.LATENCY, 1, ReadoutMode.LAST),
-        (Coding.INTENSITY, 3, ReadoutMode.SIGN),
-        (Coding.INTENSITY, 1, ReadoutMode.COUNT),
+        ("latency", 1, ReadoutMode.LAST),
+        ("intensity", 3, ReadoutMode.SIGN),
+        ("intensity", 1, ReadoutMode.COUNT),
     ],
 )
 def test_every_coding_and_readout_ends_in_a_certified_network(
-    settings: SolveSettings, tmp_path: Path, coding: Coding, bits: int, mode: ReadoutMode
+    settings: SolveSettings, tmp_path: Path, coding: str, bits: int, mode: ReadoutMode
 ) -> None:
-    changed = toy_settings(
-        Path(settings.data), coding=coding, bits=bits, readout_mode=mode, max_neurons=9
-    )
-    result = solve_stage(Run(tmp_path), changed)
+    changed = toy_settings(coding=coding, bits=bits, readout=mode, max_neurons=9)
+    result = flow.solve(Run(tmp_path), toy_samples(), changed)
     card = result.card.value
-    assert result.solved.value.certificate.gap <= changed.tolerance
-    assert (card.readout_mode, card.input_bits, card.n_steps) == (mode, bits, changed.n_steps)
+    assert result.solution.value.gap.gap <= changed.tolerance
+    assert (card.readout_mode, card.input_bits, card.n_steps) == (mode, bits, changed.steps)
     assert 0 < card.n_neurons <= 9
-    assert result.dictionary.value.max_feature == card.max_feature
-    inputs = result.test.value.inputs[:6]
+    assert result.drawn.dictionary.value.max_feature == card.max_feature
+    inputs = result.drawn.test.value.inputs[:6]
     np.testing.assert_array_equal(run(card, inputs).scores, golden.run(card, inputs).scores)
-    assert result.accuracy[1] > 0.6, "three classes, so chance is about 0.33"
+    assert result.accuracy(result.drawn.test.value) > 0.6, "three classes, so chance is about 0.33"
 
 
-@pytest.mark.parametrize("loss", LossKind)
-def test_every_loss_ends_in_a_certified_network(tmp_path: Path, loss: LossKind) -> None:
+@pytest.mark.parametrize("loss", ["squared", "logistic", "hinge", "softmax"])
+def test_every_loss_ends_in_a_certified_network(tmp_path: Path, loss: str) -> None:
     features, labels = toy_arrays()
-    kept = labels < (2 if loss is LossKind.LOGISTIC else 3)
-    np.savez(tmp_path / "data.npz", features=features[kept], labels=labels[kept])
-    settings, folder = toy_settings(tmp_path / "data.npz", loss=loss), Run(tmp_path / "run")
-    result = solve_stage(folder, settings)
+    kept = labels < (2 if loss == "logistic" else 3)
+    samples = Samples.of(features[kept], labels[kept])
+    settings, folder = toy_settings(loss=loss), Run(tmp_path / "run")
+    result = flow.solve(folder, samples, settings)
     program, weights, dual = certified(folder, loss, drawn=False)
     again, _ = certify(program, weights, dual=dual)
     assert again.gap <= settings.tolerance
-    assert result.solved.value.universal_lower_bound <= again.dual
-    assert result.card.value.n_classes == (1 if loss is LossKind.LOGISTIC else 3)
-    assert result.accuracy[1] > 0.9
+    assert result.certificate.value.universal.lower_bound <= again.dual
+    assert result.card.value.n_classes == (1 if loss == "logistic" else 3)
+    assert result.accuracy(result.drawn.test.value) > 0.9
 
 
 def test_logistic_loss_on_three_classes_is_refused(settings: SolveSettings, tmp_path: Path) -> None:
     message = "loss logistic must have 2 classes, not 3: take softmax"
     with pytest.raises(InputError, match=f"^{message}$"):
-        solve_stage(Run(tmp_path), toy_settings(Path(settings.data), loss=LossKind.LOGISTIC))
+        flow.solve(Run(tmp_path), toy_samples(), toy_settings(loss="logistic"))
 
 
 def test_a_smaller_allowance_gives_that_many_neurons_at_most(
     folder: Run, settings: SolveSettings
 ) -> None:
-    result = solve_stage(folder, toy_settings(Path(settings.data), max_neurons=4))
-    assert len(result.solved.value.columns) == 4
+    result = flow.solve(folder, toy_samples(), toy_settings(max_neurons=4))
+    assert len(result.solution.value.columns) == 4
     assert 0 < result.card.value.n_neurons <= 4
 
 
 def test_validation_rows_are_never_in_the_fit(
-    solved: tuple[Run, SolveResult],
+    solved: tuple[Run, Solved],
     settings: SolveSettings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -335,28 +345,28 @@ def test_validation_rows_are_never_in_the_fit(
         return solve(program, **options)
 
     monkeypatch.setattr(chain_program, "solve", recorded)
-    result = solve_stage(Run(tmp_path), settings)
-    train, everything = result.train.value, result.dictionary.value.with_intercept()
-    fit, held = validation_split(train.labels, train.n_classes, seed=settings.seed)
+    result = flow.solve(Run(tmp_path), toy_samples(), settings)
+    train, everything = result.drawn.train.value, result.drawn.dictionary.value.with_intercept()
+    fit, held = validation_split(train.labels, seed=settings.seed)
     assert not set(fit) & set(held)
     assert sorted([*fit, *held]) == list(range(train.n_samples))
     assert set(train.labels[held]) == set(range(train.n_classes))
 
     before, last_two = programs[:-2], programs[-2:]
-    assert len(before) == 1 + len(settings.rhos)
+    assert len(before) == 1 + len(settings.rho)
     np.testing.assert_array_equal(before[0].features.dense(), everything.dense()[fit])
     columns = {column.tobytes() for column in everything.dense()[fit].T.copy()}
     for program in before:
         np.testing.assert_array_equal(program.encoded.values.argmax(axis=1), train.labels[fit])
         assert {column.tobytes() for column in program.features.dense().T.copy()} <= columns
-    assert {program.rho for program in before[1:]} == set(settings.rhos)
+    assert {program.rho for program in before[1:]} == set(settings.rho)
     for program in last_two:
         np.testing.assert_array_equal(program.encoded.values.argmax(axis=1), train.labels)
-    accuracies = result.solved.value.validation
-    assert set(accuracies) == {f"{rho:g}" for rho in settings.rhos}
+    accuracies = result.solution.value.validation
+    assert set(accuracies) == {f"{rho:g}" for rho in settings.rho}
     best = max(accuracies.values())
-    chosen = max(rho for rho in settings.rhos if accuracies[f"{rho:g}"] == best)
-    assert result.solved.value.certificate.rho == chosen
+    chosen = max(rho for rho in settings.rho if accuracies[f"{rho:g}"] == best)
+    assert result.solution.value.gap.rho == chosen
 
 
 def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(
@@ -368,41 +378,40 @@ def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(
     monkeypatch.setattr(chain_program, "solve", impatient)
     folder = Run(tmp_path)
     with pytest.raises(SolverError):
-        solve_stage(folder, settings)
+        flow.solve(folder, toy_samples(), settings)
     assert not folder.has("card")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_steps": 0}, "n_steps must be at least 1, not 0"),
-        ({"rhos": ()}, "rhos must be positive and finite, not ()"),
-        ({"rhos": (0.1, float("nan"))}, "rhos must be positive and finite, not (0.1, nan)"),
-        ({"selection_rho": -1.0}, "selection_rho must be positive and finite, not -1.0"),
-        ({"tolerance": float("inf")}, "tolerance must be positive and finite, not inf"),
-        ({"readout_bits": 25}, "readout_bits must be 2 to 24, not 25"),
-        ({"fan_in": 0}, "fan_in must be at least 1, not 0"),
+        ({"steps": 0}, "steps must be an integer of 1 to 65536, not 0"),
+        ({"rho": ()}, "rho must hold a value, not none"),
+        ({"rho": (0.1, float("nan"))}, "rho must be a number above 0 that is finite, not nan"),
+        ({"selection_rho": -1.0}, "selection_rho must be a number above 0 that is finite, not -1"),
+        ({"tolerance": float("inf")}, "tolerance must be a number above 0 that is finite, not inf"),
+        ({"readout_bits": 25}, "readout_bits must be an integer of 2 to 24, not 25"),
+        ({"fan_in": 0}, "fan_in must be an integer of at least 1, not 0"),
         ({"alphabet": "int17"}, "weight_bits must be 2 to 16, not 17"),
-        ({"depth": 0}, "depth must be at least 1, not 0"),
+        ({"depth": 0}, "depth must be an integer of 1 to 64, not 0"),
         (
             {"depth": 2, "hidden": 4, "fan_in": 5},
             "fan_in must be at most the 4 hidden neurons below, not 5",
         ),
-        ({"pricing_rounds": -1}, "pricing_rounds must be at least 0, not -1"),
-        ({"seed": -1}, "seed must be at least 0, not -1"),
+        ({"pricing_rounds": -1}, "pricing_rounds must be an integer of at least 0, not -1"),
+        ({"seed": -1}, "seed must be an integer of at least 0, not -1"),
     ],
     ids=str,
 )
 def test_a_setting_out_of_its_range_is_refused(change: dict[str, object], message: str) -> None:
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        toy_settings(Path("toy.npz"), **change)
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        toy_settings(**change)
 
 
 def test_where_a_file_lies_does_not_count_only_what_it_holds(
-    solved: tuple[Run, SolveResult], tmp_path: Path
+    solved: tuple[Run, Solved], tmp_path: Path
 ) -> None:
-    moved = toy_settings(toy_file(tmp_path))
-    again = solve_stage(Run(tmp_path / "run"), moved)
+    again = flow.solve(Run(tmp_path / "run"), from_file(toy_file(tmp_path)), toy_settings())
     assert again.card.record.digest == solved[1].card.record.digest
 
 
@@ -423,19 +432,19 @@ def test_costs_are_penalty_weights_and_certified(
     settings: SolveSettings, tmp_path: Path, kind: CostKind
 ) -> None:
     folder = Run(tmp_path)
-    result = solve_stage(folder, replace(settings, cost=kind))
-    weights = result.solved.value.weights
+    result = flow.solve(folder, toy_samples(), replace(settings, cost=kind))
+    weights = result.solution.value.weights
     assert weights.min() >= 0.01
     # Ternary neurons of one fan-in all take the same memory, but not the same logic or events.
     assert (weights.std() > 0.0) == (kind is not CostKind.MEMORY)
     statement = check_file(tmp_path).certificate.statement
     assert np.array_equal(statement.weights[:-1], weights)
     assert statement.min_weight <= weights.min()
-    used = result.solved.value.columns
-    norms = np.abs(result.solved.value.W).sum(axis=1)
+    used = result.solution.value.columns
+    norms = np.abs(result.solution.value.W).sum(axis=1)
     penalty = float(norms[:-1] @ weights[used] + norms[-1])
-    program_value = result.solved.value.certificate.primal
-    assert program_value >= result.solved.value.certificate.rho * penalty
+    program_value = result.solution.value.gap.primal
+    assert program_value >= result.solution.value.gap.rho * penalty
 
 
 def test_deep_branches_and_priced_witnesses_are_certified_too(
@@ -443,25 +452,26 @@ def test_deep_branches_and_priced_witnesses_are_certified_too(
 ) -> None:
     folder = Run(tmp_path)
     deep = replace(settings, depth=3, hidden=12, fan_in=2, pricing_rounds=2)
-    result = solve_stage(folder, deep)
+    result = flow.solve(folder, toy_samples(), deep)
     branches, _ = load(BRANCHES, folder.file("branches"))
     assert {branch.depth for branch in branches} == {3}
-    assert len(branches) > len(deep.families)  # what pricing adds stands on the drawn trunks
+    assert len(branches) > len(
+        deep.families(N_INPUTS)
+    )  # what pricing adds stands on the drawn trunks
     trunks = {branch.layers[0].weights.tobytes() for branch in branches}
-    assert len(trunks) == len(deep.families)
+    assert len(trunks) == len(deep.families(N_INPUTS))
     check_file(tmp_path)
-    test = result.test.value
+    test = result.drawn.test.value
     slow, fast = golden.run(result.card.value, test.inputs), run(result.card.value, test.inputs)
     assert np.array_equal(slow.scores, fast.scores)
 
 
 def test_samples_that_repeat_are_merged(tmp_path: Path) -> None:
     features, labels = toy_arrays()
-    twice = tmp_path / "twice.npz"
-    np.savez(twice, features=np.concatenate([features] * 2), labels=np.concatenate([labels] * 2))
-    result = solve_stage(Run(tmp_path / "run"), toy_settings(twice))
-    dictionary = result.dictionary.value
-    assert dictionary.bits.n_rows < result.train.value.n_samples
+    twice = Samples.of(np.concatenate([features] * 2), np.concatenate([labels] * 2))
+    result = flow.solve(Run(tmp_path / "run"), twice, toy_settings())
+    dictionary = result.drawn.dictionary.value
+    assert dictionary.bits.n_rows < result.drawn.train.value.n_samples
     statement = check_file(tmp_path / "run").certificate.statement
-    assert statement.counts.sum() == result.train.value.n_samples
+    assert statement.counts.sum() == result.drawn.train.value.n_samples
     assert statement.counts.max() > 1

@@ -41,7 +41,7 @@ def refused(result: Result, message: str) -> None:
 def nothing_half_written(folder: Path) -> None:
     """Whatever lies in ``folder`` is a sound artefact of a stage that had ended."""
     files = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    for name in sorted(files):
+    for name in sorted(files - {".lock"}):
         stem = name.partition(".")[0]
         assert stem in CODECS, f"{name} was left"
         load(CODECS[stem], folder / f"{stem}.json")

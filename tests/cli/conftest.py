@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from convexon.data.samples import load_samples
 from convexon.flow.emit import emit_stage
 from convexon.flow.run import Run
-from convexon.flow.solve import solve_stage
+from convexon.flow.solve import solve
 from toy import toy_file, toy_settings
 
 
@@ -21,7 +22,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def solved(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = Run(tmp_path_factory.mktemp("solved"))
-    solve_stage(folder, toy_settings(data, max_neurons=6))
+    solve(folder, load_samples(str(data)), toy_settings(max_neurons=6))
     return folder
 
 

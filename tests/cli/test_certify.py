@@ -16,15 +16,15 @@ from convexon.certify.certificate import CERTIFICATE, Certificate
 from convexon.cli import app
 from convexon.data.dataset import DATASET
 from convexon.flow.run import Run
-from convexon.flow.solve import solve_stage
+from convexon.flow.solve import solve
 from convexon.store.artefact import load, save
-from toy import toy_file, toy_settings
+from toy import toy_samples, toy_settings
 
 
 @pytest.fixture(scope="module")
 def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certify")
-    solve_stage(Run(folder / "run"), toy_settings(toy_file(folder)))
+    solve(Run(folder / "run"), toy_samples(), toy_settings())
     return folder / "run"
 
 
@@ -106,7 +106,7 @@ def test_a_damaged_array_is_refused(run: Path) -> None:
 
 def test_another_runs_dictionary_is_refused(run: Path, tmp_path: Path) -> None:
     other = Run(tmp_path / "other")
-    solve_stage(other, toy_settings(toy_file(tmp_path), seed=1))
+    solve(other, toy_samples(), toy_settings(seed=1))
     for file in other.path.glob("dictionary.*"):
         shutil.copy(file, run)
     refused(
@@ -117,9 +117,10 @@ def test_another_runs_dictionary_is_refused(run: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_named(run: Path, tmp_path: Path) -> None:
-    refused(certify(tmp_path / "none"), 2, ".*none is missing: run the stage that makes it first")
+    message = r".*none/certificate\.json is missing: run `convexon solve \S*/none` first"
+    refused(certify(tmp_path / "none"), 2, message)
     (run / "dictionary.json").unlink()
-    refused(certify(run), 2, ".*dictionary.json is missing: run the stage that makes it first")
+    refused(certify(run), 2, ".*dictionary.json is missing: run `convexon solve .*` first")
     shutil.copy(run / "solution.json", run / "certificate.json")
     refused(certify(run), 2, ".*must hold convexon.certificate, not 'convexon.solution'")
 

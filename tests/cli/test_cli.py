@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
-import typer
 from cli_bench import SMALL, invoke, nothing_half_written
 
 import convexon
@@ -30,26 +30,29 @@ from convexon.cli import COMMANDS, app
         ("verify", "compare with the golden model"),
         ("report", "Write report.json, report.md and report.html"),
         ("doctor", "say how to install what is missing"),
+        ("predict", "Apply the network of RUN, or of a card's file, to new samples"),
+        ("import", "Bring a network of integers into a run folder"),
+        ("explore", "print those that nothing beats"),
     ],
 )
 def test_every_commands_help_says_what_it_is_for(command: str, promise: str) -> None:
     result = invoke(command, "--help")
     assert (result.exit_code, result.stderr) == (0, "")
+    assert invoke(command, "-h").stdout == result.stdout
     assert promise in " ".join(re.sub(r"[^\x20-\x7e]", " ", result.stdout).split())
 
 
 def test_the_help_lists_every_command_in_the_order_of_the_chain() -> None:
     result = invoke("--help")
     assert result.exit_code == 0
-    found = re.findall(rf"^\W*({'|'.join(COMMANDS)}) ", result.stdout, re.MULTILINE)
+    found = re.findall(rf"^  ({'|'.join(COMMANDS)}) ", result.stdout, re.MULTILINE)
     assert found == list(COMMANDS)
 
 
 def test_every_option_says_what_it_is() -> None:
-    group = typer.main.get_command(app)
     for name in COMMANDS:
-        for option in group.get_command(None, name).params:  # type: ignore[attr-defined]
-            assert option.help, f"{name} {option.name}"
+        for parameter in app.get_command(click.Context(app), name).params:
+            assert isinstance(parameter, click.Argument) or parameter.help, parameter.name
 
 
 def test_the_version_is_the_packages() -> None:
@@ -65,6 +68,43 @@ def test_what_is_no_command_or_option_is_a_usage_error(arguments: list[str]) -> 
     assert (result.exit_code, result.stdout) == (2, "")
     assert arguments[-1].strip("-") in result.stderr or "--steps" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("sovle", "there is no command 'sovle': did you mean solve?"),
+        ("reprot", "there is no command 'reprot': did you mean report?"),
+        ("improt", "there is no command 'improt': did you mean import?"),
+        ("zzz", f"there is no command 'zzz': it must be one of {', '.join(COMMANDS)}"),
+    ],
+)
+def test_a_misspelt_command_is_told_the_nearest(typed: str, told: str) -> None:
+    result = invoke(typed)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"convexon: {told}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["solve", "--nonsense"], "no such option"),
+        (["solve", "--steps", "x"], "--steps: 'x' is not a valid integer"),
+        (["verify", "--seed", "-1"], "--seed: -1 is not in the range x>=0"),
+    ],
+    ids=str,
+)
+def test_a_usage_error_is_one_line_that_names_the_option(arguments: list[str], told: str) -> None:
+    result = invoke(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"convexon: {told}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_no_command_is_the_help_and_a_usage_error() -> None:
+    result = invoke()
+    assert result.exit_code == 2
+    assert result.stdout == invoke("--help").stdout == invoke("-h").stdout
 
 
 # Processes
@@ -95,7 +135,7 @@ def test_output_to_a_pipe_is_results_and_nothing_else(data: Path, tmp_path: Path
 def test_a_process_that_is_refused_exits_with_2_and_shows_no_traceback(tmp_path: Path) -> None:
     result = process("solve", tmp_path / "run", "--data", tmp_path / "none.npz")
     assert (result.returncode, result.stdout) == (2, "")
-    message = f"{tmp_path / 'none.npz'} is missing: give an npz with features and labels"
+    message = f"{tmp_path / 'none.npz'} is missing: give an npz with features or spikes, and labels"
     assert result.stderr == f"convexon: {message}\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,28 +20,32 @@ from toy import toy_arrays
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--steps", "0"], "n_steps must be at least 1, not 0"),
-        (["--bits", "0"], "bits must be 1 to 1 for threshold coding, not 0"),
-        (["--bits", "2"], "bits must be 1 to 1 for threshold coding, not 2"),
-        (["--coding", "intensity", "--bits", "9"], "bits must be 1 to 8 for intensity .* not 9"),
-        (["--fan-in", "0"], "fan_in must be at least 1, not 0"),
+        (["--steps", "0"], "--steps must be an integer of 1 to 65536, not 0"),
+        (["--steps", str(10**12)], "--steps must be an integer of 1 to 65536, not 1000000000000"),
+        (["--bits", "0"], "--bits must be an integer of 1 to 8, not 0"),
+        (["--bits", "2"], "--bits must be 1 to 1 for threshold coding, not 2"),
+        (["--coding", "intensity", "--bits", "9"], "--bits must be an integer of 1 to 8, not 9"),
+        (["--fan-in", "0"], "--fan-in must be an integer of at least 1, not 0"),
         (["--alphabet", "int1"], "weight_bits must be 2 to 16, not 1"),
-        (["--cost", "gold"], "cost must be one of luts, events, memory, not 'gold'"),
-        (["--readout-bits", "1"], "readout_bits must be 2 to 24, not 1"),
-        (["--rho", "0"], r"rhos must be positive and finite, not \(0.01, 0.0\)"),
-        (["--rho", "-1"], r"rhos must be positive and finite, not \(0.01, -1.0\)"),
-        (["--rho", "nan"], r"rhos must be positive and finite, not \(0.01, nan\)"),
-        (["--tolerance", "0"], "tolerance must be positive and finite, not 0.0"),
-        (["--tolerance", "nan"], "tolerance must be positive and finite, not nan"),
-        (["--witnesses", "0"], "n_witnesses must be at least 1, not 0"),
-        (["--max-neurons", "0"], "max_neurons must be at least 1, not 0"),
-        (["--coding", "morse"], "coding must be one of threshold, latency, intensity, not 'morse'"),
-        (["--readout", "loud"], "readout must be one of last, sign, count, step, not 'loud'"),
+        (["--cost", "gold"], "--cost must be one of luts, events, memory, not 'gold'"),
+        (["--readout-bits", "1"], "--readout-bits must be an integer of 2 to 24, not 1"),
+        (["--rho", "0"], r"--rho must be a number above 0 that is finite, not 0\.0"),
+        (["--rho", "-1"], r"--rho must be a number above 0 that is finite, not -1\.0"),
+        (["--rho", "nan"], "--rho must be a number above 0 that is finite, not nan"),
+        (["--selection-rho", "0"], r"--selection-rho must be a number above 0 .*, not 0\.0"),
+        (["--tolerance", "0"], r"--tolerance must be a number above 0 that is finite, not 0\.0"),
+        (["--tolerance", "nan"], "--tolerance must be a number above 0 that is finite, not nan"),
+        (["--witnesses", "0"], "--witnesses must be an integer of 1 to 16777216, not 0"),
+        (["--max-neurons", "0"], "--max-neurons must be an integer of 1 to 65536, not 0"),
+        (["--depth", "65"], "--depth must be an integer of 1 to 64, not 65"),
+        (["--seed", "-1"], "--seed must be an integer of at least 0, not -1"),
         (
-            ["--readout", "step"],
-            "readout_mode must give one decision a sample: last, sign or count",
+            ["--coding", "morse"],
+            "--coding must be one of threshold, latency, intensity, series, direct, not 'morse'",
         ),
-        (["--steps", "1000000000000"], "n_steps must be at most 65536, not 1000000000000"),
+        (["--readout", "loud"], "--readout must be one of last, sign, count, step, not 'loud'"),
+        (["--readout", "step"], "--readout must give one decision a sample: last, sign or count"),
+        (["--depth", "2", "--hidden", "2"], "--fan-in must be at most the 2 hidden .*, not 3"),
     ],
     ids=" ".join,
 )
@@ -57,7 +62,7 @@ def test_memory_that_runs_out_is_one_line(
     def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("convexon.flow.stage", exhausted)
+    monkeypatch.setattr("convexon.flow.solve.build_dictionary", exhausted)
     message = "memory ran out: take fewer steps, witnesses or samples"
     refused(invoke("solve", tmp_path / "run", "--data", data, *SMALL), message)
 
@@ -65,9 +70,11 @@ def test_memory_that_runs_out_is_one_line(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--fan-in", "9"], "fan_in must be at most the 8 inputs, not 9"),
         (["--rho", "1000", "--rho", "1001"], "W must have an active column: .*lower rho"),
+        (["--selection-rho", "99"], "--selection-rho must leave a column active, which 99 does .*"),
         (["--steps", "256"], "n_steps must be at most 255 for spike counts, not 256"),
+        (["--coding", "series"], r"shape must be \(steps, inputs\) for series, not \(8,\)"),
+        (["--coding", "direct"], r"shape must be \(steps, inputs\) for direct, not \(8,\)"),
     ],
     ids=" ".join,
 )
@@ -116,38 +123,38 @@ def one_bit_flipped(path: Path) -> None:
 
 
 FEATURES, LABELS = toy_arrays()
+SHAPE = r"labels must have shape \(108,\), a number or a text a sample, not"
+TOLD = "give an npz with features or spikes, and labels"
 
 
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (with_value(np.nan), r"values\[3, 2\] must be finite, not nan"),
-        (with_value(np.inf), r"values\[3, 2\] must be finite, not inf"),
-        (with_value(-np.inf), r"values\[3, 2\] must be finite, not -inf"),
-        (with_labels(lambda y: y.astype(float)), "labels must be integers .*, not float64 .*"),
-        (with_labels(lambda y: y.astype(str)), "labels must be integers .*, not <U21 .*"),
-        (with_labels(lambda y: y - 1), r"labels must lie in 0\.\.1, not -1"),
-        (with_labels(lambda y: np.where(y == 1, 3, y)), "class 1 has no sample: .*"),
-        (with_labels(lambda y: y + 2**40), "class 0 has no sample: .*"),
-        (with_labels(lambda y: np.where(np.arange(len(y)) == 0, 3, y)), "class 3 must have 2 .*"),
-        (with_labels(lambda y: y[:-1]), r"labels must have shape \(108,\), not \(107,\)"),
-        (with_labels(lambda y: y[:, None]), r"labels must be integers of shape \(samples,\), .*"),
-        (with_labels(lambda y: y[:0]), r"labels must be integers of shape \(samples,\), .*"),
-        (with_arrays(features=FEATURES[:, :, None], labels=LABELS), "features must have shape .*"),
-        (with_arrays(features=FEATURES[:, :0], labels=LABELS), "features must have shape .*"),
-        (with_arrays(features=FEATURES * 1j, labels=LABELS), "values must be numbers, .*"),
-        (with_arrays(features=FEATURES), ".*samples.npz must hold features and labels: 'labels'"),
-        (with_arrays(labels=LABELS), ".*samples.npz must hold features and labels: 'features'"),
+        (with_value(np.nan), r"samples\[3, 2\] must be finite, not nan"),
+        (with_value(np.inf), r"samples\[3, 2\] must be finite, not inf"),
+        (with_value(-np.inf), r"samples\[3, 2\] must be finite, not -inf"),
+        (with_labels(lambda y: y + 0.5), "labels must be classes, not real numbers: round .*"),
+        (with_labels(lambda y: y[:-1]), rf"{SHAPE} int64 of \(107,\)"),
+        (with_labels(lambda y: y[:, None]), rf"{SHAPE} int64 of \(108, 1\)"),
+        (with_labels(lambda y: y[:0]), rf"{SHAPE} int64 of \(0,\)"),
+        (with_arrays(features=FEATURES[:, :0], labels=LABELS), "samples must have shape .*"),
+        (with_arrays(features=FEATURES[:, 0], labels=LABELS), "samples must have shape .*"),
+        (with_arrays(features=FEATURES * 1j, labels=LABELS), "samples must be numbers, .*"),
+        (with_arrays(labels=LABELS), f".*samples.npz must hold one of features and spikes: {TOLD}"),
+        (
+            with_arrays(features=FEATURES, spikes=FEATURES, labels=LABELS),
+            f".*samples.npz must hold one of features and spikes: {TOLD}",
+        ),
         (
             with_arrays(features=FEATURES.astype(object), labels=LABELS),
             ".*samples.npz is not a readable npz file: Object arrays cannot be loaded .*",
         ),
-        (truncated, ".*samples.npz is not a readable npz file: .*"),
+        (truncated, f".*samples.npz is damaged and no npz: {TOLD}"),
         (one_bit_flipped, ".*samples.npz is not a readable npz file: .*"),
-        (lambda path: path.write_bytes(b""), ".*samples.npz is not a readable npz file: .*"),
-        (lambda path: path.write_text("a,b\n1,2\n"), ".*samples.npz is not a readable npz .*"),
-        (lambda path: path.mkdir(), ".*samples.npz is not a readable npz file: .*"),
-        (lambda path: None, ".*samples.npz is missing: give an npz with features and labels"),
+        (lambda path: path.write_bytes(b""), f".*samples.npz is damaged and no npz: {TOLD}"),
+        (lambda path: path.write_text("a,b\n1,2\n"), f".*samples.npz is damaged and no .*{TOLD}"),
+        (lambda path: path.mkdir(), f".*samples.npz is missing: {TOLD}"),
+        (lambda path: None, f".*samples.npz is missing: {TOLD}"),
     ],
 )
 def test_samples_that_do_not_fit_are_refused_before_anything_is_written(
@@ -159,12 +166,65 @@ def test_samples_that_do_not_fit_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_class_too_small_for_validation_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (with_arrays(features=FEATURES), "labels must be given: samples has none"),
+        (
+            with_labels(lambda y: np.where(np.arange(len(y)) == 0, 3, y)),
+            "class 3 must have 2 or more samples to be split, not 1",
+        ),
+        (with_labels(lambda y: np.zeros_like(y)), "classes must be two or more .*, not .*"),
+    ],
+)
+def test_samples_that_cannot_be_learnt_are_refused(
+    tmp_path: Path, write: Callable[[Path], None], message: str
+) -> None:
+    write(tmp_path / "samples.npz")
+    result = invoke("solve", tmp_path / "run", "--data", tmp_path / "samples.npz", *SMALL)
+    refused(result, message)
+    nothing_half_written(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "classes"),
+    [
+        (lambda y: y.astype(float), [0, 1, 2]),
+        (lambda y: np.array(["red", "green", "blue"])[y], ["blue", "green", "red"]),
+        (lambda y: y - 1, [-1, 0, 1]),
+        (lambda y: y + 2**40, [2**40, 2**40 + 1, 2**40 + 2]),
+        (lambda y: y > 0, [False, True]),
+    ],
+)
+def test_labels_of_any_kind_name_the_classes_of_the_card(
+    tmp_path: Path, change: Callable[[np.ndarray], np.ndarray], classes: list[object]
+) -> None:
+    with_labels(change)(tmp_path / "samples.npz")
+    result = invoke("solve", tmp_path / "run", "--data", tmp_path / "samples.npz", *SMALL)
+    assert result.exit_code == 0, result.output
+    card = json.loads((tmp_path / "run" / "card.json").read_text())
+    assert card["content"]["interface"]["classes"] == classes
+
+
+def test_a_class_too_small_for_validation_is_fitted(tmp_path: Path) -> None:
     rows = np.concatenate([np.flatnonzero(LABELS == 0)[:9], np.flatnonzero(LABELS == 1)[:2]])
     np.savez(tmp_path / "few.npz", features=FEATURES[rows], labels=LABELS[rows])
     result = invoke("solve", tmp_path / "run", "--data", tmp_path / "few.npz", *SMALL)
-    refused(result, "class 1 must have 2 or more training samples, one .* for validation, not 1")
-    nothing_half_written(tmp_path / "run")
+    assert result.exit_code == 0, result.output
+
+
+def test_a_run_of_other_samples_is_kept_unless_told_to_replace_it(
+    data: Path, tmp_path: Path
+) -> None:
+    arguments = ("solve", tmp_path / "run", *SMALL, "--data")
+    assert invoke(*arguments, data).exit_code == 0
+    np.savez(tmp_path / "other.npz", features=FEATURES[1:], labels=LABELS[1:])
+    before = (tmp_path / "run" / "card.json").read_bytes()
+    message = r".*/run holds other samples \(toy, train\): choose another folder, or give --replace"
+    refused(invoke(*arguments, tmp_path / "other.npz"), message)
+    assert (tmp_path / "run" / "card.json").read_bytes() == before
+    assert invoke(*arguments, tmp_path / "other.npz", "--replace").exit_code == 0
+    assert (tmp_path / "run" / "card.json").read_bytes() != before
 
 
 # Run folders
@@ -178,7 +238,7 @@ def test_a_run_folder_that_is_a_file_is_refused(
     (tmp_path / "file").write_text("mine")
     options = ("--data", data, *SMALL) if command == "solve" else ()
     result = invoke(command, tmp_path / place, *options)
-    refused(result, rf"\S*/{place}/\S+ cannot be (read|written): (Not a dir|File ex).*")
+    refused(result, rf"\S*/{place} cannot be written: (Not a dir|File ex).*; choose another folder")
     assert (tmp_path / "file").read_text() == "mine"
 
 

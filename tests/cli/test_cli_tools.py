@@ -26,15 +26,15 @@ def changed(text: str, old: str, new: str) -> str:
     [
         (lambda t: changed(t, '"n_steps": 5', '"n_steps": 6'), "does not match its digest: .*"),
         (
-            lambda t: changed(t, '"schema_version": 1', '"schema_version": 99'),
-            "must have convexon.snn.card version 1, not 99: make it again with this version .*",
+            lambda t: changed(t, '"schema_version": 2', '"schema_version": 99'),
+            "must have convexon.card version 2, not 99: run `convexon solve .*` again .*",
         ),
         (
             lambda t: changed(t, "convexon.card", "convexon.cart"),
-            "must hold convexon.snn.card, not .*",
+            "must hold convexon.card, not .*",
         ),
-        (lambda t: t[: len(t) // 2], r"is truncated or not JSON \(line \d+\): run its stage again"),
-        (lambda t: "", r"is truncated or not JSON \(line 1\): run its stage again"),
+        (lambda t: t[: len(t) // 2], r"is truncated or not JSON \(line \d+\): run `.*` again"),
+        (lambda t: "", r"is truncated or not JSON \(line 1\): run `convexon solve .*` again"),
         (lambda t: "[1, 2]", "is not an artefact of Convexon: its fields differ"),
     ],
 )
@@ -52,7 +52,7 @@ def test_a_card_that_is_not_sound_is_refused(
 
 def test_an_artefact_of_another_kind_in_its_place_is_refused(run: Path) -> None:
     shutil.copy(run / "train.json", run / "card.json")
-    refused(invoke("emit", run), r"\S+ must hold convexon.snn.card, not 'convexon.dataset'")
+    refused(invoke("emit", run), r"\S+ must hold convexon.card, not 'convexon.dataset'")
     assert not (run / "rtl").exists()
 
 
@@ -67,27 +67,29 @@ def test_a_card_with_a_number_outside_its_format_is_refused_though_its_digest_fi
     run: Path, layer_member: str, value: int, message: str
 ) -> None:
     head = json.loads((run / "card.json").read_text())
-    del head["digest"]
     numbers = head["content"]["branches"][0]["layers"][0][layer_member]
     (numbers[0] if layer_member == "weights" else numbers)[0] = value
-    (run / "card.json").write_text(json.dumps({"digest": digest_of(head), **head}))
-    refused(invoke("emit", run), rf"\S*/card\.json holds bad content: {message}")
+    head["digest"] = digest_of({**head, "digest": "", "source": ""})
+    (run / "card.json").write_text(json.dumps(head))
+    place = r"\S*/card\.json holds bad content: branches\.0\.layers\.0"
+    refused(invoke("emit", run), f"{place}: {message}")
     assert not (run / "rtl").exists()
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("emit", r"\S*/card\.json is missing: run the stage that makes it first"),
-        ("verify", r"\S*/card\.json is missing: run the stage that makes it first"),
-        ("report", r"\S*/train\.json is missing: run the stage that makes it first"),
+        ("emit", r"\S*/card\.json is missing: run `convexon solve \S+/run` first"),
+        ("map", r"\S*/card\.json is missing: run `convexon solve \S+/run` first"),
+        ("verify", r"\S*/card\.json is missing: run `convexon solve \S+/run` first"),
+        ("report", r"\S*/card\.json is missing: run `convexon solve \S+/run` first"),
     ],
 )
 def test_a_stage_before_its_turn_says_which_is_missing(
     tmp_path: Path, command: str, message: str
 ) -> None:
     refused(invoke(command, tmp_path / "run"), message)
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
 
 
 def test_verify_before_emit_is_refused_before_the_golden_model_runs(run: Path) -> None:
@@ -117,13 +119,12 @@ def test_verify_of_a_changed_bundle_is_refused_and_emit_mends_it(rtl_run: Path, 
 @pytest.mark.parametrize("option", ["--idle", "--back-pressure"])
 @pytest.mark.parametrize("value", ["1", "-0.1", "nan"])
 def test_traffic_that_would_never_end_is_refused(run: Path, option: str, value: str) -> None:
-    name = option.strip("-").replace("-", "_")
-    message = rf"{name} must be a probability in 0\.\.0\.95, not .*"
+    message = rf"{option} must be a probability in 0\.\.0\.95, not .*"
     refused(invoke("verify", run, option, value), message)
 
 
 def test_an_unknown_simulator_is_refused(run: Path) -> None:
-    message = "simulator must be one of verilator, icarus, not 'modelsim'"
+    message = "--simulator must be one of verilator, icarus, not 'modelsim'"
     refused(invoke("verify", run, "--simulator", "modelsim"), message)
 
 

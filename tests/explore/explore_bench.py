@@ -16,7 +16,7 @@ CHOICES = {
     "steps": 4,
     "witnesses": 40,
     "fan_in": 3,
-    "neurons": [4, 8],
+    "max_neurons": [4, 8],
     "mapping": ["spatial", "folded"],
     "lanes": [2, 4],
 }
@@ -29,7 +29,7 @@ def toy_sweep(data: Path, *, budget: dict[str, Any] | None = None, **choices: An
     ``choices`` replace those; None leaves one out.
     """
     chosen = {name: v for name, v in {**CHOICES, **choices}.items() if v is not None}
-    tables = {"data": str(data), "rhos": [0.01], "sweep": chosen}
+    tables = {"data": str(data), "rho": [0.01], "sweep": chosen}
     return sweep_from({**tables, "budget": budget or {}})
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from convexon.data.coding import Coding
 from explore_bench import (
     N_DICTIONARIES,
     N_NETWORKS,
@@ -32,12 +31,12 @@ from convexon.errors import InputError, ToolError
 from convexon.explore.executor import ClusterExecutor, ProcessExecutor, executor_for
 from convexon.explore.stage import ExploreResult, explore_stage
 from convexon.flow.run import Run
-from convexon.flow.solve import solve_stage
+from convexon.flow.solve import solve
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.columns.dictionary import DICTIONARY, build_dictionary
 from convexon.train.columns.parallel import THREADS, Executor, on_cores, usable_cores
 from convexon.train.witnesses.witness import draw_deep_branch
-from toy import toy_samples, toy_settings
+from toy import N_INPUTS, toy_samples, toy_settings, toy_spikes
 
 Explored = tuple[Path, ExploreResult]
 
@@ -87,7 +86,7 @@ def test_a_sweep_has_the_same_bytes_whatever_runs_it(
 
 @pytest.mark.parametrize("mode", list(ReadoutMode), ids=str)
 def test_a_dictionary_is_the_same_whatever_builds_it(executor: Executor, mode: ReadoutMode) -> None:
-    encoded = toy_samples().encoded(coding=Coding.THRESHOLD, n_steps=5, bits=1)
+    encoded = toy_spikes(n_steps=5)
     labels = encoded.labels
     if mode is ReadoutMode.STEP:
         labels = np.repeat(labels[:, None], encoded.n_steps, axis=1)
@@ -96,7 +95,7 @@ def test_a_dictionary_is_the_same_whatever_builds_it(executor: Executor, mode: R
     train = SpikeDataset(
         inputs=encoded.inputs[many], labels=labels[many], n_classes=3, input_bits=1, name="many"
     )
-    families = toy_settings(Path("digits")).families
+    families = toy_settings().families(N_INPUTS)
     branches = [
         draw_deep_branch([f], train, widths=[30], generator=np.random.default_rng(k))
         for k, f in enumerate(families)
@@ -113,10 +112,10 @@ def test_a_dictionary_is_the_same_whatever_builds_it(executor: Executor, mode: R
 
 
 def test_stage_solve_has_the_same_bytes_whatever_builds_its_dictionary(
-    executor: Executor, data: Path, tmp_path: Path
+    executor: Executor, tmp_path: Path
 ) -> None:
     digests = [
-        solve_stage(Run(tmp_path / name), toy_settings(data), executor=used)
+        solve(Run(tmp_path / name), toy_samples(), toy_settings(), executor=used)
         .certificate.record.digest
         for name, used in (("a", THREADS), ("b", executor))
     ]  # fmt: skip

@@ -24,15 +24,16 @@ from explore_bench import (
 )
 
 from convexon.data.dataset import DATASET
+from convexon.data.samples import load_samples
 from convexon.errors import ArtefactError, InputError, ToolError
 from convexon.explore.executor import ProcessExecutor
 from convexon.explore.point import EXPLORATION, POINT, Point
 from convexon.explore.stage import ExploreResult, explore_stage
 from convexon.explore.sweep import PointSettings
-from convexon.explore.work import Ended, Job, data_digest, draw, is_point, measure, save_once
+from convexon.explore.work import Ended, Job, draw, is_point, measure, save_once
 from convexon.flow.emit import emit_stage
 from convexon.flow.run import Run
-from convexon.flow.solve import solve_stage
+from convexon.flow.solve import solve
 from convexon.plan.fold import engines_at
 from convexon.plan.mapping import MAPPING, Folded, Spatial, Style
 from convexon.plan.operations import neutral_energy, operations_of
@@ -56,7 +57,7 @@ def settings_of(data: Path) -> list[PointSettings]:
 
 
 def job_of(root: Path, data: Path) -> Job:
-    return Job(root=root, data=data_digest(str(data)))
+    return Job(root=root, source=str(data), data=load_samples(str(data)).digest)
 
 
 @dataclass
@@ -111,19 +112,19 @@ def test_a_point_is_mapped_as_it_says(explored: Explored, data: Path) -> None:
         network = folder.read("card", CARD).value
         mapping = folder.read("mapping", MAPPING).value
         choices = [choice for layers in mapping.layers for choice in layers]
-        kind = Spatial if settings.style is Style.SPATIAL else Folded
+        kind = Spatial if settings.place.mapping is Style.SPATIAL else Folded
         assert {type(choice) for choice in [*choices, mapping.readout]} == {kind}
-        for engine in engines_at(network, 0) if settings.lanes is not None else ():
+        for engine in engines_at(network, 0) if settings.place.lanes is not None else ():
             n = sum(network.branches[b].layers[0].n_neurons for b in engine)
             for b in engine:
-                assert mapping.layers[b][0].lanes == min(settings.lanes, n)
+                assert mapping.layers[b][0].lanes == min(settings.place.lanes, n)
 
 
 def test_a_network_is_the_one_that_stage_solve_makes(
     explored: Explored, data: Path, tmp_path: Path
 ) -> None:
     settings = settings_of(data)[0]
-    alone = solve_stage(Run(tmp_path), settings.solve)
+    alone = solve(Run(tmp_path), load_samples(str(data)), settings.solve)
     shared = job_of(explored[0], data).point(settings).read("card", CARD)
     assert shared.record.digest == alone.card.record.digest
 
@@ -144,7 +145,7 @@ def test_the_table_is_the_front(explored: Explored) -> None:
     _, result = explored
     head, *rows = result.table
     assert re.sub(" +", " ", head.strip()) == (
-        "neurons mapping lanes accuracy cycles LUTs block RAMs nJ folder"
+        "max_neurons mapping lanes accuracy cycles LUTs block RAMs nJ folder"
     )
     assert len(rows) == len(result.exploration.front)
     folders = {f"points/{result.exploration.names[k]}" for k in result.exploration.front}
@@ -197,7 +198,7 @@ def test_a_second_sweep_computes_nothing_and_writes_the_same(root: Path, data: P
 def test_a_larger_sweep_computes_what_is_new(root: Path, data: Path) -> None:
     before = results(root)
     again = serial(root / "again")
-    result = explore_stage(root, toy_sweep(data, neurons=[4, 6, 8]), executor=again)
+    result = explore_stage(root, toy_sweep(data, max_neurons=[4, 6, 8]), executor=again)
     assert result.computed == 3
     assert sorted(call.split()[0] for call in again.calls) == ["draw", *["measure"] * 3, "solve"]
     after = results(root)
@@ -249,7 +250,7 @@ def test_other_samples_are_other_points(root: Path, data: Path, tmp_path: Path) 
     features, labels = toy_arrays()
     changed = tmp_path / "changed.npz"
     np.savez(changed, features=features[:-1], labels=labels[:-1])
-    sweep = toy_sweep(changed, neurons=4, mapping="spatial", lanes=None)
+    sweep = toy_sweep(changed, max_neurons=4, mapping="spatial", lanes=None)
     assert explore_stage(root, sweep, executor=ProcessExecutor(1)).computed == 1
 
 
@@ -301,7 +302,7 @@ def test_a_point_that_does_not_fit_says_why_and_the_others_go_on(
 def test_latency_and_clock_are_kept(
     data: Path, tmp_path: Path, budget: dict[str, int], reason: str
 ) -> None:
-    sweep = toy_sweep(data, neurons=4, family=["ecp5", "ice40"], budget=budget)
+    sweep = toy_sweep(data, max_neurons=4, family=["ecp5", "ice40"], budget=budget)
     result = explore_stage(tmp_path, sweep, executor=ProcessExecutor(1))
     reasons = [point.reason for point in result.exploration.points if point.reason]
     assert 0 < len(reasons) < len(sweep.points)
@@ -309,20 +310,21 @@ def test_latency_and_clock_are_kept(
 
 
 def test_a_network_that_cannot_be_made_fails_its_points_alone(data: Path, tmp_path: Path) -> None:
-    sweep = toy_sweep(data, fan_in=[3, 9], coding=["threshold", "intensity"], bits=[1, 2])
+    sweep = toy_sweep(
+        data, steps=[4, 256], selection_rho=[0.003, 99], max_neurons=4, mapping="any", lanes=None
+    )
     result = explore_stage(tmp_path, sweep, executor=ProcessExecutor(1))
-    by_choice = {
-        tuple(point.settings[name] for name in ("fan_in", "coding", "bits")): point.reason
+    reasons = {
+        tuple(point.settings[name] for name in ("steps", "selection_rho")): point.reason
         for point in result.exploration.points
     }
-    assert len(by_choice) == 8
-    for (fan_in, coding, bits), reason in by_choice.items():
-        if (coding, bits) == ("threshold", 2):
-            assert reason == "bits must be 1 to 1 for threshold coding, not 2"
-        elif fan_in == 9:
-            assert reason == "fan_in must be at most the 8 inputs, not 9"
-        else:
-            assert reason == ""
+    too_long = "n_steps must be at most 255 for spike counts, not 256"
+    assert reasons == {
+        (4, 0.003): "",
+        (4, 99): "selection_rho must leave a column active, which 99 does not: lower it",
+        (256, 0.003): too_long,
+        (256, 99): too_long,
+    }
     assert not list(tmp_path.glob("networks/*/.*"))
 
 
@@ -339,7 +341,7 @@ def test_a_coding_that_suits_no_samples_is_refused_before_anything_is_written(
 ) -> None:
     with pytest.raises(InputError, match=r"^bits must be 1 to 1 for threshold coding, not 2$"):
         explore_stage(tmp_path / "root", toy_sweep(data, bits=2), executor=ProcessExecutor(1))
-    with pytest.raises(ArtefactError, match="is missing: give an npz with features and labels"):
+    with pytest.raises(ArtefactError, match="is missing: give an npz with features or spikes, and"):
         explore_stage(tmp_path / "root", toy_sweep(tmp_path / "none"), executor=ProcessExecutor(1))
     assert not (tmp_path / "root").exists()
 
@@ -399,8 +401,8 @@ def test_a_point_that_was_written_meanwhile_is_compared(
 
 
 def test_a_worker_of_another_version_is_refused(data: Path, tmp_path: Path) -> None:
-    job = Job(root=tmp_path, data=data_digest(str(data)), version="0.0.1")
-    with pytest.raises(ToolError, match=r"^convexon must be 0\.0\.1 on every worker, not "):
+    job = Job(root=tmp_path, source=str(data), data=load_samples(str(data)).digest, version="0.0.1")
+    with pytest.raises(ToolError, match=r"^convexon must be the same on every worker as where "):
         draw(job, settings_of(data)[0].solve)
     assert not list(tmp_path.iterdir())
 

@@ -81,10 +81,14 @@ def test_files_give_back_what_was_written() -> None:
     for codec, value in ((EXPLORATION, found), *((POINT, p) for p in found.points)):
         content, arrays = codec.encode(value)
         assert codec.encode(codec.decode(content, arrays)) == (content, arrays)
-    rows = EXPLORATION.encode(found)[0]["points"]
-    assert [row["front"] for row in rows] == [False, True]
-    assert rows[0]["reason"] == "too large"
-    assert "figures" not in rows[0]
+    content = EXPLORATION.encode(found)[0]
+    assert content["derived"]["front"] == [found.names[1]]
+    assert list(content["derived"]["objectives"]) == list(OBJECTIVES)
+    assert content["points"][0]["reason"] == "too large"
+    assert content["points"][0]["figures"] == []
+    content["derived"]["front"] = [found.names[0]]
+    with pytest.raises(InputError, match=r"^derived\.front must agree with the rest of the file$"):
+        EXPLORATION.decode(content, {})
 
 
 def test_a_point_has_all_figures_or_a_reason() -> None:

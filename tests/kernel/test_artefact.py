@@ -6,10 +6,12 @@ import errno
 import json
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,37 +19,39 @@ from hypothesis import strategies as st
 from convexon.errors import ArtefactError, InputError
 from convexon.store import artefact
 from convexon.store.artefact import (
-    Arrays,
-    Codec,
-    Json,
     atomic_write,
     canonical,
     digest_of,
-    is_current,
     load,
+    open_artefact,
     pretty,
     read_npz,
     save,
 )
+from convexon.store.codec import Codec
 
 
+@dataclass(frozen=True, eq=False)
 class Thing:
     """An artefact of text and arrays."""
 
-    def __init__(self, text: Any, **arrays: np.ndarray) -> None:
-        self.text = text
-        self.arrays = arrays
+    text: Any
+    a: npt.NDArray[np.int64] | None = None
+    b: npt.NDArray[np.generic] | None = None
+
+    def __post_init__(self) -> None:
+        if self.text == "refused":
+            raise InputError("text must be welcome, not 'refused'")
+        if self.text == "garbled":
+            raise TypeError("text")
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        members = {"a": self.a, "b": self.b}
+        return {name: array for name, array in members.items() if array is not None}
 
 
-def _decode(content: Json, arrays: Arrays) -> Thing:
-    if content["text"] == "refused":
-        raise InputError("text must be welcome, not 'refused'")
-    if content["text"] == "garbled":
-        raise KeyError("text")
-    return Thing(content["text"], **arrays)
-
-
-THING = Codec("convexon.thing", 3, lambda thing: ({"text": thing.text}, thing.arrays), _decode)
+THING: Codec[Thing] = Codec(Thing, "convexon.thing", 3, made_by="convexon make")
 NUMBERS = {"a": np.arange(6, dtype=np.int64).reshape(2, 3), "b": np.array([1, 0], np.uint8)}
 PARENTS = {"card": "sha256:01"}
 RECIPE = {"stage": "make", "seed": 3}
@@ -66,6 +70,10 @@ def npz_of(path: Path) -> Path:
     return found
 
 
+def again(path: Path) -> str:
+    return f"run `convexon make {path.parent}` again"
+
+
 def listing(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
@@ -80,8 +88,8 @@ def refuses(path: Path, message: str) -> None:
 def rewritten(path: Path, **changes: Any) -> None:
     """Change fields of the head and give it the digest that then fits."""
     head = {**json.loads(path.read_text()), **changes}
-    head.pop("digest")
-    path.write_text(json.dumps({"digest": digest_of(head), **head}))
+    digest = digest_of({**head, "digest": "", "source": ""})
+    path.write_text(json.dumps({**head, "digest": digest}))
 
 
 def test_file_holds_the_artefact_unchanged(path: Path) -> None:
@@ -141,22 +149,28 @@ def test_neighbours_keep_their_arrays(path: Path) -> None:
     assert load(THING, other)[0].text == "other"
 
 
-def test_artefact_is_current_only_for_its_own_parents_and_recipe(path: Path) -> None:
-    assert is_current(THING, path, parents=PARENTS, recipe=RECIPE)
-    assert not is_current(THING, path, parents={}, recipe=RECIPE)
-    assert not is_current(THING, path, parents={"card": "sha256:02"}, recipe=RECIPE)
-    assert not is_current(THING, path, parents=PARENTS, recipe={"stage": "make", "seed": 4})
-    assert not is_current(THING, path.with_name("none.json"), parents=PARENTS, recipe=RECIPE)
+def test_the_digest_covers_all_but_the_source(path: Path) -> None:
+    before = load(THING, path)[1]
+    thing = Thing("a text", **NUMBERS)
+    record = save(THING, thing, path, parents=PARENTS, recipe=RECIPE, source="sha256:99")
+    assert record == load(THING, path)[1]
+    assert (record.digest, record.source, before.source) == (before.digest, "sha256:99", "")
+    head = json.loads(path.read_text())
+    path.write_text(json.dumps({**head, "source": "sha256:other"}))
+    assert load(THING, path)[1].digest == before.digest
 
 
-def test_damaged_artefact_is_not_current(path: Path) -> None:
+def test_the_json_is_read_without_the_arrays(path: Path) -> None:
     npz_of(path).unlink()
-    assert not is_current(THING, path, parents=PARENTS, recipe=RECIPE)
+    opened = open_artefact(THING, path)
+    assert (opened.record.parents, opened.record.recipe) == (PARENTS, RECIPE)
+    with pytest.raises(ArtefactError, match=r"\.npz is missing: run `convexon make "):
+        opened.value()
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "none.json"
-    refuses(path, f"{path} is missing: run the stage that makes it first")
+    refuses(path, f"{path} is missing: run `convexon make {path.parent}` first")
 
 
 def test_file_in_place_of_the_folder_is_refused(path: Path) -> None:
@@ -198,7 +212,7 @@ def test_unknown_schema_version_is_refused(path: Path, version: object) -> None:
     rewritten(path, schema_version=version)
     refuses(
         path,
-        f"{path} must have convexon.thing version 3, not {version!r}: make it again with this "
+        f"{path} must have convexon.thing version 3, not {version!r}: {again(path)} with this "
         "version of Convexon",
     )
 
@@ -219,14 +233,14 @@ def test_unknown_schema_version_is_refused(path: Path, version: object) -> None:
 def test_edited_file_is_refused(path: Path, field: str, value: object) -> None:
     head = json.loads(path.read_text())
     path.write_text(json.dumps({**head, field: value}))
-    refuses(path, f"{path} does not match its digest: it was changed or damaged; run its stage")
+    refuses(path, f"{path} does not match its digest: it was changed or damaged; {again(path)}")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("refused", "holds bad content: text must be welcome, not 'refused'"),
-        ("garbled", "lacks or garbles a field of convexon.thing: 'text'"),
+        ("garbled", "garbles convexon.thing: text"),
     ],
 )
 def test_sound_file_of_bad_content_is_refused(path: Path, text: str, message: str) -> None:
@@ -237,7 +251,7 @@ def test_sound_file_of_bad_content_is_refused(path: Path, text: str, message: st
 def test_missing_arrays_are_refused(path: Path) -> None:
     arrays = npz_of(path)
     arrays.unlink()
-    refuses(path, f"{arrays} is missing: run the stage that makes it again")
+    refuses(path, f"{arrays} is missing: {again(path)}")
 
 
 def test_every_truncation_of_the_arrays_is_refused(path: Path) -> None:
@@ -245,7 +259,7 @@ def test_every_truncation_of_the_arrays_is_refused(path: Path) -> None:
     whole = arrays.read_bytes()
     for length in range(0, len(whole), 7):
         arrays.write_bytes(whole[:length])
-        refuses(path, f"{arrays} is truncated or damaged: run its stage again")
+        refuses(path, f"{arrays} is truncated or damaged: {again(path)}")
 
 
 def test_no_changed_byte_of_the_arrays_goes_unnoticed(path: Path) -> None:
@@ -270,14 +284,14 @@ def test_other_arrays_under_the_same_name_are_refused(path: Path) -> None:
     arrays = npz_of(path)
     with arrays.open("wb") as stream:
         np.savez_compressed(stream, **{**NUMBERS, "b": np.array([0, 0], np.uint8)})
-    refuses(path, f"{arrays} does not match its digest in 'b': it was changed; run its stage again")
+    refuses(path, f"{arrays} does not match its digest in 'b': it was changed; {again(path)}")
 
 
 def test_nothing_is_ever_unpickled(path: Path) -> None:
     arrays = npz_of(path)
     with arrays.open("wb") as stream:
         np.savez(stream, a=np.array([{}], dtype=object), b=NUMBERS["b"])
-    refuses(path, f"{arrays} is truncated or damaged: run its stage again")
+    refuses(path, f"{arrays} is truncated or damaged: {again(path)}")
     with pytest.raises(ArtefactError, match=r"^arrays must be numbers, not object$"):
         save(THING, Thing("a", a=np.array([{}], dtype=object)), path)
 
@@ -400,13 +414,13 @@ def test_readable_json_has_a_field_and_a_row_a_line() -> None:
     text = pretty({"rows": [[1, 2], [3, 4]], "name": "x", "none": {}, "few": [1, 2]})
     assert text.splitlines() == [
         "{",
-        '  "few": [1, 2],',
-        '  "name": "x",',
-        '  "none": {},',
         '  "rows": [',
         "    [1, 2],",
         "    [3, 4]",
-        "  ]",
+        "  ],",
+        '  "name": "x",',
+        '  "none": {},',
+        '  "few": [1, 2]',
         "}",
     ]
 

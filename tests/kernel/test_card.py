@@ -19,21 +19,23 @@ from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.store.artefact import digest_of, load, save
-from strategies import equal, layer_of, network_of, networks_with_inputs
+from convexon.store.codec import to_json
+from strategies import equal, interface_of, layer_of, network_of, networks_with_inputs
 
 
 def example() -> FixedPointNetwork:
     first = layer_of([[1, -2], [3, 0]], [2, -3], leak=Leak(3, 4), reset=Reset.ZERO)
     second = layer_of([[4], [5]], [6], recurrent=[[-1]], saturation=QFormat(5))
-    return network_of(
+    network = network_of(
         (first, second),
         n_steps=4,
         input_bits=2,
         readout_mode=ReadoutMode.COUNT,
         readout_weights=[[7, -8]],
         readout_biases=[1, 2],
-        certificate={"gap": 1e-7},
     )
+    interface = interface_of(network, classes=("cat", "dog"), high=np.array([1.0, 2.5]))
+    return dataclasses.replace(network, interface=interface)
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def integers_of(network: FixedPointNetwork) -> dict[str, Any]:
         **{name: getattr(network, name) for name in names},
         "branches": [[members(layer) for layer in branch.layers] for branch in network.branches],
         "readout": (network.readout_weights.tolist(), network.readout_biases.tolist()),
-        "certificate": dict(network.certificate),
+        "interface": None if network.interface is None else to_json(network.interface),
     }
 
 
@@ -67,8 +69,8 @@ def rewritten(path: Path, keys: list[Any], value: Any) -> None:
     for key in keys[:-1]:
         target = target[key]
     target[keys[-1]] = value
-    head.pop("digest")
-    path.write_text(json.dumps({"digest": digest_of(head), **head}))
+    digest = digest_of({**head, "digest": "", "source": ""})
+    path.write_text(json.dumps({**head, "digest": digest}))
 
 
 @given(networks_with_inputs())
@@ -89,21 +91,28 @@ def test_network_read_from_its_card_is_the_same(
 def test_card_is_one_readable_file(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["card.json"]
     card = json.loads(path.read_text())
-    assert (card["schema"], card["schema_version"], card["arrays"]) == ("convexon.card", 1, {})
+    assert (card["schema"], card["schema_version"], card["arrays"]) == ("convexon.card", 2, {})
     content = card["content"]
-    assert content["semantics"] == SEMANTICS
-    assert content["certificate"] == {"gap": 1e-7}
-    assert (content["n_steps"], content["n_inputs"], content["input_bits"]) == (4, 2, 2)
+    derived = content["derived"]
+    assert derived["semantics"] == SEMANTICS
+    assert (content["n_steps"], derived["n_inputs"], content["input_bits"]) == (4, 2, 2)
+    assert content["interface"] == {
+        "coding": "intensity",
+        "shape": [2],
+        "classes": ["cat", "dog"],
+        "low": [0.0, 0.0],
+        "high": [1.0, 2.5],
+    }
     first, second = content["branches"][0]["layers"]
     assert first["weights"] == [[1, -2], [3, 0]]
     assert (first["thresholds"], first["biases"]) == ([2, -3], [0, 0])
     assert (first["leak"], first["reset"]) == ({"d": 3, "f": 4}, "zero")
     assert first["weight_format"] == {"width": 8, "frac": 0, "signedness": "signed"}
     assert (second["recurrent"], second["saturation"]["width"]) == ([[-1]], 5)
-    assert content["readout"]["mode"] == "count"
+    assert content["readout_mode"] == "count"
     # Scores: 1 + 7 * 4 at most, 2 - 8 * 4 at least.
-    assert content["readout"]["score_width"] == 6
-    assert second["membrane_width"] == 5
+    assert (derived["n_classes"], derived["score_width"]) == (2, 6)
+    assert derived["membrane_widths"][0][1] == 5
     lines = [line.strip() for line in path.read_text().splitlines()]
     assert '"thresholds": [2, -3],' in lines  # a row of integers is a line
 
@@ -129,28 +138,50 @@ LAYER = ["branches", 0, "layers", 0]
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        ([*LAYER, "membrane_width"], 3, "branches must agree with the integers of the card"),
-        (["readout", "score_width"], 60, "readout must agree with the integers of the card"),
-        (["n_inputs"], 3, "n_inputs must agree with the integers of the card"),
-        (["semantics", "fire"], "s = 1 if u > theta[j] else 0", "semantics must agree with the i"),
+        (
+            ["derived", "membrane_widths", 0, 0],
+            3,
+            "derived.membrane_widths must agree with the rest of the file",
+        ),
+        (["derived", "score_width"], 60, "derived.score_width must agree with the rest of the"),
+        (["derived", "n_inputs"], 3, "derived.n_inputs must agree with the rest of the file"),
+        (["derived", "fields"], 3, "derived.derived must agree with the rest of the file"),
+        (["derived"], None, "derived.semantics must agree with the rest of the file"),
+        (
+            ["derived", "semantics", "fire"],
+            "s = 1 if u > theta[j] else 0",
+            "derived.semantics must agree with the rest of the file",
+        ),
         (
             [*LAYER, "weights", 0, 0],
             128,
-            "weights[0, 0] must lie in -128..127 (8 bits), not 128: widen the format or rescale",
+            "branches.0.layers.0: weights[0, 0] must lie in -128..127 (8 bits), not 128: widen the",
         ),
         (
             [*LAYER, "thresholds", 1],
             -129,
-            "thresholds[1] must lie in -128..127 (8 bits), not -129: widen the format or rescale",
+            "branches.0.layers.0: thresholds[1] must lie in -128..127 (8 bits), not -129: widen",
         ),
-        ([*LAYER, "thresholds", 1], 1 << 70, "thresholds must hold 64-bit integers only: round "),
-        ([*LAYER, "weights", 0, 0], 0.5, "weights must hold 64-bit integers only: round to the"),
-        ([*LAYER, "biases"], [0], "biases must have shape (2,), not (1,)"),
-        ([*LAYER, "leak", "d"], 17, "leak d must be 0 to 2**f = 16, not 17"),
+        ([*LAYER, "thresholds", 1], 1 << 70, "branches.0.layers.0.thresholds must hold int64, not"),
+        (
+            [*LAYER, "weights", 0, 0],
+            0.5,
+            "branches.0.layers.0.weights must hold int64, not float64",
+        ),
+        ([*LAYER, "biases"], [0], "branches.0.layers.0: biases must have shape (2,), not (1,)"),
+        ([*LAYER, "leak", "d"], 17, "branches.0.layers.0.leak: leak d must be 0 to 2**f = 16, not"),
         (["n_steps"], 0, "n_steps must be at least 1, not 0"),
         (["input_bits"], 9, "input_bits must be 1 to 8, not 9"),
-        (["readout", "weights", 0, 0], 200, "readout_weights[0, 0] must lie in -128..127 (8 bits)"),
+        (["readout_weights", 0, 0], 200, "readout_weights[0, 0] must lie in -128..127 (8 bits)"),
         (["branches"], [], "branches must hold at least one branch, not none"),
+        (
+            ["interface", "classes"],
+            ["cat", "dog", "cow"],
+            "interface must have 2 classes and 2 inputs, not 3 and 2",
+        ),
+        (["interface", "shape"], [3], "interface: low must have shape (3,), not (2,)"),
+        (["interface", "coding"], "latency", "bits must be 1 to 1 for latency coding, not 2"),
+        (["interface", "coding"], "morse", "interface: coding must be one of threshold, latency"),
     ],
 )
 def test_card_that_contradicts_itself_is_refused(
@@ -172,15 +203,27 @@ def test_card_that_contradicts_itself_is_refused(
         ([*LAYER, "leak"], [3, 4]),
         ([*LAYER, "weight_format", "signedness"], "both"),
         ([*LAYER, "weight_format", "width"], "8"),
-        (["readout", "mode"], "all"),
+        (["readout_mode"], "all"),
         (["n_steps"], "4"),
         (["branches"], 5),
-        (["certificate"], 5),
+        (["interface"], 5),
+        (["interface", "classes"], [{}, {}]),
+        (["interface", "low"], [[0.0], [0.0, 1.0]]),
     ],
 )
 def test_card_with_a_garbled_field_is_refused(path: Path, keys: list[Any], value: Any) -> None:
     rewritten(path, keys, value)
-    with pytest.raises(
-        ArtefactError, match=f"^{re.escape(str(path))} (lacks or|holds bad content)"
-    ):
+    with pytest.raises(ArtefactError, match=f"^{re.escape(str(path))} holds bad content"):
         load(CARD, path)
+
+
+def test_a_card_of_the_version_before_is_refused_with_what_makes_a_new_one(path: Path) -> None:
+    """Version 1 said nothing of raw samples, and had no member ``source``."""
+    head = {**json.loads(path.read_text()), "schema_version": 1}
+    before = {name: head[name] for name in head if name != "source"}
+    again = f"run `convexon solve {path.parent}` again"
+    message = f"{path} must have convexon.card version 2, not 1: {again} with this version"
+    for written in (head, before):
+        path.write_text(json.dumps(written))
+        with pytest.raises(ArtefactError, match=f"^{re.escape(message)}"):
+            load(CARD, path)

@@ -19,13 +19,12 @@ from convexon.snn.decision import (
     Decision,
     Rule,
     decide,
-    decision_from_json,
-    decision_to_json,
     margins,
     step_scores,
 )
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
+from convexon.store.codec import from_json, to_json
 from strategies import integers, layer_of, network_of, networks_with_inputs
 
 CERTAIN = Decision(rule=Rule.CERTAIN)
@@ -166,33 +165,36 @@ def test_registers_of_the_decision() -> None:
     "decision", [Decision(), CERTAIN, Decision(rule=Rule.THRESHOLD, threshold=-3)]
 )
 def test_json_gives_the_decision_back(decision: Decision) -> None:
-    assert decision_from_json(decision_to_json(decision)) == decision
+    assert from_json(Decision, to_json(decision)) == decision
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({}, "rule of the decision must be one of end, certain, threshold, not None"),
+        (
+            {"rule": "never"},
+            "decision.rule must be one of end, certain, threshold, not 'never'",
+        ),
         ({"rule": "end", "x": 1}, "decision must have members of rule, threshold, not 'x'"),
         (
             {"rule": "threshold", "threshold": 1.5},
-            "threshold of the decision must be an integer, not 1.5",
+            "decision.threshold must be an integer, not 1.5",
         ),
         (
             {"rule": "threshold"},
-            "threshold must be given for the rule threshold, and for no other, "
+            "decision: threshold must be given for the rule threshold, and for no other, "
             "not None with the rule threshold",
         ),
         (
             {"rule": "end", "threshold": 1},
-            "threshold must be given for the rule threshold, and for no other, "
+            "decision: threshold must be given for the rule threshold, and for no other, "
             "not 1 with the rule end",
         ),
     ],
 )
 def test_bad_json_is_refused(content: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        decision_from_json(content)
+        from_json(Decision, content, "decision")
 
 
 def test_rule_that_does_not_suit_is_refused() -> None:

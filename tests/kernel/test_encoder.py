@@ -1,4 +1,4 @@
-"""Twins of the encoders on chip: by hand, against `encode`, and their statistics."""
+"""Twins of the encoders on chip: by hand, against the codings, and their statistics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from convexon.data.coding import Coding, encode, quantized
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,13 +14,13 @@ from convexon.data.encoder import (
     Encoder,
     EncoderKind,
     encode_levels,
-    encoder_from_json,
-    encoder_to_json,
     next_state,
     rate_numbers,
     step_thresholds,
 )
 from convexon.errors import InputError
+from convexon.snn.coding import CODINGS, INTENSITY, LATENCY, THRESHOLD, quantized
+from convexon.store.codec import from_json, to_json
 from strategies import layer_of, network_of
 
 ENCODERS = [
@@ -57,28 +56,30 @@ def test_codings_by_hand(
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
-def test_thresholds_are_those_of_encode_for_every_level(bits: int) -> None:
-    """Both sides of the comparison in `encode` are rounded by division, and rounding is monotone:
+def test_thresholds_are_those_of_the_coding_for_every_level(bits: int) -> None:
+    """Both sides of the comparison in the coding are rounded by division, and rounding is monotone:
     it could only make different numbers equal. They differ by 1 / ((2**k - 1) (T + 1)) or more.
     """
     levels = np.arange(1 << bits)[None]
     features = levels / ((1 << bits) - 1)
     for n_steps in [*range(1, 34), 63, 64, 254, 255, 256, 1000]:
         for kind, coding in (
-            (EncoderKind.THRESHOLD, Coding.THRESHOLD),
-            (EncoderKind.LATENCY, Coding.LATENCY),
+            (EncoderKind.THRESHOLD, THRESHOLD),
+            (EncoderKind.LATENCY, LATENCY),
         ):
             twin = encode_levels(Encoder(kind=kind, bits=bits), levels, n_steps=n_steps)
-            assert np.array_equal(twin, encode(features, coding=coding, n_steps=n_steps))
+            coded = CODINGS[coding].encode(features, n_steps=n_steps, bits=1)
+            assert np.array_equal(twin, coded)
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
-def test_held_levels_are_the_intensities_of_encode(bits: int) -> None:
+def test_held_levels_are_the_intensities_of_the_coding(bits: int) -> None:
     features = np.linspace(0, 1, 701)[None]
     held = encode_levels(
         Encoder(kind=EncoderKind.HOLD, bits=bits), quantized(features, bits=bits), n_steps=2
     )
-    assert np.array_equal(held, encode(features, coding=Coding.INTENSITY, n_steps=2, bits=bits))
+    coded = CODINGS[INTENSITY].encode(features, n_steps=2, bits=bits)
+    assert np.array_equal(held, coded)
 
 
 @given(st.integers(1, 300), st.integers(1, 8))
@@ -210,7 +211,7 @@ def test_samples_do_not_depend_on_each_other(encoder: Encoder) -> None:
 
 @pytest.mark.parametrize("encoder", ENCODERS, ids=lambda e: f"{e.kind.value}-{e.bits}")
 def test_json_gives_the_encoder_back(encoder: Encoder) -> None:
-    assert encoder_from_json(encoder_to_json(encoder)) == encoder
+    assert from_json(Encoder, to_json(encoder)) == encoder
 
 
 @pytest.mark.parametrize(
@@ -278,27 +279,27 @@ def test_network_that_reads_something_else_is_refused() -> None:
     [
         (
             {"kind": "x"},
-            "kind of the encoder must be one of threshold, latency, bit-plane, rate, hold, not 'x'",
+            "encoder.kind must be one of threshold, latency, bit-plane, rate, hold, not 'x'",
         ),
-        ({"kind": "hold"}, "bits of the encoder must be an integer, not None"),
-        ({"kind": "hold", "bits": True}, "bits of the encoder must be an integer, not True"),
+        ({"kind": "hold"}, "bits of encoder must be given, which it is not"),
+        ({"kind": "hold", "bits": True}, "encoder.bits must be an integer, not True"),
         (
             {"kind": "rate", "bits": 1, "seed": "a"},
-            "seed of the encoder must be an integer, not 'a'",
+            "encoder.seed must be an integer, not 'a'",
         ),
         ({"kind": "hold", "bit": 1}, "encoder must have members of kind, bits, seed, not 'bit'"),
     ],
 )
 def test_bad_json_is_refused(content: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        encoder_from_json(content)
+        from_json(Encoder, content, "encoder")
 
 
 @pytest.mark.parametrize(
     ("features", "bits", "message"),
     [
         ([[0.5]], 9, "bits must be 1 to 8, not 9"),
-        ([[0.5, 1.5]], 3, "features[0, 1] must lie in 0..1, not 1.5: scale them"),
+        ([[0.5, 1.5]], 3, "values[0, 1] must lie in 0..1, not 1.5: scale them"),
         ([[np.nan]], 3, "values[0, 0] must be finite, not nan"),
     ],
 )

@@ -20,7 +20,7 @@ from convexon.plan.image import (
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork
-from strategies import layer_of, network_of
+from strategies import interface_of, layer_of, network_of
 
 RNG = np.random.default_rng(4)
 
@@ -117,6 +117,7 @@ def test_fingerprint_is_that_of_all_that_is_not_loaded() -> None:
     same = [
         with_weights(net, 0, 0, weights=-net.branches[0].layers[0].weights // 2),
         with_weights(net, 0, 1, recurrent=np.zeros((5, 5), dtype=np.int64)),
+        replace(net, interface=interface_of(net)),
     ]
     others = [
         with_weights(net, 0, 0, thresholds=[4, 5, 7]),

@@ -54,7 +54,7 @@ def test_later_tables_win_over_earlier_ones_and_the_default() -> None:
         ("layer", "a mapping must be TOML: "),
         ("[layers]", "a mapping must have the keys "),
         ("layer = 3", "layer must be an array of tables: write [[layer]]"),
-        ("default = 3", "default must be a table, not 3"),
+        ("default = 3", "default must be an object, not 3"),
         ("[default]\nkind = [1]", "kind of default must be one of spatial, folded, not [1]"),
         ("[default]\nregisters = 1", "kind of default must be one of spatial, folded, not None"),
         (
@@ -67,12 +67,12 @@ def test_later_tables_win_over_earlier_ones_and_the_default() -> None:
         ),
         (
             '[default]\nkind = "spatial"\nsums = "none"',
-            "sums of default must be one of tables, tree, shared, auto, not 'none'",
+            "default.sums must be one of tables, tree, shared, auto, not 'none'",
         ),
         ('[default]\nkind = "folded"', "lanes of default must be given"),
         (
             '[default]\nkind = "folded"\nlanes = 2.5',
-            "lanes of default must be an integer, not 2.5",
+            "default.lanes must be an integer, not 2.5",
         ),
         ('[[layer]]\nkind = "spatial"', "layer of [[layer]] number 1 must be 0 to 1, not None"),
         ('[[layer]]\nlayer = 2\nkind = "spatial"', "layer of [[layer]] number 1 must be 0 to 1"),

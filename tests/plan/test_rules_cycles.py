@@ -204,18 +204,12 @@ def test_mapping_file_has_tables_for_encoder_and_decision(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("encoder = 3", "encoder must be a table, not 3"),
-        ("decision = 'end'", "decision must be a table, not 'end'"),
-        ("[decision]\nthreshold = 3", "rule of the decision must be one of end, certain, "),
-        ("[encoder]", "kind of the encoder must be one of threshold, latency, "),
+        ("encoder = 3", "encoder must be an object, not 3"),
+        ("decision = 'end'", "decision must be an object, not 'end'"),
+        ("[decision]\nthreshold = 3", "decision: threshold must be given for the rule "),
+        ("[encoder]", "kind of encoder must be given, which it is not"),
     ],
 )
 def test_bad_tables_are_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         parse_mapping(text, _network())
-
-
-def test_a_mapping_without_a_decision_waits_for_the_end() -> None:
-    content, _ = MAPPING.encode(Mapping.spatial(_network()))
-    del content["decision"]
-    assert MAPPING.decode(content, {}).decision == Decision()

@@ -30,7 +30,7 @@ from convexon.train.columns.dictionary import SpikeDictionary, build_dictionary
 from convexon.train.witnesses.alphabet import Alphabet
 from convexon.train.witnesses.reconstruct import reconstruct
 from convexon.train.witnesses.witness import WitnessFamily, draw_branch
-from strategies import integers, layer_of
+from strategies import integers, interface_of, layer_of
 
 N_ROWS, N_STEPS = 30, 3
 
@@ -175,11 +175,13 @@ def test_readout_that_does_not_fit_is_refused(
 @pytest.mark.parametrize("bits", [2, 3, 6])
 def test_quantized_network_scores_as_its_rounded_readout(mode: ReadoutMode, bits: int) -> None:
     network, dictionary, W = network_of(mode, 1)
-    fixed = quantize(network, bits=bits)
+    interface = interface_of(network)
+    fixed = quantize(network, bits=bits, interface=interface)
     readout = quantize_readout(W[:-1], W[-1], bits=bits)
     expected = dictionary.columns.astype(np.int64) @ readout.weights + readout.biases
     scores = simulate.run(fixed, dataset().inputs).scores
     assert scores.reshape(-1, 3).tolist() == expected.tolist()
+    assert fixed.interface is interface
     assert fixed.readout_weights.any(axis=1).all()  # neurons that round to nothing are gone
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from convexon.data.samples import load_samples
 from convexon.errors import ToolError
 from convexon.explore.executor import ProcessExecutor
 from convexon.explore.stage import explore_stage
 from convexon.explore.sweep import sweep_from
 from convexon.flow.emit import emit_stage
 from convexon.flow.run import Run
-from convexon.flow.solve import solve_stage
+from convexon.flow.solve import solve
 from convexon.flow.verify import verify_stage
 from convexon.report.stage import report_stage
 from convexon_sim.simulator import SimulatorKind, find
@@ -49,7 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unverified(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run without hardware, and its report."""
     folder = Run(tmp_path_factory.mktemp("unverified"))
-    solve_stage(folder, toy_settings(data))
+    solve(folder, load_samples(str(data)), toy_settings())
     report_stage(folder)
     return folder
 
@@ -94,12 +95,12 @@ def explored(root: Path, data: Path) -> Path:
     sweep = sweep_from(
         {
             "data": str(data),
-            "rhos": [0.01],
+            "rho": [0.01],
             "sweep": {
                 "steps": 4,
                 "witnesses": 40,
                 "fan_in": 3,
-                "neurons": [4, 8],
+                "max_neurons": [4, 8],
                 "mapping": ["spatial", "folded"],
                 "lanes": [2, 4],
             },

@@ -24,7 +24,7 @@ from convexon.snn import golden
 from convexon.snn.card import CARD
 from convexon.store.artefact import load
 
-SMALL = {"steps": 4, "witnesses": 40, "fan_in": 3, "neurons": 4}
+SMALL = {"steps": 4, "witnesses": 40, "fan_in": 3, "max_neurons": 4}
 
 DRAWN = (
     "return arguments[0].data.slice(0, 2).map((t) => "
@@ -120,7 +120,7 @@ def test_a_click_shows_the_figures_the_network_and_the_raster_of_the_point(
     want = [[f.name, value_text(f), f.unit, f.kind.value, f.source] for f in point.figures]
     assert cells(page, "point-figures") == want
     settings = page.text("settings").split("\n")
-    for name in ("steps", "neurons", "mapping", "family"):
+    for name in ("steps", "max_neurons", "mapping", "family"):
         assert settings[settings.index(name) + 1] == str(point.settings[name])
     card = folder.read("card", CARD).value
     layers = [layer for branch in card.branches for layer in branch.layers]
@@ -246,7 +246,7 @@ def test_a_point_that_was_verified_has_the_trace_of_its_hardware(
 def test_a_sweep_of_which_nothing_fits_says_why_and_draws_nothing(
     browser: webdriver.Chrome, data: Path, tmp_path: Path
 ) -> None:
-    tables = {"data": str(data), "rhos": [0.01], "sweep": SMALL, "budget": {"luts": 20}}
+    tables = {"data": str(data), "rho": [0.01], "sweep": SMALL, "budget": {"luts": 20}}
     with pytest.raises(InputError, match="no point fits"):
         explore_stage(tmp_path, sweep_from(tables), executor=ProcessExecutor(1))
     page = Page(browser, tmp_path / "explore.html")

@@ -12,22 +12,21 @@ from convexon.errors import ArtefactError, InputError
 from convexon.flow.emit import emit_stage
 from convexon.flow.map import MapResult, map_stage
 from convexon.flow.run import Run
-from convexon.flow.solve import solve_stage
-from convexon.flow.verify import require_equal, verify_stage
+from convexon.flow.solve import solve
+from convexon.flow.verify import verify_stage
 from convexon.plan.cost.budget import Budget
 from convexon.snn import simulate
 from convexon.snn.card import CARD
 from convexon_sim.simulator import SimulatorKind
-from toy import toy_file, toy_settings
+from toy import toy_samples, toy_settings
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 
 
 @pytest.fixture(scope="module")
 def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data = toy_file(tmp_path_factory.mktemp("data"))
     folder = Run(tmp_path_factory.mktemp("solved"))
-    solve_stage(folder, toy_settings(data, max_neurons=6))
+    solve(folder, toy_samples(), toy_settings(max_neurons=6))
     return folder.path
 
 
@@ -55,7 +54,7 @@ def test_folded_network_is_emitted_and_verified(folder: Run, tmp_path: Path) -> 
     assert not folded.mapping.value.is_spatial
     assert folded.cycles.latency.min() > spatial.cycles.latency.max()
     emit_stage(folder)
-    require_equal(verify_stage(folder, SimulatorKind.ICARUS))
+    verify_stage(folder, SimulatorKind.ICARUS).raise_if_different()
 
 
 def test_file_is_taken_as_it_is(folder: Run, tmp_path: Path) -> None:
@@ -93,6 +92,6 @@ def test_mapping_of_another_card_is_refused(folder: Run) -> None:
     assert changed
     other = Run(folder.path.parent / "other")
     shutil.copytree(folder.path, other.path)
-    solve_stage(other, toy_settings(toy_file(folder.path.parent), max_neurons=4))
+    solve(other, toy_samples(), toy_settings(max_neurons=4))
     with pytest.raises(ArtefactError, match=r"is of another card than .*: run convexon map again"):
         emit_stage(other)

@@ -12,7 +12,7 @@ import pytest
 
 from convexon.errors import ArtefactError, MismatchError, MissingToolError, ToolError
 from convexon.flow.run import Made
-from convexon.flow.verify import VerifyResult, chosen_simulators, require_equal
+from convexon.flow.verify import VerifyResult, chosen_simulators
 from convexon.snn.divergence import first_divergence
 from convexon.snn.trace import LayerTrace, SpikeTrace
 from convexon.store.artefact import Record, load, save
@@ -146,10 +146,10 @@ def test_verdict_reads_well(verification: Verification, summary: str, error: str
     assert result.summary == f"verify: icarus 12.0, {summary}"
     assert verification.passed is (error is None)
     if error is None:
-        require_equal(result)
+        result.raise_if_different()
         return
     with pytest.raises(MismatchError, match=f"^{re.escape(error)}$"):
-        require_equal(result)
+        result.raise_if_different()
 
 
 @pytest.mark.parametrize(

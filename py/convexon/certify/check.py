@@ -82,7 +82,7 @@ def check_file(path: Path) -> Verdict:
     ArtefactError
         If a file is missing, damaged or changed, or the dictionary is not the certificate's.
     """
-    path = path / "certificate.json" if path.is_dir() else path
+    path = path if path.suffix == ".json" else path / "certificate.json"
     certificate, record = load(CERTIFICATE, path)
     dictionary = path.with_name("dictionary.json")
     columns, digest = read_columns(dictionary)

@@ -67,6 +67,13 @@ class CommandGroup(click.Group):
             raise click.UsageError(f"there is no command {args[0]!r}: {hint}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click would print a line of its own for an interrupt."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.Abort from None
+
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the command; an error becomes one line on stderr and an exit code."""
         kwargs["standalone_mode"] = False

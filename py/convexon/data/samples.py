@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,9 @@ import numpy.typing as npt
 from convexon.data.dataset import SpikeDataset
 from convexon.data.split import stratified
 from convexon.errors import ArtefactError, InputError
+from convexon.snn.coding import finite
 from convexon.snn.interface import ClassName, Interface
-from convexon.store.artefact import array_digest, read_npz
+from convexon.store.artefact import array_digest, digest_of, read_npz
 from convexon.store.codec import Codec
 
 TEST_SHARE = 0.3
@@ -44,7 +45,7 @@ class Samples:
     Raises
     ------
     InputError
-        If there is no sample, or labels and classes do not fit.
+        If there is no sample, a value is no finite number, or labels and classes do not fit.
     """
 
     values: npt.NDArray[np.generic]
@@ -58,6 +59,8 @@ class Samples:
             raise InputError(f"samples must have shape (samples, features), none 0, not {shape}")
         if self.values.dtype.kind not in "biuf":
             raise InputError(f"samples must be numbers, not {self.values.dtype}")
+        if self.values.dtype.kind == "f":
+            finite(self.values, "samples")  # said by the user's own counting, before any split
         labels = self.labels
         if labels is None:
             return
@@ -94,8 +97,8 @@ class Samples:
         x = np.asarray(values)
         if labels is None:
             return cls(values=x, labels=None, classes=classes or (), name=name)
-        names = np.asarray(labels)
-        if names.ndim != 1 or names.dtype.kind not in "biufUO" or len(names) != len(x):
+        names = _of_one_kind(np.asarray(labels))
+        if names.ndim != 1 or names.dtype.kind not in "biufU" or len(names) != len(x):
             raise InputError(
                 f"labels must have shape ({len(x)},), a number or a text a sample, not "
                 f"{names.dtype} of {names.shape}"
@@ -122,9 +125,9 @@ class Samples:
 
     @property
     def digest(self) -> str:
-        """Hash of the bytes of values and labels: what a file holds counts, not its name."""
-        parts = [array_digest(a) for a in (self.values, self.labels) if a is not None]
-        return "sha256:" + hashlib.sha256("".join(parts).encode()).hexdigest()
+        """Hash of values, labels and names of classes: what a file holds counts, not its name."""
+        labels = None if self.labels is None else array_digest(self.labels)
+        return digest_of([array_digest(self.values), labels, self.classes])
 
     def take(self, indices: npt.NDArray[np.intp], suffix: str) -> Samples:
         """Return the samples at ``indices``, the name extended by ``suffix``."""
@@ -176,6 +179,18 @@ class Samples:
         )
 
 
+def _of_one_kind(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Labels that came as objects, as a column of a table has them, in an array of their type."""
+    if labels.dtype.kind != "O":
+        return labels
+    plain = [each.item() if isinstance(each, np.generic) else each for each in labels.ravel()]
+    kinds = {type(each) for each in plain}
+    if kinds and (len(kinds) > 1 or not kinds <= {bool, int, float, str}):
+        other = next((each for each in plain if type(each) is not type(plain[0])), plain[0])
+        raise InputError(f"labels must be all numbers or all texts, not {plain[0]!r} and {other!r}")
+    return np.array(plain).reshape(labels.shape)
+
+
 def load_samples(source: str) -> Samples:
     """Load the embedded digits, or an npz file; see `from_file`."""
     return digits() if source == EMBEDDED else from_file(Path(source))
@@ -203,7 +218,8 @@ def from_file(path: Path) -> Samples:
     if not path.is_file():
         raise ArtefactError(f"{path} is missing: {told}")
     if not zipfile.is_zipfile(path):
-        raise ArtefactError(f"{path} is a {path.suffix or 'file'} and no npz: {told}")
+        kind = "damaged" if path.suffix == ".npz" else f"a {path.suffix or 'file'}"
+        raise ArtefactError(f"{path} is {kind} and no npz: {told}")
     try:
         with zipfile.ZipFile(path) as archive:
             found = [name for name in ARRAYS if f"{name}.npy" in archive.namelist()]

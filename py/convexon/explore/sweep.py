@@ -39,6 +39,7 @@ from convexon.errors import InputError
 from convexon.plan.family import Family
 from convexon.plan.mapping import MAX_LANES, Style
 from convexon.settings import Setting, Settings, setting, settings_of
+from convexon.snn.coding import CODINGS
 from convexon.store.codec import Json
 from convexon.train.settings import SolveSettings
 from convexon_boards.catalogue import board_of
@@ -162,6 +163,9 @@ class Sweep:
         members = {name: value for name, value in values.items() if name not in _PLACES}
         if self.rho:
             members["rho"] = self.rho
+        most = {coding: CODINGS[coding].max_bits for coding in self.axes.get("coding", ())}
+        if max(most.values(), default=1) > 1:  # then bits are of the codings that have levels
+            members["bits"] = min(members.get("bits", SolveSettings.bits), most[members["coding"]])
         solve = SolveSettings(**members)
         if solve.depth == 1:  # there is no layer below the last
             solve = replace(solve, hidden=SolveSettings.hidden)
@@ -239,7 +243,7 @@ def _values(name: str, given: Any) -> list[Any]:
 def _table(tables: Values, name: str) -> dict[str, Any]:
     content = tables.get(name, {})
     if not isinstance(content, dict):
-        raise InputError(f"{name} must be a table, not {content!r}: write [{name}]")
+        raise InputError(f"[{name}] must be a table, not {content!r}")
     return content
 
 

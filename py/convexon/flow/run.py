@@ -43,7 +43,7 @@ def source_digest() -> str:
     for module in (version, convexon_hdl, convexon_sim, convexon_boards):
         root = Path(str(module.__file__)).parent
         for path in sorted(root.rglob("*")):
-            if path.is_file() and path.suffix in (".py", ".json", ".toml", ".cpp", ".h"):
+            if path.is_file() and path.suffix != ".pyc":
                 digest.update(path.relative_to(root).as_posix().encode() + b"\0")
                 digest.update(path.read_bytes())
     return "sha256:" + digest.hexdigest()

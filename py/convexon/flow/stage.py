@@ -145,7 +145,8 @@ class _Origins:
 
     def recipe(self, recorders: Mapping[str, _Recorder]) -> dict[str, Any]:
         """Return the recipe: plain arguments, and the members that were read."""
-        return {**self.given, **{name: each.read for name, each in sorted(recorders.items())}}
+        read = {name: dict(sorted(each.read.items())) for name, each in recorders.items()}
+        return {**self.given, **read}
 
     def are_those_of(self, record: Record) -> bool:
         """Whether what was read then has the same value now."""

@@ -68,13 +68,13 @@ def fingerprint(network: FixedPointNetwork, mapping: Mapping) -> int:
     """Return 32 bits that stand for all that the accelerator does not load.
 
     They are the first of the SHA-256 of the card, with zeros for the weights that are loaded and
-    without its certificate, and of the mapping.
+    without what it says of raw samples, which no hardware sees, and of the mapping.
     """
     branches = tuple(
         Branch(tuple(map(_without_loaded, branch.layers, choices)))
         for branch, choices in zip(network.branches, mapping.layers, strict=True)
     )
-    card, _ = CARD.encode(replace(network, branches=branches))
+    card, _ = CARD.encode(replace(network, branches=branches, interface=None))
     choices, _ = MAPPING.encode(mapping)
     digest = digest_of({"card": card, "mapping": choices})
     return int(digest.removeprefix("sha256:")[: WORD_BITS // 4], 16)

@@ -84,8 +84,8 @@ def save(
         "schema_version": codec.version,
         "digest": "",
         "source": "",
-        "parents": dict(parents or {}),
-        "recipe": dict(recipe or {}),
+        "parents": dict(sorted((parents or {}).items())),
+        "recipe": dict(sorted((recipe or {}).items())),
         "arrays": {name: _describe(array) for name, array in sorted(arrays.items())},
         "content": content,
     }
@@ -227,9 +227,9 @@ def read_head(path: Path, again: str = "make it again") -> Json:
         "arrays",
         "content",
     }
-    if not isinstance(head, dict) or set(head) != fields:
+    if not isinstance(head, dict) or {"source", *head} != fields:
         raise ArtefactError(f"{path} is not an artefact of Convexon: its fields differ")
-    return head
+    return {"source": "", **head}  # which files of earlier versions lack
 
 
 def canonical(value: object) -> bytes:

@@ -278,9 +278,11 @@ class _Reader:
         except ValueError:
             raise InputError(f"{_told(place)} must be a table of numbers") from None
         whole = array.dtype.kind in "iu" or not array.size
-        if not (whole or (array.dtype.kind == "f" and np.issubdtype(kind, np.floating))):
+        fits = whole or (array.dtype.kind == "f" and np.issubdtype(kind, np.floating))
+        converted = array.astype(kind) if fits else array
+        if not fits or (whole and (converted != array).any()):
             raise InputError(f"{_told(place)} must hold {np.dtype(kind)}, not {array.dtype}")
-        return array.astype(kind)
+        return converted
 
 
 def _of_type(array: npt.NDArray[Any], kind: Any, place: str) -> npt.NDArray[Any]:

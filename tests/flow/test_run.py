@@ -1,0 +1,158 @@
+"""A run folder: held by one process, of one set of samples, and what it says of its files."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convexon.data.samples import SAMPLES, Samples
+from convexon.errors import ArtefactError, InputError
+from convexon.flow.run import Run
+from convexon.flow.solve import solve
+from convexon.snn.card import CARD
+from toy import toy_arrays, toy_samples, toy_settings
+
+HOLD = """
+import sys
+from pathlib import Path
+from convexon.flow.run import Run
+with Run(Path(sys.argv[1])).locked():
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture(scope="module")
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = Run(tmp_path_factory.mktemp("solved"))
+    solve(folder, toy_samples(), toy_settings(max_neurons=6))
+    return folder
+
+
+@pytest.fixture
+def folder(solved: Run, tmp_path: Path) -> Run:
+    """A copy that a test may change."""
+    return Run(Path(shutil.copytree(solved.path, tmp_path / "run")))
+
+
+# The lock
+
+
+def in_use(folder: Run) -> None:
+    message = f"{folder.path} is in use by another convexon: wait for it, or choose another folder"
+    with pytest.raises(ArtefactError, match=f"^{re.escape(message)}$"), folder.locked():
+        pass
+
+
+def test_one_process_holds_a_folder(tmp_path: Path) -> None:
+    folder = Run(tmp_path / "run")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, folder.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        in_use(folder)
+        with Run(tmp_path / "another").locked():
+            pass
+        other.communicate("\n")
+    with folder.locked() as held:
+        assert held is folder
+
+
+def test_the_lock_goes_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    folder = Run(tmp_path / "run")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, folder.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        other.kill()
+    with folder.locked():
+        pass
+
+
+def test_the_lock_goes_with_an_error_and_is_no_artefact(tmp_path: Path) -> None:
+    folder = Run(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt), folder.locked():
+        raise KeyboardInterrupt
+    with folder.locked():
+        in_use(folder)
+    assert [path.name for path in folder.path.iterdir()] == [".lock"]
+
+
+def test_a_folder_that_cannot_be_made_cannot_be_held(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for place in ("file", "file/below"):
+        with (
+            pytest.raises(ArtefactError, match=r" cannot be written: .*; choose another folder$"),
+            Run(tmp_path / place).locked(),
+        ):
+            pass
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+# Other samples
+
+
+def test_a_run_of_other_samples_is_not_overwritten_unless_told_to(folder: Run) -> None:
+    features, labels = toy_arrays()
+    other = Samples.of(features[:-1], labels[:-1], name="other")
+    before = {path: path.read_bytes() for path in folder.path.iterdir()}
+    message = f"{folder.path} holds other samples (toy, train): choose another folder, or give "
+    with pytest.raises(InputError, match=f"^{re.escape(message)}--replace$"):
+        solve(folder, other, toy_settings())
+    assert {path: path.read_bytes() for path in folder.path.iterdir()} == before
+    solve(folder, other, toy_settings(max_neurons=6), replace=True)
+    assert folder.read("samples-train", SAMPLES).value.name == "other, train"
+
+
+@pytest.mark.parametrize("kind", ["names", "types", "shapes"])
+def test_samples_that_differ_in_anything_are_others(folder: Run, kind: str) -> None:
+    features, labels = toy_arrays()
+    other = {
+        "names": Samples.of(features, np.array(["a", "b", "c"])[labels]),
+        "types": Samples.of(features.astype(np.float32), labels),
+        "shapes": Samples.of(features.reshape(-1, 2, 4), labels),
+    }[kind]
+    with pytest.raises(InputError, match=" holds other samples "):
+        solve(folder, other, toy_settings())
+
+
+def test_the_same_samples_under_another_name_are_the_same(folder: Run) -> None:
+    renamed = Samples.of(*toy_arrays(), name="renamed")
+    assert solve(folder, renamed, toy_settings(max_neurons=6)).card.reused
+
+
+def test_other_settings_are_no_other_samples(folder: Run) -> None:
+    assert not solve(folder, toy_samples(), toy_settings(max_neurons=5)).card.reused
+
+
+# What it says of its files
+
+
+def test_a_missing_file_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    message = f"{path} is missing: run `convexon solve {tmp_path}` first"
+    with pytest.raises(ArtefactError, match=f"^{re.escape(message)}$"):
+        Run(tmp_path).read("card", CARD)
+
+
+def test_a_damaged_file_names_the_command_that_makes_it_again(folder: Run) -> None:
+    path = folder.file("card")
+    path.write_text(path.read_text()[:-30])
+    message = f"{path} is truncated or not JSON (line "
+    with pytest.raises(ArtefactError, match=f"^{re.escape(message)}") as caught:
+        folder.read("card", CARD)
+    assert str(caught.value).endswith(f": run `convexon solve {folder.path}` again")
