@@ -51,8 +51,8 @@ def derivation(weights: IntArray, max_chain: int = MAX_CHAIN) -> list[Step]:
         One for each column; sources before those derived from them.
     """
     n = weights.shape[1]
-    places = np.array([_common_place(column) for column in weights.T], dtype=np.int64)
-    cost = _costs(weights)
+    whole = _measures(weights)
+    places, cost = _lowest_places(whole), _costs(whole)
     widths = np.log2(1.0 + np.abs(weights).sum(axis=0))
     source = np.full(n, -1)
     factor = np.ones(n, dtype=np.int64)
@@ -69,26 +69,55 @@ def derivation(weights: IntArray, max_chain: int = MAX_CHAIN) -> list[Step]:
             chain[j] = chain[known] + 1
         if chain[j] >= max_chain:
             continue
-        scale = np.int64(1) << np.maximum(0, places - places[j])
+        others = np.flatnonzero(left)
+        rows = np.flatnonzero(weights[:, j])  # a difference changes no other weight
+        own, theirs = weights[rows, j : j + 1], weights[np.ix_(rows, others)]
+        unchanged = whole[:, others] - _measures(theirs)
+        scale = np.int64(1) << np.maximum(0, places[others] - places[j])
         for signed_scale in (scale, -scale):
-            difference = weights - weights[:, j : j + 1] * signed_scale
-            through = np.where(difference.any(axis=0), _costs(difference) + widths, 0.0)
-            better = left & (through < cost)
-            cost[better], source[better] = through[better], j
-            factor[better] = signed_scale[better]
+            measures = unchanged + _measures(theirs - own * signed_scale)
+            through = np.where(measures.any(axis=0), _costs(measures) + widths[others], 0.0)
+            better = through < cost[others]
+            chosen = others[better]
+            cost[chosen], source[chosen] = through[better], j
+            factor[chosen] = signed_scale[better]
     return steps
 
 
-def _common_place(column: IntArray) -> int:
-    """Place of the lowest bit that is set in any weight."""
-    bits = int(np.bitwise_or.reduce(column))
-    return (bits & -bits).bit_length() - 1 if bits else 0
+_MOST_PLACES = 63
 
 
-def _costs(weights: IntArray) -> npt.NDArray[np.float64]:
-    """LUT4s of the sum of each column, roughly: one for a weight, and half of one for each bit."""
+def _measures(weights: IntArray) -> IntArray:
+    """Return what the cost of each column follows from, which adds up over its weights.
+
+    Returns
+    -------
+    int64 array, shape (1 + 63, columns)
+        The bits of all weights, and how many of them have their lowest bit at each place.
+    """
     magnitudes = np.abs(weights)
-    bits = np.bitwise_or.reduce(magnitudes, axis=0)
-    lowest = np.maximum(1, bits & -bits)
-    lengths = np.frexp((magnitudes // lowest).astype(np.float64))[1]  # bits of an integer
-    return np.asarray(((lengths > 0) + 0.5 * lengths).sum(axis=0))
+    found = np.zeros((1 + _MOST_PLACES, weights.shape[1]), dtype=np.int64)
+    found[0] = _lengths(magnitudes).sum(axis=0)
+    lowest = _lengths(np.bitwise_and(magnitudes, -magnitudes))  # 0 where there is no bit
+    rows, columns = np.nonzero(lowest)
+    np.add.at(found, (lowest[rows, columns], columns), 1)
+    return found
+
+
+def _lengths(magnitudes: npt.NDArray[np.integer]) -> IntArray:
+    """Return the bits of each integer; 0 has none."""
+    return np.asarray(np.frexp(magnitudes.astype(np.float64))[1], dtype=np.int64)
+
+
+def _lowest_places(measures: IntArray) -> IntArray:
+    """Place of the lowest bit that is set in any weight of each column, 0 where there is none."""
+    return np.asarray(np.argmax(measures[1:] > 0, axis=0), dtype=np.int64)
+
+
+def _costs(measures: IntArray) -> npt.NDArray[np.float64]:
+    """LUT4s of the sum of each column, roughly: one for a weight, and half of one for each bit.
+
+    Bits are counted from the lowest that any weight of the column has.
+    """
+    n_weights = measures[1:].sum(axis=0)
+    return np.asarray(n_weights + 0.5 * (measures[0] - n_weights * _lowest_places(measures)))

@@ -253,6 +253,10 @@ class GraphBuilder:
         """Node that ``term`` reads."""
         return self._nodes[term.node]
 
+    def nodes(self, first: int = 0) -> Sequence[Node]:
+        """Return the nodes that were made, from number ``first`` on."""
+        return self._nodes[first:]
+
     def bit(self, index: int) -> Term:
         """Input bit ``index``."""
         if not 0 <= index < self._n_bits:

@@ -68,7 +68,7 @@ def _matrix(builder: GraphBuilder, rows: Sequence[Sequence[Addend]]) -> IntArray
 
 
 def _n_digits(weights: IntArray) -> int:
-    return sum(len(signed_digits(weight)) for weight in weights.ravel().tolist())
+    return sum(len(signed_digits(weight)) for weight in weights[weights != 0].tolist())
 
 
 def _differences(weights: IntArray, steps: Sequence[Step]) -> IntArray:
@@ -135,128 +135,198 @@ def share_pairs(builder: GraphBuilder, sums: Sequence[Sequence[Term]]) -> list[l
     return left
 
 
-Pair = tuple[int, int]
-"""Two terms up to a common shift and sign: the lower's node, and the other's key, its shift counted
-from the lower's and its sign told by complement."""
+Pair = int
+"""Two terms up to a common shift and sign, as one number: ``PAIRS`` times the lower's node, plus
+``PAIRS // 2``, plus the other's key, its shift counted from the lower's, its sign by complement."""
+
+PAIRS = 1 << 40
+"""More than twice the highest key of a term."""
 
 
-def _pair(first: int, first_sign: int, second: int, second_sign: int) -> Pair:
-    if second < first:
-        first, second = second, first
-    node, shift = divmod(first, PLACES)
-    other = second - shift
-    return node, other if first_sign == second_sign else ~other
+def _pairs_of(
+    keys: IntArray | np.int64, signs: IntArray | np.int64, others: IntArray, other_signs: IntArray
+) -> IntArray:
+    """Return the pairs of terms, element by element, up to broadcasting."""
+    first = np.minimum(keys, others)
+    other = np.maximum(keys, others) - first % PLACES
+    told = np.where(signs == other_signs, other, ~other)
+    pairs: IntArray = first // PLACES * PAIRS + PAIRS // 2 + told
+    return pairs
 
 
-def _members(pair: Pair) -> tuple[int, int, int, int]:
-    """Both nodes of a pair, the relative shift, and the relative sign."""
-    first, other = pair
+def _members(pairs: IntArray) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Both nodes of each pair, the relative shift, and the relative sign."""
+    first, other = pairs // PAIRS, pairs % PAIRS - PAIRS // 2
+    sign = np.where(other >= 0, 1, -1)
+    second, shift = np.divmod(np.where(other >= 0, other, ~other) + PLACES // 2, PLACES)
+    return first, second, shift - PLACES // 2, sign
+
+
+def _members_of(pair: Pair) -> tuple[int, int, int, int]:
+    """Return `_members` of one pair, without arrays."""
+    first, other = divmod(pair, PAIRS)
+    other -= PAIRS // 2
     sign = 1 if other >= 0 else -1
     second, shift = divmod((other if sign > 0 else ~other) + PLACES // 2, PLACES)
     return first, second, shift - PLACES // 2, sign
 
 
+TOGETHER = 16
+"""Sums whose places stand in one number, so that a pair is counted in all of them at once."""
+
+_SLOT = 2 * PLACES
+
+
+def _bit(j: int, place: int, sign: int) -> int:
+    """Return the bit of a place of sum ``j``: those of sign -1 begin ``PLACES`` above the others.
+
+    No place is above half of ``PLACES``, so that all stay apart when all are moved.
+    """
+    return 1 << (j % TOGETHER * _SLOT + (place if sign > 0 else place + PLACES))
+
+
+def _moved(places: int, shift: int) -> int:
+    return places >> shift if shift >= 0 else places << -shift
+
+
+def _apart(places: int, apart: int) -> list[int]:
+    """Return the places of the first sum in which pairs begin that share no term, in order.
+
+    ``apart`` is the place of a pair's second term above the first, where both have the same node.
+    """
+    left = (places | places >> PLACES) & ((1 << PLACES) - 1)
+    found = []
+    while left:
+        lowest = left & -left
+        found.append(lowest.bit_length() - 1)
+        left &= ~(lowest | lowest << apart)
+    return found
+
+
 class _Sharing:
-    """Greedy sharing among sums, each a set of terms."""
+    """Greedy sharing among sums, each a set of terms.
+
+    The heap holds pairs with what they once saved, and nothing is counted while terms come and go:
+    how often a pair occurs is counted when it comes up, from the places of its nodes in each sum.
+    """
 
     def __init__(self, builder: GraphBuilder, sums: Sequence[Sequence[Term]]) -> None:
         self._builder = builder
         self._sums = [{t.node * PLACES + t.shift: t.sign for t in terms} for terms in sums]
-        self._counts: dict[Pair, int] = defaultdict(int)
-        self._worth: dict[Pair, float] = {}
-        self._holders: dict[int, set[int]] = defaultdict(set)
-        """Sums that hold, or held, a node."""
+        self._places: dict[int, dict[int, int]] = defaultdict(dict)
+        """Of each node, by the groups of sums that hold, or held, it: its places, a `_bit` each."""
+        self._flipped: dict[int, dict[int, int]] = defaultdict(dict)
+        """The same with all signs changed."""
+        self._forgone: dict[Pair, int] = defaultdict(int)
+        """Occurrences that are not counted any more, as they overlap."""
+        self._shapes = np.zeros((2, 0), dtype=np.int64)
+        """Width and depth of each node."""
+        found = [np.zeros(0, dtype=np.int64)]
         for j, terms in enumerate(self._sums):
-            known: Sum = {}
             for key, sign in terms.items():
-                for other, other_sign in known.items():
-                    self._counts[_pair(key, sign, other, other_sign)] += 1
-                known[key] = sign
-                self._holders[key // PLACES].add(j)
-        self._heap = [
-            (-(count - 1) * self._worth_of(pair), pair)
-            for pair, count in self._counts.items()
-            if count > 1
-        ]
+                self._mark(j, key, sign)
+            keys, signs = _arrays(terms)
+            one, other = np.triu_indices(len(keys), 1)
+            found.append(_pairs_of(keys[one], signs[one], keys[other], signs[other]))
+        pairs, counts = np.unique(np.concatenate(found), return_counts=True)
+        self._heap = self._entries(pairs[counts > 1], counts[counts > 1])
         heapq.heapify(self._heap)
 
     def run(self) -> list[list[Term]]:
         """Share until no pair is held twice; return what is left of each sum."""
         while self._heap:
-            gain, pair = heapq.heappop(self._heap)
-            count = self._counts[pair]
-            now = -(count - 1) * self._worth_of(pair)
+            gain, pair, worth = heapq.heappop(self._heap)
+            count = self._count(pair)
+            now = -(count - 1) * worth
             if count > 1 and now == gain:
                 self._share(pair)
             elif count > 1 and now > gain:  # its count has fallen since
-                heapq.heappush(self._heap, (now, pair))
+                heapq.heappush(self._heap, (now, pair, worth))
         return [
             [Term(key // PLACES, key % PLACES, sign) for key, sign in terms.items()]
             for terms in self._sums
         ]
 
-    def _worth_of(self, pair: Pair) -> float:
-        """Share of the bits of the pair's adder that both operands have, by the adder's depth."""
-        if pair not in self._worth:
-            first, second, shift, _ = _members(pair)
-            nodes = self._builder.node(Term(first)), self._builder.node(Term(second))
-            ends = nodes[0].width, nodes[1].width + shift
-            overlap = min(ends) - max(0, shift)
-            whole = max(ends) - min(0, shift) + 1
-            depth = 1 + max(node.depth for node in nodes)
-            self._worth[pair] = max(0.01, overlap / whole) / depth
-        return self._worth[pair]
+    def _entries(self, pairs: IntArray, counts: IntArray) -> list[tuple[float, Pair, float]]:
+        """Return entries of the heap: what each pair saves, the pair, and what one adder counts.
+
+        An adder counts for the share of its bits that both operands have, by its depth.
+        """
+        first, second, shift, _ = _members(pairs)
+        new = self._builder.nodes(self._shapes.shape[1])
+        shapes = np.array([[n.width for n in new], [n.depth for n in new]], dtype=np.int64)
+        self._shapes = np.concatenate([self._shapes, shapes], axis=1)
+        widths, depths = self._shapes
+        ends = widths[first], widths[second] + shift
+        overlap = np.minimum(*ends) - np.maximum(0, shift)
+        whole = np.maximum(*ends) - np.minimum(0, shift) + 1
+        worth = np.maximum(0.01, overlap / whole) / (1 + np.maximum(depths[first], depths[second]))
+        gains = -(counts - 1) * worth
+        return list(zip(gains.tolist(), pairs.tolist(), worth.tolist(), strict=True))
+
+    def _beside(self, second: int, sign: int) -> dict[int, int]:
+        """Return the places of a pair's second node that the first must have too."""
+        return self._places[second] if sign > 0 else self._flipped[second]
+
+    def _count(self, pair: Pair) -> int:
+        """Return how often a pair occurs in all sums."""
+        first, second, shift, sign = _members_of(pair)
+        held, count = self._places[first], -self._forgone.get(pair, 0)
+        for group, places in self._beside(second, sign).items():
+            if group in held:
+                count += (held[group] & _moved(places, shift)).bit_count()
+        return count
 
     def _share(self, pair: Pair) -> None:
-        first, second, shift, sign = _members(pair)
-        found = {j: self._places(j, pair) for j in sorted(self._held_by(first, second))}
+        first, second, shift, sign = _members_of(pair)
+        held, beside = self._places[first], self._beside(second, sign)
+        apart, found = shift if first == second else 0, {}
+        for group in sorted(held.keys() & beside.keys()):
+            places = held[group] & _moved(beside[group], shift)
+            for j in range(group * TOGETHER, (group + 1) * TOGETHER if places else 0):
+                found[j] = _apart(places, apart)
+                places >>= _SLOT
         if sum(map(len, found.values())) < 2:  # its occurrences overlap: x and 4x, 4x and 16x
-            self._counts[pair] = 0
+            self._forgone[pair] += self._count(pair)
             return
         made = self._builder.add(Term(first, max(0, -shift)), Term(second, max(0, shift), sign))
-        risen: set[Pair] = set()
-        for j, places in found.items():
-            terms = self._sums[j]
-            for key, other in places:
-                key_sign = terms[key]
-                self._remove(terms, key)
-                self._remove(terms, other)
-                place = min(key % PLACES, other % PLACES) + made.shift
-                risen |= self._insert(j, made.node * PLACES + place, key_sign * made.sign)
-        for each in sorted(risen):
-            count = self._counts[each]
-            if count > 1:
-                heapq.heappush(self._heap, (-(count - 1) * self._worth_of(each), each))
+        is_new = made.node not in self._places
+        risen = []
+        for j, begins in found.items():
+            for place in begins:
+                key_sign = self._remove(j, first * PLACES + place)
+                self._remove(j, second * PLACES + place + shift)
+                key = made.node * PLACES + min(place, place + shift) + made.shift
+                risen.append(self._insert(j, key, key_sign * made.sign))
+        pairs, counts = np.unique(np.concatenate(risen), return_counts=True)
+        if is_new:  # then it occurs nowhere else
+            pairs = pairs[counts > 1]
+        counts = np.array([self._count(each) for each in pairs.tolist()], dtype=np.int64)
+        for entry in self._entries(pairs[counts > 1], counts[counts > 1]):
+            heapq.heappush(self._heap, entry)
 
-    def _held_by(self, first: int, second: int) -> set[int]:
-        return self._holders[first] & self._holders[second]
+    def _mark(self, j: int, key: int, sign: int) -> None:
+        """Add, or take away, the place of a term in sum ``j``."""
+        node, place = divmod(key, PLACES)
+        for places, own in ((self._places[node], sign), (self._flipped[node], -sign)):
+            places[j // TOGETHER] = places.get(j // TOGETHER, 0) ^ _bit(j, place, own)
 
-    def _places(self, j: int, pair: Pair) -> list[tuple[int, int]]:
-        """Occurrences of ``pair`` in sum ``j`` that share no term, each as two keys."""
-        first, second, shift, sign = _members(pair)
-        terms = self._sums[j]
-        used: set[int] = set()
-        places = []
-        for key in range(first * PLACES, (first + 1) * PLACES):
-            if key not in terms or key in used:
-                continue
-            other = key - first * PLACES + shift + second * PLACES
-            if other not in used and terms.get(other) == terms[key] * sign:
-                used |= {key, other}
-                places.append((key, other))
-        return places
+    def _remove(self, j: int, key: int) -> int:
+        """Remove a term of sum ``j``, and return its sign."""
+        sign = self._sums[j].pop(key)
+        self._mark(j, key, sign)
+        return sign
 
-    def _remove(self, terms: Sum, key: int) -> None:
-        sign = terms.pop(key)
-        for other, other_sign in terms.items():
-            self._counts[_pair(key, sign, other, other_sign)] -= 1
-
-    def _insert(self, j: int, key: int, sign: int) -> set[Pair]:
+    def _insert(self, j: int, key: int, sign: int) -> IntArray:
         """Add a term to sum ``j``; return the pairs that it makes there."""
         terms = self._sums[j]
-        pairs = {_pair(key, sign, other, other_sign) for other, other_sign in terms.items()}
-        for pair in pairs:
-            self._counts[pair] += 1
+        keys, signs = _arrays(terms)
         terms[key] = sign
-        self._holders[key // PLACES].add(j)
-        return pairs
+        self._mark(j, key, sign)
+        return _pairs_of(np.int64(key), np.int64(sign), keys, signs)
+
+
+def _arrays(terms: Sum) -> tuple[IntArray, IntArray]:
+    """Return keys and signs of terms."""
+    keys = np.fromiter(terms, dtype=np.int64, count=len(terms))
+    return keys, np.fromiter(terms.values(), dtype=np.int64, count=len(terms))
