@@ -109,7 +109,7 @@ def build_stage(
     """
     family = board.open_part.family
     options = BuildOptions(freq=mhz, seeds=tuple(seeds), spi=spi, baud=baud)
-    card, bundle, _ = emitted(folder)
+    source, bundle = emitted(folder)
     clock_mhz = clocking(board, mhz).mhz
     name = artefact_name(board)
     target = folder_of(folder, board)
@@ -118,7 +118,7 @@ def build_stage(
     def compute() -> Build:
         began = time.monotonic()
         progress.begin(f"generating the top module for {board.title}")
-        design = design_for(card.value, bundle.value, board, options)
+        design = design_for(source.network, bundle.value, board, options)
         file.unlink(missing_ok=True)
         made = build(
             design, options.seeds, progress, keep=lambda name, c: atomic_write(target / name, c)
@@ -187,9 +187,9 @@ def project_stage(
     ToolError
         If Yosys is missing or fails.
     """
-    card, bundle, _ = emitted(folder)
+    source, bundle = emitted(folder)
     options = BuildOptions(freq=mhz, spi=spi, baud=baud)
-    design = design_for(card.value, bundle.value, board, options)
+    design = design_for(source.network, bundle.value, board, options)
     target = folder_of(folder, board)
     for name, text in project.files_of(design).items():
         atomic_write(target / name, text.encode())

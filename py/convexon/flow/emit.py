@@ -1,10 +1,11 @@
-"""Stage ``emit``: from the silicon card to the RTL bundle and the card's exports."""
+"""From the silicon card to the RTL bundle and the exports; and the design that they are of."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from convexon.errors import ArtefactError
 from convexon.flow.run import Made, Run
@@ -14,8 +15,90 @@ from convexon.plan.schedule import Schedule
 from convexon.progress import QUIET, Progress
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork
-from convexon_hdl.emit.bundle import MANIFEST_NAME, RtlBundle
-from convexon_hdl.emit.emitter import Host, emit, host_name, tools
+from convexon.store.codec import Codec
+from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.emitter import Host, emit, tools
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The network of a run folder, and the mapping that was made for it.
+
+    Members
+    -------
+    card : Made of FixedPointNetwork
+    chosen : Made of Mapping, or None
+        None where no mapping was made: all is spatial then.
+    """
+
+    card: Made[FixedPointNetwork]
+    chosen: Made[Mapping] | None
+
+    @classmethod
+    def of(cls, run: Run) -> Design:
+        """Read the design of a folder.
+
+        Raises
+        ------
+        ArtefactError
+            If there is no sound card, or the mapping is of another one.
+        """
+        card = run.read("card", CARD)
+        chosen = run.read("mapping", MAPPING) if run.has("mapping") else None
+        if chosen is not None and chosen.record.parents.get("card") != card.record.digest:
+            raise ArtefactError(
+                f"{run.file('mapping')} is of another card than {run.file('card')}: "
+                f"run `convexon map {run.path}` again, or remove it for a spatial mapping"
+            )
+        return cls(card, chosen)
+
+    @property
+    def network(self) -> FixedPointNetwork:
+        """The network."""
+        return self.card.value
+
+    @property
+    def mapping(self) -> Mapping:
+        """Its mapping."""
+        return Mapping.spatial(self.network) if self.chosen is None else self.chosen.value
+
+    @property
+    def schedule(self) -> Schedule:
+        """Its cycles."""
+        return Schedule.of(self.network, self.mapping)
+
+    @property
+    def parents(self) -> dict[str, Made[Any]]:
+        """What a bundle of it is made from, by role."""
+        return {"card": self.card, **({} if self.chosen is None else {"mapping": self.chosen})}
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digests of `parents`."""
+        return {role: made.record.digest for role, made in self.parents.items()}
+
+    def bundle(self, run: Run) -> Made[RtlBundle]:
+        """Read the bundle that was emitted of it.
+
+        Raises
+        ------
+        ArtefactError
+            If there is no sound bundle, or it is of another card or mapping.
+        """
+        bundle = run.bundle()
+        for name, digest in self.digests.items():
+            if bundle.record.parents.get(name) != digest:
+                raise ArtefactError(
+                    f"{run.rtl} is of another {name} than {run.file(name)}: "
+                    f"run `convexon emit {run.path}` again"
+                )
+        return bundle
+
+
+def emitted(run: Run) -> tuple[Design, Made[RtlBundle]]:
+    """Read a folder's design and its bundle; raises as `Design.of` and `Design.bundle`."""
+    design = Design.of(run)
+    return design, design.bundle(run)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,14 +116,21 @@ class EmitResult:
         return f"emit: {kilobytes:.0f} kB of Verilog, {self.schedule.summary}"
 
 
+@dataclass(frozen=True)
+class Emitted:
+    """Note of a bundle in a run folder: its digest, beside what it was made by."""
+
+    digest: str
+
+
+EMITTED: Codec[Emitted] = Codec(Emitted, "convexon.emitted", 1, made_by="convexon emit")
+"""File form of the note."""
+
+
 def emit_stage(
-    folder: Run,
-    progress: Progress = QUIET,
-    *,
-    host: Host = Host.STREAMS,
-    axi_width: int = 32,
+    run: Run, progress: Progress = QUIET, *, host: Host = Host.STREAMS, axi_width: int = 32
 ) -> EmitResult:
-    """Emit the card of ``folder`` into ``folder/rtl``, and its exports into ``folder/export``.
+    """Emit the card of ``run`` into its folder ``rtl``, and the card's exports into ``export``.
 
     The layers are mapped as the artefact ``mapping`` says, spatially where there is none.
 
@@ -50,75 +140,40 @@ def emit_stage(
         If there is no sound card, the network cannot be mapped, Yosys fails, or the folder cannot
         be written.
     """
-    card = folder.read("card", CARD)
-    mapping = current_mapping(folder, card)
-    parents = {"card": card.record.digest}
-    if folder.has("mapping"):
-        parents["mapping"] = folder.read("mapping", MAPPING).record.digest
-    bundle = current_bundle(folder, parents, host_name(host, axi_width))
-    if bundle is None:
+    design = Design.of(run)
+
+    def write() -> Emitted:
         began = time.monotonic()
         progress.begin("elaborating and emitting")
-        new = emit(card.value, mapping, parents=parents, host=host, axi_width=axi_width)
-        new.write(folder.rtl)
-        folder.time("emit", time.monotonic() - began)
-        bundle = replace(folder.bundle(), reused=False)
-    exports = write_exports(card.value, folder.path / "export", digest=card.record.digest)
+        new = emit(
+            design.network, design.mapping, parents=design.digests, host=host, axi_width=axi_width
+        )
+        new.write(run.rtl)
+        run.time("emit", time.monotonic() - began)
+        return Emitted(new.digest)
+
+    made = run.made(
+        "emitted",
+        EMITTED,
+        write,
+        parents=design.parents,
+        recipe={"host": host.value, "axi_width": axi_width, "tools": tools()},
+    )
+    bundle = _sound(run)
+    if bundle is None or bundle.record.digest != made.value.digest:  # changed since
+        write()
+        bundle = replace(run.bundle(), reused=False)
+    exports = write_exports(design.network, run.path / "export", digest=design.digests["card"])
     return EmitResult(
-        bundle=bundle, schedule=Schedule.of(card.value, mapping), exports=tuple(exports)
+        bundle=replace(bundle, reused=bundle.reused and made.reused),
+        schedule=design.schedule,
+        exports=tuple(exports),
     )
 
 
-def current_mapping(folder: Run, card: Made[FixedPointNetwork]) -> Mapping:
-    """Return the mapping that `map_stage` made for ``card``; spatial where none was made.
-
-    Raises
-    ------
-    ArtefactError
-        If the mapping is not sound, or of another card.
-    """
-    if not folder.has("mapping"):
-        return Mapping.spatial(card.value)
-    mapping = folder.read("mapping", MAPPING)
-    if mapping.record.parents.get("card") != card.record.digest:
-        raise ArtefactError(
-            f"{folder.file('mapping')} is of another card than {folder.file('card')}: "
-            "run convexon map again, or remove it for a spatial mapping"
-        )
-    return mapping.value
-
-
-def current_bundle(folder: Run, parents: dict[str, str], host: str) -> Made[RtlBundle] | None:
-    """Return the bundle on disk if it is sound, of these parents, by these tools, for ``host``."""
-    if not (folder.rtl / MANIFEST_NAME).exists():
-        return None
+def _sound(run: Run) -> Made[RtlBundle] | None:
+    """The bundle on disk, or None if it is missing or damaged."""
     try:
-        bundle = folder.bundle()
+        return run.bundle()
     except ArtefactError:
         return None
-    if bundle.record.parents != parents or dict(bundle.value.tools) != tools():
-        return None
-    return bundle if bundle.value.ports.get("host") == host else None
-
-
-def emitted(
-    folder: Run,
-) -> tuple[Made[FixedPointNetwork], Made[RtlBundle], Made[Mapping] | None]:
-    """Read the card, the bundle that was emitted of it, and the mapping, None where all is spatial.
-
-    Raises
-    ------
-    ArtefactError
-        If the folder lacks a card or a bundle, or the bundle is of another card or mapping.
-    """
-    card, bundle = folder.read("card", CARD), folder.bundle()
-    mapping = folder.read("mapping", MAPPING) if folder.has("mapping") else None
-    digests = {"card": card.record.digest}
-    if mapping is not None:
-        digests["mapping"] = mapping.record.digest
-    for name, digest in digests.items():
-        if bundle.record.parents.get(name) != digest:
-            raise ArtefactError(
-                f"{folder.rtl} is of another {name} than {folder.file(name)}: emit again"
-            )
-    return card, bundle, mapping

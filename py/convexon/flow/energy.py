@@ -9,7 +9,6 @@ from convexon.flow.build import current_build
 from convexon.flow.emit import emitted
 from convexon.flow.run import Made, RunFolder
 from convexon.flow.stimulus import stimulus_of
-from convexon.plan.mapping import Mapping
 from convexon.progress import QUIET, Progress
 from convexon.snn import simulate
 from convexon_boards.board import Board, Part
@@ -125,9 +124,8 @@ def energy_stage(
     if samples < 1:
         raise InputError(f"samples must be 1 or more, not {samples!r}")
     device = device_of(part)
-    card, bundle, mapping = emitted(folder)
-    chosen = Mapping.spatial(card.value) if mapping is None else mapping.value
-    stimulus = stimulus_of(folder, chosen)
+    design, bundle = emitted(folder)
+    stimulus = stimulus_of(folder, design.mapping)
     used = min(samples, len(stimulus.transfers))
 
     def compute() -> EnergyEstimate:
@@ -136,7 +134,7 @@ def energy_stage(
             bundle.value,
             part,
             stimulus.transfers[:used],
-            simulate.run(card.value, stimulus.inputs[:used]),
+            simulate.run(design.network, stimulus.inputs[:used]),
             clock_mhz=clock_mhz,
             count=count,
         )

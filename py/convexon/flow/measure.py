@@ -19,7 +19,6 @@ from convexon.link.protocol import FINGERPRINT_BYTES
 from convexon.link.session import Counts, Patience, Session
 from convexon.link.transport import Transport
 from convexon.plan.image import image_where_loaded
-from convexon.plan.mapping import Mapping as Choices
 from convexon.progress import QUIET, Progress
 from convexon.snn import simulate
 from convexon.snn.decision import decided_trace
@@ -115,19 +114,19 @@ def run_stage(
     LinkError
         If the board does not answer, or holds another design.
     """
-    card, bundle, chosen = emitted(folder)
-    mapping = Choices.spatial(card.value) if chosen is None else chosen.value
+    design, bundle = emitted(folder)
+    network, mapping = design.network, design.mapping
     stimulus = stimulus_of(folder, mapping, name)
     n = len(stimulus.inputs) if limit is None else min(limit, len(stimulus.inputs))
     if n < 1:
         raise InputError(f"limit must be 1 or more samples, not {limit!r}")
     progress.begin("running the model")
     inputs = stimulus.inputs[:n]
-    expected = decided_trace(mapping.decision, card.value, simulate.run(card.value, inputs))
+    expected = decided_trace(mapping.decision, network, simulate.run(network, inputs))
     session = Session(
         transport,
         fingerprint=fingerprint_of(bundle.record.digest),
-        image=image_where_loaded(card.value, mapping),
+        image=image_where_loaded(network, mapping),
         patience=patience,
     )
     progress.begin("sending samples to the board")

@@ -6,13 +6,10 @@ import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from convexon.flow.emit import current_mapping, emit_stage
+from convexon.flow.emit import Design, emit_stage
 from convexon.flow.run import Made, Run
-from convexon.plan.mapping import MAPPING
 from convexon.progress import QUIET, Progress
-from convexon.snn.card import CARD
 from convexon.version import __version__
 from convexon_hdl.emit import yosys
 from convexon_hdl.emit.bundle import MANIFEST_NAME, RtlBundle
@@ -72,20 +69,16 @@ def prove_stage(folder: Run, progress: Progress = QUIET) -> ProveResult:
         If there is no sound card, or Yosys fails. Obligations that are not proved are in the
         report.
     """
-    card = folder.read("card", CARD)
-    mapping = current_mapping(folder, card)
-    parents: dict[str, Made[Any]] = {"card": card}
-    if folder.has("mapping"):
-        parents["mapping"] = folder.read("mapping", MAPPING)
-    parents["rtl"] = _bundle(folder, parents, progress)
+    design = Design.of(folder)
+    bundle = _bundle(folder, design, progress)
     versions = f"{__version__} {yosys.version()}"
     cache = _Cache(folder.path / KNOWN, versions)
     began = time.monotonic()
 
     def prove() -> ProofReport:
-        verilog = folder.bundle().value.verilog
+        verilog = bundle.value.verilog
         progress.begin("reading the netlist")
-        due = list(obligations(card.value, mapping, verilog))
+        due = list(obligations(design.network, design.mapping, verilog))
         progress.begin("proving")
         proofs: list[Proof] = []
         for proof in prove_all(due, known=[o.key for o in due if o.key in cache]):
@@ -93,20 +86,26 @@ def prove_stage(folder: Run, progress: Progress = QUIET) -> ProveResult:
             if proof.is_new and proof.key and proof.verdict is Verdict.PROVED:
                 cache.add(proof.key)
             progress.advance(f"{len(proofs)} of {len(due)}: {proof.kind} of {proof.where}")
-        return report_on(proofs, left_to_simulation(card.value, mapping))
+        return report_on(proofs, left_to_simulation(design.network, design.mapping))
 
-    made = folder.made("proofs", PROOFS, prove, parents=parents, recipe={"yosys": yosys.version()})
+    made = folder.made(
+        "proofs",
+        PROOFS,
+        prove,
+        parents={**design.parents, "rtl": bundle},
+        recipe={"yosys": yosys.version()},
+    )
     seconds = 0.0 if made.reused else time.monotonic() - began
     if not made.reused:
         folder.time("prove", seconds)
     return ProveResult(report=made, seconds=seconds)
 
 
-def _bundle(folder: Run, parents: dict[str, Made[Any]], progress: Progress) -> Made[RtlBundle]:
-    """The bundle on disk, for whatever host, if it is of these parents; else a new one."""
+def _bundle(folder: Run, design: Design, progress: Progress) -> Made[RtlBundle]:
+    """The bundle on disk, for whatever host, if it is of this design; else a new one."""
     if (folder.rtl / MANIFEST_NAME).exists():
         bundle = folder.bundle()
-        if bundle.record.parents == {role: made.record.digest for role, made in parents.items()}:
+        if bundle.record.parents == design.digests:
             return bundle
     return emit_stage(folder, progress).bundle
 

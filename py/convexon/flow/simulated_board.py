@@ -57,12 +57,12 @@ def design_of_run(folder: RunFolder) -> SimulatedDesign:
         If Yosys is missing or fails.
     """
     require_serial()
-    card, bundle, _ = emitted(folder)
+    source, bundle = emitted(folder)
     design = design_of(
         bundle.value,
         _BOARD,
         clocking=clocking(_BOARD),
         line=Uart(divisor=DIVISOR),
-        results=results_of(card.value),
+        results=results_of(source.network),
     )
     return SimulatedDesign(verilog=design.verilog, top=TOP, divisor=DIVISOR)

@@ -12,7 +12,6 @@ from convexon.plan.cost.mapping_cost import estimated_resources
 from convexon.plan.cost.resource_model import resource_model
 from convexon.plan.cost.resources import CELLS, RESOURCES, CellReport, ResourceEstimate
 from convexon.plan.family import Family
-from convexon.plan.mapping import Mapping
 from convexon.progress import QUIET, Progress
 from convexon_boards.board import Part
 from convexon_boards.built import ROUTES, RouteReport
@@ -59,11 +58,10 @@ def synthesize_stage(
     ToolError
         If Yosys is missing or fails.
     """
-    card, bundle, mapping = emitted(folder)
+    design, bundle = emitted(folder)
 
     def estimate() -> ResourceEstimate:
-        chosen = Mapping.spatial(card.value) if mapping is None else mapping.value
-        return estimated_resources(card.value, chosen, family)
+        return estimated_resources(design.network, design.mapping, family)
 
     def compute() -> CellReport:
         began = time.monotonic()

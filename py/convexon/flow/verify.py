@@ -9,18 +9,15 @@ from functools import cache
 from typing import Any
 
 from convexon.errors import MismatchError, MissingToolError
-from convexon.flow.emit import emitted
+from convexon.flow.emit import Design, emitted
 from convexon.flow.run import Made, Run
 from convexon.flow.stimulus import Stimulus, stimulus_of
 from convexon.plan.image import image_where_loaded
-from convexon.plan.mapping import Mapping
-from convexon.plan.schedule import Schedule
 from convexon.progress import QUIET, Progress
 from convexon.settings import choice
 from convexon.snn import golden
 from convexon.snn.decision import decided_trace
 from convexon.snn.divergence import Divergence, first_divergence
-from convexon.snn.network import FixedPointNetwork
 from convexon.snn.trace import TRACE, SpikeTrace
 from convexon.store.codec import to_json
 from convexon_sim.bench.job import SMOOTH, Traffic
@@ -88,33 +85,23 @@ def _count(verification: Verification) -> str:
 
 
 def golden_trace(
-    folder: Run,
-    card: Made[FixedPointNetwork],
-    mapping: Made[Mapping] | None,
-    progress: Progress = QUIET,
+    folder: Run, design: Design, progress: Progress = QUIET
 ) -> tuple[Stimulus, Made[SpikeTrace]]:
     """Make the golden model's trace of the test samples, under the mapping's encoder and rule."""
-    chosen = _chosen(card, mapping)
-    stimulus = stimulus_of(folder, chosen)
-    matters = chosen.encoder is not None or chosen.decision.is_early
-    origins = {"mapping": mapping} if mapping is not None and matters else {}
+    mapping = design.mapping
+    stimulus = stimulus_of(folder, mapping)
+    matters = mapping.encoder is not None or mapping.decision.is_early
+    origins = design.parents if matters else {"card": design.card}
     progress.begin("running the golden model")
     trace = folder.made(
         "golden",
         TRACE,
-        lambda: decided_trace(chosen.decision, card.value, golden.run(card.value, stimulus.inputs)),
-        parents={"card": card, **stimulus.origins, **origins},
+        lambda: decided_trace(
+            mapping.decision, design.network, golden.run(design.network, stimulus.inputs)
+        ),
+        parents={**origins, **stimulus.origins},
     )
     return stimulus, trace
-
-
-def schedule_of(card: Made[FixedPointNetwork], mapping: Made[Mapping] | None) -> Schedule:
-    """Return the schedule of what was emitted."""
-    return Schedule.of(card.value, _chosen(card, mapping))
-
-
-def _chosen(card: Made[FixedPointNetwork], mapping: Made[Mapping] | None) -> Mapping:
-    return mapping.value if mapping else Mapping.spatial(card.value)
 
 
 def verify_stage(
@@ -137,21 +124,21 @@ def verify_stage(
         If the folder lacks a card, test samples or a bundle, or the bundle is of another card.
     """
     simulator = find(kind)
-    card, bundle, mapping = emitted(folder)  # before the golden model's long run
-    stimulus, trace = golden_trace(folder, card, mapping, progress)
+    design, bundle = emitted(folder)  # before the golden model's long run
+    stimulus, trace = golden_trace(folder, design, progress)
 
     @cache
     def observation() -> Observation:
         began = time.monotonic()
         progress.begin(f"compiling and running {kind.value}")
-        cycles = schedule_of(card, mapping).cycles(stimulus.inputs, trace.value)
+        cycles = design.schedule.cycles(stimulus.inputs, trace.value)
         trial = Trial(
             bundle=bundle.value,
             inputs=stimulus.transfers,
             expected=trace.value,
             cycles=cycles,
             traffic=traffic,
-            image=image_where_loaded(card.value, _chosen(card, mapping)),
+            image=image_where_loaded(design.network, design.mapping),
         )
         result = observe(trial, simulator)
         folder.time(f"verify.{kind.value}", time.monotonic() - began)

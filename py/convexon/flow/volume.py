@@ -10,7 +10,6 @@ from convexon.errors import MismatchError
 from convexon.flow.emit import emitted
 from convexon.flow.run import Run
 from convexon.flow.stimulus import stimulus_of
-from convexon.flow.verify import schedule_of
 from convexon.plan.image import image_where_loaded
 from convexon.progress import QUIET, Progress
 from convexon.snn import simulate
@@ -63,20 +62,20 @@ def volume_stage(folder: Run, *, progress: Progress = QUIET) -> VolumeResult:
         If the folder lacks a card, samples or a bundle, or the bundle is of another card.
     """
     simulator = find(SimulatorKind.VERILATOR)
-    card, bundle, mapping = emitted(folder)
-    schedule = schedule_of(card, mapping)
+    design, bundle = emitted(folder)
+    network, schedule = design.network, design.schedule
     parts = [stimulus_of(folder, schedule.mapping, name) for name in ("train", "test")]
     inputs = np.concatenate([part.inputs for part in parts])
     transfers = np.concatenate([part.transfers for part in parts])
     progress.begin("running the model")
-    trace = simulate.run(card.value, inputs)
-    expected = decided_trace(schedule.mapping.decision, card.value, trace)
+    trace = simulate.run(network, inputs)
+    expected = decided_trace(schedule.mapping.decision, network, trace)
     trial = Trial(
         bundle=bundle.value,
         inputs=transfers,
         expected=expected,
         cycles=schedule.cycles(inputs, expected),
-        image=image_where_loaded(card.value, schedule.mapping),
+        image=image_where_loaded(network, schedule.mapping),
     )
     progress.begin("compiling and running verilator")
     seen = run_volume(trial, simulator)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from convexon.certify.certificate import CERTIFICATE, Certificate, Rounded, gap_above
 from convexon.data.dataset import DATASET, SpikeDataset
+from convexon.flow.emit import Design
 from convexon.flow.run import Made, Run
 from convexon.plan.cost.resources import CELLS, RESOURCES, CellReport, ResourceEstimate
 from convexon.plan.mapping import MAPPING, Mapping
@@ -151,10 +152,7 @@ def bundle_of_card(folder: Run) -> Made[RtlBundle] | None:
     """Return the emitted bundle, or None if there is none or it is of another card or mapping."""
     if not folder.rtl.exists():
         return None
-    digests = {"card": folder.read("card", CARD).record.digest}
-    if folder.has("mapping"):
-        digests["mapping"] = folder.read("mapping", MAPPING).record.digest
-    bundle = folder.bundle()
+    bundle, digests = folder.bundle(), Design.of(folder).digests
     stale = any(bundle.record.parents.get(name) != digest for name, digest in digests.items())
     return None if stale else bundle
 
