@@ -1,4 +1,5 @@
-# Two commands do all the set-up: `make demo` and `make test`.
+# Two commands do all the set-up: `make demo` and `make test`. `make test-all` repeats what tests
+# marked `exhaustive` repeat; CONTRIBUTING.md says which those are.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,13 +9,15 @@ OUT ?= build/demo
 PYTEST ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test test-all lint lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/convexon demo --out $(OUT)
 
-test: $(VENV)/.test
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST)
+test: TIER := -m 'not exhaustive'
+
+test test-all: $(VENV)/.test
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(TIER) $(PYTEST)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from cocotb_tools import config
 from convexon.errors import ToolError
 from convexon.store.artefact import digest_of
 from convexon.store.codec import Json
-from convexon_sim.process import call, run
+from convexon_sim.process import run
 from convexon_sim.simulator import Simulator, SimulatorKind
 
 CACHE_VARIABLE = "CONVEXON_CACHE"
@@ -155,7 +155,7 @@ def bench_program(
             (folder / "timescale.f").write_text(f"+timescale+{TIMESCALE}\n")
             options = ["-g2012", "-s", top, "-f", "timescale.f", "-o", NAME]
             command = [simulator.program("iverilog"), *options, "design.v"]
-            call(command, name="icarus", folder=folder, timeout=timeout)
+            run(command, name="icarus", folder=folder, timeout=timeout).checked()
             return
         (folder / "public.vlt").write_text(control)
         libraries = str(config.libs_dir)
@@ -244,15 +244,18 @@ def _verilated(
     verilator = simulator.program("verilator")
     environment = simulator.environment
     command = [verilator, "--cc", "--Mdir", "model", *VERILATOR_ARGUMENTS, *files]
-    call(command, name="verilator", folder=folder, environment=environment, timeout=timeout)
-    root = call([verilator, "--getenv", "VERILATOR_ROOT"], environment=environment, timeout=timeout)
+    run(
+        command, name="verilator", folder=folder, environment=environment, timeout=timeout
+    ).checked()
+    asked = [verilator, "--getenv", "VERILATOR_ROOT"]
+    root = run(asked, environment=environment, timeout=timeout).checked()
     include = Path(root.strip()) / "include"
 
     def compiled(source: Path, target: Path, *options: str) -> None:
         headers = ("-I", str(folder / "model"), "-I", str(folder), "-I", str(include))
         svdpi = ("-I", str(include / "vltstd"))
         command = ["c++", *COMPILER_ARGUMENTS, *options, *headers, *svdpi]
-        call([*command, "-c", str(source), "-o", str(target)], timeout=timeout)
+        run([*command, "-c", str(source), "-o", str(target)], timeout=timeout).checked()
 
     def of_runtime(name: str) -> Path:
         def make(scratch: Path) -> None:
@@ -268,7 +271,8 @@ def _verilated(
         shared = pool.map(of_runtime, runtime)
         own = pool.map(of_unit, _units(folder, main))
         objects = [str(file) for file in (*own, *shared)]
-    call(["c++", "-pthread", "-o", output, *objects, *link], folder=folder, timeout=timeout)
+    linked = ["c++", "-pthread", "-o", output, *objects, *link]
+    run(linked, folder=folder, timeout=timeout).checked()
 
 
 def _units(folder: Path, main: Path) -> list[Path]:

@@ -19,12 +19,15 @@ class Ended:
 
     Members
     -------
+    name : str
+        What messages call it.
     code : int
         Its exit status.
     output : str
         What it wrote to its output and to its error stream.
     """
 
+    name: str
     code: int
     output: str
 
@@ -34,6 +37,12 @@ class Ended:
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
         errors = [line for line in lines if "error" in line.lower()]
         return (errors or lines[-1:] or ["no output"])[0]
+
+    def checked(self) -> str:
+        """Return the output; `ToolError` if the exit status is not 0."""
+        if self.code:
+            raise ToolError(f"{self.name} failed: {self.reason}")
+        return self.output
 
 
 @contextmanager
@@ -77,7 +86,7 @@ def started(
             start_new_session=True,
         )
     except OSError as error:
-        raise ToolError(f"{name or _name(command)} cannot be run: {error}") from error
+        raise ToolError(f"{name or Path(command[0]).name} cannot be run: {error}") from error
     with process:
         try:
             yield process
@@ -101,35 +110,10 @@ def run(
     ToolError
         If it cannot be started, or does not end within ``timeout`` seconds.
     """
+    name = name or Path(command[0]).name
     with started(command, name=name, folder=folder, environment=environment) as process:
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            name = name or _name(command)
             raise ToolError(f"{name} did not end within {timeout:g} seconds") from None
-    return Ended(process.returncode, output)
-
-
-def call(
-    command: Sequence[str],
-    *,
-    timeout: float,
-    name: str = "",
-    folder: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> str:
-    """Run a program that must succeed, and return its output; arguments as those of `started`.
-
-    Raises
-    ------
-    ToolError
-        As `run`, or if the exit status is not 0.
-    """
-    ended = run(command, timeout=timeout, name=name, folder=folder, environment=environment)
-    if ended.code:
-        raise ToolError(f"{name or _name(command)} failed: {ended.reason}")
-    return ended.output
-
-
-def _name(command: Sequence[str]) -> str:
-    return Path(command[0]).name
+    return Ended(name, process.returncode, output)

@@ -31,14 +31,6 @@ from convexon_sim.verification import Verification
 IntArray = npt.NDArray[np.int64]
 
 
-def judged(trial: Trial, record: Record, simulator: Simulator, seconds: float) -> Observation:
-    """Return the verdict on the record of a trial, and what the hardware did.
-
-    ``seconds`` is how long the simulation took.
-    """
-    return Scoreboard(trial).observation(record, simulator, seconds)
-
-
 class Scoreboard:
     """Judges a record of a trial."""
 
@@ -193,7 +185,10 @@ class Scoreboard:
         return wrong, late[0][1] if late else None
 
     def observation(self, record: Record, simulator: Simulator, seconds: float) -> Observation:
-        """Return the verdict, and what the hardware did in the samples that came out whole."""
+        """Return the verdict, and what the hardware did in the samples that came out whole.
+
+        ``seconds`` is how long the simulation took.
+        """
         n = self.n_whole(record)
         trace = self.trace(record, n)
         wrong, first = self.compare(record, trace)

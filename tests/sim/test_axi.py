@@ -37,6 +37,7 @@ from convexon_sim.bench.packing import pack
 from convexon_sim.bench.runner import probed, run_bench
 from convexon_sim.build import bench_program
 from convexon_sim.simulator import Simulator, SimulatorKind, find
+from tiers import exhaustive, leading
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 SCENARIOS, LOAD_SCENARIOS = 7, 2
@@ -196,8 +197,8 @@ def wide_network() -> FixedPointNetwork:
     [
         (rich_network(), 32),
         (wide_network(), 32),
-        (wide_network(), 128),
-        (small_network(ReadoutMode.SIGN), 64),
+        pytest.param(wide_network(), 128, marks=exhaustive),
+        pytest.param(small_network(ReadoutMode.SIGN), 64, marks=exhaustive),
         (small_network(ReadoutMode.STEP), 32),
     ],
     ids=["rich", "three-words", "one-wide-word", "sign", "step"],
@@ -260,7 +261,7 @@ def test_engine_of_two_branches_behind_axi(tmp_path: Path) -> None:
     passes(axi(network, 32, mapping=mapping), icarus(), tmp_path)
 
 
-@pytest.mark.parametrize("network", [rich_network(), wide_network()], ids=["rich", "wide"])
+@pytest.mark.parametrize("network", leading([rich_network(), wide_network()]), ids=["rich", "wide"])
 def test_loaded_weights_behind_axi(network: FixedPointNetwork, tmp_path: Path) -> None:
     passes(axi(network, 32, mapping=mapping_of(network)), icarus(), tmp_path)
 
@@ -269,7 +270,11 @@ def test_loaded_weights_behind_axi(network: FixedPointNetwork, tmp_path: Path) -
     ("network", "mapping"),
     [
         (rich_network(), None),
-        (long_network(), dataclasses.replace(LONG, encoder=LEVELS, decision=FIRST)),
+        pytest.param(
+            long_network(),
+            dataclasses.replace(LONG, encoder=LEVELS, decision=FIRST),
+            marks=exhaustive,
+        ),
     ],
     ids=["rich", "levels-first"],
 )

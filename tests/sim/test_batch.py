@@ -47,7 +47,7 @@ def test_one_accelerator_stays_as_it_is() -> None:
     bundle = bundle_of(small_network())
     batch = combine([bundle, bundle])
     assert (batch.top, batch.verilog, batch.digest) == (bundle.top, bundle.verilog, bundle.digest)
-    assert batch.instance(bundle) == Instance()
+    assert batch.instances[bundle.digest] == Instance()
 
 
 def trial_of(network: FixedPointNetwork, emitted: FixedPointNetwork) -> Trial:

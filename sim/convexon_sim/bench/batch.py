@@ -60,10 +60,6 @@ class Batch:
     digest: str
     instances: dict[str, Instance]
 
-    def instance(self, bundle: RtlBundle) -> Instance:
-        """Return where ``bundle`` stands."""
-        return self.instances[bundle.digest]
-
 
 def combine(bundles: Sequence[RtlBundle]) -> Batch:
     """Return one design that holds each of ``bundles`` once."""

@@ -20,7 +20,14 @@ from cocotb.triggers import RisingEdge
 
 from convexon.errors import MismatchError
 from convexon_sim.bench.agents import LayerMonitor, Loader, Sink, Source, StreamMonitor, descend
-from convexon_sim.bench.job import JOBS_VARIABLE, QUIET_CLOCKS, RECORDS, RESET_CLOCKS, Job
+from convexon_sim.bench.job import (
+    JOBS_VARIABLE,
+    QUIET_CLOCKS,
+    RECORDS,
+    RESET_CLOCKS,
+    Job,
+    clock_limit,
+)
 from convexon_sim.bench.packing import pack
 from convexon_sim.bench.record import Record
 
@@ -79,8 +86,13 @@ class Bench:
 
     async def until_results(self, count: int) -> None:
         """Move clocks until ``count`` results have come, within a generous limit."""
-        results = self.record.results
-        limit = self.job.clock_limit(count - len(results))
+        job, results = self.job, self.record.results
+        limit = clock_limit(
+            count - len(results),
+            per_sample=job.per_sample,
+            slowest=job.slowest,
+            traffic=job.traffic,
+        )
         for _ in range(limit):
             if len(results) >= count:
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -73,14 +73,6 @@ class Traffic:
         """Whether nothing ever stalls, so that cycle counts must equal the schedule."""
         return not (self.idle or self.back_pressure or self.resets)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the members as JSON."""
-        return {
-            **asdict(self),
-            "resets": list(self.resets),
-            "reset_after": list(self.reset_after),
-        }
-
 
 SMOOTH = Traffic()
 """A source that is never idle and a sink that is always ready."""
@@ -117,9 +109,12 @@ class Job:
     design: tuple[str, ...]
     traffic: Traffic
 
-    def clock_limit(self, results: int) -> int:
-        """Return a generous limit of the clocks in which some results must come."""
-        traffic = self.traffic
-        samples = -(-results // self.per_sample)
-        work = (samples + 1) * self.slowest + QUIET_CLOCKS
-        return int(work * 4 / ((1 - traffic.idle) * (1 - traffic.back_pressure))) + 1000
+
+def clock_limit(results: int, *, per_sample: int, slowest: int, traffic: Traffic) -> int:
+    """Return a generous limit of the clocks in which some results must come.
+
+    ``per_sample`` results make a sample, and none takes longer than ``slowest`` clocks without
+    stalls.
+    """
+    work = (-(-results // per_sample) + 1) * slowest + QUIET_CLOCKS
+    return int(work * 4 / ((1 - traffic.idle) * (1 - traffic.back_pressure))) + 1000

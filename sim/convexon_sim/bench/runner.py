@@ -24,7 +24,7 @@ from convexon_sim.bench.job import JOBS_VARIABLE, RECORDS, Job
 from convexon_sim.bench.record import Record
 from convexon_sim.build import bench_program
 from convexon_sim.process import Ended, run
-from convexon_sim.scoreboard import judged
+from convexon_sim.scoreboard import Scoreboard
 from convexon_sim.simulator import Simulator, SimulatorKind
 from convexon_sim.trial import Observation, Trial
 from convexon_sim.verification import Verification
@@ -58,7 +58,7 @@ def observe_all(
     if not trials:
         raise InputError("trials must be at least 1, not 0")
     batch = combine([trial.bundle for trial in trials])
-    jobs = [job_of(trial, batch.instance(trial.bundle)) for trial in trials]
+    jobs = [_job(trial, batch.instances[trial.bundle.digest]) for trial in trials]
     program = bench_program(
         batch.verilog,
         simulator,
@@ -85,14 +85,12 @@ def observe_all(
             raise ToolError(f"{simulator.kind.value} failed before the bench ended: {ended.reason}")
         records: list[Record] = pickle.loads(file.with_suffix(RECORDS).read_bytes())
     return tuple(
-        judged(trial, record, simulator, seconds)
+        Scoreboard(trial).observation(record, simulator, seconds)
         for trial, record in zip(trials, records, strict=True)
     )
 
 
-def job_of(trial: Trial, instance: Instance | None = None) -> Job:
-    """Return what a trial's accelerator is to do, alone or where it stands among others."""
-    place = instance or Instance()
+def _job(trial: Trial, place: Instance) -> Job:
     return Job(
         ports=trial.bundle.ports,
         inputs=trial.inputs,

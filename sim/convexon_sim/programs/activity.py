@@ -19,7 +19,7 @@ from convexon.plan.switching import Switching, Watch
 from convexon.snn.trace import SpikeTrace, first_mismatch
 from convexon_sim.bench.packing import field_of, unpack_field
 from convexon_sim.build import program
-from convexon_sim.process import call
+from convexon_sim.process import run
 from convexon_sim.programs.words import (
     STREAM_PORTS,
     Words,
@@ -130,7 +130,7 @@ def _run(
     built = program(NAME, sources, top=TOP, simulator=simulator, timeout=timeout, optimise=True)
     words.tofile(folder / "inputs.bin")
     np.array(limits, dtype=np.uint64).tofile(folder / "limits.bin")
-    call([str(built), str(folder)], folder=folder, timeout=timeout)
+    run([str(built), str(folder)], folder=folder, timeout=timeout).checked()
 
 
 def _widths(watch: Watch) -> dict[str, int]:

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
-from convexon_sim.bench.job import QUIET_CLOCKS, RESET_CLOCKS, Job
+from convexon_sim.bench.job import QUIET_CLOCKS, RESET_CLOCKS, clock_limit
 from convexon_sim.bench.record import LayerRecord, Record
-from convexon_sim.bench.runner import TIMEOUT_SECONDS, job_of
+from convexon_sim.bench.runner import TIMEOUT_SECONDS
 from convexon_sim.build import program
-from convexon_sim.process import call
+from convexon_sim.process import run
 from convexon_sim.programs.words import (
     STREAM_PORTS,
     integers,
@@ -31,7 +31,7 @@ from convexon_sim.programs.words import (
     word_range,
     words_of,
 )
-from convexon_sim.scoreboard import judged
+from convexon_sim.scoreboard import Scoreboard
 from convexon_sim.simulator import Simulator, SimulatorKind
 from convexon_sim.trial import Observation, Trial
 
@@ -82,9 +82,9 @@ def run_volume(
     with tempfile.TemporaryDirectory(prefix="convexon-volume-") as name:
         folder = Path(name)
         design.write_stimulus(folder)
-        call([str(built), str(folder)], folder=folder, timeout=timeout_seconds)
+        run([str(built), str(folder)], folder=folder, timeout=timeout_seconds).checked()
         record, seconds = design.record(folder)
-    return judged(trial, record, simulator, seconds)
+    return Scoreboard(trial).observation(record, simulator, seconds)
 
 
 class _Design:
@@ -92,12 +92,14 @@ class _Design:
 
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
-        self.job: Job = job_of(trial)
         self.ports = trial.bundle.ports
         self.probes: Sequence[Mapping[str, Any]] = self.ports["probes"]
         self.streams: Mapping[str, Any] = self.ports["streams"]
         self.loads = "load" in self.streams
         self.due = len(trial.inputs) * trial.per_sample
+        self.limit = clock_limit(
+            self.due, per_sample=trial.per_sample, slowest=trial.slowest, traffic=trial.traffic
+        )
 
     @staticmethod
     def _neurons(probe: Mapping[str, Any]) -> int:
@@ -190,7 +192,7 @@ unsigned offer_word(Top& top, bool valid, uint32_t word) {{
                 part = inputs[first : first + _SAMPLES].reshape(-1, inputs.shape[2])
                 stream.write(packed(part, field["width"]).tobytes())
         (folder / "image.bin").write_bytes(self.trial.image or b"")
-        limits = [self.due, self.job.clock_limit(self.due)]
+        limits = [self.due, self.limit]
         np.array(limits, dtype=np.uint64).tofile(folder / "limits.bin")
 
     def record(self, folder: Path) -> tuple[Record, float]:
@@ -239,7 +241,7 @@ unsigned offer_word(Top& top, bool valid, uint32_t word) {{
         if len(record.given_at) < self.due:
             return (
                 f"{len(record.given_at)} of {self.due} results came within "
-                f"{self.job.clock_limit(self.due)} clocks: steps were lost, or a stream is stuck"
+                f"{self.limit} clocks: steps were lost, or a stream is stuck"
             )
         transfers = self.trial.inputs.shape[0] * self.trial.inputs.shape[1]
         if len(record.taken_at) < transfers:

@@ -35,6 +35,7 @@ from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.programs.activity import count_free, count_switching
 from small_run import small_network, small_run
+from tiers import leading
 
 ICE40UP5K = part_of("iCE40UP5K-SG48")
 LFE5U_25F = part_of("LFE5U-25F-6")
@@ -161,7 +162,7 @@ def of_part(part: Part, activity: float) -> EnergyEstimate:
     )
 
 
-@pytest.mark.parametrize("part", [ICE40UP5K, LFE5U_25F], ids=lambda part: part.name)
+@pytest.mark.parametrize("part", leading([ICE40UP5K, LFE5U_25F]), ids=lambda part: part.name)
 def test_silence_takes_less_than_activity(part: Part) -> None:
     silent, active = of_part(part, 0.0), of_part(part, 0.5)
     assert silent.toggles < active.toggles / 4
@@ -184,7 +185,7 @@ def test_a_slower_clock_takes_the_same_but_for_what_is_static() -> None:
         assert slow.resources[name].high == pytest.approx(factor * fast.resources[name].high)
 
 
-@pytest.mark.parametrize("name", measured.MEASURED)
+@pytest.mark.parametrize("name", leading(measured.MEASURED))
 def test_published_currents_are_within_their_estimates(name: str) -> None:
     circuit = measured.MEASURED[name]
     netlist = synthesize_verilog(circuit.verilog, measured.TOP, Family.ICE40)

@@ -22,6 +22,7 @@ from convexon_boards.tools.synthesis import Netlist, synthesize, synthesize_veri
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.programs.activity import count_free, count_switching
 from small_run import small_network
+from tiers import leading
 
 ICE40UP5K = part_of("iCE40UP5K-SG48")
 
@@ -130,7 +131,7 @@ def test_a_family_without_energies_is_refused() -> None:
         nets_of(dataclasses.replace(netlist, cells=cells))
 
 
-@pytest.mark.parametrize("family", [Family.ICE40, Family.ECP5])
+@pytest.mark.parametrize("family", leading([Family.ICE40, Family.ECP5]))
 def test_the_netlist_that_is_counted_is_the_network(family: Family) -> None:
     network = small_network()
     bundle = emit(network, Mapping.spatial(network))
