@@ -202,15 +202,15 @@ def test_a_clock_that_is_none_is_refused(mhz: float) -> None:
 
 @pytest.mark.parametrize(
     ("name", "limit"),
-    [("icebreaker", 185), ("ice40-hx8k", 275), ("ulx3s-25f", 400), ("tang-nano-9k", 600)],
+    [("icebreaker", 60), ("ice40-hx8k", 140), ("ulx3s-25f", 140), ("tang-nano-9k", 125)],
 )
 def test_a_clock_beyond_the_part_is_refused_before_anything_is_built(
     name: str, limit: int, tmp_path: Path
 ) -> None:
     board = board_of(name)
-    refused = rf"^freq must be at most {limit} MHz, the highest clock of {board.open_part.name}, "
-    with pytest.raises(InputError, match=f"{refused}not {limit + 15}$"):
-        build_stage(small_run(tmp_path), board=board, mhz=limit + 15)
+    refused = rf"^freq must be at most {limit} MHz on {board.open_part.name}, not 200: even a small"
+    with pytest.raises(InputError, match=refused):
+        build_stage(small_run(tmp_path), board=board, mhz=200.0)
     assert not (tmp_path / "build").exists()
 
 
@@ -293,14 +293,14 @@ def test_a_second_build_has_the_same_digest_and_the_best_seed_is_kept(
 def test_a_design_that_is_too_slow_says_by_how_much(run: RunFolder) -> None:
     board = board_of("upduino-v3")
     with pytest.raises(ToolError) as caught:
-        build_stage(run, board=board, mhz=120.0)
+        build_stage(run, board=board, mhz=48.0)
     found = re.fullmatch(
-        r"upduino-v3 must run at 120 MHz, and seed 1 reaches ([\d.]+), (\d+) % short, on the path "
+        r"upduino-v3 must run at 48 MHz, and seed 1 reaches ([\d.]+), (\d+) % short, on the path "
         r"to \S+: map with more registers or fewer lanes, .*, or build with --freq (\d+)",
         str(caught.value),
     )
     assert found is not None, str(caught.value)
-    assert int(found[2]) == round(100 * (1 - float(found[1]) / 120))
+    assert int(found[2]) == round(100 * (1 - float(found[1]) / 48))
     assert int(found[3]) == int(float(found[1]))
     assert (folder_of(run, board) / "nextpnr-1.json").exists()
     assert not (folder_of(run, board) / "upduino-v3.bin").exists()

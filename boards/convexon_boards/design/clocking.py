@@ -17,7 +17,7 @@ def clocking(board: Board, mhz: float | None = None) -> Clocking:
     Raises
     ------
     InputError
-        If the clock is not above 0, the part cannot take it, or no PLL setting comes near it.
+        If the clock is not above 0, far beyond what the part takes, or no PLL setting is near it.
     """
     oscillator = board.oscillator_mhz
     if mhz is None or mhz == oscillator:
@@ -26,8 +26,8 @@ def clocking(board: Board, mhz: float | None = None) -> Clocking:
         raise InputError(f"freq must be above 0 MHz, not {mhz!r}")
     if not isinstance(board.part, str) and mhz > board.part.most_mhz:
         raise InputError(
-            f"freq must be at most {board.part.most_mhz:g} MHz, the highest clock of "
-            f"{board.part.name}, not {mhz:g}"
+            f"freq must be at most {board.part.most_mhz:g} MHz on {board.part.name}, not {mhz:g}: "
+            "even a small network with its link reaches no more than half of that"
         )
     choices = list(tools_of(board).plls(board, mhz))
     if not choices:

@@ -44,7 +44,7 @@ def _part(name: str) -> Part | None:
         block_rams=blocks,
         options=options if package else (*options, "--out-of-context"),
         pack=("--compress", *(("--idcode", _IDCODE_12F) if size == "12" else ())),
-        most_mhz=400.0,
+        most_mhz=140.0 if speed == "6" else 190.0,
     )
 
 

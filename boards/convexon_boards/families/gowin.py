@@ -13,18 +13,19 @@ from convexon_boards.tools.wheels import Wheel
 
 
 class _Device(NamedTuple):
-    """A die: its name in the open tools, that of the part for a PLL, sites, and oscillator."""
+    """A die: its name in the open tools, that of the part for a PLL, sites, and clocks."""
 
     chip: str
     pll_name: str
     lut_sites: int
     block_rams: int
     vco_mhz: tuple[int, int]
+    most_mhz: float
 
 
 DEVICES = {
-    "GW1NR-LV9": _Device("GW1N-9C", "GW1NR-9C", 8_640, 26, (400, 1200)),
-    "GW2AR-LV18": _Device("GW2A-18C", "GW2AR-18C", 20_736, 46, (500, 1250)),
+    "GW1NR-LV9": _Device("GW1N-9C", "GW1NR-9C", 8_640, 26, (400, 1200), 125.0),
+    "GW2AR-LV18": _Device("GW2A-18C", "GW2AR-18C", 20_736, 46, (500, 1250), 280.0),
 }
 
 _ODIV = (2, 4, 8, *range(16, 129, 16))
@@ -47,7 +48,7 @@ def _part(name: str) -> Part | None:
         block_rams=device.block_rams,
         options=("--device", name, "--vopt", f"family={device.chip}"),
         pack=("-d", device.chip, "--sspi_as_gpio", "--mspi_as_gpio"),
-        most_mhz=device.vco_mhz[1] / _ODIV[0],
+        most_mhz=device.most_mhz,
     )
 
 

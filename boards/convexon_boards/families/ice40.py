@@ -18,8 +18,8 @@ from convexon_boards.toolchain import (
 )
 from convexon_boards.tools.wheels import Wheel
 
-DEVICES = {"UP5K": (5_280, 30, 185.0), "HX1K": (1_280, 16, 275.0), "HX8K": (7_680, 32, 275.0)}
-"""Logic cells, block RAMs, and the highest clock in MHz of a global buffer."""
+DEVICES = {"UP5K": (5_280, 30, 60.0), "HX1K": (1_280, 16, 140.0), "HX8K": (7_680, 32, 140.0)}
+"""Logic cells, block RAMs, and `Part.most_mhz`."""
 
 
 def _part(name: str) -> Part | None:

@@ -5,10 +5,9 @@ An image is a sequence of words of 32 bits, little-endian as bytes::
     0      MAGIC, the letters CVW and the version of this form
     1      fingerprint of the accelerator
     2      N, the number of words of rows
-    3 ...  N words: engine by engine (as `convexon.plan.fold.engines_of` has
-    them),
-           bank by bank, address by address; a row's lane k at bits ``k * weight_width`` and up in
-           two's complement, each row padded with zeros to whole words, its lowest word first
+    3 ...  N words: engine by engine (as `convexon.plan.fold.engines_of` has them), bank by bank,
+           address by address; a row's lane k at bits ``k * weight_width`` and up in two's
+           complement, each row padded with zeros to whole words, its lowest word first
     3 + N  CRC-32 of the bytes before it
 
 Where an engine has several banks, their row of zeros is not sent. The CRC-32 is that of Ethernet
