@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from baselines import (
     logistic_on_raw,
+    on_test,
     paper_method,
     ridge_reservoir,
     right_on,
@@ -25,7 +27,6 @@ from example import example
 from convexon.data.dataset import SpikeDataset
 
 automata, strings = example("automata"), example("strings")
-FAN_INS = automata.FAN_INS
 
 CELLS = ((3, 2), (5, 2), (8, 2), (3, 4), (5, 4), (8, 4))
 """States and symbols; the seed draws the automaton, the strings and the fit."""
@@ -44,54 +45,17 @@ def methods_of(
 ) -> Mapping[str, tuple[str, Measure]]:
     """Return settings and measurement of every method on one size of automaton."""
 
-    def parts(seed: int) -> tuple[SpikeDataset, SpikeDataset]:
+    def split(seed: int) -> tuple[SpikeDataset, SpikeDataset, SpikeDataset]:
         task = strings.random_automaton(
             n_states=n_states, n_symbols=n_symbols, length=LENGTH, seed=seed
         )
-        return task.split(N_TRAIN, N_TEST, seed=seed)
-
-    def split(seed: int) -> tuple[SpikeDataset, SpikeDataset, SpikeDataset]:
-        train, test = parts(seed)
+        train, test = task.split(N_TRAIN, N_TEST, seed=seed)
         return *strings.held_out(train, seed=seed), test
 
     def convexon(seed: int) -> Mapping[str, float]:
         train, validation, test = split(seed)
         card = automata.fit_automaton(train, validation, seed=seed).card
         return {"": right_on(card, test), "neurons": card.n_neurons}
-
-    def cvx(seed: int) -> Mapping[str, float]:
-        train, validation, test = split(seed)
-        network = paper_method(
-            train,
-            validation,
-            widths=(WIDTH, WIDTH),
-            seed=seed,
-            rhos=CVX_RHOS,
-            max_seconds=CVX_SECONDS,
-        )
-        return {"": right_on(network, test)}
-
-    def sg(seed: int) -> Mapping[str, float]:
-        train, validation, test = split(seed)
-        network = surrogate_gradient(
-            train,
-            validation,
-            widths=(SG_WIDTH, SG_WIDTH),
-            seconds=sg_seconds,
-            seed=seed,
-            learning_rates=SG_RATES,
-        )
-        return {"": right_on(network, test)}
-
-    def reservoir(seed: int) -> Mapping[str, float]:
-        train, validation, test = split(seed)
-        network = ridge_reservoir(train, validation, n_neurons=WIDTH, seed=seed)
-        return {"": right_on(network, test)}
-
-    def logistic(seed: int) -> Mapping[str, float]:
-        train, validation, test = split(seed)
-        named = logistic_on_raw(train, validation)(test.inputs)
-        return {"": float((named[:, 0] == test.labels).mean())}
 
     return {
         "convexon": (
@@ -100,15 +64,34 @@ def methods_of(
         ),
         "cvx": (
             f"K 2, L 3, P {WIDTH}, leak 0.99, rho of {CVX_RHOS}, {CVX_SECONDS:g} s a program",
-            cvx,
+            on_test(
+                split,
+                partial(
+                    paper_method, widths=(WIDTH, WIDTH), rhos=CVX_RHOS, max_seconds=CVX_SECONDS
+                ),
+            ),
         ),
         "sg": (
             f"K 2, L 3, {SG_WIDTH} neurons a layer, leak 0.99, rates {SG_RATES}, {sg_seconds:g} s "
             "in all on a shared core",
-            sg,
+            on_test(
+                split,
+                partial(
+                    surrogate_gradient,
+                    widths=(SG_WIDTH, SG_WIDTH),
+                    seconds=sg_seconds,
+                    learning_rates=SG_RATES,
+                ),
+            ),
         ),
-        "reservoir": (f"{WIDTH} neurons, alpha and readout chosen on validation", reservoir),
-        "logistic": ("one-hot symbols, strength chosen on validation", logistic),
+        "reservoir": (
+            f"{WIDTH} neurons, alpha and readout chosen on validation",
+            on_test(split, partial(ridge_reservoir, n_neurons=WIDTH)),
+        ),
+        "logistic": (
+            "one-hot symbols, strength chosen on validation",
+            on_test(split, logistic_on_raw),
+        ),
     }
 
 

@@ -42,6 +42,9 @@ Classes = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.int64]]
 """Classes (samples, readouts) of inputs (samples, steps, inputs), of any number of steps where each
 has a readout of its own."""
 
+Split = Callable[[int], tuple[SpikeDataset, SpikeDataset, SpikeDataset]]
+"""Training, validation and test samples of a seed."""
+
 PAPER_LEAK = Leak(10, 10)
 """About the paper's 0.99."""
 
@@ -131,9 +134,23 @@ def _best_readout(
     )
 
 
-def right_on(network: Network | FixedPointNetwork, data: SpikeDataset) -> float:
+def right_on(model: Network | FixedPointNetwork | Classes, data: SpikeDataset) -> float:
     """Share of right decisions."""
-    return accuracy(network, data.inputs, data.labels)
+    if isinstance(model, Network | FixedPointNetwork):
+        return accuracy(model, data.inputs, data.labels)
+    return float((model(data.inputs) == data.labels.reshape(data.n_samples, -1)).mean())
+
+
+def on_test(
+    split: Split, fit: Callable[..., Network | Classes]
+) -> Callable[[int], dict[str, float]]:
+    """Return the measurement of what ``fit(train, validation, seed=seed)`` does on test samples."""
+
+    def measure(seed: int) -> dict[str, float]:
+        train, validation, test = split(seed)
+        return {"": right_on(fit(train, validation, seed=seed), test)}
+
+    return measure
 
 
 def _shares(widths: Sequence[int], n_branches: int) -> list[int]:
@@ -222,13 +239,15 @@ def _ridge_path(
         yield weights, level - mean @ weights
 
 
-def logistic_on_raw(train: SpikeDataset, validation: SpikeDataset) -> Classes:
+def logistic_on_raw(train: SpikeDataset, validation: SpikeDataset, *, seed: int = 0) -> Classes:
     """Fit logistic regression on the raw input, its strength chosen on validation.
 
-    The input is the whole sample, or the step alone where each step has a label.
+    The input is the whole sample, or the step alone where each step has a label. Nothing is drawn,
+    so the seed has no say.
     """
     from sklearn.linear_model import LogisticRegression
 
+    del seed
     stepwise = train.has_step_labels
     top = float(train.inputs.max(initial=1))
 

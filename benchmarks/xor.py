@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from baselines import (
     PAPER_RHOS,
     logistic_on_raw,
+    on_test,
     paper_method,
     ridge_reservoir,
     right_on,
@@ -63,43 +65,30 @@ def cells_of(
         card = fit(xor.plan(n_layers=depth), *samples, seed=seed).card
         return {"": right_on(card, test), "neurons": card.n_neurons}
 
-    def cvx(seed: int) -> Mapping[str, float]:
-        train, validation, test = split(seed)
-        network = paper_method(train, validation, widths=(width,) * depth, seed=seed)
-        return {"": right_on(network, test)}
-
-    def sg(seed: int) -> Mapping[str, float]:
-        train, validation, test = split(seed)
-        network = surrogate_gradient(
-            train,
-            validation,
-            widths=(SG_WIDTH,) * depth,
-            seconds=sg_seconds,
-            seed=seed,
-            learning_rates=SG_RATES,
-        )
-        return {"": right_on(network, test)}
-
-    def reservoir(seed: int) -> Mapping[str, float]:
-        train, validation, test = split(seed)
-        network = ridge_reservoir(train, validation, n_neurons=width, seed=seed)
-        return {"": right_on(network, test)}
-
-    def logistic(seed: int) -> Mapping[str, float]:
-        train, validation, test = split(seed)
-        named = logistic_on_raw(train, validation)(test.inputs)
-        return {"": float((named[:, 0] == test.labels).mean())}
-
     return {
         "convexon": ("rho chosen on validation, card with 8-bit readout", convexon),
-        "cvx": (f"K 2, P {width} a layer, leak 0.99, rho of {PAPER_RHOS}", cvx),
+        "cvx": (
+            f"K 2, P {width} a layer, leak 0.99, rho of {PAPER_RHOS}",
+            on_test(split, partial(paper_method, widths=(width,) * depth)),
+        ),
         "sg": (
             f"K 2, {SG_WIDTH} neurons a layer, leak 0.99, rates {SG_RATES}, {sg_seconds:g} s in "
             "all on one thread of two shared cores",
-            sg,
+            on_test(
+                split,
+                partial(
+                    surrogate_gradient,
+                    widths=(SG_WIDTH,) * depth,
+                    seconds=sg_seconds,
+                    learning_rates=SG_RATES,
+                ),
+            ),
         ),
-        "reservoir": (f"{width} neurons, alpha and readout chosen on validation", reservoir),
-        "logistic": ("bits, strength chosen on validation", logistic),
+        "reservoir": (
+            f"{width} neurons, alpha and readout chosen on validation",
+            on_test(split, partial(ridge_reservoir, n_neurons=width)),
+        ),
+        "logistic": ("bits, strength chosen on validation", on_test(split, logistic_on_raw)),
     }
 
 

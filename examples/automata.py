@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from run_folder import keep, parser, script, watch
-from strings import held_out, random_automaton
+from run_folder import keep, script, watch
+from strings import parser, parts, random_automaton
 
 from convexon.convex.model.losses import Logistic
 from convexon.convex.model.penalty import L1
 from convexon.data.dataset import SpikeDataset
 from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
-from convexon.snn.simulate import accuracy
 from convexon.train.fit import Fitted, Plan, fit
 from convexon.train.generation import GenerationBudget, Round
 from convexon.train.pricing.local import LocalSearch
@@ -94,30 +93,15 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--states", type=int, default=5, help="of the automaton")
     options.add_argument("--symbols", type=int, default=2, help="of the automaton")
-    options.add_argument("--length", type=int, default=11, help="symbols of a string")
-    options.add_argument("--train", type=int, default=2000, help="training strings to draw")
-    options.add_argument("--test", type=int, default=2000, help="test strings to draw")
-    options.add_argument(
-        "--no-disjoint", action="store_true", help="the paper's split: a test may ask for recall"
-    )
     given = options.parse_args()
     task = random_automaton(
         n_states=given.states, n_symbols=given.symbols, length=given.length, seed=given.seed
     )
-    drawn, test = task.split(
-        given.train, given.test, seed=given.seed, disjoint=not given.no_disjoint
-    )
-    train, validation = held_out(drawn, seed=given.seed)
+    train, validation, test = parts(task, given)
     fitted = fit_automaton(
         train, validation, seed=given.seed, readout_bits=given.readout_bits, progress=watch
     )
-    keep(
-        given,
-        train,
-        test,
-        fitted,
-        lambda card: {"test": accuracy(card, test.inputs, test.labels)},
-    )
+    keep(given, train, test, fitted)
 
 
 if __name__ == "__main__":

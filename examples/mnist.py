@@ -201,13 +201,7 @@ def main() -> None:
         Path(given.data), n_train=given.train, n_steps=given.steps, seed=given.seed
     )
     fitted = fit_digits(train, seed=given.seed, n_neurons=given.neurons, seconds=given.seconds)
-    keep(
-        given,
-        train,
-        test,
-        fitted.network,
-        lambda card: {"test": accuracy(card, test.inputs, test.labels)},
-    )
+    keep(given, train, test, fitted.network)
 
 
 if __name__ == "__main__":

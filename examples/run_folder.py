@@ -15,6 +15,7 @@ from convexon.flow.run import Run
 from convexon.quantize.readout import quantize, sample_margins
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork, Network
+from convexon.snn.simulate import accuracy
 from convexon.store.codec import Codec
 from convexon.train.claims import certified
 from convexon.train.columns.dictionary import DICTIONARY, patterns
@@ -65,7 +66,7 @@ def keep(
     train: SpikeDataset,
     test: SpikeDataset,
     fitted: Fitted | Network,
-    measure: Measure,
+    measure: Measure | None = None,
 ) -> None:
     """Write samples, network and card, print the card's figures; and certify what was ``fitted``.
 
@@ -77,7 +78,8 @@ def keep(
         What was fitted on, without what was chosen on; and what margins are stated for.
     fitted : Fitted or Network
         A fit that ended in a convex program, which is certified; or a network of another origin.
-    measure : callable
+    measure : callable, optional
+        Figures of the card beside its accuracy on ``test``.
     """
     run, bits = Run(given.run), given.readout_bits
     recipe = {k: v for k, v in vars(given).items() if k not in ("run", "data")}
@@ -94,7 +96,9 @@ def keep(
     write("test", DATASET, test)
     write("network", NETWORK, network, "train")
     write("card", CARD, card, "network")
-    shares = ", ".join(f"{name} {100 * share:.2f} %" for name, share in measure(card).items())
+    figures = {"test": accuracy(card, test.inputs, test.labels)}
+    figures |= {} if measure is None else measure(card)
+    shares = ", ".join(f"{name} {100 * share:.2f} %" for name, share in figures.items())
     print(f"{card.n_features} last-layer neurons, {card.n_neurons} in all, {shares}")
     for name in ("certificate", "dictionary"):  # of an earlier run
         for file in (run.file(name), *run.path.glob(f"{name}.*.npz")):

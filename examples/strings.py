@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import run_folder
 
 from convexon.data.dataset import SpikeDataset
 from convexon.data.split import grouped
@@ -179,6 +181,28 @@ def random_automaton(
                 label=accepts,
             )
     raise InputError(f"balance must leave an automaton to be found, not {balance!r}: lower it")
+
+
+def parser(about: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the options that all examples on strings have."""
+    result = run_folder.parser(about)
+    result.add_argument("--length", type=int, default=11, help="symbols of a string")
+    result.add_argument("--train", type=int, default=2000, help="training strings to draw")
+    result.add_argument("--test", type=int, default=2000, help="test strings to draw")
+    result.add_argument(
+        "--no-disjoint", action="store_true", help="the paper's split: a test may ask for recall"
+    )
+    return result
+
+
+def parts(
+    task: StringTask, given: argparse.Namespace
+) -> tuple[SpikeDataset, SpikeDataset, SpikeDataset]:
+    """Return the strings to fit on, to choose on, and to test on that a command line asks for."""
+    drawn, test = task.split(
+        given.train, given.test, seed=given.seed, disjoint=not given.no_disjoint
+    )
+    return *held_out(drawn, seed=given.seed), test
 
 
 VALIDATION_SHARE = 0.2

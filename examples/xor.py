@@ -10,14 +10,13 @@ optimal: no network of any depth, width or weights does better on these strings.
 
 from __future__ import annotations
 
-from run_folder import keep, parser, script, watch
-from strings import first_last_xor, held_out
+from run_folder import keep, script, watch
+from strings import first_last_xor, parser, parts
 
 from convexon.convex.model.losses import Squared
 from convexon.convex.model.penalty import L1
 from convexon.errors import InputError
 from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
-from convexon.snn.simulate import accuracy
 from convexon.train.fit import Plan, fit
 from convexon.train.generation import GenerationBudget
 from convexon.train.pricing.enumeration import Enumeration
@@ -67,32 +66,12 @@ def plan(*, n_layers: int, readout_bits: int = 8) -> Plan:
 def main() -> None:
     """Fit, test on strings that were not trained on, and write the run folder."""
     options = parser(__doc__)
-    options.add_argument("--length", type=int, default=11, help="bits of a string")
     options.add_argument("--layers", type=int, default=2, help="hidden layers, 2 or more")
-    options.add_argument("--train", type=int, default=2000, help="training strings to draw")
-    options.add_argument("--test", type=int, default=2000, help="test strings to draw")
-    options.add_argument(
-        "--no-disjoint", action="store_true", help="the paper's split: a test may ask for recall"
-    )
     given = options.parse_args()
-    drawn, test = first_last_xor(given.length).split(
-        given.train, given.test, seed=given.seed, disjoint=not given.no_disjoint
-    )
-    train, validation = held_out(drawn, seed=given.seed)
-    fitted = fit(
-        plan(n_layers=given.layers, readout_bits=given.readout_bits),
-        train,
-        validation,
-        seed=given.seed,
-        progress=watch,
-    )
-    keep(
-        given,
-        train,
-        test,
-        fitted,
-        lambda card: {"test": accuracy(card, test.inputs, test.labels)},
-    )
+    train, validation, test = parts(first_last_xor(given.length), given)
+    chosen = plan(n_layers=given.layers, readout_bits=given.readout_bits)
+    fitted = fit(chosen, train, validation, seed=given.seed, progress=watch)
+    keep(given, train, test, fitted)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from convexon.convex.model.loss import LOSSES
 from convexon.convex.model.penalty import L1, GroupL2, Penalty
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.record import GapRecord
+from convexon.convex.solvers.regularization import path
 from convexon.convex.solvers.solver import solve
 from convexon.data.split import stratified
 from convexon.errors import InputError
@@ -19,6 +20,7 @@ from convexon.progress import Progress
 from convexon.snn.simulate import decisions
 from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.columns.rows import Rows
+from convexon.train.master import program_over
 from convexon.train.pricing.site import LEAST_WEIGHT
 from convexon.train.settings import SolveSettings
 from convexon.train.solved import SolvedProgram, history_of
@@ -66,23 +68,14 @@ class Pool:
     ) -> ConvexProgram:
         """Return the program over all columns and, last, the always-firing one.
 
-        ``rows`` are those to fit on, all where None. The intercept has weight one.
+        ``rows`` are those to fit on, all where None.
         """
-        columns = self.dictionary.with_intercept()
-        chosen = np.arange(self.rows.n_rows) if rows is None else rows
-        stated = LOSSES[loss]()
+        fitted, columns, stated = self.rows, self.dictionary.bits, LOSSES[loss]()
+        if rows is not None:
+            fitted, columns = fitted.take(rows), columns.rows(rows)
         n_outputs = stated.outputs_for(self.n_classes)
-        return ConvexProgram(
-            features=columns if rows is None else columns.rows(rows),
-            targets=stated.targets(self.rows.labels[chosen], n_outputs),
-            loss=stated,
-            penalty=penalty,
-            rho=rho,
-            weights=np.append(self.weights, 1.0),
-            n_classes=n_outputs,
-            counts=self.rows.counts[chosen],
-            groups=self.rows.groups[chosen],
-        )
+        problem = fitted.problem(stated, penalty, rho, n_outputs=n_outputs)
+        return program_over(problem, columns, self.weights)
 
 
 def solve_program(settings: SolveSettings, pool: Pool, progress: Progress) -> SolvedProgram:
@@ -140,12 +133,12 @@ def _validate(
     progress.begin("choosing rho on validation")
     chosen = pool.restricted(_select(settings, pool, fit, watch))
     held_columns = chosen.dictionary.with_intercept().rows(held).dense().astype(np.float64)
+    rhos = sorted(settings.rho, reverse=True)
+    program = chosen.program(settings.loss, L1(), rhos[0], rows=fit)
+    solutions = path(program, rhos, tolerance=VALIDATION_TOLERANCE, progress=watch)
     accuracy: dict[float, float] = {}
-    start = None
-    for rho in sorted(settings.rho, reverse=True):  # a warm-started path, sparse to dense
-        program = chosen.program(settings.loss, L1(), rho, rows=fit)
-        start = solve(program, tolerance=VALIDATION_TOLERANCE, start=start, progress=watch).W
-        right = decisions(held_columns @ start) == rows.labels[held]
+    for rho, solution in zip(rhos, solutions, strict=True):
+        right = decisions(held_columns @ solution.W) == rows.labels[held]
         accuracy[rho] = float(np.average(right, weights=rows.counts[held]))
     return accuracy
 

@@ -8,7 +8,7 @@ give one and the same score.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,16 @@ class Rows:
     def steps(self) -> npt.NDArray[np.intp]:
         """Step of its sample that each row comes from; 0 unless the mode is STEP."""
         return (self.index % self.per_sample).astype(np.intp)
+
+    def take(self, chosen: npt.NDArray[np.intp]) -> Rows:
+        """Return some of the rows."""
+        return replace(
+            self,
+            index=self.index[chosen],
+            labels=self.labels[chosen],
+            counts=self.counts[chosen],
+            groups=np.unique(self.groups[chosen], return_inverse=True)[1],
+        )
 
     def problem(self, loss: Loss, penalty: Penalty, rho: float, *, n_outputs: int) -> Problem:
         """Return the learning task of these rows, with ``n_outputs`` scores each."""

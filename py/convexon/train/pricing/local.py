@@ -17,7 +17,6 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.columns.parallel import on_all_cores
-from convexon.train.columns.rows import Rows
 from convexon.train.pricing.oracle import (
     Effort,
     Proposal,
@@ -163,17 +162,10 @@ def _judged_on(
     if m <= n_rows:
         return site, directions
     part = np.sort(generator.choice(m, n_rows, replace=False))
-    rows = site.rows
-    fewer = Rows(
-        index=rows.index[part] if site.mode is ReadoutMode.STEP else np.arange(n_rows),
-        labels=rows.labels[part],
-        counts=rows.counts[part],
-        groups=np.unique(rows.groups[part], return_inverse=True)[1],
-        per_sample=rows.per_sample,
-        mode=rows.mode,
-    )
-    signal = site.signal if site.mode is ReadoutMode.STEP else site.signal[part]
-    return replace(site, rows=fewer, signal=signal), directions[part]
+    rows, signal = site.rows.take(part), site.signal
+    if site.mode is not ReadoutMode.STEP:
+        rows, signal = replace(rows, index=np.arange(n_rows)), signal[part]
+    return replace(site, rows=rows, signal=signal), directions[part]
 
 
 def _within(
