@@ -13,6 +13,15 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
+from convexon.data.samples import digits
+from convexon.flow.emit import emit_stage
+from convexon.flow.run import Run
+from convexon.flow.solve import solve
+from convexon.flow.synthesize import synthesize_stage
+from convexon.report.collect import collect, figures_of
+from convexon.report.figure import read_figures
+from convexon.train.settings import SolveSettings
+
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
@@ -54,3 +63,37 @@ def test_the_commands_run_in_their_order_on_samples_of_four_features(tmp_path: P
     answers = (folder / "predictions.csv").read_text().splitlines()
     assert answers[0].startswith("sample,class,")
     assert {row.split(",")[1] for row in answers[1:]} <= set(names)
+
+
+def demo_figures() -> dict[str, float]:
+    results = Path(__file__).parent.parent / "benchmarks" / "results"
+    return {name: figure.value for name, figure in read_figures(results / "demo.json").items()}
+
+
+@pytest.fixture(scope="module")
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = Run(tmp_path_factory.mktemp("demo"))
+    solve(folder, digits(), SolveSettings())
+    return folder
+
+
+def compared(folder: Run, prefixes: tuple[str, ...]) -> None:
+    """What this code makes of the digits is what the table says."""
+    stated = demo_figures()
+    figures = {figure.name: figure.value for figure in figures_of(collect(folder))}
+    names = [name for name in figures if name.startswith(prefixes)]
+    assert names
+    for name in names:
+        expected = pytest.approx(stated[name], rel=1e-6, abs=1e-8)
+        assert figures[name] == expected, f"{name}: run python benchmarks/demo.py"
+
+
+def test_the_demo_table_is_of_this_network(solved: Run) -> None:
+    compared(solved, ("accuracy.", "certificate.", "dictionary.", "network.", "latency."))
+
+
+@pytest.mark.exhaustive
+def test_the_demo_table_is_of_this_hardware(solved: Run) -> None:
+    emit_stage(solved)
+    synthesize_stage(solved)
+    compared(solved, ("cells.",))
