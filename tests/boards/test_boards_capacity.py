@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from convexon.errors import InputError
-from convexon.flow.map import measured_activity
 from convexon.plan.cost.budget import Budget, fastest_within
-from convexon.plan.cost.mapping_cost import mapping_cost
+from convexon.plan.cost.mapping_cost import Activity, mapping_cost
 from convexon.plan.family import Family
 from convexon.plan.mapping import Style
 from convexon.snn import simulate
@@ -61,7 +60,7 @@ def test_a_small_board_folds_what_a_large_one_spreads() -> None:
     rng = np.random.default_rng(4)
     network = network_of((layer_of(rng.integers(-7, 8, (64, 48)), [9] * 48),), n_steps=4)
     inputs = rng.integers(0, 2, (3, 4, 64), dtype=np.uint8)
-    activity = measured_activity(inputs, simulate.run(network, inputs))
+    activity = Activity.of(inputs, simulate.run(network, inputs))
     large, small = (
         fastest_within(network, budget_of(name), activity) for name in ("ulx3s-85f", "icebreaker")
     )

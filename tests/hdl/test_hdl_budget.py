@@ -12,7 +12,6 @@ from hdl_bench import random_layer, random_network
 
 from convexon.data.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
-from convexon.flow.map import measured_activity
 from convexon.plan.cost.budget import (
     Budget,
     fastest_within,
@@ -41,7 +40,7 @@ def network_and_activity() -> tuple[FixedPointNetwork, np.ndarray, Activity]:
     )
     network = random_network(rng, branches, mode=ReadoutMode.COUNT, n_steps=STEPS, input_bits=2)
     inputs = rng.integers(0, 4, (4, STEPS, 40)).astype(np.uint8)
-    return network, inputs, measured_activity(inputs, golden.run(network, inputs))
+    return network, inputs, Activity.of(inputs, golden.run(network, inputs))
 
 
 NETWORK, INPUTS, ACTIVITY = network_and_activity()

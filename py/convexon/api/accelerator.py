@@ -130,17 +130,10 @@ def compile(
 def _activity(network: Network, samples: npt.ArrayLike | None) -> Activity:
     """How busy inputs and layers are: on samples, or at the most."""
     card = network.card
-    if samples is not None:
-        from convexon.flow.map import measured_activity
-
-        inputs = card.encode(samples)
-        return measured_activity(inputs, simulated(card, inputs))
-    return Activity(
-        inputs=float(card.n_inputs * card.input_bits),
-        layers=tuple(
-            tuple(float(layer.n_neurons) for layer in branch.layers) for branch in card.branches
-        ),
-    )
+    if samples is None:
+        return Activity.most(card)
+    inputs = card.encode(samples)
+    return Activity.of(inputs, simulated(card, inputs))
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def map_stage(
     stimulus = stimulus_of(folder, framed)
     inputs = stimulus.inputs[:MAX_SAMPLES]
     trace = model(network, inputs)
-    activity = measured_activity(inputs, trace)
+    activity = Activity.of(inputs, trace)
 
     def choose() -> Mapping:
         progress.begin("choosing a mapping")
@@ -209,18 +209,6 @@ def _effect(
         n_steps=network.n_steps,
         cycles=float(cycles.mean()),
         cycles_before=float(late.mean()),
-    )
-
-
-def measured_activity(inputs: npt.NDArray[np.uint8], trace: SpikeTrace) -> Activity:
-    """Mean spikes of a step in ``trace``; each bit of an intensity counts."""
-    bits = np.unpackbits(np.ascontiguousarray(inputs)[..., None], axis=-1)
-    return Activity(
-        inputs=float(bits.sum(axis=(2, 3)).mean()),
-        layers=tuple(
-            tuple(float(layer.spikes.sum(axis=2).mean()) for layer in layers)
-            for layers in trace.layers
-        ),
     )
 
 

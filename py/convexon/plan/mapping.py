@@ -207,8 +207,8 @@ class Mapping:
     def is_buffered(self, depth: int) -> bool:
         """Whether a buffer of two steps stands behind the stage at ``depth``.
 
-        It does where all layers there are spatial and one has registers: whoever asks for a clock
-        is spared the wait for a ``ready`` that comes through all stages at once.
+        It does where all layers there are spatial and one has registers, so that no ``ready`` has
+        to pass through all stages within one clock.
         """
         choices = self.at_depth(depth).values()
         return all(isinstance(choice, Spatial) for choice in choices) and any(

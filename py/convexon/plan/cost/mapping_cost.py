@@ -8,6 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
+
 from convexon.data.encoder import Encoder
 from convexon.plan.cost.amounts import (
     folded_amounts,
@@ -28,6 +31,7 @@ from convexon.plan.mapping import LayerMapping, Mapping, Spatial
 from convexon.snn.decision import Decision
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
+from convexon.snn.trace import SpikeTrace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,29 @@ class Activity:
 
     inputs: float
     layers: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, inputs: npt.NDArray[np.uint8], trace: SpikeTrace) -> Activity:
+        """Activity of the samples of a trace of ``inputs``, shape (samples, steps, inputs)."""
+        bits = np.unpackbits(np.ascontiguousarray(inputs)[..., None], axis=-1)
+        return cls(
+            inputs=float(bits.sum(axis=(2, 3)).mean()),
+            layers=tuple(
+                tuple(float(layer.spikes.sum(axis=2).mean()) for layer in layers)
+                for layers in trace.layers
+            ),
+        )
+
+    @classmethod
+    def most(cls, network: FixedPointNetwork) -> Activity:
+        """Activity of a network whose inputs and neurons are never silent."""
+        return cls(
+            inputs=float(network.n_inputs * network.input_bits),
+            layers=tuple(
+                tuple(float(layer.n_neurons) for layer in branch.layers)
+                for branch in network.branches
+            ),
+        )
 
     @property
     def reads(self) -> float:
