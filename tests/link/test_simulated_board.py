@@ -243,12 +243,12 @@ def test_the_netlist_of_a_whole_board_gives_the_golden_models_answers(
     run: Run, family: Family
 ) -> None:
     made = design_of_run(run)
-    netlist = synthesize_verilog(made.verilog, made.top, family)
+    netlist = synthesize_verilog(made.verilog, TOP, family)
     with SimulatedBoard(
         simulation_model(netlist),
-        top=made.top,
+        top=TOP,
         simulator=find(SimulatorKind.VERILATOR),
-        divisor=made.divisor,
+        divisor=DIVISOR,
     ) as placed:
         result = sent(run, placed)
     assert (result.inferences, result.mismatches) == (12, 0)

@@ -27,7 +27,7 @@ from convexon.flow.emit import emit_stage
 from convexon.flow.measure import fingerprint_of, send
 from convexon.flow.prove import prove_stage
 from convexon.flow.run import Run
-from convexon.flow.simulated_board import design_of_run
+from convexon.flow.simulated_board import simulated_board
 from convexon.flow.verify import VerifyResult, verify_stage
 from convexon.link.protocol import DEFAULT_BAUD
 from convexon.link.session import Patience, Session
@@ -49,8 +49,7 @@ from convexon_boards.capacity import budget_of
 from convexon_boards.catalogue import board_of
 from convexon_hdl.emit.emitter import Host, emit
 from convexon_hdl.formal.proofs import ProofReport
-from convexon_sim.programs.serial_board import SimulatedBoard
-from convexon_sim.simulator import SimulatorKind, find
+from convexon_sim.simulator import SimulatorKind
 
 HERTZ = {"": 1.0, "hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9}
 
@@ -342,15 +341,9 @@ class BoardBuild:
             with ConnectedBoard(self.accelerator, port, baud) as board:
                 yield board
             return
-        design = design_of_run(self.accelerator.run)
         with (
-            SimulatedBoard(
-                design.verilog,
-                top=design.top,
-                simulator=find(SimulatorKind.VERILATOR),
-                divisor=design.divisor,
-            ) as simulated_board,
-            ConnectedBoard(self.accelerator, simulated_board.port, baud) as board,
+            simulated_board(self.accelerator.run) as simulated,
+            ConnectedBoard(self.accelerator, simulated.port, baud) as board,
         ):
             yield board
 

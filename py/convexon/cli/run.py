@@ -84,15 +84,7 @@ def _board(folder: Run, port: str | None) -> Iterator[str]:
     if port is not None:
         yield port
         return
-    from convexon.flow.simulated_board import design_of_run
-    from convexon_sim.programs.serial_board import SimulatedBoard
-    from convexon_sim.simulator import SimulatorKind, find
+    from convexon.flow.simulated_board import simulated_board
 
-    design = design_of_run(folder)
-    with SimulatedBoard(
-        design.verilog,
-        top=design.top,
-        simulator=find(SimulatorKind.VERILATOR),
-        divisor=design.divisor,
-    ) as board:
+    with simulated_board(folder) as board:
         yield board.port

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from convexon.flow.emit import emitted
 from convexon.flow.run import RunFolder
 from convexon.link.transport import require_serial
 from convexon_boards.board import Board
 from convexon_boards.build import results_of
 from convexon_boards.design.clocking import clocking
-from convexon_boards.design.top import TOP, design_of
+from convexon_boards.design.top import TOP, Design, design_of
 from convexon_hdl.link.link import Uart
+from convexon_sim.programs.serial_board import SimulatedBoard
+from convexon_sim.simulator import SimulatorKind, find
 
 DIVISOR = 4
 """Clocks of a bit: as few as a receiver can do with, as each costs time."""
@@ -27,24 +27,7 @@ _BOARD = Board(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class SimulatedDesign:
-    """What a simulator runs.
-
-    Members
-    -------
-    verilog, top : str
-        The whole design, and its top module.
-    divisor : int
-        Clocks of a bit of its serial line.
-    """
-
-    verilog: str
-    top: str
-    divisor: int
-
-
-def design_of_run(folder: RunFolder) -> SimulatedDesign:
+def design_of_run(folder: RunFolder) -> Design:
     """Return the design of ``folder`` behind a serial line.
 
     Raises
@@ -58,11 +41,26 @@ def design_of_run(folder: RunFolder) -> SimulatedDesign:
     """
     require_serial()
     source, bundle = emitted(folder)
-    design = design_of(
+    return design_of(
         bundle.value,
         _BOARD,
         clocking=clocking(_BOARD),
         line=Uart(divisor=DIVISOR),
         results=results_of(source.network),
     )
-    return SimulatedDesign(verilog=design.verilog, top=TOP, divisor=DIVISOR)
+
+
+def simulated_board(folder: RunFolder) -> SimulatedBoard:
+    """Return the design of ``folder`` as a board in Verilator, a context manager.
+
+    Raises
+    ------
+    ConvexonError
+        As `design_of_run` does; `MissingToolError` too if Verilator is not installed.
+    """
+    return SimulatedBoard(
+        design_of_run(folder).verilog,
+        top=TOP,
+        simulator=find(SimulatorKind.VERILATOR),
+        divisor=DIVISOR,
+    )
