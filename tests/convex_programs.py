@@ -57,5 +57,7 @@ def random_program(
 
 def program_bound(program):
     """The universal bound for a program's own weights and largest entry."""
-    least, largest = float(program.weights.min()), max(program.largest_feature, 1.0)
-    return universal_bound(program, min_weight=least, max_feature=largest)
+    D = program.take(np.arange(program.n_columns))
+    return universal_bound(
+        program, min_weight=float(program.weights.min()), max_feature=max(float(D.max()), 1.0)
+    )

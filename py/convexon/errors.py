@@ -4,6 +4,8 @@ Every error that a user can cause derives from `ConvexonError`. Its text is one 
 is wrong, where, and how to mend it; the command line prints that line and exits with `EXIT_USAGE`.
 """
 
+import math
+
 EXIT_USAGE = 2
 """Exit code of the command line for any `ConvexonError`."""
 
@@ -52,6 +54,13 @@ def require_within(name: str, value: int, low: int, high: int) -> None:
     """Raise `InputError` unless ``value`` is ``low`` to ``high``."""
     if not low <= value <= high:
         raise InputError(f"{name} must be {low} to {high}, not {value!r}")
+
+
+def require_positive(**values: float | None) -> None:
+    """Raise `InputError` for the first value that is given and not positive and finite."""
+    for name, value in values.items():
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"{name} must be positive, not {value!r}")
 
 
 def require_integer(name: str, value: object) -> int:

@@ -328,8 +328,8 @@ def test_conflicting_labels_share_one_prediction() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"max_rounds": 0}, "max_rounds must be at least 1, not 0"),
-        ({"patience": 0}, "patience must be at least 1, not 0"),
+        ({"max_rounds": 0}, "max_rounds must be positive, not 0"),
+        ({"patience": 0}, "patience must be positive, not 0"),
         ({"tolerance": 0.0}, "tolerance must lie within 0..1, not 0.0"),
     ],
 )

@@ -25,7 +25,7 @@ from convexon.convex.bounds.gap import rounded_dual
 from convexon.convex.model.loss import UNIT, exact_sum
 from convexon.convex.model.problem import Problem
 from convexon.convex.solvers.solver import Solution
-from convexon.errors import InputError
+from convexon.errors import InputError, require_positive
 from convexon.snn.fixed import Interval
 from convexon.snn.network import Branch
 from convexon.snn.simulate import layer_spikes
@@ -65,9 +65,12 @@ class GenerationBudget:
     patience: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("max_rounds", "max_columns", "columns_per_round", "patience"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        require_positive(
+            max_rounds=self.max_rounds,
+            max_columns=self.max_columns,
+            columns_per_round=self.columns_per_round,
+            patience=self.patience,
+        )
         if not 0.0 < self.tolerance < 1.0:
             raise InputError(f"tolerance must lie within 0..1, not {self.tolerance!r}")
 

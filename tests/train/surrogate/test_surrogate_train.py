@@ -224,8 +224,8 @@ def test_schedules_fall_from_the_whole_rate(decay):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"epochs": 0}, "epochs and batch_size"),
-        ({"batch_size": 0}, "epochs and batch_size"),
+        ({"epochs": 0}, "epochs must be positive, not 0"),
+        ({"batch_size": 0}, "batch_size must be positive"),
         ({"seconds": 0.0}, "seconds must be positive"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive"),
         ({"weight_decay": -1.0}, "weight_decay must be 0 or more"),
@@ -261,5 +261,5 @@ def test_data_that_do_not_fit_are_refused():
             surrogate=Surrogate(),
             generator=np.random.default_rng(),
         )
-    with pytest.raises(InputError, match="n_neurons must be at least 1"):
+    with pytest.raises(InputError, match="n_neurons must be positive"):
         LayerPlan(n_neurons=0, family=family(4))

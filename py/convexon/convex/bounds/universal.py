@@ -34,7 +34,7 @@ from convexon.convex.bounds.gap import feasible_multiple, rounded_dual
 from convexon.convex.model.arrangement import dual_norm
 from convexon.convex.model.loss import UNIT, FloatArray, exact_sum
 from convexon.convex.model.problem import Problem
-from convexon.errors import InputError
+from convexon.errors import require_positive
 
 IntArray = NDArray[np.int64]
 
@@ -69,10 +69,7 @@ def universal_bound(
     InputError
         If an argument is not positive, or the groups do not fit.
     """
-    limits = (("rho", problem.rho), ("min_weight", min_weight), ("max_feature", max_feature))
-    for name, value in limits:
-        if not 0.0 < value < np.inf:
-            raise InputError(f"{name} must be positive and finite, not {value!r}")
+    require_positive(rho=problem.rho, min_weight=min_weight, max_feature=max_feature)
     loss, penalty, Y, inputs = problem.loss, problem.penalty, problem.encoded, problem.inputs
     radius = _DOWN * problem.rho * min_weight / max_feature
     arrangement = loss.arrangement(Y, inputs)

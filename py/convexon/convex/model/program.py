@@ -47,15 +47,10 @@ class PackedColumns(Protocol):
     -------
     shape
         Rows and columns.
-    max_value
-        Largest entry that any column may have.
     """
 
     @property
     def shape(self) -> tuple[int, int]: ...  # noqa: D102
-
-    @property
-    def max_value(self) -> int: ...  # noqa: D102
 
     def dense(self, columns: Block) -> NDArray[np.uint8]:
         """The given columns, shape (n, k)."""
@@ -117,20 +112,6 @@ class ConvexProgram(Problem):
     def n_columns(self) -> int:
         """Number of dictionary columns P."""
         return int(self.features.shape[1])
-
-    @property
-    def largest_feature(self) -> float:
-        """An upper bound on the dictionary's entries; zero where it has no columns."""
-        if isinstance(self.features, np.ndarray):
-            return float(self.features.max(initial=0))
-        return float(self.features.max_value)
-
-    @property
-    def least_feature(self) -> float:
-        """A lower bound on the dictionary's entries; zero at most."""
-        if isinstance(self.features, np.ndarray):
-            return float(self.features.min(initial=0))
-        return 0.0
 
     @cached_property
     def _integral(self) -> bool:

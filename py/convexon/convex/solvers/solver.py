@@ -27,7 +27,7 @@ from convexon.convex.solvers.interior import InteriorPoint
 from convexon.convex.solvers.products import Maker, products_for
 from convexon.convex.solvers.record import Budget, GapRecord
 from convexon.convex.solvers.working_set import Method, Snapshot, minimize_over_all
-from convexon.errors import InputError, SolverError
+from convexon.errors import InputError, SolverError, require_positive
 
 _ROUNDING = 1e-13
 """Gap, as a share of the objective at zero, below which float64 cannot tell primal from dual.
@@ -127,7 +127,7 @@ def solve(
     SolverError
         If the budget was spent before the gap reached the tolerance, unless `allow_unconverged`.
     """
-    _require_positive(tolerance=tolerance, max_iterations=max_iterations, max_seconds=max_seconds)
+    require_positive(tolerance=tolerance, max_iterations=max_iterations, max_seconds=max_seconds)
     W = np.zeros((program.n_columns, program.n_outputs))
     if start is not None:
         W = program.checked(start, name="start").copy()
@@ -199,13 +199,6 @@ def _solution(
 def _blas() -> ThreadpoolController:
     """The libraries that are loaded; looking for them takes longer than a small program does."""
     return ThreadpoolController()
-
-
-def _require_positive(**limits: float | None) -> None:
-    """Raise `InputError` for the first limit that is given and not positive."""
-    for name, value in limits.items():
-        if value is not None and not value > 0:
-            raise InputError(f"{name} must be positive, not {value!r}")
 
 
 def _minimize(judge: _Judge, W: FloatArray, maker: Maker) -> None:

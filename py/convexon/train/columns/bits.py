@@ -166,15 +166,6 @@ class BitColumns:
             flipped[:, -1] &= np.uint8(0xFF & ~((1 << padding) - 1))
         return [column.tobytes() for column in np.ascontiguousarray(flipped)]
 
-    def totals(self) -> npt.NDArray[np.int64]:
-        """Return the sum of each column, shape (P,)."""
-        return np.asarray(
-            sum(
-                np.bitwise_count(plane).sum(axis=1, dtype=np.int64) << b
-                for b, plane in enumerate(self.planes)
-            )
-        )
-
 
 def _n_bytes(n_rows: int) -> int:
     return (n_rows + 7) // 8

@@ -61,11 +61,6 @@ class Rows:
         return int(self.counts.sum())
 
     @property
-    def n_groups(self) -> int:
-        """Distinct inputs."""
-        return int(self.groups.max()) + 1
-
-    @property
     def samples(self) -> npt.NDArray[np.intp]:
         """Sample that each row comes from, shape (m,)."""
         return (self.index // self.per_sample).astype(np.intp)

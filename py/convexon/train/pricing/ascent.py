@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convexon.errors import require_positive
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.pricing.oracle import (
     Effort,
     Proposal,
     candidates,
     proposed,
-    require_positive,
 )
 from convexon.train.pricing.site import PricingProblem, Site
 
@@ -36,7 +36,7 @@ class SurrogateAscent:
     n_steps: int = 60
 
     def __post_init__(self) -> None:
-        require_positive(self, "n_candidates", "n_steps")
+        require_positive(n_candidates=self.n_candidates, n_steps=self.n_steps)
 
     @classmethod
     def of(cls, effort: Effort) -> SurrogateAscent:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convexon.errors import require_positive
 from convexon.train.pricing.oracle import (
     Effort,
     Proposal,
     candidates,
     proposed,
-    require_positive,
 )
 from convexon.train.pricing.site import PricingProblem, Site
 
@@ -29,7 +29,7 @@ class RandomDraws:
     n_drawn: int = 2000
 
     def __post_init__(self) -> None:
-        require_positive(self, "n_drawn")
+        require_positive(n_drawn=self.n_drawn)
 
     @classmethod
     def of(cls, effort: Effort) -> RandomDraws:

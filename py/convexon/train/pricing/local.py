@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from convexon.errors import InputError
+from convexon.errors import InputError, require_positive
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.columns.parallel import on_all_cores
 from convexon.train.pricing.oracle import (
@@ -22,7 +22,6 @@ from convexon.train.pricing.oracle import (
     Proposal,
     candidates,
     proposed,
-    require_positive,
 )
 from convexon.train.pricing.site import PricingProblem, Site
 from convexon.train.witnesses.alphabet import Alphabet
@@ -110,7 +109,7 @@ class LocalSearch:
     field: ReceptiveField | None = None
 
     def __post_init__(self) -> None:
-        require_positive(self, "n_candidates", "n_moves", "n_rows")
+        require_positive(n_candidates=self.n_candidates, n_moves=self.n_moves, n_rows=self.n_rows)
 
     @classmethod
     def of(cls, effort: Effort) -> LocalSearch:

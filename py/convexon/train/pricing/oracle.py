@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from convexon.errors import InputError
+from convexon.errors import InputError, require_positive
 from convexon.registry import Registry
 from convexon.snn.network import Layer
 from convexon.train.columns.bits import BitColumns
@@ -70,7 +70,13 @@ class Effort:
     given: Layer | None = None
 
     def __post_init__(self) -> None:
-        require_positive(self, "n_candidates", "n_moves", "n_rows", "max_neurons", "max_seconds")
+        require_positive(
+            n_candidates=self.n_candidates,
+            n_moves=self.n_moves,
+            n_rows=self.n_rows,
+            max_neurons=self.max_neurons,
+            max_seconds=self.max_seconds,
+        )
 
 
 class Oracle(Protocol):
@@ -107,14 +113,6 @@ def _require_stated(oracle: type[Oracle]) -> None:
 
 ORACLES = Registry[type[Oracle]]("oracle", "convexon.oracles", _require_stated)
 """The oracles by name; `convexon.train.pricing.oracles` registers the built-in ones."""
-
-
-def require_positive(settings: object, *names: str) -> None:
-    """Raise `InputError` for the first of these members that is not positive."""
-    for name in names:
-        value = getattr(settings, name)
-        if not value > 0:
-            raise InputError(f"{name} must be positive, not {value!r}")
 
 
 def candidates(site: Site, count: int, generator: np.random.Generator) -> Layer:

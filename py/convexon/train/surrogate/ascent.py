@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from convexon.errors import InputError
+from convexon.errors import InputError, require_positive
 from convexon.snn.fixed import Interval
 from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import ReadoutMode
@@ -63,12 +63,12 @@ class AscentPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "evaluate_every", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, not {value!r}")
-        if not 0.0 < self.learning_rate < float("inf"):
-            raise InputError(f"learning_rate must be positive, not {self.learning_rate!r}")
+        require_positive(
+            steps=self.steps,
+            evaluate_every=self.evaluate_every,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

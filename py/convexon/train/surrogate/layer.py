@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convexon.errors import FormatError, InputError
+from convexon.errors import FormatError, require_positive
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.network import Layer
 from convexon.snn.neuron import Leak, Reset
@@ -61,8 +61,7 @@ class Surrogate:
     relative_width: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.relative_width < math.inf:
-            raise InputError(f"relative_width must be positive, not {self.relative_width!r}")
+        require_positive(relative_width=self.relative_width)
 
     def spikes(self, excess: Tensor) -> Tensor:
         """1 where ``excess`` = u - theta, shape (..., neurons), is >= 0, else 0."""

@@ -5,28 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.snn.network import Branch, Layer, Network
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.simulate import layer_features, spikes_of
-
-_SAMPLES = 4096
-"""Samples that are simulated at once."""
-
-
-def branch_features(
-    mode: ReadoutMode, branch: Branch, dataset: SpikeDataset
-) -> npt.NDArray[np.uint8]:
-    """What the readout weighs of ``branch``, (samples, readouts, neurons), chunk by chunk."""
-    chunks = []
-    for first in range(0, dataset.n_samples, _SAMPLES):
-        inputs = dataset.inputs[first : first + _SAMPLES]
-        signal, reach = spikes_of(branch.layers[:-1], inputs, dataset.input_range)
-        chunks.append(layer_features(mode, branch.layers[-1], signal, reach))
-    return np.concatenate(chunks)
+from convexon.train.columns.dictionary import patterns
 
 
 def lifted(
@@ -49,7 +33,8 @@ def lifted(
             f"lower must have the {dataset.n_inputs} inputs of the data set, not {lower.n_inputs}"
         )
     readout = ReadoutMode.LAST if last_only else ReadoutMode.STEP
-    return replace(dataset, inputs=branch_features(readout, lower, dataset), input_bits=1)
+    seen = patterns([lower], dataset, readout).reshape(dataset.n_samples, -1, lower.n_outputs)
+    return replace(dataset, inputs=seen, input_bits=1)
 
 
 def stacked(network: Network, lower: Branch | None, dataset: SpikeDataset) -> Network:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from convexon.data.dataset import SpikeDataset
-from convexon.errors import InputError
+from convexon.errors import InputError, require_positive
 from convexon.snn.fixed import Interval
 from convexon.snn.network import Branch, Network
 from convexon.snn.neuron import ReadoutMode
@@ -38,8 +38,7 @@ class LayerPlan:
     family: WitnessFamily
 
     def __post_init__(self) -> None:
-        if self.n_neurons < 1:
-            raise InputError(f"n_neurons must be at least 1, not {self.n_neurons!r}")
+        require_positive(n_neurons=self.n_neurons)
 
 
 class SpikingBranch(nn.Module):

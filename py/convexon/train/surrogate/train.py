@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from convexon.data.dataset import SpikeDataset
-from convexon.errors import InputError
+from convexon.errors import InputError, require_positive
 from convexon.snn.network import Network
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.surrogate.layer import Surrogate
@@ -72,15 +72,12 @@ class TrainingPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1:
-            raise InputError(
-                "epochs and batch_size must be at least 1, "
-                f"not {self.epochs!r} and {self.batch_size!r}"
-            )
-        if self.seconds is not None and not self.seconds > 0:
-            raise InputError(f"seconds must be positive or None, not {self.seconds!r}")
-        if not 0.0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate must be positive, not {self.learning_rate!r}")
+        require_positive(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            seconds=self.seconds,
+            learning_rate=self.learning_rate,
+        )
         if not 0.0 <= self.weight_decay < math.inf:
             raise InputError(f"weight_decay must be 0 or more, not {self.weight_decay!r}")
         for name in ("dropout", "input_dropout", "label_smoothing"):
