@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from convexon.data.coding import Coding, quantized
 from sim_bench import icarus, small_network
 
 from convexon.cli import app
@@ -20,33 +19,33 @@ from convexon.flow.run import Run
 from convexon.flow.stimulus import stimulus_of
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.snn.card import CARD
+from convexon.snn.coding import quantized
 from convexon.snn.decision import Decision, Rule
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.trace import TRACE
 from convexon.store.artefact import load, save
+from strategies import interface_of
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 
 N_STEPS = 6
-NETWORK = dataclasses.replace(small_network(), n_steps=N_STEPS)
+NETWORK = dataclasses.replace(
+    small_network(), n_steps=N_STEPS, interface=interface_of(small_network())
+)
 
 
 def samples() -> Samples:
     """Features that are levels of no number of bits."""
     rng = np.random.default_rng(1)
-    return Samples(
-        features=rng.integers(0, 17, (12, 3)) / 16,
-        labels=np.arange(12, dtype=np.int64) % 2,
-        n_classes=2,
-        name="drawn",
-    )
+    return Samples.of(rng.integers(0, 17, (12, 3)) / 16, np.arange(12) % 2, name="drawn")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Run:
     folder = Run(tmp_path)
-    encoded = samples().encoded(coding=Coding.THRESHOLD, n_steps=N_STEPS, bits=1)
+    assert NETWORK.interface is not None
+    encoded = samples().encoded(NETWORK.interface, n_steps=N_STEPS, bits=1)
     card: FixedPointNetwork = NETWORK
     folder.made("card", CARD, lambda: card)
     folder.made("test", DATASET, lambda: encoded)
@@ -62,16 +61,16 @@ def convexon(*arguments: object, code: int = 0) -> str:
 
 def test_samples_are_kept_as_they_are(folder: Run) -> None:
     kept, _ = load(SAMPLES, folder.file("samples-test"))
-    assert kept.features.tolist() == samples().features.tolist()
+    assert kept.values.tolist() == samples().values.tolist()
     assert kept.labels.tolist() == samples().labels.tolist()
-    assert (kept.n_classes, kept.name) == (2, "drawn")
+    assert (kept.classes, kept.name) == ((0, 1), "drawn")
 
 
 def test_stimulus_is_levels_and_what_the_encoder_makes_of_them(folder: Run) -> None:
     encoder = Encoder(kind=EncoderKind.BIT_PLANE, bits=3)
     mapping = dataclasses.replace(Mapping.spatial(NETWORK), encoder=encoder)
     stimulus = stimulus_of(folder, mapping)
-    levels = quantized(samples().features, bits=3)
+    levels = quantized(samples().values, bits=3)
     assert stimulus.transfers.shape == (12, 1, 3)
     assert stimulus.transfers[:, 0].tolist() == levels.tolist()
     steps = encode_levels(encoder, levels, n_steps=N_STEPS)
@@ -79,9 +78,9 @@ def test_stimulus_is_levels_and_what_the_encoder_makes_of_them(folder: Run) -> N
     assert sorted(stimulus.origins) == ["samples-test", "test"]
     plain = stimulus_of(folder, Mapping.spatial(NETWORK))
     assert plain.transfers is plain.inputs
-    assert plain.inputs.tolist() == plain.dataset.inputs.tolist()
+    assert plain.inputs.tolist() == folder.read("test", DATASET).value.inputs.tolist()
     folder.file("samples-test").unlink()
-    with pytest.raises(ArtefactError, match=r"run convexon solve again$"):
+    with pytest.raises(ArtefactError, match=r"samples-test\.json is missing: run `.*` first$"):
         stimulus_of(folder, mapping)
 
 
@@ -128,13 +127,22 @@ def test_trace_is_made_anew_when_the_encoder_changes(folder: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--encoder", "wavelet"], "encoder must be one of threshold, latency, bit-plane, rate, "),
-        (["--encoder-seed", "1"], "encoder must be named for its bits and its seed: "),
+        (
+            ["--encoder", "wavelet"],
+            "--encoder must be one of threshold, latency, bit-plane, rate, ",
+        ),
+        (["--encoder-seed", "1"], "--encoder must be named for its bits and its seed: "),
         (["--encoder", "rate"], "seed must be given for rate coding, and for nothing else, "),
-        (["--encoder", "hold", "--encoder-bits", "2"], "encoder of kind hold must feed a network "),
-        (["--decision", "first"], "decision must be one of end, certain, threshold, not 'first'"),
-        (["--threshold", "3"], "threshold must be given for the rule threshold, and for no other"),
-        (["--decision", "threshold", "--threshold", "999"], "threshold must be at most "),
+        (
+            ["--encoder", "hold", "--encoder-bits", "2"],
+            "--encoder of kind hold must feed a network ",
+        ),
+        (["--decision", "first"], "--decision must be one of end, certain, threshold, not 'first'"),
+        (
+            ["--threshold", "3"],
+            "--threshold must be given for the rule threshold, and for no other",
+        ),
+        (["--decision", "threshold", "--threshold", "999"], "--threshold must be at most "),
     ],
 )
 def test_bad_choices_are_refused(folder: Run, options: list[str], message: str) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from convexon.data.coding import Coding
 
 from convexon.data.dataset import SpikeDataset
 from convexon.data.samples import Samples
+from convexon.snn.coding import THRESHOLD
+from convexon.snn.interface import Interface
 from convexon.train import baseline
 from convexon.train.baseline import (
     LOGISTIC_C,
@@ -16,37 +19,41 @@ from convexon.train.baseline import (
     logistic_regression,
     reservoir,
 )
-from toy import toy_samples
+from toy import toy_arrays
 
 
 def parts(noise: float = 0.0) -> tuple[Samples, Samples, Samples]:
     """Samples to fit on, to validate on, and to test on."""
-    samples = toy_samples()
+    features, labels = toy_arrays()
     rng = np.random.default_rng(3)
-    features = np.clip(samples.features + rng.normal(0.0, noise, samples.features.shape), 0.0, 1.0)
-    noisy = Samples(features=features, labels=samples.labels, n_classes=3, name="toy")
-    rest, test = noisy.split(0.3, seed=0, names=("rest", "test"))
-    fit, validation = rest.split(0.3, seed=1, names=("fit", "validation"))
+    features = np.clip(features + rng.normal(0.0, noise, features.shape), 0.0, 1.0)
+    rest, test = Samples.of(features, labels, name="toy").split(seed=0)
+    fit, validation = rest.split(seed=1)
     return fit, validation, test
 
 
 def relabelled(samples: Samples) -> Samples:
     """The same samples, every label the next class."""
-    return Samples(
-        features=samples.features,
-        labels=(samples.labels + 1) % samples.n_classes,
-        n_classes=samples.n_classes,
-        name=samples.name,
-    )
+    return replace(samples, labels=(samples.known_labels + 1) % len(samples.classes))
+
+
+def grouped(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels."""
+    return samples.values, samples.known_labels
+
+
+def run_logistic(fit: Samples, validation: Samples, test: Samples) -> Baseline:
+    return logistic_regression(grouped(fit), grouped(validation), grouped(test))
 
 
 def run_reservoir(fit: Samples, validation: Samples, test: Samples) -> Baseline:
-    data = [s.encoded(coding=Coding.THRESHOLD, n_steps=6, bits=1) for s in (fit, validation, test)]
+    interface = Interface.fitted(fit.values, coding=THRESHOLD, classes=fit.classes)
+    data = [s.encoded(interface, n_steps=6, bits=1) for s in (fit, validation, test)]
     return reservoir(*data, n_neurons=40, generator=np.random.default_rng(5))
 
 
 def test_logistic_regression_solves_an_easy_problem() -> None:
-    result = logistic_regression(*parts())
+    result = run_logistic(*parts())
     assert result.accuracy_test >= 0.95
     assert result.accuracy_train >= 0.95
     assert result.neurons == 0
@@ -85,7 +92,7 @@ def test_no_neuron_of_the_reservoir_is_silent_or_saturated(monkeypatch: pytest.M
     assert 0.05 < rates.mean() < 0.8
 
 
-@pytest.mark.parametrize("method", [logistic_regression, run_reservoir])
+@pytest.mark.parametrize("method", [run_logistic, run_reservoir])
 def test_the_test_samples_have_no_say_in_what_is_chosen(method: object) -> None:
     fit, validation, test = parts(noise=0.3)
     right = method(fit, validation, test)  # type: ignore[operator]
@@ -101,12 +108,10 @@ def test_the_strength_is_the_best_on_validation_after_a_fit_without_it() -> None
     for noise in (0.0, 0.3, 0.6):
         fit, validation, test = parts(noise)
         scores = [
-            LogisticRegression(C=c, max_iter=5000)
-            .fit(fit.features, fit.labels)
-            .score(validation.features, validation.labels)
+            LogisticRegression(C=c, max_iter=5000).fit(*grouped(fit)).score(*grouped(validation))
             for c in LOGISTIC_C
         ]
-        chosen = logistic_regression(fit, validation, test).chosen
+        chosen = run_logistic(fit, validation, test).chosen
         assert chosen == LOGISTIC_C[int(np.argmax(scores))]
         choices.add(chosen)
     assert len(choices) > 1, "the choice must depend on the data"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.api.estimator import SEED, SpikingClassifier
+from convexon.api.estimator import SpikingClassifier
+from convexon.data.samples import Samples
 from convexon.errors import MissingToolError
 from convexon.explore.point import Exploration, Point
 from convexon.explore.stage import explore_stage
@@ -95,9 +96,8 @@ def explore(
         If a setting does not fit, or no point does.
     """
     given = {"board": list(targets) or None, **axes}
-    fixed = {name: plain(value) for name, value in classifier.get_params().items()}
-    fixed["seed"] = fixed.pop(SEED)
-    rho = list(fixed.pop("rho"))
+    fixed = {name: plain(value) for name, value in vars(classifier.settings()).items()}
+    rho = given.pop("rho", fixed.pop("rho"))
     varied = {name: value for name, value in given.items() if name in AXES and value is not None}
     tables: dict[str, Any] = {
         "rho": rho,
@@ -106,9 +106,11 @@ def explore(
     }
     unknown = set(given) - set(AXES) - set(LIMITS)
     tables["sweep"] |= {name: given[name] for name in unknown}  # refused by name below
+    samples = Samples.of(X, y)
+    names = np.array(samples.classes)[samples.known_labels]
     with tempfile.TemporaryDirectory(prefix="convexon-") as temporary:
         data = Path(temporary) / "samples.npz"
-        np.savez(data, features=np.asarray(X), labels=np.asarray(y))
+        np.savez(data, features=samples.values, labels=names)
         root = Path(temporary) / "sweep" if folder is None else Path(folder)
         sweep = sweep_from({**tables, "data": str(data)})
         return Explored(explore_stage(root, sweep).exploration)

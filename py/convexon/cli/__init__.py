@@ -120,11 +120,12 @@ class Command(click.Command):
     """A command whose messages name options as the user types them."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it; a message that begins with a parameter's name begins with its option."""
+        """Run it; a message that begins with an option's name begins with the option."""
         try:
             return super().invoke(ctx)
         except ConvexonError as error:
-            flags = {p.name: p.opts[0] for p in self.params if isinstance(p, click.Option)}
+            options = [p.opts[0] for p in self.params if isinstance(p, click.Option)]
+            flags = {flag.strip("-").replace("-", "_"): flag for flag in options}
             first, space, rest = str(error).partition(" ")
             if first in flags and space:
                 error.args = (f"{flags[first]} {rest}",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 import click
@@ -29,14 +31,14 @@ def predict(run: Path, data: str, output: Path | None) -> None:
     samples = load_samples(data)
     scores = network.scores(samples.values)
     answers = network.interface.named(scores.argmax(axis=1))
-    head = ",".join(["sample", "class", *(f"score {name}" for name in network.classes)])
-    rows = [
-        f"{k},{answer},{','.join(f'{score:g}' for score in own)}"
-        for k, (answer, own) in enumerate(zip(answers.tolist(), scores, strict=True))
-    ]
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["sample", "class", *(f"score {name}" for name in network.classes)])
+    for k, (answer, own) in enumerate(zip(answers.tolist(), scores, strict=True)):
+        writer.writerow([k, answer, *(f"{score:g}" for score in own)])
     folder = run.parent if run.is_file() else run
     target = folder / "predictions.csv" if output is None else output
-    atomic_write(target, ("\n".join([head, *rows]) + "\n").encode())
+    atomic_write(target, table.getvalue().encode())
     right = ""
     if samples.labels is not None:
         told = [samples.classes[label] for label in samples.labels]

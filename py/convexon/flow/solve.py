@@ -121,7 +121,7 @@ def solve(
     Raises
     ------
     InputError, FormatError
-        If samples or settings do not fit, or the run holds other samples.
+        If samples or settings do not fit, or the run holds other samples or a network of others.
     SolverError
         If the gap is not reached.
     ArtefactError
@@ -203,8 +203,13 @@ def _drawn(
 
 
 def _require_same(run: Run, samples: Samples) -> None:
-    """Raise `InputError` where the run is of other samples."""
+    """Raise `InputError` where the run is of other samples, or of a network that was brought."""
     if not run.has("samples-train"):
+        if run.has("card"):
+            raise InputError(
+                f"{run.path} holds a network that was not solved here: choose another folder, or "
+                "give --replace"
+            )
         return
     before = run.read("samples-train", SAMPLES)
     if before.record.recipe.get("samples") not in (None, samples.digest):
