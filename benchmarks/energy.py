@@ -29,7 +29,7 @@ import networks
 from measured import MEASURED, PORTS, TINYVISION, TOP, Measured
 
 from convexon.flow import energy as stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
@@ -134,7 +134,7 @@ def of_circuit(circuit: Measured) -> EnergyEstimate:
     return product(nets, counted, UP5K, clock_mhz=circuit.clock_mhz)
 
 
-def energy_of(folder: RunFolder, part: Part, samples: int, *, clock_mhz: float) -> EnergyEstimate:
+def energy_of(folder: Run, part: Part, samples: int, *, clock_mhz: float) -> EnergyEstimate:
     """Estimate an inference of a run folder's accelerator on a part, on its first test samples."""
     made = stage.energy_stage(
         folder, part=part, clock_mhz=clock_mhz, count=count_switching, samples=samples

@@ -22,7 +22,7 @@ import networks
 import numpy as np
 
 from convexon.flow.run import Run
-from convexon.flow.volume import volume_stage
+from convexon.flow.verify import volume_stage
 from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping
 from convexon.plan.schedule import Schedule

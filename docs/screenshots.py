@@ -21,7 +21,7 @@ from report_bench import Page, mutate, started
 from convexon.explore.stage import explore_stage
 from convexon.explore.sweep import sweep_from
 from convexon.flow.emit import emit_stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.flow.solve import solve_stage
 from convexon.flow.verify import verify_stage
 from convexon.report.stage import report_stage
@@ -43,9 +43,9 @@ SWEEP = {
 
 def main(folder: Path) -> None:
     """Make the runs, and a picture of each."""
-    run = RunFolder(folder / "run")
+    run = Run(folder / "run")
     solve_stage(run, SolveSettings(n_witnesses=200, fan_in=4, max_neurons=24, rhos=(0.01,)))
-    faulty = RunFolder(folder / "faulty")
+    faulty = Run(folder / "faulty")
     shutil.rmtree(faulty.path, ignore_errors=True)
     emit_stage(run)
     verify_stage(run, SimulatorKind.ICARUS)

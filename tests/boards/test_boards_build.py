@@ -16,7 +16,7 @@ import pytest
 from convexon.errors import ArtefactError, InputError, ToolError
 from convexon.flow import build as stage
 from convexon.flow.build import build_stage, current_build, folder_of, project_stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.plan.family import Family
 from convexon.snn.card import CARD
 from convexon.snn.neuron import ReadoutMode
@@ -43,11 +43,11 @@ CLOSED = [board for board in ALL if board.vendor is not None]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return small_run(tmp_path_factory.mktemp("run"))
 
 
-def design(run: RunFolder, board: Board, *, mhz: float | None = None, spi: bool = False) -> Design:
+def design(run: Run, board: Board, *, mhz: float | None = None, spi: bool = False) -> Design:
     clock = clocking(board, mhz)
     line: Line = Spi() if spi else serial_line(clock.mhz)
     return design_of(run.bundle().value, board, clocking=clock, line=line)
@@ -105,7 +105,7 @@ def test_every_board_states_where_its_pins_are_from() -> None:
 
 @pytest.mark.parametrize("board", ALL, ids=lambda board: board.name)
 @pytest.mark.parametrize("spi", [False, True])
-def test_constraints_name_the_ports_that_exist(run: RunFolder, board: Board, spi: bool) -> None:
+def test_constraints_name_the_ports_that_exist(run: Run, board: Board, spi: bool) -> None:
     made = design(run, board, spi=spi)
     header = re.search(rf"module {TOP}\((.*)\);", made.files["top.v"])
     assert header is not None
@@ -129,7 +129,7 @@ def test_constraints_name_the_ports_that_exist(run: RunFolder, board: Board, spi
 @pytest.mark.parametrize("board", CLOSED, ids=lambda board: board.name)
 @pytest.mark.parametrize("mhz", [None, 40.0])
 def test_a_vendors_project_is_whole(
-    run: RunFolder, board: Board, mhz: float | None, tmp_path: Path
+    run: Run, board: Board, mhz: float | None, tmp_path: Path
 ) -> None:
     made = design(run, board, mhz=mhz)
     files = project.files_of(made)
@@ -157,7 +157,7 @@ def test_a_vendors_project_is_whole(
             )
 
 
-def test_open_boards_have_no_project(run: RunFolder) -> None:
+def test_open_boards_have_no_project(run: Run) -> None:
     with pytest.raises(InputError, match=r"^board icebreaker must be built with open tools"):
         project_stage(run, board=board_of("icebreaker"))
 
@@ -166,7 +166,7 @@ def test_open_boards_have_no_project(run: RunFolder) -> None:
     ("name", "mhz"),
     [("icebreaker", 18), ("upduino-v3", 24), ("orangecrab", 40), ("tang-nano-9k", 18)],
 )
-def test_plls_are_the_parts_own(run: RunFolder, name: str, mhz: float) -> None:
+def test_plls_are_the_parts_own(run: Run, name: str, mhz: float) -> None:
     board = board_of(name)
     made = clocking(board, mhz)
     assert abs(made.mhz - mhz) <= TOLERANCE * mhz
@@ -256,7 +256,7 @@ def test_a_rate_of_nothing_is_refused() -> None:
 
 @needs_tools
 @pytest.mark.parametrize("name", leading(["icebreaker", "ulx3s-12f", "tang-nano-9k"]))
-def test_a_network_becomes_a_bitstream(run: RunFolder, name: str) -> None:
+def test_a_network_becomes_a_bitstream(run: Run, name: str) -> None:
     board = board_of(name)
     first = build_stage(run, board=board, seeds=(1,))
     build = first.build.value
@@ -276,7 +276,7 @@ def test_a_network_becomes_a_bitstream(run: RunFolder, name: str) -> None:
 
 @needs_tools
 def test_a_second_build_has_the_same_digest_and_the_best_seed_is_kept(
-    run: RunFolder, tmp_path: Path
+    run: Run, tmp_path: Path
 ) -> None:
     board = board_of("icebreaker")
     digests = []
@@ -290,7 +290,7 @@ def test_a_second_build_has_the_same_digest_and_the_best_seed_is_kept(
 
 
 @needs_tools
-def test_a_design_that_is_too_slow_says_by_how_much(run: RunFolder) -> None:
+def test_a_design_that_is_too_slow_says_by_how_much(run: Run) -> None:
     board = board_of("upduino-v3")
     with pytest.raises(ToolError) as caught:
         build_stage(run, board=board, mhz=48.0)
@@ -307,7 +307,7 @@ def test_a_design_that_is_too_slow_says_by_how_much(run: RunFolder) -> None:
     assert not run.has("build-upduino-v3")
 
 
-def test_builds_that_cannot_be_are_refused(run: RunFolder) -> None:
+def test_builds_that_cannot_be_are_refused(run: Run) -> None:
     board = board_of("ice40-hx8k")
     with pytest.raises(ArtefactError, match=r"run convexon build --board ice40-hx8k first$"):
         current_build(run, board)

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from convexon.errors import LinkError, MismatchError, MissingToolError
-from convexon.flow.measure import BoardRun, run_stage
+from convexon.flow.measure import BoardRun, design_of_run, run_stage
 from convexon.flow.run import Run
-from convexon.flow.simulated_board import design_of_run
 from convexon.link.session import Patience
 from convexon.link.transport import Transport, open_port
 from convexon.plan.family import Family

@@ -24,10 +24,9 @@ from convexon.data.encoder import Encoder
 from convexon.errors import InputError
 from convexon.flow.build import build_stage
 from convexon.flow.emit import emit_stage
-from convexon.flow.measure import fingerprint_of, send
+from convexon.flow.measure import fingerprint_of, send, simulated_board
 from convexon.flow.prove import prove_stage
 from convexon.flow.run import Run
-from convexon.flow.simulated_board import simulated_board
 from convexon.flow.verify import VerifyResult, verify_stage
 from convexon.link.protocol import DEFAULT_BAUD
 from convexon.link.session import Patience, Session

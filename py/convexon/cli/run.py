@@ -84,7 +84,7 @@ def _board(folder: Run, port: str | None) -> Iterator[str]:
     if port is not None:
         yield port
         return
-    from convexon.flow.simulated_board import simulated_board
+    from convexon.flow.measure import simulated_board
 
     with simulated_board(folder) as board:
         yield board.port

@@ -48,8 +48,7 @@ def verify(
     """
     from convexon.cli.console import Console
     from convexon.flow.run import Run
-    from convexon.flow.verify import VerifyResult, chosen_simulators, verify_stage
-    from convexon.flow.volume import volume_stage
+    from convexon.flow.verify import VerifyResult, chosen_simulators, verify_stage, volume_stage
     from convexon_sim.bench.job import Traffic
 
     traffic = Traffic(idle=idle, back_pressure=back_pressure, seed=seed)
@@ -58,7 +57,7 @@ def verify(
             with console.stage("verify in volume") as line:
                 checked = volume_stage(folder, progress=line)
             console.line(checked.summary)
-            checked.require_equal()
+            checked.raise_if_different()
             return
         results: list[VerifyResult] = []
         for kind in chosen_simulators(simulator):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from convexon.errors import ArtefactError
 from convexon.flow.emit import emitted
-from convexon.flow.run import Made, RunFolder
+from convexon.flow.run import Made, Run
 from convexon.link.protocol import DEFAULT_BAUD
 from convexon.progress import QUIET, Progress
 from convexon.store.artefact import atomic_write
@@ -27,7 +27,7 @@ BUILD_VERSION = 1
 """Raised whenever the top module, the link or the constraints change in what they mean."""
 
 
-def folder_of(folder: RunFolder, board: Board) -> Path:
+def folder_of(folder: Run, board: Board) -> Path:
     """Return the folder of a board's files in a run folder."""
     return folder.path / "build" / board.name
 
@@ -69,7 +69,7 @@ class BuildResult:
 
 
 def build_stage(
-    folder: RunFolder,
+    folder: Run,
     progress: Progress = QUIET,
     *,
     board: Board,
@@ -85,7 +85,7 @@ def build_stage(
 
     Parameters
     ----------
-    folder : RunFolder
+    folder : Run
     progress : Progress
     board : Board
     mhz : float, optional
@@ -169,7 +169,7 @@ class ProjectResult:
 
 
 def project_stage(
-    folder: RunFolder,
+    folder: Run,
     *,
     board: Board,
     mhz: float | None = None,
@@ -196,7 +196,7 @@ def project_stage(
     return ProjectResult(board=board, folder=target, command=project.command_of(design))
 
 
-def current_build(folder: RunFolder, board: Board) -> Made[Build]:
+def current_build(folder: Run, board: Board) -> Made[Build]:
     """Read the build of ``board`` that suits the bundle of ``folder``.
 
     Raises

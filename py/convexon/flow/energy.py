@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from convexon.errors import InputError
 from convexon.flow.build import current_build
 from convexon.flow.emit import emitted
-from convexon.flow.run import Made, RunFolder
+from convexon.flow.run import Made, Run
 from convexon.flow.stimulus import stimulus_of
 from convexon.progress import QUIET, Progress
 from convexon.snn import simulate
@@ -59,7 +59,7 @@ def _si(value: float) -> str:
     return f"{value / 1e-12:.3g} p"
 
 
-def clock_of_build(folder: RunFolder, board: Board) -> float:
+def clock_of_build(folder: Run, board: Board) -> float:
     """Return the clock in MHz that the current build for a board runs at.
 
     Raises
@@ -70,7 +70,7 @@ def clock_of_build(folder: RunFolder, board: Board) -> float:
     return current_build(folder, board).value.clock_mhz
 
 
-def clock_of_route(folder: RunFolder, part: Part) -> float:
+def clock_of_route(folder: Run, part: Part) -> float:
     """Return the clock in MHz that the bundle reached on a part; `InputError` if it has no route.
 
     Raises
@@ -90,7 +90,7 @@ def clock_of_route(folder: RunFolder, part: Part) -> float:
 
 
 def energy_stage(
-    folder: RunFolder,
+    folder: Run,
     progress: Progress = QUIET,
     *,
     part: Part,
@@ -102,7 +102,7 @@ def energy_stage(
 
     Parameters
     ----------
-    folder : RunFolder
+    folder : Run
     progress : Progress
     part : Part
     clock_mhz : float

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from convexon.errors import MissingToolError, ToolError
 from convexon.flow.build import current_build, folder_of, write_bitstream
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.progress import QUIET, Progress
 from convexon_boards.board import Board
 
@@ -59,13 +59,13 @@ def loader() -> str:
 
 
 def flash_stage(
-    folder: RunFolder, progress: Progress = QUIET, *, board: Board, persist: bool = False
+    folder: Run, progress: Progress = QUIET, *, board: Board, persist: bool = False
 ) -> FlashResult:
     """Send the bitstream that `build_stage` made to ``board``.
 
     Parameters
     ----------
-    folder : RunFolder
+    folder : Run
     progress : Progress
     board : Board
     persist : bool

@@ -256,6 +256,3 @@ def _lock_of(path: Path) -> Iterator[None]:
     finally:
         if stream is not None:
             stream.close()
-
-
-RunFolder = Run

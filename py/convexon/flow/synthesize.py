@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from convexon.flow.emit import emitted
-from convexon.flow.run import Made, RunFolder
+from convexon.flow.run import Made, Run
 from convexon.plan.cost.mapping_cost import estimated_resources
 from convexon.plan.cost.resource_model import resource_model
 from convexon.plan.cost.resources import CELLS, RESOURCES, CellReport, ResourceEstimate
@@ -45,7 +45,7 @@ class SynthesizeResult:
 
 
 def synthesize_stage(
-    folder: RunFolder, progress: Progress = QUIET, *, family: Family = Family.ECP5
+    folder: Run, progress: Progress = QUIET, *, family: Family = Family.ECP5
 ) -> SynthesizeResult:
     """Synthesize the bundle of ``folder`` for ``family``, out of context, and count the cells.
 
@@ -102,7 +102,7 @@ class RouteResult:
 
 
 def route_stage(
-    folder: RunFolder,
+    folder: Run,
     progress: Progress = QUIET,
     *,
     part: Part = DEFAULT_PART,

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from convexon.cli import app
 from convexon.errors import InputError
 from convexon.flow.energy import energy_stage
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.plan.family import Family
 from convexon.plan.mapping import Mapping
 from convexon.plan.switching import Switching
@@ -305,11 +305,11 @@ def test_boards_find_their_parts() -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return small_run(tmp_path_factory.mktemp("run"))
 
 
-def test_the_stage_keeps_what_it_estimated(folder: RunFolder, tmp_path: Path) -> None:
+def test_the_stage_keeps_what_it_estimated(folder: Run, tmp_path: Path) -> None:
     settings = {"part": ICE40UP5K, "clock_mhz": 12.0, "count": count_switching, "samples": 3}
     result = energy_stage(folder, **settings)  # type: ignore[arg-type]
     estimate = result.estimate.value
@@ -329,7 +329,7 @@ def command(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_the_command_states_a_range_for_every_resource(folder: RunFolder) -> None:
+def test_the_command_states_a_range_for_every_resource(folder: Run) -> None:
     code, text = command(str(folder.path), "--part", "iCE40UP5K-SG48", "--freq", "12")
     assert code == 0
     assert all(name in text for name in RESOURCES)
@@ -351,7 +351,7 @@ def test_the_command_states_a_range_for_every_resource(folder: RunFolder) -> Non
     ],
 )
 def test_what_cannot_be_estimated_is_one_line(
-    folder: RunFolder, arguments: tuple[str, ...], message: str
+    folder: Run, arguments: tuple[str, ...], message: str
 ) -> None:
     code, text = command(str(folder.path), *arguments)
     assert code == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon.flow.run import RunFolder
+from convexon.flow.run import Run
 from convexon.plan.cost.resources import CellReport
 from convexon.plan.family import Family
 from convexon.plan.operations import EnergyRange
@@ -67,7 +67,7 @@ def test_cycles_become_time_by_the_clock_of_the_build() -> None:
 
 
 def test_energies_and_builds_of_another_bundle_are_left_out(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
+    folder = Run(tmp_path)
     for name, rtl in (("iCE40UP5K", "sha256:this"), ("LFE5U-25F", "sha256:other")):
         own = EnergyEstimate(**{**vars(ESTIMATE), "part": name})
         save(ENERGY, own, folder.file(f"energy-{name.lower()}"), parents={"rtl": rtl})
