@@ -25,7 +25,8 @@ from hardware_tables import (
 )
 from tabling import figures_of, number, share, table, two_columns
 
-from convexon.explore.sweep import Limits, Placement
+from convexon.explore.sweep import Placement
+from convexon.plan.cost.budget import Limits
 from convexon.settings import Setting, Settings, settings_of
 from convexon.train.settings import SolveSettings
 

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from convexon.cli.options import CLUSTER, command, option
-from convexon.explore.sweep import AXES, LIMITS, Limits
+from convexon.explore.sweep import AXES, LIMITS
+from convexon.plan.cost.budget import Limits
 from convexon.settings import settings_of
 from convexon.train.settings import SolveSettings
 

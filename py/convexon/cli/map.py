@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from convexon.cli.options import RUN, command
+from convexon.cli.options import RUN, command, settings
+from convexon.plan.cost.budget import Limits
 
 if TYPE_CHECKING:
     from convexon.data.encoder import Encoder
@@ -22,14 +24,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="A TOML file with the choice for every layer.",
 )
-@click.option("--luts", type=click.IntRange(min=1), help="Most LUT4s.")
-@click.option("--block-rams", type=click.IntRange(min=0), help="Most block RAMs.")
-@click.option(
-    "--latency-cycles",
-    type=click.IntRange(min=1),
-    help="Most cycles of an inference, on average.",
-)
-@click.option("--clock", type=float, help="Clock in MHz that pipeline registers are chosen for.")
+@settings(Limits, "limits")
 @click.option("--family", help="ecp5, ice40 or gowin; ecp5 by default.")
 @click.option("--board", help="Board to fit: its part, less the link, and its oscillator's clock.")
 @click.option("--encoder", help="On chip: threshold, latency, bit-plane, rate or hold.")
@@ -56,8 +51,7 @@ def map(
     encoder_seed: int | None,
     decision: str,
     threshold: int | None,
-    clock: float | None,
-    **limits: int | None,
+    limits: Limits,
 ) -> None:
     """Choose for every layer whether it stands in logic or in block RAM.
 
@@ -75,11 +69,11 @@ def map(
     chosen_encoder = _encoder(run, encoder, encoder_bits, encoder_seed)
     chosen_decision = _decision(decision, threshold)
     if file is not None:
-        if any(value is not None for value in (board, clock, *limits.values())):
+        if board is not None or limits != Limits():
             raise InputError("file must stand alone: a mapping by hand has no budget and no clock")
         if chosen_encoder is not None or chosen_decision.is_early:
             raise InputError("file must stand alone: write tables [encoder] and [decision] in it")
-    budget = _budget(family, {**limits, "clock_hz": _hertz(clock)}, board)
+    budget = _budget(family, limits.budget, board)
     with Console() as console, Run(run).locked() as folder:
         with console.stage("map") as line:
             result = map_stage(
@@ -94,29 +88,18 @@ def map(
         console.line(result.summary)
 
 
-def _budget(family: str | None, limits: dict[str, Any], board: str | None) -> Budget:
+def _budget(family: str | None, limits: Budget, board: str | None) -> Budget:
     """Budget of the options; the family is the board's where one is named."""
     from convexon.errors import InputError
-    from convexon.plan.cost.budget import Budget
     from convexon.plan.family import Family
     from convexon.settings import choice
     from convexon_boards.capacity import budget_of
 
     if board is None:
-        chosen = choice(Family, family or "ecp5", "family")
-        return Budget(family=chosen, **limits)
+        return replace(limits, family=choice(Family, family or "ecp5", "family"))
     if family is not None:
         raise InputError("family must be left out where a board is given: it has its own")
-    return budget_of(board, Budget(**limits))
-
-
-def _hertz(clock: float | None) -> float | None:
-    """The clock in Hz; `InputError` if it is none."""
-    from convexon.errors import InputError
-
-    if clock is not None and not 0 < clock < 10_000:
-        raise InputError(f"clock must be a number of MHz, not {clock!r}")
-    return None if clock is None else clock * 1e6
+    return budget_of(board, limits)
 
 
 def _decision(name: str, threshold: int | None) -> Decision:

@@ -36,6 +36,7 @@ from typing import Any
 
 from convexon.data.samples import EMBEDDED
 from convexon.errors import InputError
+from convexon.plan.cost.budget import Limits
 from convexon.plan.family import Family
 from convexon.plan.mapping import MAX_LANES, Style
 from convexon.settings import Setting, Settings, setting, settings_of
@@ -55,16 +56,6 @@ class Placement(Settings):
     lanes: int | None = setting(None, "Lanes of folded layers.", least=1, most=MAX_LANES)
     family: Family | None = setting(None, "Family of parts; ecp5 where no board is given.")
     board: str | None = setting(None, "Board to fit: its part, less the link, and its clock.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits(Settings):
-    """What a point may take; None is no limit."""
-
-    luts: int | None = setting(None, "Most LUT4s.", least=1)
-    block_rams: int | None = setting(None, "Most block RAMs.", least=0)
-    latency_cycles: int | None = setting(None, "Most cycles of an inference, on average.", least=1)
-    clock: float | None = setting(None, "Clock in MHz that must be kept.", above=0)
 
 
 AXES: Mapping[str, Setting] = {
@@ -137,7 +128,7 @@ class Sweep:
     data: str = EMBEDDED
     axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     rho: tuple[float, ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = Limits()  # noqa: RUF009  (frozen)
 
     def __post_init__(self) -> None:
         if self.axes.get("lanes") and Style.FOLDED not in self.axes.get("mapping", ()):

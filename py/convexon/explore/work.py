@@ -13,7 +13,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -305,18 +305,11 @@ def _samples(job: Job) -> Samples:
 
 def _budget(point: PointSettings) -> Budget:
     """Budget of a point, in the hardware's terms."""
-    limits, place = point.limits, point.place
-    members: dict[str, Any] = {
-        "luts": limits.luts,
-        "block_rams": limits.block_rams,
-        "latency_cycles": limits.latency_cycles,
-        "clock_hz": None if limits.clock is None else limits.clock * 1e6,
-        "style": place.mapping,
-        "lanes": place.lanes,
-    }
+    place = point.place
+    stated = replace(point.limits.budget, style=place.mapping, lanes=place.lanes)
     if place.board is not None:
-        return budget_of(place.board, Budget(**members))
-    return Budget(family=point.family, **members)
+        return budget_of(place.board, stated)
+    return replace(stated, family=point.family)
 
 
 def _model(family: Family) -> str:

@@ -22,6 +22,7 @@ from convexon.plan.cost.timing import (
 from convexon.plan.family import Family
 from convexon.plan.fold import engines_at, plans_at, readout_plan
 from convexon.plan.mapping import MAX_LANES, PLAIN, Folded, LayerMapping, Mapping, Spatial, Style
+from convexon.settings import Settings, setting
 from convexon.snn.decision import Decision
 from convexon.snn.network import FixedPointNetwork
 
@@ -73,6 +74,27 @@ class Budget:
             require_within("lanes", self.lanes, 1, MAX_LANES)
             if self.style is Style.SPATIAL:
                 raise InputError(f"lanes must be left out where all is spatial, not {self.lanes!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits(Settings):
+    """What a mapping may take, as people state it; None is no limit."""
+
+    luts: int | None = setting(None, "Most LUT4s.", least=1)
+    block_rams: int | None = setting(None, "Most block RAMs.", least=0)
+    latency_cycles: int | None = setting(None, "Most cycles of an inference, on average.", least=1)
+    clock: float | None = setting(None, "Clock in MHz that must be kept.", above=0)
+
+    @property
+    def budget(self) -> Budget:
+        """The limits as a budget, of the default family."""
+        clock = None if self.clock is None else self.clock * 1e6
+        return Budget(
+            luts=self.luts,
+            block_rams=self.block_rams,
+            latency_cycles=self.latency_cycles,
+            clock_hz=clock,
+        )
 
 
 Choices = dict[int, LayerMapping]
