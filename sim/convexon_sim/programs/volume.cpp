@@ -83,32 +83,90 @@ private:
     std::FILE *spike_file, *membrane_file;
 };
 
-// Lets a clock pass, as what drives a stream begins in the clock after it is told to.
-uint64_t rest(Vconvexon_volume& top, uint64_t clock) {
-    offer_word(top, false, 0);
-    top.clk = 0;
-    top.eval();
-    top.clk = 1;
-    top.eval();
-    return clock + 1;
-}
+// The accelerator between its source and its sink, and what is seen of it.
+class Bench {
+public:
+    explicit Bench(VerilatedContext& context) : top(&context) {
+        for (int k = 0; k < N_PROBES; ++k) probes.emplace_back(k);
+        top.in_valid = 0;
+        top.out_ready = 0;
+        offer_word(top, false, 0);
+        top.rst = 1;
+        for (; clock < RESET_CLOCKS; ++clock) tick();
+        top.rst = 0;
+        edge();  // what drives a stream begins in the clock after it is told to
+        top.out_ready = 1;
+    }
 
-// Sends the image of weights; returns the clock in which it is seen that all is loaded.
-uint64_t load_image(Vconvexon_volume& top, const std::vector<uint32_t>& image, uint64_t clock) {
-    size_t next = 0;
-    const uint64_t limit = clock + 2 * image.size() + QUIET_CLOCKS;
-    while (clock++ < limit) {
-        const bool sent = next == image.size();
-        const unsigned state = offer_word(top, !sent, sent ? 0 : image[next]);
-        if (!sent && (state & 1)) ++next;
-        if (sent && (state & 2)) fault[0] = REFUSED;
+    // Sends the image of weights, and waits until all is loaded.
+    void load_image(const std::vector<uint32_t>& image) {
+        size_t next = 0;
+        const uint64_t limit = clock + 2 * image.size() + QUIET_CLOCKS;
+        while (clock < limit) {
+            const bool sent = next == image.size();
+            offer_word(top, !sent, sent ? 0 : image[next]);
+            edge();
+            if (!sent && (loader & TAKEN)) ++next;
+            if (sent && (loader & IMAGE_REFUSED)) fault[0] = REFUSED;
+            if (fault[0] != NONE) return;
+            if (sent && (loader & LOADED)) return edge();
+        }
+        fault[0] = NOT_LOADED;
+    }
+
+    // Sends all transfers, and watches for a while after the last result.
+    void send(const std::vector<uint32_t>& inputs, uint64_t due, uint64_t limit) {
+        const uint64_t n_transfers = inputs.size() / INPUT_WORDS;
+        uint64_t quiet = 0;
+        for (limit += clock; quiet <= QUIET_CLOCKS && clock < limit && fault[0] == NONE;) {
+            top.in_valid = taken.size() < n_transfers;
+            if (top.in_valid) {
+                std::copy_n(&inputs[taken.size() * INPUT_WORDS], INPUT_WORDS, &top.in_payload[0]);
+            }
+            edge();
+            if (given.size() >= due && taken.size() == n_transfers) ++quiet;
+        }
+    }
+
+    void keep() {
+        for (Probe& probe : probes) probe.close();
+        store("results.bin", results);
+        store("taken.bin", taken);
+        store("given.bin", given);
+        store("fault.bin", std::vector<int64_t>(fault, fault + 4));
+        store("clocks.bin", std::vector<uint64_t>{clock});
+    }
+
+private:
+    void tick() {
+        top.clk = 0;
+        top.eval();
         top.clk = 1;
         top.eval();
-        if (sent && (state & 6)) return clock;
     }
-    fault[0] = NOT_LOADED;
-    return limit;
-}
+
+    void edge() {
+        top.clk = 0;
+        top.eval();  // settles what the edge will see
+        ++clock;
+        if (top.in_valid && top.in_ready) taken.push_back(clock);
+        if (top.out_valid && top.out_ready) {
+            results.insert(results.end(), &top.out_payload[0], &top.out_payload[0] + OUTPUT_WORDS);
+            given.push_back(clock);
+        }
+        loader = loader_state(top);
+        sample_probes(top, probes);
+        top.clk = 1;
+        top.eval();
+    }
+
+    Vconvexon_volume top;
+    std::vector<Probe> probes;
+    std::vector<uint32_t> results;
+    std::vector<uint64_t> taken, given;
+    uint64_t clock = 0;
+    unsigned loader = 0;
+};
 
 }  // namespace
 
@@ -118,56 +176,13 @@ int main(int argc, char** argv) {
     const auto inputs = load<uint32_t>("inputs.bin");
     const auto image = load<uint32_t>("image.bin");
     const auto limits = load<uint64_t>("limits.bin");  // results due, and clocks to wait for them
-    const uint64_t n_transfers = inputs.size() / INPUT_WORDS;
-    std::vector<Probe> probes;
-    for (int k = 0; k < N_PROBES; ++k) probes.emplace_back(k);
-    std::vector<uint32_t> results;
-    std::vector<uint64_t> taken, given;
-
     VerilatedContext context;
-    Vconvexon_volume top{&context};
     const auto began = std::chrono::steady_clock::now();
-    top.in_valid = 0;
-    top.out_ready = 0;
-    top.rst = 1;
-    for (uint64_t k = 0; k < 2 * RESET_CLOCKS; ++k) {
-        top.clk = k & 1;
-        top.eval();
-    }
-    top.rst = 0;
-    uint64_t clock = rest(top, RESET_CLOCKS), next = 0, quiet = 0;
-    if (!image.empty()) clock = load_image(top, image, clock);
-    if (!image.empty() && fault[0] == NONE) clock = rest(top, clock);
-
-    top.out_ready = 1;
-    const uint64_t limit = clock - 1 + limits[1];  // the clock of rest is one of them
-    while (quiet <= QUIET_CLOCKS && clock < limit && fault[0] == NONE) {
-        top.in_valid = next < n_transfers;
-        if (top.in_valid) std::copy_n(&inputs[next * INPUT_WORDS], INPUT_WORDS, &top.in_payload[0]);
-        top.clk = 0;
-        top.eval();  // settles what the edge will see
-        ++clock;
-        if (top.in_valid && top.in_ready) {
-            ++next;
-            taken.push_back(clock);
-        }
-        if (top.out_valid) {
-            results.insert(results.end(), &top.out_payload[0], &top.out_payload[0] + OUTPUT_WORDS);
-            given.push_back(clock);
-        }
-        sample_probes(top, probes);
-        top.clk = 1;
-        top.eval();
-        if (given.size() >= limits[0] && next == n_transfers) ++quiet;
-    }
+    Bench bench(context);
+    if (!image.empty()) bench.load_image(image);
+    bench.send(inputs, limits[0], limits[1] - 1);  // one of them has passed before the first offer
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began;
-
-    for (Probe& probe : probes) probe.close();
-    store("results.bin", results);
-    store("taken.bin", taken);
-    store("given.bin", given);
-    store("fault.bin", std::vector<int64_t>(fault, fault + 4));
-    store("clocks.bin", std::vector<uint64_t>{clock});
+    bench.keep();
     store("seconds.bin", std::vector<double>{seconds.count()});
     return 0;
 }

@@ -134,9 +134,13 @@ const ProbeShape SHAPES[] = {{
 template <class Top, class Probes>
 void sample_probes(Top& top, Probes& probes) {{
 {samples}}}
+enum Loader : unsigned {{ TAKEN = 1, IMAGE_REFUSED = 2, LOADED = 4 }};
 template <class Top>
-unsigned offer_word(Top& top, bool valid, uint32_t word) {{
-{_OFFER if self.loads else "    return 0;"}
+void offer_word(Top& top, bool valid, uint32_t word) {{
+{_OFFER if self.loads else ""}}}
+template <class Top>
+unsigned loader_state(Top& top) {{
+    return {_LOADER if self.loads else "0"};
 }}
 """
 
@@ -249,13 +253,8 @@ unsigned offer_word(Top& top, bool valid, uint32_t word) {{
         return None
 
 
-_OFFER = """\
-    top.load_valid = valid;
-    top.load_payload = word;
-    top.clk = 0;
-    top.eval();
-    return top.load_ready | top.refused << 1 | top.loaded << 2;"""
-"""How a word of weights is offered: whether it is taken, the image refused, and all loaded."""
+_OFFER = "    top.load_valid = valid;\n    top.load_payload = word;\n"
+_LOADER = "top.load_ready * TAKEN | top.refused * IMAGE_REFUSED | top.loaded * LOADED"
 
 _REFUSED, _NOT_LOADED, _DISORDER = 1, 2, 3
 """Faults that end a run, as volume.cpp names them."""
