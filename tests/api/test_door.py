@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -173,6 +174,16 @@ def test_a_target_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises((InputError, TypeError), match=message):
         cx.compile(net, **{"target": "ice40", **options})
+
+
+def test_its_folder_goes_with_the_accelerator(net: cx.Network) -> None:
+    """And no warning is given, which pytest would make an error of."""
+    accelerator = cx.compile(net, target="ecp5")
+    folder = accelerator.run.path
+    assert folder.is_dir()
+    del accelerator
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_a_family_has_no_bitstream(net: cx.Network) -> None:

@@ -7,7 +7,9 @@ behind the command of the same name.
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -162,11 +164,12 @@ class Accelerator:
     family: Family
     board: Board | None = None
     clock_hz: float | None = None
-    _folder: tempfile.TemporaryDirectory[str] = field(
-        default_factory=lambda: tempfile.TemporaryDirectory(prefix="convexon-"), repr=False
+    _folder: str = field(
+        default_factory=lambda: tempfile.mkdtemp(prefix="convexon-"), init=False, repr=False
     )
 
     def __post_init__(self) -> None:
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         card = self.run.keep("card", CARD, self.network.card, parents={}, recipe={})
         self.run.keep(
             "mapping", MAPPING, self.mapping, parents={"card": card.record.digest}, recipe={}
@@ -175,7 +178,7 @@ class Accelerator:
     @property
     def run(self) -> Run:
         """The run folder that the accelerator works in."""
-        return Run(Path(self._folder.name))
+        return Run(Path(self._folder))
 
     @property
     def latency(self) -> Latency:
