@@ -25,6 +25,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import energy
+
 from convexon.data.dataset import DATASET
 from convexon.errors import ConvexonError, MismatchError
 from convexon.flow.build import build_stage
