@@ -17,7 +17,7 @@ from convexon.errors import InputError
 from convexon.interop.importers import IMPORTERS
 from convexon.registry import Registry
 from convexon.snn.coding import CODINGS
-from convexon.train.pricing.oracle import ORACLES
+from convexon.train.pricing.oracles import ORACLES
 
 
 def only_numbers(thing: Any) -> None:

@@ -22,7 +22,7 @@ from cocotb_tools import config
 from convexon.errors import ToolError
 from convexon.store.artefact import digest_of
 from convexon.store.codec import Json
-from convexon_sim.process import run
+from convexon_sim.process import run, with_deep_stack
 from convexon_sim.simulator import Simulator, SimulatorKind
 
 CACHE_VARIABLE = "CONVEXON_CACHE"
@@ -244,9 +244,8 @@ def _verilated(
     verilator = simulator.program("verilator")
     environment = simulator.environment
     command = [verilator, "--cc", "--Mdir", "model", *VERILATOR_ARGUMENTS, *files]
-    run(
-        command, name="verilator", folder=folder, environment=environment, timeout=timeout
-    ).checked()
+    deep = with_deep_stack(command)
+    run(deep, name="verilator", folder=folder, environment=environment, timeout=timeout).checked()
     asked = [verilator, "--getenv", "VERILATOR_ROOT"]
     root = run(asked, environment=environment, timeout=timeout).checked()
     include = Path(root.strip()) / "include"

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from convexon.errors import ToolError
 from convexon_hdl.emit.bundle import VERILOG_NAME, RtlBundle
-from convexon_sim.process import run
+from convexon_sim.process import run, with_deep_stack
 from convexon_sim.simulator import Simulator, SimulatorKind, find
 
 WAIVERS = MappingProxyType(
@@ -77,8 +77,10 @@ def _warnings(
 ) -> tuple[str, ...]:
     """Warnings and errors of one top module."""
     sources = [str(folder / file) for file in ("waivers.vlt", *files)]
+    command = [verilator.program("verilator"), "--lint-only", "-Wall", "--top-module", top]
     ended = run(
-        [verilator.program("verilator"), "--lint-only", "-Wall", "--top-module", top, *sources],
+        with_deep_stack([*command, *sources]),
+        name="verilator",
         timeout=LINT_SECONDS,
         folder=folder,
         environment=verilator.environment,

@@ -45,6 +45,12 @@ class Ended:
         return self.output
 
 
+def with_deep_stack(command: Sequence[str]) -> list[str]:
+    """Return a command that may use all the stack that there is: Verilator recurses over a design."""
+    raised = 'ulimit -s unlimited 2>/dev/null || ulimit -s "$(ulimit -H -s)"; exec "$@"'
+    return ["sh", "-c", raised, "sh", *command]
+
+
 @contextmanager
 def started(
     command: Sequence[str],

@@ -97,10 +97,7 @@ def save(
     arrays_path = _arrays_path(path, digest)
     new_arrays = bool(arrays) and not arrays_path.exists()
     if arrays:
-        buffer = io.BytesIO()
-        ordered = {name: _plain(array) for name, array in sorted(arrays.items())}
-        np.savez_compressed(buffer, allow_pickle=False, **ordered)
-        atomic_write(arrays_path, buffer.getvalue())
+        atomic_write(arrays_path, _npz(arrays))
     try:
         atomic_write(path, pretty(head).encode())
     except ArtefactError:
@@ -335,6 +332,18 @@ def _load_arrays(path: Path, described: Mapping[str, Json], again: str) -> Array
                 f"{path} does not match its digest in {name!r}: it was changed; {again}"
             )
     return arrays
+
+
+def _npz(arrays: Arrays) -> bytes:
+    """An npz file, the same bytes for the same arrays, packed fast rather than small."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in sorted(arrays.items()):
+            member = io.BytesIO()
+            np.lib.format.write_array(member, _plain(array), allow_pickle=False)
+            entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, whatever the day
+            archive.writestr(entry, member.getbuffer(), zipfile.ZIP_DEFLATED, compresslevel=1)
+    return buffer.getvalue()
 
 
 def read_npz(path: Path, names: Iterable[str]) -> Arrays:

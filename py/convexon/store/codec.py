@@ -8,10 +8,10 @@ the class's own ``__post_init__`` checks what they mean together.
 hint                       in the file
 =========================  =======================================================================
 bool, int, float, str      themselves; an int is no bool, a float is finite and may be written 1
-a Path                     its text
+a Path, bytes              their text, and in hexadecimal
 an Enum                    its value
 ``X | None``               null, or X; ``int | str`` is whichever of them it is
-``tuple[X, ...]``          a list
+``tuple[X, ...]``, list    a list
 ``Mapping[str, X]``        an object, in its order
 a dataclass                an object with a member for each field
 a union of dataclasses     the same, and ``kind``: the class's name in lower case
@@ -131,8 +131,8 @@ def _write(value: Any, hint: Any, place: str, arrays: Arrays | None) -> Any:
         chosen = _member_of(hint, value)
         content = _write(value, chosen, place, arrays)
         return {"kind": _kind(chosen), **content} if _is_tagged(hint) else content
-    if origin is tuple:
-        parts = _each(members, len(value))
+    if origin in (tuple, list):
+        parts = _each(origin, members, len(value))
         return [
             _write(item, part, _under(place, k), arrays)
             for k, (item, part) in enumerate(zip(value, parts, strict=True))
@@ -160,6 +160,8 @@ def _write(value: Any, hint: Any, place: str, arrays: Arrays | None) -> Any:
         return value.value
     if hint is Path:
         return str(value)
+    if hint is bytes:
+        return value.hex()
     return hint(value)  # numpy's numbers become Python's
 
 
@@ -192,18 +194,19 @@ class _Reader:
         origin, members = get_origin(hint), get_args(hint)
         if _is_union(hint):
             return self._union(value, hint, place)
-        if origin is tuple:
+        if origin in (tuple, list):
             if not isinstance(value, list | tuple):
                 raise InputError(f"{_told(place)} must be a list, not {_short(value)}")
-            parts = _each(members, len(value))
+            parts = _each(origin, members, len(value))
             if len(parts) != len(value):
                 raise InputError(
                     f"{_told(place)} must be a list of {len(parts)}, not of {len(value)}"
                 )
-            return tuple(
+            read = (
                 self.read(item, part, _under(place, k))
                 for k, (item, part) in enumerate(zip(value, parts, strict=True))
             )
+            return origin(read)
         if _is_mapping(origin or hint):
             part = members[1] if members else Any
             return {
@@ -305,6 +308,11 @@ def _plain(value: Any, hint: Any, place: str) -> Any:
         raise InputError(f"{_told(place)} must be a finite number, not {_short(value)}")
     if hint is Path and isinstance(value, str):
         return Path(value)
+    if hint is bytes and isinstance(value, str):
+        try:
+            return bytes.fromhex(value)
+        except ValueError:
+            raise InputError(f"{_told(place)} must be hexadecimal, not {_short(value)}") from None
     if type(value) is not hint:
         told = {int: "an integer", str: "text", bool: "true or false"}.get(hint, hint.__name__)
         raise InputError(f"{_told(place)} must be {told}, not {_short(value)}")
@@ -394,8 +402,8 @@ def _kind(cls: Any) -> str:
     return str(cls.__name__).lower()
 
 
-def _each(members: tuple[Any, ...], count: int) -> tuple[Any, ...]:
-    """Hints of the parts of a tuple."""
-    if len(members) == 2 and members[1] is Ellipsis:
+def _each(origin: Any, members: tuple[Any, ...], count: int) -> tuple[Any, ...]:
+    """Hints of the parts of a tuple or a list."""
+    if origin is list or (len(members) == 2 and members[1] is Ellipsis):
         return (members[0],) * count
     return members

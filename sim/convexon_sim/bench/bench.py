@@ -8,7 +8,6 @@ what it saw. It knows nothing of what the golden model did: that is for
 from __future__ import annotations
 
 import os
-import pickle
 import random
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,10 @@ from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
 from convexon.errors import MismatchError
+from convexon.store.artefact import load, save
 from convexon_sim.bench.agents import LayerMonitor, Loader, Sink, Source, StreamMonitor, descend
 from convexon_sim.bench.job import (
+    JOBS,
     JOBS_VARIABLE,
     QUIET_CLOCKS,
     RECORDS,
@@ -29,7 +30,7 @@ from convexon_sim.bench.job import (
     clock_limit,
 )
 from convexon_sim.bench.packing import pack
-from convexon_sim.bench.record import Record
+from convexon_sim.bench.record import SEEN, Record
 
 CLOCK_NS = 10
 
@@ -182,6 +183,6 @@ class Bench:
 async def record_jobs(top: Any) -> None:
     """Do all jobs, one after the other, and leave their records."""
     file = Path(os.environ[JOBS_VARIABLE])
-    jobs: list[Job] = pickle.loads(file.read_bytes())
-    records = [await Bench(top, job).run() for job in jobs]
-    file.with_suffix(RECORDS).write_bytes(pickle.dumps(records))
+    jobs, _ = load(JOBS, file)
+    records = tuple([await Bench(top, job).run() for job in jobs])
+    save(SEEN, records, file.with_name(RECORDS))

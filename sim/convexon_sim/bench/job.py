@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
+from convexon.store.codec import Codec
 
 JOBS_VARIABLE = "CONVEXON_JOBS"
 """Environment variable that names the file of the jobs inside the simulator."""
 
-RECORDS = ".records"
-"""Suffix of the file beside it that the bench leaves its records in."""
+RECORDS = "records.json"
+"""Name of the file beside it that the bench leaves its records in."""
 
 RESET_CLOCKS = 2
 """Clocks of the first reset."""
@@ -118,3 +119,7 @@ def clock_limit(results: int, *, per_sample: int, slowest: int, traffic: Traffic
     """
     work = (-(-results // per_sample) + 1) * slowest + QUIET_CLOCKS
     return int(work * 4 / ((1 - traffic.idle) * (1 - traffic.back_pressure))) + 1000
+
+
+JOBS: Codec[tuple[Job, ...]] = Codec(tuple[Job, ...], "convexon.jobs", 1)
+"""File form of what a bench is told to do."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from convexon.store.codec import Codec
+
 
 def begin_of(sample: int, n_steps: int, begins: list[int] | None, n_seen: int) -> int:
     """Return the steps that a layer took before ``sample``.
@@ -78,3 +80,7 @@ class Record:
     results: list[int] = field(default_factory=list)
     clocks: int = 0
     failure: str | None = None
+
+
+SEEN: Codec[tuple[Record, ...]] = Codec(tuple[Record, ...], "convexon.records", 1)
+"""File form of the records of all jobs."""

@@ -6,7 +6,6 @@ Many trials run in one process of the simulator: its start is most of what a sma
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 import tempfile
 import time
@@ -19,9 +18,10 @@ import find_libpython
 from cocotb_tools import config
 
 from convexon.errors import InputError, ToolError
+from convexon.store.artefact import load, save
 from convexon_sim.bench.batch import Batch, Instance, combine
-from convexon_sim.bench.job import JOBS_VARIABLE, RECORDS, Job
-from convexon_sim.bench.record import Record
+from convexon_sim.bench.job import JOBS, JOBS_VARIABLE, RECORDS, Job
+from convexon_sim.bench.record import SEEN
 from convexon_sim.build import bench_program
 from convexon_sim.process import Ended, run
 from convexon_sim.scoreboard import Scoreboard
@@ -58,7 +58,7 @@ def observe_all(
     if not trials:
         raise InputError("trials must be at least 1, not 0")
     batch = combine([trial.bundle for trial in trials])
-    jobs = [_job(trial, batch.instances[trial.bundle.digest]) for trial in trials]
+    jobs = tuple(_job(trial, batch.instances[trial.bundle.digest]) for trial in trials)
     program = bench_program(
         batch.verilog,
         simulator,
@@ -67,8 +67,8 @@ def observe_all(
         timeout=timeout_seconds,
     )
     with tempfile.TemporaryDirectory(prefix="convexon-sim-") as name:
-        file = Path(name) / "jobs"
-        file.write_bytes(pickle.dumps(jobs))
+        file = Path(name) / "jobs.json"
+        save(JOBS, jobs, file)
         began = time.monotonic()
         ended = run_bench(
             program,
@@ -81,9 +81,9 @@ def observe_all(
             timeout=timeout_seconds,
         )
         seconds = time.monotonic() - began
-        if not file.with_suffix(RECORDS).exists():
+        if not file.with_name(RECORDS).exists():
             raise ToolError(f"{simulator.kind.value} failed before the bench ended: {ended.reason}")
-        records: list[Record] = pickle.loads(file.with_suffix(RECORDS).read_bytes())
+        records, _ = load(SEEN, file.with_name(RECORDS))
     return tuple(
         Scoreboard(trial).observation(record, simulator, seconds)
         for trial, record in zip(trials, records, strict=True)
