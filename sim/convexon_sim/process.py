@@ -46,7 +46,7 @@ class Ended:
 
 
 def with_deep_stack(command: Sequence[str]) -> list[str]:
-    """Return a command that may use all the stack that there is: Verilator recurses over a design."""
+    """Return a command that may use all the stack there is: Verilator recurses over designs."""
     raised = 'ulimit -s unlimited 2>/dev/null || ulimit -s "$(ulimit -H -s)"; exec "$@"'
     return ["sh", "-c", raised, "sh", *command]
 

@@ -407,7 +407,8 @@ def test_a_bundle_of_another_card_is_refused(folder: Run) -> None:
     _, record = load(CARD, folder.file("card"))
     save(CARD, off_by_one(folder), folder.file("card"), parents=record.parents)
     folder.file("golden").unlink()
-    message = f"{folder.rtl} is of another card than {folder.file('card')}: emit again"
+    again = f"run `convexon emit {folder.path}` again"
+    message = f"{folder.rtl} is of another card than {folder.file('card')}: {again}"
     with pytest.raises(ArtefactError, match=f"^{re.escape(message)}$"):
         verify_stage(folder, SimulatorKind.VERILATOR)
     assert not folder.has("golden"), "refused before the slow golden model runs"

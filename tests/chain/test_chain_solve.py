@@ -15,6 +15,7 @@ from convexon.convex.bounds.gap import certify
 from convexon.convex.model.loss import LOSSES
 from convexon.convex.model.penalty import L1
 from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers import regularization
 from convexon.convex.solvers.solver import solve
 from convexon.data.dataset import DATASET
 from convexon.data.samples import Samples, from_file
@@ -26,7 +27,7 @@ from convexon.snn import golden
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.simulate import run
 from convexon.store.artefact import load
-from convexon.train import selection as chain_program
+from convexon.train import selection
 from convexon.train.columns.dictionary import DICTIONARY, patterns
 from convexon.train.cost import CostKind
 from convexon.train.selection import validation_split
@@ -40,6 +41,9 @@ ARTEFACTS = (
     *("branches", "dictionary", "solution", "network", "card", "certificate"),
 )
 ENDS = ("card", "certificate")
+
+SOLVING = (selection, regularization)
+"""Modules that call the solver."""
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +251,8 @@ def test_an_interrupted_run_goes_on_where_it_was(
         return solve(*arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chain_program, "solve", interrupted)
+        for module in SOLVING:
+            patch.setattr(module, "solve", interrupted)
         with pytest.raises(KeyboardInterrupt):
             flow.solve(folder, toy_samples(), settings)
     assert [name for name in ARTEFACTS if folder.has(name)] == [*ARTEFACTS[:6]]
@@ -344,7 +349,8 @@ def test_validation_rows_are_never_in_the_fit(
         programs.append(program)
         return solve(program, **options)
 
-    monkeypatch.setattr(chain_program, "solve", recorded)
+    for module in SOLVING:
+        monkeypatch.setattr(module, "solve", recorded)
     result = flow.solve(Run(tmp_path), toy_samples(), settings)
     train, everything = result.drawn.train.value, result.drawn.dictionary.value.with_intercept()
     fit, held = validation_split(train.labels, seed=settings.seed)
@@ -375,7 +381,8 @@ def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(
     def impatient(program: ConvexProgram, **options: object) -> object:
         return solve(program, **{**options, "max_iterations": 1})
 
-    monkeypatch.setattr(chain_program, "solve", impatient)
+    for module in SOLVING:
+        monkeypatch.setattr(module, "solve", impatient)
     folder = Run(tmp_path)
     with pytest.raises(SolverError):
         flow.solve(folder, toy_samples(), settings)

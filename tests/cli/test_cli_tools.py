@@ -101,7 +101,7 @@ def test_verify_of_a_bundle_of_another_card_is_refused(rtl_run: Path) -> None:
     bundle = RtlBundle.read(rtl_run / "rtl")
     other = RtlBundle(**{**vars(bundle), "parents": {"card": "sha256:" + "0" * 64}})
     other.write(rtl_run / "rtl")
-    message = r"\S*/rtl is of another card than \S*/card\.json: emit again"
+    message = r"\S*/rtl is of another card than \S*/card\.json: run `convexon emit .*` again"
     refused(invoke("verify", rtl_run), message)
 
 

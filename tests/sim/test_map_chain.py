@@ -49,7 +49,7 @@ def test_without_a_budget_everything_is_spatial(folder: Run) -> None:
 def test_folded_network_is_emitted_and_verified(folder: Run, tmp_path: Path) -> None:
     spatial = mapped(folder)
     path = tmp_path / "mapping.toml"
-    path.write_text('[default]\nkind = "folded"\nlanes = 2\nbanks = 2\n')
+    path.write_text('[default]\nkind = "folded"\nlanes = 1\nbanks = 2\n')
     folded = mapped(folder, file=path)
     assert not folded.mapping.value.is_spatial
     assert folded.cycles.latency.min() > spatial.cycles.latency.max()
@@ -93,5 +93,7 @@ def test_mapping_of_another_card_is_refused(folder: Run) -> None:
     other = Run(folder.path.parent / "other")
     shutil.copytree(folder.path, other.path)
     solve(other, toy_samples(), toy_settings(max_neurons=4))
-    with pytest.raises(ArtefactError, match=r"is of another card than .*: run convexon map again"):
+    with pytest.raises(
+        ArtefactError, match=r"is of another card than .*: run `convexon map .*` again"
+    ):
         emit_stage(other)

@@ -166,7 +166,7 @@ def test_verification_comes_back_from_its_file(verification: Verification, tmp_p
     save(VERIFICATION, verification, path)
     assert load(VERIFICATION, path)[0] == verification
     head = json.loads(path.read_text())
-    assert (head["schema"], head["schema_version"]) == ("convexon.verification", 2)
+    assert (head["schema"], head["schema_version"]) == ("convexon.verification", 3)
     names = {field.name for field in dataclasses.fields(Verification)}
     assert set(head["content"]) == names
 
