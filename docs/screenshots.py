@@ -18,11 +18,12 @@ sys.path[:0] = [str(ROOT / "tests" / "report")]
 
 from report_bench import Page, mutate, started
 
+from convexon.data.samples import digits
 from convexon.explore.stage import explore_stage
 from convexon.explore.sweep import sweep_from
 from convexon.flow.emit import emit_stage
 from convexon.flow.run import Run
-from convexon.flow.solve import solve_stage
+from convexon.flow.solve import solve
 from convexon.flow.verify import verify_stage
 from convexon.report.stage import report_stage
 from convexon.train.settings import SolveSettings
@@ -30,11 +31,11 @@ from convexon_sim.simulator import SimulatorKind
 
 DOCS = ROOT / "docs"
 SWEEP = {
-    "rhos": [0.01],
+    "rho": [0.01],
     "sweep": {
         "steps": [4, 8],
         "witnesses": 400,
-        "neurons": [16, 32, 64],
+        "max_neurons": [16, 32, 64],
         "mapping": ["spatial", "folded"],
         "lanes": [4, 16],
     },
@@ -44,7 +45,8 @@ SWEEP = {
 def main(folder: Path) -> None:
     """Make the runs, and a picture of each."""
     run = Run(folder / "run")
-    solve_stage(run, SolveSettings(n_witnesses=200, fan_in=4, max_neurons=24, rhos=(0.01,)))
+    settings = SolveSettings(witnesses=200, fan_in=4, max_neurons=24, rho=(0.01,))
+    solve(run, digits(), settings)
     faulty = Run(folder / "faulty")
     shutil.rmtree(faulty.path, ignore_errors=True)
     emit_stage(run)

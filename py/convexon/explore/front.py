@@ -20,7 +20,7 @@ def pareto_front(points: Sequence[Sequence[float]]) -> list[int]:
     points : sequence of sequences of float, shape (points, objectives)
         Smaller is better: of what should be large, hand in the negative.
     """
-    # Whoever dominates a point comes before it in this order, and so does a point of the front
+    # What dominates a point comes before it in this order, and so does a point of the front
     # that dominates it: one that is on the front already.
     order = sorted(range(len(points)), key=lambda k: tuple(points[k]))
     front: list[int] = []

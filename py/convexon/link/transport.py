@@ -108,7 +108,7 @@ class SpiTransport:
             raise LinkError(f"the SPI controller fails: {error.strerror or error}") from error
 
     def close(self) -> None:
-        """Do nothing: whoever opened the controller closes it."""
+        """Do nothing: the caller opened the controller, and closes it."""
 
 
 def open_port(path: str, baud: int) -> Transport:

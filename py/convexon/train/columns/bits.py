@@ -1,8 +1,8 @@
 """Bit-packed columns: a spike dictionary at one bit an entry.
 
 A spike pattern is n bits, a column of spike counts a few bit planes of n bits each. Packed so, n =
-60,000 rows by P = 20,000 columns take 150 MB, where float64 would take 9.6 GB. Whoever computes
-with the columns unpacks a block of them at a time.
+60,000 rows by P = 20,000 columns take 150 MB, where float64 would take 9.6 GB. A computation
+unpacks a block of columns at a time.
 """
 
 from __future__ import annotations
