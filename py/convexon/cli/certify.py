@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
+
 from convexon.cli.options import RUN, command
 
 
 @command
 @RUN
-def certify(run: Path) -> None:
+@click.option("--resolve", help="Solve the program once more by a cone solver: clarabel or scs.")
+def certify(run: Path, resolve: str | None) -> None:
     """Check a certificate from its dictionary, weights and dual vectors alone.
 
     RUN is a run folder, or a certificate.json with its dictionary beside. Every figure is
@@ -18,6 +21,10 @@ def certify(run: Path) -> None:
     """
     from convexon.certify.check import check_file
     from convexon.cli.console import Console
+    from convexon.convex.solvers.crosscheck import ConeSolver
+    from convexon.flow.resolve import resolve as second_opinion
+    from convexon.flow.run import Run
+    from convexon.settings import choice
 
     with Console() as console:
         with console.stage("certify") as line:
@@ -26,3 +33,8 @@ def certify(run: Path) -> None:
         for finding in verdict.findings:
             console.line(finding.line)
         console.line(verdict.summary)
+        if resolve is not None:
+            with console.stage("resolve") as line:
+                line.begin(f"solving by {resolve}")
+                told = second_opinion(Run(run), choice(ConeSolver, resolve, "resolve"))
+            console.line(told)

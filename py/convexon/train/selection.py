@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from convexon.convex.model.loss import LOSSES
+from convexon.convex.bounds.gap import GapCertificate, certify
+from convexon.convex.model.loss import LOSSES, FloatArray
 from convexon.convex.model.penalty import L1, GroupL2, Penalty
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.record import GapRecord
 from convexon.convex.solvers.regularization import path
-from convexon.convex.solvers.solver import solve
+from convexon.convex.solvers.solver import gap_target, solve
 from convexon.data.split import stratified
-from convexon.errors import InputError
+from convexon.errors import InputError, SolverError
 from convexon.progress import Progress
 from convexon.snn.simulate import decisions
 from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.columns.rows import Rows
 from convexon.train.master import program_over
 from convexon.train.pricing.site import LEAST_WEIGHT
-from convexon.train.settings import SolveSettings
+from convexon.train.settings import ProgramSolver, SolveSettings
 from convexon.train.solved import SolvedProgram, history_of
 
 VALIDATION_SHARE = 0.2
@@ -105,16 +106,38 @@ def solve_program(settings: SolveSettings, pool: Pool, progress: Progress) -> So
     columns = _select(settings, pool, None, watch)
     progress.begin("solving the l1 program")
     program = pool.restricted(columns).program(settings.loss, L1(), rho)
-    solution = solve(program, tolerance=settings.tolerance, progress=watch)
+    W, dual, gap, history = _solved(settings, program, watch)
     return SolvedProgram(
         columns=columns.astype(np.int64),
         weights=pool.weights,
-        W=solution.W,
-        dual=solution.dual,
-        gap=solution.certificate,
-        history=history_of(solution.history),
+        W=W,
+        dual=dual,
+        gap=gap,
+        history=history_of(history),
         validation={f"{r:g}": accuracy for r, accuracy in validation.items()},
     )
+
+
+def _solved(
+    settings: SolveSettings, program: ConvexProgram, watch: Watch
+) -> tuple[FloatArray, FloatArray, GapCertificate, Sequence[GapRecord]]:
+    """Weights, dual point, certificate and history, by the solver that is asked for.
+
+    A cone solver's word is not taken either: its weights are certified as ours are.
+    """
+    if settings.solver is ProgramSolver.CONVEXON:
+        found = solve(program, tolerance=settings.tolerance, progress=watch)
+        return found.W, found.dual, found.certificate, found.history
+    from convexon.convex.solvers.crosscheck import ConeSolver, solve_with_cvxpy  # slow to load
+
+    W, _ = solve_with_cvxpy(program, solver=ConeSolver[settings.solver.name])
+    certificate, dual = certify(program, W)
+    if certificate.gap > gap_target(program, certificate.primal, tolerance=settings.tolerance):
+        raise SolverError(
+            f"{settings.solver.value} ended at a duality gap of {certificate.gap:.1e}, which the "
+            f"tolerance {settings.tolerance:g} does not allow: raise it, or take another solver"
+        )
+    return W, dual, certificate, ()
 
 
 def least_weight(settings: SolveSettings) -> float:

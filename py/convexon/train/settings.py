@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from convexon.convex.model.loss import LOSSES
 from convexon.errors import InputError
@@ -13,6 +14,14 @@ from convexon.train.cost import CostKind
 from convexon.train.pricing.oracles import oracle_names
 from convexon.train.witnesses.alphabet import Alphabet
 from convexon.train.witnesses.witness import WitnessFamily
+
+
+class ProgramSolver(Enum):
+    """What solves the certified program: Convexon's solver, or a cone solver behind CVXPY."""
+
+    CONVEXON = "convexon"
+    CLARABEL = "clarabel"
+    SCS = "scs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +68,9 @@ class SolveSettings(Settings):
         above=0,
     )
     readout_bits: int = setting(8, "Bits of a readout weight.", least=2, most=24)
+    solver: ProgramSolver = setting(
+        ProgramSolver.CONVEXON, "What solves the certified program; the others are second opinions."
+    )
     tolerance: float = setting(1e-6, "Duality gap to reach, absolute and relative.", above=0)
     seed: int = setting(0, "Of the split and of the witnesses.", least=0)
 

@@ -23,8 +23,8 @@ from convexon.errors import InputError, SolverError
 class ConeSolver(Enum):
     """Cone solvers behind CVXPY that the cross-check can use."""
 
-    CLARABEL = "CLARABEL"
-    SCS = "SCS"
+    CLARABEL = "clarabel"
+    SCS = "scs"
 
 
 _OPTIONS: dict[ConeSolver, dict[str, float | int]] = {
@@ -58,11 +58,11 @@ def solve_with_cvxpy(
         with warnings.catch_warnings():
             # A status short of optimal is dealt with below.
             warnings.filterwarnings("ignore", message="Solution may be inaccurate")
-            problem.solve(solver=solver.value, **_OPTIONS[solver])
+            problem.solve(solver=solver.name, **_OPTIONS[solver])
     except cp.error.SolverError as error:
-        raise SolverError(f"{solver.value} failed on the program: {error}") from error
+        raise SolverError(f"{solver.name} failed on the program: {error}") from error
     if problem.status not in {cp.OPTIMAL, cp.OPTIMAL_INACCURATE} or W.value is None:
-        raise SolverError(f"{solver.value} ended with status {problem.status!r} on the program")
+        raise SolverError(f"{solver.name} ended with status {problem.status!r} on the program")
     return np.asarray(W.value, dtype=np.float64), float(problem.value)
 
 
