@@ -33,13 +33,13 @@ from convexon.flow.emit import emit_stage, emitted
 from convexon.flow.map import map_stage
 from convexon.flow.run import Run
 from convexon.flow.synthesize import synthesize_stage
-from convexon.flow.verify import schedule_of
 from convexon.plan.cost.budget import Budget
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn import simulate
 from convexon_boards.board import Board
 from convexon_boards.capacity import budget_of
 from convexon_boards.catalogue import BOARDS, board_of
+from convexon_boards.families import TOOLCHAINS
 from convexon_sim.judge import observe
 from convexon_sim.simulator import SimulatorKind, find
 from convexon_sim.trial import Trial
@@ -79,7 +79,7 @@ def road(run: Path, board: Board, folder: Path, luts: int | None) -> Row:
         "clock_mhz": build.clock_mhz,
         "lut4": build.cells.lut4,
         "lut4_sites": build.cells.lut4_sites,
-        "sites_used": build.route.used[board.open_part.logic],
+        "sites_used": build.route.used[TOOLCHAINS[board.open_part.family].sites[0]],
         "bram": build.cells.block_ram,
         "ff": build.cells.ff,
         "cycles": cycles,
@@ -102,10 +102,10 @@ def alone(folder: Path, board: Board) -> Row:
 def simulated(folder: Path, board: Board, clock_mhz: float) -> Row:
     """Simulate a few inferences of the accelerator: its cycles, and the energy of its netlist."""
     own = Run(folder)
-    card, bundle, mapping = emitted(own)
+    design, bundle = emitted(own)
     inputs = own.read("test", DATASET).value.inputs[:SAMPLES]
-    trace = simulate.run(card.value, inputs)
-    cycles = schedule_of(card, mapping).cycles(inputs, trace)
+    trace = simulate.run(design.network, inputs)
+    cycles = design.schedule.cycles(inputs, trace)
     trial = Trial(bundle=bundle.value, inputs=inputs, expected=trace, cycles=cycles)
     verdict = observe(trial, find(SimulatorKind.VERILATOR)).verification
     joules = energy.energy_of(own, board.open_part, SAMPLES, clock_mhz=clock_mhz).total

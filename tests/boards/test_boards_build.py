@@ -341,6 +341,8 @@ def test_a_bundle_of_another_card_is_not_built(board: str, tmp_path: Path) -> No
     run = small_run(tmp_path)
     save(CARD, small_network(ReadoutMode.STEP), run.file("card"))
     built = build_stage if board == "icebreaker" else project_stage
-    with pytest.raises(ArtefactError, match=r" is of another card than .*: run `convexon emit .*`"):
+    with pytest.raises(
+        ArtefactError, match=r" another card than .*: run `convexon emit .*` again$"
+    ):
         built(run, board=board_of(board))
     assert not (run.path / "build").exists()
