@@ -161,8 +161,9 @@ def test_the_sweep_that_is_shown_is_one(where: str) -> None:
     assert len(shown.rho) == 2
 
 
-def test_the_page_names_every_choice() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "explore.md").read_text()
+def test_the_pages_name_every_choice() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "explore.md").read_text() + (docs / "settings.md").read_text()
     assert [name for name in AXES if f"`{name}`" not in page and f"{name} = " not in page] == []
 
 
