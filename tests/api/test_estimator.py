@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import check_estimator
 
 import convexon as cx
 from convexon.api.estimator import FittedCertificate
@@ -38,11 +37,17 @@ def small(**changes: Any) -> cx.SpikingClassifier:
     return cx.SpikingClassifier(**{**SMALL, **changes})
 
 
-@parametrize_with_checks([small()])
-def test_the_conventions_of_scikit_learn_are_kept(
-    estimator: Any, check: Callable[[Any], None]
-) -> None:
-    check(estimator)
+NOT_ASKED = {
+    "check_array_api_input": "scipy asks for arrays of other libraries by a variable of its own",
+}
+"""Checks of scikit-learn that are not run, and why."""
+
+
+def test_the_conventions_of_scikit_learn_are_kept() -> None:
+    results = check_estimator(small(), on_skip=None, on_fail=None)
+    assert len(results) > 50
+    other = {r["check_name"]: r["exception"] for r in results if r["status"] != "passed"}
+    assert set(other) <= set(NOT_ASKED), other
 
 
 # Parameters

@@ -22,7 +22,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from convexon.flow.run import Run
-with Run(Path(sys.argv[1])).locked():
+with Run(Path(sys.argv[1])).locked(new=True):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -46,7 +46,7 @@ def folder(solved: Run, tmp_path: Path) -> Run:
 
 def in_use(folder: Run) -> None:
     message = f"{folder.path} is in use by another convexon: wait for it, or choose another folder"
-    with pytest.raises(ArtefactError, match=f"^{re.escape(message)}$"), folder.locked():
+    with pytest.raises(ArtefactError, match=f"^{re.escape(message)}$"), folder.locked(new=True):
         pass
 
 
@@ -61,10 +61,10 @@ def test_one_process_holds_a_folder(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         in_use(folder)
-        with Run(tmp_path / "another").locked():
+        with Run(tmp_path / "another").locked(new=True):
             pass
         other.communicate("\n")
-    with folder.locked() as held:
+    with folder.locked(new=True) as held:
         assert held is folder
 
 
@@ -79,15 +79,15 @@ def test_the_lock_goes_with_a_process_that_is_killed(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         other.kill()
-    with folder.locked():
+    with folder.locked(new=True):
         pass
 
 
 def test_the_lock_goes_with_an_error_and_is_no_artefact(tmp_path: Path) -> None:
     folder = Run(tmp_path / "run")
-    with pytest.raises(KeyboardInterrupt), folder.locked():
+    with pytest.raises(KeyboardInterrupt), folder.locked(new=True):
         raise KeyboardInterrupt
-    with folder.locked():
+    with folder.locked(new=True):
         in_use(folder)
     assert [path.name for path in folder.path.iterdir()] == [".lock"]
 
@@ -97,7 +97,7 @@ def test_a_folder_that_cannot_be_made_cannot_be_held(tmp_path: Path) -> None:
     for place in ("file", "file/below"):
         with (
             pytest.raises(ArtefactError, match=r" cannot be written: .*; choose another folder$"),
-            Run(tmp_path / place).locked(),
+            Run(tmp_path / place).locked(new=True),
         ):
             pass
     assert (tmp_path / "file").read_text() == "mine"

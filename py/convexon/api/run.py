@@ -59,7 +59,7 @@ class Run:
             Whether a folder of other samples may be replaced.
         """
         known = load_samples(samples) if isinstance(samples, str) else Samples.of(samples, labels)
-        with self.folder.locked() as folder:
+        with self.folder.locked(new=True) as folder:
             return flow.solve(folder, known, settings or SolveSettings(), replace=replace)
 
     def certify(self) -> Verdict:

@@ -29,5 +29,5 @@ def demo(out: Path, seed: int) -> None:
     from convexon.flow.run import Run
     from convexon.train.settings import SolveSettings
 
-    with Console() as console, Run(out).locked() as folder:
+    with Console() as console, Run(out).locked(new=True) as folder:
         run_demo(folder, SolveSettings(seed=seed), console)

@@ -22,5 +22,5 @@ def import_(file: Path, run: Path, kind: str | None, data: str | None) -> None:
     from convexon.flow.run import Run
 
     samples = None if data is None else load_samples(data)
-    with Console() as console, Run(run).locked() as folder:
+    with Console() as console, Run(run).locked(new=True) as folder:
         console.line(bring(folder, file, kind=kind, samples=samples))

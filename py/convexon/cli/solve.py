@@ -36,7 +36,7 @@ def solve(
     from convexon.flow.run import Run
 
     samples = load_samples(data)
-    with Console() as console, Run(run).locked() as folder, _builders(cluster) as executor:
+    with Console() as console, Run(run).locked(new=True) as folder, _builders(cluster) as executor:
         with console.stage("solve") as line:
             made = flow.solve(
                 folder, samples, settings, replace=replace, progress=line, executor=executor

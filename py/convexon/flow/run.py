@@ -223,14 +223,20 @@ class Run:
         return self.keep(name, codec, make(), parents=digests, recipe=known)
 
     @contextmanager
-    def locked(self) -> Iterator[Run]:
+    def locked(self, *, new: bool = False) -> Iterator[Run]:
         """Hold the folder, so that no other process makes artefacts in it meanwhile.
+
+        ``new`` makes it where it is not there; a folder that is missing is left so otherwise, and
+        whatever is read of it says what makes it.
 
         Raises
         ------
         ArtefactError
             If another process holds it, or it cannot be written.
         """
+        if not new and not self.path.exists():
+            yield self
+            return
         with _lock_of(self.path):
             yield self
 
