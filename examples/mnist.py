@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from mnist_data import N_CLASSES, balanced_subset, load_digits, sequential
 from run_folder import keep, parser, script
 
 from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
-from convexon.data.mnist import N_CLASSES, balanced_subset, load_digits, sequential
 from convexon.errors import InputError
 from convexon.snn.network import Branch, Network
 from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset

@@ -95,10 +95,6 @@ class RouteReport:
         return statistics.median(route.fmax_mhz for route in self.routes)
 
 
-ROUTES: Codec[RouteReport] = Codec(RouteReport, "convexon.routes", 2, made_by="convexon build")
-"""File form of a `RouteReport`."""
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Build:
     """A design that was built for a board.

@@ -17,9 +17,8 @@ from convexon.plan.mapping import Mapping
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
-from convexon.store.artefact import load, save
 from convexon_boards.board import Part
-from convexon_boards.built import ROUTES, RouteReport
+from convexon_boards.built import RouteReport
 from convexon_boards.design import shell
 from convexon_boards.families import TOOLCHAINS, part_of
 from convexon_boards.tools import nextpnr, wheels
@@ -85,8 +84,6 @@ def test_small_network_is_routed(bundle: RtlBundle, part: Part, tmp_path: Path) 
         assert 40 < routed.used[logic] < report.available[logic]
     assert report.median_fmax_mhz == report.routes[0].fmax_mhz  # which is there twice
     assert set(report.tools) == {"yosys", f"yowasp-nextpnr-{part.family.value}"}
-    save(ROUTES, report, tmp_path / "routes.json")
-    assert load(ROUTES, tmp_path / "routes.json")[0] == report
 
 
 @needs_nextpnr

@@ -14,7 +14,7 @@ from convexon.cli.options import RUN, command
 @RUN
 @click.option("--board", help="Board that the run was built for: its part and its clock.")
 @click.option("--part", help="Part, such as iCE40UP5K-SG48, instead of a board.")
-@click.option("--freq", type=float, help="Clock in MHz; that of the build or the route by default.")
+@click.option("--freq", type=float, help="Clock in MHz; that of the board's build by default.")
 @click.option(
     "--samples",
     type=click.IntRange(min=1),
@@ -32,7 +32,7 @@ def energy(
     """
     from convexon.cli.console import Console
     from convexon.errors import InputError
-    from convexon.flow.energy import clock_of_build, clock_of_route, energy_stage
+    from convexon.flow.energy import clock_of_build, energy_stage
     from convexon.flow.run import Run
     from convexon_boards.catalogue import board_of
     from convexon_boards.families import part_of
@@ -47,7 +47,9 @@ def energy(
             mhz = clock_of_build(folder, chosen_board) if freq is None else freq
         elif part is not None and board is None:
             chosen = part_of(part)
-            mhz = clock_of_route(folder, chosen) if freq is None else freq
+            if freq is None:
+                raise InputError(f"freq must be given for {chosen.name}: or name a board instead")
+            mhz = freq
         else:
             raise InputError("one of --board and --part must be given, and not both")
         with console.stage("energy") as line:

@@ -12,7 +12,6 @@ from convexon.flow.stimulus import stimulus_of
 from convexon.progress import QUIET, Progress
 from convexon.snn import simulate
 from convexon_boards.board import Board, Part
-from convexon_boards.built import ROUTES
 from convexon_boards.energy.device import device_of
 from convexon_boards.energy.estimate import ENERGY, Count, EnergyEstimate, energy_on
 from convexon_boards.tools.synthesis import FLOW_VERSION
@@ -68,25 +67,6 @@ def clock_of_build(folder: Run, board: Board) -> float:
         If there is no build of the bundle for the board.
     """
     return current_build(folder, board).value.clock_mhz
-
-
-def clock_of_route(folder: Run, part: Part) -> float:
-    """Return the clock in MHz that the bundle reached on a part; `InputError` if it has no route.
-
-    Raises
-    ------
-    ArtefactError
-        If the folder has no sound bundle.
-    """
-    digest = folder.bundle().record.digest
-    made = folder.read("routes", ROUTES) if folder.has("routes") else None
-    known = made is not None and made.record.parents.get("rtl") == digest
-    if made is None or not known or made.value.part != part.name:
-        raise InputError(
-            f"clock of {part.name} must be given, as {folder.path} has no route there: "
-            "add --freq MHZ, or build for a board and name it"
-        )
-    return made.value.median_fmax_mhz
 
 
 def energy_stage(

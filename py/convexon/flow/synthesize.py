@@ -1,9 +1,8 @@
-"""Stages ``synthesize`` and ``route``: the bundle's cells and clock on a real part."""
+"""The bundle's cells on a family of parts, beside what was estimated."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from convexon.flow.emit import emitted
@@ -13,15 +12,9 @@ from convexon.plan.cost.resource_model import resource_model
 from convexon.plan.cost.resources import CELLS, RESOURCES, CellReport, ResourceEstimate
 from convexon.plan.family import Family
 from convexon.progress import QUIET, Progress
-from convexon_boards.board import Part
-from convexon_boards.built import ROUTES, RouteReport
-from convexon_boards.families import TOOLCHAINS, part_of
-from convexon_boards.tools import nextpnr
+from convexon_boards.families import TOOLCHAINS
 from convexon_boards.tools.synthesis import FLOW_VERSION, synthesize
 from convexon_hdl.emit import yosys
-
-DEFAULT_PART = part_of("LFE5U-25F-6")
-"""ECP5 in its slowest speed grade."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -85,60 +78,3 @@ def synthesize_stage(
         recipe={"family": family.value, "model": resource_model(family).digest},
     )
     return SynthesizeResult(cells=cells, estimate=resources)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RouteResult:
-    """What place and route reached."""
-
-    routes: Made[RouteReport]
-
-    @property
-    def summary(self) -> str:
-        """The line with the figures that matter."""
-        r = self.routes.value
-        seeds = f", median of {len(r.routes)} seeds" if len(r.routes) > 1 else ""
-        return f"route: {r.part}, {r.median_fmax_mhz:.1f} MHz{seeds}"
-
-
-def route_stage(
-    folder: Run,
-    progress: Progress = QUIET,
-    *,
-    part: Part = DEFAULT_PART,
-    target_mhz: float = 100.0,
-    seeds: Sequence[int] = (1,),
-) -> RouteResult:
-    """Place and route the bundle of ``folder`` on ``part`` (`convexon_boards.tools.nextpnr`).
-
-    Raises
-    ------
-    ArtefactError
-        If there is no sound bundle.
-    ConvexonError
-        As `convexon_boards.tools.nextpnr.route` does.
-    """
-    bundle = folder.bundle()
-
-    def compute() -> RouteReport:
-        began = time.monotonic()
-        progress.begin(f"placing and routing on {part.name}")
-        report = nextpnr.route(bundle.value, part, target_mhz=target_mhz, seeds=seeds)
-        folder.time("route", time.monotonic() - began)
-        return report
-
-    routes = folder.made(
-        "routes",
-        ROUTES,
-        compute,
-        parents={"rtl": bundle},
-        recipe={
-            "part": part.name,
-            "target_mhz": target_mhz,
-            "seeds": list(seeds),
-            "flow": FLOW_VERSION,
-            "yosys": yosys.version(),
-            "nextpnr": TOOLCHAINS[part.family].router.version,
-        },
-    )
-    return RouteResult(routes=routes)

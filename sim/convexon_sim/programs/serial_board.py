@@ -6,7 +6,6 @@ import select
 import subprocess
 from collections.abc import Mapping
 from contextlib import ExitStack
-from types import TracebackType
 
 from convexon.errors import InputError, ToolError
 from convexon_sim.build import program
@@ -95,11 +94,6 @@ class SimulatedBoard:
             self._running = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.port = ""
         self._running.close()

@@ -344,7 +344,7 @@ def test_the_command_states_a_range_for_every_resource(folder: Run) -> None:
         (("--board", "icebreaker"), "run convexon build --board icebreaker first"),
         (("--board", "arty-a7-35"), "must be built with vivado"),
         (("--board", "tang-nano-9k", "--freq", "10"), "its energies are not published"),
-        (("--part", "iCE40UP5K-SG48"), "add --freq MHZ"),
+        (("--part", "iCE40UP5K-SG48"), "--freq must be given"),
         (("--part", "iCE40UP5K-SG48", "--freq", "-1"), "freq must be a number of MHz above 0"),
         (("--part", "iCE40UP5K-SG48", "--freq", "0"), "freq must be a number of MHz above 0"),
         (("--part", "iCE40UP5K-SG48", "--freq", "inf"), "freq must be a number of MHz above 0"),

@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon.data.mnist import balanced_subset, load_digits, read_idx, sequential
 from convexon.errors import ArtefactError, InputError
 from idx_files import write_idx
+from scripts import example
+
+data = example("mnist_data")
+balanced_subset, load_digits = data.balanced_subset, data.load_digits
+read_idx, sequential = data.read_idx, data.sequential
 
 
 @pytest.mark.parametrize("packed", [True, False])
