@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from convexon.cli import app
 from convexon.errors import InputError
