@@ -63,7 +63,13 @@ class Registry(Generic[T]):
         """Return the thing of this name; an `InputError` lists the names if there is none."""
         if name not in self._known:
             for point in entry_points(group=self.group, name=name):
-                self.add(name, point.load())
+                try:
+                    thing = point.load()
+                except (ImportError, AttributeError) as error:
+                    raise InputError(
+                        f"{self.kind} {name!r} cannot be loaded from {point.value}: {error}"
+                    ) from error
+                self.add(name, thing)
         try:
             return self._known[name]
         except (KeyError, TypeError):

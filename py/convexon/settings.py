@@ -74,6 +74,8 @@ class Setting:
         """
         if value is None and self.optional:
             return None
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
         if not self.several:
             return self._one(value)
         is_list = isinstance(value, list | tuple | set | range | np.ndarray)

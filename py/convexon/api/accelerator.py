@@ -22,6 +22,7 @@ import numpy.typing as npt
 from convexon.api.network import Network
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.encoder import Encoder
+from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import InputError
 from convexon.flow.build import build_stage
 from convexon.flow.emit import emit_stage
@@ -271,7 +272,7 @@ class Accelerator:
         seeds : int
             Runs of the placer; the fastest is kept.
         freq : float, optional
-            Clock in MHz; the oscillator's by default.
+            Clock in MHz; the accelerator's by default.
 
         Raises
         ------
@@ -281,7 +282,8 @@ class Accelerator:
         if self.board is None:
             raise InputError("target must be a board to build for, not a family")
         emit_stage(self.run)
-        made = build_stage(self.run, board=self.board, mhz=freq, seeds=range(1, seeds + 1))
+        mhz = self.clock_hz / 1e6 if freq is None and self.clock_hz is not None else freq
+        made = build_stage(self.run, board=self.board, mhz=mhz, seeds=range(1, seeds + 1))
         return BoardBuild(self, made.build.value, made.file)
 
     def _test(self, samples: npt.ArrayLike) -> None:
@@ -296,6 +298,13 @@ class Accelerator:
             name="samples",
         )
         self.run.keep("test", DATASET, data, parents={}, recipe={})
+        raw = Samples(
+            values=np.asarray(samples),
+            labels=data.labels,
+            classes=self.network.classes,
+            name="samples",
+        )
+        self.run.keep("samples-test", SAMPLES, raw, parents={}, recipe={})
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,9 +363,9 @@ class ConnectedBoard:
 
     def __init__(self, accelerator: Accelerator, port: str, baud: int) -> None:
         self.accelerator = accelerator
-        self._transport = open_port(port, baud)
         card, bundle = accelerator.network.card, accelerator.run.bundle()
         self._ports = bundle.value.ports
+        self._transport = open_port(port, baud)
         self._session = Session(
             self._transport,
             fingerprint=fingerprint_of(bundle.record.digest),

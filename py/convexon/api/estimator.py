@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from convexon.api.network import Network
+from convexon.api.run import Run
 from convexon.certify.certificate import Certificate
 from convexon.certify.check import check
 from convexon.certify.columns import Columns
@@ -23,7 +24,7 @@ from convexon.certify.finding import Finding
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import InputError
 from convexon.flow.run import Keeper, Memory
-from convexon.flow.solve import Solved, fit
+from convexon.flow.solve import Solved, fit, require_same
 from convexon.settings import settings_of
 from convexon.train.settings import SolveSettings
 
@@ -127,7 +128,7 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return SolveSettings(**parameters, seed=seed)
 
     def fit(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, *, run: Keeper | None = None
+        self, X: npt.ArrayLike, y: npt.ArrayLike, *, run: Run | None = None
     ) -> SpikingClassifier:
         """Fit to samples.
 
@@ -136,8 +137,8 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X : array, shape (samples, features), or images, series or spikes of three axes or more
         y : array, shape (samples,)
             Classes, by any names.
-        run : Keeper, optional
-            Where what is made on the way is kept, as ``cx.Run`` does; in memory by default.
+        run : Run, optional
+            Where what is made on the way is kept; in memory by default.
 
         Raises
         ------
@@ -152,8 +153,13 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(samples.classes) < 2:
             raise InputError("y must have two classes or more, and has one class")
         settings = self.settings()
-        keeper = Memory() if run is None else run
-        train = keeper.keep("samples-train", SAMPLES, samples, parents={}, recipe={})
+        keeper: Keeper = Memory()
+        if run is not None:
+            keeper = run.folder
+            require_same(run.folder, samples)
+        train = keeper.keep(
+            "samples-train", SAMPLES, samples, parents={}, recipe={"samples": samples.digest}
+        )
         self._keep(fit(keeper, train, None, settings))
         self.classes_ = np.asarray(samples.classes)
         return self

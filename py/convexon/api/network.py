@@ -39,7 +39,7 @@ class Network:
         """How raw samples come in; raises `InputError` where the card does not say."""
         if self.card.interface is None:
             raise InputError(
-                "the network takes encoded steps: its card says nothing of raw samples"
+                "the network takes encoded steps: its card does not say how raw samples are encoded"
             )
         return self.card.interface
 

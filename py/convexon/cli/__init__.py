@@ -95,7 +95,7 @@ class CommandGroup(click.Group):
             sys.stderr.close()
             sys.exit(EXIT_INTERRUPTED)
         except MemoryError:
-            _fail("memory ran out: take fewer steps, witnesses or samples", EXIT_USAGE)
+            _fail("memory ran out: lower --steps or --witnesses, or give fewer samples", EXIT_USAGE)
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             told = f"{place}{error.strerror or error}: free space or choose another place"

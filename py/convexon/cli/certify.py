@@ -26,6 +26,7 @@ def certify(run: Path, resolve: str | None) -> None:
     from convexon.flow.run import Run
     from convexon.settings import choice
 
+    solver = None if resolve is None else choice(ConeSolver, resolve, "resolve")
     with Console() as console:
         with console.stage("certify") as line:
             line.begin("checking every claim")
@@ -33,8 +34,8 @@ def certify(run: Path, resolve: str | None) -> None:
         for finding in verdict.findings:
             console.line(finding.line)
         console.line(verdict.summary)
-        if resolve is not None:
+        if solver is not None:
             with console.stage("resolve") as line:
-                line.begin(f"solving by {resolve}")
-                told = second_opinion(Run(run), choice(ConeSolver, resolve, "resolve"))
+                line.begin(f"solving by {solver.value}")
+                told = second_opinion(Run(run if run.is_dir() else run.parent), solver)
             console.line(told)

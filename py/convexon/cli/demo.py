@@ -17,7 +17,7 @@ from convexon.cli.options import command
     show_default=True,
     help="Run folder.",
 )
-@click.option("--seed", type=int, default=0, help="Of the split and of the witnesses.")
+@click.option("--seed", type=int, default=0, help="Seed of the split and of the witnesses.")
 def demo(out: Path, seed: int) -> None:
     """Run the whole chain on scikit-learn's handwritten digits: digits to verified Verilog.
 

@@ -55,7 +55,7 @@ def explore(
             console.line(text)
 
 
-for _each in reversed((*AXES.values(), *settings_of(Limits))):
+for _each in (*AXES.values(), *settings_of(Limits)):
     explore = option(_each, several=_each.name in AXES)(explore)
 
 

@@ -13,7 +13,7 @@ from convexon.cli.options import RUN, command
 @click.argument("file", type=click.Path(path_type=Path))
 @RUN
 @click.option("--format", "kind", help="How to read FILE; by its name where that tells it.")
-@click.option("--data", help="An npz file with raw samples: labelled ones become the test samples.")
+@click.option("--data", help="An npz file with labelled samples, which become the test samples.")
 def import_(file: Path, run: Path, kind: str | None, data: str | None) -> None:
     """Bring a network of integers into a run folder, from which map, emit and verify go on."""
     from convexon.cli.console import Console

@@ -126,4 +126,7 @@ def _encoder(run: Path, name: str | None, bits: int | None, seed: int | None) ->
     if bits is None:
         held = kind is EncoderKind.HOLD
         bits = Run(run).read("card", CARD).value.input_bits if held else 8
-    return Encoder(kind=kind, bits=bits, seed=seed)
+    try:
+        return Encoder(kind=kind, bits=bits, seed=seed)
+    except InputError as error:
+        raise InputError(f"encoder_{error}") from None

@@ -41,9 +41,8 @@ def predict(run: Path, data: str, output: Path | None) -> None:
     atomic_write(target, table.getvalue().encode())
     right = ""
     if samples.labels is not None:
-        told = [samples.classes[label] for label in samples.labels]
-        share = sum(a == b for a, b in zip(told, answers.tolist(), strict=True)) / len(told)
-        right = f", {100 * share:.2f} % correct"
+        truth = samples.named_as(network.classes).known_labels
+        right = f", {100 * float((truth == scores.argmax(axis=1)).mean()):.2f} % correct"
     with Console() as console:
         console.line(f"predict: {samples.n_samples} samples{right}, {target}")
         for text in notices(network.card, network.card.encode(samples.values)):

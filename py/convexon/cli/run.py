@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Samples to send: test, train, or an npz file with new ones.",
 )
-@click.option("--samples", type=click.IntRange(min=1), help="How many to send; all by default.")
+@click.option(
+    "--samples", "limit", type=click.IntRange(min=1), help="How many to send; all by default."
+)
 @BAUD
 @click.option(
     "--wait",
@@ -41,7 +43,7 @@ def run(
     port: str | None,
     simulate: bool,
     data: str,
-    samples: int | None,
+    limit: int | None,
     baud: int,
     wait: float,
 ) -> None:
@@ -69,7 +71,7 @@ def run(
                     transport,
                     line,
                     name=data,
-                    limit=samples,
+                    limit=limit,
                     patience=Patience(seconds=wait),
                 )
             finally:

@@ -41,7 +41,7 @@ class EncoderKind(Enum):
     """What the level of an input, of k bits, becomes at step t = 0 .. T - 1.
 
     ``THRESHOLD``: a spike where level / (2**k - 1) >= (T - t) / (T + 1), the thresholds of
-    `convexon.data.coding.Coding.THRESHOLD`. ``LATENCY``: only the first of those spikes.
+    `convexon.snn.coding.ThresholdCoding`. ``LATENCY``: only the first of those spikes.
     ``BIT_PLANE``: bit k - 1 - (t mod k) of the level, so the most significant bit first, and all
     over again where T > k. ``RATE``: a spike where the k high bits of the input's pseudo-random
     byte are below the level, so with probability level / 2**k; every inference starts from the

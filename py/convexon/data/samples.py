@@ -41,6 +41,8 @@ class Samples:
     classes : tuple
         Name of each class.
     name : str
+    are_spikes : bool
+        Whether the values are spikes or intensities, step by step, which no coding is to change.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class Samples:
     labels: npt.NDArray[np.int64] | None
     classes: tuple[ClassName, ...]
     name: str
+    are_spikes: bool = False
 
     def __post_init__(self) -> None:
         shape = self.values.shape
@@ -166,7 +169,8 @@ class Samples:
             If there are no labels, or one is none of ``classes``.
         """
         names = np.array([self.classes[label] for label in self.known_labels], dtype=object)
-        return Samples.of(self.values, names, name=self.name, classes=classes)
+        named = Samples.of(self.values, names, name=self.name, classes=classes)
+        return replace(named, are_spikes=self.are_spikes)
 
     def encoded(self, interface: Interface, *, n_steps: int, bits: int) -> SpikeDataset:
         """Encode labelled samples for a network with this interface."""
@@ -222,15 +226,16 @@ def from_file(path: Path) -> Samples:
         raise ArtefactError(f"{path} is {kind} and no npz: {told}")
     try:
         with zipfile.ZipFile(path) as archive:
-            found = [name for name in ARRAYS if f"{name}.npy" in archive.namelist()]
-        arrays = read_npz(path, found)
-    except (OSError, ValueError, KeyError) as error:
+            names = [name for name in ARRAYS if f"{name}.npy" in archive.namelist()]
+        arrays = read_npz(path, names)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ArtefactError(f"{path} is not a readable npz file: {error}") from error
-    kinds = [name for name in found if name != ARRAYS[2]]
+    kinds = [name for name in names if name != ARRAYS[2]]
     if len(kinds) != 1:
         raise ArtefactError(f"{path} must hold one of features and spikes: {told}")
-    return Samples.of(arrays[kinds[0]], arrays.get(ARRAYS[2]), name=path.stem)
+    found = Samples.of(arrays[kinds[0]], arrays.get(ARRAYS[2]), name=path.stem)
+    return replace(found, are_spikes=kinds[0] == ARRAYS[1])
 
 
-SAMPLES: Codec[Samples] = Codec(Samples, "convexon.samples", 2, made_by="convexon solve")
+SAMPLES: Codec[Samples] = Codec(Samples, "convexon.samples", 3, made_by="convexon solve")
 """File form of `Samples`."""

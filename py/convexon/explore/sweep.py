@@ -34,6 +34,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from convexon.data.samples import EMBEDDED
 from convexon.errors import InputError
 from convexon.plan.cost.budget import Limits
@@ -225,7 +227,8 @@ def sweep_from(tables: Values) -> Sweep:
 
 def _values(name: str, given: Any) -> list[Any]:
     """Values of an axis, each in its type."""
-    values = given if isinstance(given, list) else [given]
+    several = isinstance(given, list | tuple | range | np.ndarray)
+    values = list(given) if several else [given]
     if not values:
         raise InputError(f"{name} must have a value to try, not none")
     return [AXES[name].convert(value) for value in values]

@@ -50,7 +50,7 @@ MADE_OF: Mapping[str, Codec[Any]] = {"card": CARD, "test": DATASET, "mapping": M
 """Artefacts in a point's folder that it was made of."""
 
 DRAWN_BY = frozenset(each.name for each in settings_of(SolveSettings)) - {
-    *("loss", "max_neurons", "rho", "readout_bits", "tolerance"),
+    *("loss", "max_neurons", "rho", "readout_bits", "solver", "tolerance"),
 }
 """Settings that a dictionary follows from: all but those of the solver."""
 

@@ -32,7 +32,7 @@ def bring(run: Run, file: Path, *, kind: str | None = None, samples: Samples | N
     told = ""
     if samples is not None:
         if network.interface is None:
-            raise InputError("samples must be left out: the network's card says nothing of them")
+            raise InputError("data must be left out: the card does not say how samples are encoded")
         named = samples.named_as(network.interface.classes)
         data = named.encoded(network.interface, n_steps=network.n_steps, bits=network.input_bits)
         run.keep("samples-test", SAMPLES, named, parents={}, recipe=recipe)

@@ -86,12 +86,13 @@ class Design:
             If there is no sound bundle, or it is of another card or mapping.
         """
         bundle = run.bundle()
-        for name, digest in self.digests.items():
-            if bundle.record.parents.get(name) != digest:
-                raise ArtefactError(
-                    f"{run.rtl} is of another {name} than {run.file(name)}: "
-                    f"run `convexon emit {run.path}` again"
-                )
+        own, stated = self.digests, dict(bundle.record.parents)
+        if stated != own:
+            names = [name for name in (*own, *stated) if own.get(name) != stated.get(name)]
+            raise ArtefactError(
+                f"{run.rtl} is of another {names[0]} than {run.file(names[0])}: "
+                f"run `convexon emit {run.path}` again"
+            )
         return bundle
 
 

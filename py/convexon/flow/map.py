@@ -225,9 +225,9 @@ def _require_latency(cycles: Cycles, budget: Budget) -> None:
 def _way_out(budget: Budget) -> str:
     """What may make a mapping faster."""
     if budget.luts is not None or budget.block_rams is not None:
-        return "allow more LUTs or block RAMs"
+        return "raise --luts or --block-rams"
     if budget.clock_hz is not None:
-        return "ask for a lower clock, which takes fewer registers"
+        return "lower --clock, which takes fewer registers"
     return "the network takes that long, whatever is spent; solve one of fewer steps"
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convexon.flow.emit import Design, emit_stage
-from convexon.flow.run import Made, Run
+from convexon.flow.run import Made, Run, source_digest
 from convexon.progress import QUIET, Progress
-from convexon.version import __version__
 from convexon_hdl.emit import yosys
 from convexon_hdl.emit.bundle import MANIFEST_NAME, RtlBundle
 from convexon_hdl.formal.network import left_to_simulation, obligations
@@ -71,7 +70,7 @@ def prove_stage(folder: Run, progress: Progress = QUIET) -> ProveResult:
     """
     design = Design.of(folder)
     bundle = _bundle(folder, design, progress)
-    versions = f"{__version__} {yosys.version()}"
+    versions = f"{source_digest()} {yosys.version()}"
     cache = _Cache(folder.path / KNOWN, versions)
     began = time.monotonic()
 

@@ -35,7 +35,7 @@ def resolve(run: Run, solver: ConeSolver) -> str:
     certificate = run.read("certificate", CERTIFICATE).value
     stated = certificate.statement
     if not stated.intercept:
-        raise InputError("the certificate must be over an always-firing column, which it is not")
+        raise InputError("resolve needs a certificate with an intercept, and this one has none")
     dictionary = run.read("dictionary", DICTIONARY).value
     program = ConvexProgram(
         features=dictionary.restricted(stated.columns).with_intercept(),

@@ -15,7 +15,7 @@ from convexon.certify.certificate import CERTIFICATE, Certificate, SampleMargins
 from convexon.convex.model.penalty import L1
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.samples import SAMPLES, Samples
-from convexon.errors import InputError
+from convexon.errors import ArtefactError, InputError
 from convexon.flow.run import Keeper, Made, Run
 from convexon.flow.stage import stage, stages
 from convexon.progress import QUIET, Progress
@@ -85,8 +85,10 @@ class Solved:
     def notices(self) -> list[str]:
         """What was clipped, inputs that never spike, and layers that tell nothing, a line each."""
         train, fan_in = self.drawn.train.value, self.settings.fan_in
-        clipped = f"fan-in {fan_in} is clipped to the {train.n_inputs} inputs"
+        clipped = f"fan_in {fan_in} is clipped to the {train.n_inputs} inputs"
         told = [clipped] if fan_in > train.n_inputs else []
+        if train.n_steps != self.settings.steps:
+            told.append(f"steps {self.settings.steps} is set aside: a sample has {train.n_steps}")
         return [*told, *notices(self.card.value, train.inputs)]
 
     @property
@@ -128,7 +130,7 @@ def solve(
         If the folder cannot be written.
     """
     if not replace:
-        _require_same(run, samples)
+        require_same(run, samples)
     train, test = held_out(run, settings, samples)
     return fit(run, train, test, settings, progress=progress, executor=executor)
 
@@ -202,7 +204,7 @@ def _drawn(
     )
 
 
-def _require_same(run: Run, samples: Samples) -> None:
+def require_same(run: Run, samples: Samples) -> None:
     """Raise `InputError` where the run is of other samples, or of a network that was brought."""
     if not run.has("samples-train"):
         if run.has("card"):
@@ -211,8 +213,14 @@ def _require_same(run: Run, samples: Samples) -> None:
                 "give --replace"
             )
         return
-    before = run.read("samples-train", SAMPLES)
-    if before.record.recipe.get("samples") not in (None, samples.digest):
+    try:
+        before = run.read("samples-train", SAMPLES)
+    except ArtefactError:
+        raise InputError(
+            f"{run.path} holds samples that cannot be read: choose another folder, or give "
+            "--replace"
+        ) from None
+    if before.record.recipe.get("samples") != samples.digest:
         raise InputError(
             f"{run.path} holds other samples ({before.value.name}): choose another folder, or "
             "give --replace"
@@ -220,7 +228,9 @@ def _require_same(run: Run, samples: Samples) -> None:
 
 
 def interface_of(settings: SolveSettings, train: Samples) -> Interface:
-    """Ranges and class names of the training samples."""
+    """Ranges and class names of the training samples; spikes are taken as they are."""
+    if train.are_spikes and CODINGS[settings.coding].scaled:
+        raise InputError(f"coding must be direct for spikes, not {settings.coding}")
     return Interface.fitted(train.values, coding=settings.coding, classes=train.classes)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.data.dataset import DATASET
+from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.encoder import encode_levels
 from convexon.data.samples import SAMPLES, load_samples
-from convexon.errors import InputError
+from convexon.errors import ArtefactError, InputError
 from convexon.flow.run import Made, Run
 from convexon.plan.mapping import Mapping
 from convexon.snn.card import CARD
@@ -69,7 +69,17 @@ def stimulus_of(folder: Run, mapping: Mapping, name: str = "test") -> Stimulus:
     card = folder.read("card", CARD)
     if name not in SETS:
         return _new_samples(card.value, mapping, name)
+    if not folder.has(name):
+        raise ArtefactError(
+            f"{folder.file(name)} is missing: run `convexon solve {folder.path}` first, or "
+            "import the network with --data"
+        )
     samples = folder.read(name, DATASET)
+    if not of_card(card, samples):
+        raise ArtefactError(
+            f"{folder.file(name)} is of another solve than {folder.file('card')}: "
+            f"run `convexon solve {folder.path}` again"
+        )
     if mapping.encoder is None:
         inputs = samples.value.inputs
         return Stimulus(
@@ -82,6 +92,19 @@ def stimulus_of(folder: Run, mapping: Mapping, name: str = "test") -> Stimulus:
         raw.value.values,
         labels=samples.value.labels,
         origins={name: samples, f"samples-{name}": raw},
+    )
+
+
+def of_card(card: Made[FixedPointNetwork], data: Made[SpikeDataset]) -> bool:
+    """Whether samples were encoded for this card, and split off as its own were."""
+    network, own = card.value, card.record.parents.get("samples")
+    shape = (network.n_steps, network.n_inputs, network.input_bits)
+    coding = data.record.recipe.get("settings", {}).get("coding")
+    interface = network.interface
+    return (
+        data.record.parents.get("reference", own) == own
+        and (data.value.n_steps, data.value.n_inputs, data.value.input_bits) == shape
+        and (coding is None or interface is None or coding == interface.coding)
     )
 
 
@@ -115,6 +138,6 @@ def _of_levels(
 def _interface_of(network: FixedPointNetwork) -> Interface:
     if network.interface is None:
         raise InputError(
-            "the card must say how raw samples come in, which it does not: solve again"
+            "the card does not say how raw samples are encoded: run `convexon solve` again"
         )
     return network.interface

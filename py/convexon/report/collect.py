@@ -10,6 +10,7 @@ from convexon.certify.certificate import CERTIFICATE, Certificate, Rounded, gap_
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.flow.emit import Design
 from convexon.flow.run import Made, Run
+from convexon.flow.stimulus import of_card
 from convexon.plan.cost.resources import CELLS, RESOURCES, CellReport, ResourceEstimate
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.plan.operations import SOURCE, neutral_energy, operations_of
@@ -86,9 +87,7 @@ def collect(folder: Run) -> RunContent:
         If there is no card, or one of the files is damaged.
     """
     card = folder.read("card", CARD)
-    train, test = (
-        folder.read(name, DATASET) if folder.has(name) else None for name in ("train", "test")
-    )
+    train, test = (_samples_of(folder, card, name) for name in ("train", "test"))
     network = {"network": card.record.parents.get("network", "")}
     rebuilt = current(folder, "network", NETWORK, {})
     is_ours = rebuilt is not None and rebuilt.record.digest == network["network"]
@@ -140,6 +139,14 @@ def collect(folder: Run) -> RunContent:
     )
 
 
+def _samples_of(folder: Run, card: Made[FixedPointNetwork], name: str) -> Made[SpikeDataset] | None:
+    """Samples of the folder, or None if there are none or they are of another solve."""
+    if not folder.has(name):
+        return None
+    made = folder.read(name, DATASET)
+    return made if of_card(card, made) else None
+
+
 def _if_digest(folder: Run, name: str, codec: Codec[T], digest: str | None) -> T | None:
     """Value of the artefact with this digest, or None."""
     if digest is None or not folder.has(name):
@@ -153,8 +160,7 @@ def bundle_of_card(folder: Run) -> Made[RtlBundle] | None:
     if not folder.rtl.exists():
         return None
     bundle, digests = folder.bundle(), Design.of(folder).digests
-    stale = any(bundle.record.parents.get(name) != digest for name, digest in digests.items())
-    return None if stale else bundle
+    return bundle if dict(bundle.record.parents) == digests else None
 
 
 def current(folder: Run, name: str, codec: Codec[T], parents: dict[str, str]) -> Made[T] | None:

@@ -223,8 +223,8 @@ def _lead(content: RunContent) -> str:
     card = content.card
     return (
         f"A spiking network of {card.n_neurons} LIF neurons in {len(card.branches)} parallel "
-        f"branches, with {card.n_synapses} synapses and {card.n_steps} steps, from a convex "
-        f"program to Verilog. Silicon card {content.card_digest}."
+        f"branches, with {card.n_synapses} synapses and {card.n_steps} steps. "
+        f"Silicon card {content.card_digest}."
     )
 
 
@@ -244,7 +244,12 @@ def _inference(content: RunContent) -> list[str]:
     groups = [("input", (test.inputs[0] > 0).astype("uint8"))]
     for branch, depth, layer in trace.flat_layers():
         groups.append((f"branch {branch}.{depth}", layer.spikes[0]))
-    note = f"The first test sample, of class {label}, which the network takes for class {answer}."
+    interface = content.card.interface
+    names = range(max(2, content.card.n_classes)) if interface is None else interface.classes
+    note = (
+        f"The first test sample, of class {names[label]}, which the network takes for class "
+        f"{names[answer]}."
+    )
     drawing = raster(groups, title="Spike raster of the first test sample")
     return [_section("An inference", note, drawing)]
 

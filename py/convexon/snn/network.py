@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import FormatError, InputError
-from convexon.snn.coding import require_bits
+from convexon.snn.coding import CODINGS, require_bits
 from convexon.snn.fixed import MAX_INPUT_BITS, Interval, QFormat, width_of
 from convexon.snn.interface import Interface
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
@@ -314,7 +314,7 @@ class _Hidden:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Network(_Hidden):
-    """Integer branches under a real readout: what `convexon.convex` reconstructs.
+    """Integer branches under a real readout: what `convexon.train` reconstructs.
 
     Members
     -------
@@ -413,6 +413,11 @@ class FixedPointNetwork(_Hidden):
                 f"{len(interface.classes)} and {interface.n_inputs}"
             )
         require_bits(interface.coding, self.input_bits)
+        if CODINGS[interface.coding].per_step and interface.shape[0] != self.n_steps:
+            raise InputError(
+                f"interface must have the {self.n_steps} steps of the network, not "
+                f"{interface.shape[0]}"
+            )
 
     @property
     def n_classes(self) -> int:
@@ -429,7 +434,7 @@ class FixedPointNetwork(_Hidden):
         """
         if self.interface is None:
             raise InputError(
-                "the network takes encoded steps: its card says nothing of raw samples"
+                "the network takes encoded steps: its card does not say how raw samples are encoded"
             )
         return self.interface.encode(samples, n_steps=self.n_steps, bits=self.input_bits)
 

@@ -14,6 +14,7 @@ last, so a reader finds either the old artefact or the new one. Nothing is ever 
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import json
@@ -33,6 +34,9 @@ from convexon.errors import ArtefactError, ConvexonError
 from convexon.store.codec import Arrays, Codec, Json
 
 T = TypeVar("T")
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)  # read once: to ask for it is to set it, which threads must not do
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def save(
         if new_arrays:
             arrays_path.unlink(missing_ok=True)
         raise
-    for stale in path.parent.glob(f"{path.stem}.????????????.npz"):
+    for stale in path.parent.glob(f"{glob.escape(path.stem)}.{'[0-9a-f]' * 12}.npz"):
         if stale != arrays_path:
             stale.unlink(missing_ok=True)
     return Record(codec.schema, codec.version, digest, head["parents"], head["recipe"], source)
@@ -270,9 +274,7 @@ def atomic_write(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
         temporary = None
     except OSError as error:

@@ -36,11 +36,11 @@ class SolveSettings(Settings):
 
     coding: str = setting(THRESHOLD, "What a value becomes over the steps.", names=CODINGS.__iter__)
     steps: int = setting(8, "T, the steps of an inference.", least=1, most=1 << 16)
-    bits: int = setting(1, "Bits of an intensity; 1 for spikes.", least=1, most=8)
+    bits: int = setting(1, "Bits of an input; 1 for spikes.", least=1, most=8)
     loss: str = setting(
         "squared",
-        "Of the certified program. Squared separates each class by regression; logistic is for two "
-        "classes.",
+        "Loss of the certified program. Squared separates each class by regression; logistic is "
+        "for two classes.",
         names=LOSSES.__iter__,
     )
     readout: ReadoutMode = setting(ReadoutMode.COUNT, "What the readout weighs.")
@@ -72,7 +72,7 @@ class SolveSettings(Settings):
         ProgramSolver.CONVEXON, "What solves the certified program; the others are second opinions."
     )
     tolerance: float = setting(1e-6, "Duality gap to reach, absolute and relative.", above=0)
-    seed: int = setting(0, "Of the split and of the witnesses.", least=0)
+    seed: int = setting(0, "Seed of the split and of the witnesses.", least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
