@@ -309,7 +309,7 @@ def test_a_design_that_is_too_slow_says_by_how_much(run: Run) -> None:
 
 def test_builds_that_cannot_be_are_refused(run: Run) -> None:
     board = board_of("ice40-hx8k")
-    with pytest.raises(ArtefactError, match=r"run convexon build --board ice40-hx8k first$"):
+    with pytest.raises(ArtefactError, match=r"run `convexon build .* --board ice40-hx8k` first$"):
         current_build(run, board)
     with pytest.raises(InputError, match=r"^seeds must hold at least one seed"):
         build_stage(run, board=board, seeds=())

@@ -51,7 +51,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         (("build", "--board", "icebreaker", "--baud", "9000000"), "--baud must be near 3000000 .*"),
         (("flash", "--board", "nothing"), "--board must be one of .*"),
         (("flash", "--board", "de10-nano"), "--board de10-nano must be built with quartus: .*"),
-        (("flash", "--board", "orangecrab"), ".*missing: run convexon build --board orangecrab .*"),
+        (
+            ("flash", "--board", "orangecrab"),
+            ".*missing: run `convexon build .* --board orangecrab` .*",
+        ),
         (("run",), "run must be given one of --port and --simulate"),
         (("run", "--port", "/dev/x", "--simulate"), "run must be given one of .*"),
         (("run", "--port", "/dev/x"), "/dev/x cannot be opened: No such file or directory"),
@@ -120,7 +123,7 @@ def test_a_bitstream_is_built_once_and_sent(
     small_run(run.path, small_network(seed=9))
     refused(
         invoke("flash", run.path, "--board", "icebreaker"),
-        ".* is of another design than .*: run convexon build --board icebreaker again",
+        ".* is of another design than .*: run `convexon build .* --board icebreaker` again",
     )
 
 

@@ -56,7 +56,7 @@ def test_a_file_is_a_board(tmp_path: Path) -> None:
 def test_a_board_of_a_file_is_estimated_built_and_flashed(tmp_path: Path) -> None:
     path, run = board_file(tmp_path), small_run(tmp_path / "run")
     flash = CliRunner().invoke(app, ["flash", str(run.path), "--board", str(path)])
-    assert f"run convexon build --board {path} first" in flash.stderr
+    assert f"--board {path}` first" in flash.stderr
     mapped = CliRunner().invoke(app, ["map", str(run.path), "--board", str(path)])
     assert mapped.exit_code == 0, mapped.output
     assert re.search(r"about \d+ LUTs and \d+ block RAMs \(estimated\)", mapped.output)

@@ -207,7 +207,8 @@ def current_build(folder: Run, board: Board) -> Made[Build]:
     name = artefact_name(board)
     if not folder.has(name):
         raise ArtefactError(
-            f"{folder.file(name)} is missing: run `convexon build {folder.path} {board.option}` first"
+            f"{folder.file(name)} is missing: "
+            f"run `convexon build {folder.path} {board.option}` first"
         )
     build = folder.read(name, BUILD)
     if build.record.parents.get("rtl") != folder.bundle().record.digest:

@@ -341,7 +341,7 @@ def test_the_command_states_a_range_for_every_resource(folder: Run) -> None:
     [
         ((), "one of --board and --part must be given"),
         (("--board", "icebreaker", "--part", "iCE40UP5K-SG48"), "one of --board and --part"),
-        (("--board", "icebreaker"), "run `convexon build"),
+        (("--board", "icebreaker"), "--board icebreaker` first"),
         (("--board", "arty-a7-35"), "must be built with vivado"),
         (("--board", "tang-nano-9k", "--freq", "10"), "its energies are not published"),
         (("--part", "iCE40UP5K-SG48"), "--freq must be given"),
