@@ -94,7 +94,7 @@ def test_samples_that_do_not_fit_are_refused(named: Path, tmp_path: Path) -> Non
 def test_a_network_of_steps_alone_is_refused(tmp_path: Path) -> None:
     save(CARD, small_network(), tmp_path / "card.json")
     np.savez(tmp_path / "new.npz", features=np.zeros((2, 6)))
-    message = "the network takes encoded steps: its card says nothing of raw samples"
+    message = "the network takes encoded steps: its card does not say how raw samples are encoded"
     refused(invoke("predict", tmp_path, "--data", tmp_path / "new.npz"), message)
 
 

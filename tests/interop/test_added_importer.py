@@ -127,7 +127,7 @@ def test_what_cannot_be_brought_is_refused(solved: Run, tmp_path: Path) -> None:
     refused("--format must be one of card, not 'x'", "import", card, run, "--format", "x")
     save(CARD, small_network(), tmp_path / "steps.json")
     refused(
-        "samples must be left out: the network's card says nothing of them",
+        "--data must be left out: the card does not say how samples are encoded",
         *("import", tmp_path / "steps.json", run, "--data", toy_file(tmp_path)),
     )
     assert not Run(run).has("card")

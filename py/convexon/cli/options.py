@@ -64,22 +64,36 @@ def settings(
     return decorate
 
 
+class SettingOption(click.Option):
+    """The option of a setting; its help lists the names that there are when it is asked for."""
+
+    def __init__(self, *flags: Any, setting: Setting, **stated: Any) -> None:
+        super().__init__(*flags, **stated)
+        self.setting = setting
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option and what it means."""
+        each = self.setting
+        told = each.help.rstrip(".")
+        if each.choices:
+            told += f": {', '.join(each.choices)}"
+        if self.multiple and not each.several:
+            told += ". Several are tried one by one"
+        elif each.default is not None:
+            default = each.default if each.several else (each.default,)
+            told += f"; {', '.join(str(getattr(x, 'value', x)) for x in default)} by default"
+        self.help = f"{told}."
+        return super().get_help_record(ctx)
+
+
 def option(each: Setting, *, several: bool | None = None) -> Callable[[F], F]:
     """Return the option of a setting; a default of None says that it was not given."""
-    told = each.help.rstrip(".")
-    if each.choices:
-        told += f": {', '.join(each.choices)}"
-    if several:
-        told += ". Several are tried one by one"
-    elif each.default is not None:
-        default = each.default if each.several else (each.default,)
-        told += f"; {', '.join(str(getattr(x, 'value', x)) for x in default)} by default"
-    kind = each.hint if each.hint in (int, float) else str
     return click.option(
         each.flag,
         each.name,
-        type=kind,
+        cls=SettingOption,
+        setting=each,
+        type=each.hint if each.hint in (int, float) else str,
         multiple=each.several if several is None else several,
         default=None,
-        help=f"{told}.",
     )

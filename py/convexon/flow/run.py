@@ -234,7 +234,8 @@ class Run:
         ArtefactError
             If another process holds it, or it cannot be written.
         """
-        if not new and not self.path.exists():
+        is_below_file = any(parent.is_file() for parent in self.path.parents)
+        if not new and not self.path.exists() and not is_below_file:
             yield self
             return
         with _lock_of(self.path):

@@ -20,6 +20,7 @@ import io
 import json
 import os
 import tempfile
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -35,8 +36,8 @@ from convexon.store.codec import Arrays, Codec, Json
 
 T = TypeVar("T")
 
-_UMASK = os.umask(0)
-os.umask(_UMASK)  # read once: to ask for it is to set it, which threads must not do
+_UMASK = threading.Lock()
+"""To ask for the umask is to set it, which two threads must not do at once."""
 
 
 @dataclass(frozen=True)
@@ -274,7 +275,10 @@ def atomic_write(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)
+        with _UMASK:
+            umask = os.umask(0)
+            os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
