@@ -25,9 +25,9 @@ from hardware_tables import (
 )
 from tabling import figures_of, number, share, table, two_columns
 
-from convexon.explore.sweep import Placement
 from convexon.plan.cost.budget import Limits
 from convexon.settings import Setting, Settings, settings_of
+from convexon.sweeps.sweep import Placement
 from convexon.train.settings import SolveSettings
 
 ROOT = Path(__file__).parent.parent

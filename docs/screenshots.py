@@ -19,13 +19,13 @@ sys.path[:0] = [str(ROOT / "tests" / "report")]
 from report_bench import Page, mutate, started
 
 from convexon.data.samples import digits
-from convexon.explore.stage import explore_stage
-from convexon.explore.sweep import sweep_from
 from convexon.flow.emit import emit_stage
 from convexon.flow.run import Run
 from convexon.flow.solve import solve
 from convexon.flow.verify import verify_stage
 from convexon.report.stage import report_stage
+from convexon.sweeps.stage import explore_stage
+from convexon.sweeps.sweep import sweep_from
 from convexon.train.settings import SolveSettings
 from convexon_sim.simulator import SimulatorKind
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import convexon
 import convexon.certify
 import convexon.data
 import convexon.plan
@@ -93,3 +95,10 @@ def test_the_help_of_a_command_imports_nothing_heavy(command: str) -> None:
     """Options made of the settings of ``solve`` know its losses, which use scipy."""
     allowed = {"scipy"} if command in ("solve", "demo", "explore") else set()
     assert modules_after(COMMAND, command, "--help") & HEAVY <= allowed
+
+
+def test_no_name_of_the_door_is_that_of_a_room() -> None:
+    """A room that was imported would stand where the name should."""
+    root = Path(str(convexon.__file__)).parent
+    rooms = {path.stem for path in root.iterdir()}
+    assert not rooms & (set(convexon.__all__) - {"__version__"})

@@ -10,14 +10,14 @@ import pytest
 
 from convexon.data.samples import load_samples
 from convexon.errors import ToolError
-from convexon.explore.executor import ProcessExecutor
-from convexon.explore.stage import explore_stage
-from convexon.explore.sweep import sweep_from
 from convexon.flow.emit import emit_stage
 from convexon.flow.run import Run
 from convexon.flow.solve import solve
 from convexon.flow.verify import verify_stage
 from convexon.report.stage import report_stage
+from convexon.sweeps.executor import ProcessExecutor
+from convexon.sweeps.stage import explore_stage
+from convexon.sweeps.sweep import sweep_from
 from convexon_sim.simulator import SimulatorKind, find
 from toy import toy_file, toy_settings
 

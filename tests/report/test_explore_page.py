@@ -14,15 +14,15 @@ from selenium.webdriver.common.by import By
 
 from convexon.data.dataset import DATASET
 from convexon.errors import InputError
-from convexon.explore.executor import ProcessExecutor
-from convexon.explore.point import EXPLORATION, Exploration
-from convexon.explore.stage import explore_stage
-from convexon.explore.sweep import sweep_from
 from convexon.flow.run import Run
 from convexon.report.page import value_text
 from convexon.snn import golden
 from convexon.snn.card import CARD
 from convexon.store.artefact import load
+from convexon.sweeps.executor import ProcessExecutor
+from convexon.sweeps.point import EXPLORATION, Exploration
+from convexon.sweeps.stage import explore_stage
+from convexon.sweeps.sweep import sweep_from
 
 SMALL = {"steps": 4, "witnesses": 40, "fan_in": 3, "max_neurons": 4}
 

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 import convexon as cx
 from convexon.cli import app
 from convexon.errors import ArtefactError, InputError
-from convexon.explore.sweep import sweep_from
 from convexon.interop.export import as_c_header
 from convexon.snn.coding import CODINGS, Coding
+from convexon.sweeps.sweep import sweep_from
 from toy import toy_arrays, toy_file
 
 SMALL = ("--witnesses", "40", "--fan-in", "3", "--rho", "0.01", "--max-neurons", "10")

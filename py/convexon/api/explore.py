@@ -14,9 +14,9 @@ import numpy.typing as npt
 from convexon.api.estimator import SpikingClassifier
 from convexon.data.samples import Samples
 from convexon.errors import MissingToolError
-from convexon.explore.point import Exploration, Point
-from convexon.explore.stage import explore_stage
-from convexon.explore.sweep import AXES, LIMITS, plain, sweep_from
+from convexon.sweeps.point import Exploration, Point
+from convexon.sweeps.stage import explore_stage
+from convexon.sweeps.sweep import AXES, LIMITS, plain, sweep_from
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from convexon.cli.options import CLUSTER, command, option
-from convexon.explore.sweep import AXES, LIMITS
 from convexon.plan.cost.budget import Limits
 from convexon.settings import settings_of
+from convexon.sweeps.sweep import AXES, LIMITS
 from convexon.train.settings import SolveSettings
 
 
@@ -42,9 +42,9 @@ def explore(
     and the page explore.html.
     """
     from convexon.cli.console import Console
-    from convexon.explore.executor import executor_for
-    from convexon.explore.stage import explore_stage
-    from convexon.explore.sweep import read_sweep, sweep_from
+    from convexon.sweeps.executor import executor_for
+    from convexon.sweeps.stage import explore_stage
+    from convexon.sweeps.sweep import read_sweep, sweep_from
 
     tables = {} if sweep is None else read_sweep(sweep)
     chosen = sweep_from(_replaced(tables, {"data": data, "rho": list(rho), **options}))

@@ -48,7 +48,7 @@ def solve(
 
 def _builders(cluster: str | None) -> AbstractContextManager[Executor]:
     """What builds the dictionary: threads, or the cluster at an address."""
-    from convexon.explore.executor import executor_for
+    from convexon.sweeps.executor import executor_for
     from convexon.train.columns.parallel import THREADS
 
     return nullcontext(THREADS) if cluster is None else executor_for(cluster=cluster)

@@ -1,7 +1,7 @@
 """Work in chunks side by side: on the threads of this process, unless another executor is given.
 
 NumPy leaves the interpreter lock in its heavy loops, so threads are enough for one stage.
-`convexon.explore.executor` has processes and a cluster.
+`convexon.sweeps.executor` has processes and a cluster.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convexon.explore.executor import ProcessExecutor
-from convexon.explore.stage import ExploreResult
-from convexon.explore.sweep import Sweep, sweep_from
+from convexon.sweeps.executor import ProcessExecutor
+from convexon.sweeps.stage import ExploreResult
+from convexon.sweeps.sweep import Sweep, sweep_from
 from convexon.train.columns.parallel import Executor
 
 CHOICES = {

@@ -12,10 +12,10 @@ import pytest
 from explore_bench import toy_sweep
 
 from convexon.errors import InputError
-from convexon.explore import sweep as sweep_module
-from convexon.explore.sweep import AXES, Sweep, read_sweep, sweep_from
 from convexon.plan.family import Family
 from convexon.plan.mapping import Style
+from convexon.sweeps import sweep as sweep_module
+from convexon.sweeps.sweep import AXES, Sweep, read_sweep, sweep_from
 from convexon.train.settings import SolveSettings
 
 

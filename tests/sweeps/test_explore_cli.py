@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from explore_bench import N_POINTS, fewest_luts, results
 
 from convexon.cli import app
-from convexon.explore.stage import ExploreResult
+from convexon.sweeps.stage import ExploreResult
 
 SMALL = (
     *("--steps", "4", "--witnesses", "40", "--fan-in", "3", "--rho", "0.01"),

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from convexon.errors import InputError
-from convexon.explore.front import pareto_front
 from convexon.report.figure import Figure
 from convexon.store.codec import Codec, Json
+from convexon.sweeps.front import pareto_front
 
 OBJECTIVES: Mapping[str, int] = {
     "accuracy.test": -1,
@@ -27,7 +27,7 @@ class Point:
     Members
     -------
     settings : JSON object
-        Every choice by the name that users write (`convexon.explore.sweep`).
+        Every choice by the name that users write (`convexon.sweeps.sweep`).
     figures : tuple of Figure
         None where the point failed.
     reason : str

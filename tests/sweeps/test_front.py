@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convexon.errors import InputError
-from convexon.explore.front import dominates, pareto_front
-from convexon.explore.point import EXPLORATION, OBJECTIVES, POINT, Exploration, Point
 from convexon.report.figure import Figure, FigureKind
+from convexon.sweeps.front import dominates, pareto_front
+from convexon.sweeps.point import EXPLORATION, OBJECTIVES, POINT, Exploration, Point
 
 POINTS = st.integers(1, 4).flatmap(
     lambda n: st.lists(st.tuples(*[st.integers(0, 5)] * n), max_size=24)

@@ -28,11 +28,11 @@ from explore_bench import (
 
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError, ToolError
-from convexon.explore.executor import ClusterExecutor, ProcessExecutor, executor_for
-from convexon.explore.stage import ExploreResult, explore_stage
 from convexon.flow.run import Run
 from convexon.flow.solve import solve
 from convexon.snn.neuron import ReadoutMode
+from convexon.sweeps.executor import ClusterExecutor, ProcessExecutor, executor_for
+from convexon.sweeps.stage import ExploreResult, explore_stage
 from convexon.train.columns.dictionary import DICTIONARY, build_dictionary
 from convexon.train.columns.parallel import THREADS, Executor, on_cores, usable_cores
 from convexon.train.witnesses.witness import draw_deep_branch
@@ -210,7 +210,7 @@ def test_a_call_that_ends_every_worker_ends_in_one_line() -> None:
 
 def test_a_cluster_that_is_lost_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr("convexon.explore.executor.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("convexon.sweeps.executor.CONNECT_SECONDS", 0.5)
     with (
         distributed.LocalCluster(
             n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50
@@ -236,7 +236,7 @@ def slow(value: int) -> int:
 def test_a_cluster_without_workers_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed")
     for name, seconds in (("WORKERLESS_SECONDS", 0.5), ("LOOK_SECONDS", 0.1)):
-        monkeypatch.setattr(f"convexon.explore.executor.{name}", seconds)
+        monkeypatch.setattr(f"convexon.sweeps.executor.{name}", seconds)
     began = time.monotonic()
     with (
         distributed.LocalCluster(
@@ -298,7 +298,7 @@ def test_a_cluster_that_does_not_answer_is_told_in_a_line(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr("convexon.explore.executor.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("convexon.sweeps.executor.CONNECT_SECONDS", 0.5)
     with pytest.raises(ToolError, match=f"^no Dask scheduler answers at {address}: start one"):
         ClusterExecutor(address)
 
@@ -315,7 +315,7 @@ def test_a_cluster_that_never_answers_ends_the_command_in_one_line(
         if listens:
             silent.listen()
         script = (
-            "import sys; import convexon.explore.executor as e; e.CONNECT_SECONDS = 1; "
+            "import sys; import convexon.sweeps.executor as e; e.CONNECT_SECONDS = 1; "
             f"sys.argv = ['convexon', 'explore', {str(tmp_path)!r}, '--cluster', {address!r}]; "
             "from convexon.cli import main; main()"
         )
@@ -328,7 +328,7 @@ def test_a_cluster_that_never_answers_ends_the_command_in_one_line(
 
 def test_a_scheduler_without_workers_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr("convexon.explore.executor.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("convexon.sweeps.executor.CONNECT_SECONDS", 0.5)
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as local,
         pytest.raises(ToolError, match=r" has no workers: start some with dask worker tcp://"),

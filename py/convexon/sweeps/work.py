@@ -21,8 +21,6 @@ from typing import Any, TypeVar
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.samples import Samples, load_samples
 from convexon.errors import ArtefactError, InputError, SolverError, ToolError
-from convexon.explore.point import POINT, Point
-from convexon.explore.sweep import PointSettings, plain
 from convexon.flow import solve as flow
 from convexon.flow.map import map_stage
 from convexon.flow.run import Made, Run, source_digest
@@ -38,6 +36,8 @@ from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork
 from convexon.store.artefact import atomic_write, digest_of, open_artefact, save
 from convexon.store.codec import Codec, to_json
+from convexon.sweeps.point import POINT, Point
+from convexon.sweeps.sweep import PointSettings, plain
 from convexon.train.settings import SolveSettings
 from convexon_boards.capacity import budget_of
 

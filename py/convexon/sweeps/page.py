@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import numpy as np
 
-from convexon.explore.point import OBJECTIVES, Exploration, Point
 from convexon.flow.run import Run
 from convexon.plan.mapping import LayerMapping, Mapping
 from convexon.report.document import EXPLORE_SCRIPTS, document, web
@@ -19,6 +18,7 @@ from convexon.report.page import value_text
 from convexon.report.recording import Recording, recording_of
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.store.codec import Json, to_json
+from convexon.sweeps.point import OBJECTIVES, Exploration, Point
 
 LABELS = {
     "accuracy.test": "test accuracy",

@@ -9,13 +9,13 @@ from typing import TypeVar
 
 from convexon.data.samples import EMBEDDED, load_samples
 from convexon.errors import ArtefactError, InputError
-from convexon.explore.executor import ProcessExecutor
-from convexon.explore.page import as_page
-from convexon.explore.point import EXPLORATION, POINT, Exploration
-from convexon.explore.sweep import PointSettings, Sweep
-from convexon.explore.work import Ended, Job, draw, is_point, measure, solve
 from convexon.progress import QUIET, Progress
 from convexon.store.artefact import atomic_write, load, save
+from convexon.sweeps.executor import ProcessExecutor
+from convexon.sweeps.page import as_page
+from convexon.sweeps.point import EXPLORATION, POINT, Exploration
+from convexon.sweeps.sweep import PointSettings, Sweep
+from convexon.sweeps.work import Ended, Job, draw, is_point, measure, solve
 from convexon.train.columns.parallel import Executor, Task
 from convexon.train.settings import SolveSettings
 

@@ -26,11 +26,6 @@ from explore_bench import (
 from convexon.data.dataset import DATASET
 from convexon.data.samples import load_samples
 from convexon.errors import ArtefactError, InputError, ToolError
-from convexon.explore.executor import ProcessExecutor
-from convexon.explore.point import EXPLORATION, POINT, Point
-from convexon.explore.stage import ExploreResult, explore_stage
-from convexon.explore.sweep import PointSettings
-from convexon.explore.work import Ended, Job, draw, is_point, measure, save_once
 from convexon.flow.emit import emit_stage
 from convexon.flow.run import Run
 from convexon.flow.solve import solve
@@ -41,6 +36,11 @@ from convexon.plan.schedule import Schedule
 from convexon.snn import golden
 from convexon.snn.card import CARD
 from convexon.store.artefact import load
+from convexon.sweeps.executor import ProcessExecutor
+from convexon.sweeps.point import EXPLORATION, POINT, Point
+from convexon.sweeps.stage import ExploreResult, explore_stage
+from convexon.sweeps.sweep import PointSettings
+from convexon.sweeps.work import Ended, Job, draw, is_point, measure, save_once
 from toy import toy_arrays
 
 Explored = tuple[Path, ExploreResult]
@@ -391,10 +391,10 @@ def test_a_point_that_was_written_meanwhile_is_compared(
     before = results(root)
     job, settings = job_of(root, data), settings_of(data)[0]
     assert measure(job, settings) is Ended.FOUND
-    monkeypatch.setattr("convexon.explore.work.is_point", lambda *_: False)
+    monkeypatch.setattr("convexon.sweeps.work.is_point", lambda *_: False)
     assert measure(job, settings) is Ended.REPEATED
     assert results(root) == before
-    monkeypatch.setattr("convexon.explore.work._accuracy", lambda *_: 0.5)
+    monkeypatch.setattr("convexon.sweeps.work._accuracy", lambda *_: 0.5)
     with pytest.raises(ArtefactError, match=r"point\.json was computed twice, with different"):
         measure(job, settings)
     assert results(root) == before
@@ -422,7 +422,7 @@ def test_a_file_system_without_links_has_copies(
     def refused(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("convexon.explore.work.os.link", refused)
+    monkeypatch.setattr("convexon.sweeps.work.os.link", refused)
     explore_stage(tmp_path, toy_sweep(data), executor=ProcessExecutor(1))
     assert results(tmp_path) == results(explored[0])
     assert not list(tmp_path.rglob(".*"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from explore_bench import serial, toy_sweep
 
-from convexon.explore.stage import ExploreResult, explore_stage
+from convexon.sweeps.stage import ExploreResult, explore_stage
 from toy import toy_file
 
 
