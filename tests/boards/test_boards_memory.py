@@ -13,6 +13,7 @@ import pytest
 from convexon.plan.family import Family
 from convexon_boards.tools.netlist_model import simulation_model
 from convexon_boards.tools.synthesis import synthesize_verilog
+from tiers import exhaustive
 
 needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")
 
@@ -95,9 +96,9 @@ def outputs(verilog: str, depth: int, width: int, folder: Path) -> list[str]:
     [
         (512, 36, False),
         (512, 36, True),
-        (1024, 18, True),
-        (1024, 8, True),
-        (2048, 3, False),
+        pytest.param(1024, 18, True, marks=exhaustive),
+        pytest.param(1024, 8, True, marks=exhaustive),
+        pytest.param(2048, 3, False, marks=exhaustive),
         (32, 8, True),
     ],
 )

@@ -101,12 +101,12 @@ def test_inverted_tables_are_caught(family: Family, tmp_path: Path) -> None:
 
 
 INITIAL = {
-    Family.ECP5: r"(\.INITVAL_\w+\(320'h)([0-9a-fx]+)\)",
     Family.ICE40: r"(\.INIT_\w\(256'h)([0-9a-fx]+)\)",
+    Family.ECP5: r"(\.INITVAL_\w+\(320'h)([0-9a-fx]+)\)",
 }
 
 
-@pytest.mark.parametrize("family", INITIAL)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_block_memory_with_other_words_is_caught(family: Family, tmp_path: Path) -> None:
     own = netlist("fixed", family)
 

@@ -13,6 +13,7 @@ from convexon.plan.cost.memory import MemoryShape
 from convexon.plan.family import Family
 from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.emit.emitter import to_verilog
+from tiers import exhaustive
 
 
 class OneMemory(wiring.Component):
@@ -70,7 +71,10 @@ SHAPES = (
 
 
 @pytest.mark.parametrize("family", [Family.ECP5, Family.ICE40], ids=lambda family: family.value)
-@pytest.mark.parametrize(("width", "depth", "is_written"), SHAPES)
+@pytest.mark.parametrize(
+    ("width", "depth", "is_written"),
+    [*SHAPES[:10], *(pytest.param(*shape, marks=exhaustive) for shape in SHAPES[10:])],
+)
 def test_blocks_are_those_that_synthesis_counts(
     width: int, depth: int, is_written: bool, family: Family
 ) -> None:

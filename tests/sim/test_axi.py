@@ -227,9 +227,13 @@ FOLDED = Mapping(layers=((Folded(lanes=4, updates=2),),))
     [
         (dataclasses.replace(LONG, encoder=RATE), 32),
         (dataclasses.replace(LONG, encoder=LEVELS, decision=FIRST), 32),
-        (dataclasses.replace(LONG, encoder=RATE, decision=CERTAIN), 64),
-        (dataclasses.replace(LONG, decision=FIRST), 32),
-        (dataclasses.replace(FOLDED, encoder=RATE, decision=FIRST), 32),
+        pytest.param(
+            dataclasses.replace(LONG, encoder=RATE, decision=CERTAIN), 64, marks=exhaustive
+        ),
+        pytest.param(dataclasses.replace(LONG, decision=FIRST), 32, marks=exhaustive),
+        pytest.param(
+            dataclasses.replace(FOLDED, encoder=RATE, decision=FIRST), 32, marks=exhaustive
+        ),
         (dataclasses.replace(FOLDED, decision=FIRST), 32),
     ],
     ids=["rate", "levels-first", "rate-certain", "first", "folded-rate-first", "folded-first"],
@@ -245,7 +249,7 @@ def test_encoders_and_early_decisions_behind_axi(
 
 @pytest.mark.parametrize(
     "mapping",
-    [FOLDED, Mapping(layers=((Folded(lanes=3, banks=2),),), readout=Folded(lanes=3))],
+    leading([FOLDED, Mapping(layers=((Folded(lanes=3, banks=2),),), readout=Folded(lanes=3))]),
     ids=["places-without-a-neuron", "folded-readout"],
 )
 def test_folded_layers_behind_axi(mapping: Mapping, tmp_path: Path) -> None:
@@ -253,6 +257,7 @@ def test_folded_layers_behind_axi(mapping: Mapping, tmp_path: Path) -> None:
     passes(axi(wide_network(), 32, mapping=mapping), icarus(), tmp_path)
 
 
+@exhaustive
 def test_engine_of_two_branches_behind_axi(tmp_path: Path) -> None:
     """Groups of which the first branch has three neurons, and the second four that begin within."""
     network = rich_network()
@@ -386,9 +391,9 @@ STEPS = small_network(ReadoutMode.STEP)
     [
         ("InferenceGuard", HastyGuard, rich_network(), None, WRONG),
         ("InferenceGuard", HastyGuard, rich_network(), None, RESET),
-        ("InferenceGuard", HastyGuard, wide_network(), FOLDED, RESET),
+        pytest.param("InferenceGuard", HastyGuard, wide_network(), FOLDED, RESET, marks=exhaustive),
         ("InferenceGuard", MildGuard, rich_network(), None, WRONG),
-        ("InferenceGuard", MildGuard, wide_network(), FOLDED, RESET),
+        pytest.param("InferenceGuard", MildGuard, wide_network(), FOLDED, RESET, marks=exhaustive),
         ("InferenceGuard", SilentGuard, rich_network(), None, WRONG),
         ("SkidBuffer", SlowSkid, rich_network(), None, "throughput_and_latency"),
         # A sign is seen only where there is one.

@@ -77,8 +77,8 @@ def test_latency_beyond_the_budget_is_refused(folder: Run) -> None:
         mapped(folder, budget=Budget(latency_cycles=2))
     for members, way_out in (
         ({}, "the network takes that long, whatever is spent"),
-        ({"luts": 100_000}, "allow more LUTs or block RAMs"),
-        ({"clock_hz": 6e7}, "ask for a lower clock"),
+        ({"luts": 100_000}, "raise --luts or --block-rams"),
+        ({"clock_hz": 6e7}, "lower --clock"),
     ):
         with pytest.raises(InputError, match=f": {way_out}"):
             mapped(folder, budget=Budget(latency_cycles=2, **members))  # type: ignore[arg-type]

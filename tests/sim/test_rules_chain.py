@@ -132,7 +132,10 @@ def test_trace_is_made_anew_when_the_encoder_changes(folder: Run) -> None:
             "--encoder must be one of threshold, latency, bit-plane, rate, ",
         ),
         (["--encoder-seed", "1"], "--encoder must be named for its bits and its seed: "),
-        (["--encoder", "rate"], "seed must be given for rate coding, and for nothing else, "),
+        (
+            ["--encoder", "rate"],
+            "--encoder-seed must be given for rate coding, and for nothing else, ",
+        ),
         (
             ["--encoder", "hold", "--encoder-bits", "2"],
             "--encoder of kind hold must feed a network ",

@@ -36,6 +36,7 @@ from convexon.sweeps.stage import ExploreResult, explore_stage
 from convexon.train.columns.dictionary import DICTIONARY, build_dictionary
 from convexon.train.columns.parallel import THREADS, Executor, on_cores, usable_cores
 from convexon.train.witnesses.witness import draw_deep_branch
+from tiers import leading
 from toy import N_INPUTS, toy_samples, toy_settings, toy_spikes
 
 Explored = tuple[Path, ExploreResult]
@@ -160,7 +161,7 @@ class Losing:
         return self.inner.each(dying, called)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", leading([False, True]), ids=["before", "after"])
 @pytest.mark.parametrize("kind", ["draw", "solve", "measure"])
 def test_a_sweep_survives_the_loss_of_a_worker(
     cluster: str, explored: Explored, data: Path, tmp_path: Path, kind: str, after: bool
