@@ -164,6 +164,8 @@ def test_an_interrupt_ends_in_a_line_and_the_same_command_goes_on(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,  # so that all its processes get the signal, as on a terminal
+        # A suite in the background of a shell is started with the signal ignored: its children not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not list(root.glob("networks/*/branches.json")):
