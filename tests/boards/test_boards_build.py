@@ -22,6 +22,7 @@ from convexon.snn.card import CARD
 from convexon.snn.neuron import ReadoutMode
 from convexon.store.artefact import load, save
 from convexon_boards.board import Board, Vendor
+from convexon_boards.build import BuildOptions
 from convexon_boards.built import BUILD
 from convexon_boards.catalogue import BOARDS, board_of
 from convexon_boards.design import project
@@ -142,7 +143,7 @@ def test_a_vendors_project_is_whole(
     assert re.search(rf"(-top|ENTITY) {TOP}\b", script)
     with pytest.raises(InputError, match=rf"^board {board.name} must be built with"):
         constraints_of(made)
-    result = project_stage(run, board=board, mhz=mhz)
+    result = project_stage(run, board=board, options=BuildOptions(freq=mhz))
     assert {path.name for path in result.folder.iterdir()} == set(files)
     assert "build.tcl" in result.summary
     if shutil.which("iverilog"):  # the vendor's PLL and buffer are left open
@@ -215,7 +216,7 @@ def test_a_clock_beyond_the_part_is_refused_before_anything_is_built(
     board = board_of(name)
     refused = rf"^freq must be at most {limit} MHz on {board.open_part.name}, not 200: even a small"
     with pytest.raises(InputError, match=refused):
-        build_stage(small_run(tmp_path), board=board, mhz=200.0)
+        build_stage(small_run(tmp_path), board=board, options=BuildOptions(freq=200.0))
     assert not (tmp_path / "build").exists()
 
 
@@ -263,7 +264,7 @@ def test_a_rate_of_nothing_is_refused() -> None:
 @pytest.mark.parametrize("name", leading(["icebreaker", "ulx3s-12f", "tang-nano-9k"]))
 def test_a_network_becomes_a_bitstream(run: Run, name: str) -> None:
     board = board_of(name)
-    first = build_stage(run, board=board, seeds=(1,))
+    first = build_stage(run, board=board)
     build = first.build.value
     assert build.route.fmax_mhz > build.clock_mhz == board.oscillator_mhz
     assert first.file.read_bytes() == build.content
@@ -272,7 +273,7 @@ def test_a_network_becomes_a_bitstream(run: Run, name: str) -> None:
     assert kept >= {"top.v", "yosys.log", "yosys.json", "nextpnr-1.log", "nextpnr-1.json"}
     assert current_build(run, board).record.digest == first.build.record.digest
     first.file.unlink()
-    again = build_stage(run, board=board, seeds=(1,))
+    again = build_stage(run, board=board)
     assert again.build.reused
     assert again.file.read_bytes() == build.content
     assert load(BUILD, run.file(f"build-{name}"))[1].digest == first.build.record.digest
@@ -286,7 +287,7 @@ def test_a_second_build_has_the_same_digest_and_the_best_seed_is_kept(
     board = board_of("icebreaker")
     digests = []
     for folder in (run, small_run(tmp_path)):
-        made = build_stage(folder, board=board, seeds=(3, 1)).build
+        made = build_stage(folder, board=board, options=BuildOptions(seeds=(3, 1))).build
         digests.append(made.record.digest)
         speeds = {route.seed: route.fmax_mhz for route in made.value.routes.routes}
         assert speeds[made.value.seed] == max(speeds.values())
@@ -298,7 +299,7 @@ def test_a_second_build_has_the_same_digest_and_the_best_seed_is_kept(
 def test_a_design_that_is_too_slow_says_by_how_much(run: Run) -> None:
     board = board_of("upduino-v3")
     with pytest.raises(ToolError) as caught:
-        build_stage(run, board=board, mhz=48.0)
+        build_stage(run, board=board, options=BuildOptions(freq=48.0))
     found = re.fullmatch(
         r"upduino-v3 must run at 48 MHz, and seed 1 reaches ([\d.]+), (\d+) % short, on the path "
         r"to \S+: map with more registers or fewer lanes, .*, or build with --freq (\d+)",
@@ -317,7 +318,7 @@ def test_builds_that_cannot_be_are_refused(run: Run) -> None:
     with pytest.raises(ArtefactError, match=r"run `convexon build .* --board ice40-hx8k` first$"):
         current_build(run, board)
     with pytest.raises(InputError, match=r"^seeds must hold at least one seed"):
-        build_stage(run, board=board, seeds=())
+        BuildOptions(seeds=())
     with pytest.raises(InputError, match=r"^board pynq-z2 must be built with vivado"):
         build_stage(run, board=board_of("pynq-z2"))
     assert stage.artefact_name(board) == "build-ice40-hx8k"

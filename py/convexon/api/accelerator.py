@@ -45,6 +45,7 @@ from convexon.snn.card import CARD
 from convexon.snn.decision import Decision
 from convexon.snn.simulate import run as simulated
 from convexon_boards.board import Board
+from convexon_boards.build import BuildOptions
 from convexon_boards.built import Build
 from convexon_boards.capacity import budget_of
 from convexon_boards.catalogue import board_of
@@ -283,7 +284,8 @@ class Accelerator:
             raise InputError("target must be a board to build for, not a family")
         emit_stage(self.run)
         mhz = self.clock_hz / 1e6 if freq is None and self.clock_hz is not None else freq
-        made = build_stage(self.run, board=self.board, mhz=mhz, seeds=range(1, seeds + 1))
+        options = BuildOptions(freq=mhz, seeds=tuple(range(1, seeds + 1)))
+        made = build_stage(self.run, board=self.board, options=options)
         return BoardBuild(self, made.build.value, made.file)
 
     def _test(self, samples: npt.ArrayLike) -> None:

@@ -39,19 +39,20 @@ def build(run: Path, board: str, freq: float | None, seeds: int, link: str, baud
     from convexon.errors import InputError
     from convexon.flow.build import build_stage, project_stage
     from convexon.flow.run import Run
+    from convexon_boards.build import BuildOptions
     from convexon_boards.catalogue import board_of
 
     if link not in ("uart", "spi"):
         raise InputError(f"link must be one of uart, spi, not {link!r}")
-    chosen, spi = board_of(board), link == "spi"
+    chosen = board_of(board)
+    options = BuildOptions(
+        freq=freq, seeds=tuple(range(1, seeds + 1)), spi=link == "spi", baud=baud
+    )
     with Console() as console, Run(run).locked() as folder:
         if chosen.vendor is not None:
-            project = project_stage(folder, board=chosen, mhz=freq, spi=spi, baud=baud)
+            project = project_stage(folder, board=chosen, options=options)
             console.line(project.summary)
             return
         with console.stage("build") as line:
-            numbers = range(1, seeds + 1)
-            result = build_stage(
-                folder, line, board=chosen, mhz=freq, spi=spi, baud=baud, seeds=numbers
-            )
+            result = build_stage(folder, line, board=chosen, options=options)
         console.line(result.summary)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convexon.errors import ArtefactError
 from convexon.flow.emit import emitted
 from convexon.flow.run import Made, Run
-from convexon.link.protocol import DEFAULT_BAUD
 from convexon.progress import QUIET, Progress
 from convexon.store.artefact import atomic_write
 from convexon_boards.board import Board
@@ -25,6 +23,9 @@ from convexon_boards.tools.synthesis import FLOW_VERSION
 
 BUILD_VERSION = 1
 """Raised whenever the top module, the link or the constraints change in what they mean."""
+
+DEFAULTS = BuildOptions()
+"""The oscillator's clock, one seed, the serial line."""
 
 
 def folder_of(folder: Run, board: Board) -> Path:
@@ -73,10 +74,7 @@ def build_stage(
     progress: Progress = QUIET,
     *,
     board: Board,
-    mhz: float | None = None,
-    seeds: Sequence[int] = (1,),
-    spi: bool = False,
-    baud: int = DEFAULT_BAUD,
+    options: BuildOptions = DEFAULTS,
 ) -> BuildResult:
     """Build the bundle of ``folder`` for ``board``, and keep the fastest of all seeds.
 
@@ -88,29 +86,22 @@ def build_stage(
     folder : Run
     progress : Progress
     board : Board
-    mhz : float, optional
-        Clock of the design, which its PLL makes; the oscillator's by default.
-    seeds : sequence of int
-        A run of the placer for each, side by side.
-    spi : bool
-        Whether the host is linked by SPI; else by the serial line.
-    baud : int
-        Bits a second of the serial line.
+    options : BuildOptions
+        Clock, seeds of the placer, and the link to the host.
 
     Raises
     ------
     ArtefactError
         If there is no sound bundle, or it is of another card or mapping.
     InputError
-        If there is no seed, or clock, line or board do not suit.
+        If clock, line or board do not suit.
     ToolError
         If a tool is missing or fails, or the design does not fit or is too slow: by how much, and
         what would mend it.
     """
     family = board.open_part.family
-    options = BuildOptions(freq=mhz, seeds=tuple(seeds), spi=spi, baud=baud)
     source, bundle = emitted(folder)
-    clock_mhz = clocking(board, mhz).mhz
+    clock_mhz = clocking(board, options.freq).mhz
     name = artefact_name(board)
     target = folder_of(folder, board)
     file = target / f"{board.name}.{TOOLCHAINS[family].suffix}"
@@ -168,14 +159,7 @@ class ProjectResult:
         return f"build: {self.board.name}, a project in {self.folder}: {self.command}"
 
 
-def project_stage(
-    folder: Run,
-    *,
-    board: Board,
-    mhz: float | None = None,
-    spi: bool = False,
-    baud: int = DEFAULT_BAUD,
-) -> ProjectResult:
+def project_stage(folder: Run, *, board: Board, options: BuildOptions = DEFAULTS) -> ProjectResult:
     """Write the project of a board that its vendor's tool builds; arguments as `build_stage`.
 
     Raises
@@ -188,7 +172,6 @@ def project_stage(
         If Yosys is missing or fails.
     """
     source, bundle = emitted(folder)
-    options = BuildOptions(freq=mhz, spi=spi, baud=baud)
     design = design_for(source.network, bundle.value, board, options)
     target = folder_of(folder, board)
     for name, text in project.files_of(design).items():

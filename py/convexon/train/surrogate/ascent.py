@@ -21,11 +21,8 @@ from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.surrogate.grid import WeightGrid
 from convexon.train.surrogate.layer import Drive, SpikingLayer, Surrogate
-from convexon.train.surrogate.model import SpikingBranch
+from convexon.train.surrogate.model import EVALUATION_ENTRIES, SpikingBranch
 from convexon.train.surrogate.optimizer import Decay, GridOptimizer
-
-_EVALUATION_ENTRIES = 1 << 22
-"""Entries of inputs or columns that an evaluation holds at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +233,7 @@ class _Climb:
     @torch.no_grad()
     def evaluate(self) -> npt.NDArray[np.float64]:
         """Values of the present iterate; keeps each candidate that is at its best."""
-        size = max(1, _EVALUATION_ENTRIES // (self.inputs[0].numel() + self.layer.n_neurons))
+        size = max(1, EVALUATION_ENTRIES // (self.inputs[0].numel() + self.layer.n_neurons))
         values = torch.zeros_like(self.best)
         for first in range(0, len(self.inputs), size):
             rows = slice(first, first + size)

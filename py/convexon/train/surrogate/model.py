@@ -20,6 +20,9 @@ from convexon.train.surrogate.grid import WeightGrid
 from convexon.train.surrogate.layer import Drive, SpikingLayer, Surrogate
 from convexon.train.witnesses.witness import WitnessFamily, draw_deep_branch
 
+EVALUATION_ENTRIES = 1 << 22
+"""Entries of inputs, columns or features that an exact evaluation holds at once."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlan:

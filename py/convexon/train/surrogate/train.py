@@ -23,11 +23,8 @@ from convexon.errors import InputError, require_positive
 from convexon.snn.network import Network
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.surrogate.layer import Surrogate
-from convexon.train.surrogate.model import SpikingNetwork
+from convexon.train.surrogate.model import EVALUATION_ENTRIES, SpikingNetwork
 from convexon.train.surrogate.optimizer import Decay, GridOptimizer
-
-_EVALUATION_ENTRIES = 1 << 22
-"""Entries of inputs or features that an evaluation holds at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,7 +317,7 @@ def _evaluated(
     model.eval()
     device = model.readout_weights.device
     widest = max(dataset.n_inputs, model.readout_weights.shape[1]) * dataset.n_steps
-    size = max(1, _EVALUATION_ENTRIES // widest)
+    size = max(1, EVALUATION_ENTRIES // widest)
     total, correct, firing = 0.0, 0, torch.zeros(len(model.branches))
     targets = _targets(dataset)
     inputs = _tensor(dataset.inputs, torch.device("cpu"))
