@@ -36,7 +36,7 @@ $(VENV)/.demo: $(BIN)/python requirements.lock pyproject.toml
 	touch $@
 
 $(VENV)/.test: $(BIN)/python requirements.lock pyproject.toml
-	$(PIP) --constraint requirements.lock --editable '.[torch,boards,cluster,test,dev]'
+	$(PIP) --constraint requirements.lock --editable '.[torch,nir,boards,cluster,test,dev]'
 	touch $@ $(VENV)/.demo
 
 # Resolve anew; the lock names versions only, so that any registry serves it.

@@ -22,6 +22,10 @@ _DOOR = {
     "compile": "convexon.api.accelerator",
     "Run": "convexon.api.run",
     "explore": "convexon.api.explore",
+    "from_nir": "convexon.api.trained",
+    "from_torch": "convexon.api.trained",
+    "quantize": "convexon.api.trained",
+    "bit_widths": "convexon.api.trained",
     "SolveSettings": "convexon.train.settings",
     "Registry": "convexon.registry",
     "ConvexonError": "convexon.errors",
@@ -36,9 +40,13 @@ __all__ = [
     "SolveSettings",
     "SpikingClassifier",
     "__version__",
+    "bit_widths",
     "compile",
     "explore",
+    "from_nir",
+    "from_torch",
     "load",
+    "quantize",
 ]
 
 if TYPE_CHECKING:
@@ -47,6 +55,7 @@ if TYPE_CHECKING:
     from convexon.api.explore import explore
     from convexon.api.network import Network, load
     from convexon.api.run import Run
+    from convexon.api.trained import bit_widths, from_nir, from_torch, quantize
     from convexon.errors import ConvexonError
     from convexon.registry import Registry
     from convexon.train.settings import SolveSettings

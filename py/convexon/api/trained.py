@@ -1,0 +1,137 @@
+"""Networks that were trained elsewhere: from a NIR file or a PyTorch module to integers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from convexon.api.network import Network
+from convexon.data.samples import Samples
+from convexon.interop import modules, nir
+from convexon.quantize.hidden import HiddenSettings, LayerChange
+from convexon.quantize.trained import (
+    Choice,
+    Comparison,
+    InputSettings,
+    Trained,
+    quantize_trained,
+    search_bits,
+)
+from convexon.settings import settings_of
+from convexon.snn.real import RealNetwork
+
+if TYPE_CHECKING:
+    import nir as nir_package
+    import torch
+
+
+def from_nir(
+    graph: str | Path | nir_package.NIRGraph,
+    *,
+    profile: str = nir.DEFAULT_PROFILE,
+    dt: float | None = None,
+) -> RealNetwork:
+    """Read a NIR graph, or the file of one; `convexon.interop.nir.from_nir` states the rest."""
+    if isinstance(graph, str | Path):
+        return nir.read_nir(Path(graph), profile=profile, dt=dt)
+    return nir.from_nir(graph, profile=profile, dt=dt)
+
+
+def from_torch(model: torch.nn.Module, sample: Any) -> RealNetwork:
+    """Read a PyTorch module; `convexon.interop.modules.from_torch` states what can be read."""
+    return modules.from_torch(model, sample)
+
+
+class Quantization:
+    """A trained network as integers, and what that changed.
+
+    Members
+    -------
+    network : Network
+        The integers, from which `cx.compile` goes on.
+    real : RealNetwork
+        What was trained.
+    layers : tuple of LayerChange
+        Disagreement of spikes by layer and step, before and after; clipped weights; silent neurons.
+    notes : tuple of str
+        What has no exact counterpart.
+    calibration : Comparison
+        Both networks on the calibration samples.
+    """
+
+    def __init__(self, trained: Trained) -> None:
+        self._trained = trained
+        self.network = Network(trained.card)
+        self.real: RealNetwork = trained.real
+        self.layers: tuple[LayerChange, ...] = trained.quantized.layers
+        self.notes: tuple[str, ...] = trained.quantized.notes
+        self.calibration: Comparison = trained.calibration
+
+    def compare(self, samples: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> Comparison:
+        """Return how real and integer network do on other raw samples.
+
+        Raises
+        ------
+        InputError
+            If the samples do not fit the network.
+        """
+        return self._trained.compare(Samples.of(samples, labels))
+
+    def __str__(self) -> str:
+        return "\n".join(self._trained.lines())
+
+
+def quantize(
+    network: RealNetwork,
+    *,
+    calibrate: npt.ArrayLike,
+    labels: npt.ArrayLike | None = None,
+    **settings: Any,
+) -> Quantization:
+    """Round a trained network to integers of few bits, so that its spikes stay.
+
+    Parameters
+    ----------
+    network : RealNetwork
+        From `from_nir` or `from_torch`.
+    calibrate : array, shape (samples, ...)
+        Raw samples such as it was trained on: spikes or values, step by step, or values that come
+        in at every step.
+    labels : array, shape (samples,), optional
+        They name the classes, and tell accuracies.
+    settings
+        Members of `convexon.quantize.hidden.HiddenSettings` (``bits=4``) and
+        `convexon.quantize.trained.InputSettings` (``steps=10``).
+
+    Raises
+    ------
+    InputError
+        If samples do not fit, or a layer has no counterpart in the neuron's contract.
+    """
+    hidden, inputs = _settings(settings)
+    samples = Samples.of(calibrate, labels)
+    return Quantization(quantize_trained(network, samples, settings=hidden, inputs=inputs))
+
+
+def bit_widths(
+    network: RealNetwork,
+    *,
+    calibrate: npt.ArrayLike,
+    labels: npt.ArrayLike | None = None,
+    most_lost: float = 0.01,
+    **settings: Any,
+) -> tuple[Choice, ...]:
+    """Search the bits of each layer; as `quantize`, and `search_bits` states how."""
+    hidden, inputs = _settings(settings)
+    samples = Samples.of(calibrate, labels)
+    return search_bits(network, samples, most_lost=most_lost, settings=hidden, inputs=inputs)
+
+
+def _settings(given: dict[str, Any]) -> tuple[HiddenSettings, InputSettings]:
+    inputs = {each.name for each in settings_of(InputSettings)}
+    return (
+        HiddenSettings(**{name: value for name, value in given.items() if name not in inputs}),
+        InputSettings(**{name: value for name, value in given.items() if name in inputs}),
+    )

@@ -1,0 +1,426 @@
+"""PyTorch modules, as networks of real numbers: snnTorch, SpikingJelly, sinabs, Norse.
+
+The model runs once on a sample, and what each of its leaf modules reads and gives is followed from
+the first to the last. So kinds of reset, delays and learned constants come from the modules
+themselves, which no exchange format carries. No framework is imported: a neuron is known by its
+class and its members.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexon.errors import InputError, MissingToolError
+from convexon.snn.neuron import Reset
+from convexon.snn.real import Real, RealLayer, RealNetwork
+
+if TYPE_CHECKING:
+    import torch
+
+Shape = tuple[int, ...]
+
+
+def from_torch(model: torch.nn.Module, sample: Any) -> RealNetwork:
+    """Return a trained model as a network of real numbers.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Linear modules and neurons in a row, each called in ``forward``. Dropout does nothing here,
+        and BatchNorm is folded, with its running statistics.
+    sample : tensor or array
+        What the model takes: its values do not matter.
+
+    Raises
+    ------
+    InputError
+        If a module has no counterpart, or its input comes from no module; it names the module.
+    ConvexonError
+        If torch is not installed.
+    """
+    torch = _torch()
+    traced = copy.deepcopy(model).eval()
+    calls = _calls(torch, traced, sample)
+    steps_lead = any(_steps_inside(each.module) for each in calls if _reader(each.module))
+    stack = _Stack(torch, lead=2 if steps_lead else 1)
+    for call in calls:
+        stack.take(call)
+    return stack.network(type(model).__name__)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of a leaf module: what it read and what it gave."""
+
+    name: str
+    module: Any
+    read: Any
+    gave: Any
+
+
+def _calls(torch: Any, model: Any, sample: Any) -> list[_Call]:
+    """Run the model, and return the first call of each leaf module, in order."""
+    found: dict[str, _Call] = {}
+    handles = []
+
+    def watch(name: str, module: Any) -> None:
+        def hook(_: Any, read: tuple[Any, ...], gave: Any) -> None:
+            first = gave[0] if isinstance(gave, tuple) else gave
+            if name not in found and read and isinstance(read[0], torch.Tensor):
+                found[name] = _Call(name, module, read[0].detach(), first)
+
+        handles.append(module.register_forward_hook(hook))
+
+    inside: tuple[str, ...] = ()
+    for name, module in model.named_modules():
+        if inside and name.startswith(inside):
+            continue
+        if _reader(module) is not None:
+            inside = (*inside, f"{name}.")  # a neuron's own parts are read with it
+        elif any(True for _ in module.children()):
+            continue
+        watch(name or type(module).__name__, module)
+    given = sample if isinstance(sample, torch.Tensor) else torch.as_tensor(np.asarray(sample))
+    if given.dtype == torch.float64 or not given.is_floating_point():
+        given = given.to(torch.float32)
+    try:
+        with torch.no_grad():
+            model(given)
+    except Exception as error:  # whatever the user's own forward raises
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"the model does not run on the sample: {told}") from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not found:
+        raise InputError("the model must call modules in its forward")
+    return list(found.values())
+
+
+class _Stack:
+    """Layers as they are met, and the linear map since the last of them."""
+
+    def __init__(self, torch: Any, *, lead: int) -> None:
+        self._torch, self._lead = torch, lead
+        self._layers: list[RealLayer] = []
+        self._before: _Call | None = None
+        self._weights: Real | None = None
+        self._biases: Real | None = None
+
+    def take(self, call: _Call) -> None:
+        """Go on with one module."""
+        shape = tuple(int(length) for length in call.read.shape[self._lead :])
+        self._require_follows(call)
+        reader = _reader(call.module)
+        if reader is None:
+            self._linear(call, shape)
+        else:
+            self._neurons(call, reader(call.module, call.name))
+        self._before = call
+
+    def _require_follows(self, call: _Call) -> None:
+        """The module must read what the one before gave, or a view of it."""
+        if self._before is None:
+            return
+        before, read = self._before.gave, call.read
+        if before.data_ptr() != read.data_ptr() or before.numel() != read.numel():
+            raise InputError(
+                f"{call.name} must read what {self._before.name} gives, unchanged: what the "
+                "forward computes between them belongs into a module"
+            )
+
+    def _linear(self, call: _Call, shape: Shape) -> None:
+        matrix, bias = _affine(self._torch, call, shape)
+        if self._weights is None or self._biases is None:
+            self._weights, self._biases = matrix, bias
+        else:
+            self._weights, self._biases = self._weights @ matrix, self._biases @ matrix + bias
+
+    def _neurons(self, call: _Call, found: _Neurons) -> None:
+        size = int(np.prod(call.read.shape[self._lead :]))
+        if self._weights is None or self._biases is None:
+            self._weights, self._biases = np.eye(size), np.zeros(size)
+
+        def spread(value: Real | float) -> Real:
+            return np.broadcast_to(np.asarray(value, dtype=np.float64), (size,))
+
+        gain = spread(found.gain)
+        self._layers.append(
+            RealLayer(
+                name=call.name,
+                weights=(self._weights * gain).astype(np.float32),
+                biases=self._biases * gain + spread(found.offset),
+                leak=spread(found.leak),
+                thresholds=spread(found.thresholds),
+                floor=None if found.floor is None else spread(found.floor),
+                synapse=None if found.synapse is None else spread(found.synapse),
+                lateral=None if found.lateral is None else found.lateral(size),
+                reset=found.reset,
+                strict=found.strict,
+                late=found.late,
+                several=found.several,
+            )
+        )
+        self._weights = self._biases = None
+
+    def network(self, name: str) -> RealNetwork:
+        """All that was met; a linear map after the last neurons is the readout."""
+        if not self._layers:
+            raise InputError(f"{name} must have neurons: none of its modules spikes")
+        size = self._layers[-1].n_neurons
+        return RealNetwork(
+            layers=tuple(self._layers),
+            readout_weights=np.eye(size) if self._weights is None else self._weights,
+            readout_biases=np.zeros(size) if self._biases is None else self._biases,
+            origin=f"the PyTorch module {name}",
+        )
+
+
+_AT_ONCE = 256
+"""Unit inputs that a linear module is applied to at once."""
+
+
+def _affine(torch: Any, call: _Call, shape: Shape) -> tuple[Real, Real]:
+    """Return the matrix and the bias of a module that is linear, by applying it to unit inputs."""
+    module = copy.deepcopy(call.module).double()
+    if getattr(module, "step_mode", None) == "m":
+        module.step_mode = "s"
+    size = int(np.prod(shape))
+
+    def apply(rows: Any) -> Any:
+        with torch.no_grad():
+            return module(rows.reshape(-1, *shape)).reshape(len(rows), -1)
+
+    try:
+        bias = apply(torch.zeros(1, size, dtype=torch.float64))
+        blocks = [
+            apply(unit) - bias for unit in torch.eye(size, dtype=torch.float64).split(_AT_ONCE)
+        ]
+        matrix = torch.cat(blocks)
+        trial = torch.linspace(-3, 5, size, dtype=torch.float64)[None]
+        linear = torch.allclose(apply(trial), trial @ matrix + bias, rtol=1e-6, atol=1e-6)
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        told = str(error).splitlines()[0]
+        kind = type(call.module).__name__
+        raise InputError(f"{call.name} ({kind}) cannot be read: {told}") from error
+    if not linear:
+        raise InputError(
+            f"{call.name} is a {type(call.module).__name__}, which is neither linear nor a neuron "
+            "that is known here"
+        )
+    return matrix.numpy(), bias[0].numpy()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Neurons:
+    """What a neuron module does in a step; arrays are of one value, or of one a neuron.
+
+    ``gain`` multiplies what comes in, and ``offset`` is added to it.
+    """
+
+    leak: Real
+    thresholds: Real
+    reset: Reset
+    strict: bool
+    late: bool = False
+    several: bool = False
+    gain: Real | float = 1.0
+    offset: Real | float = 0.0
+    floor: Real | None = None
+    synapse: Real | None = None
+    lateral: Callable[[int], Real] | None = None
+
+
+_Reader = Callable[[Any, str], _Neurons]
+
+
+def _reader(module: Any) -> _Reader | None:
+    """How a module's neurons are read; None for one that is no neuron known here."""
+    for kind in type(module).__mro__:
+        found = _READERS.get((kind.__module__.partition(".")[0], kind.__name__))
+        if found is not None:
+            return found
+    return None
+
+
+def _steps_inside(module: Any) -> bool:
+    """Whether the module takes all steps in one call, samples and steps ahead of features."""
+    root = type(module).__module__.partition(".")[0]
+    return getattr(module, "step_mode", None) == "m" or (
+        root == "sinabs" and not type(module).__name__.endswith("Squeeze")
+    )
+
+
+def _array(value: Any) -> Real:
+    """A parameter as a flat array."""
+    given = value.detach().cpu().numpy() if hasattr(value, "detach") else value
+    return np.ravel(np.asarray(given, dtype=np.float32))
+
+
+def _require(holds: bool, name: str, told: str) -> None:
+    if not holds:
+        raise InputError(f"{name} {told}")
+
+
+_SNNTORCH_RESETS = {"subtract": Reset.SUBTRACT, "zero": Reset.ZERO, "none": Reset.NONE}
+
+
+def _snntorch(module: Any, name: str) -> _Neurons:
+    """Leaky and its kin: the reset follows the membrane of the step before, unless told not to."""
+    _require(not module.inhibition, name, "must not inhibit all but one neuron (inhibition=True)")
+    _require(not module.state_quant, name, "must not quantize its state (state_quant)")
+    factor = _array(module.graded_spikes_factor)
+    _require(bool((factor == 1).all()), name, "must have graded_spikes_factor 1: spikes are bits")
+    kind = type(module).__name__
+    reset = _SNNTORCH_RESETS[str(module.reset_mechanism)]
+    if reset is Reset.SUBTRACT and not getattr(module, "reset_delay", True):
+        raise InputError(
+            f"{name} has reset_delay=False, which gives a threshold back to a membrane that is "
+            "still above it: train it with reset_delay=True, or with reset_mechanism='zero'"
+        )
+    if reset is Reset.ZERO and kind in ("Lapicque", "Synaptic", "RSynaptic"):
+        raise InputError(
+            f"{name} is a {kind} with reset_mechanism='zero', which drops the input of the step "
+            "after a spike too: train it with 'subtract' or 'none'"
+        )
+    gain: Real | float = 1.0
+    if kind == "Lapicque":
+        time_step, resistance, capacity = (
+            _array(each) for each in (module.time_step, module.R, module.C)
+        )
+        gain = time_step / capacity
+        leak = 1 - time_step / (resistance * capacity)
+    else:
+        leak = np.clip(_array(module.beta), 0, 1)
+    lateral, offset = None, 0.0
+    if kind.startswith("R"):
+        lateral, offset = _snntorch_lateral(module.recurrent, name)
+    return _Neurons(
+        leak=leak,
+        thresholds=_array(module.threshold),
+        reset=reset,
+        strict=True,
+        # Setting to zero before the next leak or after this fire is the same.
+        late=reset is Reset.SUBTRACT,
+        gain=gain,
+        offset=offset,
+        synapse=np.clip(_array(module.alpha), 0, 1) if kind.endswith("Synaptic") else None,
+        lateral=lateral,
+    )
+
+
+def _snntorch_lateral(recurrent: Any, name: str) -> tuple[Callable[[int], Real], Any]:
+    """Lateral weights, and the bias that comes with them from the first step on."""
+    if hasattr(recurrent, "V"):
+        own = _array(recurrent.V)
+        return lambda size: np.diag(np.broadcast_to(own, (size,))), 0.0
+    _require(type(recurrent).__name__ == "Linear", name, "must have linear lateral weights")
+    weights = recurrent.weight.detach().cpu().numpy().T
+    bias = 0.0 if recurrent.bias is None else _array(recurrent.bias)
+    return lambda size: weights, bias
+
+
+def _spikingjelly(module: Any, name: str) -> _Neurons:
+    """IF, LIF and PLIF nodes: v >= threshold fires; v_reset None subtracts."""
+    value = module.v_reset
+    base = 0.0 if value is None else float(value)
+    thresholds = _array(module.v_threshold)
+    reset = Reset.SUBTRACT if value is None else Reset.ZERO
+    kind = type(module).__name__
+    if kind == "IFNode":
+        return _Neurons(leak=np.ones(1), thresholds=thresholds - base, reset=reset, strict=False)
+    if kind == "ParametricLIFNode":
+        share = 1 / (1 + np.exp(-_array(module.w)))
+    else:
+        share = 1 / _array(module.tau)
+    # Measured from v_reset, where it starts and to which it leaks, the membrane is one of ours.
+    return _Neurons(
+        leak=1 - share,
+        thresholds=thresholds - base,
+        reset=reset,
+        strict=False,
+        gain=share if module.decay_input else 1.0,
+    )
+
+
+def _sinabs(module: Any, name: str) -> _Neurons:
+    """LIF and IAF: several spikes a step, each subtracted; a least membrane where one is set."""
+    told = "must fire by sinabs' MultiSpike or SingleSpike and reset by MembraneSubtract"
+    fires, resets = (_called(each) for each in (module.spike_fn, module.reset_fn))
+    _require(fires in ("MultiSpike", "SingleSpike") and resets == "MembraneSubtract", name, told)
+    subtract = getattr(module.reset_fn, "subtract_value", None)
+    _require(subtract is None, name, "must subtract its threshold (subtract_value=None)")
+    _require(not hasattr(module, "rec_connect"), name, "must have no recurrent connection")
+    gain: Real | float = 1.0
+    leak = np.ones(1)
+    synapse = None
+    if module.tau_mem is not None:
+        leak = _array(module.alpha_mem_calculated)
+        gain = 1 - leak if module.norm_input else 1.0
+        if module.tau_syn is not None:
+            synapse = _array(module.alpha_syn_calculated)
+            _require(not module.norm_input, name, "must not scale its input twice (norm_input)")
+            gain = synapse  # the current decays after it was added to
+    floor = None if module.min_v_mem is None else _array(module.min_v_mem)
+    return _Neurons(
+        leak=leak,
+        thresholds=_array(module.spike_threshold),
+        reset=Reset.SUBTRACT,
+        strict=False,
+        several=fires == "MultiSpike",
+        gain=gain,
+        floor=floor,
+        synapse=synapse,
+    )
+
+
+def _called(thing: Any) -> str:
+    """Name of a class, or of the class of an instance."""
+    return str(thing.__name__ if isinstance(thing, type) else type(thing).__name__)
+
+
+def _norse(module: Any, name: str) -> _Neurons:
+    """LIF without a synaptic current, and IAF; what a spike resets to must be 0."""
+    p = module.p
+    _require(not _array(p.v_reset).any(), name, "must have v_reset 0")
+    reset = Reset.ZERO
+    if "subtract" in getattr(getattr(p, "reset_method", None), "__name__", ""):
+        reset = Reset.SUBTRACT
+    if type(module).__name__.startswith("IAF"):
+        return _Neurons(leak=np.ones(1), thresholds=_array(p.v_th), reset=reset, strict=True)
+    share = float(module.dt) * _array(p.tau_mem_inv)
+    return _Neurons(
+        leak=1 - share,
+        thresholds=_array(p.v_th),
+        reset=reset,
+        strict=True,
+        gain=share,
+        offset=share * _array(p.v_leak),
+    )
+
+
+_READERS: Mapping[tuple[str, str], _Reader] = {
+    **{
+        ("snntorch", kind): _snntorch
+        for kind in ("Leaky", "RLeaky", "Lapicque", "Synaptic", "RSynaptic")
+    },
+    **{
+        ("spikingjelly", kind): _spikingjelly for kind in ("IFNode", "LIFNode", "ParametricLIFNode")
+    },
+    **{("sinabs", kind): _sinabs for kind in ("LIF", "IAF")},
+    **{("norse", kind): _norse for kind in ("LIFBoxCell", "LIFBox", "IAFCell")},
+}
+"""Neuron modules by their framework and class; sub-classes are read as their base."""
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingToolError("torch is not installed: pip install 'convexon[torch]'") from error
+    return torch

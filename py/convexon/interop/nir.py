@@ -1,0 +1,507 @@
+"""NIR, the neuromorphic intermediate representation, as networks of real numbers.
+
+A graph is read from its input to its output. Linear nodes between two spiking ones, in a row or
+side by side, are one matrix; convolutions are unrolled. A spiking node that reads itself has
+lateral weights. Whatever has no counterpart is refused by the node's name: nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import InputError, MissingToolError
+from convexon.interop.profiles import PROFILES, Node, Profile
+from convexon.snn.real import Real, RealLayer, RealNetwork
+
+if TYPE_CHECKING:
+    import nir
+
+DEFAULT_PROFILE = "nir-euler"
+
+SPIKING = ("IF", "LIF", "CubaLIF", "Threshold")
+LINEAR = ("Linear", "Affine", "Scale", "Conv1d", "Conv2d", "SumPool2d", "AvgPool2d", "Flatten")
+STRUCTURE = ("Input", "Output", "NIRGraph")
+REFUSED = {
+    "Delay": "the step of the delayed spikes is not stated by NIR",
+    "I": "a membrane without a threshold has no spikes",
+    "LI": "a leaky integrator has no spikes: end the graph with a spiking or a linear node",
+    "CubaLI": "a leaky integrator has no spikes: end the graph with a spiking or a linear node",
+}
+"""The other node types of NIR, each with the reason why it is refused."""
+
+MAX_MATRIX = 1 << 27
+"""Most weights of one unrolled layer."""
+
+MAX_NODES = 10_000
+MAX_NESTING = 32
+
+
+def read_nir(path: Path, *, profile: str = DEFAULT_PROFILE, dt: float | None = None) -> RealNetwork:
+    """Read a NIR file; raises as `from_nir`, and if the file is none."""
+    nir = _nir()
+    if not path.is_file():
+        raise InputError(f"{path} is not a file: give a NIR graph")
+    try:
+        graph = nir.read(path)
+    except Exception as error:  # what a broken file makes h5py raise is not documented
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} is no NIR graph that nir {nir.version} reads: {told}") from error
+    return from_nir(graph, profile=profile, dt=dt, name=path.name)
+
+
+def from_nir(
+    graph: nir.NIRGraph, *, profile: str = DEFAULT_PROFILE, dt: float | None = None, name: str = ""
+) -> RealNetwork:
+    """Return a graph as a network of real numbers.
+
+    Parameters
+    ----------
+    graph : nir.NIRGraph
+    profile : str
+        Whose reading of spiking nodes counts: a name of `convexon.interop.profiles.PROFILES`.
+    dt : float, optional
+        The step in seconds. By default what the profile's tool takes; else ``tau / r`` where that
+        is one number for all leaky nodes, as tools write it.
+    name : str
+        What messages call the graph.
+
+    Raises
+    ------
+    InputError
+        If a node, a parameter or a connection has no counterpart, or the step is not known.
+    """
+    if profile not in PROFILES:
+        raise InputError(f"profile must be one of {', '.join(PROFILES)}, not {profile!r}")
+    flat = _flattened(graph)
+    reading = PROFILES[profile]
+    step = _step(flat, reading, dt)
+    order = _order(flat)
+    layers = tuple(_layer(flat, each, below, reading, step) for below, each in pairwise(order))
+    if not layers:
+        raise InputError("the graph must have a spiking node between its input and its output")
+    weights, biases = _readout(flat, order[-1])
+    told = f"{name or 'a NIR graph'} by {profile}, dt = {step:g} s"
+    return RealNetwork(layers=layers, readout_weights=weights, readout_biases=biases, origin=told)
+
+
+@dataclass
+class _Flat:
+    """A graph without sub-graphs.
+
+    Members
+    -------
+    nodes : dict of str to node
+    into, out_of : dict of str to list of str
+        What a node reads, and what reads it.
+    maps : dict
+        Maps that were composed already.
+    """
+
+    nodes: dict[str, Any]
+    into: dict[str, list[str]]
+    out_of: dict[str, list[str]]
+    maps: dict[str, _Map] = field(default_factory=dict)
+
+    def the(self, kind: str) -> str:
+        """Name of the only node of a kind."""
+        found = [name for name, node in self.nodes.items() if type(node).__name__ == kind]
+        if len(found) != 1:
+            raise InputError(f"the graph must have one {kind} node, not {len(found)}")
+        return found[0]
+
+
+def _flattened(graph: nir.NIRGraph) -> _Flat:
+    """Inline sub-graphs, and look at the kind of every node."""
+    nodes: dict[str, Any] = {}
+    edges: list[tuple[str, str]] = []
+
+    def inline(inner: nir.NIRGraph, prefix: str, nesting: int) -> None:
+        if nesting > MAX_NESTING:
+            raise InputError(f"graphs must nest at most {MAX_NESTING} deep")
+        for name, node in inner.nodes.items():
+            kind = type(node).__name__
+            if kind in REFUSED:
+                raise InputError(f"{prefix}{name} is a {kind}: {REFUSED[kind]}")
+            if kind not in (*SPIKING, *LINEAR, *STRUCTURE):
+                raise InputError(f"{prefix}{name} is a {kind}, which is not known here")
+            if kind == "NIRGraph":
+                inline(node, f"{prefix}{name}.", nesting + 1)
+            else:
+                nodes[prefix + name] = node
+            if len(nodes) > MAX_NODES:
+                raise InputError(f"the graph must have at most {MAX_NODES} nodes")
+        for source, target in inner.edges:
+            for end in (source, target):
+                if end not in inner.nodes:
+                    raise InputError(f"an edge names {prefix}{end}, which is not there")
+            edges.append(
+                (_end(inner, prefix, source, "Output"), _end(inner, prefix, target, "Input"))
+            )
+
+    inline(graph, "", 0)
+    into: dict[str, list[str]] = {name: [] for name in nodes}
+    out_of: dict[str, list[str]] = {name: [] for name in nodes}
+    for source, target in dict.fromkeys(edges):
+        into[target].append(source)
+        out_of[source].append(target)
+    # Inside, the ends of a sub-graph only hand on.
+    for name in [n for n, each in nodes.items() if type(each).__name__ in ("Input", "Output")]:
+        if into[name] and out_of[name]:
+            for source in into[name]:
+                out_of[source] = [t for t in out_of[source] if t != name] + out_of[name]
+            for target in out_of[name]:
+                into[target] = [s for s in into[target] if s != name] + into[name]
+            del nodes[name], into[name], out_of[name]
+    return _Flat(nodes, into, out_of)
+
+
+def _end(graph: nir.NIRGraph, prefix: str, name: str, kind: str) -> str:
+    """Where an edge really ends: at a node, or at the input or output of a sub-graph."""
+    node = graph.nodes[name]
+    if type(node).__name__ != "NIRGraph":
+        return prefix + name
+    ends = [each for each, inner in node.nodes.items() if type(inner).__name__ == kind]
+    if len(ends) != 1:
+        raise InputError(f"the sub-graph {prefix}{name} must have one {kind} node")
+    return f"{prefix}{name}.{ends[0]}"
+
+
+def _order(flat: _Flat) -> list[str]:
+    """Input, then the spiking nodes in the order in which they read each other."""
+    order = [flat.the("Input")]
+    reads = {
+        name: {source for source in _map(flat, name).parts if source != name}
+        for name, node in flat.nodes.items()
+        if type(node).__name__ in SPIKING
+    }
+    for name, sources in reads.items():
+        if len(sources) != 1:
+            told = " and ".join(sorted(sources)) or "nothing"
+            raise InputError(f"{name} must read one layer besides itself, not {told}")
+    while True:
+        above = [name for name, sources in reads.items() if sources == {order[-1]}]
+        if len(above) > 1:
+            raise InputError(f"{order[-1]} must be read by one layer, not {' and '.join(above)}")
+        if not above:
+            break
+        order.append(above[0])
+        if len(order) > len(reads) + 1:
+            raise InputError(f"{order[-1]} reads a layer above it: only a layer itself may be read")
+    left = sorted(set(reads) - set(order))
+    if left:
+        raise InputError(f"{left[0]} must be reached from the input")
+    return order
+
+
+@dataclass(frozen=True)
+class _Map:
+    """What comes out of a node that is linear, by the layers that it reads.
+
+    Members
+    -------
+    parts : dict of str to float array, shape (size of the source, size of the result)
+    biases : dict of str to float array
+        By the source with which they come: of a layer itself, they come with its first spikes.
+    shape : tuple of int
+    """
+
+    parts: dict[str, Real]
+    biases: dict[str, Real]
+    shape: tuple[int, ...]
+
+
+def _map(flat: _Flat, name: str) -> _Map:
+    """Sum of what a node reads, as maps from layers; of a spiking node, what flows into it."""
+    if name in flat.maps:
+        return flat.maps[name]
+    # Walked with a list, not by recursion: a file decides how long the rows are.
+    waiting, open_ = [name], set()
+    while waiting:
+        each = waiting[-1]
+        missing = [s for s in flat.into[each] if not _is_source(flat, s) and s not in flat.maps]
+        if not missing:
+            flat.maps[each] = _summed(flat, each)
+            open_.discard(each)
+            waiting.pop()
+        elif each in open_:
+            raise InputError(f"{each} reads itself without a spiking node between")
+        else:
+            open_.add(each)
+            waiting.extend(missing)
+    return flat.maps[name]
+
+
+def _is_source(flat: _Flat, name: str) -> bool:
+    return type(flat.nodes[name]).__name__ in (*SPIKING, "Input")
+
+
+def _summed(flat: _Flat, name: str) -> _Map:
+    """Add up what the edges into a node carry."""
+    parts: dict[str, Real] = {}
+    biases: dict[str, Real] = {}
+    if not flat.into[name]:
+        raise InputError(f"{name} must be reached from the input")
+    shape = _through(flat, flat.into[name][0]).shape
+    for source in flat.into[name]:
+        came = _through(flat, source)
+        if came.shape != shape:
+            raise InputError(f"edges into {name} must have one shape, not {shape} and {came.shape}")
+        for key, matrix in came.parts.items():
+            parts[key] = parts[key] + matrix if key in parts else matrix
+        for key, bias in came.biases.items():
+            biases[key] = biases[key] + bias if key in biases else bias
+    return _Map(parts, biases, shape)
+
+
+def _through(flat: _Flat, name: str) -> _Map:
+    """What a node hands on: a layer its own spikes, a linear node its map of what it reads."""
+    node = flat.nodes[name]
+    if _is_source(flat, name):
+        shape = _shape_of(flat, name)
+        size = math.prod(shape)
+        _require_size(name, size, size)
+        return _Map({name: np.eye(size, dtype=np.float32)}, {}, shape)
+    came = flat.maps[name]
+    apply, offset = _linear(name, node, came.shape)
+    parts, shape = {}, came.shape
+    for key, matrix in came.parts.items():
+        rows = apply(matrix.reshape(-1, *came.shape))
+        shape = rows.shape[1:]
+        _require_size(name, len(rows), math.prod(shape))
+        parts[key] = rows.reshape(len(rows), -1)
+    biases = {
+        key: apply(bias.reshape(1, *came.shape)).reshape(-1) for key, bias in came.biases.items()
+    }
+    if offset is not None:
+        full = np.broadcast_to(offset, shape).reshape(-1)
+        # The bias of a lateral branch comes with its spikes; any other is there from the start.
+        key = next(iter(came.parts)) if len(came.parts) == 1 else flat.the("Input")
+        biases[key] = biases[key] + full if key in biases else full
+    return _Map(parts, biases, shape)
+
+
+def _require_size(name: str, rows: int, columns: int) -> None:
+    if rows * columns > MAX_MATRIX:
+        raise InputError(
+            f"{name} must have at most {MAX_MATRIX} weights when it is unrolled, not "
+            f"{rows} x {columns}"
+        )
+
+
+def _shape_of(flat: _Flat, name: str) -> tuple[int, ...]:
+    """Shape of what an input or a layer hands on."""
+    node = flat.nodes[name]
+    types = node.input_type if type(node).__name__ == "Input" else node.output_type
+    shape = tuple(int(length) for length in next(iter(types.values())))
+    if not shape or min(shape) < 1:
+        raise InputError(f"{name} must have lengths of at least 1, not {shape}")
+    return shape
+
+
+Apply = Callable[[Real], Real]
+
+
+def _linear(name: str, node: Any, shape: tuple[int, ...]) -> tuple[Apply, Real | None]:
+    """Return the map of a linear node on arrays (rows, *shape), and what it adds to each row."""
+    kind = type(node).__name__
+    if kind in ("Linear", "Affine"):
+        weight = np.asarray(node.weight)
+        if weight.ndim != 2 or shape[-1] != weight.shape[1]:
+            raise InputError(f"weight of {name} must have shape (outputs, {shape[-1]})")
+        return lambda x: x @ weight.T, np.asarray(node.bias) if kind == "Affine" else None
+    if kind == "Scale":
+        scale = np.asarray(node.scale)
+        return lambda x: x * scale, None
+    if kind == "Flatten":
+        start, end = int(node.start_dim), int(node.end_dim) % max(1, len(shape))
+        inner = (*shape[:start], -1, *shape[end + 1 :])
+        return lambda x: x.reshape(len(x), *inner), None
+    if kind in ("SumPool2d", "AvgPool2d"):
+        kernel, stride = _pair(node.kernel_size), _pair(node.stride)
+        share = 1.0 if kind == "SumPool2d" else 1.0 / math.prod(kernel)
+        weights = np.full((1, 1, *kernel), share, dtype=np.float32)
+        pooling = _Window(weights, stride, _padding(node.padding, [], 2), (1, 1), groups=1)
+        return lambda x: pooling.each_channel(x), None
+    dims = int(kind[4])
+    if len(shape) != dims + 1:
+        raise InputError(f"{name} must read shape (channels, {dims} lengths), not {shape}")
+    weights = np.asarray(node.weight)
+    if dims == 1:
+        weights = weights[:, :, None, :]
+    dilation, stride = _pair(node.dilation, dims), _pair(node.stride, dims)
+    reach = [(k - 1) * d for k, d in zip(weights.shape[2:], dilation, strict=True)]
+    padding = _padding(node.padding, reach, dims)
+    window = _Window(weights, stride, padding, dilation, groups=int(node.groups))
+    bias = np.asarray(node.bias).reshape(-1, *(1,) * dims)
+    if dims == 1:
+        return lambda x: window(x[:, :, None, :])[:, :, 0], bias
+    return window, bias
+
+
+def _pair(value: Any, dims: int = 2) -> tuple[int, ...]:
+    """Lengths along height and width; a row has the height 1."""
+    given = tuple(int(each) for each in np.ravel(np.asarray(value)))
+    full = given * dims if len(given) == 1 else given
+    return (1, *full) if dims == 1 else full
+
+
+def _padding(value: Any, reach: list[int], dims: int) -> list[tuple[int, int]]:
+    """Zeros on each side; ``same`` puts the odd one behind, as torch does."""
+    if isinstance(value, (str, bytes)) or np.asarray(value).dtype.kind in "SU":
+        word = str(np.asarray(value).item() if not isinstance(value, str) else value)
+        if word == "valid":
+            return [(0, 0), (0, 0)]
+        sides = [(each // 2, each - each // 2) for each in reach]
+        return sides
+    pair = _pair(value, dims)
+    return [(each, each) for each in ((0, pair[1]) if dims == 1 else pair)]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A correlation of images with windows of weights.
+
+    Members
+    -------
+    weights : float array, shape (outputs, inputs of a group, height, width)
+    stride, dilation : pairs of int
+    padding : pair of (before, behind)
+    groups : int
+    """
+
+    weights: Real
+    stride: tuple[int, ...]
+    padding: list[tuple[int, int]]
+    dilation: tuple[int, ...]
+    groups: int
+
+    def __call__(self, x: Real) -> Real:
+        """Return (rows, outputs, height, width) of (rows, inputs, height, width)."""
+        outputs, inputs, rows, columns = self.weights.shape
+        padded = np.pad(x, ((0, 0), (0, 0), *self.padding))
+        height, width = (
+            (padded.shape[2 + a] - (k - 1) * self.dilation[a] - 1) // self.stride[a] + 1
+            for a, k in enumerate((rows, columns))
+        )
+        if height < 1 or width < 1:
+            raise InputError(f"a window of {rows} x {columns} does not fit {x.shape[2:]}")
+        result = np.zeros((len(x), outputs, height, width), dtype=x.dtype)
+        share = outputs // self.groups
+        for group in range(self.groups):
+            block = slice(group * share, (group + 1) * share)
+            read = padded[:, group * inputs : (group + 1) * inputs]
+            for r in range(rows):
+                for c in range(columns):
+                    top, left = r * self.dilation[0], c * self.dilation[1]
+                    seen = read[
+                        :,
+                        :,
+                        top : top + height * self.stride[0] : self.stride[0],
+                        left : left + width * self.stride[1] : self.stride[1],
+                    ]
+                    result[:, block] += np.einsum(
+                        "nihw,oi->nohw", seen, self.weights[block, :, r, c], optimize=True
+                    )
+        return result
+
+    def each_channel(self, x: Real) -> Real:
+        """Apply one window of a single input to every channel alike."""
+        rows, channels = x.shape[:2]
+        found = self(x.reshape(rows * channels, 1, *x.shape[2:]))
+        return found.reshape(rows, channels, *found.shape[2:])
+
+
+def _layer(flat: _Flat, name: str, below: str, profile: Profile, dt: float) -> RealLayer:
+    """The layer of one spiking node, with all that is linear before it."""
+    came = _map(flat, name)
+    node = flat.nodes[name]
+    n = math.prod(came.shape)
+    found = profile.dynamics(_node(name, node, came.shape), dt)
+    lateral = came.parts.get(name)
+    others = [bias for key, bias in came.biases.items() if key != name]
+    return RealLayer(
+        name=name,
+        weights=came.parts[below] * found.gain,
+        biases=found.gain * np.sum(others, axis=0) + found.offset if others else found.offset,
+        lateral=None if lateral is None else lateral * found.gain,
+        lateral_biases=found.gain * came.biases[name] if name in came.biases else None,
+        leak=np.broadcast_to(found.leak, (n,)),
+        thresholds=found.thresholds,
+        reset=found.reset,
+        strict=found.strict,
+        late=found.late,
+        several=found.several,
+        floor=found.floor,
+        synapse=found.synapse,
+    )
+
+
+_PARAMETERS = ("tau", "tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in")
+
+
+def _node(name: str, node: Any, shape: tuple[int, ...]) -> Node:
+    """A spiking node with one value a neuron of each of its parameters."""
+    values = {}
+    for parameter in (*_PARAMETERS, "threshold"):
+        if getattr(node, parameter, None) is None:
+            continue
+        given = np.asarray(getattr(node, parameter), dtype=np.float64)
+        try:
+            values[parameter] = np.broadcast_to(given, shape).reshape(-1)
+        except ValueError:
+            raise InputError(
+                f"{parameter} of {name} must have shape {shape}, not {given.shape}"
+            ) from None
+        if not np.isfinite(values[parameter]).all():
+            raise InputError(f"{parameter} of {name} must be finite, not NaN or infinite")
+    for parameter in ("tau", "tau_syn", "tau_mem"):
+        if parameter in values and (values[parameter] <= 0).any():
+            raise InputError(f"{parameter} of {name} must be positive")
+    return Node(name=name, kind=type(node).__name__, values=values)
+
+
+def _step(flat: _Flat, profile: Profile, dt: float | None) -> float:
+    """The step in seconds: what was asked for, else the tool's own, else tau / r if it is one."""
+    if dt is not None:
+        if not (math.isfinite(dt) and dt > 0):
+            raise InputError(f"dt must be a positive number of seconds, not {dt!r}")
+        return dt
+    if profile.dt is not None:
+        return profile.dt
+    ratios = [
+        float(each)
+        for node in flat.nodes.values()
+        for tau in ("tau", "tau_mem")
+        if getattr(node, tau, None) is not None
+        for each in np.ravel(np.asarray(getattr(node, tau)) / np.asarray(node.r))
+    ]
+    if ratios and max(ratios) > 0 and max(ratios) - min(ratios) <= 1e-5 * max(ratios):
+        return float(f"{np.median(ratios):.6g}")  # float32 in the file: keep what it resolves
+    raise InputError("dt must be given: the graph's time constants and r do not agree on a step")
+
+
+def _readout(flat: _Flat, last: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Weights and biases of what is linear between the last layer and the output."""
+    came = _map(flat, flat.the("Output"))
+    if set(came.parts) != {last}:
+        told = " and ".join(sorted(came.parts))
+        raise InputError(f"the output must read the last layer, {last}, not {told}")
+    weights = came.parts[last]
+    biases = sum(came.biases.values()) if came.biases else np.zeros(weights.shape[1])
+    return weights, np.asarray(biases)
+
+
+def _nir() -> Any:
+    try:
+        import nir
+    except ImportError as error:
+        raise MissingToolError("nir is not installed: pip install 'convexon[nir]'") from error
+    return nir

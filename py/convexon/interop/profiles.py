@@ -1,0 +1,351 @@
+"""What other tools mean by a spiking node: one row a tool.
+
+NIR states differential equations; it states neither the step nor how a membrane is reset, and each
+tool fills that in by itself. A profile is one tool's reading: order, comparison, reset, leak and
+input scale, as a layer of `convexon.snn.real`. docs/import.md has them as a table, and each is
+tested against spikes that the tool itself produced.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import InputError
+from convexon.snn.neuron import Reset
+from convexon.snn.real import Real
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Node:
+    """A spiking node of a graph: its kind, and its parameters, each of shape (neurons,).
+
+    Kinds are those of NIR: IF, LIF, CubaLIF, and Threshold.
+    """
+
+    name: str
+    kind: str
+    values: Mapping[str, Real]
+
+    def __getitem__(self, name: str) -> Real:
+        return self.values[name]
+
+    def require_zero(self, *names: str) -> None:
+        """Raise `InputError` unless all values of the parameters are zero."""
+        for name in names:
+            if self.values[name].any():
+                raise InputError(
+                    f"{name} of {self.name} must be 0, not {_first(self.values[name])}: it has no "
+                    "counterpart in the neuron's contract"
+                )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dynamics:
+    """What a node does in a step, as members of `convexon.snn.real.RealLayer`.
+
+    ``gain`` multiplies everything that comes in, and ``offset`` is added to it.
+    """
+
+    leak: Real
+    thresholds: Real
+    gain: Real
+    offset: Real
+    reset: Reset
+    strict: bool
+    late: bool = False
+    several: bool = False
+    floor: Real | None = None
+    synapse: Real | None = None
+
+
+class Profile(ABC):
+    """One tool's reading of spiking nodes.
+
+    Members
+    -------
+    strict, reset, late, several
+        As for `convexon.snn.real.RealLayer`.
+    dt : float or None
+        The step in seconds that the tool takes by itself; None where it has to be known.
+    """
+
+    strict: ClassVar[bool] = True
+    reset: ClassVar[Reset] = Reset.ZERO
+    late: ClassVar[bool] = False
+    several: ClassVar[bool] = False
+    dt: ClassVar[float | None] = None
+
+    def dynamics(self, node: Node, dt: float) -> Dynamics:
+        """Return what ``node`` does in a step of ``dt`` seconds.
+
+        Raises
+        ------
+        InputError
+            If the tool has no such node, or its parameters have no counterpart here.
+        """
+        if node.kind == "Threshold":
+            n = node["threshold"]
+            return self._as(node, leak=0.0 * n, thresholds=n, reset=Reset.NONE)
+        if node.kind not in ("IF", "LIF", "CubaLIF"):
+            raise InputError(f"{node.name} is a {node.kind}, which is no spiking node")
+        found: Dynamics = getattr(self, f"_{node.kind.lower()}")(node, dt)
+        if (found.leak < 0).any() or (found.synapse is not None and (found.synapse < 0).any()):
+            raise InputError(
+                f"dt must be at most the time constants of {node.name}, not {dt:g} s: give --dt"
+            )
+        return found
+
+    @abstractmethod
+    def _lif(self, node: Node, dt: float) -> Dynamics: ...
+
+    @abstractmethod
+    def _if(self, node: Node, dt: float) -> Dynamics: ...
+
+    def _cubalif(self, node: Node, dt: float) -> Dynamics:
+        raise InputError(f"{node.name} is a CubaLIF, which this profile's tool does not read")
+
+    def _as(
+        self,
+        node: Node,
+        *,
+        leak: Real,
+        thresholds: Real,
+        gain: Real | None = None,
+        offset: Real | None = None,
+        reset: Reset | None = None,
+        floor: Real | None = None,
+        synapse: Real | None = None,
+    ) -> Dynamics:
+        ones = np.ones_like(thresholds)
+        return Dynamics(
+            leak=ones * leak,
+            thresholds=thresholds,
+            gain=ones if gain is None else ones * gain,
+            offset=0.0 * ones if offset is None else ones * offset,
+            reset=self.reset if reset is None else reset,
+            strict=self.strict,
+            late=self.late and reset is None,
+            several=self.several,
+            floor=floor,
+            synapse=synapse,
+        )
+
+
+class NirEuler(Profile):
+    """The equations of NIR themselves, by Euler steps of dt; a spike resets within its step."""
+
+    def _lif(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_reset")
+        share = dt / node["tau"]
+        return self._as(
+            node,
+            leak=1 - share,
+            thresholds=node["v_threshold"],
+            gain=share * node["r"],
+            offset=share * node["v_leak"],
+        )
+
+    def _if(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_reset")
+        return self._as(node, leak=_one(node), thresholds=node["v_threshold"], gain=dt * node["r"])
+
+    def _cubalif(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_reset", "v_leak")
+        of_current, of_membrane = dt / node["tau_syn"], dt / node["tau_mem"]
+        return self._as(
+            node,
+            leak=1 - of_membrane,
+            thresholds=node["v_threshold"],
+            gain=of_current * node["w_in"] * of_membrane * node["r"],
+            synapse=1 - of_current,
+        )
+
+
+class SnnTorch(Profile):
+    """snnTorch's own neurons, as `Leaky` starts them: the reset subtracts, one step late.
+
+    Its files say nothing of the reset; this profile is for those whose neurons were left as they
+    start, ``reset_mechanism="subtract", reset_delay=True``.
+    """
+
+    reset, late = Reset.SUBTRACT, True
+
+    def _lif(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_reset", "v_leak")
+        share = dt / node["tau"]
+        return self._as(
+            node, leak=1 - share, thresholds=node["v_threshold"], gain=share * node["r"]
+        )
+
+    def _if(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_reset")
+        return self._as(node, leak=_one(node), thresholds=node["v_threshold"], gain=node["r"])
+
+    def _cubalif(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_reset", "v_leak")
+        return self._as(
+            node,
+            leak=1 - dt / node["tau_mem"],
+            thresholds=node["v_threshold"],
+            gain=dt / node["tau_syn"] * node["w_in"] * dt / node["tau_mem"] * node["r"],
+            synapse=1 - dt / node["tau_syn"],
+        )
+
+
+class SnnTorchNir(Profile):
+    """What snnTorch 1.0 makes of a NIR file: a step of 0.1 ms, a reset to zero, v_reset unread."""
+
+    dt = 1e-4
+
+    def _lif(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_leak")
+        share = dt / node["tau"]
+        return self._as(node, leak=1 - share, thresholds=node["v_threshold"] / (share * node["r"]))
+
+    def _if(self, node: Node, dt: float) -> Dynamics:
+        raise InputError(
+            f"{node.name} is an IF, which snnTorch 1.0 reads with a leak of 0.9: choose the "
+            "profile nir-euler or snntorch"
+        )
+
+    def _cubalif(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_leak")
+        of_current = dt / node["tau_syn"]
+        return self._as(
+            node,
+            leak=1 - dt / node["tau_mem"],
+            thresholds=node["v_threshold"] / (of_current * node["w_in"]),
+            synapse=1 - of_current,
+        )
+
+
+class Norse(Profile):
+    """Norse 1.1: Euler steps, reset to zero; r of LIF and IF, and v_reset, are not read."""
+
+    dt = 1e-3
+
+    def _lif(self, node: Node, dt: float) -> Dynamics:
+        share = dt / node["tau"]
+        return self._as(
+            node,
+            leak=1 - share,
+            thresholds=node["v_threshold"],
+            gain=share,
+            offset=share * node["v_leak"],
+        )
+
+    def _if(self, node: Node, dt: float) -> Dynamics:
+        return self._as(node, leak=_one(node), thresholds=node["v_threshold"])
+
+    def _cubalif(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_leak")
+        of_current, of_membrane = dt / node["tau_syn"], dt / node["tau_mem"]
+        return self._as(
+            node,
+            leak=1 - of_membrane,
+            thresholds=node["v_threshold"],
+            gain=of_current * node["w_in"] * of_membrane * node["r"],
+            synapse=1 - of_current,
+        )
+
+
+class Sinabs(Profile):
+    """sinabs 3.1: tau in steps, exponential leak, several spikes a step, each subtracted."""
+
+    strict, reset, several, dt = False, Reset.SUBTRACT, True, 1.0
+
+    def _lif(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_leak")
+        return self._as(node, leak=np.exp(-dt / node["tau"]), thresholds=node["v_threshold"])
+
+    def _if(self, node: Node, dt: float) -> Dynamics:
+        thresholds = node["v_threshold"]
+        return self._as(node, leak=_one(node), thresholds=thresholds, floor=-thresholds)
+
+
+class SpikingJelly(Profile):
+    """SpikingJelly 2.0: v reaches the threshold, and is set to v_reset, from which it starts."""
+
+    strict, dt = False, 1e-4
+
+    def _lif(self, node: Node, dt: float) -> Dynamics:
+        share = dt / node["tau"]
+        if (node["v_leak"] != node["v_reset"]).any():
+            raise InputError(f"v_leak of {node.name} must equal v_reset, as SpikingJelly asks")
+        if np.allclose(node["r"] * share, 1.0, rtol=1e-5):
+            gain = _one(node)
+        elif (node["r"] == 1).all():
+            gain = share
+        else:
+            raise InputError(f"r of {node.name} must be 1 or tau / dt, as SpikingJelly asks")
+        # Measured from v_reset, where it starts and to which it leaks, the membrane is one of ours.
+        return self._as(
+            node,
+            leak=1 - share,
+            thresholds=node["v_threshold"] - node["v_reset"],
+            gain=gain,
+        )
+
+    def _if(self, node: Node, dt: float) -> Dynamics:
+        if not np.allclose(node["r"] * dt, 1.0, rtol=1e-5):
+            raise InputError(f"r of {node.name} must be 1 / dt, as SpikingJelly asks")
+        thresholds = node["v_threshold"] - node["v_reset"]
+        return self._as(node, leak=_one(node), thresholds=thresholds)
+
+    def _cubalif(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_leak", "v_reset")
+        return self._as(
+            node,
+            leak=1 - dt / node["tau_mem"],
+            thresholds=node["v_threshold"],
+            synapse=1 - dt / node["tau_syn"],
+        )
+
+
+class Rockpool(Profile):
+    """Rockpool 3.1: current-based neurons alone, whose current decays after it was added to."""
+
+    strict, reset, several = False, Reset.SUBTRACT, True
+
+    def _lif(self, node: Node, dt: float) -> Dynamics:
+        raise InputError(f"{node.name} is a LIF, which Rockpool 3.1 does not read")
+
+    def _if(self, node: Node, dt: float) -> Dynamics:
+        raise InputError(f"{node.name} is an IF, which Rockpool 3.1 does not read")
+
+    def _cubalif(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_leak")
+        decay = np.exp(-dt / node["tau_syn"])
+        return self._as(
+            node,
+            leak=np.exp(-dt / node["tau_mem"]),
+            thresholds=node["v_threshold"],
+            gain=decay,
+            synapse=decay,
+        )
+
+
+PROFILES: Mapping[str, Profile] = {
+    "nir-euler": NirEuler(),
+    "snntorch": SnnTorch(),
+    "snntorch-nir": SnnTorchNir(),
+    "norse": Norse(),
+    "sinabs": Sinabs(),
+    "rockpool": Rockpool(),
+    "spikingjelly": SpikingJelly(),
+}
+"""Every profile by its name; the first is what the documents of NIR say."""
+
+
+def _one(node: Node) -> Real:
+    return np.ones_like(node["v_threshold"])
+
+
+def _first(values: npt.NDArray[np.floating]) -> float:
+    return float(values[values != 0][0])

@@ -1,0 +1,302 @@
+"""A trained network on its users' samples: how they come in, and what quantization changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.data.samples import Samples
+from convexon.errors import InputError
+from convexon.quantize.hidden import (
+    Calibration,
+    HiddenSettings,
+    LayerChange,
+    Quantized,
+    disagreement,
+    quantize_network,
+)
+from convexon.settings import Settings, setting
+from convexon.snn.coding import CODINGS, DIRECT, INTENSITY, SERIES
+from convexon.snn.interface import ClassName, Interface
+from convexon.snn.network import FixedPointNetwork, FloatArray
+from convexon.snn.real import Real, RealNetwork, scores, stack_spikes
+from convexon.snn.simulate import accuracy, decisions
+from convexon.snn.simulate import scores as integer_scores
+
+LEVELS = (INTENSITY, SERIES)
+"""Codings whose integers stand for the values that the real network reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSettings(Settings):
+    """How samples of a trained network come in.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range.
+    """
+
+    coding: str | None = setting(
+        None,
+        "What a value becomes over the steps; by default spikes, or a series, as they are where "
+        "samples have steps, else the same value at each step.",
+        names=CODINGS.__iter__,
+    )
+    steps: int | None = setting(
+        None, "T, the steps of an inference, where samples have none.", least=1, most=1 << 16
+    )
+    input_bits: int = setting(8, "Bits of a value that is no spike.", least=1, most=8)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Comparison:
+    """A real network beside its integers, on the same samples.
+
+    Members
+    -------
+    names : tuple of str
+        Of the layers.
+    disagreement : float64 array, shape (layers, steps)
+        Share of neurons and samples whose spikes differ.
+    real, integer : float or None
+        Share of right decisions, where the samples are labelled.
+    same : float
+        Share of samples on which both decide alike.
+    """
+
+    names: tuple[str, ...]
+    disagreement: FloatArray
+    real: float | None
+    integer: float | None
+    same: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Trained:
+    """A trained network, quantized.
+
+    Members
+    -------
+    real : RealNetwork
+    quantized : Quantized
+    interface : Interface
+        How raw samples come in.
+    calibration : Comparison
+        On the samples that it was quantized with.
+    """
+
+    real: RealNetwork
+    quantized: Quantized
+    interface: Interface
+    calibration: Comparison
+
+    @property
+    def card(self) -> FixedPointNetwork:
+        """The network of integers."""
+        return self.quantized.card
+
+    def compare(self, samples: Samples) -> Comparison:
+        """Return how both do on other raw samples.
+
+        Raises
+        ------
+        InputError
+            If the samples do not fit the network.
+        """
+        return _compared(self.real, self.card, self.interface, samples)
+
+    def lines(self) -> Iterator[str]:
+        """What quantization changed, a line each, for people."""
+        for change in self.quantized.layers:
+            yield _told(change)
+        yield from self.quantized.notes
+        found = self.calibration
+        told = f"{found.same:.2%} of the decisions are the same"
+        if found.real is not None and found.integer is not None:
+            told = f"accuracy {found.integer:.2%}, {found.real:.2%} in real numbers; {told}"
+        yield f"on the calibration samples: {told}"
+
+
+def quantize_trained(
+    real: RealNetwork,
+    samples: Samples,
+    *,
+    settings: HiddenSettings | None = None,
+    inputs: InputSettings | None = None,
+) -> Trained:
+    """Quantize a trained network on raw samples, which calibrate it.
+
+    Labels name the classes; without them classes are numbers.
+
+    Raises
+    ------
+    InputError
+        If the samples do not fit the network, or a layer has no counterpart in the contract.
+    """
+    interface, n_steps, bits = _interface(real, samples, inputs or InputSettings())
+    quantized = quantize_network(
+        real, calibration_of(interface, samples, n_steps, bits), settings, interface=interface
+    )
+    found = _compared(real, quantized.card, interface, samples)
+    return Trained(real=real, quantized=quantized, interface=interface, calibration=found)
+
+
+def calibration_of(interface: Interface, samples: Samples, n_steps: int, bits: int) -> Calibration:
+    """Samples as the integers come in, with what these stand for."""
+    low, scale = np.zeros(interface.n_inputs), np.ones(interface.n_inputs)
+    if interface.coding in LEVELS and interface.low is not None and interface.high is not None:
+        low, scale = interface.low, (interface.high - interface.low) / ((1 << bits) - 1)
+    encoded = interface.encode(samples.values, n_steps=n_steps, bits=bits)
+    return Calibration(inputs=encoded, bits=bits, scale=scale, offset=low)
+
+
+def _interface(
+    real: RealNetwork, samples: Samples, settings: InputSettings
+) -> tuple[Interface, int, int]:
+    """How the samples come in, their steps, and the bits of one input."""
+    values = samples.values
+    coding = settings.coding or _coding_for(values, real)
+    bits = settings.input_bits if coding in LEVELS else 1
+    if coding == DIRECT:
+        bits = max(1, int(values.max()).bit_length())
+    n_steps = values.shape[1] if CODINGS[coding].per_step else settings.steps
+    if n_steps is None:
+        raise InputError("steps must be given: the samples have one value an input, and no steps")
+    n_labels = max(2, real.n_classes)
+    classes: tuple[ClassName, ...] = tuple(range(n_labels))
+    if samples.labels is not None and len(samples.classes) == n_labels:
+        classes = samples.classes
+    interface = Interface.fitted(values, coding=coding, classes=classes)
+    if interface.n_inputs != real.n_inputs:
+        raise InputError(
+            f"samples must have {real.n_inputs} inputs, as the network, not {interface.n_inputs}"
+        )
+    return interface, n_steps, bits
+
+
+def _coding_for(values: npt.NDArray[np.generic], real: RealNetwork) -> str:
+    """The coding that changes least."""
+    if values.ndim == 3 and values.shape[2] == real.n_inputs != math.prod(values.shape[1:]):
+        low, high = values.min(), values.max()
+        whole = bool((values == np.rint(values.astype(np.float64))).all())
+        return DIRECT if low >= 0 and high <= 255 and whole else SERIES
+    return INTENSITY
+
+
+def _compared(
+    real: RealNetwork, card: FixedPointNetwork, interface: Interface, samples: Samples
+) -> Comparison:
+    data = calibration_of(interface, samples, card.n_steps, card.input_bits)
+    spikes = stack_spikes(real.layers, _read(interface, samples, data))
+    named = decisions(scores(real, spikes[-1]))
+    labels = samples.labels
+    if labels is not None:
+        labels = samples.named_as(interface.classes).known_labels
+    integers = decisions(integer_scores(card, data.inputs))[:, -1]
+    return Comparison(
+        names=tuple(layer.name for layer in real.layers),
+        disagreement=disagreement(spikes, card, data),
+        real=None if labels is None else float((named == labels).mean()),
+        integer=None if labels is None else accuracy(card, data.inputs, labels),
+        same=float((named == integers).mean()),
+    )
+
+
+def _read(interface: Interface, samples: Samples, data: Calibration) -> Real:
+    """What the real network reads: raw values where integers stand for them, else the spikes."""
+    if interface.coding not in LEVELS:
+        return data.real
+    n_samples, n_steps, n_inputs = data.inputs.shape
+    raw = samples.values.astype(np.float64)
+    if CODINGS[interface.coding].per_step:
+        return raw
+    return np.broadcast_to(raw.reshape(n_samples, 1, n_inputs), (n_samples, n_steps, n_inputs))
+
+
+def _told(change: LayerChange) -> str:
+    """One layer in a line."""
+    told = (
+        f"{change.name}: {change.neurons} neurons, {change.after.mean():.3%} of spikes differ "
+        f"({change.before.mean():.3%} by rounding alone)"
+    )
+    before, after = change.time_constant
+    if math.isfinite(before) and before != after:
+        told += f", time constant {before:.3g} -> {after:.3g} steps"
+    if change.saturated:
+        told += f", {change.saturated} weights clipped"
+    if change.silent:
+        told += f", {change.silent} neurons fell silent"
+    return told
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Bits of each layer, with what they reach.
+
+    Members
+    -------
+    bits : tuple of int
+    weight_bits : int
+        Bits of all weights that are not zero together.
+    accuracy : float
+        Of decisions, on the labelled samples; of decisions as in real numbers without labels.
+    """
+
+    bits: tuple[int, ...]
+    weight_bits: int
+    accuracy: float
+
+
+def search_bits(
+    real: RealNetwork,
+    samples: Samples,
+    *,
+    most_lost: float = 0.01,
+    settings: HiddenSettings | None = None,
+    inputs: InputSettings | None = None,
+) -> tuple[Choice, ...]:
+    """Take bits away, layer by layer, while at most ``most_lost`` of the accuracy goes.
+
+    From the bits of ``settings`` on, each round takes a bit from the layer where it costs least
+    accuracy, and among equals saves most. The front of what was met is returned, from most bits to
+    fewest; its last is the network with the fewest bits within the bound.
+
+    Raises
+    ------
+    InputError
+        As `quantize_trained`.
+    """
+    chosen = settings or HiddenSettings()
+    n_layers = len(real.layers)
+    bits = [chosen.bits_of(depth, n_layers) for depth in range(n_layers)]
+
+    def tried(each: list[int]) -> Choice:
+        found = quantize_trained(
+            real, samples, settings=replace(chosen, bits=tuple(each)), inputs=inputs
+        )
+        layers = found.card.branches[0].layers
+        used = sum(b * layer.n_synapses for b, layer in zip(each, layers, strict=True))
+        reached = found.calibration
+        value = reached.same if reached.integer is None else reached.integer
+        return Choice(bits=tuple(each), weight_bits=used, accuracy=value)
+
+    front = [tried(bits)]
+    bound = front[0].accuracy - most_lost
+    while True:
+        steps = []
+        for depth in range(n_layers):
+            fewer = [b - (k == depth) for k, b in enumerate(front[-1].bits)]
+            if min(fewer) >= 1:
+                try:
+                    steps.append(tried(fewer))
+                except InputError:  # a layer fell silent
+                    continue
+        legal = [step for step in steps if step.accuracy >= bound]
+        if not legal:
+            return tuple(front)
+        front.append(max(legal, key=lambda step: (step.accuracy, -step.weight_bits)))
