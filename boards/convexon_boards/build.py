@@ -34,14 +34,10 @@ class BuildOptions:
 
     Members
     -------
-    freq : float or None
-        Clock of the design in MHz, which the part's PLL makes; the oscillator's where None.
-    seeds : tuple of int
-        A run of the placer for each, side by side; the fastest is kept.
-    spi : bool
-        Whether the host is linked by SPI; else by the serial line.
-    baud : int
-        Bits a second of the serial line.
+    freq : clock of the design in MHz, which the part's PLL makes; the oscillator's where None
+    seeds : a run of the placer for each, side by side; the fastest is kept
+    spi : whether the host is linked by SPI; else by the serial line
+    baud : bits a second of the serial line
 
     Raises
     ------
@@ -84,9 +80,6 @@ def build(
 
     Parameters
     ----------
-    design : Design
-    seeds : sequence of int
-    progress : Progress
     keep : callable
         Gets the sources, the constraints, and the reports and logs of the tools, also where the
         build fails.

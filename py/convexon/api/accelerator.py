@@ -88,21 +88,15 @@ def compile(
 
     Parameters
     ----------
-    network : Network
-    target : str
-        A board, by its name or the path of its TOML file, or a family: ecp5, ice40, gowin. A
+    target : a board, by its name or the path of its TOML file, or a family: ecp5, ice40, gowin. A
         board's part, less what a link takes, is the budget; a family has none.
-    clock : str or float, optional
-        Such as ``"12 MHz"``, or in Hz; the board's oscillator by default.
+    clock : such as ``"12 MHz"``, or in Hz; the board's oscillator by default
     samples : array, optional
         Raw samples whose spikes say how busy time-multiplexed layers are; without them every input
         and neuron is taken to spike at every step.
-    encoder : Encoder, optional
-        What makes the steps on chip; the host by default.
-    decision : Decision, optional
-        When an inference ends; after its last step by default.
-    limits : int
-        ``luts``, ``block_rams``, ``latency_cycles``.
+    encoder : what makes the steps on chip; the host by default
+    decision : when an inference ends; after its last step by default
+    limits : ``luts``, ``block_rams``, ``latency_cycles``
 
     Raises
     ------
@@ -151,13 +145,8 @@ class Accelerator:
 
     Members
     -------
-    network : Network
-    mapping : Mapping
-        Which layers stand in logic and which in block RAM.
-    family : Family
-    board : Board or None
-    clock_hz : float or None
-        Clock that the mapping keeps; None where none was asked for.
+    mapping : which layers stand in logic and which in block RAM
+    clock_hz : clock that the mapping keeps; None where none was asked for
     """
 
     network: Network
@@ -211,11 +200,8 @@ class Accelerator:
 
         Parameters
         ----------
-        folder : path
-        host : str
-            ``streams``, or ``axi`` for a top module with AXI4-Stream and AXI4-Lite.
-        axi_width : int
-            Bits of tdata.
+        host : ``streams``, or ``axi`` for a top module with AXI4-Stream and AXI4-Lite
+        axi_width : bits of tdata
 
         Raises
         ------
@@ -239,8 +225,7 @@ class Accelerator:
         Parameters
         ----------
         samples : array
-        simulator : str
-            ``verilator`` or ``icarus``.
+        simulator : ``verilator`` or ``icarus``
 
         Raises
         ------
@@ -270,10 +255,8 @@ class Accelerator:
 
         Parameters
         ----------
-        seeds : int
-            Runs of the placer; the fastest is kept.
-        freq : float, optional
-            Clock in MHz; the accelerator's by default.
+        seeds : runs of the placer; the fastest is kept
+        freq : clock in MHz; the accelerator's by default
 
         Raises
         ------
@@ -315,10 +298,7 @@ class BoardBuild:
 
     Members
     -------
-    accelerator : Accelerator
-    report : Build
-    bitstream : Path
-        Its file, which goes with the accelerator.
+    bitstream : its file, which goes with the accelerator
     """
 
     accelerator: Accelerator
@@ -333,12 +313,9 @@ class BoardBuild:
 
         Parameters
         ----------
-        port : str, optional
-            Serial port, or /dev/spidevBUS.DEVICE.
-        simulate : bool
-            Whether the design is simulated behind a serial port of its own.
-        baud : int
-            Bits a second of a serial line.
+        port : serial port, or /dev/spidevBUS.DEVICE
+        simulate : whether the design is simulated behind a serial port of its own
+        baud : bits a second of a serial line
 
         Raises
         ------

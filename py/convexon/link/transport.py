@@ -42,8 +42,7 @@ class SerialTransport:
 
     Parameters
     ----------
-    port : serial.Serial
-        Or what behaves like it.
+    port : or what behaves like it
     """
 
     def __init__(self, port: Any) -> None:

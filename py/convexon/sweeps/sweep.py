@@ -80,10 +80,7 @@ class PointSettings:
 
     Members
     -------
-    solve : SolveSettings
-    place : Placement
-        With a family; lanes only where layers are folded.
-    limits : Limits
+    place : with a family; lanes only where layers are folded
     """
 
     solve: SolveSettings
@@ -113,13 +110,9 @@ class Sweep:
 
     Members
     -------
-    data : str
-        ``digits``, or the path of an npz file.
-    axes : mapping of str to sequence
-        Values to try, by name in `AXES`.
-    rho : tuple of float
-        Strengths of the l1 penalty that each network chooses from; the default ones where empty.
-    limits : Limits
+    data : ``digits``, or the path of an npz file
+    axes : values to try, by name in `AXES`
+    rho : strengths of the l1 penalty that each network chooses from; the default ones where empty
 
     Raises
     ------

@@ -73,14 +73,10 @@ class Job:
 
     Members
     -------
-    root : Path
-        Folder of the sweep; absolute.
-    source : str
-        Where the samples are (`convexon.data.samples.load_samples`).
-    data : str
-        Their digest.
-    version : str
-        Digest of Convexon's source.
+    root : folder of the sweep; absolute
+    source : where the samples are (`convexon.data.samples.load_samples`)
+    data : their digest
+    version : digest of Convexon's source
     """
 
     root: Path
@@ -152,10 +148,7 @@ def measure(job: Job, point: PointSettings, reason: str = "") -> Ended:
 
     Parameters
     ----------
-    job : Job
-    point : PointSettings
-    reason : str
-        Why there is no network, where there is none.
+    reason : why there is no network, where there is none
 
     Raises
     ------

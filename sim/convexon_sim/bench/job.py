@@ -31,17 +31,13 @@ class Traffic:
 
     Members
     -------
-    idle : float
-        Probability that the source offers nothing in a clock.
-    back_pressure : float
-        Probability that the sink refuses in a clock.
-    resets : tuple of int
-        Samples that are first cut off by a reset, and then sent again.
-    reset_after : tuple of int
-        Clocks from the first offer of each of ``resets`` to its reset, 1 or more; the source goes
-        on offering until then. Empty: after a random part of the sample, at a random clock.
-    seed : int
-        Of the bench's own random generator.
+    idle : probability that the source offers nothing in a clock
+    back_pressure : probability that the sink refuses in a clock
+    resets : samples that are first cut off by a reset, and then sent again
+    reset_after : clocks from the first offer of each of ``resets`` to its reset, 1 or more; the
+        source goes on offering until then. Empty: after a random part of the sample, at a random
+        clock.
+    seed : of the bench's own random generator
 
     Raises
     ------
@@ -85,19 +81,13 @@ class Job:
 
     Members
     -------
-    ports : mapping
-        Content of ports.json.
+    ports : content of ports.json
     inputs : uint8 array, shape (samples, transfers, inputs)
-    n_steps, per_sample : int
-        Steps and results of a sample.
-    slowest : int
-        Clocks that no sample should exceed in a run that never stalls.
-    image : bytes or None
-        Weights that the bench loads after the first reset, where they are loaded at run time.
-    scope, design : tuple of str
-        Instances from the top module down to the one whose signals are named as the ports, and to
-        the accelerator itself. Both are empty where the accelerator is the top.
-    traffic : Traffic
+    n_steps, per_sample : steps and results of a sample
+    slowest : clocks that no sample should exceed in a run that never stalls
+    image : weights that the bench loads after the first reset, where they are loaded at run time
+    scope, design : instances from the top module down to the one whose signals are named as the
+        ports, and to the accelerator itself. Both are empty where the accelerator is the top.
     """
 
     ports: Mapping[str, Any]
