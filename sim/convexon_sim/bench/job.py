@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
+from convexon.settings import Settings, setting
 from convexon.store.codec import Codec
 
 JOBS_VARIABLE = "CONVEXON_JOBS"
@@ -26,37 +27,33 @@ QUIET_CLOCKS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Traffic:
+class Traffic(Settings):
     """How the bench treats the accelerator's streams.
 
     Members
     -------
-    idle : probability that the source offers nothing in a clock
-    back_pressure : probability that the sink refuses in a clock
     resets : samples that are first cut off by a reset, and then sent again
     reset_after : clocks from the first offer of each of ``resets`` to its reset, 1 or more; the
         source goes on offering until then. Empty: after a random part of the sample, at a random
         clock.
-    seed : of the bench's own random generator
 
     Raises
     ------
     InputError
-        If a probability lies outside 0..0.95, where a run would hardly move, or ``reset_after``
-        does not have a clock for each of ``resets``.
+        If a probability is one under which a run would hardly move, or ``reset_after`` does not
+        have a clock for each of ``resets``.
     """
 
-    idle: float = 0.0
-    back_pressure: float = 0.0
+    idle: float = setting(0.0, "Probability of an idle clock at the input.", least=0, most=0.95)
+    back_pressure: float = setting(
+        0.0, "Probability of a refused clock at the output.", least=0, most=0.95
+    )
+    seed: int = setting(0, "Seed of the traffic.", least=0)
     resets: tuple[int, ...] = ()
     reset_after: tuple[int, ...] = ()
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("idle", "back_pressure"):
-            value = getattr(self, name)
-            if not 0.0 <= value <= 0.95:
-                raise InputError(f"{name} must be a probability in 0..0.95, not {value!r}")
+        super().__post_init__()
         if self.reset_after and len(self.reset_after) != len(self.resets):
             raise InputError(
                 f"reset_after must be empty or as long as the {len(self.resets)} resets, "
