@@ -68,7 +68,7 @@ def road(run: Path, board: Board, folder: Path, luts: int | None) -> Row:
     shutil.copytree(run, folder, ignore=shutil.ignore_patterns("rtl", "build*", "mapping*"))
     own = Run(folder)
     began = time.perf_counter()
-    mapped = map_stage(own, budget=budget_of(board, Budget(luts=luts)), model=simulate.run)
+    mapped = map_stage(own, budget=budget_of(board, Budget(luts=luts)))
     emit_stage(own)
     result = build_stage(own, board=board)
     seconds = time.perf_counter() - began

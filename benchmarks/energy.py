@@ -136,9 +136,7 @@ def of_circuit(circuit: Measured) -> EnergyEstimate:
 
 def energy_of(folder: Run, part: Part, samples: int, *, clock_mhz: float) -> EnergyEstimate:
     """Estimate an inference of a run folder's accelerator on a part, on its first test samples."""
-    made = stage.energy_stage(
-        folder, part=part, clock_mhz=clock_mhz, count=count_switching, samples=samples
-    )
+    made = stage.energy_stage(folder, part=part, clock_mhz=clock_mhz, samples=samples)
     return made.estimate.value
 
 

@@ -27,8 +27,8 @@ from tabling import figures_of, number, share, table, two_columns
 
 from convexon.plan.cost.budget import Limits
 from convexon.settings import Setting, Settings, settings_of
-from convexon.sweeps.sweep import Placement
 from convexon.train.settings import SolveSettings
+from convexon_boards.settings import Placement
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "docs/benchmarks.md", "docs/settings.md")

@@ -16,17 +16,11 @@ class Part:
 
     Members
     -------
-    name : str
-    family : Family
-    lut_sites, block_rams : int
-        What a user of the part has of either.
-    options : tuple of str
-        Options of nextpnr for the part, package and speed grade.
-    pack : tuple of str
-        Options of the tool that makes the bitstream.
-    most_mhz : float
-        Clock beyond which no design is tried: twice what place and route reached for a network of
-        five neurons with its link.
+    lut_sites, block_rams : what a user of the part has of either
+    options : options of nextpnr for the part, package and speed grade
+    pack : options of the tool that makes the bitstream
+    most_mhz : clock beyond which no design is tried: twice what place and route reached for a
+        network of five neurons with its link
     """
 
     name: str
@@ -51,10 +45,8 @@ class Pin:
 
     Members
     -------
-    site : str
-        Its name in the package.
-    inverted : bool
-        Whether the signal is active where the pin is low.
+    site : its name in the package
+    inverted : whether the signal is active where the pin is low
     """
 
     site: str
@@ -77,35 +69,19 @@ class Board:
 
     Members
     -------
-    name : str
-        The name of its folder in a run, and what a user types unless there is a file.
-    file : str
-        What a user types for a board of their own: the path of its file.
-    title : str
-        What the maker calls it.
-    part : Part or str
-        The part, or its name for the vendor's tool.
-    vendor : Vendor or None
-        None where open tools build for it.
-    oscillator_mhz : float
-    clock : str
-        Site of the oscillator.
-    rx, tx : str
-        Sites of the serial line, as the board sees it: it listens on ``rx``.
-    spi : SpiPins or None
-    led, reset : Pin or None
-    high : mapping of str to str
-        Sites that must be driven high for the board's sake, by name.
-    io : str
-        Electrical standard of all pins.
-    pll_from_pad : bool
-        On iCE40: whether the clock's pad is the PLL's own.
-    loader : str
-        The board's name in openFPGALoader; empty where it knows none.
-    source : str
-        Where the pins are stated.
-    note : str
-        What a user must connect or solder; empty for nothing.
+    name : the name of its folder in a run, and what a user types unless there is a file
+    file : what a user types for a board of their own: the path of its file
+    title : what the maker calls it
+    part : the part, or its name for the vendor's tool
+    vendor : None where open tools build for it
+    clock : site of the oscillator
+    rx, tx : sites of the serial line, as the board sees it: it listens on ``rx``
+    high : sites that must be driven high for the board's sake, by name
+    io : electrical standard of all pins
+    pll_from_pad : on iCE40: whether the clock's pad is the PLL's own
+    loader : the board's name in openFPGALoader; empty where it knows none
+    source : where the pins are stated
+    note : what a user must connect or solder; empty for nothing
     """
 
     name: str

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from convexon.errors import InputError, ToolError
-from convexon.link.protocol import DEFAULT_BAUD
+from convexon.errors import ToolError
 from convexon.progress import QUIET, Progress
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
@@ -19,6 +17,7 @@ from convexon_boards.design.clocking import clocking
 from convexon_boards.design.project import constraints_of
 from convexon_boards.design.top import TOP, Design, design_of, line_name, serial_line
 from convexon_boards.families import TOOLCHAINS
+from convexon_boards.settings import BuildOptions, LinkKind
 from convexon_boards.tools import nextpnr
 from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.emit.bundle import RtlBundle
@@ -28,39 +27,9 @@ Keep = Callable[[str, bytes], None]
 """Takes the name and the content of a file that a tool read or wrote."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildOptions:
-    """What a build for a board is asked for.
-
-    Members
-    -------
-    freq : float or None
-        Clock of the design in MHz, which the part's PLL makes; the oscillator's where None.
-    seeds : tuple of int
-        A run of the placer for each, side by side; the fastest is kept.
-    spi : bool
-        Whether the host is linked by SPI; else by the serial line.
-    baud : int
-        Bits a second of the serial line.
-
-    Raises
-    ------
-    InputError
-        If there is no seed.
-    """
-
-    freq: float | None = None
-    seeds: tuple[int, ...] = (1,)
-    spi: bool = False
-    baud: int = DEFAULT_BAUD
-
-    def __post_init__(self) -> None:
-        if not self.seeds:
-            raise InputError("seeds must hold at least one seed, not none")
-
-    def line(self, mhz: float) -> Line:
-        """Return the line to the host under a clock of ``mhz``; `InputError` as `serial_line`."""
-        return Spi() if self.spi else serial_line(mhz, self.baud)
+def line_of(options: BuildOptions, mhz: float) -> Line:
+    """Return the line to the host under a clock of ``mhz``; `InputError` as `serial_line`."""
+    return Spi() if options.link is LinkKind.SPI else serial_line(mhz, options.baud)
 
 
 def results_of(network: FixedPointNetwork) -> int:
@@ -73,7 +42,7 @@ def design_for(
 ) -> Design:
     """Return the design of ``bundle``, which is of ``network``, on ``board``."""
     clock = clocking(board, options.freq)
-    line = options.line(clock.mhz)
+    line = line_of(options, clock.mhz)
     return design_of(bundle, board, clocking=clock, line=line, results=results_of(network))
 
 
@@ -84,9 +53,6 @@ def build(
 
     Parameters
     ----------
-    design : Design
-    seeds : sequence of int
-    progress : Progress
     keep : callable
         Gets the sources, the constraints, and the reports and logs of the tools, also where the
         build fails.

@@ -21,12 +21,9 @@ class CriticalPath:
 
     Members
     -------
-    start, end : str
-        Cells at its ends.
-    logic_ns, routing_ns : float
-        Delay in cells, setup included, and in wires.
-    cells : int
-        Cells that it passes.
+    start, end : cells at its ends
+    logic_ns, routing_ns : delay in cells, setup included, and in wires
+    cells : cells that it passes
     """
 
     start: str
@@ -42,13 +39,9 @@ class Route:
 
     Members
     -------
-    seed : int
-        Of the placer.
-    fmax_mhz : float
-        Highest clock by static timing analysis.
-    used : mapping of str to int
-        Sites of the part in use, by type, those of the registers at the ports included.
-    critical_path : CriticalPath
+    seed : of the placer
+    fmax_mhz : highest clock by static timing analysis
+    used : sites of the part in use, by type, those of the registers at the ports included
     """
 
     seed: int
@@ -63,15 +56,10 @@ class RouteReport:
 
     Members
     -------
-    part : str
-    target_mhz : float
-        Clock that the placer worked towards.
-    available : mapping of str to int
-        Sites of the part, by type.
-    routes : tuple of Route
-        One for each seed.
-    tools : mapping of str to str
-        Versions of all tools.
+    target_mhz : clock that the placer worked towards
+    available : sites of the part, by type
+    routes : one for each seed
+    tools : versions of all tools
 
     Raises
     ------
@@ -101,20 +89,13 @@ class Build:
 
     Members
     -------
-    board : str
-    clock_mhz : float
-        Clock that the design runs at.
-    line : str
-        ``spi``, or ``uart/`` and the clocks of a bit.
-    cells : CellReport
-        Of the whole design, its link included.
-    routes : RouteReport
-        Of all seeds.
-    seed : int
-        Seed of the route that was kept.
+    clock_mhz : clock that the design runs at
+    line : ``spi``, or ``uart/`` and the clocks of a bit
+    cells : of the whole design, its link included
+    routes : of all seeds
+    seed : seed of the route that was kept
     bitstream : uint8 array, shape (bytes,)
-    suffix : str
-        Ending of the bitstream's file name.
+    suffix : ending of the bitstream's file name
 
     Raises
     ------

@@ -28,10 +28,8 @@ class Registry(Generic[T]):
 
     Parameters
     ----------
-    kind : str
-        What one of them is called in messages: ``loss``.
-    group : str
-        The entry points' group: ``convexon.losses``.
+    kind : what one of them is called in messages: ``loss``
+    group : the entry points' group: ``convexon.losses``
     check : callable or None
         Raises `InputError` for a thing that lacks what this kind must state.
     """

@@ -26,16 +26,11 @@ class Setting:
 
     Members
     -------
-    name : str
-    hint : type
-        int, float, bool, str or an enumeration; of the items where ``several``.
-    several, optional : bool
-        Whether it is a tuple; whether it may be None.
+    hint : int, float, bool, str or an enumeration; of the items where ``several``
+    several, optional : whether it is a tuple; whether it may be None
     default : object
-    help : str
-        A sentence that begins with a capital letter, units included.
-    least, most, above : number or None
-        Bounds; ``above`` itself is not allowed.
+    help : a sentence that begins with a capital letter, units included
+    least, most, above : bounds; ``above`` itself is not allowed
     names : callable or None
         Returns the names that are allowed, where they are a registry's.
     """

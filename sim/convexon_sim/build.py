@@ -132,14 +132,9 @@ def bench_program(
 
     Parameters
     ----------
-    verilog : str
-    simulator : Simulator
-    top : str
-        Top module.
-    public : pairs of str
-        What the bench reads and drives; Verilator shows it nothing else.
-    timeout : float
-        Seconds that each program of the compilation may take.
+    top : top module
+    public : what the bench reads and drives; Verilator shows it nothing else
+    timeout : seconds that each program of the compilation may take
 
     Raises
     ------
@@ -191,18 +186,12 @@ def program(
 
     Parameters
     ----------
-    name : str
-        Of the program.
-    sources : mapping of str to str
-        Files by name: design.v, NAME.cpp with the main function, and what they include.
-    top : str
-        Module that the program drives, as the class ``V`` and its name.
-    simulator : Simulator
-        A Verilator.
-    timeout : float
-        Seconds that each program of the compilation may take.
-    optimise : bool
-        Whether the program runs for so long that optimising it pays.
+    name : of the program
+    sources : files by name: design.v, NAME.cpp with the main function, and what they include
+    top : module that the program drives, as the class ``V`` and its name
+    simulator : a Verilator
+    timeout : seconds that each program of the compilation may take
+    optimise : whether the program runs for so long that optimising it pays
 
     Raises
     ------

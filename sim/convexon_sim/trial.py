@@ -22,18 +22,13 @@ class Trial:
 
     Members
     -------
-    bundle : RtlBundle
     inputs : uint8 array, shape (samples, transfers, inputs)
         What the host hands over: T steps of each sample, or its levels in 1 transfer where an
         encoder makes the steps.
-    expected : SpikeTrace
-        The golden model's trace, under the rule that ends inferences
-        (`convexon.snn.decision.decided_trace`).
-    cycles : Cycles
-        Cycles of every sample, which must be met exactly when ``traffic`` never stalls.
-    traffic : Traffic
-    image : bytes or None
-        Weights (`convexon.plan.image`), where the accelerator loads them at run time.
+    expected : the golden model's trace, under the rule that ends inferences
+        (`convexon.snn.decision.decided_trace`)
+    cycles : cycles of every sample, which must be met exactly when ``traffic`` never stalls
+    image : weights (`convexon.plan.image`), where the accelerator loads them at run time
 
     Raises
     ------
@@ -108,11 +103,8 @@ class Observation:
 
     Members
     -------
-    verification : Verification
-    actual : SpikeTrace
-        What the hardware did in the samples that came out whole, possibly none.
-    seconds : float
-        Wall time of the simulation, without compiling it.
+    actual : what the hardware did in the samples that came out whole, possibly none
+    seconds : wall time of the simulation, without compiling it
     """
 
     verification: Verification

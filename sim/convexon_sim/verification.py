@@ -13,20 +13,14 @@ class Verification:
 
     Members
     -------
-    simulator, version : str
-    finished : bool
-        Whether the run came to its end and every sample was compared.
-    inferences : int
-        Samples that came out whole and were compared: all of them if ``finished``.
-    mismatches : int
-        Samples of them that differ anywhere: in a value, or, where nothing stalls, in cycles.
-    first : str or None
-        What kept the run from its end, if anything did, and the first difference; None when all is
-        equal.
-    latency_cycles : tuple of int
-        All latencies that occurred, each once.
-    clocks : int
-        Clocks simulated.
+    finished : whether the run came to its end and every sample was compared
+    inferences : samples that came out whole and were compared: all of them if ``finished``
+    mismatches : samples of them that differ anywhere: in a value, or, where nothing stalls, in
+        cycles
+    first : what kept the run from its end, if anything did, and the first difference; None when all
+        is equal
+    latency_cycles : all latencies that occurred, each once
+    clocks : clocks simulated
     """
 
     simulator: str

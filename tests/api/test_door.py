@@ -121,7 +121,7 @@ def test_a_simulated_board_says_what_the_network_says(
     assert build.bitstream.stat().st_size > 1000
     with build.connect(simulate=True) as board:
         np.testing.assert_array_equal(board.predict(X_test[:10]), net.predict(X_test[:10]))
-    with pytest.raises(InputError, match=r"^connect must be given one of port and simulate=True$"):
+    with pytest.raises(InputError, match=r"^port must be given, or simulate instead: "):
         build.connect().__enter__()
 
 

@@ -46,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         ),
         (
             ("build", "--board", "icebreaker", "--freq", "-1"),
-            "--freq must be above 0 MHz, not -1.0",
+            "--freq must be a number above 0 that is finite, not -1.0",
         ),
         (("build", "--board", "icebreaker", "--baud", "9000000"), "--baud must be near 3000000 .*"),
         (("flash", "--board", "nothing"), "--board must be one of .*"),
@@ -55,8 +55,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
             ("flash", "--board", "orangecrab"),
             ".*missing: run `convexon build .* --board orangecrab` .*",
         ),
-        (("run",), "run must be given one of --port and --simulate"),
-        (("run", "--port", "/dev/x", "--simulate"), "run must be given one of .*"),
+        (("run",), "--port must be given, or simulate instead: one of the two"),
+        (
+            ("run", "--port", "/dev/x", "--simulate"),
+            "--port must be given, or simulate instead: .*",
+        ),
         (("run", "--port", "/dev/x"), "/dev/x cannot be opened: No such file or directory"),
     ],
 )

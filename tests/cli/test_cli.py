@@ -90,7 +90,8 @@ def test_a_misspelt_command_is_told_the_nearest(typed: str, told: str) -> None:
     [
         (["solve", "--nonsense"], "no such option"),
         (["solve", "--steps", "x"], "--steps: 'x' is not a valid integer"),
-        (["verify", "--seed", "-1"], "--seed: -1 is not in the range x>=0"),
+        (["energy", "--samples", "0"], "--samples: 0 is not in the range x>=1"),
+        (["verify", "--seed", "-1"], "--seed must be an integer of at least 0, not -1"),
     ],
     ids=str,
 )

@@ -119,7 +119,7 @@ def test_verify_of_a_changed_bundle_is_refused_and_emit_mends_it(rtl_run: Path, 
 @pytest.mark.parametrize("option", ["--idle", "--back-pressure"])
 @pytest.mark.parametrize("value", ["1", "-0.1", "nan"])
 def test_traffic_that_would_never_end_is_refused(run: Path, option: str, value: str) -> None:
-    message = rf"{option} must be a probability in 0\.\.0\.95, not .*"
+    message = rf"{option} must be a number of 0 to 0\.95, not .*"
     refused(invoke("verify", run, option, value), message)
 
 

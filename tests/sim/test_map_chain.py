@@ -10,12 +10,11 @@ import pytest
 
 from convexon.errors import ArtefactError, InputError
 from convexon.flow.emit import emit_stage
-from convexon.flow.map import MapResult, map_stage
+from convexon.flow.map import map_stage
 from convexon.flow.run import Run
 from convexon.flow.solve import solve
 from convexon.flow.verify import verify_stage
 from convexon.plan.cost.budget import Budget
-from convexon.snn import simulate
 from convexon.snn.card import CARD
 from convexon_sim.simulator import SimulatorKind
 from toy import toy_samples, toy_settings
@@ -35,22 +34,18 @@ def folder(solved: Path, tmp_path: Path) -> Run:
     return Run(Path(shutil.copytree(solved, tmp_path / "run")))
 
 
-def mapped(folder: Run, **options: object) -> MapResult:
-    return map_stage(folder, model=simulate.run, **options)  # type: ignore[arg-type]
-
-
 def test_without_a_budget_everything_is_spatial(folder: Run) -> None:
-    result = mapped(folder)
+    result = map_stage(folder)
     assert result.mapping.value.is_spatial
     assert result.summary.startswith("map: layer 0 spatial (0 registers), readout spatial")
-    assert mapped(folder).mapping.reused
+    assert map_stage(folder).mapping.reused
 
 
 def test_folded_network_is_emitted_and_verified(folder: Run, tmp_path: Path) -> None:
-    spatial = mapped(folder)
+    spatial = map_stage(folder)
     path = tmp_path / "mapping.toml"
     path.write_text('[default]\nkind = "folded"\nlanes = 1\nbanks = 2\n')
-    folded = mapped(folder, file=path)
+    folded = map_stage(folder, file=path)
     assert not folded.mapping.value.is_spatial
     assert folded.cycles.latency.min() > spatial.cycles.latency.max()
     emit_stage(folder)
@@ -60,32 +55,32 @@ def test_folded_network_is_emitted_and_verified(folder: Run, tmp_path: Path) -> 
 def test_file_is_taken_as_it_is(folder: Run, tmp_path: Path) -> None:
     path = tmp_path / "mapping.toml"
     path.write_text('[default]\nkind = "spatial"\nregisters = 2\n')
-    result = mapped(folder, file=path)
+    result = map_stage(folder, file=path)
     assert {c.registers for layers in result.mapping.value.layers for c in layers} == {2}
 
 
 def test_clock_asks_for_registers(folder: Run) -> None:
-    slow, fast = (mapped(folder, budget=Budget(clock_hz=hz)) for hz in (1e6, 60e6))
+    slow, fast = (map_stage(folder, budget=Budget(clock_hz=hz)) for hz in (1e6, 60e6))
     assert slow.cycles.latency.max() <= fast.cycles.latency.max()
     message = "clock must be at most "
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
-        mapped(folder, budget=Budget(clock_hz=5e9))
+        map_stage(folder, budget=Budget(clock_hz=5e9))
 
 
 def test_latency_beyond_the_budget_is_refused(folder: Run) -> None:
     with pytest.raises(InputError, match=r"^latency must be at most 2 cycles, and is "):
-        mapped(folder, budget=Budget(latency_cycles=2))
+        map_stage(folder, budget=Budget(latency_cycles=2))
     for members, way_out in (
         ({}, "the network takes that long, whatever is spent"),
         ({"luts": 100_000}, "raise --luts or --block-rams"),
         ({"clock_hz": 6e7}, "lower --clock"),
     ):
         with pytest.raises(InputError, match=f": {way_out}"):
-            mapped(folder, budget=Budget(latency_cycles=2, **members))  # type: ignore[arg-type]
+            map_stage(folder, budget=Budget(latency_cycles=2, **members))  # type: ignore[arg-type]
 
 
 def test_mapping_of_another_card_is_refused(folder: Run) -> None:
-    mapped(folder)
+    map_stage(folder)
     card = folder.read("card", CARD)
     folder.file("card").unlink()
     changed = CARD.encode(card.value)[0]

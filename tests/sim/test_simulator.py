@@ -161,7 +161,7 @@ def test_wheel_without_metadata_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("value", [-0.1, 0.96, float("nan")])
 @pytest.mark.parametrize("name", ["idle", "back_pressure"])
 def test_traffic_that_would_hardly_move_is_refused(name: str, value: float) -> None:
-    message = f"{name} must be a probability in 0..0.95, not {value!r}"
+    message = f"{name} must be a number of 0 to 0.95, not {value!r}"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         Traffic(**{name: value})
 

@@ -36,12 +36,7 @@ class Design:
 
     Members
     -------
-    board : Board
-    clocking : Clocking
-    line : Uart or Spi
-    ports : tuple of Port
-    files : mapping of str to str
-        Verilog, by file name: the top module, the link, and the accelerator.
+    files : Verilog, by file name: the top module, the link, and the accelerator
     """
 
     board: Board
@@ -86,14 +81,8 @@ def design_of(
 
     Parameters
     ----------
-    bundle : RtlBundle
-    board : Board
-    clocking : Clocking
-    line : Uart or Spi
-    results : int
-        Most results of an inference.
-    silence_seconds : float
-        Silence after which a frame is lost.
+    results : most results of an inference
+    silence_seconds : silence after which a frame is lost
 
     Raises
     ------

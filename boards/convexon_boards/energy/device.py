@@ -22,12 +22,8 @@ class Constant:
 
     Members
     -------
-    low, high : float
-    unit : str
-    source : str
-        Publication or measurement; ``assumed`` where there is none.
-    derivation : str
-        How the range came of the source.
+    source : publication or measurement; ``assumed`` where there is none
+    derivation : how the range came of the source
 
     Raises
     ------
@@ -54,16 +50,13 @@ class Device:
 
     Members
     -------
-    part : str
-        Name of the part, without speed and package.
-    volts : float
-        Supply at which energies are stated.
-    constants : mapping of str to Constant
-        ``supply`` in volts; ``static`` in amperes of the whole part; ``clock`` in joules a clock of
-        the clock network, and ``clock_pin`` of each flip-flop on it; ``cell`` in joules of a toggle
-        inside a cell, ``carry`` on a link of a carry chain, ``pin`` of routing to one pin;
+    part : name of the part, without speed and package
+    volts : supply at which energies are stated
+    constants : ``supply`` in volts; ``static`` in amperes of the whole part; ``clock`` in joules a
+        clock of the clock network, and ``clock_pin`` of each flip-flop on it; ``cell`` in joules of
+        a toggle inside a cell, ``carry`` on a link of a carry chain, ``pin`` of routing to one pin;
         ``memory`` of an access to a block memory; ``glitch``, toggles that there are for each one
-        counted behind LUTs; ``spread``, the exponent by which routing grows with a design's cells.
+        counted behind LUTs; ``spread``, the exponent by which routing grows with a design's cells
     """
 
     part: str

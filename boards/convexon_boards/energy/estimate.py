@@ -40,16 +40,10 @@ class EnergyEstimate:
 
     Members
     -------
-    part : str
-    clock_mhz : float
-    samples : int
-        Inferences that were simulated.
-    clocks : float
-        Mean clocks of an inference.
-    toggles : float
-        Mean toggles of an inference, of all nets.
-    resources : mapping of str to EnergyRange
-        Joules of an inference, by resource.
+    samples : inferences that were simulated
+    clocks : mean clocks of an inference
+    toggles : mean toggles of an inference, of all nets
+    resources : joules of an inference, by resource
 
     Raises
     ------
@@ -97,11 +91,7 @@ def energy_of(
 
     Parameters
     ----------
-    nets : Nets
-    switching : Switching
-        Of these nets.
-    device : Device
-    clock_mhz : float
+    switching : of these nets
 
     Raises
     ------
@@ -164,15 +154,10 @@ def energy_on(
 
     Parameters
     ----------
-    bundle : RtlBundle
-    part : Part
     transfers : uint8 array, shape (samples, transfers, inputs)
         What the host hands over.
-    expected : SpikeTrace
-        Of the samples.
-    clock_mhz : float
-    count : Count
-        `convexon_sim.programs.activity.count_switching`.
+    expected : of the samples
+    count : `convexon_sim.programs.activity.count_switching`
 
     Raises
     ------

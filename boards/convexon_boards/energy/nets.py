@@ -29,19 +29,15 @@ class Nets:
 
     Members
     -------
-    bits : tuple of int
-        Numbers that Yosys gives the nets.
-    drivers : tuple of Driver
+    bits : numbers that Yosys gives the nets
     chains : bool array, shape (nets,)
         Whether the net is a link of a carry chain, which is not routed.
     pins : int64 array, shape (nets,)
         Pins that routing leads the net to.
-    clocked : int
-        Clock pins of flip-flops and memories.
-    accesses : tuple of tuple of int
-        For every port of a block memory that is not shut for good, the nets, as indices into
+    clocked : clock pins of flip-flops and memories
+    accesses : for every port of a block memory that is not shut for good, the nets, as indices into
         ``bits``, that are all high at a clock which accesses the memory; none where every clock
-        does.
+        does
     """
 
     bits: tuple[int, ...]
@@ -173,11 +169,8 @@ def watch_of(netlist: Netlist, nets: Nets, ports: Mapping[str, Any]) -> Watch:
 
     Parameters
     ----------
-    netlist : Netlist
-    nets : Nets
-        Of the netlist.
-    ports : mapping
-        Its clock, and where it has them reset and streams, as ports.json states them.
+    nets : of the netlist
+    ports : its clock, and where it has them reset and streams, as ports.json states them
 
     Raises
     ------

@@ -26,14 +26,14 @@ from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import InputError
 from convexon.flow.build import build_stage
 from convexon.flow.emit import emit_stage
-from convexon.flow.measure import fingerprint_of, send, simulated_board
+from convexon.flow.measure import connected, fingerprint_of, send
 from convexon.flow.prove import prove_stage
 from convexon.flow.run import Run
 from convexon.flow.verify import VerifyResult, verify_stage
 from convexon.link.protocol import DEFAULT_BAUD
-from convexon.link.session import Patience, Session
-from convexon.link.transport import open_port
-from convexon.plan.cost.budget import Budget, fastest_within
+from convexon.link.session import Session
+from convexon.link.transport import Connection, Transport
+from convexon.plan.cost.budget import Limits, fastest_within
 from convexon.plan.cost.mapping_cost import Activity, estimated_resources
 from convexon.plan.cost.resources import ResourceEstimate
 from convexon.plan.family import Family
@@ -45,10 +45,9 @@ from convexon.snn.card import CARD
 from convexon.snn.decision import Decision
 from convexon.snn.simulate import run as simulated
 from convexon_boards.board import Board
-from convexon_boards.build import BuildOptions
 from convexon_boards.built import Build
-from convexon_boards.capacity import budget_of
 from convexon_boards.catalogue import board_of
+from convexon_boards.settings import BuildOptions, Placement
 from convexon_hdl.emit.emitter import Host, emit
 from convexon_hdl.formal.proofs import ProofReport
 from convexon_sim.simulator import SimulatorKind
@@ -88,36 +87,26 @@ def compile(
 
     Parameters
     ----------
-    network : Network
-    target : str
-        A board, by its name or the path of its TOML file, or a family: ecp5, ice40, gowin. A
+    target : a board, by its name or the path of its TOML file, or a family: ecp5, ice40, gowin. A
         board's part, less what a link takes, is the budget; a family has none.
-    clock : str or float, optional
-        Such as ``"12 MHz"``, or in Hz; the board's oscillator by default.
+    clock : such as ``"12 MHz"``, or in Hz; the board's oscillator by default
     samples : array, optional
         Raw samples whose spikes say how busy time-multiplexed layers are; without them every input
         and neuron is taken to spike at every step.
-    encoder : Encoder, optional
-        What makes the steps on chip; the host by default.
-    decision : Decision, optional
-        When an inference ends; after its last step by default.
-    limits : int
-        ``luts``, ``block_rams``, ``latency_cycles``.
+    encoder : what makes the steps on chip; the host by default
+    decision : when an inference ends; after its last step by default
+    limits : ``luts``, ``block_rams``, ``latency_cycles``
 
     Raises
     ------
     InputError
         If nothing fits, or the clock is out of reach.
     """
-    families = {family.value for family in Family}
-    known: dict[str, Any] = {**limits}
-    if clock is not None:
-        known["clock_hz"] = hertz(clock)
-    board = None if target in families else board_of(target)
-    if board is None:
-        budget = Budget(family=choice(Family, target, "target"), **known)
-    else:
-        budget = budget_of(board, Budget(**known))
+    is_family = target in {family.value for family in Family}
+    board = None if is_family else board_of(target)
+    place = Placement(family=Family(target)) if is_family else Placement(board=target)
+    mhz = None if clock is None else hertz(clock) / 1e6
+    budget = place.budget(Limits(clock=mhz, **limits))
     mapping = fastest_within(
         network.card,
         budget,
@@ -151,13 +140,8 @@ class Accelerator:
 
     Members
     -------
-    network : Network
-    mapping : Mapping
-        Which layers stand in logic and which in block RAM.
-    family : Family
-    board : Board or None
-    clock_hz : float or None
-        Clock that the mapping keeps; None where none was asked for.
+    mapping : which layers stand in logic and which in block RAM
+    clock_hz : clock that the mapping keeps; None where none was asked for
     """
 
     network: Network
@@ -211,11 +195,8 @@ class Accelerator:
 
         Parameters
         ----------
-        folder : path
-        host : str
-            ``streams``, or ``axi`` for a top module with AXI4-Stream and AXI4-Lite.
-        axi_width : int
-            Bits of tdata.
+        host : ``streams``, or ``axi`` for a top module with AXI4-Stream and AXI4-Lite
+        axi_width : bits of tdata
 
         Raises
         ------
@@ -239,8 +220,7 @@ class Accelerator:
         Parameters
         ----------
         samples : array
-        simulator : str
-            ``verilator`` or ``icarus``.
+        simulator : ``verilator`` or ``icarus``
 
         Raises
         ------
@@ -270,10 +250,8 @@ class Accelerator:
 
         Parameters
         ----------
-        seeds : int
-            Runs of the placer; the fastest is kept.
-        freq : float, optional
-            Clock in MHz; the accelerator's by default.
+        seeds : runs of the placer; the fastest is kept
+        freq : clock in MHz; the accelerator's by default
 
         Raises
         ------
@@ -284,7 +262,7 @@ class Accelerator:
             raise InputError("target must be a board to build for, not a family")
         emit_stage(self.run)
         mhz = self.clock_hz / 1e6 if freq is None and self.clock_hz is not None else freq
-        options = BuildOptions(freq=mhz, seeds=tuple(range(1, seeds + 1)))
+        options = BuildOptions(freq=mhz, seeds=seeds)
         made = build_stage(self.run, board=self.board, options=options)
         return BoardBuild(self, made.build.value, made.file)
 
@@ -315,10 +293,7 @@ class BoardBuild:
 
     Members
     -------
-    accelerator : Accelerator
-    report : Build
-    bitstream : Path
-        Its file, which goes with the accelerator.
+    bitstream : its file, which goes with the accelerator
     """
 
     accelerator: Accelerator
@@ -333,12 +308,9 @@ class BoardBuild:
 
         Parameters
         ----------
-        port : str, optional
-            Serial port, or /dev/spidevBUS.DEVICE.
-        simulate : bool
-            Whether the design is simulated behind a serial port of its own.
-        baud : int
-            Bits a second of a serial line.
+        port : serial port, or /dev/spidevBUS.DEVICE
+        simulate : whether the design is simulated behind a serial port of its own
+        baud : bits a second of a serial line
 
         Raises
         ------
@@ -347,39 +319,23 @@ class BoardBuild:
         LinkError
             If the port cannot be opened.
         """
-        if (port is None) != simulate:
-            raise InputError("connect must be given one of port and simulate=True")
-        if port is not None:
-            with ConnectedBoard(self.accelerator, port, baud) as board:
-                yield board
-            return
-        with (
-            simulated_board(self.accelerator.run) as simulated,
-            ConnectedBoard(self.accelerator, simulated.port, baud) as board,
-        ):
-            yield board
+        connection = Connection(port=port, simulate=simulate, baud=baud)
+        with connected(self.accelerator.run, connection) as transport:
+            yield ConnectedBoard(self.accelerator, transport)
 
 
 class ConnectedBoard:
     """A board that holds an accelerator, at the other end of a link."""
 
-    def __init__(self, accelerator: Accelerator, port: str, baud: int) -> None:
+    def __init__(self, accelerator: Accelerator, transport: Transport) -> None:
         self.accelerator = accelerator
         card, bundle = accelerator.network.card, accelerator.run.bundle()
         self._ports = bundle.value.ports
-        self._transport = open_port(port, baud)
         self._session = Session(
-            self._transport,
+            transport,
             fingerprint=fingerprint_of(bundle.record.digest),
             image=image_where_loaded(card, accelerator.mapping),
-            patience=Patience(),
         )
-
-    def __enter__(self) -> ConnectedBoard:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._transport.close()
 
     def predict(self, samples: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the board's answers to raw samples, by class names.

@@ -47,9 +47,7 @@ class FittedCertificate:
 
     Members
     -------
-    certificate : Certificate
-        Everything that is claimed, with the dual vectors that prove it.
-    columns : Columns
+    certificate : everything that is claimed, with the dual vectors that prove it
     """
 
     def __init__(self, certificate: Certificate, columns: Columns) -> None:
@@ -79,12 +77,9 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     -------
     classes_ : array
         Names of the classes.
-    network_ : Network
-        The integer network, which needs nothing of this object.
-    certificate_ : FittedCertificate
-        What is proved of the fit.
-    n_features_in_ : int
-        Features of a sample: the length of its second axis, as scikit-learn has it.
+    network_ : the integer network, which needs nothing of this object
+    certificate_ : what is proved of the fit
+    n_features_in_ : features of a sample: the length of its second axis, as scikit-learn has it
     """
 
     def __init__(self, **parameters: Any) -> None:
@@ -137,8 +132,7 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X : array, shape (samples, features), or images, series or spikes of three axes or more
         y : array, shape (samples,)
             Classes, by any names.
-        run : Run, optional
-            Where what is made on the way is kept; in memory by default.
+        run : where what is made on the way is kept; in memory by default
 
         Raises
         ------

@@ -50,12 +50,7 @@ class Front:
 
 @dataclass(frozen=True, eq=False)
 class Explored:
-    """What a sweep found.
-
-    Members
-    -------
-    exploration : Exploration
-    """
+    """What a sweep found."""
 
     exploration: Exploration
 
@@ -79,16 +74,12 @@ def explore(
 
     Parameters
     ----------
-    classifier : SpikingClassifier
-        Its parameters are the settings that are not varied.
+    classifier : its parameters are the settings that are not varied
     X, y : array
         Samples and labels, of which a share is held out for the test.
-    targets : sequence of str
-        Boards to fit.
-    folder : path, optional
-        Where points are kept and reused; a temporary one by default.
-    axes
-        A value, or a list of values to try, of any setting, and limits such as ``luts``.
+    targets : boards to fit
+    folder : where points are kept and reused; a temporary one by default
+    axes : a value, or a list of values to try, of any setting, and limits such as ``luts``
 
     Raises
     ------

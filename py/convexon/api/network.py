@@ -28,8 +28,7 @@ class Network:
 
     Members
     -------
-    card : FixedPointNetwork
-        The integers: what models, hardware and benches share.
+    card : the integers: what models, hardware and benches share
     """
 
     card: FixedPointNetwork
@@ -91,8 +90,7 @@ class Trace:
     Members
     -------
     inputs : uint8 array, shape (samples, steps, inputs)
-    trace : SpikeTrace
-        Spikes and membranes of every layer, scores and labels.
+    trace : spikes and membranes of every layer, scores and labels
     """
 
     inputs: npt.NDArray[np.uint8]

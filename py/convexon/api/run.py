@@ -27,8 +27,7 @@ class Run:
 
     Parameters
     ----------
-    path : path
-        Made where it is not there.
+    path : made where it is not there
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -54,9 +53,7 @@ class Run:
         samples : array, or str
             Raw samples, or ``digits`` or an npz file with their labels.
         labels : array, optional
-        settings : SolveSettings, optional
-        replace : bool
-            Whether a folder of other samples may be replaced.
+        replace : whether a folder of other samples may be replaced
         """
         known = load_samples(samples) if isinstance(samples, str) else Samples.of(samples, labels)
         with self.folder.locked(new=True) as folder:

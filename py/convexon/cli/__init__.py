@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
-import keyword
 import re
 import sys
 from importlib.resources import files
@@ -20,12 +19,26 @@ import click
 from convexon.errors import EXIT_USAGE, ConvexonError, MismatchError
 from convexon.version import __version__
 
-COMMANDS = (
-    *("demo", "solve", "predict", "import", "certify"),
-    *("map", "emit", "weights", "prove", "verify", "build", "energy", "flash", "run"),
-    *("explore", "report", "doctor"),
-)
-"""Every command, in the order of the chain: a module of `convexon.cli` with a function each."""
+COMMANDS = {
+    "demo": "demo",
+    "solve": "network.solve",
+    "predict": "network.predict",
+    "import": "network.import_",
+    "certify": "network.certify",
+    "map": "hardware.map",
+    "emit": "hardware.emit",
+    "weights": "hardware.weights",
+    "prove": "hardware.prove",
+    "verify": "hardware.verify",
+    "build": "board.build",
+    "energy": "board.energy",
+    "flash": "board.flash",
+    "run": "board.run",
+    "explore": "explore",
+    "report": "report",
+    "doctor": "doctor",
+}
+"""Every command, in the order of the chain, and its module, with a function of the same name."""
 
 EXIT_MISMATCH = 1
 """Exit code when hardware and golden model disagree, or a claim of a certificate fails."""
@@ -45,15 +58,18 @@ class CommandGroup(click.Group):
         """Import and return a command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        name = _python_name(cmd_name)
-        command: click.Command = getattr(importlib.import_module(f"convexon.cli.{name}"), name)
+        module = COMMANDS[cmd_name]
+        found = importlib.import_module(f"convexon.cli.{module}")
+        command: click.Command = getattr(found, module.rpartition(".")[2])
         command.name = cmd_name
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by the first sentence of what they say, without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _first_sentence(name)) for name in COMMANDS])
+            formatter.write_dl(
+                [(name, _first_sentence(module)) for name, module in COMMANDS.items()]
+            )
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -102,15 +118,10 @@ class CommandGroup(click.Group):
             _fail(told, EXIT_USAGE)
 
 
-def _python_name(command: str) -> str:
-    """Name of a command's module and function: ``import`` is taken."""
-    return f"{command}_" if keyword.iskeyword(command) else command
-
-
-def _first_sentence(command: str) -> str:
+def _first_sentence(module: str) -> str:
     """First line of a command's docstring, as it stands in its file."""
-    name = _python_name(command)
-    source = files(__name__).joinpath(f"{name}.py").read_text(encoding="utf-8")
+    *folders, name = module.split(".")
+    source = files(__name__).joinpath(*folders, f"{name}.py").read_text(encoding="utf-8")
     functions = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef))
     docstring = next(ast.get_docstring(n) for n in functions if n.name == name)
     return str(docstring).partition("\n")[0]

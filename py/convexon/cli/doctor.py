@@ -34,12 +34,9 @@ class Check:
 
     Members
     -------
-    name, found : str
-        The tool, and its version or what is wrong with it.
-    fine, needed : bool
-        Whether it is there and new enough, and whether something fails without it.
-    install : str
-        How to install it; empty when it is fine.
+    name, found : the tool, and its version or what is wrong with it
+    fine, needed : whether it is there and new enough, and whether something fails without it
+    install : how to install it; empty when it is fine
     """
 
     name: str

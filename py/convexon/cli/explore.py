@@ -26,13 +26,7 @@ from convexon.train.settings import SolveSettings
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes; one a core by default.")
 @CLUSTER
 def explore(
-    root: Path,
-    sweep: Path | None,
-    data: str | None,
-    rho: tuple[float, ...],
-    jobs: int | None,
-    cluster: str | None,
-    **options: Any,
+    root: Path, sweep: Path | None, jobs: int | None, cluster: str | None, **options: Any
 ) -> None:
     """Try combinations of choices, and print those that nothing beats.
 
@@ -47,7 +41,7 @@ def explore(
     from convexon.sweeps.sweep import read_sweep, sweep_from
 
     tables = {} if sweep is None else read_sweep(sweep)
-    chosen = sweep_from(_replaced(tables, {"data": data, "rho": list(rho), **options}))
+    chosen = sweep_from(_replaced(tables, options))
     with Console() as console, executor_for(jobs=jobs, cluster=cluster) as executor:
         with console.stage("explore") as line:
             result = explore_stage(root, chosen, executor=executor, progress=line)
@@ -61,20 +55,18 @@ for _each in (*AXES.values(), *settings_of(Limits)):
 
 def _replaced(tables: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """Tables of a file, with the options on the command line in place of what it says."""
-    given = {name: value for name, value in options.items() if value not in (None, (), [])}
-    merged: dict[str, Any] = {
-        **tables,
-        **{name: given[name] for name in ("data", "rho") if name in given},
+    given = {
+        name: list(value) if isinstance(value, tuple) else value  # as a file has them
+        for name, value in options.items()
+        if value not in (None, ())
+    }
+    merged: dict[str, Any] = tables | {
+        name: given[name] for name in ("data", "rho") if name in given
     }
     for key, names in (("sweep", AXES), ("budget", LIMITS)):
-        own = {name: _plain(given[name]) for name in names if name in given}
+        own = {name: given[name] for name in names if name in given}
         if own:
             table = merged.get(key, {})
             # What is no table is refused when the sweep is made, whatever the options say.
             merged[key] = {**table, **own} if isinstance(table, dict) else table
     return merged
-
-
-def _plain(value: Any) -> Any:
-    """Values of an option as a file has them."""
-    return list(value) if isinstance(value, tuple) else value

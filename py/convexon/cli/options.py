@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import click
 
 from convexon.cli import Command
-from convexon.link.protocol import DEFAULT_BAUD
 from convexon.settings import Setting, Settings, settings_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,13 +22,6 @@ DATA = click.option(
     help="'digits', or an npz file with features or spikes, and labels.",
 )
 BOARD = click.option("--board", required=True, help="Board: icebreaker, ulx3s-85f, or a TOML file.")
-BAUD = click.option(
-    "--baud",
-    type=click.IntRange(1, 100_000_000),
-    default=DEFAULT_BAUD,
-    show_default=True,
-    help="Bits a second of a serial line.",
-)
 CLUSTER = click.option(
     "--cluster", help="Address of a Dask scheduler whose workers do the long parts."
 )
@@ -79,7 +71,7 @@ class SettingOption(click.Option):
             told += f": {', '.join(each.choices)}"
         if self.multiple and not each.several:
             told += ". Several are tried one by one"
-        elif each.default is not None:
+        elif each.default is not None and each.hint is not bool:
             default = each.default if each.several else (each.default,)
             told += f"; {', '.join(str(getattr(x, 'value', x)) for x in default)} by default"
         self.help = f"{told}."
@@ -88,12 +80,15 @@ class SettingOption(click.Option):
 
 def option(each: Setting, *, several: bool | None = None) -> Callable[[F], F]:
     """Return the option of a setting; a default of None says that it was not given."""
+    kind = each.hint if each.hint in (bool, int, float) else str
     return click.option(
         each.flag,
         each.name,
         cls=SettingOption,
         setting=each,
-        type=each.hint if each.hint in (int, float) else str,
+        help=each.help,
+        type=kind,
+        is_flag=kind is bool,
         multiple=each.several if several is None else several,
         default=None,
     )

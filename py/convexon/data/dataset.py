@@ -22,12 +22,9 @@ class SpikeDataset:
         Spikes (``input_bits`` 1) or unsigned intensities of ``input_bits`` bits.
     labels : int64 array, shape (samples,), or (samples, steps) for `ReadoutMode.STEP`
         Classes 0..n_classes - 1.
-    n_classes : int
-        Number of classes.
-    input_bits : int
-        Bits of one input in one step.
-    name : str
-        Where the samples come from and how they were encoded.
+    n_classes : number of classes
+    input_bits : bits of one input in one step
+    name : where the samples come from and how they were encoded
 
     Raises
     ------

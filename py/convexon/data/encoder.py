@@ -61,12 +61,9 @@ class Encoder:
 
     Members
     -------
-    kind : EncoderKind
-    bits : int
-        k, bits of a level, 1 to 8.
-    seed : int or None
-        Of `EncoderKind.RATE`, for which it must be given, 1 to 2**32 - 1. The register starts from
-        ``seed * SEED_FACTOR`` modulo 2**32.
+    bits : k, bits of a level, 1 to 8
+    seed : of `EncoderKind.RATE`, for which it must be given, 1 to 2**32 - 1. The register starts
+        from ``seed * SEED_FACTOR`` modulo 2**32.
 
     Raises
     ------
@@ -119,10 +116,8 @@ def encode_levels(
 
     Parameters
     ----------
-    encoder : Encoder
     levels : integer array, shape (samples, inputs), in 0 .. 2**k - 1
-    n_steps : int
-        T.
+    n_steps : T
 
     Raises
     ------

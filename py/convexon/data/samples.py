@@ -38,11 +38,9 @@ class Samples:
         Features, images, series, or spikes, as they came in.
     labels : int64 array, shape (samples,), or None
         Classes by their place in ``classes``; None where there are none.
-    classes : tuple
-        Name of each class.
-    name : str
-    are_spikes : bool
-        Whether the values are spikes or intensities, step by step, which no coding is to change.
+    classes : name of each class
+    are_spikes : whether the values are spikes or intensities, step by step, which no coding is to
+        change
 
     Raises
     ------
@@ -88,9 +86,7 @@ class Samples:
         values : array, shape (samples, ...)
         labels : array, shape (samples,), optional
             Numbers or texts, one a sample.
-        name : str
-        classes : tuple, optional
-            Names that the labels are of; those that occur, in order, where None.
+        classes : names that the labels are of; those that occur, in order, where None
 
         Raises
         ------

@@ -18,9 +18,7 @@ def stratified(
     Parameters
     ----------
     labels : integer array, shape (samples,)
-    share : float
-        Share of each class to hold out.
-    seed : int or sequence of int
+    share : share of each class to hold out
 
     Returns
     -------
@@ -45,9 +43,7 @@ def grouped(
     ----------
     groups : int64 array, shape (samples,)
         Number of each sample's group, from 0 on without gaps.
-    share : float
-        Share of the groups to hold out; one at least.
-    seed : int or sequence of int
+    share : share of the groups to hold out; one at least
 
     Returns
     -------

@@ -12,12 +12,13 @@ from convexon.flow.run import Made, Run
 from convexon.progress import QUIET, Progress
 from convexon.store.artefact import atomic_write
 from convexon_boards.board import Board
-from convexon_boards.build import BuildOptions, build, design_for
+from convexon_boards.build import build, design_for, line_of
 from convexon_boards.built import BUILD, Build
 from convexon_boards.design import project
 from convexon_boards.design.clocking import clocking
 from convexon_boards.design.top import line_name
 from convexon_boards.families import TOOLCHAINS
+from convexon_boards.settings import BuildOptions
 from convexon_boards.tools import nextpnr
 from convexon_boards.tools.synthesis import FLOW_VERSION
 
@@ -112,7 +113,10 @@ def build_stage(
         design = design_for(source.network, bundle.value, board, options)
         file.unlink(missing_ok=True)
         made = build(
-            design, options.seeds, progress, keep=lambda name, c: atomic_write(target / name, c)
+            design,
+            options.placer_seeds,
+            progress,
+            keep=lambda name, c: atomic_write(target / name, c),
         )
         folder.time(name, time.monotonic() - began)
         return made
@@ -120,8 +124,8 @@ def build_stage(
     recipe = {
         "board": repr(replace(board, file="")),  # a user's own may change under its name
         "mhz": clock_mhz,
-        "seeds": list(options.seeds),
-        "line": line_name(options.line(clock_mhz)),
+        "seeds": list(options.placer_seeds),
+        "line": line_name(line_of(options, clock_mhz)),
         "flow": FLOW_VERSION,
         "build": BUILD_VERSION,
         **nextpnr.versions(family),

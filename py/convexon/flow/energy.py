@@ -13,9 +13,10 @@ from convexon.progress import QUIET, Progress
 from convexon.snn import simulate
 from convexon_boards.board import Board, Part
 from convexon_boards.energy.device import device_of
-from convexon_boards.energy.estimate import ENERGY, Count, EnergyEstimate, energy_on
+from convexon_boards.energy.estimate import ENERGY, EnergyEstimate, energy_on
 from convexon_boards.tools.synthesis import FLOW_VERSION
 from convexon_hdl.emit import yosys
+from convexon_sim.programs.activity import count_switching
 
 ENERGY_VERSION = 1
 """Raised whenever a constant, or how pins are counted, changes."""
@@ -75,7 +76,6 @@ def energy_stage(
     *,
     part: Part,
     clock_mhz: float,
-    count: Count,
     samples: int = SAMPLES,
 ) -> EnergyResult:
     """Estimate the energy of an inference of the bundle of ``folder``, on its first test samples.
@@ -86,7 +86,6 @@ def energy_stage(
     progress : Progress
     part : Part
     clock_mhz : float
-    count : Count
     samples : int
 
     Raises
@@ -116,7 +115,7 @@ def energy_stage(
             stimulus.transfers[:used],
             simulate.run(design.network, stimulus.inputs[:used]),
             clock_mhz=clock_mhz,
-            count=count,
+            count=count_switching,
         )
 
     estimate = folder.made(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.encoder import Encoder
@@ -22,14 +20,13 @@ from convexon.plan.mapping_file import read_mapping
 from convexon.plan.pipeline import Cycles
 from convexon.plan.schedule import Schedule
 from convexon.progress import QUIET, Progress
+from convexon.snn import simulate
 from convexon.snn.card import CARD
 from convexon.snn.decision import Decision, decided_trace
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.trace import SpikeTrace
 from convexon.store.codec import to_json
 from convexon_hdl.accelerator import require_mappable
-
-Model = Callable[[FixedPointNetwork, npt.NDArray[np.uint8]], SpikeTrace]
 
 MAX_SAMPLES = 64
 """Samples whose spikes say how busy a folded layer is."""
@@ -106,7 +103,6 @@ def map_stage(
     encoder: Encoder | None = None,
     decision: Decision | None = None,
     progress: Progress = QUIET,
-    model: Model,
 ) -> MapResult:
     """Choose the mapping of the card in ``folder``: by hand, or the fastest within a budget.
 
@@ -122,9 +118,6 @@ def map_stage(
         What makes the steps on chip; the host by default. Not with ``file``, which says so itself.
     decision : Decision, optional
         When an inference ends; after its last step by default. Not with ``file``.
-    model : callable
-        Gives the trace of a network on inputs: `convexon.snn.simulate.run`. It is handed in, as the
-        hardware does not import the models that it is compared with.
 
     Raises
     ------
@@ -140,7 +133,7 @@ def map_stage(
     framed.check(network)
     stimulus = stimulus_of(folder, framed)
     inputs = stimulus.inputs[:MAX_SAMPLES]
-    trace = model(network, inputs)
+    trace = simulate.run(network, inputs)
     activity = Activity.of(inputs, trace)
 
     def choose() -> Mapping:
@@ -163,7 +156,7 @@ def map_stage(
         mapping=made,
         cost=mapping_cost(network, made.value, activity, budget.family),
         cycles=Schedule.of(network, made.value).cycles(inputs, trace),
-        effect=_effect(network, made.value, stimulus, test.value, trace, model),
+        effect=_effect(network, made.value, stimulus, test.value, trace),
     )
 
 
@@ -184,7 +177,6 @@ def _effect(
     stimulus: Stimulus,
     samples: SpikeDataset,
     first: SpikeTrace,
-    model: Model,
 ) -> Effect | None:
     """Compare labels under an encoder and a rule with those of the network alone.
 
@@ -199,8 +191,8 @@ def _effect(
         for each in (mapping, replace(mapping, decision=Decision()))
     )
     labels = samples.labels.reshape(samples.n_samples, -1)
-    alone = model(network, samples.inputs)
-    trace = decided_trace(mapping.decision, network, model(network, stimulus.inputs))
+    alone = simulate.run(network, samples.inputs)
+    trace = decided_trace(mapping.decision, network, simulate.run(network, stimulus.inputs))
     steps = network.n_steps if trace.steps is None else trace.steps
     return Effect(
         accuracy=float((trace.labels == labels).mean()),

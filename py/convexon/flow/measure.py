@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from convexon.flow.stimulus import stimulus_of
 from convexon.link.codec import read_results, request_bodies
 from convexon.link.protocol import FINGERPRINT_BYTES
 from convexon.link.session import Counts, Patience, Session
-from convexon.link.transport import Transport, require_serial
+from convexon.link.transport import Connection, Transport, open_port, require_serial
 from convexon.plan.image import image_where_loaded
 from convexon.progress import QUIET, Progress
 from convexon.snn import simulate
@@ -241,3 +242,17 @@ def simulated_board(folder: Run) -> SimulatedBoard:
         simulator=find(SimulatorKind.VERILATOR),
         divisor=DIVISOR,
     )
+
+
+@contextmanager
+def connected(folder: Run, connection: Connection) -> Iterator[Transport]:
+    """Open the line to the board that a user has, or to the design of ``folder`` in Verilator.
+
+    Raises
+    ------
+    ConvexonError
+        As `open_port` does, or `simulated_board`.
+    """
+    with ExitStack() as stack:
+        port = connection.port or stack.enter_context(simulated_board(folder)).port
+        yield stack.enter_context(closing(open_port(port, connection.baud)))

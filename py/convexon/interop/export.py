@@ -44,10 +44,7 @@ def write_exports(network: FixedPointNetwork, folder: Path, *, digest: str) -> l
 
     Parameters
     ----------
-    network : FixedPointNetwork
-    folder : Path
-    digest : str
-        Of the card, for the files' heads.
+    digest : of the card, for the files' heads
 
     Raises
     ------

@@ -22,8 +22,7 @@ class Importer(ABC):
 
     Members
     -------
-    suffixes : tuple of str
-        Ends of the names of the files that it reads: ``.card.json``.
+    suffixes : ends of the names of the files that it reads: ``.card.json``
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()

@@ -20,8 +20,7 @@ def request_bodies(
 
     Parameters
     ----------
-    ports : dict
-        Content of ports.json.
+    ports : content of ports.json
     transfers : uint8 array, shape (samples, transfers, inputs)
 
     Returns

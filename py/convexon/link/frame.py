@@ -13,13 +13,7 @@ MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame.
-
-    Members
-    -------
-    kind, sequence : int
-    body : bytes
-    """
+    """A frame."""
 
     kind: int
     sequence: int
@@ -40,8 +34,7 @@ class FrameReader:
 
     Members
     -------
-    damaged : int
-        Frames so far whose check or form was wrong.
+    damaged : frames so far whose check or form was wrong
     """
 
     def __init__(self) -> None:

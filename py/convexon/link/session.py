@@ -33,14 +33,10 @@ class Patience:
 
     Members
     -------
-    seconds : float
-        For an answer, before a request is sent again.
-    quiet_seconds : float
-        Silence that is taken for the end of what a damaged request led to.
-    tries : int
-        Times that a request is sent.
-    sessions : int
-        Times that an inference, or an image, is begun in a new session.
+    seconds : for an answer, before a request is sent again
+    quiet_seconds : silence that is taken for the end of what a damaged request led to
+    tries : times that a request is sent
+    sessions : times that an inference, or an image, is begun in a new session
     """
 
     seconds: float = 0.5
@@ -55,15 +51,11 @@ class Counts:
 
     Members
     -------
-    requests : int
-        Those that were answered.
-    resent : int
-        Requests that were sent again.
-    silences, refusals, damaged, strays : int
-        Times that no answer came, that the board found a request unsound, and frames that were
-        unsound here or answered something else.
-    sessions : int
-        Sessions that were opened.
+    requests : those that were answered
+    resent : requests that were sent again
+    silences, refusals, damaged, strays : times that no answer came, that the board found a request
+        unsound, and frames that were unsound here or answered something else
+    sessions : sessions that were opened
     """
 
     requests: int = 0
@@ -102,12 +94,8 @@ class Session:
 
     Parameters
     ----------
-    transport : Transport
-    fingerprint : int
-        That of the design which the board must hold.
-    image : bytes, optional
-        Weights for an accelerator that loads them; sent first, and when the board has lost them.
-    patience : Patience
+    fingerprint : that of the design which the board must hold
+    image : weights for an accelerator that loads them; sent first, and when the board has lost them
     nonce : callable
         Gives so many bytes, others each time.
     """

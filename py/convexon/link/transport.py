@@ -7,10 +7,12 @@ import importlib
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from convexon.errors import LinkError, MissingToolError
-from convexon.link.protocol import FLAG
+from convexon.errors import InputError, LinkError, MissingToolError
+from convexon.link.protocol import DEFAULT_BAUD, FLAG
+from convexon.settings import Settings, setting
 
 _TERMIOS = importlib.import_module("termios") if os.name == "posix" else None
 
@@ -22,6 +24,35 @@ POLL_BYTES = 32
 
 SPI_HZ = 1_000_000
 """Clock of SPI: a board takes an eighth of its own at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SerialLine(Settings):
+    """What a board and its host must agree on of a serial line."""
+
+    baud: int = setting(DEFAULT_BAUD, "Bits a second of a serial line.", least=1, most=100_000_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection(SerialLine):
+    """How a board is reached.
+
+    Raises
+    ------
+    InputError
+        Unless one of ``port`` and ``simulate`` is given.
+    """
+
+    port: str | None = setting(None, "Serial port of the board, or /dev/spidevBUS.DEVICE.")
+    simulate: bool = setting(False, "Use the board's design in Verilator instead of a board.")
+    wait: float = setting(
+        0.5, "Seconds to wait for an answer before asking again.", least=0.01, most=3600
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.port is None) != self.simulate:
+            raise InputError("port must be given, or simulate instead: one of the two")
 
 
 class Transport(Protocol):
@@ -42,8 +73,7 @@ class SerialTransport:
 
     Parameters
     ----------
-    port : serial.Serial
-        Or what behaves like it.
+    port : or what behaves like it
     """
 
     def __init__(self, port: Any) -> None:

@@ -174,10 +174,8 @@ def sample_margins(
         What the readout weighs: spikes or counts of each active neuron.
     weights, biases : float64 arrays, shapes (k, C) and (C,)
         The readout before rounding.
-    bits : int
-        Bits of a weight, as for `quantize_readout`.
-    name : str
-        What the samples are called in the certificate.
+    bits : bits of a weight, as for `quantize_readout`
+    name : what the samples are called in the certificate
 
     Raises
     ------

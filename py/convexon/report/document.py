@@ -37,14 +37,11 @@ def document(*, title: str, body: str, data: Mapping[str, object], scripts: Sequ
 
     Parameters
     ----------
-    title : str
-        Of the page, as text.
-    body : str
-        Its content, as HTML.
+    title : of the page, as text
+    body : its content, as HTML
     data : mapping of str to JSON values
         What scripts read, by the id of its element.
-    scripts : sequence of str
-        Names of files of ``web``, run in this order once the content is there.
+    scripts : names of files of ``web``, run in this order once the content is there
     """
     texts = [get_plotlyjs(), *(web(name) for name in scripts)]
     allowed = " ".join(f"'sha256-{_sha256(text)}'" for text in texts)

@@ -33,15 +33,10 @@ class Figure:
 
     Members
     -------
-    name : str
-        Dotted, lower case, stable.
-    value : int or float
-        Finite. A figure that was not obtained is left out, never zero or null.
-    unit : str
-        Such as ``cycles``, ``seconds``, ``1`` for a pure number.
-    kind : FigureKind
-    source : str
-        Tool, artefact or publication.
+    name : dotted, lower case, stable
+    value : finite. A figure that was not obtained is left out, never zero or null.
+    unit : such as ``cycles``, ``seconds``, ``1`` for a pure number
+    source : tool, artefact or publication
 
     Raises
     ------

@@ -28,22 +28,15 @@ class Recording:
 
     Members
     -------
-    network : FixedPointNetwork
-    mapping : Mapping
-        Of the accelerator; spatial where none was chosen.
-    card_digest : str
+    mapping : of the accelerator; spatial where none was chosen
     inputs : uint8 array, shape (samples, steps, inputs)
         What the network reads.
     labels : int64 array, shape (samples,) or (samples, steps)
         Classes of the samples.
-    n_test : int
-        Test samples of the run; those of this recording are the first of them.
-    expected : SpikeTrace
-        What the golden model did, or a model that equals it.
-    reference : str
-        Which of the two.
-    hardware : mapping of str to SpikeTrace
-        What the monitors of a simulation saw, by simulator. It has fewer samples where the
+    n_test : test samples of the run; those of this recording are the first of them
+    expected : what the golden model did, or a model that equals it
+    reference : which of the two
+    hardware : what the monitors of a simulation saw, by simulator. It has fewer samples where the
         simulation broke off.
     """
 
@@ -66,9 +59,7 @@ def recording_of(folder: Run, *, n_samples: int | None = None) -> Recording:
 
     Parameters
     ----------
-    folder : Run
-    n_samples : int, optional
-        Of the first test samples; all by default.
+    n_samples : of the first test samples; all by default
 
     Raises
     ------

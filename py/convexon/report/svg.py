@@ -22,8 +22,7 @@ def raster(groups: Sequence[tuple[str, npt.NDArray[np.uint8]]], *, title: str) -
     ----------
     groups : sequence of (name, array of shape (steps, neurons))
         Drawn above one another, each in its own colour.
-    title : str
-        For readers who cannot see the drawing.
+    title : for readers who cannot see the drawing
     """
     steps = groups[0][1].shape[0]
     left, cell_width, row, gap = 90, 560 / steps, 3.0, 14.0
@@ -55,7 +54,6 @@ def convergence(series: Sequence[tuple[str, npt.NDArray[np.float64]]], *, title:
     ----------
     series : sequence of (name, array of shape (points, 2))
         Iteration and value; values of 0 or less cannot be drawn and are left out.
-    title : str
     """
     curves = [(name, points[points[:, 1] > 0]) for name, points in series]
     curves = [(name, points) for name, points in curves if len(points)]

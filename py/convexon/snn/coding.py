@@ -25,17 +25,13 @@ class Coding(ABC):
 
     Members
     -------
-    scaled : bool
-        Whether it reads values in [0, 1], to which `convexon.snn.interface` scales; otherwise it
-        reads unsigned integers of the network's input bits, as they are.
-    per_step : bool
-        Whether a sample has a value for each step, shape (T, inputs), or one for all of them.
-    max_bits : int
-        Most bits of one input in one step: 1 for spikes.
-    c_expression : str or None
-        The same in C99, for the header that runs the network: the value at step ``t`` of ``T``,
-        from the value ``u`` (a double) and ``LEVELS``, the largest input. None: the header takes
-        encoded steps alone.
+    scaled : whether it reads values in [0, 1], to which `convexon.snn.interface` scales; otherwise
+        it reads unsigned integers of the network's input bits, as they are
+    per_step : whether a sample has a value for each step, shape (T, inputs), or one for all of them
+    max_bits : most bits of one input in one step: 1 for spikes
+    c_expression : the same in C99, for the header that runs the network: the value at step ``t`` of
+        ``T``, from the value ``u`` (a double) and ``LEVELS``, the largest input. None: the header
+        takes encoded steps alone.
     """
 
     scaled: ClassVar[bool] = True
@@ -50,8 +46,6 @@ class Coding(ABC):
         Parameters
         ----------
         values : float64 array, shape (samples, inputs), or (samples, n_steps, inputs) per step
-        n_steps : int
-        bits : int
         """
 
 

@@ -48,9 +48,7 @@ class Decision:
 
     Members
     -------
-    rule : Rule
-    threshold : int or None
-        Of `Rule.THRESHOLD`, for which it must be given: a score on the grid of the readout.
+    threshold : of `Rule.THRESHOLD`, for which it must be given: a score on the grid of the readout
 
     Raises
     ------
@@ -78,9 +76,8 @@ class Decision:
 
         Parameters
         ----------
-        between : int
-            Registers between the rounds of the tournament. Where there are any, the exit of the
-            rule ``CERTAIN`` has one before its comparison.
+        between : registers between the rounds of the tournament. Where there are any, the exit of
+            the rule ``CERTAIN`` has one before its comparison.
         """
         if not self.is_early:
             return 1 + between
@@ -114,8 +111,7 @@ class Decided:
         Steps that the decision read, 1 to T.
     scores : int64 array, shape (samples, classes)
         As they stood at the decision.
-    n_steps : int
-        T.
+    n_steps : T
     """
 
     labels: IntArray
@@ -134,10 +130,8 @@ def step_scores(network: FixedPointNetwork, trace: SpikeTrace) -> IntArray:
 
     Parameters
     ----------
-    network : FixedPointNetwork
-        With `ReadoutMode.COUNT`.
-    trace : SpikeTrace
-        Of any model of ``network``; its last layers' spikes are read.
+    network : with `ReadoutMode.COUNT`
+    trace : of any model of ``network``; its last layers' spikes are read
 
     Raises
     ------
@@ -159,8 +153,6 @@ def decide(decision: Decision, network: FixedPointNetwork, scores: IntArray) -> 
 
     Parameters
     ----------
-    decision : Decision
-    network : FixedPointNetwork
     scores : int64 array, shape (samples, steps, classes)
         From `step_scores`.
 
@@ -235,10 +227,7 @@ def decided_trace(decision: Decision, network: FixedPointNetwork, trace: SpikeTr
 
     Parameters
     ----------
-    decision : Decision
-    network : FixedPointNetwork
-    trace : SpikeTrace
-        Of any model of ``network``.
+    trace : of any model of ``network``
 
     Raises
     ------

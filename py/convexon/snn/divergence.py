@@ -18,11 +18,8 @@ class Divergence:
 
     Members
     -------
-    sample, step, branch, layer, neuron : int
-    expected_spikes, actual_spikes : tuple of int
-        Spikes of the neuron in steps 0 to ``step`` of the sample.
-    expected_membranes, actual_membranes : tuple of int
-        Its membranes after the reset of these steps.
+    expected_spikes, actual_spikes : spikes of the neuron in steps 0 to ``step`` of the sample
+    expected_membranes, actual_membranes : its membranes after the reset of these steps
     """
 
     sample: int

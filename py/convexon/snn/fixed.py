@@ -89,8 +89,7 @@ class QFormat:
 
     Members
     -------
-    interval : Interval
-        The integers that the format holds.
+    interval : the integers that the format holds
 
     Raises
     ------

@@ -19,7 +19,6 @@ def notices(network: FixedPointNetwork, inputs: npt.NDArray[np.uint8]) -> list[s
 
     Parameters
     ----------
-    network : FixedPointNetwork
     inputs : uint8 array, shape (samples, steps, inputs)
     """
     lines = []

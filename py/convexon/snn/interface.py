@@ -29,12 +29,9 @@ class Interface:
 
     Members
     -------
-    coding : str
-        Of `convexon.snn.coding.CODINGS`.
-    shape : tuple of int
-        Of one raw sample: (features,), (height, width), (steps, channels).
-    classes : tuple
-        Name of each class, in the order of the scores.
+    coding : of `convexon.snn.coding.CODINGS`
+    shape : of one raw sample: (features,), (height, width), (steps, channels)
+    classes : name of each class, in the order of the scores
     low, high : float64 array, shape (inputs,), or None
         Range of each feature; None where the coding takes integers as they are.
 
@@ -80,8 +77,6 @@ class Interface:
         Parameters
         ----------
         values : array, shape (samples, ...)
-        coding : str
-        classes : tuple
 
         Raises
         ------

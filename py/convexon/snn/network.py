@@ -75,12 +75,10 @@ class Layer:
         theta[j] and b[j].
     recurrent : int64 array, shape (n_neurons, n_neurons), or None
         Lateral weights r[k, j], from the spike of neuron k one step earlier.
-    leak, reset
-        The same for all neurons of the layer.
-    weight_format, threshold_format : QFormat
-        Formats that hold the weights (recurrent too), and the thresholds and biases.
-    saturation : QFormat or None
-        Membrane format to clamp to. None, the default, computes without clamping.
+    leak, reset : the same for all neurons of the layer
+    weight_format, threshold_format : formats that hold the weights (recurrent too), and the
+        thresholds and biases
+    saturation : membrane format to clamp to. None, the default, computes without clamping.
 
     Raises
     ------
@@ -247,14 +245,10 @@ class _Hidden:
 
     Members
     -------
-    branches : tuple of Branch
-        The K parallel branches, all with ``n_inputs`` inputs.
-    n_steps : int
-        T, the steps of one inference.
-    input_bits : int
-        1 for spikes, k for unsigned intensities of k bits.
-    readout_mode : ReadoutMode
-        What the readout weighs.
+    branches : the K parallel branches, all with ``n_inputs`` inputs
+    n_steps : T, the steps of one inference
+    input_bits : 1 for spikes, k for unsigned intensities of k bits
+    readout_mode : what the readout weighs
     """
 
     branches: tuple[Branch, ...]
@@ -365,11 +359,10 @@ class FixedPointNetwork(_Hidden):
     -------
     readout_weights : int64 array, shape (n_features, n_classes)
     readout_biases : int64 array, shape (n_classes,)
-    readout_format, bias_format : QFormat
-        Formats of the readout's weights and biases; both have the same ``frac``.
-    interface : Interface or None
-        How raw samples become inputs, and what the classes are called; None for a network that
-        takes encoded steps alone.
+    readout_format, bias_format : formats of the readout's weights and biases; both have the same
+        ``frac``
+    interface : how raw samples become inputs, and what the classes are called; None for a network
+        that takes encoded steps alone
 
     Raises
     ------

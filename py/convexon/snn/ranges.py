@@ -27,7 +27,6 @@ class LayerRanges:
 
     Members
     -------
-    current : I, the sum of synapses and bias
     integrated : u before saturation and threshold
     membrane : v after the reset, the start value 0 included
     """

@@ -72,14 +72,11 @@ def seeded_weights(
 
     Parameters
     ----------
-    seed : int
-        0 to 2**32 - 1.
-    n_inputs : int
-        1 to 65,536.
+    seed : 0 to 2**32 - 1
+    n_inputs : 1 to 65,536
     neurons : sequence or array of int
         Numbers of the neurons, each below 65,536.
-    bits : int
-        2 to 8.
+    bits : 2 to 8
 
     Returns
     -------
@@ -107,8 +104,6 @@ def identify(weights: IntArray, seed: int, *, bits: int) -> tuple[int, ...]:
     Parameters
     ----------
     weights : int64 array, shape (n_inputs, n_neurons)
-    seed : int
-    bits : int
 
     Raises
     ------

@@ -76,7 +76,6 @@ class SpikeTrace:
 
     Members
     -------
-    layers : tuple, by branch and layer, of LayerTrace
     scores : int64 array, shape (samples, readouts, classes)
         One readout per sample; one per step for `ReadoutMode.STEP`.
     labels : int64 array, shape (samples, readouts)

@@ -39,8 +39,7 @@ class ProcessExecutor:
 
     Parameters
     ----------
-    jobs : int, optional
-        Processes; one for each core that this one may use where None.
+    jobs : processes; one for each core that this one may use where None
 
     Raises
     ------
@@ -88,8 +87,7 @@ class ClusterExecutor:
 
     Parameters
     ----------
-    address : str
-        Of the scheduler, such as ``tcp://host:8786``.
+    address : of the scheduler, such as ``tcp://host:8786``
 
     Raises
     ------

@@ -47,11 +47,8 @@ def as_page(root: Path, exploration: Exploration, varied: Sequence[str]) -> str:
 
     Parameters
     ----------
-    root : Path
-        Folder of the sweep.
-    exploration : Exploration
-    varied : sequence of str
-        Choices that have several values: they name a point.
+    root : folder of the sweep
+    varied : choices that have several values: they name a point
 
     Raises
     ------

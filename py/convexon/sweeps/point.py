@@ -28,10 +28,8 @@ class Point:
     -------
     settings : JSON object
         Every choice by the name that users write (`convexon.sweeps.sweep`).
-    figures : tuple of Figure
-        None where the point failed.
-    reason : str
-        Why it failed, in a line; empty where it did not.
+    figures : None where the point failed
+    reason : why it failed, in a line; empty where it did not
 
     Raises
     ------
@@ -64,9 +62,7 @@ class Exploration:
 
     Members
     -------
-    names : tuple of str
-        Folder of each point, in ``points``.
-    points : tuple of Point
+    names : folder of each point, in ``points``
     """
 
     names: tuple[str, ...]

@@ -28,14 +28,10 @@ class ExploreResult:
 
     Members
     -------
-    exploration : Exploration
-    path : Path
-        Of explore.json; explore.html lies beside it.
-    computed, repeated : int
-        Points that were not there before; and those of them that two workers made, as happens
-        where one is taken for lost. Their results were compared, and are the same.
-    varied : list of str
-        Names of the choices that have several values.
+    path : of explore.json; explore.html lies beside it
+    computed, repeated : points that were not there before; and those of them that two workers made,
+        as happens where one is taken for lost. Their results were compared, and are the same.
+    varied : names of the choices that have several values
     """
 
     exploration: Exploration
@@ -95,12 +91,8 @@ def explore_stage(
 
     Parameters
     ----------
-    root : Path
-        Folder of this sweep and others; a point that another one has computed is reused.
-    sweep : Sweep
-    executor : Executor, optional
-        What computes the points; the processes of this machine by default.
-    progress : Progress
+    root : folder of this sweep and others; a point that another one has computed is reused
+    executor : what computes the points; the processes of this machine by default
 
     Raises
     ------

@@ -38,26 +38,17 @@ import numpy as np
 
 from convexon.data.samples import EMBEDDED
 from convexon.errors import InputError
-from convexon.plan.cost.budget import Limits
+from convexon.plan.cost.budget import Budget, Limits
 from convexon.plan.family import Family
-from convexon.plan.mapping import MAX_LANES, Style
-from convexon.settings import Setting, Settings, setting, settings_of
+from convexon.plan.mapping import Style
+from convexon.settings import Setting, settings_of
 from convexon.snn.coding import CODINGS
 from convexon.store.codec import Json
 from convexon.train.settings import SolveSettings
 from convexon_boards.catalogue import board_of
+from convexon_boards.settings import Placement
 
 Values = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placement(Settings):
-    """Where a point's network is to stand."""
-
-    mapping: Style = setting(Style.ANY, "Where layers may stand.")
-    lanes: int | None = setting(None, "Lanes of folded layers.", least=1, most=MAX_LANES)
-    family: Family | None = setting(None, "Family of parts; ecp5 where no board is given.")
-    board: str | None = setting(None, "Board to fit: its part, less the link, and its clock.")
 
 
 AXES: Mapping[str, Setting] = {
@@ -80,10 +71,7 @@ class PointSettings:
 
     Members
     -------
-    solve : SolveSettings
-    place : Placement
-        With a family; lanes only where layers are folded.
-    limits : Limits
+    place : with a family; lanes only where layers are folded
     """
 
     solve: SolveSettings
@@ -94,6 +82,11 @@ class PointSettings:
     def family(self) -> Family:
         """Family of the part."""
         return self.place.family or Family.ECP5
+
+    @property
+    def budget(self) -> Budget:
+        """What the mapping may use."""
+        return self.place.budget(self.limits)
 
     def to_json(self) -> Json:
         """Return every choice that is made, by the names that users write, and the limits."""
@@ -113,13 +106,9 @@ class Sweep:
 
     Members
     -------
-    data : str
-        ``digits``, or the path of an npz file.
-    axes : mapping of str to sequence
-        Values to try, by name in `AXES`.
-    rho : tuple of float
-        Strengths of the l1 penalty that each network chooses from; the default ones where empty.
-    limits : Limits
+    data : ``digits``, or the path of an npz file
+    axes : values to try, by name in `AXES`
+    rho : strengths of the l1 penalty that each network chooses from; the default ones where empty
 
     Raises
     ------

@@ -13,7 +13,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,6 @@ from convexon.errors import ArtefactError, InputError, SolverError, ToolError
 from convexon.flow import solve as flow
 from convexon.flow.map import map_stage
 from convexon.flow.run import Made, Run, source_digest
-from convexon.plan.cost.budget import Budget
 from convexon.plan.cost.resource_model import resource_model
 from convexon.plan.family import Family
 from convexon.plan.mapping import MAPPING
@@ -39,7 +38,6 @@ from convexon.store.codec import Codec, to_json
 from convexon.sweeps.point import POINT, Point
 from convexon.sweeps.sweep import PointSettings, plain
 from convexon.train.settings import SolveSettings
-from convexon_boards.capacity import budget_of
 
 T = TypeVar("T")
 
@@ -73,14 +71,10 @@ class Job:
 
     Members
     -------
-    root : Path
-        Folder of the sweep; absolute.
-    source : str
-        Where the samples are (`convexon.data.samples.load_samples`).
-    data : str
-        Their digest.
-    version : str
-        Digest of Convexon's source.
+    root : folder of the sweep; absolute
+    source : where the samples are (`convexon.data.samples.load_samples`)
+    data : their digest
+    version : digest of Convexon's source
     """
 
     root: Path
@@ -107,7 +101,7 @@ class Job:
         made_by = {
             "network": self.network(point.solve).path.name,
             "board": point.place.board,
-            "budget": {name: plain(value) for name, value in vars(_budget(point)).items()},
+            "budget": {name: plain(value) for name, value in vars(point.budget).items()},
             "model": _model(point.family),
         }
         return Run(self.root / "points" / self.key("p", made_by))
@@ -152,10 +146,7 @@ def measure(job: Job, point: PointSettings, reason: str = "") -> Ended:
 
     Parameters
     ----------
-    job : Job
-    point : PointSettings
-    reason : str
-        Why there is no network, where there is none.
+    reason : why there is no network, where there is none
 
     Raises
     ------
@@ -173,7 +164,7 @@ def measure(job: Job, point: PointSettings, reason: str = "") -> Ended:
         card, test = folder.read("card", CARD), folder.read("test", DATASET)
         parents = {"card": card, "test": test}
         try:
-            mapped = map_stage(folder, budget=_budget(point), model=simulate.run)
+            mapped = map_stage(folder, budget=point.budget)
         except INFEASIBLE as error:
             found = Point(settings=point.to_json(), reason=_line(error))
         else:
@@ -301,15 +292,6 @@ def _samples(job: Job) -> Samples:
             "start again, with one file for all"
         )
     return samples
-
-
-def _budget(point: PointSettings) -> Budget:
-    """Budget of a point, in the hardware's terms."""
-    place = point.place
-    stated = replace(point.limits.budget, style=place.mapping, lanes=place.lanes)
-    if place.board is not None:
-        return budget_of(place.board, stated)
-    return replace(stated, family=point.family)
 
 
 def _model(family: Family) -> str:

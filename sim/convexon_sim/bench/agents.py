@@ -59,14 +59,10 @@ class LayerMonitor:
 
     Members
     -------
-    branch, layer : int
-    n_neurons : int
-    membrane_width : int
-        Bits of a membrane, two's complement.
-    spikes, membranes : list of int
-        A vector for each completed step, neuron j at bits ``j`` and ``j * membrane_width`` and up.
-    begins : list of int, or None
-        Where inferences may end early: the steps, from 0, that begin one.
+    membrane_width : bits of a membrane, two's complement
+    spikes, membranes : a vector for each completed step, neuron j at bits ``j`` and ``j *
+        membrane_width`` and up
+    begins : where inferences may end early: the steps, from 0, that begin one
 
     Raises
     ------

@@ -32,8 +32,7 @@ class Instance:
 
     Members
     -------
-    scope, design : tuple of str
-        As in `convexon_sim.bench.job.Job`.
+    scope, design : as in `convexon_sim.bench.job.Job`
     """
 
     scope: tuple[str, ...] = ()
@@ -46,13 +45,9 @@ class Batch:
 
     Members
     -------
-    top : str
-        Its top module.
-    verilog : str
-    digest : str
-        Over the text and the top.
-    instances : mapping of str to Instance
-        By the digest of the bundle.
+    top : its top module
+    digest : over the text and the top
+    instances : by the digest of the bundle
     """
 
     top: str

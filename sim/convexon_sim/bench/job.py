@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
+from convexon.settings import Settings, setting
 from convexon.store.codec import Codec
 
 JOBS_VARIABLE = "CONVEXON_JOBS"
@@ -26,41 +27,33 @@ QUIET_CLOCKS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Traffic:
+class Traffic(Settings):
     """How the bench treats the accelerator's streams.
 
     Members
     -------
-    idle : float
-        Probability that the source offers nothing in a clock.
-    back_pressure : float
-        Probability that the sink refuses in a clock.
-    resets : tuple of int
-        Samples that are first cut off by a reset, and then sent again.
-    reset_after : tuple of int
-        Clocks from the first offer of each of ``resets`` to its reset, 1 or more; the source goes
-        on offering until then. Empty: after a random part of the sample, at a random clock.
-    seed : int
-        Of the bench's own random generator.
+    resets : samples that are first cut off by a reset, and then sent again
+    reset_after : clocks from the first offer of each of ``resets`` to its reset, 1 or more; the
+        source goes on offering until then. Empty: after a random part of the sample, at a random
+        clock.
 
     Raises
     ------
     InputError
-        If a probability lies outside 0..0.95, where a run would hardly move, or ``reset_after``
-        does not have a clock for each of ``resets``.
+        If a probability is one under which a run would hardly move, or ``reset_after`` does not
+        have a clock for each of ``resets``.
     """
 
-    idle: float = 0.0
-    back_pressure: float = 0.0
+    idle: float = setting(0.0, "Probability of an idle clock at the input.", least=0, most=0.95)
+    back_pressure: float = setting(
+        0.0, "Probability of a refused clock at the output.", least=0, most=0.95
+    )
+    seed: int = setting(0, "Seed of the traffic.", least=0)
     resets: tuple[int, ...] = ()
     reset_after: tuple[int, ...] = ()
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("idle", "back_pressure"):
-            value = getattr(self, name)
-            if not 0.0 <= value <= 0.95:
-                raise InputError(f"{name} must be a probability in 0..0.95, not {value!r}")
+        super().__post_init__()
         if self.reset_after and len(self.reset_after) != len(self.resets):
             raise InputError(
                 f"reset_after must be empty or as long as the {len(self.resets)} resets, "
@@ -85,19 +78,13 @@ class Job:
 
     Members
     -------
-    ports : mapping
-        Content of ports.json.
+    ports : content of ports.json
     inputs : uint8 array, shape (samples, transfers, inputs)
-    n_steps, per_sample : int
-        Steps and results of a sample.
-    slowest : int
-        Clocks that no sample should exceed in a run that never stalls.
-    image : bytes or None
-        Weights that the bench loads after the first reset, where they are loaded at run time.
-    scope, design : tuple of str
-        Instances from the top module down to the one whose signals are named as the ports, and to
-        the accelerator itself. Both are empty where the accelerator is the top.
-    traffic : Traffic
+    n_steps, per_sample : steps and results of a sample
+    slowest : clocks that no sample should exceed in a run that never stalls
+    image : weights that the bench loads after the first reset, where they are loaded at run time
+    scope, design : instances from the top module down to the one whose signals are named as the
+        ports, and to the accelerator itself. Both are empty where the accelerator is the top.
     """
 
     ports: Mapping[str, Any]

@@ -15,12 +15,9 @@ def begin_of(sample: int, n_steps: int, begins: list[int] | None, n_seen: int) -
 
     Parameters
     ----------
-    sample, n_steps : int
-        The sample, and the steps of a whole inference.
-    begins : list of int, or None
-        Where inferences may end early: the steps, from 0, that begin one.
-    n_seen : int
-        Steps that the layer took in all.
+    sample, n_steps : the sample, and the steps of a whole inference
+    begins : where inferences may end early: the steps, from 0, that begin one
+    n_seen : steps that the layer took in all
     """
     if begins is None:
         return sample * n_steps
@@ -33,11 +30,9 @@ class LayerRecord:
 
     Members
     -------
-    branch, layer : int
     spikes : uint8 array, shape (steps, neurons)
     membranes : int64 array, shape (steps, neurons)
-    begins : list of int, or None
-        As in `begin_of`.
+    begins : as in `begin_of`
     """
 
     branch: int
@@ -62,16 +57,11 @@ class Record:
 
     Members
     -------
-    layers : list of LayerRecord
-        In the order of the probes in ports.json.
-    taken_at, given_at : list of int
-        Clocks that took a transfer, and that handed over a result.
-    results : list of int
-        Payloads of the results.
-    clocks : int
-        Clocks simulated.
-    failure : str or None
-        What kept the run from its end, if anything did.
+    layers : in the order of the probes in ports.json
+    taken_at, given_at : clocks that took a transfer, and that handed over a result
+    results : payloads of the results
+    clocks : clocks simulated
+    failure : what kept the run from its end, if anything did
     """
 
     layers: list[LayerRecord] = field(default_factory=list)

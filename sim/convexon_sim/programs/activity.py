@@ -57,13 +57,10 @@ def count_switching(
 
     Parameters
     ----------
-    watch : Watch
     transfers : uint8 array, shape (samples, transfers, inputs)
         What the host hands over.
-    expected : SpikeTrace
-        Scores and labels of every sample.
-    timeout_seconds : float
-        Wall time after which compiling, or the run, is stopped.
+    expected : scores and labels of every sample
+    timeout_seconds : wall time after which compiling, or the run, is stopped
 
     Raises
     ------

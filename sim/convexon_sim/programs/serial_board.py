@@ -27,25 +27,17 @@ class SimulatedBoard:
 
     Parameters
     ----------
-    verilog : str
-        The whole design.
-    top : str
-        Its top module.
-    simulator : Simulator
-        A Verilator.
-    divisor : int
-        Clocks of a bit.
-    host_divisor : int, optional
-        Clocks of a bit that the host sends; ``divisor`` by default.
-    pins : mapping of str to int
-        Levels of further inputs.
-    timeout : float
-        Seconds that compiling may take.
+    verilog : the whole design
+    top : its top module
+    simulator : a Verilator
+    divisor : clocks of a bit
+    host_divisor : clocks of a bit that the host sends; ``divisor`` by default
+    pins : levels of further inputs
+    timeout : seconds that compiling may take
 
     Members
     -------
-    port : str
-        Name of the serial port, within the context.
+    port : name of the serial port, within the context
 
     Raises
     ------

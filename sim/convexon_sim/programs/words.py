@@ -33,8 +33,7 @@ def packed(values: npt.NDArray[Any], width: int) -> Words:
     Parameters
     ----------
     values : integer array, shape (vectors, elements)
-    width : int
-        Bits of an element.
+    width : bits of an element
 
     Returns
     -------
@@ -69,13 +68,9 @@ def module_around(
 
     Parameters
     ----------
-    name, design : str
-    ports : iterable of str
-        Declarations such as "input clk".
-    connections : mapping of str to str
-        The design's ports, and what they are connected to.
-    lines : iterable of str
-        What else stands in the module.
+    ports : declarations such as "input clk"
+    connections : the design's ports, and what they are connected to
+    lines : what else stands in the module
     """
     joined = ", ".join(f".{port}({signal})" for port, signal in connections.items())
     body = "".join(f"  {line};\n" for line in (*lines, f"{design} core ({joined})"))

@@ -310,7 +310,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_the_stage_keeps_what_it_estimated(folder: Run, tmp_path: Path) -> None:
-    settings = {"part": ICE40UP5K, "clock_mhz": 12.0, "count": count_switching, "samples": 3}
+    settings = {"part": ICE40UP5K, "clock_mhz": 12.0, "samples": 3}
     result = energy_stage(folder, **settings)  # type: ignore[arg-type]
     estimate = result.estimate.value
     assert not result.estimate.reused

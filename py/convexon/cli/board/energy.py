@@ -36,7 +36,6 @@ def energy(
     from convexon.flow.run import Run
     from convexon_boards.catalogue import board_of
     from convexon_boards.families import part_of
-    from convexon_sim.programs.activity import count_switching
 
     if freq is not None and not 0 < freq < math.inf:
         raise InputError(f"freq must be a number of MHz above 0, not {freq!r}")
@@ -53,9 +52,7 @@ def energy(
         else:
             raise InputError("one of --board and --part must be given, and not both")
         with console.stage("energy") as line:
-            result = energy_stage(
-                folder, line, part=chosen, clock_mhz=mhz, count=count_switching, samples=samples
-            )
+            result = energy_stage(folder, line, part=chosen, clock_mhz=mhz, samples=samples)
         console.line(result.summary)
         for text in result.lines:
             console.line(text)

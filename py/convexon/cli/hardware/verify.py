@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from convexon.cli.options import RUN, command
+from convexon.cli.options import RUN, command, settings
+from convexon_sim.bench.job import Traffic
 
 
 @command
@@ -14,14 +15,7 @@ from convexon.cli.options import RUN, command
 @click.option(
     "--simulator", multiple=True, help="verilator or icarus; both that are installed by default."
 )
-@click.option("--idle", type=float, default=0.0, help="Probability of an idle clock at the input.")
-@click.option(
-    "--back-pressure",
-    type=float,
-    default=0.0,
-    help="Probability of a refused clock at the output.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the traffic.")
+@settings(Traffic, "traffic")
 @click.option(
     "--first-divergence",
     is_flag=True,
@@ -35,9 +29,7 @@ from convexon.cli.options import RUN, command
 def verify(
     run: Path,
     simulator: tuple[str, ...],
-    idle: float,
-    back_pressure: float,
-    seed: int,
+    traffic: Traffic,
     first_divergence: bool,
     volume: bool,
 ) -> None:
@@ -49,9 +41,7 @@ def verify(
     from convexon.cli.console import Console
     from convexon.flow.run import Run
     from convexon.flow.verify import VerifyResult, chosen_simulators, verify_stage, volume_stage
-    from convexon_sim.bench.job import Traffic
 
-    traffic = Traffic(idle=idle, back_pressure=back_pressure, seed=seed)
     with Console() as console, Run(run).locked() as folder:
         if volume:
             with console.stage("verify in volume") as line:

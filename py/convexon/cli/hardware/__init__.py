@@ -1,0 +1,1 @@
+"""Commands that make hardware of a network, and check it."""

@@ -1,0 +1,1 @@
+"""Commands that make a network, apply it, and check what is claimed of it."""
