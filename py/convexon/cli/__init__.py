@@ -21,7 +21,7 @@ from convexon.errors import EXIT_USAGE, ConvexonError, MismatchError
 from convexon.version import __version__
 
 COMMANDS = (
-    *("demo", "solve", "predict", "import", "certify"),
+    *("demo", "solve", "predict", "import", "card", "certify"),
     *("map", "emit", "weights", "prove", "verify", "build", "energy", "flash", "run"),
     *("explore", "report", "doctor"),
 )
