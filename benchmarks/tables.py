@@ -1,4 +1,4 @@
-"""Make the tables of README.md and docs/benchmarks.md: `python benchmarks/tables.py [--check]`.
+"""Make the tables of README.md and docs: `python benchmarks/tables.py [--check]`.
 
 A table stands between ``<!-- figures:NAME -->`` and ``<!-- figures:end -->`` and is made from the
 results. With --check nothing is written, and the exit code is 1 if a table differs from its
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hardware_tables import (
@@ -27,11 +27,13 @@ from tabling import figures_of, number, share, table, two_columns
 
 from convexon.plan.cost.budget import Limits
 from convexon.settings import Setting, Settings, settings_of
+from convexon.snn.card import schema
+from convexon.store.codec import Json
 from convexon.train.settings import SolveSettings
 from convexon_boards.settings import Placement
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "docs/benchmarks.md", "docs/settings.md")
+DOCUMENTS = ("README.md", "docs/benchmarks.md", "docs/card.md", "docs/settings.md")
 MARKED = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- figures:end -->)", re.DOTALL)
 DEMO_ROWS = (
     ("accuracy.test", "test accuracy, integer network"),
@@ -343,7 +345,55 @@ def _default(each: Setting) -> str:
     return ", ".join("-" if v is None else str(getattr(v, "value", v)) for v in values)
 
 
+def card_fields() -> str:
+    """Return every field of the card, from the JSON Schema that ships with the package."""
+    return table(("field", "what it holds", "what it is"), _fields(schema(), ""))
+
+
+def _fields(part: Json, place: str) -> Iterator[tuple[str, str, str]]:
+    """Fields of an object, and those of the objects within them, depth first."""
+    for name, stated in part["properties"].items():
+        inner = f"{place}.{name}" if place else name
+        yield f"`{inner}`", _holds(stated), stated["description"]
+        target, brackets = _object_of(stated)
+        if target is not None:
+            yield from _fields(target, inner + brackets)
+
+
+def _object_of(stated: Json) -> tuple[Json | None, str]:
+    """The object that a field holds, alone or in a list, unless it was told of before."""
+    if "items" in stated:
+        target, brackets = _object_of(stated["items"])
+        return target, f"[]{brackets}"
+    for option in stated.get("anyOf", [stated]):
+        name = str(option.get("$ref", "")).rpartition("/")[2]
+        if name and name != "format":
+            found: Json = schema()["$defs"][name]
+            return found, ""
+    return None, ""
+
+
+def _holds(stated: Json) -> str:
+    """Type of a field in words."""
+    if "const" in stated or "enum" in stated:
+        return ", ".join(f"`{value}`" for value in stated.get("enum", [stated.get("const")]))
+    if "anyOf" in stated:
+        return " or ".join(_holds(option) for option in stated["anyOf"])
+    if "$ref" in stated:
+        name = stated["$ref"].rpartition("/")[2]
+        return "format" if name == "format" else "object"
+    if stated["type"] == "array":
+        inner = _holds(stated["items"])
+        return f"list of {inner}"
+    kind = stated["type"]
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+
+
 TABLES |= {
+    "card_fields": card_fields,
+    "card_format": lambda: table(
+        ("field", "what it holds", "what it is"), _fields(schema()["$defs"]["format"], "")
+    ),
     "solve_settings": lambda: settings_table(SolveSettings),
     "placement": lambda: settings_table(Placement),
     "limits": lambda: settings_table(Limits),

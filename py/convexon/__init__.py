@@ -17,6 +17,7 @@ from convexon.version import __version__
 _DOOR = {
     "SpikingClassifier": "convexon.api.estimator",
     "Network": "convexon.api.network",
+    "Leak": "convexon.snn.neuron",
     "load": "convexon.api.network",
     "Accelerator": "convexon.api.accelerator",
     "compile": "convexon.api.accelerator",
@@ -34,6 +35,7 @@ _DOOR = {
 __all__ = [
     "Accelerator",
     "ConvexonError",
+    "Leak",
     "Network",
     "Registry",
     "Run",
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from convexon.api.trained import bit_widths, from_nir, from_torch, quantize
     from convexon.errors import ConvexonError
     from convexon.registry import Registry
+    from convexon.snn.neuron import Leak
     from convexon.train.settings import SolveSettings
 
 

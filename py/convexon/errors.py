@@ -5,6 +5,8 @@ is wrong, where, and how to mend it; the command line prints that line and exits
 """
 
 import math
+import operator
+from typing import SupportsIndex
 
 EXIT_USAGE = 2
 """Exit code of the command line for any `ConvexonError`."""
@@ -64,12 +66,19 @@ def require_positive(**values: float | None) -> None:
 
 
 def require_integer(name: str, value: object) -> int:
-    """Return ``value`` if it is an int, as TOML and JSON have it: no bool, and no float.
+    """Return an integer of any type, numpy's too, as an int; no bool, and no float.
 
     Raises
     ------
     InputError
     """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"{name} must be an integer, not {value!r}")
-    return value
+    if not isinstance(value, bool) and isinstance(value, SupportsIndex):
+        return operator.index(value)
+    raise InputError(f"{name} must be an integer, not {value!r}")
+
+
+def require_type(name: str, value: object, *kinds: type) -> None:
+    """Raise `InputError` unless ``value`` is of one of ``kinds``."""
+    if not isinstance(value, kinds):
+        told = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+        raise InputError(f"{name} must be {told}, not {value!r}")

@@ -16,7 +16,7 @@ from convexon.data.dataset import DATASET
 from convexon.errors import InputError
 from convexon.flow.run import Run
 from convexon.flow.solve import solve
-from convexon.interop.importers import IMPORTERS, Importer, importer_for
+from convexon.interop.importers import IMPORTERS, Importer, ReadingSettings, importer_for
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork
 from convexon.store.artefact import load, save
@@ -30,7 +30,7 @@ class Table(Importer):
 
     suffixes = (".lif.csv",)
 
-    def read(self, path: Path) -> FixedPointNetwork:
+    def read(self, path: Path, reading: ReadingSettings) -> FixedPointNetwork:
         rows = [[int(cell) for cell in line.split(",")] for line in path.read_text().split()]
         if len({len(row) for row in rows}) != 1:
             raise InputError(f"{path} must have lines of one length")

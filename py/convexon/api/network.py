@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
+from convexon.interop.arrays import network_of_arrays
 from convexon.snn.card import CARD
 from convexon.snn.interface import Interface
 from convexon.snn.network import FixedPointNetwork
@@ -32,6 +33,15 @@ class Network:
     """
 
     card: FixedPointNetwork
+
+    @classmethod
+    def from_arrays(cls, **arrays: Any) -> Network:
+        """Return the network of integers that were trained elsewhere.
+
+        Parameters and errors are those of `convexon.interop.arrays.network_of_arrays`: ``weights``,
+        ``thresholds`` and ``n_steps``, and what is not the default.
+        """
+        return cls(network_of_arrays(**arrays))
 
     @property
     def interface(self) -> Interface:

@@ -24,6 +24,7 @@ COMMANDS = {
     "solve": "network.solve",
     "predict": "network.predict",
     "import": "network.import_",
+    "card": "network.card",
     "certify": "network.certify",
     "map": "hardware.map",
     "emit": "hardware.emit",

@@ -1,4 +1,4 @@
-"""Importers: files of other programs, and of Convexon's own, as networks of integers.
+"""Importers: files of other programs, and of Convexon's own, as networks.
 
 An importer is one class. Another package adds one with an entry point of the group
 ``convexon.importers``, and ``convexon import`` then knows it by name and by the ends of file names.
@@ -7,14 +7,37 @@ An importer is one class. Another package adds one with an entry point of the gr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from convexon.errors import InputError
+from convexon.interop.nir import DEFAULT_PROFILE, read_nir
+from convexon.interop.profiles import PROFILES
 from convexon.registry import Registry
+from convexon.settings import Settings, setting
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork
+from convexon.snn.real import RealNetwork
 from convexon.store.artefact import load
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingSettings(Settings):
+    """What a file of another tool leaves open.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range.
+    """
+
+    profile: str = setting(
+        DEFAULT_PROFILE, "Whose reading of spiking nodes counts.", names=PROFILES.__iter__
+    )
+    dt: float | None = setting(
+        None, "Step in seconds; by default what the file or the tool says.", above=0
+    )
 
 
 class Importer(ABC):
@@ -22,14 +45,21 @@ class Importer(ABC):
 
     Members
     -------
-    suffixes : ends of the names of the files that it reads: ``.card.json``
+    suffixes : tuple of str
+        Ends of the names of the files that it reads: ``.card.json``.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def read(self, path: Path) -> FixedPointNetwork:
-        """Return the network of a file; raises `ConvexonError` in one line if it holds none."""
+    def read(self, path: Path, reading: ReadingSettings) -> FixedPointNetwork | RealNetwork:
+        """Return the network of a file, of integers or of real numbers, which are then quantized.
+
+        Raises
+        ------
+        ConvexonError
+            In one line, if the file holds no network.
+        """
 
 
 def _check(importer: Importer) -> None:
@@ -49,12 +79,23 @@ class CardImporter(Importer):
 
     suffixes = (".json",)
 
-    def read(self, path: Path) -> FixedPointNetwork:
+    def read(self, path: Path, reading: ReadingSettings) -> FixedPointNetwork:
         """Read the card; raises `ArtefactError` if it is damaged or of another version."""
         return load(CARD, path)[0]
 
 
+class NirImporter(Importer):
+    """A graph of the neuromorphic intermediate representation."""
+
+    suffixes = (".nir",)
+
+    def read(self, path: Path, reading: ReadingSettings) -> RealNetwork:
+        """Read the graph; raises as `convexon.interop.nir.read_nir`."""
+        return read_nir(path, profile=reading.profile, dt=reading.dt)
+
+
 IMPORTERS.add("card", CardImporter())
+IMPORTERS.add("nir", NirImporter())
 
 
 def importer_for(path: Path, name: str | None = None) -> Importer:

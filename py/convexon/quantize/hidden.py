@@ -307,20 +307,17 @@ def _leak_of(layer: RealLayer) -> float:
     return (low + high) / 2
 
 
-def nearest_leak(factor: float, *, tolerance: float = 1e-3) -> Leak:
-    """Return the shortest leak d / 2**f whose factor is within ``tolerance`` of ``factor``.
+LEAK_TOLERANCE = 1e-3
+"""Most that a leak may miss of what a membrane loses in a step, and so of its time constant."""
 
-    The tolerance is relative to ``1 - factor``, and so to the time constant; where nothing is near
-    enough, the nearest of 16 bits is returned.
-    """
-    if not 0 <= factor <= 1:
-        raise FormatError(f"a leak factor must lie in 0..1, not {factor!r}")
-    lost = 1.0 - factor
-    for f in range(MAX_LEAK_SHIFT + 1):
-        d = round(math.ldexp(lost, f))
-        if abs(math.ldexp(d, -f) - lost) <= tolerance * lost:
+
+def shortest_leak(factor: float) -> Leak:
+    """Return the leak of fewest bits within `LEAK_TOLERANCE`; the nearest of all where none is."""
+    for bits in range(MAX_LEAK_SHIFT + 1):
+        leak = Leak.nearest(factor, bits=bits)
+        if abs(leak.error) <= LEAK_TOLERANCE * (1.0 - factor):
             break
-    return Leak(d, f)
+    return leak
 
 
 def _time_constant(factor: float) -> float:
@@ -396,7 +393,7 @@ class _Work:
         self.limit = max(1, (1 << (bits - 1)) - 1)
         self.signal, self.target = signal[:_SAMPLES], target[:_SAMPLES]
         self.weights = layer.weights.astype(np.float64)
-        self.leak = nearest_leak(_leak_of(layer))
+        self.leak = shortest_leak(_leak_of(layer))
         stride = max(1, -(-signal.shape[0] * signal.shape[1] // _ROWS))
         rows = slice(None, None, stride)
         self.rows = signal.reshape(-1, signal.shape[2])[rows].astype(np.float64)

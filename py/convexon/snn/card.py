@@ -2,10 +2,14 @@
 
 The golden model, the bench, the Verilog and the C header all come from this one file, unchanged. It
 states every integer, every width, and the semantics they follow, so that a person can read it and
-another tool can run it.
+another tool can run it. docs/card.md states the file field by field, and ``card.schema.json``
+beside this module does so for programs (JSON Schema 2020-12).
 """
 
 from __future__ import annotations
+
+import json
+from importlib.resources import files
 
 from convexon.snn.network import FixedPointNetwork
 from convexon.store.codec import Codec, Json
@@ -37,6 +41,19 @@ def _derived(network: FixedPointNetwork) -> Json:
 
 
 CARD: Codec[FixedPointNetwork] = Codec(
-    FixedPointNetwork, "convexon.card", 2, inline=True, derived=_derived, made_by="convexon solve"
+    FixedPointNetwork,
+    "convexon.card",
+    2,
+    inline=True,
+    derived=_derived,
+    made_by="convexon solve",
+    accepted_by="convexon card sign",
 )
 """File form of a `FixedPointNetwork`. A card that contradicts its own integers is refused."""
+
+
+def schema() -> Json:
+    """Return the JSON Schema of a card's file."""
+    text = files("convexon.snn").joinpath("card.schema.json").read_text(encoding="utf-8")
+    found: Json = json.loads(text)
+    return found

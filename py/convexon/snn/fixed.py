@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from convexon.errors import FormatError, InputError
+from convexon.errors import FormatError, InputError, require_integer
 
 MAX_INPUT_BITS = 8
 """Widest input intensity, in bits."""
@@ -93,6 +93,8 @@ class QFormat:
 
     Raises
     ------
+    InputError
+        If ``width`` or ``frac`` is not an integer.
     FormatError
         If ``width`` lies outside 1..62 or ``frac`` is negative.
     """
@@ -102,6 +104,8 @@ class QFormat:
     signedness: Signedness = Signedness.SIGNED
 
     def __post_init__(self) -> None:
+        for name in ("width", "frac"):
+            object.__setattr__(self, name, require_integer(name, getattr(self, name)))
         if not 1 <= self.width <= MAX_WIDTH:
             raise FormatError(f"width must be 1 to {MAX_WIDTH} bits, not {self.width!r}")
         if self.frac < 0:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from convexon.errors import FormatError, InputError
+from convexon.errors import FormatError, InputError, require_integer, require_type
 from convexon.snn.coding import CODINGS, require_bits
 from convexon.snn.fixed import MAX_INPUT_BITS, Interval, QFormat, width_of
 from convexon.snn.interface import Interface
@@ -83,7 +84,7 @@ class Layer:
     Raises
     ------
     InputError
-        If a shape is wrong or a value is not an integer.
+        If a shape is wrong, a value is not an integer, or a member is of another type.
     FormatError
         If a value does not fit its format.
     """
@@ -99,6 +100,11 @@ class Layer:
     saturation: QFormat | None = None
 
     def __post_init__(self) -> None:
+        require_type("leak", self.leak, Leak)
+        require_type("reset", self.reset, Reset)
+        require_type("weight_format", self.weight_format, QFormat)
+        require_type("threshold_format", self.threshold_format, QFormat)
+        require_type("saturation", self.saturation, QFormat, NoneType)
         weights = np.asarray(self.weights)
         if weights.ndim != 2 or 0 in weights.shape:
             raise InputError(
@@ -259,6 +265,9 @@ class _Hidden:
     def _check_hidden(self) -> None:
         if not self.branches:
             raise InputError("branches must hold at least one branch, not none")
+        require_type("readout_mode", self.readout_mode, ReadoutMode)
+        for name in ("n_steps", "input_bits"):
+            object.__setattr__(self, name, require_integer(name, getattr(self, name)))
         if self.n_steps < 1:
             raise InputError(f"n_steps must be at least 1, not {self.n_steps!r}")
         if not 1 <= self.input_bits <= MAX_INPUT_BITS:

@@ -19,13 +19,17 @@ parametrised by. It is computed four times, by programs that share no arithmetic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import SupportsFloat
 
-from convexon.errors import FormatError
+from convexon.errors import FormatError, InputError, require_integer
 
 MAX_LEAK_SHIFT = 16
 """Largest f of a leak d / 2**f. Sixteen bits resolve time constants up to 65,536 steps."""
+
+LEAK_BITS = 12
+"""f at most where a leak is made of a real factor: time constants up to 4,096 steps."""
 
 
 class Reset(Enum):
@@ -57,20 +61,65 @@ class Leak:
     ``d = 0`` is a pure integrator; ``d = 2**f`` forgets everything: the memoryless threshold unit
     of arXiv:2303.03382; f = 10, d = 10 is about the 0.99 of arXiv:2605.08022.
 
+    Members
+    -------
+    d, f : int
+    error : float
+        `factor` less the real factor that `nearest` was asked for; 0 for a leak that was given.
+
     Raises
     ------
+    InputError
+        If d or f is not an integer.
     FormatError
         If f lies outside 0..16, or d outside 0..2**f.
     """
 
     d: int
     f: int
+    error: float = field(default=0.0, init=False, compare=False)
 
     def __post_init__(self) -> None:
+        for name in ("d", "f"):
+            try:
+                value = require_integer(f"leak {name}", getattr(self, name))
+            except InputError as error:
+                raise InputError(f"{error}: Leak.nearest takes a real factor") from None
+            object.__setattr__(self, name, value)
         if not 0 <= self.f <= MAX_LEAK_SHIFT:
             raise FormatError(f"leak f must be 0 to {MAX_LEAK_SHIFT}, not {self.f!r}")
         if not 0 <= self.d <= 1 << self.f:
             raise FormatError(f"leak d must be 0 to 2**f = {1 << self.f}, not {self.d!r}")
+
+    @classmethod
+    def nearest(cls, factor: float, *, bits: int = LEAK_BITS) -> Leak:
+        """Return the leak nearest to a real factor, in lowest terms; its ``error`` is known.
+
+        Parameters
+        ----------
+        factor : float
+            What is left of the membrane after a step, 0 to 1.
+        bits : int
+            f at most; fewer bits make smaller hardware and a larger error.
+
+        Raises
+        ------
+        InputError
+            If the factor is not a number in 0..1, or ``bits`` not an integer.
+        FormatError
+            If ``bits`` lies outside 0..16.
+        """
+        if not isinstance(factor, SupportsFloat) or not 0.0 <= float(factor) <= 1.0:
+            raise InputError(f"leak factor must be a number in 0..1, not {factor!r}")
+        f = require_integer("bits", bits)
+        if not 0 <= f <= MAX_LEAK_SHIFT:
+            raise FormatError(f"bits must be 0 to {MAX_LEAK_SHIFT}, not {f!r}")
+        d = round((1.0 - float(factor)) * (1 << f))
+        while f and d % 2 == 0:
+            d, f = d // 2, f - 1
+        leak = cls(d, f)
+        object.__setattr__(leak, "error", leak.factor - float(factor))
+        return leak
 
     @property
     def factor(self) -> float:

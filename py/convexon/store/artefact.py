@@ -36,6 +36,12 @@ from convexon.store.codec import Arrays, Codec, Json
 
 T = TypeVar("T")
 
+HEAD = {
+    *("schema", "schema_version", "digest", "source"),
+    *("parents", "recipe", "arrays", "content"),
+}
+"""Fields of an artefact's file."""
+
 _UMASK = threading.Lock()
 """To ask for the umask is to set it, which two threads must not do at once."""
 
@@ -179,7 +185,10 @@ def open_artefact(codec: Codec[T], path: Path) -> Opened[T]:
     except ValueError:  # NaN, or text that is no Unicode: Convexon writes neither
         actual = None
     if actual != stated:
-        raise ArtefactError(f"{path} does not match its digest: it was changed or damaged; {again}")
+        accept = f", or `{codec.accepted_by} {path}` if you changed it" if codec.accepted_by else ""
+        raise ArtefactError(
+            f"{path} does not match its digest: it was changed or damaged; {again}{accept}"
+        )
     record = Record(
         codec.schema, codec.version, stated, head["parents"], head["recipe"], head["source"]
     )
@@ -205,6 +214,14 @@ def read_head(path: Path, again: str = "make it again") -> Json:
     ArtefactError
         If the file is missing, unreadable, truncated or foreign.
     """
+    head = read_json(path, again)
+    if not isinstance(head, dict) or {"source", *head} != HEAD:
+        raise ArtefactError(f"{path} is not an artefact of Convexon: its fields differ")
+    return {"source": "", **head}  # which files of earlier versions lack
+
+
+def read_json(path: Path, again: str = "make it again") -> Any:
+    """Read any JSON; raises `ArtefactError` if the file is missing, unreadable or truncated."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -212,26 +229,13 @@ def read_head(path: Path, again: str = "make it again") -> Json:
     except (OSError, UnicodeDecodeError) as error:
         raise ArtefactError(f"{path} cannot be read: {_reason(error)}") from error
     try:
-        head = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise ArtefactError(
             f"{path} is truncated or not JSON (line {error.lineno}): {again}"
         ) from error
     except (ValueError, RecursionError) as error:  # digits or brackets past Python's limits
         raise ArtefactError(f"{path} is damaged JSON: {again}") from error
-    fields = {
-        "schema",
-        "schema_version",
-        "digest",
-        "source",
-        "parents",
-        "recipe",
-        "arrays",
-        "content",
-    }
-    if not isinstance(head, dict) or {"source", *head} != fields:
-        raise ArtefactError(f"{path} is not an artefact of Convexon: its fields differ")
-    return {"source": "", **head}  # which files of earlier versions lack
 
 
 def canonical(value: object) -> bytes:

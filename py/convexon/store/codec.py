@@ -61,6 +61,8 @@ class Codec(Generic[T]):
         Further content that follows from the artefact, for readers of the file.
     made_by : str
         Command that makes it, for messages.
+    accepted_by : str
+        Command that takes a file that was edited, for messages.
     """
 
     hint: Any
@@ -69,6 +71,7 @@ class Codec(Generic[T]):
     inline: bool = False
     derived: Callable[[T], Json] | None = None
     made_by: str = ""
+    accepted_by: str = ""
 
     def encode(self, artefact: T) -> tuple[Any, Arrays]:
         """Return the artefact as JSON content and arrays."""

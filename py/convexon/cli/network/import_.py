@@ -6,21 +6,43 @@ from pathlib import Path
 
 import click
 
-from convexon.cli.options import RUN, command
+from convexon.cli.options import RUN, command, settings
+from convexon.interop.importers import ReadingSettings
+from convexon.quantize.hidden import HiddenSettings
+from convexon.quantize.trained import InputSettings
 
 
 @command
 @click.argument("file", type=click.Path(path_type=Path))
 @RUN
 @click.option("--format", "kind", help="How to read FILE; by its name where that tells it.")
-@click.option("--data", help="An npz file with labelled samples, which become the test samples.")
-def import_(file: Path, run: Path, kind: str | None, data: str | None) -> None:
-    """Bring a network of integers into a run folder, from which map, emit and verify go on."""
+@click.option(
+    "--data",
+    help="Labelled samples: they become the test samples, and calibrate a network of real numbers.",
+)
+@settings(ReadingSettings, "reading")
+@settings(HiddenSettings, "hidden")
+@settings(InputSettings, "inputs")
+def import_(
+    file: Path,
+    run: Path,
+    kind: str | None,
+    data: str | None,
+    reading: ReadingSettings,
+    hidden: HiddenSettings,
+    inputs: InputSettings,
+) -> None:
+    """Bring a trained network into a run folder, from which map, emit and verify go on.
+
+    FILE is a silicon card, or a NIR graph (.nir), whose real weights are quantized on samples.
+    """
     from convexon.cli.console import Console
     from convexon.data.samples import load_samples
-    from convexon.flow.bring import bring
+    from convexon.flow.bring import BringSettings, bring
     from convexon.flow.run import Run
 
+    chosen = BringSettings(reading=reading, hidden=hidden, inputs=inputs)
     samples = None if data is None else load_samples(data)
     with Console() as console, Run(run).locked(new=True) as folder:
-        console.line(bring(folder, file, kind=kind, samples=samples))
+        for line in bring(folder, file, kind=kind, samples=samples, settings=chosen):
+            console.line(line)
