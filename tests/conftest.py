@@ -34,7 +34,7 @@ def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def mnist() -> Path:
-    """Folder with the idx files of MNIST: where CONVEXON_DATA points."""
+    """Folder with data sets: where CONVEXON_DATA points."""
     folder = os.environ.get("CONVEXON_DATA")
     if not folder:
         pytest.skip("CONVEXON_DATA is not set: point it to a folder that holds MNIST's idx files")

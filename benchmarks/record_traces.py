@@ -1,14 +1,15 @@
-"""Record what other tools do: `python tests/interop/record_traces.py` in an environment with them.
+"""Record what other tools do: `python benchmarks/record_traces.py` in an environment with them.
 
-Each case is one .npz in traces/: parameters of two layers, random spikes, and the spikes that the
-tool itself produced. The tests need none of the tools, only these files. snnTorch 1.0.0, Norse
-1.1.0, sinabs 3.1.3 and SpikingJelly 2.0.0 were recorded.
+Each case is one .npz in tests/interop/traces: parameters of two layers, random spikes, and the
+spikes that the tool itself produced. The tests need none of the tools, only these files. snnTorch
+1.0.0, Norse 1.1.0, sinabs 3.1.3 and SpikingJelly 2.0.0 were recorded.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,14 @@ from snntorch.import_nir import import_from_nir
 from spikingjelly.activation_based import functional, neuron
 from spikingjelly.activation_based.nir_exchange import import_from_nir as jelly_from_nir
 
-TRACES = Path(__file__).parent / "traces"
+TRACES = Path(__file__).parent.parent / "tests" / "interop" / "traces"
 SAMPLES, STEPS, INPUTS, HIDDEN, OUTPUTS = 6, 40, 10, 14, 5
 
 Module = torch.nn.Module
 
 
 def linear(inputs: int, outputs: int, gain: float) -> torch.nn.Linear:
+    """Return a layer whose weights are ``gain`` times those that torch draws."""
     made = torch.nn.Linear(inputs, outputs)
     with torch.no_grad():
         made.weight *= gain
@@ -47,6 +49,7 @@ class Stack(Module):
         self.fc2, self.n2 = linear(HIDDEN, OUTPUTS, gain), neurons(OUTPUTS)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the spikes of the second layer."""
         root = type(self.n1).__module__.partition(".")[0]
         if root == "sinabs":
             return self.n2(self.fc2(self.n1(self.fc1(x))))
@@ -70,6 +73,7 @@ class Stack(Module):
 
 
 def spread(low: float, high: float) -> Callable[[int], torch.Tensor]:
+    """Return what gives each neuron a value of its own."""
     return lambda n: torch.linspace(low, high, n)
 
 
@@ -119,10 +123,12 @@ MODULES: dict[str, tuple[Callable[[int], Module], float]] = {
 
 
 def parameters(module: Module) -> dict[str, np.ndarray[Any, Any]]:
+    """Return all parameters and buffers by name."""
     return {name: value.detach().numpy() for name, value in module.state_dict().items()}
 
 
 def record_modules() -> None:
+    """Write the traces of neuron modules."""
     for name, (make, gain) in MODULES.items():
         torch.manual_seed(sum(name.encode()))
         model = Stack(make, gain).eval()
@@ -137,7 +143,9 @@ def node(kind: str, n: int, dt: float, r: str) -> nir.NIRNode:
     rng = np.random.default_rng([n, len(kind), int(dt * 1e6)])
     tau = np.full(n, 12 * dt) if "uniform" in r else rng.uniform(6, 30, n) * dt
     level = np.full(n, 0.8) if "uniform" in r else rng.uniform(0.5, 1.2, n)
-    gain = {"tau/dt": tau / dt, "1/dt": np.full(n, 1 / dt)}.get(r.removesuffix(" uniform"), np.ones(n))
+    gain = {"tau/dt": tau / dt, "1/dt": np.full(n, 1 / dt)}.get(
+        r.removesuffix(" uniform"), np.ones(n)
+    )
     # v_reset is 0 where it is left out; nir before 1.0.5, which sinabs asks for, does not know it.
     if kind == "IF":
         return nir.IF(r=gain, v_threshold=level)
@@ -145,6 +153,7 @@ def node(kind: str, n: int, dt: float, r: str) -> nir.NIRNode:
 
 
 def graph(kind: str, dt: float, r: str, gain: float) -> nir.NIRGraph:
+    """Return two layers of one node kind, with random weights."""
     rng = np.random.default_rng(len(kind) + int(10 * gain))
 
     def affine(inputs: int, outputs: int) -> nir.Affine:
@@ -161,7 +170,7 @@ def graph(kind: str, dt: float, r: str, gain: float) -> nir.NIRGraph:
             "n2": node(kind, OUTPUTS, dt, r),
             "output": nir.Output({"output": np.array([OUTPUTS])}),
         },
-        edges=list(zip(names, names[1:])),
+        edges=list(pairwise(names)),
     )
 
 
@@ -174,32 +183,38 @@ def stepped(model: Any, x: torch.Tensor) -> torch.Tensor:
     return torch.stack(out, 1)
 
 
-def kept(model: Any, x: torch.Tensor) -> torch.Tensor:
-    """Spikes of a model that keeps its state inside."""
-    functional.reset_net(model)
-    found = [model(x[:, t]) for t in range(x.shape[1])]
-    return torch.stack([each[0] if isinstance(each, tuple) else each for each in found], 1)
-
-
 GRAPHS: dict[str, tuple[str, float, str, float, Callable[[nir.NIRGraph, torch.Tensor], Any]]] = {
     "norse-lif": ("LIF", 1e-3, "1", 20, lambda g, x: stepped(norse.torch.from_nir(g, dt=1e-3), x)),
     "norse-if": ("IF", 1e-3, "1", 2, lambda g, x: stepped(norse.torch.from_nir(g, dt=1e-3), x)),
     "sinabs-lif": ("LIF", 1.0, "1", 2, lambda g, x: sinabs_spikes(g, x)),
     "sinabs-if": ("IF", 1.0, "1", 2, lambda g, x: sinabs_spikes(g, x)),
     "spikingjelly-lif": (
-        "LIF", 1e-4, "tau/dt uniform", 2, lambda g, x: kept(jelly_from_nir(g, dt=1e-4), x),
+        "LIF",
+        1e-4,
+        "tau/dt uniform",
+        2,
+        lambda g, x: stepped(jelly_from_nir(g, dt=1e-4), x),
     ),
     "spikingjelly-if": (
-        "IF", 1e-4, "1/dt uniform", 2, lambda g, x: kept(jelly_from_nir(g, dt=1e-4), x),
+        "IF",
+        1e-4,
+        "1/dt uniform",
+        2,
+        lambda g, x: stepped(jelly_from_nir(g, dt=1e-4), x),
     ),
     "snntorch-nir-lif": (
-        "LIF", 1e-4, "tau/dt uniform", 2, lambda g, x: stepped(import_from_nir(g), x),
+        "LIF",
+        1e-4,
+        "tau/dt uniform",
+        2,
+        lambda g, x: stepped(import_from_nir(g), x),
     ),
 }
 """Node kind, step, r, gain of the weights, and how the tool runs a graph."""
 
 
 def sinabs_spikes(g: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
+    """Return the spikes of sinabs' own reading, which takes samples and steps as one axis."""
     model = sinabs.nir.from_nir(g, batch_size=SAMPLES)
     found = model(x.reshape(SAMPLES * STEPS, INPUTS))
     spikes = found[0] if isinstance(found, tuple) else found
@@ -207,6 +222,7 @@ def sinabs_spikes(g: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
 
 
 def record_graphs() -> None:
+    """Write the traces of graphs, each run by a tool's own importer."""
     for name, (kind, dt, r, gain, run) in GRAPHS.items():
         torch.manual_seed(1)
         g = graph(kind, dt, r, gain)
@@ -227,13 +243,17 @@ def record_graphs() -> None:
 
 
 def write(name: str, x: torch.Tensor, spikes: torch.Tensor, values: dict[str, Any]) -> None:
+    """Write one case, and say how busy it is."""
     found = spikes.detach().numpy()
     share = float((found > 0).mean())
     print(f"{name}: {share:.3f} spikes a neuron and step")
     if not 0.01 < share < 0.9:
         print(f"  {name} hardly changes: choose another gain", file=sys.stderr)
     np.savez_compressed(
-        TRACES / f"{name}.npz", inputs=x.numpy().astype(np.uint8), spikes=found.astype(np.uint8), **values
+        TRACES / f"{name}.npz",
+        inputs=x.numpy().astype(np.uint8),
+        spikes=found.astype(np.uint8),
+        **values,
     )
 
 

@@ -1,0 +1,296 @@
+"""NIR graphs: every node type is mapped or refused by name, and nothing is dropped."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+import pytest
+import torch
+from graphs import graph_of, lif
+
+from convexon.errors import InputError
+from convexon.interop.nir import LINEAR, REFUSED, SPIKING, STRUCTURE, from_nir, read_nir
+from convexon.snn.real import layer_spikes, stack_spikes
+
+GRAPHS = ("braille_noDelay_bias_zero.nir", "cnn_sinabs.nir", "lif_norse.nir")
+
+
+def linear(outputs: int, inputs: int, seed: int = 0) -> nir.Affine:
+    rng = np.random.default_rng(seed)
+    return nir.Affine(rng.normal(0, 1, (outputs, inputs)).astype("f"), rng.normal(0, 1, outputs))
+
+
+def test_every_node_type_of_nir_is_accounted_for() -> None:
+    known = {*SPIKING, *LINEAR, *STRUCTURE, *REFUSED}
+    types = {
+        name
+        for name in dir(nir.ir)
+        if isinstance(kind := getattr(nir.ir, name), type)
+        and issubclass(kind, nir.NIRNode)
+        and kind is not nir.NIRNode
+    }
+    assert types == known
+    assert len(known) == 19
+
+
+@pytest.mark.parametrize(
+    ("node", "told"),
+    [
+        (nir.Delay(np.ones(4)), "fc2 is a Delay: "),
+        (nir.I(np.ones(4)), "fc2 is a I: "),
+        (nir.LI(np.ones(4), np.ones(4), np.zeros(4)), "fc2 is a LI: a leaky integrator "),
+        (
+            nir.CubaLI(np.ones(4), np.ones(4), np.ones(4), np.zeros(4)),
+            "fc2 is a CubaLI: a leaky integrator ",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_nodes_without_a_counterpart_are_refused_by_name(node: Any, told: str) -> None:
+    with pytest.raises(InputError, match=f"^{told}"):
+        from_nir(graph_of(linear(4, 3), node, lif(4)), dt=1e-3)
+
+
+def output_of(real: Any, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """What flows into the first layer."""
+    layer = real.layers[0]
+    return np.asarray(images.reshape(len(images), -1) @ layer.weights + layer.biases)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation"),
+    [(3, 1, 0, 1), ((3, 2), (2, 1), (1, 2), (1, 2)), (3, 1, "same", 1), (2, 1, "same", 2)],
+)
+def test_a_convolution_is_that_of_torch(
+    kernel: Any, stride: Any, padding: Any, dilation: Any
+) -> None:
+    torch.manual_seed(1)
+    conv = torch.nn.Conv2d(2, 3, kernel, stride, padding, dilation)
+    images = np.random.default_rng(0).normal(size=(2, 2, 7, 6)).astype("f")
+    with torch.no_grad():
+        expected = conv(torch.tensor(images)).numpy()
+    node = nir.Conv2d(
+        input_shape=(7, 6),
+        weight=conv.weight.detach().numpy(),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=1,
+        bias=conv.bias.detach().numpy(),
+    )
+    n = int(np.prod(expected.shape[1:]))
+    flat = nir.Flatten({"input": np.array(expected.shape[1:])}, 0, -1)
+    # r = tau / dt: what flows in is the current itself.
+    real = from_nir(graph_of(node, flat, lif(n, tau=1e-2, r=10.0), shape=(2, 7, 6)), dt=1e-3)
+    np.testing.assert_allclose(
+        output_of(real, images), expected.reshape(2, -1), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_pools_rows_of_signals_and_scales_are_those_of_torch() -> None:
+    torch.manual_seed(2)
+    images = np.random.default_rng(0).normal(size=(2, 2, 6, 6)).astype("f")
+    pool = nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([1, 1]))
+    total = nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))
+    with torch.no_grad():
+        means = torch.nn.functional.avg_pool2d(torch.tensor(images), 2, 2, 1)
+        expected = 4 * torch.nn.functional.avg_pool2d(means, 2, 2)
+    nodes = {
+        "input": nir.Input({"input": np.array([2, 6, 6])}),
+        "mean": pool,
+        "sum": total,
+        "flat": nir.Flatten({"input": np.array([2, 2, 2])}, 0, -1),
+        "scale": nir.Scale(np.linspace(1, 2, 8)),
+        "n": lif(8),
+        "output": nir.Output({"output": np.array([8])}),
+    }
+    names = list(nodes)
+    graph = nir.NIRGraph(nodes, list(pairwise(names)), type_check=False)
+    scaled = expected.numpy().reshape(2, -1) * np.linspace(1, 2, 8)
+    np.testing.assert_allclose(output_of(from_nir(graph, dt=1e-3), images), scaled, rtol=1e-4)
+    conv = torch.nn.Conv1d(2, 3, 3, 2, 1)
+    signal = images.reshape(2, 2, 36)
+    with torch.no_grad():
+        expected = conv(torch.tensor(signal))
+    node = nir.Conv1d(
+        input_shape=36,
+        weight=conv.weight.detach().numpy(),
+        stride=2,
+        padding=1,
+        dilation=1,
+        groups=1,
+        bias=conv.bias.detach().numpy(),
+    )
+    flat = nir.Flatten({"input": np.array([3, 18])}, 0, -1)
+    real = from_nir(graph_of(node, flat, lif(54), shape=(2, 36)), dt=1e-3)
+    np.testing.assert_allclose(
+        output_of(real, signal), expected.numpy().reshape(2, -1), rtol=1e-4, atol=1e-5
+    )
+
+
+def recurrent(bias: float, nested: bool) -> nir.NIRGraph:
+    """A layer that reads itself, flat or as a sub-graph."""
+    weight = np.random.default_rng(5).normal(0, 0.7, (4, 4))
+    back = nir.Affine(weight, np.full(4, bias))
+    ends = {
+        "input": nir.Input({"input": np.array([3])}),
+        "output": nir.Output({"output": np.array([4])}),
+    }
+    if not nested:
+        nodes = {**ends, "fc": linear(4, 3), "n": lif(4), "back": back}
+        edges = [("input", "fc"), ("fc", "n"), ("n", "back"), ("back", "n"), ("n", "output")]
+        return nir.NIRGraph(nodes, edges)
+    inner = nir.NIRGraph(
+        {
+            "input": nir.Input({"input": np.array([4])}),
+            "n": lif(4),
+            "back": back,
+            "output": nir.Output({"output": np.array([4])}),
+        },
+        [("input", "n"), ("n", "back"), ("back", "n"), ("n", "output")],
+    )
+    return nir.NIRGraph(
+        {**ends, "fc": linear(4, 3), "layer": inner},
+        [("input", "fc"), ("fc", "layer"), ("layer", "output")],
+    )
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_layer_that_reads_itself_has_lateral_weights(nested: bool) -> None:
+    """The lateral branch, its bias too, is silent at the first step."""
+    real = from_nir(recurrent(0.4, nested), dt=1e-3)
+    (layer,) = real.layers
+    assert layer.lateral is not None
+    assert layer.lateral_biases is not None
+    graph = recurrent(0.4, False)
+    fc, back = graph.nodes["fc"], graph.nodes["back"]
+    inputs = np.random.default_rng(1).integers(0, 2, (5, 20, 3))
+    v, fired, expected = np.zeros((5, 4)), None, []
+    for t in range(20):
+        current = inputs[:, t] @ fc.weight.T + fc.bias
+        if fired is not None:
+            current = current + fired @ back.weight.T + back.bias
+        v = 0.9 * v + current
+        fired = v > 1
+        v = np.where(fired, 0, v)
+        expected.append(fired)
+    spikes = layer_spikes(layer, inputs)[0]
+    assert 0.02 < spikes.mean() < 0.95
+    np.testing.assert_array_equal(spikes, np.stack(expected, 1))
+
+
+def test_edges_that_meet_are_added() -> None:
+    one, two = linear(4, 3, 1), linear(4, 3, 2)
+    nodes = {
+        "input": nir.Input({"input": np.array([3])}),
+        "one": one,
+        "two": two,
+        "n": lif(4),
+        "output": nir.Output({"output": np.array([4])}),
+    }
+    edges = [("input", "one"), ("input", "two"), ("one", "n"), ("two", "n"), ("n", "output")]
+    real = from_nir(nir.NIRGraph(nodes, edges), dt=1e-3)
+    np.testing.assert_allclose(real.layers[0].weights, (one.weight + two.weight).T, rtol=1e-6)
+    np.testing.assert_allclose(real.layers[0].biases, one.bias + two.bias, rtol=1e-6)
+
+
+def test_what_is_linear_after_the_last_layer_is_the_readout() -> None:
+    last = linear(2, 4, 7)
+    real = from_nir(graph_of(linear(4, 3), lif(4), last), dt=1e-3)
+    np.testing.assert_allclose(real.readout_weights, last.weight.T, rtol=1e-6)
+    np.testing.assert_allclose(real.readout_biases, last.bias, rtol=1e-6)
+
+
+def test_the_step_is_tau_over_r_where_that_is_one_number() -> None:
+    same = graph_of(linear(4, 3), lif(4, tau=2e-2, r=10.0), linear(2, 4), lif(2, tau=4e-3, r=2.0))
+    assert "dt = 0.002 s" in from_nir(same).origin
+    other = graph_of(linear(4, 3), lif(4, tau=2e-2, r=10.0), linear(2, 4), lif(2, tau=4e-3, r=3.0))
+    with pytest.raises(InputError, match=r"^dt must be given: "):
+        from_nir(other)
+    for wrong in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match=r"^dt must be a positive number of seconds"):
+            from_nir(same, dt=wrong)
+
+
+def changed(edges: list[tuple[str, str]], **nodes: Any) -> nir.NIRGraph:
+    """Two layers in a row, and what is given."""
+    made = {
+        "input": nir.Input({"input": np.array([3])}),
+        "fc1": linear(4, 3),
+        "n1": lif(4),
+        "fc2": linear(4, 4),
+        "n2": lif(4),
+        "output": nir.Output({"output": np.array([4])}),
+        **nodes,
+    }
+    names = ["input", "fc1", "n1", "fc2", "n2", "output"]
+    return nir.NIRGraph(made, [*pairwise(names), *edges], type_check=False)
+
+
+@pytest.mark.parametrize(
+    ("graph", "told"),
+    [
+        (changed([("n2", "fc1")]), r"edges into fc1 must have one shape, not \(3,\) and \(4,\)"),
+        (
+            changed([("input", "skip"), ("skip", "n2")], skip=linear(4, 3)),
+            "n2 must read one layer besides itself, not input and n1",
+        ),
+        (
+            changed([("fc1", "n3"), ("n3", "output")], n3=lif(4)),
+            "input must be read by one layer, not n1 and n3",
+        ),
+        (changed([("n1", "output")]), "the output must read the last layer, n2, not n1 and n2"),
+        (changed([], loose=linear(4, 3)), "loose must be reached|the output"),
+        (
+            changed([("fc2", "turn"), ("turn", "fc2")], turn=linear(4, 4)),
+            "fc2 reads itself without a spiking node between",
+        ),
+        (changed([("nowhere", "n2")]), "an edge names nowhere, which is not there"),
+    ],
+)
+def test_connections_without_a_counterpart_are_refused(graph: nir.NIRGraph, told: str) -> None:
+    if told.startswith("loose"):  # nothing reads it: nothing of it is lost
+        from_nir(graph, dt=1e-3)
+        return
+    with pytest.raises(InputError, match=f"^{told}"):
+        from_nir(graph, dt=1e-3)
+
+
+def test_bad_parameters_are_refused_by_name() -> None:
+    for values, told in (
+        ({"tau": -1.0}, "tau of n1 must be positive"),
+        ({"tau": float("inf")}, "tau of n1 must be finite, not NaN or infinite"),
+        ({"v_threshold": 0.0}, "thresholds of n1 must be positive"),
+    ):
+        with pytest.raises(InputError, match=f"^{told}"):
+            from_nir(graph_of(linear(4, 3), lif(4, **values)), dt=1e-3)
+    with pytest.raises(InputError, match=r"^profile must be one of nir-euler, .*, not 'brian'"):
+        from_nir(graph_of(linear(4, 3), lif(4)), profile="brian")
+
+
+def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "net.nir"
+    with pytest.raises(InputError, match=r"net\.nir is not a file"):
+        read_nir(file)
+    for content in (b"", b"no graph", b"\x89HDF\r\n\x1a\n" + b"\0" * 600):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=r"net\.nir is no NIR graph that nir .* reads: "):
+            read_nir(file)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_real_graphs_come_in(name: str, mnist: Path) -> None:
+    """Graphs of the NIR repository: recurrent, convolutional, and a single neuron."""
+    profile = "sinabs" if name.startswith("cnn") else "nir-euler"
+    dt = 1e-4 if name.startswith("lif") else None
+    real = read_nir(mnist / "nir" / name, profile=profile, dt=dt)
+    sizes = {"braille": [38, 7], "cnn": [4096, 4096, 512, 256, 10], "lif": [1]}
+    assert [layer.n_neurons for layer in real.layers] == sizes[name.split("_")[0]]
+    if name.startswith("cnn"):
+        return
+    inputs = np.random.default_rng(0).integers(0, 2, (2, 60, real.n_inputs))
+    assert len(stack_spikes(real.layers, inputs)) == len(real.layers)

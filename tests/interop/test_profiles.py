@@ -1,0 +1,112 @@
+"""Each profile reads a graph as its tool does: spikes equal those that the tool produced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+import pytest
+from graphs import graph_of, lif
+
+from convexon.errors import InputError
+from convexon.interop.nir import from_nir
+from convexon.interop.profiles import PROFILES
+from convexon.snn.real import stack_spikes
+
+TRACES = Path(__file__).parent / "traces"
+RECORDED = {
+    "norse-lif": "norse",
+    "norse-if": "norse",
+    "sinabs-lif": "sinabs",
+    "sinabs-if": "sinabs",
+    "spikingjelly-lif": "spikingjelly",
+    "spikingjelly-if": "spikingjelly",
+    "snntorch-nir-lif": "snntorch-nir",
+}
+
+
+def recorded(name: str) -> tuple[nir.NIRGraph, dict[str, Any]]:
+    """A recorded graph, and the arrays beside it."""
+    with np.load(TRACES / f"graph-{name}.npz") as file:
+        arrays = dict(file)
+    made = {}
+    for each in ("fc1", "fc2"):
+        made[each] = nir.Affine(arrays[f"{each}.weight"], arrays[f"{each}.bias"])
+    kind = nir.LIF if "n1.tau" in arrays else nir.IF
+    for each in ("n1", "n2"):
+        fields = ("tau", "r", "v_leak", "v_threshold", "v_reset")
+        known = {f: arrays[f"{each}.{f}"] for f in fields if f"{each}.{f}" in arrays}
+        made[each] = kind(**known)
+    return graph_of(made["fc1"], made["n1"], made["fc2"], made["n2"]), arrays
+
+
+@pytest.mark.parametrize(("name", "profile"), RECORDED.items())
+def test_spikes_are_those_of_the_tool(name: str, profile: str) -> None:
+    graph, arrays = recorded(name)
+    real = from_nir(graph, profile=profile, dt=float(arrays["dt"]))
+    spikes = stack_spikes(real.layers, arrays["inputs"])[-1]
+    assert arrays["spikes"].any()
+    np.testing.assert_array_equal(spikes, arrays["spikes"])
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("norse-lif", "sinabs"), ("sinabs-if", "nir-euler"), ("spikingjelly-lif", "snntorch")],
+)
+def test_another_profile_reads_it_otherwise(name: str, other: str) -> None:
+    """The traces can tell profiles apart."""
+    graph, arrays = recorded(name)
+    real = from_nir(graph, profile=other, dt=float(arrays["dt"]))
+    spikes = stack_spikes(real.layers, arrays["inputs"])[-1]
+    assert (spikes != arrays["spikes"]).any()
+
+
+def test_the_euler_reading_is_the_equation() -> None:
+    """By hand: v = (1 - dt/tau) v + dt/tau (v_leak + r x), a spike above the threshold, reset."""
+    node = nir.LIF(
+        tau=np.array([4e-3]),
+        r=np.array([3.0]),
+        v_leak=np.array([0.2]),
+        v_threshold=np.array([1.0]),
+        v_reset=np.array([0.0]),
+    )
+    real = from_nir(graph_of(nir.Linear(np.array([[1.0]])), node), dt=1e-3)
+    v, expected = 0.0, []
+    inputs = np.array([1, 1, 0, 1, 1, 1, 0, 0, 1, 1])
+    for x in inputs:
+        v = 0.75 * v + 0.25 * (0.2 + 3.0 * x)
+        expected.append(int(v > 1))
+        v = 0.0 if v > 1 else v
+    assert 0 < sum(expected) < len(expected)
+    assert stack_spikes(real.layers, inputs[None, :, None])[0][0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_step_longer_than_a_time_constant_is_refused(profile: str) -> None:
+    graph = graph_of(nir.Linear(np.ones((2, 3))), lif(2, tau=1e-3, r=1.0))
+    if profile in ("sinabs", "rockpool"):  # an exponential leak has no longest step
+        return
+    with pytest.raises(InputError, match=r"^(dt must be at most|r of n1 must be)"):
+        from_nir(graph, profile=profile, dt=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("profile", "change", "message"),
+    [
+        ("nir-euler", {"v_reset": 0.3}, "v_reset of n1 must be 0, not 0.3: "),
+        ("snntorch", {"v_leak": 0.1}, "v_leak of n1 must be 0, not 0.1: "),
+        ("snntorch-nir", {"v_leak": 0.1}, "v_leak of n1 must be 0, not 0.1: "),
+        ("sinabs", {"v_leak": 0.1}, "v_leak of n1 must be 0, not 0.1: "),
+        ("spikingjelly", {"v_leak": 0.1}, "v_leak of n1 must equal v_reset, as SpikingJelly asks"),
+        ("spikingjelly", {"r": 2.5}, "r of n1 must be 1 or tau / dt, as SpikingJelly asks"),
+        ("rockpool", {}, "n1 is a LIF, which Rockpool 3.1 does not read"),
+    ],
+)
+def test_what_a_tool_does_not_read_is_refused(
+    profile: str, change: dict[str, float], message: str
+) -> None:
+    graph = graph_of(nir.Linear(np.ones((2, 3))), lif(2, **{"tau": 1e-2, "r": 10.0, **change}))
+    with pytest.raises(InputError, match=f"^{message}"):
+        from_nir(graph, profile=profile, dt=1e-3)
