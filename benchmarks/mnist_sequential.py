@@ -32,7 +32,7 @@ from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import ArtefactError
-from convexon.quantize.readout import quantize
+from convexon.quantizer.readout import quantize
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn.network import Network
 from convexon.train.columns.rows import distinct_rows

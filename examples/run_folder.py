@@ -12,7 +12,7 @@ from convexon.certify.certificate import CERTIFICATE
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.errors import ConvexonError
 from convexon.flow.run import Run
-from convexon.quantize.readout import quantize, sample_margins
+from convexon.quantizer.readout import quantize, sample_margins
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork, Network
 from convexon.snn.simulate import accuracy

@@ -10,11 +10,11 @@ import nir
 import numpy as np
 import pytest
 import torch
-from graphs import graph_of, lif
 
 from convexon.errors import InputError
 from convexon.interop.nir import LINEAR, REFUSED, SPIKING, STRUCTURE, from_nir, read_nir
 from convexon.snn.real import layer_spikes, stack_spikes
+from nir_graphs import graph_of, lif
 
 GRAPHS = ("braille_noDelay_bias_zero.nir", "cnn_sinabs.nir", "lif_norse.nir")
 

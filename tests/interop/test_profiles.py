@@ -8,12 +8,12 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
-from graphs import graph_of, lif
 
 from convexon.errors import InputError
 from convexon.interop.nir import from_nir
 from convexon.interop.profiles import PROFILES
 from convexon.snn.real import stack_spikes
+from nir_graphs import graph_of, lif
 
 TRACES = Path(__file__).parent / "traces"
 RECORDED = {

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from convexon.api.network import Network
 from convexon.data.samples import Samples
 from convexon.interop import modules, nir
-from convexon.quantize.hidden import HiddenSettings, LayerChange
-from convexon.quantize.trained import (
+from convexon.quantizer.hidden import HiddenSettings, LayerChange
+from convexon.quantizer.trained import (
     Choice,
     Comparison,
     InputSettings,
@@ -102,8 +102,8 @@ def quantize(
     labels : array, shape (samples,), optional
         They name the classes, and tell accuracies.
     settings
-        Members of `convexon.quantize.hidden.HiddenSettings` (``bits=4``) and
-        `convexon.quantize.trained.InputSettings` (``steps=10``).
+        Members of `convexon.quantizer.hidden.HiddenSettings` (``bits=4``) and
+        `convexon.quantizer.trained.InputSettings` (``steps=10``).
 
     Raises
     ------

@@ -19,7 +19,7 @@ from convexon.errors import ArtefactError, InputError
 from convexon.flow.run import Keeper, Made, Run
 from convexon.flow.stage import stage, stages
 from convexon.progress import QUIET, Progress
-from convexon.quantize.readout import quantize, sample_margins
+from convexon.quantizer.readout import quantize, sample_margins
 from convexon.snn.card import CARD
 from convexon.snn.coding import CODINGS
 from convexon.snn.health import notices

@@ -22,7 +22,7 @@ from convexon.convex.bounds.gap import certify
 from convexon.convex.bounds.universal import universal_bound
 from convexon.convex.model.loss import UNIT, FloatArray
 from convexon.convex.model.program import ConvexProgram
-from convexon.quantize.readout import rounded_readout
+from convexon.quantizer.readout import rounded_readout
 from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.dictionary import SpikeDictionary, distinct_columns
 from convexon.train.fit import Fitted

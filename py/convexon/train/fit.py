@@ -16,7 +16,7 @@ from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.regularization import path
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
-from convexon.quantize.readout import quantize
+from convexon.quantizer.readout import quantize
 from convexon.snn.network import Branch, FixedPointNetwork, Network
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.simulate import accuracy

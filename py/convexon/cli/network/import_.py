@@ -8,8 +8,8 @@ import click
 
 from convexon.cli.options import RUN, command, settings
 from convexon.interop.importers import ReadingSettings
-from convexon.quantize.hidden import HiddenSettings
-from convexon.quantize.trained import InputSettings
+from convexon.quantizer.hidden import HiddenSettings
+from convexon.quantizer.trained import InputSettings
 
 
 @command

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from convexon.data.samples import Samples
 from convexon.errors import InputError
-from convexon.quantize.hidden import (
+from convexon.quantizer.hidden import (
     Calibration,
     HiddenSettings,
     LayerChange,

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import convexon.quantize.readout
+import convexon.quantizer.readout
 from convex_programs import LOSS_NAMES
 from convexon.convex.model.loss import LOSSES
 from convexon.convex.model.penalty import L1, GroupL2
 from convexon.convex.model.program import ConvexProgram
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import FormatError, InputError
-from convexon.quantize.readout import (
+from convexon.quantizer.readout import (
     quantize,
     quantize_readout,
     rounded_readout,
@@ -287,7 +287,7 @@ def test_margins_are_those_of_the_integer_networks_scores(
     network, dictionary, W = network_of(mode, 2)
     fixed = quantize(network, bits=6)
     scores = simulate.run(fixed, dataset().inputs).scores.reshape(-1, 3)
-    monkeypatch.setattr(convexon.quantize.readout, "_ROWS", 7)
+    monkeypatch.setattr(convexon.quantizer.readout, "_ROWS", 7)
     margins = sample_margins(
         features_of(network).astype(np.uint8),
         network.readout_weights,

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import FormatError, InputError
-from convexon.quantize.readout import quantize_readout
+from convexon.quantizer.readout import quantize_readout
 from convexon.settings import Settings, setting
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.interface import Interface

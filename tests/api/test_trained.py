@@ -1,0 +1,162 @@
+"""Networks that were trained elsewhere, through the front door and ``convexon import``."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+
+import convexon as cx
+from convexon.cli import app
+from convexon.errors import InputError
+from convexon.flow.run import Run
+from convexon.snn.card import CARD
+from convexon.snn.real import RealLayer, RealNetwork, stack_spikes
+from nir_graphs import graph_of, lif
+
+Data = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+
+
+@pytest.fixture(scope="module")
+def digits() -> Data:
+    X, y = load_digits(n_class=4, return_X_y=True)
+    return X[:400] / 16.0, np.array(["zero", "one", "two", "three"])[y[:400]]
+
+
+@pytest.fixture(scope="module")
+def graph(digits: Data) -> nir.NIRGraph:
+    """A random layer, and a trained one on its spike counts; both spike."""
+    X, y = digits
+    rng = np.random.default_rng(0)
+    weight = rng.normal(0, 0.12, (30, 64))
+    hidden = graph_of(nir.Affine(weight, np.zeros(30)), lif(30))
+    real = cx.from_nir(hidden)
+    counts = stack_spikes(real.layers, np.repeat(X[:, None], 8, axis=1))[0].sum(axis=1)
+    names, labels = np.unique(y, return_inverse=True)
+    top = LogisticRegression(C=0.1, max_iter=500).fit(counts, labels)
+    return graph_of(
+        nir.Affine(weight, np.zeros(30)),
+        lif(30),
+        nir.Affine(top.coef_, top.intercept_ / 8 + 0.2),
+        lif(len(names), tau=0.1, r=100.0),
+    )
+
+
+@pytest.fixture(scope="module")
+def quantized(graph: nir.NIRGraph, digits: Data) -> Any:
+    X, y = digits
+    net = cx.from_nir(graph)
+    return cx.quantize(net, calibrate=X[:200], labels=y[:200], steps=8, bits=6, input_bits=4)
+
+
+def test_a_graph_becomes_a_network_that_names_classes(quantized: Any, digits: Data) -> None:
+    X, y = digits
+    found = quantized.compare(X[200:], y[200:])
+    assert found.real > 0.8
+    assert found.integer > found.real - 0.04
+    assert found.same > 0.9
+    assert found.disagreement.shape == (2, 8)
+    assert set(quantized.network.predict(X[200:])) <= set(y)
+    lines = str(quantized).splitlines()
+    assert lines[0].startswith("n1: 30 neurons, ")
+    assert lines[-1].startswith("on the calibration samples: accuracy ")
+
+
+def test_it_goes_on_to_hardware(tmp_path: Path) -> None:
+    """A late reset and lateral weights among it, which are one matrix on the chip."""
+    rng = np.random.default_rng(1)
+    hidden = RealLayer(
+        name="hidden",
+        weights=rng.normal(0, 0.8, (5, 4)),
+        biases=np.zeros(4),
+        leak=np.full(4, 0.8),
+        thresholds=np.ones(4),
+        late=True,
+        lateral=rng.normal(0, 0.3, (4, 4)),
+    )
+    net = RealNetwork(
+        layers=(hidden,), readout_weights=np.eye(4)[:, :2], readout_biases=np.zeros(2)
+    )
+    spikes = rng.integers(0, 2, (12, 6, 5))
+    found = cx.quantize(net, calibrate=spikes, bits=4)
+    accelerator = cx.compile(found.network, target="ecp5")
+    accelerator.write(tmp_path / "rtl")
+    accelerator.verify(spikes, simulator="verilator").raise_if_different()
+
+
+def test_bits_are_taken_away_within_the_bound(graph: nir.NIRGraph, digits: Data) -> None:
+    X, y = digits
+    front = cx.bit_widths(
+        cx.from_nir(graph),
+        calibrate=X[:120],
+        labels=y[:120],
+        steps=8,
+        bits=4,
+        rounding="nearest",
+        most_lost=0.05,
+    )
+    assert front[0].bits == (4, 4)
+    assert len(front) > 1
+    assert all(choice.accuracy >= front[0].accuracy - 0.05 for choice in front)
+    for before, after in pairwise(front):
+        assert sum(before.bits) - sum(after.bits) == 1
+
+
+def test_samples_that_do_not_fit_are_refused(graph: nir.NIRGraph, digits: Data) -> None:
+    X, _ = digits
+    net = cx.from_nir(graph)
+    with pytest.raises(InputError, match=r"^steps must be given: "):
+        cx.quantize(net, calibrate=X)
+    with pytest.raises(InputError, match=r"^samples must have 64 inputs, as the network, not 63"):
+        cx.quantize(net, calibrate=X[:, :63], steps=4)
+    with pytest.raises(TypeError, match="bitz"):
+        cx.quantize(net, calibrate=X, steps=4, bitz=4)
+    with pytest.raises(InputError, match=r"^bits must be an integer of 1 to 16, not 17"):
+        cx.quantize(net, calibrate=X, steps=4, bits=17)
+
+
+def test_spikes_come_in_as_they_are(graph: nir.NIRGraph) -> None:
+    spikes = np.random.default_rng(0).integers(0, 2, (60, 5, 64))
+    found = cx.quantize(cx.from_nir(graph), calibrate=spikes, bits=8, least_rate=0.0)
+    assert (found.network.interface.coding, found.network.card.input_bits) == ("direct", 1)
+    assert found.network.classes == (0, 1, 2, 3)
+    series = np.random.default_rng(0).normal(size=(60, 5, 64))
+    other = cx.quantize(cx.from_nir(graph), calibrate=series, bits=8, least_rate=0.0)
+    assert (other.network.interface.coding, other.network.card.input_bits) == ("series", 8)
+
+
+def test_the_command_brings_a_graph_into_a_run(
+    graph: nir.NIRGraph, digits: Data, tmp_path: Path
+) -> None:
+    file, data, run = tmp_path / "net.nir", tmp_path / "data.npz", tmp_path / "run"
+    nir.write(file, graph)
+    X, y = digits
+    np.savez(data, features=X, labels=y)
+
+    def convexon(*arguments: object) -> tuple[int, str, str]:
+        found = CliRunner().invoke(app, [str(each) for each in arguments])
+        return found.exit_code, found.stdout, found.stderr
+
+    common = ("import", file, run, "--steps", 8, "--bits", 5, "--input-bits", 4)
+    code, out, err = convexon(*common)
+    assert (code, out) == (2, "")
+    assert err == (
+        "convexon: --data must be given: a network of real numbers is quantized by its spikes on "
+        "samples\n"
+    )
+    code, out, err = convexon(*common, "--data", data, "--profile", "nestml")
+    assert (code, out) == (2, "")
+    assert err.startswith("convexon: --profile must be one of nir-euler, ")
+    code, out, _ = convexon(*common, "--data", data)
+    assert code == 0
+    assert out.startswith("quantize: net.nir by nir-euler, dt = 0.001 s\nquantize: n1: ")
+    assert "quantize: on 120 test samples: accuracy " in out
+    assert Run(run).read("card", CARD).value.interface.classes == ("one", "three", "two", "zero")
+    assert convexon("map", run)[0] == 0
