@@ -288,3 +288,8 @@ def test_what_sinabs_can_do_besides_is_refused(members: dict[str, Any], message:
     model = Row(torch.nn.Linear(6, 4), sinabs("IAF", **members)(4))
     with pytest.raises(InputError, match=f"^{message}"):
         from_torch(model, torch.zeros(1, 3, 6))
+
+
+def test_the_page_names_every_module_and_its_test() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "import.md").read_text()
+    assert {name for name in MODULES if f"`test_modules[{name}]`" in page} == set(MODULES)
