@@ -37,9 +37,9 @@ from convexon.report.figure import Figure, FigureKind, read_figures, write_figur
 from convexon.snn.network import Network
 from convexon.train.columns.rows import distinct_rows
 from convexon.train.generation import GenerationBudget, generate
-from convexon.train.pricing.draw import RandomDraws
 from convexon.train.pricing.local import LocalSearch
 from convexon.train.pricing.oracle import Oracle
+from convexon.train.pricing.oracles import RandomDraws
 from convexon.train.pricing.site import site_on
 from convexon.train.witnesses.threshold import delay_line
 

@@ -36,11 +36,11 @@ from convexon.train.columns.rows import Rows, distinct_rows
 from convexon.train.generation import Generated, GenerationBudget, deepened, generate
 from convexon.train.master import program_over
 from convexon.train.pricing.ascent import SurrogateAscent
-from convexon.train.pricing.draw import RandomDraws
 from convexon.train.pricing.enumeration import Enumeration
 from convexon.train.pricing.local import LocalSearch
 from convexon.train.pricing.milp import MixedIntegerProgram
 from convexon.train.pricing.oracle import Oracle
+from convexon.train.pricing.oracles import RandomDraws
 from convexon.train.pricing.site import Site, site_on
 from convexon.train.witnesses.alphabet import TERNARY, Alphabet
 from convexon.train.witnesses.threshold import delay_line
@@ -77,7 +77,7 @@ def strings(length: int) -> SpikeDataset:
 def task_of(data: SpikeDataset, *, beta: float = 1.0) -> tuple[Rows, Problem]:
     """Return the rows, and the squared problem whose unaveraged objective has penalty ``beta``."""
     rows = distinct_rows(data, MODE)
-    return rows, rows.problem(Squared(), L1(), beta / rows.n_total, n_outputs=1)
+    return rows, rows.problem(Squared(), L1(), beta / rows.counts.sum(), n_outputs=1)
 
 
 def grown(

@@ -37,7 +37,7 @@ from convexon.train.columns.rows import distinct_rows
 from convexon.train.fit import rebuilding
 from convexon.train.master import program_over
 from convexon.train.witnesses.threshold import delay_line
-from convexon.train.witnesses.witness import draw_deep_branch
+from convexon.train.witnesses.witness import draw_branch
 
 mnist = example("mnist")
 MODE, data_of, units = mnist.MODE, mnist.data_of, mnist.units
@@ -94,7 +94,7 @@ def measured(folder: Path, n: int, p: int, t: int, *, solving: bool) -> Point:
     rows = distinct_rows(train, MODE)
     began = time.perf_counter()
     branches = [
-        draw_deep_branch(
+        draw_branch(
             [units(fan_in=32)],
             train,
             widths=[min(p - first, _WIDTH)],

@@ -23,7 +23,6 @@ from convexon.train.witnesses.witness import (
     Guide,
     WitnessFamily,
     draw_branch,
-    draw_deep_branch,
 )
 from strategies import layer_of, network_of
 
@@ -216,9 +215,7 @@ def random_dataset() -> SpikeDataset:
 
 def test_witnesses_are_drawn_from_a_seed_and_map_when_pruned() -> None:
     data = random_dataset()
-    branches = draw_branch(
-        seeded_family(), data, n_witnesses=20, generator=np.random.default_rng(5)
-    )
+    branches = draw_branch([seeded_family()], data, widths=[20], generator=np.random.default_rng(5))
     (layer,) = branches.layers
     numbers = identify(layer.weights, 6, bits=4)
     assert len(set(numbers)) == 20
@@ -230,7 +227,7 @@ def test_witnesses_are_drawn_from_a_seed_and_map_when_pruned() -> None:
     )
     assert [n.number for n in plan.seeded] == [numbers[j] for j in (3, 11, 18)]
     assert layer_spikes(layer, data.inputs, Interval(0, 1)).any()
-    deep = draw_deep_branch(
+    deep = draw_branch(
         [seeded_family(), seeded_family(fan_in=8)],
         data,
         widths=[8, 4],
@@ -254,8 +251,8 @@ def test_witnesses_are_drawn_from_a_seed_and_map_when_pruned() -> None:
 def test_families_that_no_seed_makes_are_refused(changes: dict, message: str) -> None:
     with pytest.raises(InputError, match=f"^{message}"):
         draw_branch(
-            seeded_family(**changes),
+            [seeded_family(**changes)],
             random_dataset(),
-            n_witnesses=2,
+            widths=[2],
             generator=np.random.default_rng(0),
         )

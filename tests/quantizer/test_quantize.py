@@ -47,9 +47,9 @@ def dictionary_of(mode: ReadoutMode) -> tuple[list[Branch], SpikeDictionary]:
     generator = np.random.default_rng(2)
     parallel = [
         draw_branch(
-            WitnessFamily(fan_in=3, alphabet=Alphabet.integers(3), leak=leak, reset=reset),
+            [WitnessFamily(fan_in=3, alphabet=Alphabet.integers(3), leak=leak, reset=reset)],
             dataset(),
-            n_witnesses=5,
+            widths=[5],
             generator=generator,
         )
         for leak, reset in ((Leak(0, 0), Reset.SUBTRACT), (Leak(1, 2), Reset.ZERO))

@@ -35,7 +35,7 @@ from convexon.sweeps.executor import ClusterExecutor, ProcessExecutor, executor_
 from convexon.sweeps.stage import ExploreResult, explore_stage
 from convexon.train.columns.dictionary import DICTIONARY, build_dictionary
 from convexon.train.columns.parallel import THREADS, Executor, on_cores, usable_cores
-from convexon.train.witnesses.witness import draw_deep_branch
+from convexon.train.witnesses.witness import draw_branch
 from tiers import leading
 from toy import N_INPUTS, toy_samples, toy_settings, toy_spikes
 
@@ -98,7 +98,7 @@ def test_a_dictionary_is_the_same_whatever_builds_it(executor: Executor, mode: R
     )
     families = toy_settings().families(N_INPUTS)
     branches = [
-        draw_deep_branch([f], train, widths=[30], generator=np.random.default_rng(k))
+        draw_branch([f], train, widths=[30], generator=np.random.default_rng(k))
         for k, f in enumerate(families)
     ]
     seen: list[tuple[int, int]] = []

@@ -30,9 +30,9 @@ from convexon.train.generation import (
     generate,
 )
 from convexon.train.master import program_over
-from convexon.train.pricing.draw import RandomDraws
 from convexon.train.pricing.enumeration import Enumeration
 from convexon.train.pricing.local import LocalSearch
+from convexon.train.pricing.oracles import RandomDraws
 from convexon.train.pricing.site import Site, site_on
 from convexon.train.witnesses.alphabet import TERNARY, Alphabet
 from convexon.train.witnesses.reconstruct import reconstruct
@@ -67,7 +67,7 @@ def task_on(
     outputs: int = 1,
 ) -> Problem:
     rows = distinct_rows(data, mode)
-    rho = rho or 1.0 / rows.n_total
+    rho = rho or 1.0 / rows.counts.sum()
     return rows.problem(LOSSES[loss](), penalty or L1(), rho, n_outputs=outputs)
 
 

@@ -11,7 +11,7 @@ from convexon.settings import Settings, setting
 from convexon.snn.coding import CODINGS, THRESHOLD, require_bits
 from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.train.cost import CostKind
-from convexon.train.pricing.oracles import oracle_names
+from convexon.train.pricing.oracles import ORACLES
 from convexon.train.witnesses.alphabet import Alphabet
 from convexon.train.witnesses.witness import WitnessFamily
 
@@ -55,7 +55,7 @@ class SolveSettings(Settings):
     oracle: str = setting(
         "local",
         "How pricing looks for witnesses that the drawn ones lack.",
-        names=oracle_names,
+        names=ORACLES.__iter__,
     )
     cost: CostKind | None = setting(None, "Penalty weights by what a neuron costs in silicon.")
     max_neurons: int = setting(256, "Neurons to keep at most.", least=1, most=1 << 16)

@@ -90,7 +90,7 @@ def drawn_card() -> FixedPointNetwork:
         WitnessFamily(fan_in=4, alphabet=Alphabet.integers(3), leak=Leak(1, 1), reset=Reset.NONE),
     )
     branches = tuple(
-        draw_branch(family, dataset, n_witnesses=2, generator=rng) for family in families
+        draw_branch([family], dataset, widths=[2], generator=rng) for family in families
     )
     return FixedPointNetwork(
         branches=branches,

@@ -29,7 +29,6 @@ from convexon.train.witnesses.alphabet import TERNARY, Alphabet
 from convexon.train.witnesses.witness import (
     WitnessFamily,
     draw_branch,
-    draw_deep_branch,
 )
 from strategies import branches, layer_of
 
@@ -141,7 +140,7 @@ def test_rows_of_step_scores_follow_samples_then_steps() -> None:
 
 
 def test_restricted_dictionary_keeps_columns_with_their_witnesses() -> None:
-    branch = draw_branch(FAMILY, dataset(), n_witnesses=8, generator=np.random.default_rng(1))
+    branch = draw_branch([FAMILY], dataset(), widths=[8], generator=np.random.default_rng(1))
     dictionary = build_dictionary([branch], dataset(), ReadoutMode.COUNT)
     chosen = np.array([dictionary.n_columns - 1, 0])
     small = dictionary.restricted(chosen)
@@ -150,7 +149,7 @@ def test_restricted_dictionary_keeps_columns_with_their_witnesses() -> None:
 
 
 def test_file_holds_the_dictionary_unchanged(tmp_path: Path) -> None:
-    branch = draw_branch(FAMILY, dataset(), n_witnesses=8, generator=np.random.default_rng(1))
+    branch = draw_branch([FAMILY], dataset(), widths=[8], generator=np.random.default_rng(1))
     dictionary = build_dictionary([branch], dataset(), ReadoutMode.COUNT)
     save(DICTIONARY, dictionary, tmp_path / "dictionary.json")
     again, _ = load(DICTIONARY, tmp_path / "dictionary.json")
@@ -188,14 +187,14 @@ def test_drawn_witnesses_are_sparse_small_and_alive(bits: int, seed: int) -> Non
     alphabet = Alphabet.integers(bits)
     family = WitnessFamily(fan_in=2, alphabet=alphabet, leak=Leak(1, 2), reset=Reset.ZERO)
     data = dataset(60)
-    branch = draw_branch(family, data, n_witnesses=30, generator=np.random.default_rng(seed))
+    branch = draw_branch([family], data, widths=[30], generator=np.random.default_rng(seed))
     (layer,) = branch.layers
     assert ((layer.weights != 0).sum(axis=0) == 2).all()
     assert np.abs(layer.weights).max() <= alphabet.largest
     assert (layer.thresholds >= 1).all()
     spikes = simulate.branch_trace(branch, data.inputs, Interval(0, 1))[0].spikes
     assert 0.0 < spikes.mean() < 1.0
-    again = draw_branch(family, data, n_witnesses=30, generator=np.random.default_rng(seed))
+    again = draw_branch([family], data, widths=[30], generator=np.random.default_rng(seed))
     assert np.array_equal(again.layers[0].weights, layer.weights)
     assert np.array_equal(again.layers[0].thresholds, layer.thresholds)
 
@@ -206,9 +205,7 @@ def test_deep_branches_live_and_their_rates_are_reported(depth: int) -> None:
         WitnessFamily(fan_in=3, alphabet=TERNARY, leak=Leak(1, 3), reset=Reset.SUBTRACT)
     ] * depth
     data = dataset(200, 6)
-    branch = draw_deep_branch(
-        families, data, widths=[30] * depth, generator=np.random.default_rng(2)
-    )
+    branch = draw_branch(families, data, widths=[30] * depth, generator=np.random.default_rng(2))
     traces = simulate.branch_trace(branch, data.inputs, data.input_range)
     assert len(traces) == depth
     for level, trace in enumerate(traces, start=1):
@@ -242,7 +239,7 @@ def test_family_outside_its_ranges_is_refused(changes: dict[str, Any], message: 
 @pytest.mark.parametrize(
     ("family", "n_witnesses", "message"),
     [
-        (FAMILY, 0, "n_witnesses must be at least 1, not 0"),
+        (FAMILY, 0, "widths must be at least 1, not 0"),
         (
             WitnessFamily(fan_in=4, alphabet=TERNARY, leak=Leak(0, 0), reset=Reset.ZERO),
             1,
@@ -254,4 +251,4 @@ def test_witnesses_that_cannot_be_drawn_are_refused(
     family: WitnessFamily, n_witnesses: int, message: str
 ) -> None:
     with pytest.raises(InputError, match=f"^{message}$"):
-        draw_branch(family, dataset(), n_witnesses=n_witnesses, generator=np.random.default_rng(0))
+        draw_branch([family], dataset(), widths=[n_witnesses], generator=np.random.default_rng(0))

@@ -21,12 +21,11 @@ from convexon.train.claims import certified
 from convexon.train.fit import Plan, fit
 from convexon.train.generation import GenerationBudget
 from convexon.train.pricing.ascent import SurrogateAscent
-from convexon.train.pricing.draw import RandomDraws
 from convexon.train.pricing.enumeration import Enumeration
 from convexon.train.pricing.local import LocalSearch
 from convexon.train.pricing.milp import MixedIntegerProgram
 from convexon.train.pricing.oracle import ORACLES, Effort, Proposal, proposed
-from convexon.train.pricing.oracles import oracle_for
+from convexon.train.pricing.oracles import RandomDraws, oracle_for
 from convexon.train.pricing.site import PricingProblem, Site, site_on
 from convexon.train.witnesses.alphabet import TERNARY
 from convexon.train.witnesses.witness import WitnessFamily

@@ -12,19 +12,18 @@ import pytest
 from convexon.convex.model.penalty import L1, GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
-from convexon.plan.adders.digits import n_signed_digits
+from convexon.plan.adders.digits import signed_digits
 from convexon.snn import golden
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
 from convexon.snn.simulate import layer_features
 from convexon.train.columns.rows import distinct_rows
 from convexon.train.cost import CostKind, SiliconCost, costs_of, typical_cost
 from convexon.train.pricing.ascent import SurrogateAscent
-from convexon.train.pricing.draw import RandomDraws
 from convexon.train.pricing.enumeration import Enumeration
-from convexon.train.pricing.given import GivenNeurons
-from convexon.train.pricing.local import LocalSearch, ReceptiveField, _Candidates, _SteepestAscent
+from convexon.train.pricing.local import LocalSearch, _Candidates, _SteepestAscent
 from convexon.train.pricing.milp import MixedIntegerProgram
 from convexon.train.pricing.oracle import Oracle
+from convexon.train.pricing.oracles import GivenNeurons, RandomDraws
 from convexon.train.pricing.site import PricingProblem, Site, site_on
 from convexon.train.witnesses.alphabet import TERNARY, Alphabet
 from convexon.train.witnesses.threshold import self_exciting
@@ -211,7 +210,6 @@ def steepest(place: Site, weights: np.ndarray, directions: np.ndarray) -> _Steep
         np.ones(k, dtype=np.int64),
         directions,
         np.full(k, place.family.fan_in),
-        np.ones(weights.shape, dtype=np.bool_),
     )
     return _SteepestAscent(place, start, np.random.default_rng(0))
 
@@ -238,22 +236,6 @@ def test_steepest_ascent_gains_are_exact() -> None:
         can = np.isfinite(gains)
         search.weights[inputs[can], np.flatnonzero(can)] = targets[can]
         assert np.allclose((score() - before)[can], gains[can], atol=1e-4)
-
-
-@pytest.mark.parametrize("family", [UNITS, LIF])
-def test_candidates_read_windows_of_the_grid(family: WitnessFamily) -> None:
-    field = ReceptiveField(height=4, width=5, size=2)
-    place = site(family=replace(family, fan_in=4), n_inputs=20, n_samples=40)
-    search = LocalSearch(n_candidates=40, n_moves=15, field=field)
-    layer = search.propose(problem(place), place, np.random.default_rng(3)).layer
-    for column in layer.weights.T:
-        rows, columns = np.divmod(np.flatnonzero(column), 5)
-        assert np.ptp(rows) <= 1
-        assert np.ptp(columns) <= 1
-    with pytest.raises(InputError, match=r"^height and width must make the 6 inputs, not 4 x 5$"):
-        search.propose(problem(site(n_inputs=6)), site(n_inputs=6), np.random.default_rng(0))
-    with pytest.raises(InputError, match=r"^size must be 1 to 4 for a window of the grid, not 5$"):
-        ReceptiveField(height=4, width=5, size=5)
 
 
 def test_candidates_have_fan_ins_of_their_own() -> None:
@@ -355,8 +337,10 @@ def test_signed_digits_are_the_fewest() -> None:
             return fewest(value // 2)
         return 1 + min(fewest((value - 1) // 2), fewest((value + 1) // 2)) if value > 1 else 1
 
-    values = np.arange(-300, 301)
-    assert n_signed_digits(values).tolist() == [fewest(abs(int(v))) for v in values]
+    for value in range(-300, 301):
+        digits = signed_digits(value)
+        assert sum(sign << place for place, sign in digits) == value
+        assert len(digits) == fewest(abs(value))
 
 
 @pytest.mark.parametrize(
@@ -366,7 +350,6 @@ def test_signed_digits_are_the_fewest() -> None:
         (lambda: LocalSearch(n_moves=0), "n_moves must be positive, not 0"),
         (lambda: SurrogateAscent(n_steps=0), "n_steps must be positive, not 0"),
         (lambda: SiliconCost(kind=CostKind.LUTS, unit=0.0), "unit must be positive and finite"),
-        (lambda: SiliconCost(kind=CostKind.LUTS, unit=1.0, share=2.0), "share must lie within"),
         (lambda: Enumeration(max_neurons=3).columns(site()), "fan_in must leave at most 3 neuron"),
         (lambda: site(family=replace(UNITS, lateral=1)), "lateral must be 0 on a site"),
         (lambda: site(family=replace(UNITS, fan_in=5)), "fan_in must be at most the 4 inputs"),

@@ -13,12 +13,12 @@ from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.network import Branch, Network
 from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
 from convexon.snn.simulate import layer_features
-from convexon.train.witnesses.alphabet import TERNARY, Alphabet
+from convexon.train.witnesses.alphabet import TERNARY
 from strategies import layer_of
 
 torch = pytest.importorskip("torch")
 
-from convexon.train.surrogate.ascent import AscentPlan, Stimulus, ascend  # noqa: E402
+from convexon.train.surrogate.ascent import Stimulus, ascend  # noqa: E402
 from convexon.train.surrogate.grid import WeightGrid  # noqa: E402
 from convexon.train.surrogate.hybrid import fine_tune, train_end_to_end  # noqa: E402
 from convexon.train.surrogate.model import LayerPlan  # noqa: E402
@@ -100,18 +100,6 @@ def test_fine_tuning_never_ends_worse_than_it_started(seed, rate):
     assert right(result.network, data) >= right(start, data)
     if result.best.epoch == 0:
         assert result.network is start
-
-
-def test_fine_tuning_can_be_told_another_grid():
-    data = parity()
-    start = random_network(data)
-    grid = WeightGrid(alphabet=Alphabet.integers(4), fan_in=4)
-    result = fine_tune(start, on(data), PLAN, learning_rates=(0.1,), grids=[[grid]])
-    assert (result.network.branches[0].layers[0].weights != 0).sum(axis=0).max() == 4
-    with pytest.raises(InputError, match="grids must be one a branch"):
-        fine_tune(start, on(data), PLAN, grids=[])
-    with pytest.raises(InputError, match="alphabet ternary"):
-        fine_tune(start, on(data), PLAN, grids=[[WeightGrid(alphabet=TERNARY)]])
 
 
 def delayed_network(data, last_layers):
@@ -222,9 +210,15 @@ def seen(signal):
     return Stimulus(signal=signal, reach=BIT, mode=ReadoutMode.LAST)
 
 
-@pytest.mark.parametrize("batch_size", [None, 50])
-def test_ascent_finds_columns_that_correlate_with_a_realisable_target(batch_size):
+def climbed(layer, stimulus, directions, *, steps, grid=None):
+    grid = grid or WeightGrid.holding(layer)
+    return ascend(layer, stimulus, directions, grid=grid, steps=steps, seed=0)
+
+
+@pytest.mark.parametrize("batch", [2048, 50])
+def test_ascent_finds_columns_that_correlate_with_a_realisable_target(batch, monkeypatch):
     """A dual that asks for the column of some witness, and sums to zero, as with an intercept."""
+    monkeypatch.setattr("convexon.train.surrogate.ascent._BATCH", batch)
     rng = np.random.default_rng(0)
     signal = rng.integers(0, 2, (200, 1, 6)).astype(np.uint8)
     teacher = layer_features(ReadoutMode.LAST, candidates(rng), signal, BIT)[:, 0]
@@ -232,7 +226,7 @@ def test_ascent_finds_columns_that_correlate_with_a_realisable_target(batch_size
     teacher = teacher[:, (fires > 0.05) & (fires < 0.95)]
     dual = np.where(teacher, 1.0 / teacher.sum(axis=0), -1.0 / (teacher == 0).sum(axis=0))
     layer = candidates(rng, n_neurons=teacher.shape[1])
-    result = ascend(layer, seen(signal), dual, plan=AscentPlan(steps=150, batch_size=batch_size))
+    result = climbed(layer, seen(signal), dual, steps=150)
     assert result.start_values.mean() < 0.2
     assert result.values.mean() > 0.9  # 1 is the bound
 
@@ -249,16 +243,15 @@ def test_ascent_reports_exact_values_and_never_falls(seed, mode, reset, leak):
     signal = rng.integers(0, 4, (12, 3, 4)).astype(np.uint8)
     layer = candidates(rng, n_inputs=4, n_neurons=5, reset=reset, leak=leak)
     readouts = 3 if mode is ReadoutMode.STEP else 1
-    dual, directions = rng.normal(size=(12 * readouts, 2)), rng.normal(size=(2, 5))
+    directions = rng.normal(size=(12 * readouts, 5))
     reach = Interval(0, 3)
 
     def values(of):
         columns = layer_features(mode, of, signal, reach).reshape(-1, 5)
-        return ((dual @ directions) * columns).sum(axis=0)
+        return (directions * columns).sum(axis=0)
 
-    plan = AscentPlan(steps=6, evaluate_every=2)
     stimulus = Stimulus(signal=signal, reach=reach, mode=mode)
-    result = ascend(layer, stimulus, dual, directions=directions, plan=plan)
+    result = climbed(layer, stimulus, directions, steps=6)
     assert result.start_values == pytest.approx(values(layer))
     assert result.values == pytest.approx(values(result.layer))
     assert (result.values >= result.start_values).all()
@@ -271,22 +264,22 @@ def test_ascent_keeps_the_fan_in():
     layer = layer_of(np.eye(6, dtype=np.int64), np.ones(6, dtype=np.int64), reset=Reset.NONE)
     signal = rng.integers(0, 2, (40, 1, 6)).astype(np.uint8)
     grid = WeightGrid(alphabet=TERNARY, fan_in=2)
-    plan = AscentPlan(steps=25, evaluate_every=10, grid=grid)
-    result = ascend(layer, seen(signal), rng.normal(size=(40, 6)), plan=plan)
+    result = climbed(layer, seen(signal), rng.normal(size=(40, 6)), steps=25, grid=grid)
     assert (result.layer.weights != 0).sum(axis=0).max() <= 2
     assert result.layer.weight_format == TERNARY.format
     assert (result.values > result.start_values).any()
 
 
-def test_the_last_iterate_is_evaluated_between_evaluations_too():
+def test_the_last_iterate_is_evaluated_between_evaluations_too(monkeypatch):
     """Five steps and an evaluation each ten: what the fifth has come to is still seen."""
     rng = np.random.default_rng(3)
     layer = layer_of(np.eye(6, dtype=np.int64), np.ones(6, dtype=np.int64), reset=Reset.NONE)
     signal, dual = rng.integers(0, 2, (40, 1, 6)).astype(np.uint8), rng.normal(size=(40, 6))
-    rare, often = (
-        ascend(layer, seen(signal), dual, plan=AscentPlan(steps=5, evaluate_every=every))
-        for every in (10, 5)
-    )
+    found = []
+    for every in (10, 5):
+        monkeypatch.setattr("convexon.train.surrogate.ascent._EVALUATE_EVERY", every)
+        found.append(climbed(layer, seen(signal), dual, steps=5))
+    rare, often = found
     assert np.array_equal(rare.values, often.values)
     assert (rare.values > rare.start_values).any()
 
@@ -298,20 +291,10 @@ def test_ascent_refuses_what_does_not_fit():
     for case, words in [
         ((lateral, signal, np.ones((5, 2))), "no lateral weights"),
         ((layer, signal[:, :, :3], np.ones((5, 2))), "signal must have shape"),
-        ((layer, signal, np.ones((4, 2))), "dual must have shape"),
-        ((layer, signal, np.ones((5, 3))), "directions must have shape"),
+        ((layer, signal, np.ones((4, 2))), "directions must be finite and of shape"),
+        ((layer, signal, np.ones((5, 3))), "directions must be finite and of shape"),
         ((layer, signal, np.full((5, 2), np.nan)), "finite"),
     ]:
         of, read, dual = case
         with pytest.raises(InputError, match=words):
-            ascend(of, seen(read), dual)
-    with pytest.raises(InputError, match="directions must have shape"):
-        ascend(layer, seen(signal), np.ones((5, 2)), directions=np.ones((2, 3)))
-    for changes in (
-        {"steps": 0},
-        {"batch_size": 0},
-        {"evaluate_every": 0},
-        {"learning_rate": -1.0},
-    ):
-        with pytest.raises(InputError, match=next(iter(changes))):
-            AscentPlan(**changes)
+            climbed(of, seen(read), dual, steps=1)

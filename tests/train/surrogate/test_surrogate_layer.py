@@ -17,7 +17,7 @@ from strategies import branches, layer_of
 torch = pytest.importorskip("torch")
 
 from convexon.train.surrogate.grid import WeightGrid  # noqa: E402  # needs torch
-from convexon.train.surrogate.layer import Drive, Surrogate, SurrogateShape  # noqa: E402
+from convexon.train.surrogate.layer import Drive, slope  # noqa: E402
 from convexon.train.surrogate.model import SpikingBranch  # noqa: E402
 
 ALPHABETS = [TERNARY, Alphabet.integers(4), Alphabet.powers_of_two(3), Alphabet.powers_of_two(4)]
@@ -26,9 +26,7 @@ ALPHABETS = [TERNARY, Alphabet.integers(4), Alphabet.powers_of_two(3), Alphabet.
 def spiking(branch, *, n_steps, input_bits=1, grids=None, keep_formats=True):
     drive = Drive(inputs=Interval(0, (1 << input_bits) - 1), n_steps=n_steps)
     grids = grids or [WeightGrid.holding(layer) for layer in branch.layers]
-    model = SpikingBranch(
-        branch, grids=grids, drive=drive, surrogate=Surrogate(), keep_formats=keep_formats
-    )
+    model = SpikingBranch(branch, grids=grids, drive=drive, keep_formats=keep_formats)
     wide = any(layer.exact_dtype is torch.float64 for layer in model.layers)
     return model.to(torch.float64 if wide else torch.float32)
 
@@ -114,19 +112,17 @@ def test_the_gradient_passes_rounding_and_fan_in_unchanged():
     assert torch.equal(latent.grad, pull)
 
 
-@pytest.mark.parametrize("shape", SurrogateShape)
-def test_the_slope_is_that_of_a_step_from_0_to_1(shape):
+def test_the_slope_is_that_of_a_step_from_0_to_1():
     """The integral over a grid much wider than the slope is 1, and the peak is at the threshold."""
     excess = torch.linspace(-1.0, 1.0, 200_001, dtype=torch.float64)[:, None] * 1e3
-    slope = Surrogate(shape=shape, relative_width=0.01).slope(excess)
-    assert float(torch.trapezoid(slope[:, 0], excess[:, 0])) == pytest.approx(1.0, abs=0.02)
-    assert int(slope.argmax()) == 100_000
+    found = slope(excess, relative_width=0.01)
+    assert float(torch.trapezoid(found[:, 0], excess[:, 0])) == pytest.approx(1.0, abs=0.02)
+    assert int(found.argmax()) == 100_000
 
 
 def test_the_slope_follows_the_scale_of_the_membrane():
     excess = torch.tensor([[-4.0], [2.0], [8.0]])
-    surrogate = Surrogate()
-    assert torch.allclose(surrogate.slope(100 * excess), surrogate.slope(excess) / 100)
+    assert torch.allclose(slope(100 * excess), slope(excess) / 100)
 
 
 def test_the_leak_rounds_down_and_its_gradient_is_the_real_factor():
@@ -148,7 +144,7 @@ def test_the_float_type_holds_what_training_may_reach(bits, dtype):
     model = spiking(Branch((layer,)), n_steps=70, grids=[grid])
     assert dtype_of(model) is dtype
     with torch.no_grad():
-        model.layers[0].latent_weights.fill_(grid.largest)
+        model.layers[0].latent_weights.fill_(grid.alphabet.largest)
     inputs = np.ones((2, 70, 9), dtype=np.uint8)
     assert_equal_to_simulation(model, model.to_branch(), inputs, 1)
 
@@ -201,8 +197,6 @@ def test_weights_off_the_grid_are_refused(change, words):
     [
         (lambda: WeightGrid(alphabet=TERNARY, fan_in=0), "fan_in must be at least 1"),
         (lambda: WeightGrid(alphabet=TERNARY, lateral=0), "lateral must be at least 1"),
-        (lambda: Surrogate(relative_width=0.0), "relative_width must be positive"),
-        (lambda: spiking(Branch((layer_of([[1]], [1]),)), n_steps=1, grids=[1, 2]), "one a layer"),
     ],
 )
 def test_settings_out_of_range_are_refused(build, words):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 LUT_INPUTS = 4
 """Inputs of the lookup table that ECP5, iCE40 and Gowin parts are made of."""
 
@@ -24,11 +21,3 @@ def signed_digits(number: int) -> tuple[tuple[int, int], ...]:
         number >>= 1
         place += 1
     return tuple(digits)
-
-
-def n_signed_digits(weights: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """How many canonical signed digits each weight has, for a whole array at once."""
-    magnitude = np.abs(weights)
-    # A run of ones is a power of two above it less one at its end: 3 w has a digit wherever w's
-    # canonical form has one, and w itself tells where it is not.
-    return np.bitwise_count((3 * magnitude) ^ magnitude).astype(np.int64)

@@ -11,29 +11,16 @@ import numpy as np
 
 from convexon.errors import require_positive
 from convexon.snn.neuron import ReadoutMode
-from convexon.train.pricing.oracle import (
-    Effort,
-    Proposal,
-    candidates,
-    proposed,
-)
+from convexon.train.pricing.oracle import Effort, Proposal, candidates, proposed
 from convexon.train.pricing.site import PricingProblem, Site
 
 
 @dataclass(frozen=True, kw_only=True)
 class SurrogateAscent:
-    """Starts from witnesses drawn at random, each with a direction of its own, and climbs.
+    """Starts from witnesses drawn at random, each with a direction of its own, and climbs."""
 
-    Members
-    -------
-    n_candidates : int
-        Neurons that climb side by side.
-    n_steps : int
-        Steps of the optimizer.
-    """
-
-    n_candidates: int = 64
-    n_steps: int = 60
+    n_candidates: int = 64  # neurons that climb side by side
+    n_steps: int = 60  # of the optimizer
 
     def __post_init__(self) -> None:
         require_positive(n_candidates=self.n_candidates, n_steps=self.n_steps)
@@ -44,15 +31,13 @@ class SurrogateAscent:
         return cls(n_candidates=effort.n_candidates, n_steps=effort.n_moves)
 
     @property
-    def name(self) -> str:
-        """What reports call it."""
+    def name(self) -> str:  # noqa: D102
         return f"surrogate ascent, {self.n_candidates} candidates of {self.n_steps} steps"
 
-    def propose(
+    def propose(  # noqa: D102
         self, problem: PricingProblem, site: Site, generator: np.random.Generator
     ) -> Proposal:
-        """See `convexon.train.pricing.oracle.Oracle`."""
-        from convexon.train.surrogate.ascent import AscentPlan, Stimulus, ascend
+        from convexon.train.surrogate.ascent import Stimulus, ascend
         from convexon.train.surrogate.grid import WeightGrid
 
         layer = candidates(site, self.n_candidates, generator)
@@ -68,10 +53,8 @@ class SurrogateAscent:
             layer,
             Stimulus(signal=signal, reach=site.reach, mode=mode),
             directions,
-            plan=AscentPlan(
-                steps=self.n_steps,
-                grid=WeightGrid.of_family(site.family),
-                seed=int(generator.integers(2**31)),
-            ),
+            grid=WeightGrid.of_family(site.family),
+            steps=self.n_steps,
+            seed=int(generator.integers(2**31)),
         )
         return proposed(problem, site, climbed.layer, n_seen=self.n_candidates * self.n_steps)

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,30 +30,21 @@ _BLOCK = 4096
 
 @dataclass(eq=False, kw_only=True)
 class Enumeration:
-    """Every neuron of a site with up to ``fan_in`` synapses.
+    """Every neuron of a site with up to ``fan_in`` synapses, if they are not too many to list.
 
     Weights are all of the family's alphabet; thresholds all integers from 1, below which a neuron
     at rest would fire, to the largest membrane that the weights can reach. Where columns have costs
     the cheapest neuron of each pattern is listed.
-
-    Members
-    -------
-    max_neurons : int
-        Most neurons that may be listed.
     """
 
     max_neurons: int = 5_000_000
+    name: ClassVar[str] = "enumeration"
     _listed: dict[int, _Listing] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, effort: Effort) -> Enumeration:
         """Return the oracle for an effort."""
         return cls(max_neurons=effort.max_neurons)
-
-    @property
-    def name(self) -> str:
-        """What reports call it."""
-        return "enumeration"
 
     def size(self, site: Site) -> int:
         """Return a bound on the neurons of the grid: weight vectors times the most thresholds."""

@@ -14,71 +14,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from convexon.errors import InputError, require_positive
+from convexon.errors import require_positive
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.columns.parallel import on_all_cores
-from convexon.train.pricing.oracle import (
-    Effort,
-    Proposal,
-    candidates,
-    proposed,
-)
+from convexon.train.pricing.oracle import Effort, Proposal, candidates, proposed
 from convexon.train.pricing.site import PricingProblem, Site
-from convexon.train.witnesses.alphabet import Alphabet
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReceptiveField:
-    """Windows of a grid of inputs, such as the pixels of an image.
-
-    Members
-    -------
-    height, width : int
-        Of the grid; inputs run along its rows.
-    size : int
-        Height and width of a window.
-
-    Raises
-    ------
-    InputError
-        If the window does not fit the grid.
-    """
-
-    height: int
-    width: int
-    size: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.size <= min(self.height, self.width):
-            raise InputError(
-                f"size must be 1 to {min(self.height, self.width)} for a window of the grid, "
-                f"not {self.size!r}"
-            )
-
-    def windows(
-        self, n_inputs: int, count: int, generator: np.random.Generator
-    ) -> npt.NDArray[np.bool_]:
-        """Return which inputs each of ``count`` random windows holds, (n_inputs, count).
-
-        Raises
-        ------
-        InputError
-            If the inputs are not those of the grid.
-        """
-        if n_inputs != self.height * self.width:
-            raise InputError(
-                f"height and width must make the {n_inputs} inputs, "
-                f"not {self.height} x {self.width}"
-            )
-        tops = generator.integers(0, self.height - self.size + 1, count)
-        lefts = generator.integers(0, self.width - self.size + 1, count)
-        rows, columns = np.divmod(np.arange(n_inputs), self.width)
-        down = (rows[:, None] >= tops) & (rows[:, None] < tops + self.size)
-        across = (columns[:, None] >= lefts) & (columns[:, None] < lefts + self.size)
-        return np.asarray(down & across)
 
 
 _CHUNK = 32
@@ -89,24 +32,12 @@ _CHUNK = 32
 class LocalSearch:
     """Starts from witnesses drawn at random, each with a direction of its own, and improves them.
 
-    Members
-    -------
-    n_candidates : int
-        Neurons that are improved side by side.
-    n_moves : int
-        Changes that each of them may try.
-    n_rows : int
-        Rows that a change is judged on; a random part where there are more.
-    field : ReceptiveField or None
-        Where inputs lie on a grid: each candidate reads a window of its own.
-
     For diversity each candidate also has a fan-in of its own, from a quarter of the family's up.
     """
 
-    n_candidates: int = 64
-    n_moves: int = 100
-    n_rows: int = 4096
-    field: ReceptiveField | None = None
+    n_candidates: int = 64  # neurons that are improved side by side
+    n_moves: int = 100  # changes that each of them may try
+    n_rows: int = 4096  # rows that a change is judged on; a random part where there are more
 
     def __post_init__(self) -> None:
         require_positive(n_candidates=self.n_candidates, n_moves=self.n_moves, n_rows=self.n_rows)
@@ -117,24 +48,19 @@ class LocalSearch:
         return cls(n_candidates=effort.n_candidates, n_moves=effort.n_moves, n_rows=effort.n_rows)
 
     @property
-    def name(self) -> str:
-        """What reports call it."""
+    def name(self) -> str:  # noqa: D102
         return f"local search, {self.n_candidates} candidates of {self.n_moves} moves"
 
-    def propose(
+    def propose(  # noqa: D102
         self, problem: PricingProblem, site: Site, generator: np.random.Generator
     ) -> Proposal:
-        """See `convexon.train.pricing.oracle.Oracle`."""
         layer = candidates(site, self.n_candidates, generator)
         directions = problem.directions(self.n_candidates, generator)
         fan_in = site.family.fan_in
         limits = generator.integers(-(-fan_in // 4), fan_in + 1, self.n_candidates)
-        mask = np.ones(layer.weights.shape, dtype=np.bool_)
-        if self.field is not None:
-            mask = self.field.windows(site.n_inputs, self.n_candidates, generator)
-        start = _within(layer.weights, limits, mask, generator)
+        start = _within(layer.weights, limits, generator)
         judged, directions = _judged_on(site, directions, self.n_rows, generator)
-        every = _Candidates(start, layer.thresholds, directions, limits, mask)
+        every = _Candidates(start, layer.thresholds, directions, limits)
         kind = _SteepestAscent if site.memoryless else _RandomMoves
         streams = generator.spawn(-(-self.n_candidates // _CHUNK))
 
@@ -167,44 +93,26 @@ def _judged_on(
     return replace(site, rows=rows, signal=signal), directions[part]
 
 
-def _within(
-    weights: IntArray,
-    limits: IntArray,
-    mask: npt.NDArray[np.bool_],
-    generator: np.random.Generator,
-) -> IntArray:
-    """Return weights within each candidate's window, of no more synapses than its limit."""
-    kept = np.where(mask, weights, 0)
+def _within(weights: IntArray, limits: IntArray, generator: np.random.Generator) -> IntArray:
+    """Return weights of no more synapses than each candidate's limit, and of at least one."""
+    kept = weights.copy()
     for k in range(kept.shape[1]):
         used = np.flatnonzero(kept[:, k])
         if len(used) > limits[k]:
             kept[generator.permutation(used)[limits[k] :], k] = 0
         elif not len(used):
-            kept[generator.choice(np.flatnonzero(mask[:, k])), k] = 1
+            kept[generator.choice(len(kept)), k] = 1
     return kept
 
 
 @dataclass(frozen=True, eq=False)
 class _Candidates:
-    """Neurons to improve side by side, and how far each may go.
+    """Neurons to improve side by side, where they start, and how far each may go."""
 
-    Members
-    -------
-    weights, thresholds
-        Where they start, (inputs, k) and (k,).
-    directions
-        What each climbs, (m, k).
-    limits
-        Most synapses of each, (k,).
-    mask
-        Inputs that each may read, (inputs, k).
-    """
-
-    weights: IntArray
-    thresholds: IntArray
-    directions: FloatArray
-    limits: IntArray
-    mask: npt.NDArray[np.bool_]
+    weights: IntArray  # (inputs, k)
+    thresholds: IntArray  # (k,)
+    directions: FloatArray  # what each climbs, (m, k)
+    limits: IntArray  # most synapses of each, (k,)
 
     def part(self, part: slice) -> _Candidates:
         """Some of them."""
@@ -213,7 +121,6 @@ class _Candidates:
             self.thresholds[part],
             self.directions[:, part],
             self.limits[part],
-            self.mask[:, part],
         )
 
 
@@ -222,7 +129,7 @@ class _Search:
 
     def __init__(self, site: Site, start: _Candidates, generator: np.random.Generator) -> None:
         self.site, self.generator = site, generator
-        self.limits, self.mask, self.directions = start.limits, start.mask, start.directions
+        self.limits, self.directions = start.limits, start.directions
         self.weights, self.thresholds = start.weights.copy(), start.thresholds.copy()
         self.best_weights, self.best_thresholds = start.weights.copy(), start.thresholds.copy()
         self.best = np.full(start.weights.shape[1], -np.inf)
@@ -247,7 +154,6 @@ class _SteepestAscent(_Search):
     """The best of all single changes at each move, for sites without memory."""
 
     def prepare(self) -> None:
-        """Set up what the kind of search needs besides."""
         x, family = self.site.last_step(), self.site.family
         reach = family.alphabet.largest * family.fan_in * self.site.reach.high
         exact = np.float32 if reach < 1 << 24 else np.float64
@@ -258,7 +164,12 @@ class _SteepestAscent(_Search):
         self.delta = self.directions.astype(np.float32)
         self.tabu = np.zeros(self.weights.shape, dtype=np.int64)
         self.time = 0
-        self.steps = _Steps(family.alphabet)
+        values, size = family.alphabet.values, 2 * family.alphabet.largest + 1
+        # The next value up and down, by the value itself: negative ones index from the end.
+        self.up, self.down = np.zeros((2, size), dtype=np.int64)
+        self.up[values] = np.append(values[1:], values[-1])
+        self.down[values] = np.append(values[0], values[:-1])
+        self.sizes = sorted({int(gap) for gap in np.diff(values)})
 
     def move(self) -> None:
         """Choose the best thresholds, note the scores, and make each candidate's best change."""
@@ -290,10 +201,10 @@ class _SteepestAscent(_Search):
     def _best_changes(self, membranes: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
         """Return each candidate's largest gain, the input it concerns, and that one's weight."""
         distance = membranes - self.thresholds
-        up_to, down_to = self.steps.up[self.weights], self.steps.down[self.weights]
+        up_to, down_to = self.up[self.weights], self.down[self.weights]
         best = np.full(self.weights.shape, -np.inf)
         target = self.weights.copy()
-        for size in self.steps.sizes:
+        for size in self.sizes:
             lifted, dropped = (np.zeros(best.shape, dtype=np.float32) for _ in range(2))
             for value, having in self.values.items():
                 far = size * value
@@ -315,29 +226,13 @@ class _SteepestAscent(_Search):
         grows = (self.weights == 0) & (new != 0)
         ends = (self.weights != 0) & (new == 0)
         full = fan_in >= self.limits
-        return np.asarray(
-            self.mask & (self.tabu < self.time) & ~(grows & full) & ~(ends & (fan_in <= 1))
-        )
-
-
-class _Steps:
-    """For each value of an alphabet the next one up and down, looked up by the value itself."""
-
-    def __init__(self, alphabet: Alphabet) -> None:
-        values = alphabet.values
-        size = 2 * alphabet.largest + 1
-        self.up = np.zeros(size, dtype=np.int64)  # negative values index from the end
-        self.down = np.zeros(size, dtype=np.int64)
-        self.up[values] = np.append(values[1:], values[-1])
-        self.down[values] = np.append(values[0], values[:-1])
-        self.sizes = sorted({int(gap) for gap in np.diff(values)})
+        return np.asarray((self.tabu < self.time) & ~(grows & full) & ~(ends & (fan_in <= 1)))
 
 
 class _RandomMoves(_Search):
     """Random changes, each simulated in full and kept where the score does not fall."""
 
     def prepare(self) -> None:
-        """Set up what the kind of search needs besides."""
         self.scores = self._scores(self.weights, self.thresholds)
         self.keep_best(self.scores)
         site = self.site
@@ -347,7 +242,7 @@ class _RandomMoves(_Search):
             activity = activity[site.rows.samples]
         relevance = np.abs(activity.mean(axis=1).T @ self.directions)
         relevance /= np.maximum(relevance.sum(axis=0), 1e-300)
-        self.odds = (0.5 * relevance + 0.5 / site.n_inputs) * self.mask
+        self.odds = 0.5 * relevance + 0.5 / site.n_inputs
         self.odds /= self.odds.sum(axis=0)
 
     def move(self) -> None:

@@ -10,6 +10,7 @@ good as HiGHS's tolerances (1e-6), which is why certificates name it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,36 +31,24 @@ IntArray = npt.NDArray[np.int64]
 class MixedIntegerProgram:
     """Prices a site of the l1 penalty exactly, for tens of rows and few inputs and steps.
 
-    Members
-    -------
-    max_seconds : float
-        For each output and sign. Where time runs out the bound is looser, and still a bound.
+    The time is for each output and sign. Where it runs out the bound is looser, and still a bound.
     """
 
     max_seconds: float = 60.0
+    name: ClassVar[str] = "mixed-integer program"
 
     @classmethod
     def of(cls, effort: Effort) -> MixedIntegerProgram:
         """Return the oracle for an effort."""
         return cls(max_seconds=effort.max_seconds)
 
-    @property
-    def name(self) -> str:
-        """What reports call it."""
-        return "mixed-integer program"
-
     def propose(
         self, problem: PricingProblem, site: Site, generator: np.random.Generator
     ) -> Proposal:
         """See `convexon.train.pricing.oracle.Oracle`; ``largest_ratio`` is HiGHS's bound.
 
-        Raises
-        ------
-        InputError
-            If the penalty is not l1, columns have costs, or the family's weights are not all the
-            integers of a range.
-        SolverError
-            If HiGHS ends without a bound.
+        Raises `InputError` if the penalty is not l1, columns have costs, or the family's weights
+        are not all the integers of a range; and `SolverError` if HiGHS ends without a bound.
         """
         _require_linear(problem, site)
         neurons: list[tuple[IntArray, int]] = []

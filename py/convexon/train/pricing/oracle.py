@@ -21,17 +21,10 @@ from convexon.train.witnesses.witness import draw_layer
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Proposal:
-    """Neurons that an oracle proposes for a site.
+    """Neurons that an oracle proposes for a site, out of ``n_seen`` columns that it looked at.
 
-    Members
-    -------
-    layer : Layer
-        The neurons.
-    largest_ratio : float or None
-        For an exact oracle the largest `PricingProblem.ratios` of any column of its set, those not
-        proposed too; an upper bound on it. None for a heuristic one.
-    n_seen : int
-        Columns that were looked at.
+    An exact oracle states the largest `PricingProblem.ratios` of any column of its set, those not
+    proposed too, or an upper bound on it.
     """
 
     layer: Layer | None
@@ -41,33 +34,14 @@ class Proposal:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Effort:
-    """How hard an oracle searches; each takes what concerns it.
+    """How hard an oracle searches; each takes what concerns it."""
 
-    Members
-    -------
-    n_candidates, n_moves : int
-        Neurons that a search improves side by side, and the changes that each may try.
-    n_rows : int
-        Rows that a change is judged on; a random part where there are more.
-    max_neurons : int
-        Most neurons that an enumeration may list.
-    max_seconds : float
-        Of a mixed-integer program, for each output and sign.
-    given : Layer or None
-        Neurons to price, for the oracle of given ones.
-
-    Raises
-    ------
-    InputError
-        If a member is not positive.
-    """
-
-    n_candidates: int = 64
-    n_moves: int = 40
-    n_rows: int = 1024
-    max_neurons: int = 5_000_000
-    max_seconds: float = 60.0
-    given: Layer | None = None
+    n_candidates: int = 64  # neurons that a search improves side by side
+    n_moves: int = 40  # changes that each of them may try
+    n_rows: int = 1024  # rows that a change is judged on; a random part where there are more
+    max_neurons: int = 5_000_000  # that an enumeration may list
+    max_seconds: float = 60.0  # of a mixed-integer program, for each output and sign
+    given: Layer | None = None  # neurons to price, for the oracle of given ones
 
     def __post_init__(self) -> None:
         require_positive(
@@ -117,14 +91,7 @@ ORACLES = Registry[type[Oracle]]("oracle", "convexon.oracles", _require_stated)
 
 def candidates(site: Site, count: int, generator: np.random.Generator) -> Layer:
     """Draw ``count`` neurons of the site's family: where a heuristic search starts."""
-    return draw_layer(
-        site.family,
-        site.signal,
-        site.sample_labels,
-        reach=site.reach,
-        n_neurons=count,
-        generator=generator,
-    )
+    return draw_layer(site.family, count, site.signal, site.sample_labels, generator=generator)
 
 
 def proposed(

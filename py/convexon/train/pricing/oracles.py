@@ -1,14 +1,84 @@
-"""The built-in oracles by name, and the one that a name and an effort ask for."""
+"""The built-in oracles by name, the one that a name and an effort ask for, and the two simplest."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+
+from convexon.errors import InputError, require_positive
+from convexon.snn.network import Layer
 from convexon.train.pricing.ascent import SurrogateAscent
-from convexon.train.pricing.draw import RandomDraws
 from convexon.train.pricing.enumeration import Enumeration
-from convexon.train.pricing.given import GivenNeurons
 from convexon.train.pricing.local import LocalSearch
 from convexon.train.pricing.milp import MixedIntegerProgram
-from convexon.train.pricing.oracle import ORACLES, Effort, Oracle
+from convexon.train.pricing.oracle import (
+    ORACLES as ORACLES,  # re-exported: complete once the built-in ones are here
+)
+from convexon.train.pricing.oracle import Effort, Oracle, Proposal, candidates, proposed
+from convexon.train.pricing.site import PricingProblem, Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomDraws:
+    """Draws witnesses of the site's family and keeps those that violate the most."""
+
+    n_drawn: int = 2000
+
+    def __post_init__(self) -> None:
+        require_positive(n_drawn=self.n_drawn)
+
+    @classmethod
+    def of(cls, effort: Effort) -> RandomDraws:
+        """Return the oracle that looks at as many neurons as a search of this effort."""
+        return cls(n_drawn=effort.n_candidates * effort.n_moves)
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return f"best of {self.n_drawn} random"
+
+    def propose(  # noqa: D102
+        self, problem: PricingProblem, site: Site, generator: np.random.Generator
+    ) -> Proposal:
+        layer = candidates(site, self.n_drawn, generator)
+        return proposed(problem, site, layer, n_seen=self.n_drawn)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GivenNeurons:
+    """Prices the neurons of a layer, such as a surrogate-trained one (SG-CVX): exact over these."""
+
+    layer: Layer
+
+    @classmethod
+    def of(cls, effort: Effort) -> GivenNeurons:
+        """Return the oracle of the neurons that the effort gives; `InputError` if it gives none."""
+        if effort.given is None:
+            raise InputError("given must be the neurons to price, not None")
+        return cls(layer=effort.given)
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return f"{self.layer.n_neurons} given neurons"
+
+    def propose(
+        self, problem: PricingProblem, site: Site, generator: np.random.Generator
+    ) -> Proposal:
+        """See `Oracle`; `InputError` if the neurons could not stand on the site."""
+        kind = (self.layer.leak, self.layer.reset, self.layer.saturation)
+        lateral = self.layer.recurrent is not None or self.layer.biases.any()
+        if kind != (site.family.leak, site.family.reset, None) or lateral:
+            raise InputError(
+                f"layer must have leak and reset of site {site.name}, no biases and no lateral "
+                "weights: its neurons would be others there"
+            )
+        if self.layer.n_inputs != site.n_inputs:
+            raise InputError(
+                f"layer must read the {site.n_inputs} inputs of site {site.name}, "
+                f"not {self.layer.n_inputs}"
+            )
+        return proposed(problem, site, self.layer, n_seen=self.layer.n_neurons, exact=True)
+
 
 ORACLES.add("local", LocalSearch)
 ORACLES.add("random", RandomDraws)
@@ -18,17 +88,9 @@ ORACLES.add("enumeration", Enumeration)
 ORACLES.add("given", GivenNeurons)
 
 
-def oracle_names() -> tuple[str, ...]:
-    """Return the names of all oracles."""
-    return ORACLES.names
-
-
 def oracle_for(name: str, effort: Effort | None = None) -> Oracle:
     """Return the oracle of this name, which may be one of another package.
 
-    Raises
-    ------
-    InputError
-        If there is no such oracle, or the effort lacks what it needs.
+    Raises `InputError` if there is no such oracle, or the effort lacks what it needs.
     """
     return ORACLES[name].of(effort or Effort())

@@ -29,18 +29,8 @@ MAX_BITS = 16
 class WeightGrid:
     """The grid of one layer's weights.
 
-    Members
-    -------
-    alphabet : Alphabet
-        What a weight may be.
-    fan_in, lateral : int or None
-        Most feed-forward weights, and most lateral ones, of a neuron that are not zero: the largest
-        magnitudes win. None for no limit.
-
-    Raises
-    ------
-    InputError
-        If a member is out of its range.
+    ``fan_in`` and ``lateral`` are the most feed-forward weights, and the most lateral ones, of a
+    neuron that are not zero: the largest magnitudes win.
     """
 
     alphabet: Alphabet
@@ -52,16 +42,11 @@ class WeightGrid:
             if limit is not None and limit < 1:
                 raise InputError(f"{name} must be at least 1, not {limit!r}: use None for all")
 
-    @property
-    def largest(self) -> int:
-        """Largest magnitude of a weight."""
-        return self.alphabet.largest
-
     def nearest(self, latent: Tensor, limit: int | None) -> Tensor:
         """Grid point next to each latent float, shape (neurons, sources), within a limit."""
         magnitudes = [0, *self.alphabet.magnitudes]
         if magnitudes == list(range(len(magnitudes))):
-            values = latent.round().clamp(-self.largest, self.largest)
+            values = latent.round().clamp(-self.alphabet.largest, self.alphabet.largest)
         else:
             borders = latent.new_tensor([(a + b) / 2 for a, b in pairwise(magnitudes)])
             place = torch.bucketize(latent.abs(), borders)
@@ -109,10 +94,7 @@ class WeightGrid:
     def holding(cls, layer: Layer) -> WeightGrid:
         """Return the integers of a layer's weight format, with the fan-in that the layer has.
 
-        Raises
-        ------
-        InputError
-            If the format is not signed.
+        Raises `InputError` if the format is not signed.
         """
         if not layer.weight_format.signed or layer.weight_format.width < 2:
             raise InputError(

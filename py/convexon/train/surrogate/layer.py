@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convexon.errors import FormatError, require_positive
+from convexon.errors import FormatError
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.network import Layer
 from convexon.snn.neuron import Leak, Reset
@@ -27,70 +26,39 @@ from convexon.train.surrogate.grid import WeightGrid, straight_through
 _EXACT = ((torch.float32, 24), (torch.float64, 53))
 """Float types with the bits up to which their integers are exact."""
 
-_NARROWEST_WIDTH = 0.5
-"""Least width of a surrogate, in units of the membrane: half a step of its grid."""
+_RELATIVE_WIDTH, _NARROWEST_WIDTH = 0.5, 0.5
+"""Width of the surrogate in units of a neuron's spread, and at least in those of the membrane."""
 
 
-class SurrogateShape(Enum):
-    """Smooth step function whose derivative replaces that of the Heaviside function."""
+def slope(excess: Tensor, relative_width: float = _RELATIVE_WIDTH) -> Tensor:
+    """Return what stands for the derivative of a spike by ``excess`` = u - theta, (..., neurons).
 
-    FAST_SIGMOID = "fast_sigmoid"
-    ARCTAN = "arctan"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surrogate:
-    """The derivative of a spike by its membrane.
-
-    Members
-    -------
-    shape : SurrogateShape
-        With x = (u - theta) / width: 1 / (2 width (1 + abs(x))**2) for the fast sigmoid,
-        1 / (pi width (1 + x**2)) for the arctangent.
-    relative_width : float
-        Width in units of the root mean square of u - theta of the neuron over the batch. So a
-        membrane of any integer scale, and a silent neuron too, gets a gradient.
-
-    Raises
-    ------
-    InputError
-        If the width is not positive.
+    It is that of an arctangent, ``1 / (pi width (1 + (excess / width)**2))``. Its width is a share
+    of the root mean square of a neuron's excess over the batch, so that a membrane of any integer
+    scale, and a silent neuron too, gets a gradient.
     """
-
-    shape: SurrogateShape = SurrogateShape.ARCTAN
-    relative_width: float = 0.5
-
-    def __post_init__(self) -> None:
-        require_positive(relative_width=self.relative_width)
-
-    def spikes(self, excess: Tensor) -> Tensor:
-        """1 where ``excess`` = u - theta, shape (..., neurons), is >= 0, else 0."""
-        return _Spike.apply(excess, self)
-
-    def slope(self, excess: Tensor) -> Tensor:
-        """Return the derivative that stands for the step's."""
-        axes = tuple(range(excess.dim() - 1))
-        spread = excess.square().mean(dim=axes).sqrt()
-        width = (self.relative_width * spread).clamp_min(_NARROWEST_WIDTH)
-        x = excess / width
-        if self.shape is SurrogateShape.FAST_SIGMOID:
-            return 0.5 / (width * (1.0 + x.abs()).square())
-        return 1.0 / (math.pi * width * (1.0 + x.square()))
+    spread = excess.square().mean(dim=tuple(range(excess.dim() - 1))).sqrt()
+    width = (relative_width * spread).clamp_min(_NARROWEST_WIDTH)
+    return 1.0 / (math.pi * width * (1.0 + (excess / width).square()))
 
 
 class _Spike(torch.autograd.Function):
-    """Heaviside step forward, a surrogate's slope backward."""
+    """Heaviside step forward, `slope` backward."""
 
     @staticmethod
-    def forward(ctx: Any, excess: Tensor, surrogate: Surrogate) -> Tensor:
+    def forward(ctx: Any, excess: Tensor) -> Tensor:
         ctx.save_for_backward(excess)
-        ctx.surrogate = surrogate
         return (excess >= 0).to(excess.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (excess,) = ctx.saved_tensors
-        return gradient * ctx.surrogate.slope(excess), None
+        return gradient * slope(excess)
+
+
+def spikes_of(excess: Tensor) -> Tensor:
+    """1 where ``excess`` = u - theta is >= 0, else 0, differentiable by the surrogate."""
+    return _Spike.apply(excess)
 
 
 class _Leak(torch.autograd.Function):
@@ -118,28 +86,13 @@ class Drive:
 class SpikingLayer(nn.Module):
     """A layer with latent weights (neurons, inputs) and thresholds, in units of the integers.
 
-    Thresholds stay at 1 or above, or where they started if that was below, and within the format
-    of a layer that training starts from. Biases are constants.
+    Training begins at the integers of ``start``. Thresholds stay at 1 or above, or where they
+    started if that was below. With ``keep_formats`` they stay in their format too, and weights keep
+    theirs however wide; otherwise thresholds may grow up to what a membrane can reach, and formats
+    become as narrow as they can be. Biases are constants.
 
-    Parameters
-    ----------
-    start : Layer
-        The integers to start from.
-    grid : WeightGrid
-        Grid of feed-forward and lateral weights.
-    drive : Drive
-    keep_formats : bool
-        Whether thresholds stay in their format, and weights keep theirs however wide. Otherwise
-        thresholds may grow up to what a membrane can reach, and formats become as narrow as they
-        can be.
-    surrogate : Surrogate
-
-    Raises
-    ------
-    InputError
-        If weights are not on the grid.
-    FormatError
-        If no float type holds every integer that training may reach.
+    Raises `InputError` if weights are not on the grid, and `FormatError` if no float type holds
+    every integer that training may reach.
     """
 
     biases: Tensor
@@ -152,11 +105,10 @@ class SpikingLayer(nn.Module):
         grid: WeightGrid,
         drive: Drive,
         keep_formats: bool,
-        surrogate: Surrogate,
     ) -> None:
         super().__init__()
         grid.require(start)
-        self.grid, self.surrogate = grid, surrogate
+        self.grid = grid
         self.leak, self.reset, self.saturation = start.leak, start.reset, start.saturation
         self.n_inputs, self.n_neurons = start.n_inputs, start.n_neurons
         self.formats = (start.weight_format, start.threshold_format) if keep_formats else None
@@ -187,14 +139,14 @@ class SpikingLayer(nn.Module):
         Weights have the largest one of their grid for a unit. Thresholds compare with sums of
         them, and have it times the square root of the number of inputs of a neuron.
         """
-        unit = float(self.grid.largest)
+        unit = float(self.grid.alphabet.largest)
         weights = [self.latent_weights]
         if self.latent_recurrent is not None:
             weights.append(self.latent_recurrent)
         taps = self.n_inputs if self.grid.fan_in is None else min(self.grid.fan_in, self.n_inputs)
         return [
-            {"params": weights, "lr": unit, "weight_decay": 0.0},
-            {"params": [self.latent_thresholds], "lr": unit * taps**0.5, "weight_decay": 0.0},
+            {"params": weights, "lr": unit},
+            {"params": [self.latent_thresholds], "lr": unit * taps**0.5},
         ]
 
     @torch.no_grad()
@@ -202,7 +154,7 @@ class SpikingLayer(nn.Module):
         """Bring latent values back within the grid, thresholds within their limits."""
         for latent in (self.latent_weights, self.latent_recurrent):
             if latent is not None:
-                latent.clamp_(-self.grid.largest, self.grid.largest)
+                latent.clamp_(-self.grid.alphabet.largest, self.grid.alphabet.largest)
         limits = torch.minimum(
             self.latent_thresholds, self.latent_thresholds.new_tensor(self.ceiling)
         )
@@ -236,7 +188,7 @@ class SpikingLayer(nn.Module):
     def _fire(self, u: Tensor, thresholds: Tensor) -> tuple[Tensor, Tensor]:
         """Spike and membrane after the reset, from the integrated membrane."""
         u = self._saturated(u)
-        s = self.surrogate.spikes(u - thresholds)
+        s = spikes_of(u - thresholds)
         if self.reset is Reset.NONE:
             return s, u
         fired = s.detach()
@@ -258,14 +210,14 @@ class SpikingLayer(nn.Module):
         reach = Interval.hull([0, *thresholds.tolist(), *biases.tolist()])
         narrowest = (self.grid.alphabet.format, QFormat.covering(reach))
         weight_format, threshold_format = self.formats or narrowest
-        recurrent = self.latent_recurrent
+        lateral = None
+        if self.latent_recurrent is not None:
+            lateral = _integers(self.grid.among_neurons(self.latent_recurrent)).T
         return Layer(
             weights=_integers(self.grid.feed_forward(self.latent_weights)).T,
             thresholds=thresholds,
             biases=biases,
-            recurrent=None
-            if recurrent is None
-            else _integers(self.grid.among_neurons(recurrent)).T,
+            recurrent=lateral,
             leak=self.leak,
             reset=self.reset,
             weight_format=weight_format,
@@ -277,9 +229,9 @@ class SpikingLayer(nn.Module):
 def _reach(start: Layer, grid: WeightGrid, drive: Drive) -> int:
     """Largest magnitude that u or v can take, whatever training does to the weights."""
     taps = start.n_inputs if grid.fan_in is None else min(grid.fan_in, start.n_inputs)
-    current = taps * grid.largest * max(-drive.inputs.low, drive.inputs.high)
+    current = taps * grid.alphabet.largest * max(-drive.inputs.low, drive.inputs.high)
     if start.recurrent is not None:
-        current += min(grid.lateral or start.n_neurons, start.n_neurons) * grid.largest
+        current += min(grid.lateral or start.n_neurons, start.n_neurons) * grid.alphabet.largest
     current += int(np.abs(start.biases).max())
     # A reset by subtraction raises the membrane only where a threshold is negative.
     push = current + max(0, -int(start.thresholds.min()))

@@ -17,8 +17,8 @@ from convexon.snn.fixed import Interval
 from convexon.snn.network import Branch, Network
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.surrogate.grid import WeightGrid
-from convexon.train.surrogate.layer import Drive, SpikingLayer, Surrogate
-from convexon.train.witnesses.witness import WitnessFamily, draw_deep_branch
+from convexon.train.surrogate.layer import Drive, SpikingLayer, spikes_of
+from convexon.train.witnesses.witness import WitnessFamily, draw_branch
 
 EVALUATION_ENTRIES = 1 << 22
 """Entries of inputs, columns or features that an exact evaluation holds at once."""
@@ -30,11 +30,6 @@ class LayerPlan:
 
     Of the family, leak, reset and alphabet hold throughout; fan-in and lateral connections are
     limits.
-
-    Raises
-    ------
-    InputError
-        If there is no neuron.
     """
 
     n_neurons: int
@@ -45,23 +40,9 @@ class LayerPlan:
 
 
 class SpikingBranch(nn.Module):
-    """A stack of layers that starts from ``branch``.
+    """A stack of `SpikingLayer` that starts from ``branch``, with one grid a layer.
 
-    Parameters
-    ----------
-    branch : Branch
-    grids : sequence of WeightGrid
-        One a layer.
-    drive : Drive
-        What the first layer is fed.
-    surrogate : Surrogate
-    keep_formats : bool
-        Whether weights and thresholds must stay in the formats of ``branch``.
-
-    Raises
-    ------
-    InputError, FormatError
-        As `SpikingLayer`, or if there is not one grid a layer.
+    ``drive`` is what the first layer is fed.
     """
 
     def __init__(
@@ -70,26 +51,14 @@ class SpikingBranch(nn.Module):
         *,
         grids: Sequence[WeightGrid],
         drive: Drive,
-        surrogate: Surrogate,
         keep_formats: bool,
     ) -> None:
         super().__init__()
-        if len(grids) != branch.depth:
-            raise InputError(f"grids must be one a layer, {branch.depth}, not {len(grids)}")
         layers = []
         for layer, grid in zip(branch.layers, grids, strict=True):
-            layers.append(
-                SpikingLayer(
-                    layer,
-                    grid=grid,
-                    drive=drive,
-                    keep_formats=keep_formats,
-                    surrogate=surrogate,
-                )
-            )
+            layers.append(SpikingLayer(layer, grid=grid, drive=drive, keep_formats=keep_formats))
             drive = Drive(inputs=Interval(0, 1), n_steps=drive.n_steps)
         self.layers = cast(Sequence[SpikingLayer], nn.ModuleList(layers))
-        self.surrogate = surrogate
         self.n_outputs = branch.n_outputs
 
     def forward(self, inputs: Tensor, mode: ReadoutMode) -> Tensor:
@@ -105,7 +74,7 @@ class SpikingBranch(nn.Module):
         if mode is ReadoutMode.LAST:
             return spikes[:, -1:]
         if mode is ReadoutMode.SIGN:
-            return self.surrogate.spikes(membranes[:, -1:])
+            return spikes_of(membranes[:, -1:])
         if mode is ReadoutMode.COUNT:
             return spikes.sum(dim=1, keepdim=True)
         return spikes
@@ -127,12 +96,7 @@ class SpikingBranch(nn.Module):
 class SpikingNetwork(nn.Module):
     """Parallel branches under one linear readout in floats, on the CPU or wherever it is moved.
 
-    Parameters
-    ----------
-    branches : sequence of SpikingBranch
-    readout_weights : float64 array, shape (n_features, n_classes)
-    readout_biases : float64 array, shape (n_classes,)
-    mode : ReadoutMode
+    Readout weights have shape (n_features, n_classes), biases (n_classes,).
     """
 
     def __init__(
@@ -156,21 +120,17 @@ class SpikingNetwork(nn.Module):
         """The layers of all branches."""
         return [layer for branch in self.branches for layer in branch.layers]
 
-    def features(self, inputs: Tensor) -> Tensor:
-        """Features of all branches, (samples, readouts, n_features); ``inputs`` may be integers."""
-        floats = inputs.to(self.readout_weights.dtype)
-        return torch.cat([branch(floats, self.mode) for branch in self.branches], dim=2)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Scores (samples, readouts, classes) of ``inputs`` (samples, steps, n_inputs).
 
-    def scores(self, features: Tensor) -> Tensor:
-        """Scores (samples, readouts, classes), at least two: a single one becomes (0, score)."""
+        There are at least two: a single one becomes (0, score). ``inputs`` may be integers.
+        """
+        floats = inputs.to(self.readout_weights.dtype)
+        features = torch.cat([branch(floats, self.mode) for branch in self.branches], dim=2)
         scores = nn.functional.linear(features, self.readout_weights, self.readout_biases)
         if scores.shape[-1] == 1:
             return torch.cat([torch.zeros_like(scores), scores], dim=-1)
         return scores
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Scores (samples, readouts, classes) of ``inputs`` (samples, steps, n_inputs)."""
-        return self.scores(self.features(inputs))
 
     def to_network(self, *, n_steps: int, input_bits: int) -> Network:
         """Return the network that `forward` computes now."""
@@ -184,40 +144,31 @@ class SpikingNetwork(nn.Module):
         )
 
 
-def drive_of(dataset: SpikeDataset) -> Drive:
-    """Return what a layer that reads ``dataset`` is fed."""
-    return Drive(inputs=dataset.input_range, n_steps=dataset.n_steps)
-
-
 def drawn_network(
     stacks: Sequence[Sequence[LayerPlan]],
     dataset: SpikeDataset,
     *,
     mode: ReadoutMode,
-    surrogate: Surrogate,
     generator: np.random.Generator,
 ) -> SpikingNetwork:
     """Draw a network of one branch a stack, alive on ``dataset``, with a readout of zeros.
 
-    Raises
-    ------
-    InputError
-        If there is no stack, or an empty one, and as
-        `convexon.train.witnesses.witness.draw_deep_branch`.
+    Raises `InputError` if there is no stack, or an empty one, and as
+    `convexon.train.witnesses.witness.draw_branch`.
     """
     if not stacks or not all(stacks):
         raise InputError("stacks must hold at least one branch, and each at least one layer")
+    drive = Drive(inputs=dataset.input_range, n_steps=dataset.n_steps)
     branches = [
         SpikingBranch(
-            draw_deep_branch(
+            draw_branch(
                 [layer.family for layer in stack],
                 dataset,
                 widths=[layer.n_neurons for layer in stack],
                 generator=generator,
             ),
             grids=[WeightGrid.of_family(layer.family) for layer in stack],
-            drive=drive_of(dataset),
-            surrogate=surrogate,
+            drive=drive,
             keep_formats=False,
         )
         for stack in stacks
@@ -228,28 +179,20 @@ def drawn_network(
     )
 
 
-def network_from(
-    network: Network, *, grids: Sequence[Sequence[WeightGrid]] | None, surrogate: Surrogate
-) -> SpikingNetwork:
+def network_from(network: Network) -> SpikingNetwork:
     """Return the torch form of ``network``: the same integers, and the same readout.
 
-    Parameters
-    ----------
-    network : Network
-    grids : sequence, one a branch, of sequences, one a layer, or None
-        Where None, each layer's weights stay in its format and its fan-in.
-    surrogate : Surrogate
+    Each layer's weights stay in its format and its fan-in.
     """
-    if grids is None:
-        grids = [
-            [WeightGrid.holding(layer) for layer in branch.layers] for branch in network.branches
-        ]
-    if len(grids) != len(network.branches):
-        raise InputError(f"grids must be one a branch, {len(network.branches)}, not {len(grids)}")
     drive = Drive(inputs=network.input_range, n_steps=network.n_steps)
     branches = [
-        SpikingBranch(branch, grids=own, drive=drive, surrogate=surrogate, keep_formats=True)
-        for branch, own in zip(network.branches, grids, strict=True)
+        SpikingBranch(
+            branch,
+            grids=[WeightGrid.holding(layer) for layer in branch.layers],
+            drive=drive,
+            keep_formats=True,
+        )
+        for branch in network.branches
     ]
     return SpikingNetwork(
         branches, network.readout_weights, network.readout_biases, network.readout_mode

@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,50 +21,25 @@ from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError, require_positive
 from convexon.snn.network import Network
 from convexon.snn.neuron import ReadoutMode
-from convexon.train.surrogate.layer import Surrogate
 from convexon.train.surrogate.model import EVALUATION_ENTRIES, SpikingNetwork
-from convexon.train.surrogate.optimizer import Decay, GridOptimizer
+from convexon.train.surrogate.optimizer import GridOptimizer, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
     """The settings of one training.
 
-    Members
-    -------
-    epochs : int
-    seconds : float or None
-        Wall time after which training ends, at the end of a batch. The schedule follows whichever
-        budget is spent faster. With None, the same seed gives the same network on a CPU.
-    batch_size : int
-    learning_rate : float
-        In units of the largest weight of each layer's grid.
-    decay : Decay
-    weight_decay : float
-        Decoupled decay of the readout's weights.
-    dropout, input_dropout : float
-        Share of the features, and of the inputs, that are left out at random in training.
-    label_smoothing : float
-    surrogate : Surrogate
-        What stands for the derivative of a spike.
-    seed : int
-
-    Raises
-    ------
-    InputError
-        If a member is out of its range.
+    It ends at the end of a batch after ``seconds`` of wall time, and the learning rate falls along
+    half a cosine as the budget is spent, of epochs or of seconds, whichever is spent faster.
+    Without ``seconds`` the same seed gives the same network on a CPU.
     """
 
     epochs: int = 60
     seconds: float | None = None
     batch_size: int = 128
-    learning_rate: float = 0.01
-    decay: Decay = Decay.COSINE
-    weight_decay: float = 0.0
-    dropout: float = 0.0
-    input_dropout: float = 0.0
+    learning_rate: float = 0.01  # in units of the largest weight of each layer's grid
+    input_dropout: float = 0.0  # share of the inputs that are left out at random
     label_smoothing: float = 0.0
-    surrogate: Surrogate = field(default_factory=Surrogate)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -75,36 +49,20 @@ class TrainingPlan:
             seconds=self.seconds,
             learning_rate=self.learning_rate,
         )
-        if not 0.0 <= self.weight_decay < math.inf:
-            raise InputError(f"weight_decay must be 0 or more, not {self.weight_decay!r}")
-        for name in ("dropout", "input_dropout", "label_smoothing"):
+        for name in ("input_dropout", "label_smoothing"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise InputError(f"{name} must be in 0..1, 1 excluded, not {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one pass over the training set came to; epoch 0 is the start.
-
-    Members
-    -------
-    epoch : int
-    loss : float
-        Mean training loss over the batches; NaN for the start.
-    validation_loss, validation_accuracy : float
-        Of the integer network, without dropout.
-    firing : tuple of float
-        Mean feature of each branch on validation: for spikes, the share that fires.
-    seconds : float
-        Since training began.
-    """
+    """What one pass over the training set came to; epoch 0 is the start."""
 
     epoch: int
-    loss: float
-    validation_loss: float
+    loss: float  # mean training loss over the batches; NaN for the start
+    validation_loss: float  # of the integer network, without dropout
     validation_accuracy: float
-    firing: tuple[float, ...]
-    seconds: float
+    seconds: float  # since training began
 
     @property
     def merit(self) -> tuple[float, float]:
@@ -114,24 +72,12 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A trained network and how it came about.
-
-    Members
-    -------
-    network : Network
-        The best epoch's: integer branches, and the readout.
-    history : tuple of Epoch
-    best : Epoch
-    plan : TrainingPlan
-    """
+    """A trained network, the best epoch's, and how it came about."""
 
     network: Network
     history: tuple[Epoch, ...]
     best: Epoch
     plan: TrainingPlan
-
-
-Progress = Callable[[Epoch], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,19 +91,10 @@ class Lesson:
     validation: SpikeDataset
 
 
-def train(
-    model: SpikingNetwork,
-    lesson: Lesson,
-    plan: TrainingPlan,
-    *,
-    progress: Progress | None = None,
-) -> Training:
+def train(model: SpikingNetwork, lesson: Lesson, plan: TrainingPlan) -> Training:
     """Train ``model`` in place and return the best epoch's network, the start included.
 
-    Raises
-    ------
-    InputError
-        If the data sets do not fit each other, the model or its readout mode.
+    Raises `InputError` if the data sets do not fit each other, the model or its readout mode.
     """
     _check(model, lesson)
     started = time.monotonic()
@@ -170,8 +107,6 @@ def train(
         history.append(_evaluated(model, validation, epoch, loss, started))
         if history[-1].merit > best.merit:
             best, kept = history[-1], _state(model)
-        if progress is not None:
-            progress(history[-1])
         if run.spent() >= 1.0:
             break
     model.load_state_dict(kept)
@@ -185,58 +120,27 @@ def tuned(
     plan: TrainingPlan,
     *,
     learning_rates: Sequence[float],
-    share: float = 1.0,
-    progress: Progress | None = None,
 ) -> Training:
-    """Choose the learning rate on validation, within the budget of ``plan``.
+    """Train with each learning rate, and return the training that is best on validation.
 
-    Each rate gets a whole schedule on an equal part of ``share`` of the budget, in epochs and in
-    seconds. If that leaves a rest, the best rate starts afresh with it. The best of all these
-    trainings on validation is returned. Short trials favour high rates, which a longer training
-    does worse with; hence the default, where all trials are as long as what is returned.
+    Each rate gets a whole schedule on an equal part of the budget of ``plan``, in epochs and in
+    seconds, from the model that ``build`` returns, the same at every call. Short trials followed by
+    a long training would favour high rates, which a longer training does worse with.
 
-    Parameters
-    ----------
-    build : callable
-        Returns the model to train, the same at every call.
-    lesson, plan, progress
-        As for `train`; the plan's own rate is not used.
-    learning_rates : sequence of float
-        A single one gets the whole budget.
-    share : float
-        Of the budget, for the trials.
-
-    Raises
-    ------
-    InputError
-        If there is no rate, or the share is not within 0..1, 0 excluded.
+    Raises `InputError` if there is no rate.
     """
     if not learning_rates:
         raise InputError("learning_rates must hold at least one rate, not none")
-    if not 0.0 < share <= 1.0:
-        raise InputError(f"share must be in 0..1, 0 excluded, not {share!r}")
-    if len(learning_rates) == 1:
-        share = 1.0
-
-    def trained(rate: float, part: float) -> Training:
-        trial = replace(_scaled(plan, part), learning_rate=rate)
-        return train(build(), lesson, trial, progress=progress)
-
-    trials = [trained(rate, share / len(learning_rates)) for rate in learning_rates]
-    best = max(trials, key=lambda trial: trial.best.merit)
-    if share == 1.0:
-        return best
-    final = trained(best.plan.learning_rate, 1.0 - share)
-    return final if final.best.merit >= best.best.merit else best
-
-
-def _scaled(plan: TrainingPlan, share: float) -> TrainingPlan:
-    """``plan`` with a share of its budget, at least one epoch."""
-    return replace(
+    share = 1.0 / len(learning_rates)
+    trial = replace(
         plan,
         epochs=max(1, round(plan.epochs * share)),
         seconds=None if plan.seconds is None else plan.seconds * share,
     )
+    trainings = [
+        train(build(), lesson, replace(trial, learning_rate=rate)) for rate in learning_rates
+    ]
+    return max(trainings, key=lambda training: training.best.merit)
 
 
 class _Run:
@@ -251,7 +155,10 @@ class _Run:
         self.inputs = _tensor(dataset.inputs, self.device)
         self.targets = _targets(dataset).to(self.device)
         self.loss = nn.CrossEntropyLoss(label_smoothing=plan.label_smoothing)
-        self.optimizer = GridOptimizer(model.spiking_layers, readout_groups(model, plan))
+        readout = [model.readout_weights, model.readout_biases]
+        unit = 1.0 / math.sqrt(model.readout_weights.shape[1])
+        further = [{"params": readout, "lr": unit}]
+        self.optimizer = GridOptimizer(model.spiking_layers, further)
         self.steps_done = 0
         self.steps_due = plan.epochs * math.ceil(dataset.n_samples / plan.batch_size)
 
@@ -270,7 +177,7 @@ class _Run:
             spent = self.spent()
             if spent >= 1.0 and count:
                 break
-            rate = self.plan.learning_rate * self.plan.decay.factor(spent)
+            rate = self.plan.learning_rate * cosine(spent)
             total += self._step(rows, rate) * len(rows)
             count += len(rows)
         return total / count
@@ -281,61 +188,44 @@ class _Run:
 
     def _step(self, rows: Tensor, rate: float) -> float:
         inputs = self.inputs[rows].to(self.model.readout_weights.dtype)
-        inputs = self._dropped(inputs, self.plan.input_dropout)
-        features = self.model.features(inputs)
-        kept = self._dropped(features, self.plan.dropout) / (1.0 - self.plan.dropout)
-        scores = self.model.scores(kept)
+        scores = self.model(self._dropped(inputs))
         loss = self.loss(scores.flatten(0, 1), self.targets[rows].flatten())
         self.optimizer.step(loss, rate)
         self.steps_done += 1
         return float(loss.detach())
 
-    def _dropped(self, values: Tensor, share: float) -> Tensor:
-        """``values`` with a random share of them zero; not scaled, so that integers stay so."""
-        if not share:
-            return values
+    def _dropped(self, inputs: Tensor) -> Tensor:
+        """``inputs`` with a random share of them zero; not scaled, so that integers stay so."""
+        if not self.plan.input_dropout:
+            return inputs
         drawn = torch.rand(
-            values.shape, generator=self.generator, dtype=values.dtype, device=values.device
+            inputs.shape, generator=self.generator, dtype=inputs.dtype, device=inputs.device
         )
-        return values * (drawn >= share)
-
-
-def readout_groups(model: SpikingNetwork, plan: TrainingPlan) -> list[dict[str, Any]]:
-    """Return the groups of the readout's parameters for `GridOptimizer`."""
-    unit = 1.0 / math.sqrt(model.readout_weights.shape[1])
-    return [
-        {"params": [model.readout_weights], "lr": unit, "weight_decay": plan.weight_decay},
-        {"params": [model.readout_biases], "lr": unit, "weight_decay": 0.0},
-    ]
+        return inputs * (drawn >= self.plan.input_dropout)
 
 
 @torch.no_grad()
 def _evaluated(
     model: SpikingNetwork, dataset: SpikeDataset, epoch: int, loss: float, started: float
 ) -> Epoch:
-    """Loss, accuracy and firing of the integer network on ``dataset``, in chunks."""
+    """Loss and accuracy of the integer network on ``dataset``, in chunks."""
     model.eval()
     device = model.readout_weights.device
     widest = max(dataset.n_inputs, model.readout_weights.shape[1]) * dataset.n_steps
     size = max(1, EVALUATION_ENTRIES // widest)
-    total, correct, firing = 0.0, 0, torch.zeros(len(model.branches))
+    total, correct = 0.0, 0
     targets = _targets(dataset)
     inputs = _tensor(dataset.inputs, torch.device("cpu"))
-    widths = [branch.n_outputs for branch in model.branches]
     for chunk, wanted in zip(inputs.split(size), targets.split(size), strict=True):
-        features = model.features(chunk.to(device))
-        scores = model.scores(features).flatten(0, 1).cpu()
+        scores = model(chunk.to(device)).flatten(0, 1).cpu()
         labels = wanted.flatten()
         total += float(nn.functional.cross_entropy(scores, labels, reduction="sum"))
         correct += int((scores.argmax(dim=1) == labels).sum())
-        means = [part.mean() for part in features.split(widths, dim=2)]
-        firing += torch.stack(means).cpu() * (len(chunk) / len(inputs))
     return Epoch(
         epoch=epoch,
         loss=loss,
         validation_loss=total / targets.numel(),
         validation_accuracy=correct / targets.numel(),
-        firing=tuple(firing.tolist()),
         seconds=time.monotonic() - started,
     )
 

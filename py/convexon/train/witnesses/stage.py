@@ -20,7 +20,7 @@ from convexon.train.pricing.site import Site, site_on
 from convexon.train.selection import Pool
 from convexon.train.settings import SolveSettings
 from convexon.train.witnesses.branches import Branches
-from convexon.train.witnesses.witness import draw_deep_branch
+from convexon.train.witnesses.witness import draw_branch
 
 _COLUMNS_PER_ROUND = 64
 
@@ -87,7 +87,7 @@ def _draw(settings: SolveSettings, train: SpikeDataset) -> Branches:
     counts = [len(part) for part in np.array_split(np.arange(settings.witnesses), len(families))]
     below = settings.depth - 1
     return tuple(
-        draw_deep_branch(
+        draw_branch(
             [replace(family, spikes_per_sample=1.0)] * below + [family],
             train,
             widths=[settings.hidden] * below + [count],

@@ -152,31 +152,6 @@ class WitnessFamily:
 
 
 def draw_branch(
-    family: WitnessFamily,
-    dataset: SpikeDataset,
-    *,
-    n_witnesses: int,
-    generator: np.random.Generator,
-) -> Branch:
-    """Draw a branch of one layer with ``n_witnesses`` neurons, each a witness.
-
-    Parameters
-    ----------
-    family : WitnessFamily
-    dataset : SpikeDataset
-        Training samples, which guide weights and thresholds.
-    n_witnesses : int
-    generator : numpy.random.Generator
-
-    Raises
-    ------
-    InputError
-        If there is no witness to draw, or the fan-in exceeds the inputs.
-    """
-    return draw_deep_branch([family], dataset, widths=[n_witnesses], generator=generator)
-
-
-def draw_deep_branch(
     families: Sequence[WitnessFamily],
     dataset: SpikeDataset,
     *,
@@ -209,16 +184,9 @@ def draw_deep_branch(
     for layer in trunk:
         signal, reach = layer_spikes(layer, signal, reach), Interval(0, 1)
     for depth, (family, width) in enumerate(zip(families, widths, strict=True), start=1):
-        layer = draw_layer(
-            family,
-            signal,
-            labels,
-            reach=reach,
-            n_neurons=width,
-            generator=generator,
-            # A silent witness is no column; a silent neuron below one would starve those above.
-            revive=depth < len(families),
-        )
+        # A silent witness is no column; a silent neuron below one would starve those above.
+        revive = depth < len(families)
+        layer = draw_layer(family, width, signal, labels, generator=generator, revive=revive)
         layers.append(layer)
         signal, reach = layer_spikes(layer, signal, reach), Interval(0, 1)
     return Branch(tuple(layers))
@@ -226,40 +194,26 @@ def draw_deep_branch(
 
 def draw_layer(
     family: WitnessFamily,
+    n_neurons: int,
     signal: UInt8Array,
     labels: IntArray,
     *,
-    reach: Interval,
-    n_neurons: int,
     generator: np.random.Generator,
     revive: bool = False,
 ) -> Layer:
     """Draw a layer that is alive on ``signal``; of many samples a random part is looked at.
 
-    Parameters
-    ----------
-    family : WitnessFamily
-    signal : uint8 array, shape (samples, steps, inputs)
-        Spikes or intensities that the layer reads.
-    labels : int64 array, shape (samples,)
-    reach : Interval
-        Values of one input.
-    n_neurons : int
-    generator : numpy.random.Generator
-    revive : bool
-        Whether weights that let no sample reach a threshold of 1 change their signs, unless they
-        are seeded.
+    The signal has shape (samples, steps, inputs), spikes or intensities, and a label for each
+    sample. With ``revive`` weights that let no sample reach a threshold of 1 change their signs,
+    unless they are seeded.
 
-    Raises
-    ------
-    InputError
-        If there is no neuron to draw, or the fan-in exceeds the inputs.
+    Raises `InputError` if there is no neuron to draw, or the fan-in exceeds the inputs.
     """
     chosen = _calibration(len(signal), generator)
     signal, labels = signal[chosen], labels[chosen]
     n_inputs = signal.shape[2]
     if n_neurons < 1:
-        raise InputError(f"n_witnesses must be at least 1, not {n_neurons!r}")
+        raise InputError(f"widths must be at least 1, not {n_neurons!r}")
     if family.fan_in > n_inputs:
         raise InputError(f"fan_in must be at most the {n_inputs} inputs, not {family.fan_in!r}")
     if family.seed is not None:
@@ -270,7 +224,7 @@ def draw_layer(
         weights = _blind_weights(family.alphabet, (n_inputs, n_neurons), family.fan_in, generator)
     # Other signs would not be made of the seed.
     revive = revive and family.seed is None
-    thresholds = _live_thresholds(family, signal, reach, weights, generator, revive=revive)
+    thresholds = _live_thresholds(family, signal, weights, generator, revive=revive)
     if not family.lateral:
         return family.layer(weights, thresholds)
     fan = min(family.lateral, n_neurons)
@@ -326,7 +280,7 @@ def _seeded_weights(
             f"fan_in must be the {n_inputs} inputs for seeded weights, not {family.fan_in!r}"
         )
     if n_neurons > MAX_NEURONS:
-        raise InputError(f"n_witnesses must be at most {MAX_NEURONS} of a seed, not {n_neurons!r}")
+        raise InputError(f"widths must be at most {MAX_NEURONS} of a seed, not {n_neurons!r}")
     numbers = generator.choice(MAX_NEURONS, n_neurons, replace=False)
     return seeded_weights(seed, n_inputs, numbers, bits=family.alphabet.format.width)
 
@@ -343,7 +297,6 @@ def _blind_weights(
 def _live_thresholds(
     family: WitnessFamily,
     signal: UInt8Array,
-    reach: Interval,
     weights: IntArray,
     generator: np.random.Generator,
     *,
@@ -355,11 +308,11 @@ def _live_thresholds(
     in place: then nearly all samples do. No threshold is beyond what the highest sample reaches.
     """
     n_witnesses = weights.shape[1]
-    highest = _highest(family, signal, reach, weights)
+    highest = _highest(family, signal, weights)
     dead = np.flatnonzero(highest[-1] < 1)
     if revive and len(dead):
         weights[:, dead] *= -1
-        highest[:, dead] = _highest(family, signal, reach, weights[:, dead])
+        highest[:, dead] = _highest(family, signal, weights[:, dead])
     low, high = family.firing
     levels = 1.0 - generator.uniform(low, high, size=(n_witnesses,))
     divisors = generator.uniform(1.0, family.spikes_per_sample, n_witnesses)
@@ -368,11 +321,10 @@ def _live_thresholds(
     return np.clip(quantiles, 1, np.maximum(highest[-1], 1))
 
 
-def _highest(
-    family: WitnessFamily, signal: UInt8Array, reach: Interval, weights: IntArray
-) -> IntArray:
+def _highest(family: WitnessFamily, signal: UInt8Array, weights: IntArray) -> IntArray:
     """Membrane that each sample reaches without a reset, sorted by neuron: (samples, neurons)."""
     reached = np.empty((len(signal), weights.shape[1]), dtype=np.int64)
+    reach = Interval(0, int(signal.max(initial=0)))
     for first in range(0, weights.shape[1], _NEURONS):
         block = slice(first, first + _NEURONS)
         silent = np.zeros(weights[:, block].shape[1], dtype=np.int64)
