@@ -15,7 +15,7 @@ from convexon.convex.bounds.gap import certify
 from convexon.convex.model.loss import LOSSES
 from convexon.convex.model.penalty import L1
 from convexon.convex.model.program import ConvexProgram
-from convexon.convex.solvers import regularization
+from convexon.convex.solvers import solver
 from convexon.convex.solvers.solver import solve
 from convexon.data.dataset import DATASET
 from convexon.data.samples import Samples, from_file
@@ -42,7 +42,7 @@ ARTEFACTS = (
 )
 ENDS = ("card", "certificate")
 
-SOLVING = (selection, regularization)
+SOLVING = (selection, solver)
 """Modules that call the solver."""
 
 
@@ -378,11 +378,7 @@ def test_validation_rows_are_never_in_the_fit(
 def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(
     settings: SolveSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def impatient(program: ConvexProgram, **options: object) -> object:
-        return solve(program, **{**options, "max_iterations": 1})
-
-    for module in SOLVING:
-        monkeypatch.setattr(module, "solve", impatient)
+    monkeypatch.setattr("convexon.convex.solvers.solver.MAX_ITERATIONS", 1)
     folder = Run(tmp_path)
     with pytest.raises(SolverError):
         flow.solve(folder, toy_samples(), settings)

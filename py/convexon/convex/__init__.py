@@ -6,7 +6,7 @@ The program is that of arXiv:2605.08022, whose predecessor is arXiv:2303.03382::
 
 State it as a `model.program.ConvexProgram`, solve it with `solvers.solver.solve` (first-order and
 Newton steps on the support, or an interior-point method where there are other kinks), or with
-`solvers.regularization.path` for many rho, and read the certificate of the solution;
+`solvers.solver.path` for many rho, and read the certificate of the solution;
 `bounds.gap.certify` makes one for any weights. `bounds.universal` says how much any other
 dictionary could still gain.
 """

@@ -13,7 +13,7 @@ from convexon.convex.model.loss import Loss
 from convexon.convex.model.penalty import Penalty
 from convexon.convex.model.problem import Problem
 from convexon.convex.model.program import ConvexProgram
-from convexon.convex.solvers.regularization import path
+from convexon.convex.solvers.solver import path
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.quantizer.readout import quantize
@@ -201,7 +201,7 @@ def best_on_path(
         See `rebuilding`.
     validation : SpikeDataset
     rhos, tolerance
-        As for `convexon.convex.solvers.regularization.path`.
+        As for `convexon.convex.solvers.solver.path`.
     max_seconds : float, optional
         Wall time for each rho, after which the best weights that were found are taken.
 
@@ -213,13 +213,7 @@ def best_on_path(
         If a gap is not reached, and no time was set.
     """
     ordered = sorted(rhos, reverse=True)
-    solutions = path(
-        program,
-        ordered,
-        tolerance=tolerance,
-        max_seconds=max_seconds,
-        allow_unconverged=max_seconds is not None,
-    )
+    solutions = path(program, ordered, tolerance=tolerance, max_seconds=max_seconds)
     networks = [rebuild(solution.W) for solution in solutions if solution.W[:-1].any()]
     if not networks:
         raise InputError(f"rhos must leave a neuron active, not {tuple(rhos)!r}: lower them")

@@ -13,8 +13,7 @@ from convexon.convex.model.loss import LOSSES, FloatArray
 from convexon.convex.model.penalty import L1, GroupL2, Penalty
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.record import GapRecord
-from convexon.convex.solvers.regularization import path
-from convexon.convex.solvers.solver import gap_target, solve
+from convexon.convex.solvers.solver import gap_target, path, solve
 from convexon.data.split import stratified
 from convexon.errors import InputError, SolverError
 from convexon.progress import Progress

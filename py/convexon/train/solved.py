@@ -52,6 +52,6 @@ def history_of(records: Sequence[GapRecord]) -> npt.NDArray[np.float64]:
 
 
 SOLVED: Codec[SolvedProgram] = Codec(
-    SolvedProgram, "convexon.solution", 3, made_by="convexon solve"
+    SolvedProgram, "convexon.solution", 4, made_by="convexon solve"
 )
 """File form of a `SolvedProgram`."""

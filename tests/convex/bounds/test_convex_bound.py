@@ -196,8 +196,8 @@ def test_group_bounds_are_weaker_than_the_l1_bound():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(InputError, match=r"^rho must be positive, not 0\.0$"):
-        bound_of(loss=Squared(), targets=[1.0], penalty=L1(), rho=0.0, radius=1.0)
+    with pytest.raises(InputError, match=r"^rho must be a positive finite number, not 0\.0$"):
+        bound_of(loss=Squared(), targets=[1.0], penalty=L1(), rho=0.0)
     with pytest.raises(
         InputError, match=r"^groups must be integers, one per row \(1\), not int64 "
     ):

@@ -177,7 +177,7 @@ def program_of(loss: str, penalty: str, seed: int = 0) -> ConvexProgram:
         weights=rng.uniform(0.5, 2.0, 13),
         counts=rng.integers(1, 5, 40),
     )
-    return program.at(0.1 * program.rho_max())
+    return replace(program, rho=0.1 * program.rho_max())
 
 
 COMBINATIONS = [("huber", "l1"), ("huber", "group_l2"), ("squared", "dear"), ("huber", "dear")]

@@ -28,8 +28,6 @@ BAD = [
     ({"features": np.zeros((0, 2))}, "features must have at least one row, not shape (0, 2)"),
     ({"rho": 0.0}, "rho must be a positive finite number, not 0.0"),
     ({"rho": np.nan}, "rho must be a positive finite number, not nan"),
-    ({"rho": 0.0, "radius": -1.0}, "radius must be a positive finite number, not -1.0"),
-    ({"radius": 1.0}, "radius must be None for a positive rho, not 1.0"),
     ({"rho": "1"}, "rho must be a positive finite number, not '1'"),
     ({"weights": [1.0]}, "weights must have one entry per column, shape (2,), not (1,)"),
     ({"weights": [1.0, -1.0]}, "weights must be positive and finite, not -1.0 at column 1"),

@@ -56,12 +56,7 @@ class GapCertificate:
         Columns with a non-zero row of weights; non-zero weights.
     rounding_allowance
         How much further apart ``primal`` and ``dual`` are than plain float64 would have them, so
-        that rounding cannot have hidden a part of the gap. Zero in a certificate from before it was
-        stated.
-    radius
-        None for a positive rho. For ``rho = 0`` the bound holds for all weights with ``sum_j w_j
-        ||W_j|| <= radius``, and the gap is that from the optimum over this ball; it is zero where
-        the weights lie outside and do better.
+        that rounding cannot have hidden a part of the gap.
     """
 
     primal: float
@@ -76,8 +71,7 @@ class GapCertificate:
     n_outputs: int
     n_active: int
     n_nonzero: int
-    rounding_allowance: float = 0.0
-    radius: float | None = None
+    rounding_allowance: float
 
 
 def certify(
@@ -112,15 +106,19 @@ def certify(
     Z, error = program.predict_bounded(values)
     tries = [_approximately_feasible(program, point) for point in _candidates(program, Z, dual)]
     _, ratio, point = max(tries, key=lambda entry: entry[0])
-    point, scale, ball = _within_constraints(program, point, ratio)
-    plain_dual = loss.dual_value(point, Y) - ball
-    dual_value = rounded_dual(loss, Y, point) - ball
+
+    def bounded_ratio(candidate: FloatArray) -> float:
+        bounds = program.correlate_bounded(candidate)
+        rounding = 1.0 + (8.0 + program.n_outputs) * UNIT
+        return program.penalty.dual_ratio(bounds, program.weights) * rounding
+
+    point, scale = feasible_multiple(loss, Y, point, bounded_ratio, limit=program.rho, guess=ratio)
+    plain_dual = loss.dual_value(point, Y)
+    dual_value = rounded_dual(loss, Y, point)
     dual_value -= 4.0 * UNIT * abs(dual_value)
     plain_primal = loss.value(Z, Y) + program.rho * program.penalty.value(values, program.weights)
     primal = _rounded_primal(program, values, Z, error)
     gap = primal - dual_value
-    if program.radius is not None:
-        gap = max(gap, 0.0)  # weights outside the ball may do better than any inside
     certificate = GapCertificate(
         primal=primal,
         dual=dual_value,
@@ -135,36 +133,14 @@ def certify(
         n_active=int(values.any(axis=1).sum()),
         n_nonzero=int(np.count_nonzero(values)),
         rounding_allowance=max(0.0, primal - plain_primal) + max(0.0, plain_dual - dual_value),
-        radius=program.radius,
     )
     return certificate, point
-
-
-def _within_constraints(
-    program: ConvexProgram, point: FloatArray, ratio: float
-) -> tuple[FloatArray, float, float]:
-    """The point once scaled, its scale, and what its value loses in a ball where ``rho = 0``."""
-
-    def bounded_ratio(candidate: FloatArray) -> float:
-        bounds = program.correlate_bounded(candidate)
-        rounding = 1.0 + (8.0 + program.n_outputs) * UNIT
-        return program.penalty.dual_ratio(bounds, program.weights) * rounding
-
-    loss, Y = program.loss, program.encoded
-    if program.radius is None:
-        limit = program.rho
-        return *feasible_multiple(loss, Y, point, bounded_ratio, limit=limit, guess=ratio), 0.0
-    # No constraint, but a term: <lambda, D W> is at most ratio * radius in the ball.
-    point = loss.dual_in_domain(point, Y)
-    return point, 1.0, bounded_ratio(point) * program.radius * (1.0 + 4.0 * UNIT)
 
 
 def _candidates(program: ConvexProgram, Z: FloatArray, dual: ArrayLike | None) -> list[FloatArray]:
     """Dual points to try: minus the subgradient at the predictions ``Z``, and the one given."""
     Y = program.encoded
     points = [-program.loss.subgradient(Z, Y)]
-    if program.radius is not None:
-        points.append(np.zeros_like(Y.values))  # zero bounds every loss, in any ball
     if dual is not None:
         given = np.asarray(dual, dtype=np.float64)
         shape = Y.values.shape
@@ -237,7 +213,5 @@ def _approximately_feasible(
     Y = program.encoded
     point = program.loss.dual_in_domain(candidate, Y)
     ratio = program.penalty.dual_ratio(program.correlate(point), program.weights)
-    if program.radius is not None:
-        return program.loss.dual_value(point, Y) - ratio * program.radius, ratio, point
     scaled = point * min(1.0, program.rho / ratio) if ratio > 0.0 else point
     return program.loss.dual_value(scaled, Y), ratio, point

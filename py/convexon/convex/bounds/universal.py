@@ -57,7 +57,7 @@ def universal_bound(
     Parameters
     ----------
     problem
-        Its rho must be positive. Which of its rows share an input is part of it.
+        Which of its rows share an input is part of it.
     min_weight
         Smallest penalty weight of any column that a network may use, positive.
     max_feature
@@ -69,7 +69,7 @@ def universal_bound(
     InputError
         If an argument is not positive, or the groups do not fit.
     """
-    require_positive(rho=problem.rho, min_weight=min_weight, max_feature=max_feature)
+    require_positive(min_weight=min_weight, max_feature=max_feature)
     loss, penalty, Y, inputs = problem.loss, problem.penalty, problem.encoded, problem.inputs
     radius = _DOWN * problem.rho * min_weight / max_feature
     arrangement = loss.arrangement(Y, inputs)

@@ -168,9 +168,20 @@ class L1(Penalty):
         return np.where(V * W > 0.0, V, 0.0)
 
 
+class _RowGroup(Penalty):
+    """A norm whose kink is where a whole row is zero."""
+
+    def support(self, W: FloatArray) -> BoolArray:
+        return np.repeat((self.row_norms(W) > 0.0)[:, None], W.shape[1], axis=1)
+
+    def retract(self, V: FloatArray, W: FloatArray) -> FloatArray:
+        """Rows that turn by a right angle or more stop at zero."""
+        return np.where(((V * W).sum(axis=1) > 0.0)[:, None], V, 0.0)
+
+
 @PENALTIES("group_l2")
 @dataclass(frozen=True)
-class GroupL2(Penalty):
+class GroupL2(_RowGroup):
     """``sum_j w_j ||W_j||_2``; the norm is its own dual."""
 
     cone: ClassVar[Cone | None] = Cone.EUCLIDEAN
@@ -191,9 +202,6 @@ class GroupL2(Penalty):
         shrink = np.where(keep, 1.0 - thresholds / np.where(keep, norms, 1.0), 0.0)
         return shrink[:, None] * V
 
-    def support(self, W: FloatArray) -> BoolArray:  # noqa: D102
-        return np.repeat((self.row_norms(W) > 0.0)[:, None], W.shape[1], axis=1)
-
     def gradient(self, W: FloatArray, weights: FloatArray) -> FloatArray:  # noqa: D102
         norms = self.row_norms(W)
         return (weights / np.where(norms > 0.0, norms, 1.0))[:, None] * W
@@ -208,14 +216,10 @@ class GroupL2(Penalty):
         ridge = weights / scale
         return ridge, (np.sqrt(ridge) / scale)[:, None] * W
 
-    def retract(self, V: FloatArray, W: FloatArray) -> FloatArray:
-        """Rows that turn by a right angle or more stop at zero."""
-        return np.where(((V * W).sum(axis=1) > 0.0)[:, None], V, 0.0)
-
 
 @PENALTIES("group_linf")
 @dataclass(frozen=True)
-class GroupLInf(Penalty):
+class GroupLInf(_RowGroup):
     """``sum_j w_j max_c |W_jc|``; its dual norm is the l1 norm of a row."""
 
     cone: ClassVar[Cone | None] = Cone.LARGEST
@@ -234,9 +238,6 @@ class GroupLInf(Penalty):
         """What is left of each row after its projection on the l1 ball (Moreau)."""
         return V - _onto_l1_balls(V, thresholds)
 
-    def support(self, W: FloatArray) -> BoolArray:  # noqa: D102
-        return np.repeat((self.row_norms(W) > 0.0)[:, None], W.shape[1], axis=1)
-
     def gradient(self, W: FloatArray, weights: FloatArray) -> FloatArray:
         """The gradient where one magnitude is largest; it is shared where several tie."""
         top = (np.abs(W) == self.row_norms(W)[:, None]) & (W != 0.0)
@@ -245,10 +246,6 @@ class GroupLInf(Penalty):
 
     def curvature(self, W: FloatArray, weights: FloatArray) -> None:  # noqa: D102
         return None
-
-    def retract(self, V: FloatArray, W: FloatArray) -> FloatArray:
-        """Rows that turn by a right angle or more stop at zero."""
-        return np.where(((V * W).sum(axis=1) > 0.0)[:, None], V, 0.0)
 
 
 def _onto_l1_balls(V: FloatArray, radii: FloatArray) -> FloatArray:

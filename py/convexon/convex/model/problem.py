@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from numbers import Real
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,8 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from convexon.convex.model.loss import Loss, Targets
 from convexon.convex.model.penalty import Penalty
 from convexon.errors import InputError
-
-_Self = TypeVar("_Self", bound="Problem")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,8 +24,7 @@ class Problem:
     loss, penalty
         The terms of the objective.
     rho
-        Regularization strength, positive; or zero where a ``radius`` is given, as without either no
-        dual point bounds the objective from below.
+        Regularization strength, positive: without it no dual point bounds the objective from below.
     n_classes
         Number of outputs C; derived from the targets where None.
     counts
@@ -37,9 +33,6 @@ class Problem:
         Number of each row's input, non-negative integers (n,): rows of one number have the same
         input, so that every network gives them the same scores. Each row has an input of its own
         where None, which is valid whatever the inputs are.
-    radius
-        Positive, for ``rho = 0`` only: the program is then that over the ball ``sum_j w_j ||W_j||
-        <= radius``, and its bounds hold in that ball.
 
     Members
     -------
@@ -59,7 +52,6 @@ class Problem:
     n_classes: int | None = None
     counts: ArrayLike | None = None
     groups: ArrayLike | None = None
-    radius: float | None = None
     encoded: Targets = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -69,7 +61,8 @@ class Problem:
             raise InputError(
                 f"penalty must be a Penalty, not {self.penalty!r}: take one of PENALTIES"
             )
-        _require_bounded(self.rho, self.radius)
+        if not (isinstance(self.rho, Real) and 0.0 < float(self.rho) < np.inf):
+            raise InputError(f"rho must be a positive finite number, not {self.rho!r}")
         object.__setattr__(self, "rho", float(self.rho))
         encoded = self.loss.encode(
             self.targets, n_rows=self.n_rows, n_classes=self.n_classes, counts=self.counts
@@ -104,24 +97,3 @@ class Problem:
                 f"not {values.dtype} of shape {values.shape!r}"
             )
         return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
-
-    def at(self: _Self, rho: float) -> _Self:
-        """The same with another regularization strength, positive."""
-        return replace(self, rho=rho, radius=None)
-
-
-def _require_bounded(rho: object, radius: object) -> None:
-    """Raise `InputError` unless the objective has a lower bound that can be certified."""
-    if not (isinstance(rho, Real) and 0.0 <= float(rho) < np.inf):
-        raise InputError(f"rho must be a positive finite number, not {rho!r}")
-    if rho == 0.0 and radius is None:
-        raise InputError(
-            "rho must be a positive finite number, not 0.0: or give the radius of the ball of "
-            "weights over which rho = 0 is to be solved"
-        )
-    if radius is None:
-        return
-    if rho != 0.0:
-        raise InputError(f"radius must be None for a positive rho, not {radius!r}")
-    if not (isinstance(radius, Real) and 0.0 < float(radius) < np.inf):
-        raise InputError(f"radius must be a positive finite number, not {radius!r}")

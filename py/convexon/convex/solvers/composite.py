@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from convexon.convex.model.loss import Curvature, FloatArray, Loss, SmoothLoss, Targets, smooth
+from convexon.convex.model.loss import FloatArray, Loss, SmoothLoss, Targets, smooth
 from convexon.convex.model.penalty import Penalty
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.newton import Operator, newton_cost, solver_for
@@ -53,9 +53,8 @@ class Descent:
     first_size: ClassVar[int] = 256
 
     def __init__(self, program: ConvexProgram, *, budget: Budget) -> None:
-        self._penalty = program.penalty
-        self._term = MeanLoss(smooth(program.loss), program.encoded)
-        self._budget = budget
+        self._loss, self._targets = smooth(program.loss), program.encoded
+        self._penalty, self._budget = program.penalty, budget
 
     @staticmethod
     def lacks(loss: Loss, penalty: Penalty) -> str | None:  # noqa: D102
@@ -65,65 +64,38 @@ class Descent:
 
     def dual_point(self, Z: FloatArray) -> FloatArray:
         """Minus the gradient."""
-        return -self._term.gradient(Z)
+        return -self._loss.gradient(Z, self._targets)
 
     def improve(
         self, D: Products, thresholds: FloatArray, W: FloatArray, *, tolerance: float
     ) -> FloatArray:
         """Minimize over the columns ``D``."""
-        problem = Composite(D, self._term, self._penalty, thresholds)
+        problem = Composite(D, self._loss, self._targets, self._penalty, thresholds)
         return minimize(problem, W, tolerance=tolerance, budget=self._budget)
 
 
 @dataclass(frozen=True, eq=False)
-class MeanLoss:
-    """A smooth loss with its targets."""
-
-    loss: SmoothLoss
-    targets: Targets
-
-    def value(self, Z: FloatArray) -> float:
-        """Mean loss at ``Z``."""
-        return self.loss.value(Z, self.targets)
-
-    def gradient(self, Z: FloatArray) -> FloatArray:
-        """Gradient of the mean loss."""
-        return self.loss.gradient(Z, self.targets)
-
-    def curvature(self, Z: FloatArray) -> Curvature:
-        """Second derivative of the mean loss."""
-        return self.loss.curvature(Z, self.targets)
-
-    def smoothness(self) -> float:
-        """One sample's constant times the largest share of a row."""
-        return self.loss.smoothness * float(self.targets.shares.max())
-
-    def dual_value(self, dual: FloatArray) -> float:
-        """Objective of the dual program."""
-        return self.loss.dual_value(dual, self.targets)
-
-
-@dataclass(frozen=True, eq=False)
 class Composite:
-    """``term(D W) + sum_j thresholds_j ||W_j||`` over the columns ``D`` (n, A) of a working set.
+    """``loss(D W) + sum_j thresholds_j ||W_j||`` over the columns ``D`` (n, A) of a working set.
 
     ``thresholds`` are ``rho * w_j``, shape (A,).
     """
 
     D: Products
-    term: MeanLoss
+    loss: SmoothLoss
+    targets: Targets
     penalty: Penalty
     thresholds: FloatArray
 
     def value(self, W: FloatArray, Z: FloatArray) -> float:
         """Objective at W, with ``Z = D W`` at hand."""
-        return self.term.value(Z) + self.penalty.value(W, self.thresholds)
+        return self.loss.value(Z, self.targets) + self.penalty.value(W, self.thresholds)
 
     def gap(self, W: FloatArray, Z: FloatArray) -> float:
         """Duality gap over the working set, at the scaled negative gradient."""
-        dual = -self.term.gradient(Z)
+        dual = -self.loss.gradient(Z, self.targets)
         ratio = self.penalty.dual_ratio(self.D.adjoint(dual), self.thresholds)
-        return self.value(W, Z) - self.term.dual_value(dual / max(1.0, ratio))
+        return self.value(W, Z) - self.loss.dual_value(dual / max(1.0, ratio), self.targets)
 
 
 @dataclass(eq=False)
@@ -139,7 +111,9 @@ class _Iterate:
 def minimize(problem: Composite, W: FloatArray, *, tolerance: float, budget: Budget) -> FloatArray:
     """Minimize ``problem`` from ``W`` to a gap of ``tolerance``, or until the budget is spent."""
     Z = problem.D.forward(W)
-    start = problem.term.smoothness() * max(problem.D.largest_row(), 1e-300)
+    # One sample's constant times the largest share of a row.
+    start = problem.loss.smoothness * float(problem.targets.shares.max())
+    start *= max(problem.D.largest_row(), 1e-300)
     at = _Iterate(W, Z, problem.value(W, Z), start)
     burst = _SHORTEST_BURST
     # Cost of first-order steps since the last Newton step; from a warm start, one is due.
@@ -201,14 +175,14 @@ def _proximal_step(
 
     Returns the weights, their predictions and their objective.
     """
-    G = problem.D.adjoint(problem.term.gradient(ZV))
-    base = problem.term.value(ZV)
+    G = problem.D.adjoint(problem.loss.gradient(ZV, problem.targets))
+    base = problem.loss.value(ZV, problem.targets)
     # What rounding can do to the difference of two values of this size.
     slack = 1e-15 * (1.0 + abs(base))
     while True:
         W = problem.penalty.prox(V - G / at.lipschitz, problem.thresholds / at.lipschitz)
         Z = problem.D.forward(W)
-        value = problem.term.value(Z)
+        value = problem.loss.value(Z, problem.targets)
         step = W - V
         model = float((G * step).sum()) + 0.5 * at.lipschitz * float(np.square(step).sum())
         if value - base <= model + slack:
@@ -248,13 +222,13 @@ def _newton_direction(problem: Composite, at: _Iterate, *, damping: float) -> Fl
     support = problem.penalty.support(at.W)
     if not support.any():
         return None
-    gradient = problem.D.adjoint(problem.term.gradient(at.Z))
+    gradient = problem.D.adjoint(problem.loss.gradient(at.Z, problem.targets))
     gradient += problem.penalty.gradient(at.W, problem.thresholds)
     gradient = np.where(support, gradient, 0.0)
     ridge, dent = np.zeros_like(at.W), None
     if (curved := problem.penalty.curvature(at.W, problem.thresholds)) is not None:
         ridge, dent = ridge + curved[0][:, None], curved[1]
-    plain = Operator(problem.D, problem.term.curvature(at.Z), support, ridge, dent)
+    plain = Operator(problem.D, problem.loss.curvature(at.Z, problem.targets), support, ridge, dent)
     mean = max(float(plain.diagonal[support].mean()), 1e-300)
     solve = solver_for(replace(plain, ridge=ridge + damping * mean), accuracy=_CG_ACCURACY)
     return None if solve is None else -solve(gradient)

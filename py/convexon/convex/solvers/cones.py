@@ -24,6 +24,7 @@ Move
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -71,13 +72,31 @@ class _Scaling(NamedTuple):
 
 
 @dataclass(eq=False)
-class Balls:
-    """Rows ``x`` (m, d) with slopes ``g`` in balls of ``radii`` (m,), and ``t`` (m,) above them."""
+class _Triples(ABC):
+    """Rows ``x`` (m, d) with slopes ``g`` in sets of ``radii`` (m,), and ``t`` (m,) above them."""
 
     radii: FloatArray
     x: FloatArray
     t: FloatArray
     g: FloatArray = field(init=False)
+
+    def complementarity(self) -> float:
+        """Sum of the products; the gap, where the slopes add up to what they should."""
+        return float((self.radii * self.t).sum() - (self.x * self.g).sum())
+
+    @abstractmethod
+    def stiffness(self) -> tuple[FloatArray, FloatArray]:
+        """K as a diagonal (m, d) less the square of a vector, (m, d), for each row."""
+
+    def respond(self, dx: FloatArray) -> FloatArray:
+        """``K dx``."""
+        total, dent = self.stiffness()
+        return np.asarray(total * dx - dent * (dent * dx).sum(axis=1, keepdims=True))
+
+
+@dataclass(eq=False)
+class Balls(_Triples):
+    """Slopes in balls."""
 
     def __post_init__(self) -> None:
         self.g = np.zeros_like(self.x)
@@ -88,10 +107,6 @@ class Balls:
     def degree(self) -> int:
         """Number of complementarity products."""
         return len(self.x)
-
-    def complementarity(self) -> float:
-        """Sum of the products; the gap, where the slopes add up to what they should."""
-        return float((self.radii * self.t).sum() - (self.x * self.g).sum())
 
     def _scaled(self) -> _Scaling:
         s = np.column_stack([self.t, self.x])
@@ -108,19 +123,13 @@ class Balls:
         partial = _Scaling((det_s / det_z) ** 0.25, w0, w[:, 1:], z, root)
         return partial._replace(scaled=partial.apply(z))
 
-    def stiffness(self) -> tuple[FloatArray, FloatArray]:
-        """K as a diagonal (m, d) less the square of a vector, (m, d), for each row."""
+    def stiffness(self) -> tuple[FloatArray, FloatArray]:  # noqa: D102
         eta, w0, w1 = self._scaling[:3]
         share = 2.0 * np.square(w0) - 1.0
         if w1.shape[1] == 1:  # the difference of the two, without cancellation
             return (1.0 / (eta**2 * share))[:, None], np.zeros_like(w1)
         total = np.repeat((1.0 / eta**2)[:, None], w1.shape[1], axis=1)
         return total, w1 * (np.sqrt(2.0 / share) / eta)[:, None]
-
-    def respond(self, dx: FloatArray) -> FloatArray:
-        """``K dx``."""
-        total, dent = self.stiffness()
-        return np.asarray(total * dx - dent * (dent * dx).sum(axis=1, keepdims=True))
 
     def pull(self, mu: float, after: Move | None) -> tuple[FloatArray, FloatArray]:
         """``k`` (m, d), and what `move` needs, for products of ``mu``.
@@ -161,17 +170,12 @@ class Balls:
 
 
 @dataclass(eq=False)
-class Polytopes:
-    """Rows ``x`` (m, d) with ``t >= |x_c|``, and slopes in cross-polytopes of ``radii`` (m,).
+class Polytopes(_Triples):
+    """Slopes in cross-polytopes, and ``t >= |x_c|``.
 
     The slope is the difference of the multipliers of ``t - x >= 0`` and ``t + x >= 0``, which sum
     to the radius over each row.
     """
-
-    radii: FloatArray
-    x: FloatArray
-    t: FloatArray
-    g: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
         d = self.x.shape[1]
@@ -189,25 +193,15 @@ class Polytopes:
     def _slacks(self) -> tuple[FloatArray, FloatArray]:
         return self.t[:, None] - self.x, self.t[:, None] + self.x
 
-    def complementarity(self) -> float:
-        """Sum of the products; the gap, where the slopes add up to what they should."""
-        return float((self.radii * self.t).sum() - (self.x * self.g).sum())
-
     def _rates(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Sum and difference of multiplier over slack, (m, d), and the total of the sums, (m,)."""
         above, below = self._slacks()
         up, down = self._upper / above, self._lower / below
         return up + down, up - down, (up + down).sum(axis=1)
 
-    def stiffness(self) -> tuple[FloatArray, FloatArray]:
-        """K as a diagonal (m, d) less the square of a vector, (m, d), for each row."""
+    def stiffness(self) -> tuple[FloatArray, FloatArray]:  # noqa: D102
         total, difference, mass = self._rates()
         return total, difference / np.sqrt(mass)[:, None]
-
-    def respond(self, dx: FloatArray) -> FloatArray:
-        """``K dx``."""
-        total, dent = self.stiffness()
-        return np.asarray(total * dx - dent * (dent * dx).sum(axis=1, keepdims=True))
 
     def pull(self, mu: float, after: Move | None) -> tuple[FloatArray, FloatArray]:
         """``k`` (m, d), and what `move` needs: the residuals over the slacks, (2, m, d)."""

@@ -12,7 +12,7 @@ method of interior points leaves small, are set to zero where the gap allows it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 
@@ -48,35 +48,11 @@ _RIDGE = 1e-15
 """Multiple of the mean diagonal that is added to a system which rounding made indefinite."""
 
 
-class _Fit(Protocol):
-    """The loss's side of the equations; ``dZ`` and ``lambda`` are (n, C)."""
-
-    degree: int
-
-    def dual(self) -> FloatArray:
-        """Lambda, strictly inside the conjugate's domain."""
-
-    def curvature(self) -> Curvature:
-        """What a change of the predictions does to minus lambda."""
-
-    def complementarity(self) -> float:
-        """Sum of the products on the central path."""
-
-    def pull(self, mu: float, after: Move | None) -> FloatArray:
-        """Change of lambda at constant predictions that aims for products of ``mu``."""
-
-    def move(self, dZ: FloatArray) -> Move | None:
-        """The direction of its own variables."""
-
-    def longest(self, move: Move | None) -> float:
-        """Step at which they leave their cones."""
-
-    def advance(self, move: Move | None, step: float, Z: FloatArray) -> None:
-        """Take the step; ``Z`` are the predictions after it."""
-
-
 class _SmoothFit:
-    """A smooth loss: lambda is minus its gradient, and there are no pairs."""
+    """The loss's side of the equations, here a smooth one: there are no pairs.
+
+    ``dZ`` and lambda are (n, C); ``degree`` is the number of pairs.
+    """
 
     degree = 0
 
@@ -84,24 +60,31 @@ class _SmoothFit:
         self._loss, self._targets, self._Z = loss, targets, Z
 
     def dual(self) -> FloatArray:
+        """Lambda, strictly inside the conjugate's domain."""
         return -self._loss.gradient(self._Z, self._targets)
 
     def curvature(self) -> Curvature:
+        """What a change of the predictions does to minus lambda."""
         return self._loss.curvature(self._Z, self._targets)
 
     def complementarity(self) -> float:
+        """Sum of the products on the central path."""
         return 0.0
 
     def pull(self, mu: float, after: Move | None) -> FloatArray:
+        """Change of lambda at constant predictions that aims for products of ``mu``."""
         return np.zeros_like(self._Z)
 
-    def move(self, dZ: FloatArray) -> None:
+    def move(self, dZ: FloatArray) -> Move | None:
+        """The direction of its own variables."""
         return None
 
     def longest(self, move: Move | None) -> float:
+        """Step at which they leave their cones."""
         return np.inf
 
     def advance(self, move: Move | None, step: float, Z: FloatArray) -> None:
+        """Take the step; ``Z`` are the predictions after it."""
         self._Z = Z
 
 
@@ -199,7 +182,7 @@ class _Path:
         self.penalty, self.thresholds = penalty, thresholds
         self.W = np.zeros((D.shape[1], targets.n_outputs))
         self.Z = np.zeros_like(targets.values)
-        self.fit: _Fit
+        self.fit: _SmoothFit | _HingeFit
         if isinstance(loss, SmoothLoss):
             self.fit = _SmoothFit(loss, targets, self.Z)
             product = loss.value(self.Z, targets) / max(1, self.W.size)

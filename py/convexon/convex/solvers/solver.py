@@ -10,9 +10,9 @@ ends the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cache
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,9 +24,9 @@ from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.active_set import ActiveSet
 from convexon.convex.solvers.composite import Descent
 from convexon.convex.solvers.interior import InteriorPoint
-from convexon.convex.solvers.products import Maker, products_for
+from convexon.convex.solvers.products import products_for
 from convexon.convex.solvers.record import Budget, GapRecord
-from convexon.convex.solvers.working_set import Method, Snapshot, minimize_over_all
+from convexon.convex.solvers.working_set import Judge, Method, minimize_over_all
 from convexon.errors import InputError, SolverError, require_positive
 
 _ROUNDING = 1e-13
@@ -35,11 +35,8 @@ _ROUNDING = 1e-13
 It leaves room for what a certificate allows for rounding.
 """
 
-_BALL_SHARE = 0.4
-"""Of the gap to reach: what the penalty may cost that stands in for a ball."""
-
-_LEAST_RHO = 1e-14
-"""Share of rho_max below which a penalty is lost in rounding."""
+MAX_ITERATIONS = 100_000
+"""Inner steps of any kind that a solution may take."""
 
 Progress = Callable[[GapRecord], None]
 
@@ -92,71 +89,103 @@ def solve(
     tolerance: float = 1e-6,
     start: ArrayLike | None = None,
     max_seconds: float | None = None,
-    max_iterations: int = 100_000,
     progress: Progress | None = None,
-    allow_unconverged: bool = False,
     device: str | None = None,
 ) -> Solution:
-    """Solve a convex program to a certified duality gap.
+    """Solve a convex program to a certified duality gap: see `gap_target`.
 
     Parameters
     ----------
-    program
-        The program.
-    tolerance
-        See `gap_target`.
     start
         Weights to start from, (P, C), such as the solution for a neighbouring rho; zeros where
         None.
-    max_seconds, max_iterations
-        What may be spent: wall time, and inner steps of any kind.
+    max_seconds
+        Wall time. Where it is given, the best that was found is returned, ``converged`` or not.
     progress
         Called with each new record of the history.
-    allow_unconverged
-        Return the best that was found, with ``converged`` false, instead of raising.
     device
         Where the inner solver's products run: NumPy where None, torch on ``"cpu"`` or ``"cuda"``.
 
     Raises
     ------
     InputError
-        If the tolerance or a limit is not positive, ``start`` has the wrong shape, or there is no
+        If the tolerance or the time is not positive, ``start`` has the wrong shape, or there is no
         such device.
     MissingToolError
         If the device needs torch or a GPU that is not there.
     SolverError
-        If the budget was spent before the gap reached the tolerance, unless `allow_unconverged`.
+        If the gap does not reach the tolerance, and no time was given.
     """
-    require_positive(tolerance=tolerance, max_iterations=max_iterations, max_seconds=max_seconds)
+    require_positive(tolerance=tolerance, max_seconds=max_seconds)
     W = np.zeros((program.n_columns, program.n_outputs))
     if start is not None:
         W = program.checked(start, name="start").copy()
     maker = products_for(device)
-    budget = Budget(max_iterations, max_seconds)
+    budget = Budget(MAX_ITERATIONS, max_seconds)
     # The products here are thin; a second BLAS thread gains little on them when it is free, and
     # when it is not, waiting for it costs many times the product itself.
     with _blas().limit(limits=1, user_api="blas"):
-        judge = _Judge(program, tolerance, budget, progress)
-        if program.radius is None:
-            _minimize(judge, W, maker)
-        else:
-            judge = _minimize_in_ball(judge, W, maker)
-        certificate, dual = _certified(program, judge, tolerance)
-    solution = _solution(judge, certificate, dual, tolerance)
-    if not (solution.converged or allow_unconverged):
-        raise SolverError(_shortfall(solution, tolerance))
-    return solution
+        # Half is left to rounding between the judge's measurement and the certificate.
+        target = partial(gap_target, program, tolerance=0.5 * tolerance)
+        judge = Judge(program, budget, target, progress)
+        minimize_over_all(_method_for(program, budget), W, maker=maker, judge=judge)
+        certificate, dual = _certified(judge, tolerance)
+    converged = certificate.gap <= gap_target(program, certificate.primal, tolerance=tolerance)
+    if not converged and max_seconds is None:
+        raise SolverError(
+            f"duality gap must reach the tolerance {tolerance:.1e}, not {certificate.gap:.3e}, "
+            f"within {budget.iterations} iterations: loosen the tolerance"
+        )
+    return Solution(
+        W=judge.W,
+        dual=dual,
+        certificate=certificate,
+        history=tuple(judge.history),
+        converged=converged,
+        iterations=budget.iterations,
+        seconds=budget.seconds,
+        n_screened=max((record.n_screened for record in judge.history), default=0),
+    )
 
 
-def _certified(
-    program: ConvexProgram, judge: _Judge, tolerance: float
-) -> tuple[GapCertificate, FloatArray]:
+def path(
+    program: ConvexProgram,
+    rhos: Iterable[float],
+    *,
+    tolerance: float = 1e-6,
+    max_seconds: float | None = None,
+    progress: Progress | None = None,
+) -> tuple[Solution, ...]:
+    """Solve a program for each of several rho, in their order; its own rho does not matter.
+
+    Each solution starts from that of the next larger rho, which has fewer active columns. The
+    options are those of `solve`, for each rho, and so is what is raised; an `InputError` says where
+    a rho is not positive and finite, or there is none.
+    """
+    values = [float(rho) for rho in rhos]
+    if not values or not all(0.0 < rho < np.inf for rho in values):
+        raise InputError(f"rhos must be positive finite numbers, one or more, not {values!r}")
+    solved: dict[float, Solution] = {}
+    start = None
+    for rho in sorted(set(values), reverse=True):
+        solved[rho] = solve(
+            replace(program, rho=rho),
+            tolerance=tolerance,
+            start=start,
+            max_seconds=max_seconds,
+            progress=progress,
+        )
+        start = solved[rho].W
+    return tuple(solved[rho] for rho in values)
+
+
+def _certified(judge: Judge, tolerance: float) -> tuple[GapCertificate, FloatArray]:
     """Certify the judge's weights, without those that rounding has left instead of a zero.
 
     A neuron is active where a weight is not zero, so such dust would cost silicon. Where the gap
     needs it, it stays.
     """
-    given = judge.W
+    program, given = judge.program, judge.W
     dust = _DUST * np.abs(given).max(initial=0.0)
     for W in (np.where(np.abs(given) > dust, given, 0.0), given):
         judge.W = W
@@ -170,67 +199,10 @@ _DUST = 1e-11
 """Share of the largest weight below which a weight is what rounding has left of zero."""
 
 
-def _shortfall(solution: Solution, tolerance: float) -> str:
-    return (
-        f"duality gap must reach the tolerance {tolerance:.1e}, not "
-        f"{solution.certificate.gap:.3e}, within {solution.iterations} iterations and "
-        f"{solution.seconds:.1f} s; raise max_iterations or max_seconds, loosen tolerance, or pass "
-        "allow_unconverged=True"
-    )
-
-
-def _solution(
-    judge: _Judge, certificate: GapCertificate, dual: FloatArray, tolerance: float
-) -> Solution:
-    target = gap_target(judge.program, certificate.primal, tolerance=tolerance)
-    return Solution(
-        W=judge.W,
-        dual=dual,
-        certificate=certificate,
-        history=tuple(judge.history),
-        converged=certificate.gap <= target,
-        iterations=judge.budget.iterations,
-        seconds=judge.budget.seconds,
-        n_screened=max((record.n_screened for record in judge.history), default=0),
-    )
-
-
 @cache
 def _blas() -> ThreadpoolController:
     """The libraries that are loaded; looking for them takes longer than a small program does."""
     return ThreadpoolController()
-
-
-def _minimize(judge: _Judge, W: FloatArray, maker: Maker) -> None:
-    """Run the method that suits the program, until the judge is satisfied or the budget spent."""
-    minimize_over_all(
-        judge.program,
-        _method_for(judge.program, judge.budget),
-        W,
-        maker=maker,
-        judge=judge,
-    )
-
-
-def _minimize_in_ball(outer: _Judge, W: FloatArray, maker: Maker) -> _Judge:
-    """Solve for ``rho = 0`` through a rho so small that, in the ball, its penalty hardly counts.
-
-    A dual point that is feasible for rho' loses at most ``rho' * radius`` against one in the ball.
-    Where the loss falls towards zero, so does the gap to reach, and with it rho'.
-    """
-    program, tolerance, budget = outer.program, outer.tolerance, outer.budget
-    radius = program.radius if program.radius is not None else np.inf
-    goal = gap_target(program, np.inf, tolerance=tolerance)
-    while True:
-        rho = _BALL_SHARE * goal / radius
-        inner = replace(program, rho=rho, radius=None)
-        judge = _Judge(inner, tolerance, budget, outer.progress)
-        _minimize(judge, W, maker)
-        certificate, _ = certify(program, judge.W, dual=judge.dual)
-        target = gap_target(program, certificate.primal, tolerance=tolerance)
-        if certificate.gap <= target or budget.spent or rho < _LEAST_RHO * program.rho_max():
-            return judge
-        W, goal = judge.W, min(0.1 * goal, target)
 
 
 _METHODS: tuple[type[Method], ...] = (ActiveSet, Descent, InteriorPoint)
@@ -255,45 +227,3 @@ def _method_for(program: ConvexProgram, budget: Budget) -> Method:
         f"loss {program.loss.name} and penalty {program.penalty.name} have no solver: "
         + "; ".join(lacking)
     )
-
-
-@dataclass(eq=False)
-class _Judge:
-    """Keeps the best weights and the best dual point that were seen, and the gap between them."""
-
-    program: ConvexProgram
-    tolerance: float
-    budget: Budget
-    progress: Progress | None
-    W: FloatArray = field(init=False)
-    dual: FloatArray | None = field(init=False, default=None)
-    primal: float = field(init=False, default=np.inf)
-    dual_value: float = field(init=False, default=-np.inf)
-    history: list[GapRecord] = field(init=False, default_factory=list)
-
-    def measure(self, snapshot: Snapshot) -> float:
-        """Best gap so far, this snapshot included; its dual point is already feasible."""
-        program = self.program
-        primal = program.value_at(snapshot.W, snapshot.Z)
-        if primal < self.primal:
-            self.primal, self.W = primal, snapshot.W
-        dual_value = program.loss.dual_value(snapshot.dual, program.encoded)
-        if dual_value > self.dual_value:
-            self.dual_value, self.dual = dual_value, snapshot.dual
-        record = GapRecord(
-            iteration=self.budget.iterations,
-            seconds=self.budget.seconds,
-            primal=self.primal,
-            dual=self.dual_value,
-            gap=self.primal - self.dual_value,
-            n_working=snapshot.n_working,
-            n_screened=snapshot.n_screened,
-        )
-        self.history.append(record)
-        if self.progress is not None:
-            self.progress(record)
-        return record.gap
-
-    def target(self) -> float:
-        """Gap to reach. Half is left to rounding between this measurement and the certificate."""
-        return gap_target(self.program, self.primal, tolerance=0.5 * self.tolerance)

@@ -8,7 +8,8 @@ every solution may be left out (`convexon.convex.solvers.screening`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from convexon.convex.model.loss import FloatArray, Loss, SmoothLoss
 from convexon.convex.model.penalty import Penalty
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.products import Maker, Products
-from convexon.convex.solvers.record import Budget
+from convexon.convex.solvers.record import Budget, GapRecord
 from convexon.convex.solvers.screening import Screen
 
 Indices = NDArray[np.intp]
@@ -74,43 +75,54 @@ class Snapshot:
     n_screened: int = 0
 
 
-class Judge(Protocol):
-    """What measures the rounds of `minimize_over_all`."""
+@dataclass(eq=False)
+class Judge:
+    """Keeps the best weights and the best dual point that were seen, and the gap between them."""
 
+    program: ConvexProgram
     budget: Budget
-    """Ends the loop when it is spent."""
+    target_for: Callable[[float], float]  # gap at which a primal value counts as reached
+    progress: Callable[[GapRecord], None] | None
+    W: FloatArray = field(init=False)
+    dual: FloatArray | None = field(init=False, default=None)
+    primal: float = field(init=False, default=np.inf)
+    dual_value: float = field(init=False, default=-np.inf)
+    history: list[GapRecord] = field(init=False, default_factory=list)
 
     def measure(self, snapshot: Snapshot) -> float:
-        """Take a round's snapshot; returns the best gap so far over all columns."""
+        """Best gap so far, this snapshot included; its dual point is already feasible."""
+        program = self.program
+        primal = program.value_at(snapshot.W, snapshot.Z)
+        if primal < self.primal:
+            self.primal, self.W = primal, snapshot.W
+        dual_value = program.loss.dual_value(snapshot.dual, program.encoded)
+        if dual_value > self.dual_value:
+            self.dual_value, self.dual = dual_value, snapshot.dual
+        record = GapRecord(
+            iteration=self.budget.iterations,
+            seconds=self.budget.seconds,
+            primal=self.primal,
+            dual=self.dual_value,
+            gap=self.primal - self.dual_value,
+            n_working=snapshot.n_working,
+            n_screened=snapshot.n_screened,
+        )
+        self.history.append(record)
+        if self.progress is not None:
+            self.progress(record)
+        return record.gap
 
     def target(self) -> float:
-        """The gap at which to stop."""
+        """Gap to reach at the best primal value so far."""
+        return self.target_for(self.primal)
 
 
-def minimize_over_all(
-    program: ConvexProgram,
-    method: Method,
-    W: FloatArray,
-    *,
-    maker: Maker,
-    judge: Judge,
-) -> None:
-    """Solve ``program`` over all its columns, by ``method`` on working sets of them.
+def minimize_over_all(method: Method, W: FloatArray, *, maker: Maker, judge: Judge) -> None:
+    """Solve the judge's program from ``W`` (P, C), by ``method`` on working sets of its columns.
 
-    Parameters
-    ----------
-    program
-        The program.
-    method
-        What solves it over a working set.
-    W
-        Where to start, (P, C).
-    maker
-        Makes the products of a working set, on the device that is to compute them.
-    judge
-        Sees each round's snapshot, and says when to stop.
+    ``maker`` makes the products of a working set, on the device that is to compute them.
     """
-    budget = judge.budget
+    program, budget = judge.program, judge.budget
     columns = _Columns(program, method.first_size)
     idle, spent = 0, -1
     Z = program.predict(W)
