@@ -21,7 +21,7 @@ from convexon.train.claims import certified
 from convexon.train.columns.dictionary import DICTIONARY, patterns
 from convexon.train.fit import Fitted
 from convexon.train.generation import Round
-from convexon.train.witnesses.branches import NETWORK
+from convexon.train.solved import NETWORK
 
 T = TypeVar("T")
 

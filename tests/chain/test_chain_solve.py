@@ -32,8 +32,7 @@ from convexon.train.columns.dictionary import DICTIONARY, patterns
 from convexon.train.cost import CostKind
 from convexon.train.selection import validation_split
 from convexon.train.settings import SolveSettings
-from convexon.train.solved import SOLVED
-from convexon.train.witnesses.branches import BRANCHES, NETWORK
+from convexon.train.solved import BRANCHES, NETWORK, SOLVED
 from toy import N_INPUTS, toy_arrays, toy_file, toy_samples, toy_settings
 
 ARTEFACTS = (

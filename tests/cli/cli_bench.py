@@ -12,8 +12,7 @@ from convexon.data.dataset import DATASET
 from convexon.data.samples import SAMPLES
 from convexon.store.artefact import load
 from convexon.train.columns.dictionary import DICTIONARY
-from convexon.train.solved import SOLVED
-from convexon.train.witnesses.branches import BRANCHES
+from convexon.train.solved import BRANCHES, SOLVED
 
 SMALL = ("--steps", "4", "--witnesses", "20", "--fan-in", "3", "--rho", "0.01")
 CODECS = {

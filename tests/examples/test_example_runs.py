@@ -17,7 +17,7 @@ from convexon.snn.neuron import ReadoutMode
 from convexon.snn.simulate import accuracy, scores
 from convexon.store.artefact import load
 from convexon.train.columns.rows import distinct_rows
-from convexon.train.witnesses.branches import NETWORK
+from convexon.train.solved import NETWORK
 from idx_files import write_digits
 from scripts import ROOT, example
 

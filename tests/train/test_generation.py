@@ -21,7 +21,7 @@ from convexon.snn.simulate import layer_spikes, scores
 from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.dictionary import simulate_columns
 from convexon.train.columns.rows import Rows, distinct_rows
-from convexon.train.cost import CostKind, SiliconCost, typical_cost
+from convexon.train.cost import CostKind, SiliconCost
 from convexon.train.generation import (
     Generated,
     GenerationBudget,
@@ -173,9 +173,7 @@ def test_bounds_with_costs_hold_for_every_neuron_of_the_grid(kind: CostKind) -> 
     cost = SiliconCost(kind=kind, unit=5.0)
     task, site = task_on(data, rho=0.02), replace(site, cost=cost)
     features = site.features(layer)
-    whole = solve(
-        program_over(task, BitColumns.pack(features), cost(site, layer, features)), tolerance=1e-8
-    )
+    whole = solve(program_over(task, BitColumns.pack(features), cost(site, layer)), tolerance=1e-8)
     found = run(task, [site], [Enumeration(), RandomDraws(n_drawn=50)], max_rounds=30)
     optimum = whole.certificate.primal
     assert found.rounds[-1].largest_ratio <= 1.0 + 1e-6
@@ -266,7 +264,7 @@ def test_dear_neurons_make_way_for_cheap_ones() -> None:
     data = xor_strings(5)
     site = taps(data, replace(UNITS, alphabet=Alphabet.integers(4)))
     sample = site.family.layer(np.eye(site.n_inputs, dtype=np.int64) * 5, np.ones(10, np.int64))
-    cost = SiliconCost(kind=CostKind.LUTS, unit=typical_cost(CostKind.LUTS, site, sample))
+    cost = SiliconCost.relative_to(CostKind.LUTS, site, sample)
     plain = run(task_on(data), [site], [Enumeration()], columns_per_round=400)
     weighed = run(task_on(data), [replace(site, cost=cost)], [Enumeration()], columns_per_round=400)
 
@@ -274,7 +272,7 @@ def test_dear_neurons_make_way_for_cheap_ones() -> None:
         used = found.solution.W[:-1].any(axis=1)
         neurons = found.dictionary.witnesses[used, 1].astype(np.intp)
         layer = found.branches[0].layers[-1].restricted(neurons, np.arange(site.n_inputs))
-        return float(cost(site, layer, site.features(layer)).sum())
+        return float(cost(site, layer).sum())
 
     assert weighed.closed
     assert luts(weighed) < luts(plain)

@@ -37,8 +37,7 @@ from convexon.train.columns.parallel import THREADS, Executor
 from convexon.train.columns.rows import distinct_rows
 from convexon.train.selection import Pool, least_weight, solve_program
 from convexon.train.settings import SolveSettings
-from convexon.train.solved import SOLVED, SolvedProgram
-from convexon.train.witnesses.branches import BRANCHES, NETWORK, Branches
+from convexon.train.solved import BRANCHES, NETWORK, SOLVED, Branches, SolvedProgram
 from convexon.train.witnesses.reconstruct import reconstruct
 from convexon.train.witnesses.stage import pool_for, witnesses_for
 

@@ -25,8 +25,7 @@ from convexon.snn.trace import SpikeTrace
 from convexon.store.codec import Codec
 from convexon.train.baseline import BASELINES, Baselines
 from convexon.train.columns.dictionary import DICTIONARY, SpikeDictionary
-from convexon.train.solved import SOLVED, SolvedProgram
-from convexon.train.witnesses.branches import NETWORK
+from convexon.train.solved import NETWORK, SOLVED, SolvedProgram
 from convexon_boards.built import Build
 from convexon_boards.energy.estimate import EnergyEstimate
 from convexon_hdl.emit.bundle import RtlBundle

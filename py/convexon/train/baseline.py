@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -130,12 +130,11 @@ def random_reservoir(data: SpikeDataset, n_neurons: int, generator: np.random.Ge
     weights = generator.integers(-7, 8, (data.n_inputs, n_neurons))
     lateral = generator.integers(-7, 8, (n_neurons, n_neurons))
     lateral[generator.random((n_neurons, n_neurons)) >= 0.1] = 0
-    leak = Leak(1, 3)
     free = Layer(
         weights=weights,
         thresholds=np.zeros(n_neurons, dtype=np.int64),
         biases=np.zeros(n_neurons, dtype=np.int64),
-        leak=leak,
+        leak=Leak(1, 3),
         reset=Reset.NONE,
         weight_format=QFormat(4),
         threshold_format=QFormat(1),
@@ -143,14 +142,11 @@ def random_reservoir(data: SpikeDataset, n_neurons: int, generator: np.random.Ge
     reach = Interval(0, (1 << data.input_bits) - 1)
     highest = branch_trace(Branch((free,)), data.inputs, reach)[0].membranes.max(axis=1)
     thresholds = np.maximum(1, np.median(highest, axis=0)).astype(np.int64)
-    layer = Layer(
-        weights=weights,
+    layer = replace(
+        free,
         recurrent=lateral,
         thresholds=thresholds,
-        biases=np.zeros(n_neurons, dtype=np.int64),
-        leak=leak,
         reset=Reset.SUBTRACT,
-        weight_format=QFormat(4),
         threshold_format=QFormat(width_of(Interval.hull([0, *thresholds.tolist()]))),
     )
     return Branch((layer,))

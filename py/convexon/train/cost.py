@@ -1,8 +1,8 @@
 """Silicon in the objective: what a neuron costs, as its penalty weight.
 
 With these weights the convex program trades accuracy against area, energy or memory, and its
-certificate speaks of that trade. Costs are estimates in units of the mean
-neuron of a reference layer, so that rho keeps its scale.
+certificate speaks of that trade. Costs are estimates in units of the mean neuron of a reference
+layer, so that rho keeps its scale.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from convexon.snn.network import Layer
 from convexon.train.pricing.site import LEAST_WEIGHT, Site
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 class CostKind(Enum):
@@ -38,46 +37,26 @@ class CostKind(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class SiliconCost:
-    """A `Cost`: penalty weights of a site's neurons.
+    """A `Cost`: penalty weights of a site's neurons, where a cost of ``unit`` weighs one.
 
-    Members
-    -------
-    kind : CostKind
-    unit : float
-        Cost that counts as a weight of one, positive: that of a typical neuron.
-    share : float
-        Part of the weight that follows the cost, 0 to 1; the rest is the same for all neurons. At 1
-        a neuron that costs nothing would be free, so weights are kept above a hundredth.
-
-    Raises
-    ------
-    InputError
-        If a member is out of its range.
+    A neuron that costs nothing would be free, so weights are kept above a hundredth.
     """
 
     kind: CostKind
     unit: float
-    share: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.unit < np.inf:
             raise InputError(f"unit must be positive and finite, not {self.unit!r}")
-        if not 0.0 <= self.share <= 1.0:
-            raise InputError(f"share must lie within 0..1, not {self.share!r}")
 
-    def __call__(self, site: Site, layer: Layer, features: npt.NDArray[np.uint8]) -> FloatArray:
+    @classmethod
+    def relative_to(cls, kind: CostKind, site: Site, layer: Layer) -> SiliconCost:
+        """Return the cost in units of the mean neuron of ``layer``."""
+        return cls(kind=kind, unit=float(costs_of(kind, site, layer).mean()))
+
+    def __call__(self, site: Site, layer: Layer) -> FloatArray:
         """Return penalty weights, shape (neurons,)."""
-        del features  # what a neuron costs does not depend on its own spikes
-        return self.weights(costs_of(self.kind, site, layer) / self.unit)
-
-    def weights(self, relative: FloatArray) -> FloatArray:
-        """Return penalty weights of costs in units of `unit`."""
-        return np.maximum(self.share * relative + (1.0 - self.share), LEAST_WEIGHT)
-
-
-def typical_cost(kind: CostKind, site: Site, layer: Layer) -> float:
-    """Return the mean cost of the neurons of ``layer``: a unit for `SiliconCost`."""
-    return float(costs_of(kind, site, layer).mean())
+        return np.maximum(costs_of(self.kind, site, layer) / self.unit, LEAST_WEIGHT)
 
 
 def costs_of(kind: CostKind, site: Site, layer: Layer) -> FloatArray:
@@ -91,13 +70,6 @@ def costs_of(kind: CostKind, site: Site, layer: Layer) -> FloatArray:
             return _memory(site, layer)
 
 
-def _widths(site: Site, layer: Layer) -> IntArray:
-    """Bits of each membrane, from the sum of the magnitudes over the steps that it integrates."""
-    steps = 1 if site.memoryless else site.signal.shape[1]
-    reach = np.abs(layer.weights).sum(axis=0) * site.reach.high * steps
-    return np.asarray(np.ceil(np.log2(reach + 1)).astype(np.int64) + 1)
-
-
 def _events(site: Site, layer: Layer) -> FloatArray:
     per_input = (site.signal > 0).sum(axis=(0, 1)) / len(site.signal)
     return np.asarray(per_input @ (layer.weights != 0))
@@ -106,6 +78,9 @@ def _events(site: Site, layer: Layer) -> FloatArray:
 def _memory(site: Site, layer: Layer) -> FloatArray:
     synapses = (layer.weights != 0).sum(axis=0)
     address = max(1, (site.n_inputs - 1).bit_length())  # a sparse row holds input and weight
+    # A membrane is as wide as the sum of the magnitudes over the steps that it integrates.
+    steps = 1 if site.memoryless else site.signal.shape[1]
+    reach = np.abs(layer.weights).sum(axis=0) * site.reach.high * steps
     return np.asarray(
-        synapses * (layer.weight_format.width + address) + _widths(site, layer), dtype=np.float64
+        synapses * (layer.weight_format.width + address) + np.ceil(np.log2(reach + 1)) + 1
     )

@@ -275,7 +275,7 @@ def _answer(
     if layer is None or not layer.n_neurons:
         return _Answer(label, site, proposal, largest, deque())
     features = site.features(layer)
-    ratios, weights = problem.ratios(site, layer, features), site.weights(layer, features)
+    ratios, weights = problem.ratios(site, layer, features), site.weights(layer)
     bits = BitColumns.pack(features, max_value=site.max_feature)
     keys = bits.keys()
     queue = deque(

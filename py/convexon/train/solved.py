@@ -1,4 +1,4 @@
-"""What a solver found: weights, their dual point, and how the regularisation was chosen."""
+"""What ``solve`` leaves besides its dictionary and certificate, and its file forms."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from convexon.convex.bounds.gap import GapCertificate
 from convexon.convex.solvers.record import GapRecord
+from convexon.snn.network import Branch, Network
 from convexon.store.codec import Codec
 
 
@@ -50,6 +51,14 @@ def history_of(records: Sequence[GapRecord]) -> npt.NDArray[np.float64]:
     rows = [(r.iteration, r.primal, r.dual, r.gap) for r in records]
     return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
+
+Branches = tuple[Branch, ...]
+
+BRANCHES: Codec[Branches] = Codec(Branches, "convexon.branches", 2, made_by="convexon solve")
+"""File form of a tuple of branches."""
+
+NETWORK: Codec[Network] = Codec(Network, "convexon.network", 2, made_by="convexon solve")
+"""File form of a `Network`, whose readout is real."""
 
 SOLVED: Codec[SolvedProgram] = Codec(
     SolvedProgram, "convexon.solution", 4, made_by="convexon solve"

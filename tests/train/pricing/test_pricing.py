@@ -17,7 +17,7 @@ from convexon.snn import golden
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
 from convexon.snn.simulate import layer_features
 from convexon.train.columns.rows import distinct_rows
-from convexon.train.cost import CostKind, SiliconCost, costs_of, typical_cost
+from convexon.train.cost import CostKind, SiliconCost, costs_of
 from convexon.train.pricing.ascent import SurrogateAscent
 from convexon.train.pricing.enumeration import Enumeration
 from convexon.train.pricing.local import LocalSearch, _Candidates, _SteepestAscent
@@ -310,16 +310,15 @@ def test_costs_weigh_the_ratio_and_a_dear_neuron_costs_more(kind: CostKind) -> N
     place = site(family=replace(UNITS, fan_in=3, alphabet=Alphabet.integers(4)))
     cheap, dear = np.array([1, 0, 0, 0]), np.array([5, 3, 7, 0])
     layer = place.family.layer(np.stack([cheap, dear], axis=1), np.array([1, 1]))
-    unit = typical_cost(kind, place, layer)
+    cost = SiliconCost.relative_to(kind, place, layer)
     costs = costs_of(kind, place, layer)
     assert costs[0] < costs[1]
-    assert unit == pytest.approx(costs.mean())
-    cost = SiliconCost(kind=kind, unit=unit)
+    assert cost.unit == pytest.approx(costs.mean())
     features = place.features(layer)
     plain = problem(place).ratios(place, layer, features)
     dear_place = replace(place, cost=cost)
     weighed = problem(place).ratios(dear_place, layer, features)
-    assert np.allclose(weighed * costs / unit, plain)
+    assert np.allclose(weighed * costs / cost.unit, plain)
 
 
 def test_events_are_spikes_that_reach_a_synapse() -> None:

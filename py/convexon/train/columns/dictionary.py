@@ -17,7 +17,7 @@ import numpy.typing as npt
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.snn.fixed import Interval
-from convexon.snn.network import Branch, Layer
+from convexon.snn.network import Branch
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.simulate import layer_features, spikes_of
 from convexon.store.codec import Codec
@@ -172,13 +172,11 @@ def _features(
     last = branch.layers[-1]
     # Neurons that read each other's spikes are simulated together.
     size = _NEURONS if last.recurrent is None else last.n_neurons
+    every_input = np.arange(last.n_inputs)
     for block in _parts(last.n_neurons, size):
-        part = last if size >= last.n_neurons else _block(last, block)
+        neurons = np.arange(block.start, block.stop)
+        part = last if size >= last.n_neurons else last.restricted(neurons, every_input)
         yield block, layer_features(mode, part, signal, input_range)
-
-
-def _block(layer: Layer, block: slice) -> Layer:
-    return layer.restricted(np.arange(block.start, block.stop), np.arange(layer.n_inputs))
 
 
 def patterns(

@@ -60,15 +60,9 @@ THREADS = ThreadExecutor()
 """What runs the chunks of a stage unless another executor is asked for."""
 
 
-def on_all_cores(
-    work: Callable[..., T], chunks: Sequence[Task], progress: Progress | None = None
-) -> list[T]:
+def on_all_cores(work: Callable[..., T], chunks: Sequence[Task]) -> list[T]:
     """Return ``work(*chunk)`` of every chunk on threads, in the order of the chunks."""
-    results: dict[int, T] = {}
-    for k, result in THREADS.each(work, chunks):
-        results[k] = result
-        if progress is not None:
-            progress(len(results), len(chunks))
+    results = dict(THREADS.each(work, chunks))
     return [results[k] for k in range(len(chunks))]
 
 

@@ -56,11 +56,6 @@ class Rows:
         return len(self.index)
 
     @property
-    def n_total(self) -> int:
-        """Rows before merging."""
-        return int(self.counts.sum())
-
-    @property
     def samples(self) -> npt.NDArray[np.intp]:
         """Sample that each row comes from, shape (m,)."""
         return (self.index // self.per_sample).astype(np.intp)

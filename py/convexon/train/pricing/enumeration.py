@@ -110,7 +110,7 @@ def _listed(site: Site) -> _Listing:
         layer = site.family.layer(block_weights, block_thresholds)
         features = site.features(layer)
         bits = BitColumns.pack(features, max_value=site.max_feature)
-        block_prices = site.weights(layer, features)
+        block_prices = site.weights(layer)
         fresh = []
         for j, key in enumerate(bits.keys()):
             at = place.setdefault(key, len(prices))

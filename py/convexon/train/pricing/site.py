@@ -30,8 +30,8 @@ FloatArray = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]
 
 
-Cost = Callable[["Site", Layer, UInt8Array], FloatArray]
-"""Penalty weights of a site's neurons, (k,), from the layer that holds them and their columns."""
+Cost = Callable[["Site", Layer], FloatArray]
+"""Penalty weights of a site's neurons, (k,), from the layer that holds them."""
 
 LEAST_WEIGHT = 0.01
 """Smallest penalty weight: at zero a column would be free, and nothing could be certified."""
@@ -148,11 +148,9 @@ class Site:
         )
         return Branch((*self.trunk, joined))
 
-    def weights(self, layer: Layer, features: UInt8Array) -> FloatArray:
-        """Return the penalty weights of the neurons of ``layer``, whose columns are given, (k,)."""
-        if self.cost is None:
-            return np.ones(layer.n_neurons)
-        return self.cost(self, layer, features)
+    def weights(self, layer: Layer) -> FloatArray:
+        """Return the penalty weights of the neurons of ``layer``, (k,)."""
+        return np.ones(layer.n_neurons) if self.cost is None else self.cost(self, layer)
 
     @property
     def least_weight(self) -> float:
@@ -239,10 +237,6 @@ class PricingProblem:
 
     def ratios(self, site: Site, layer: Layer, features: UInt8Array) -> FloatArray:
         """Dual norm over ``rho w`` of each column (m, k): above one where it is violated."""
-        return np.asarray(self._norms(features) / (self.rho * site.weights(layer, features)))
-
-    def _norms(self, features: UInt8Array) -> FloatArray:
-        """Dual norm of each column's correlation with the dual point, (k,)."""
         width = max(1, _BLOCK_ENTRIES // max(1, len(features)))
         blocks = [
             self.penalty.dual_row_norms(
@@ -250,7 +244,8 @@ class PricingProblem:
             )
             for first in range(0, features.shape[1], width)
         ]
-        return np.concatenate(blocks) if blocks else np.zeros(0)
+        norms = np.concatenate([np.zeros(0), *blocks])
+        return np.asarray(norms / (self.rho * site.weights(layer)))
 
     def directions(self, count: int, generator: np.random.Generator) -> FloatArray:
         """Return signed directions to ascend, shape (m, count): sums of outputs of the dual.

@@ -10,16 +10,15 @@ from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.progress import Progress
-from convexon.snn.network import Branch
 from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.columns.rows import Rows
-from convexon.train.cost import CostKind, SiliconCost, costs_of, typical_cost
+from convexon.train.cost import SiliconCost
 from convexon.train.generation import GenerationBudget, Round, generate
 from convexon.train.pricing.oracles import oracle_for
 from convexon.train.pricing.site import Site, site_on
 from convexon.train.selection import Pool
 from convexon.train.settings import SolveSettings
-from convexon.train.witnesses.branches import Branches
+from convexon.train.solved import Branches
 from convexon.train.witnesses.witness import draw_branch
 
 _COLUMNS_PER_ROUND = 64
@@ -48,13 +47,9 @@ def witnesses_for(
     def watch(record: Round) -> None:
         progress.advance(f"{record.n_columns} columns, largest ratio {record.largest_ratio:.2f}")
 
-    sites = _sites(settings, drawn, train, rows)
-    if settings.cost is not None:
-        cost = _cost(settings.cost, sites[0], drawn[0])
-        sites = [replace(site, cost=cost) for site in sites]
     priced = generate(
         rows.problem(Softmax(), GroupL2(), settings.selection_rho, n_outputs=train.n_classes),
-        sites,
+        _sites(settings, drawn, train, rows),
         [oracle_for(settings.oracle)],
         budget=GenerationBudget(
             max_rounds=settings.pricing_rounds + 1,
@@ -77,7 +72,9 @@ def pool_for(
     """Return the dictionary with the penalty weight of each of its columns."""
     weights = np.ones(dictionary.n_columns)
     if settings.cost is not None:
-        weights = _weights(settings, settings.cost, train, rows, branches, dictionary)
+        sites = _sites(settings, branches, train, rows)
+        of_neurons = [s.weights(b.layers[-1]) for s, b in zip(sites, branches, strict=True)]
+        weights = np.array([of_neurons[b][j] for b, j in dictionary.witnesses.tolist()])
     return Pool(rows=rows, n_classes=train.n_classes, dictionary=dictionary, weights=weights)
 
 
@@ -101,9 +98,12 @@ def _draw(settings: SolveSettings, train: SpikeDataset) -> Branches:
 def _sites(
     settings: SolveSettings, branches: Branches, train: SpikeDataset, rows: Rows
 ) -> list[Site]:
-    """Return for each branch the site that its last layer stands on."""
+    """Return for each branch the site that its last layer stands on, its neurons weighed.
+
+    The mean neuron of the first branch, which is drawn, has a weight of one.
+    """
     families = {family.leak: family for family in settings.families(train.n_inputs)}
-    return [
+    sites = [
         site_on(
             train,
             rows,
@@ -113,28 +113,7 @@ def _sites(
         )
         for branch in branches
     ]
-
-
-def _cost(kind: CostKind, site: Site, reference: Branch) -> SiliconCost:
-    """Return the cost in units of the mean neuron of a branch on the site."""
-    return SiliconCost(kind=kind, unit=typical_cost(kind, site, reference.layers[-1]))
-
-
-def _weights(
-    settings: SolveSettings,
-    kind: CostKind,
-    train: SpikeDataset,
-    rows: Rows,
-    branches: Branches,
-    dictionary: SpikeDictionary,
-) -> np.ndarray:
-    """Return the cost of each column's witness, the mean drawn neuron counting as one."""
-    sites = _sites(settings, branches, train, rows)
-    cost = _cost(kind, sites[0], branches[0])
-    per_branch = [
-        costs_of(kind, site, branch.layers[-1]) / cost.unit
-        for site, branch in zip(sites, branches, strict=True)
-    ]
-    b, j = dictionary.witnesses.T
-    relative = np.array([per_branch[int(x)][int(y)] for x, y in zip(b, j, strict=True)])
-    return cost.weights(relative)
+    if settings.cost is None:
+        return sites
+    cost = SiliconCost.relative_to(settings.cost, sites[0], branches[0].layers[-1])
+    return [replace(site, cost=cost) for site in sites]
