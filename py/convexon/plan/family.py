@@ -12,24 +12,12 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class BlockRam:
-    """Block RAM of a family.
+    """Block RAM of a family."""
 
-    Members
-    -------
-    shapes : tuple of (int, int)
-        Width and depth, the widest first.
-    cost : float
-        LUT4s that Yosys takes one block to be worth.
-    enabled : int
-        Bits that an enable of the write port is for.
-    lut_ram : int or None
-        LUT4s of 16 words of 4 bits in LUT RAM; None where there is none.
-    """
-
-    shapes: tuple[tuple[int, int], ...]
-    cost: float
-    enabled: int
-    lut_ram: int | None
+    shapes: tuple[tuple[int, int], ...]  # width and depth, the widest first
+    cost: float  # LUT4s that Yosys takes one block to be worth
+    enabled: int  # bits that an enable of the write port is for
+    lut_ram: int | None  # LUT4s of 16 words of 4 bits in LUT RAM; None where there is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,24 +27,13 @@ class DelayModel:
     Fitted on nextpnr's critical paths, so that a clock that is promised is usually met: ECP5 of
     speed grade 6 and Gowin GW1N-9C C6/I5, a 40-16-10 network of 6-bit weights with 0, 1 and 2
     registers; iCE40 UP5K, a 10-6-4 network of 4-bit weights with 0 and 2. GW2A is faster.
-
-    Members
-    -------
-    register : float
-        From a clock edge to a flip-flop's output, set-up time, and the wires of high fan-out.
-    lookup : float
-        A LUT4, and a multiplexer of two.
-    adder, carry : float
-        A carry chain of no bits, and each bit of it.
-    memory : float
-        From a clock edge to a block RAM's output, and a flip-flop's set-up time.
     """
 
-    register: float
-    lookup: float
-    adder: float
-    carry: float
-    memory: float
+    register: float  # clock edge to a flip-flop's output, set-up time, wires of high fan-out
+    lookup: float  # a LUT4, and a multiplexer of two
+    adder: float  # a carry chain of no bits
+    carry: float  # each bit of it
+    memory: float  # from a clock edge to a block RAM's output, and a flip-flop's set-up time
 
     def sum_of(self, width: int) -> float:
         """Delay of an adder or comparator of ``width`` bits."""

@@ -44,48 +44,23 @@ WORD = 16
 
 @dataclass(frozen=True, kw_only=True)
 class SeededNeuron:
-    """A neuron whose weights are made from a seed.
+    """A neuron whose weights are made from a seed."""
 
-    Members
-    -------
-    number : int
-        Its number in `convexon.snn.seeded`.
-    bits : int
-        Bits of its weights.
-    """
-
-    number: int
-    bits: int
+    number: int  # its number in `convexon.snn.seeded`
+    bits: int  # bits of its weights
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FoldPlan:
-    """One folded engine: a layer, or the first layers of several branches side by side.
+    """One folded engine: a layer, or the first layers of several branches side by side."""
 
-    Members
-    -------
-    layer : Layer
-        Merged over ``branches``, see `merged`.
-    ranges : LayerRanges
-        Ranges of ``layer``; those of any weights of its format, where they are loaded.
-    choice : Folded
-    input_bits : int
-        Bits of one input, 1 for spikes.
-    branches : tuple of int
-        Branches of the network that the engine computes a layer of, in order.
-    depth : int
-        Position of the layers in their branches.
-    seeded : tuple of SeededNeuron
-        One for each neuron where weights are made from a seed, else none.
-    """
-
-    layer: Layer
-    ranges: LayerRanges
+    layer: Layer  # merged over `branches`, see `merged`
+    ranges: LayerRanges  # of `layer`; of any weights of its format, where they are loaded
     choice: Folded
-    input_bits: int
-    branches: tuple[int, ...]
-    depth: int
-    seeded: tuple[SeededNeuron, ...] = ()
+    input_bits: int  # bits of one input, 1 for spikes
+    branches: tuple[int, ...]  # of the network, in order
+    depth: int  # position of the layers in their branches
+    seeded: tuple[SeededNeuron, ...] = ()  # one a neuron where weights are made from a seed
 
     @property
     def n_sources(self) -> int:

@@ -92,20 +92,16 @@ def weight_image(
 ) -> bytes:
     """Return the image of the loaded weights of ``network``.
 
+    Raises `InputError` if no layer's weights are loaded, the mapping does not suit the network, or
+    the network differs from the accelerator's in more than loaded weights.
+
     Parameters
     ----------
-    network : FixedPointNetwork
     mapping : Mapping
         That of the accelerator.
     accelerator : int, optional
         Fingerprint of the accelerator that the image is for, as its ports.json states it; by
         default the network's own.
-
-    Raises
-    ------
-    InputError
-        If no layer's weights are loaded, the mapping does not suit the network, or the network
-        differs from the accelerator's in more than loaded weights.
     """
     mapping.check(network)
     plans = loaded_plans(network, mapping)
@@ -141,10 +137,7 @@ def _rows(plan: FoldPlan) -> bytes:
 def image_words(image: bytes) -> list[int]:
     """Return the words of an image, to be sent in this order.
 
-    Raises
-    ------
-    InputError
-        If it is not whole words.
+    Raises `InputError` if it is not whole words.
     """
     if len(image) % WORD_BYTES:
         raise InputError(f"image must be whole words of 4 bytes, not {len(image)} bytes")

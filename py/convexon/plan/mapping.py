@@ -69,20 +69,11 @@ class Weights(Enum):
 class Spatial:
     """Weights are constants in the logic; all neurons take a step in the same clock.
 
-    Members
-    -------
-    registers : int
-        Pipeline registers inside the sum of the inputs, 0 to 8. Branches of one depth move in
-        lockstep, so that the largest of a depth counts for all. With any, a buffer follows the
-        stage (`Mapping.is_buffered`), which is one register more.
-    sums : Sums
-
-    Raises
-    ------
-    InputError
+    Branches of one depth move in lockstep, so that the most registers of a depth count for all.
+    With any, a buffer follows the stage (`Mapping.is_buffered`), which is one register more.
     """
 
-    registers: int = 0
+    registers: int = 0  # inside the sum of the inputs, 0 to 8
     sums: Sums = Sums.AUTO
 
     def __post_init__(self) -> None:
@@ -93,31 +84,15 @@ class Spatial:
 class Folded:
     """Weights lie in block RAM, and are read for spikes only.
 
-    Members
-    -------
-    lanes : int
-        Neurons whose weights one read brings: a layer of n neurons takes ceil(n / lanes) passes
-        over the spikes of a step.
-    banks : int
-        Memories that are read side by side, so spikes that are taken per clock, 1 to 8. Input i
-        is in bank i mod banks.
-    updates : int
-        Neurons whose membranes are updated per clock, a divisor of ``lanes``. Updates run beside
-        the accumulation of the next pass.
-    weights : Weights
-    seed : int or None
-        Of `Weights.SEEDED`, for which it must be given, 0 to 2**32 - 1.
-
-    Raises
-    ------
-    InputError
+    A layer of n neurons takes ceil(n / lanes) passes over the spikes of a step. Membranes are
+    updated beside the accumulation of the next pass. Input i is in bank i mod banks.
     """
 
-    lanes: int
-    banks: int = 1
-    updates: int = 1
+    lanes: int  # neurons whose weights one read brings
+    banks: int = 1  # memories that are read side by side, so spikes that are taken per clock
+    updates: int = 1  # neurons whose membranes are updated per clock, a divisor of `lanes`
     weights: Weights = Weights.FIXED
-    seed: int | None = None
+    seed: int | None = None  # of `Weights.SEEDED`, for which it must be given, 0 to 2**32 - 1
 
     def __post_init__(self) -> None:
         require_within("lanes", self.lanes, 1, MAX_LANES)
@@ -151,31 +126,15 @@ def registers_in(choice: LayerMapping) -> int:
 class Mapping:
     """The choice for every layer, by branch and layer, and for what follows.
 
-    Members
-    -------
-    layers : tuple of tuples of Spatial or Folded
-        By branch and layer.
-    readout : Spatial or Folded
-        Of the scores.
-    decision_registers : int
-        Pipeline registers between the rounds of the decision's tournament, 0 to 8.
-    decision : Decision
-        When an inference ends.
-    encoder : Encoder or None
-        What makes the steps on chip; None where the host gives them.
-
-    Raises
-    ------
-    InputError
-        From `check`, if the choices are not one per layer of the network, or the decision or the
-        encoder does not suit it.
+    Raises `InputError` from `check`, if the choices are not one per layer of the network, or the
+    decision or the encoder does not suit it.
     """
 
-    layers: tuple[tuple[LayerMapping, ...], ...]
-    readout: LayerMapping = PLAIN
-    decision_registers: int = 0
+    layers: tuple[tuple[LayerMapping, ...], ...]  # by branch and layer
+    readout: LayerMapping = PLAIN  # of the scores
+    decision_registers: int = 0  # between the rounds of the decision's tournament, 0 to 8
     decision: Decision = Decision()  # noqa: RUF009  (frozen)
-    encoder: Encoder | None = None
+    encoder: Encoder | None = None  # what makes the steps on chip; None where the host gives them
 
     def __post_init__(self) -> None:
         require_within("decision_registers", self.decision_registers, 0, MAX_REGISTERS)

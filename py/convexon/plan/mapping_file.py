@@ -48,10 +48,8 @@ _TABLES = ("decision_registers", "default", "readout", "layer", "encoder", "deci
 def read_mapping(path: Path, network: FixedPointNetwork) -> Mapping:
     """Read the TOML file at ``path`` for ``network``.
 
-    Raises
-    ------
-    InputError
-        If it cannot be read, is not TOML, or a table does not fit the network; it names the table.
+    Raises `InputError` if it cannot be read, is not TOML, or a table does not fit the network; it
+    names the table.
     """
     try:
         text = path.read_text(encoding="utf-8")

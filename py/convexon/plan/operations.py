@@ -42,31 +42,16 @@ SMALLER = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Operations:
-    """Mean counts of an inference.
+    """Mean counts of an inference."""
 
-    Members
-    -------
-    synaptic : float
-        Additions of one weight that is not 0: for each spike, and each bit of an intensity that is
-        1, one for each of its synapses, recurrent ones and those of the readout included.
-    synaptic_bits : float
-        The same, each times the bits of the sum that it is added to.
-    updates : float
-        Updates of a membrane: neurons times steps.
-    update_bits : float
-        The same, each times the bits of the sum before the reset.
-    weight_bits : float
-        Bits of weights that are read: those of every synaptic operation.
-    membrane_bits : float
-        Bits of membranes that are read and written: two for each bit of every update.
-    """
-
+    # Additions of one weight that is not 0: for each spike, and each bit of an intensity that is 1,
+    # one for each of its synapses, recurrent ones and those of the readout included.
     synaptic: float = 0.0
-    synaptic_bits: float = 0.0
-    updates: float = 0.0
-    update_bits: float = 0.0
-    weight_bits: float = 0.0
-    membrane_bits: float = 0.0
+    synaptic_bits: float = 0.0  # the same, each times the bits of the sum that it is added to
+    updates: float = 0.0  # updates of a membrane: neurons times steps
+    update_bits: float = 0.0  # the same, each times the bits of the sum before the reset
+    weight_bits: float = 0.0  # bits of weights that are read: those of every synaptic operation
+    membrane_bits: float = 0.0  # of membranes, read and written: two for each bit of an update
 
     def __add__(self, other: Operations) -> Operations:
         return Operations(
@@ -79,17 +64,13 @@ def operations_of(
 ) -> Operations:
     """Count the operations of the samples of a trace.
 
+    Raises `InputError` if the inputs are not the network's.
+
     Parameters
     ----------
-    network : FixedPointNetwork
     inputs : uint8 array, shape (samples, steps, inputs)
     trace : SpikeTrace
         Of ``inputs``, all T steps.
-
-    Raises
-    ------
-    InputError
-        If the inputs are not the network's.
     """
     network.check_inputs(inputs)
     n_samples = len(inputs)
@@ -154,13 +135,7 @@ def _synaptic(
 
 @dataclass(frozen=True, kw_only=True)
 class EnergyRange:
-    """An energy that is known to lie between two values.
-
-    Members
-    -------
-    low, high : float
-        Joules.
-    """
+    """An energy that is known to lie between two values, in joules."""
 
     low: float
     high: float

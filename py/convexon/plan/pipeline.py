@@ -31,18 +31,10 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Cycles:
-    """Clock edges of a run whose source is never idle and whose sink is always ready.
+    """Clock edges of a run whose source is never idle and whose sink is always ready."""
 
-    Members
-    -------
-    taken : int64 array, shape (samples,)
-        Edge that takes the first step of each sample, or its levels where an encoder reads them.
-    given : int64 array, shape (samples,)
-        Edge that hands over the (last) result of each sample.
-    """
-
-    taken: IntArray
-    given: IntArray
+    taken: IntArray  # (samples,), edge that takes the first step of each, or an encoder's levels
+    given: IntArray  # (samples,), edge that hands over the (last) result of each sample
 
     @property
     def latency(self) -> IntArray:
@@ -259,8 +251,6 @@ def run_pipeline(
 
     Parameters
     ----------
-    network : FixedPointNetwork
-    mapping : Mapping
     inputs : uint8 array, shape (samples, steps, inputs)
         What the network reads: of an encoder, the steps that it makes.
     trace : SpikeTrace

@@ -21,13 +21,7 @@ from convexon.snn.trace import SpikeTrace
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Cycles of ``network`` under ``mapping``.
-
-    Members
-    -------
-    network : FixedPointNetwork
-    mapping : Mapping
-    """
+    """Cycles of ``network`` under ``mapping``."""
 
     network: FixedPointNetwork
     mapping: Mapping

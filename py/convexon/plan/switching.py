@@ -16,28 +16,15 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Watch:
-    """A netlist that a simulator is to run, and what it is to count there.
+    """A netlist that a simulator is to run, and what it is to count there."""
 
-    Members
-    -------
-    verilog, top : str
-        The netlist with the models of its cells, and its module.
-    ports : mapping
-        Streams, clock and reset, as ports.json has them.
-    port : str
-        Output that shows the nets.
-    n_nets : int
-        Its width.
-    together : tuple of tuple of int
-        Groups of nets: clocks at which all of a group are high are counted; an empty group is high
-        at every clock.
-    """
-
-    verilog: str
-    top: str
-    ports: Mapping[str, Any]
-    port: str
-    n_nets: int
+    verilog: str  # the netlist with the models of its cells
+    top: str  # its module
+    ports: Mapping[str, Any]  # streams, clock and reset, as ports.json has them
+    port: str  # output that shows the nets
+    n_nets: int  # its width
+    # Groups of nets: clocks at which all of a group are high are counted; an empty group is high at
+    # every clock.
     together: tuple[tuple[int, ...], ...]
 
 
@@ -47,26 +34,13 @@ class Switching:
 
     Counts are of settled values, one a clock: a glitch within a clock is not seen.
 
-    Members
-    -------
-    clocks : int
-        Clocks of the run, back to back.
-    samples : int
-    toggles : int64 array, shape (nets,)
-        Changes of each net.
-    highs : int64 array, shape (groups,)
-        Clocks at which each group was high.
-
-    Raises
-    ------
-    InputError
-        If there is no sample, or a net toggles more often than there are clocks.
+    Raises `InputError` if there is no sample, or a net toggles more often than there are clocks.
     """
 
-    clocks: int
+    clocks: int  # clocks of the run, back to back
     samples: int
-    toggles: IntArray
-    highs: IntArray
+    toggles: IntArray  # (nets,), changes of each net
+    highs: IntArray  # (groups,), clocks at which each group was high
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.clocks < 1:

@@ -29,22 +29,12 @@ Group = tuple[FloatArray, npt.NDArray[np.int64]]
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A baseline's accuracy.
-
-    Members
-    -------
-    accuracy_train, accuracy_test : float
-        Shares of correct decisions.
-    chosen : float
-        The regularisation that did best on validation.
-    neurons : int
-        Hidden neurons; 0 for logistic regression.
-    """
+    """A baseline's accuracy: shares of correct decisions."""
 
     accuracy_train: float
     accuracy_test: float
-    chosen: float
-    neurons: int
+    chosen: float  # the regularisation that did best on validation
+    neurons: int  # hidden neurons; 0 for logistic regression
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,65 +36,31 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
-    """How a network is fitted.
-
-    Members
-    -------
-    mode : ReadoutMode
-    sites : Sites
-        Where neurons may stand.
-    oracles : sequence of Oracle
-    loss : Loss
-        Two classes are told apart by one score where the loss can do so.
-    penalty : Penalty
-    rhos : tuple of float
-        Regularisation strengths to choose from on validation.
-    budget : GenerationBudget
-    deeper : tuple of WitnessFamily
-        Families of further layers: each reads the active neurons of the layer before, and only
-        neurons of the last are kept.
-    readout_bits : int
-        Bits of a readout weight on the card that validation measures.
-    """
+    """How a network is fitted."""
 
     mode: ReadoutMode
-    sites: Sites
+    sites: Sites  # where neurons may stand
     oracles: Sequence[Oracle]
-    loss: Loss
+    loss: Loss  # two classes are told apart by one score where the loss can do so
     penalty: Penalty
-    rhos: tuple[float, ...]
+    rhos: tuple[float, ...]  # regularisation strengths to choose from on validation
     budget: GenerationBudget
+    # Of further layers, each of which reads the active neurons of the one before; the last stays.
     deeper: tuple[WitnessFamily, ...] = ()
-    readout_bits: int = 8
+    readout_bits: int = 8  # bits of a readout weight on the card that validation measures
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Fitted:
-    """A fitted network with what certifies it.
+    """A fitted network with what certifies it."""
 
-    Members
-    -------
-    problem : Problem
-        What was minimised, over the distinct training rows.
-    generated : Generated
-        Solution over the dictionary that pricing grew.
-    sites : sequence of Site
-        Where its neurons stand.
-    oracles : sequence of Oracle
-        Those that priced them.
-    network : Network
-    card : FixedPointNetwork
-    validation : mapping of float to float
-        Accuracy by regularisation strength.
-    """
-
-    problem: Problem
-    generated: Generated
-    sites: Sequence[Site]
-    oracles: Sequence[Oracle]
+    problem: Problem  # what was minimised, over the distinct training rows
+    generated: Generated  # solution over the dictionary that pricing grew
+    sites: Sequence[Site]  # where its neurons stand
+    oracles: Sequence[Oracle]  # those that priced them
     network: Network
     card: FixedPointNetwork
-    validation: Mapping[float, float]
+    validation: Mapping[float, float]  # accuracy by regularisation strength
 
     @property
     def rho(self) -> float:
@@ -120,12 +86,8 @@ def fit(
     Of equals the larger rho is kept, whose network is the sparser. A rho that leaves no neuron,
     or too few in a layer for the next to read, is passed over.
 
-    Raises
-    ------
-    InputError
-        If the plan has no rho, or no rho leaves a neuron.
-    SolverError
-        If a master's gap is not reached.
+    Raises `InputError` if the plan has no rho, or no rho leaves a neuron; and `SolverError` if a
+    master's gap is not reached.
     """
     if not plan.rhos:
         raise InputError("rhos must hold at least one strength, not none")
@@ -193,24 +155,19 @@ def best_on_path(
 
     Of equals that of the larger rho is kept, whose network is the sparser.
 
+    Raises `InputError` if no rho leaves a neuron; and `SolverError` if a gap is not reached, and no
+    time was set.
+
     Parameters
     ----------
     program : ConvexProgram
         Over a dictionary and, last, the always-firing column; its own rho does not matter.
     rebuild : Rebuild
         See `rebuilding`.
-    validation : SpikeDataset
     rhos, tolerance
         As for `convexon.convex.solvers.solver.path`.
     max_seconds : float, optional
         Wall time for each rho, after which the best weights that were found are taken.
-
-    Raises
-    ------
-    InputError
-        If no rho leaves a neuron.
-    SolverError
-        If a gap is not reached, and no time was set.
     """
     ordered = sorted(rhos, reverse=True)
     solutions = path(program, ordered, tolerance=tolerance, max_seconds=max_seconds)

@@ -41,28 +41,14 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationBudget:
-    """When column generation ends at the latest, and how much a round may add.
+    """When column generation ends at the latest, and how much a round may add."""
 
-    Members
-    -------
-    max_rounds, max_columns
-        Rounds of pricing; columns that the master may hold.
-    max_seconds : float or None
-        Wall time.
-    columns_per_round : int
-        Most columns that join in a round.
-    tolerance : float
-        Duality gap of the master, and how far above one a ratio counts as a violation.
-    patience : int
-        Rounds that a column may stay at zero before it leaves.
-    """
-
-    max_rounds: int = 20
-    max_columns: int = 4096
-    max_seconds: float | None = None
-    columns_per_round: int = 64
-    tolerance: float = 1e-6
-    patience: int = 2
+    max_rounds: int = 20  # rounds of pricing
+    max_columns: int = 4096  # columns that the master may hold
+    max_seconds: float | None = None  # wall time
+    columns_per_round: int = 64  # most columns that join in a round
+    tolerance: float = 1e-6  # gap of the master, and excess of a ratio over one that violates
+    patience: int = 2  # rounds that a column may stay at zero before it leaves
 
     def __post_init__(self) -> None:
         require_positive(
@@ -84,67 +70,34 @@ class Priced(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One round: the master's certified solution, and what pricing made of its dual point.
+    """One round: the master's certified solution, and what pricing made of its dual point."""
 
-    Members
-    -------
-    objective, bound
-        Primal and dual value of the master, over the columns it has.
-    n_columns, n_active
-        Columns of the master, and those with non-zero weights.
-    largest_ratio : float
-        Largest dual norm over ``rho w`` that any oracle found: above one, a column is missing.
-    exact_bound : float or None
-        Lower bound on the objective over every site that was priced exactly; None where one was
-        not.
-    n_added, n_dropped : int
-    seconds : float
-        Wall time since the start.
-    oracles : mapping of str to Priced
-        What each oracle found at each site.
-    """
-
-    objective: float
-    bound: float
-    n_columns: int
-    n_active: int
+    objective: float  # primal value of the master
+    bound: float  # its dual value, over the columns it has
+    n_columns: int  # columns of the master
+    n_active: int  # those with non-zero weights
+    # Largest dual norm over `rho w` that any oracle found: above one, a column is missing.
     largest_ratio: float
-    exact_bound: float | None
+    exact_bound: float | None  # on the objective over all sites; None where one was not exact
     n_added: int
     n_dropped: int
-    seconds: float
-    oracles: dict[str, Priced]
+    seconds: float  # wall time since the start
+    oracles: dict[str, Priced]  # what each oracle found at each site
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Generated:
-    """A master that column generation has grown.
+    """A master that column generation has grown."""
 
-    Members
-    -------
-    branches : tuple of Branch
-        One a site that has neurons: its trunk, and all of its neurons side by side.
-    sites : tuple of Site
-        Where each branch stands.
-    dictionary : SpikeDictionary
-        The master's columns with their witnesses among the branches, without the intercept.
-    weights : float64 array, shape (P,)
-        Penalty weights.
-    solution : Solution
-        Over the columns and, last, the intercept.
-    rounds : tuple of Round
-    closed : bool
-        Whether the last round priced every site exactly and found no violation: the solution is
-        then optimal over all neurons that the exact oracles stand for, such as every neuron of the
-        sites' form for an enumeration, to HiGHS's tolerances for the mixed-integer program.
-    """
-
-    branches: tuple[Branch, ...]
-    sites: tuple[Site, ...]
-    dictionary: SpikeDictionary
-    weights: FloatArray
-    solution: Solution
+    branches: tuple[Branch, ...]  # one a site that has neurons: its trunk, and these side by side
+    sites: tuple[Site, ...]  # where each branch stands
+    dictionary: SpikeDictionary  # the master's columns, without the intercept
+    weights: FloatArray  # (P,), penalty weights
+    solution: Solution  # over the columns and, last, the intercept
     rounds: tuple[Round, ...]
+    # Whether the last round priced every site exactly and found no violation: the solution is then
+    # optimal over all neurons that the exact oracles stand for, such as every neuron of the sites'
+    # form for an enumeration, to HiGHS's tolerances for the mixed-integer program.
     closed: bool
 
 
@@ -154,10 +107,7 @@ def deepened(generated: Generated, site: Site, family: WitnessFamily, *, name: s
     So a network grows in depth by pricing too: what a layer's neurons could not express is priced
     among neurons that read them.
 
-    Raises
-    ------
-    InputError
-        If no neuron of the site is active, or fewer than the family's fan-in.
+    Raises `InputError` if no neuron of the site is active, or fewer than the family's fan-in.
     """
     if site.beside is not None:
         raise InputError(f"site {site.name} must have no neurons beside it to be deepened")
@@ -193,6 +143,9 @@ def generate(
 ) -> Generated:
     """Grow a dictionary by pricing, from nothing but the intercept.
 
+    Raises `InputError` if there is no site or no oracle; and `SolverError` if a master's gap is not
+    reached.
+
     Parameters
     ----------
     problem : Problem
@@ -201,17 +154,8 @@ def generate(
         Where neurons may stand; all with the rows of the problem.
     oracles : sequence of Oracle
         Each prices every site, every round.
-    budget : GenerationBudget, optional
-    generator : numpy.random.Generator
     progress : callable, optional
         Called with each round.
-
-    Raises
-    ------
-    InputError
-        If there is no site or no oracle.
-    SolverError
-        If a master's gap is not reached.
     """
     budget = budget or GenerationBudget()
     if not sites or not oracles:

@@ -38,21 +38,12 @@ Watch = Callable[[GapRecord], None]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Pool:
-    """A dictionary with its rows and the penalty weights of its columns.
-
-    Members
-    -------
-    rows : Rows
-    n_classes : int
-    dictionary : SpikeDictionary
-        Over the rows.
-    weights : float64 array, shape (P,)
-    """
+    """A dictionary with its rows and the penalty weights of its columns."""
 
     rows: Rows
     n_classes: int
-    dictionary: SpikeDictionary
-    weights: npt.NDArray[np.float64]
+    dictionary: SpikeDictionary  # over the rows
+    weights: npt.NDArray[np.float64]  # (P,)
 
     def restricted(self, columns: Indices) -> Pool:
         """Return the pool of the given columns."""
@@ -87,12 +78,8 @@ def solve_program(settings: SolveSettings, pool: Pool, progress: Progress) -> So
     softmax, whatever the certified loss. Selection and the certified program are then over all
     training samples.
 
-    Raises
-    ------
-    InputError
-        If no column survives the selection.
-    SolverError
-        If a gap is not reached.
+    Raises `InputError` if no column survives the selection; and `SolverError` if a gap is not
+    reached.
     """
 
     def watch(record: GapRecord) -> None:

@@ -28,10 +28,7 @@ class ProgramSolver(Enum):
 class SolveSettings(Settings):
     """Every choice of the stage; what a step reads of them is part of what it makes.
 
-    Raises
-    ------
-    InputError
-        If a member is out of its range.
+    Raises `InputError` if a member is out of its range.
     """
 
     coding: str = setting(THRESHOLD, "What a value becomes over the steps.", names=CODINGS.__iter__)

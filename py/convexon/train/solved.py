@@ -16,34 +16,20 @@ from convexon.store.codec import Codec
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SolvedProgram:
-    """A certified solution over a dictionary.
+    """A certified solution over a dictionary."""
 
-    Members
-    -------
-    columns : int64 array
-        Columns of the drawn dictionary that the program is over, besides the always-firing one.
-    weights : float64 array, shape (P,)
-        Penalty weight of every drawn column.
-    W : float64 array, shape (columns + 1, C)
-    dual : float64 array, shape (rows, C)
-        The dual-feasible point behind the certificate.
-    gap : GapCertificate
-        Over ``columns``: the solver's own account. What is claimed is in the certificate alone.
-    history : float64 array, shape (records, 4)
-        Iteration, primal, dual and gap over all columns as the solver went on. Wall times are not
-        part of an artefact, whose bytes must not depend on the machine's mood; see
-        `convexon.flow.run.Run.timing`.
-    validation : mapping of str to float
-        Validation accuracy of each rho that was tried.
-    """
-
+    # Columns of the drawn dictionary that the program is over, besides the always-firing one.
     columns: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.float64]
-    W: npt.NDArray[np.float64]
-    dual: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]  # (P,), penalty weight of every drawn column
+    W: npt.NDArray[np.float64]  # (columns + 1, C)
+    dual: npt.NDArray[np.float64]  # (rows, C), the dual-feasible point behind the certificate
+    # Over `columns`: the solver's own account. What is claimed is in the certificate alone.
     gap: GapCertificate
+    # (records, 4), iteration, primal, dual and gap over all columns as the solver went on. Wall
+    # times are not part of an artefact, whose bytes must not depend on the machine's mood; see
+    # `convexon.flow.run.Run.timing`.
     history: npt.NDArray[np.float64]
-    validation: Mapping[str, float]
+    validation: Mapping[str, float]  # validation accuracy of each rho that was tried
 
 
 def history_of(records: Sequence[GapRecord]) -> npt.NDArray[np.float64]:

@@ -60,18 +60,10 @@ def exact_sum(values: FloatArray) -> float:
 
 
 class Curvature(NamedTuple):
-    """A second derivative row by row: ``diag(diagonal_i) - rank_one_i rank_one_i^T``.
+    """A second derivative row by row: ``diag(diagonal_i) - rank_one_i rank_one_i^T``."""
 
-    Members
-    -------
-    diagonal
-        Shape (m, C).
-    rank_one
-        Shape (m, C); None where outputs do not interact.
-    """
-
-    diagonal: FloatArray
-    rank_one: FloatArray | None = None
+    diagonal: FloatArray  # shape (m, C)
+    rank_one: FloatArray | None = None  # shape (m, C); None where outputs do not interact
 
 
 class Loss(ABC):
@@ -112,10 +104,7 @@ class Loss(ABC):
         One score tells class 1 from class 0 by +1 and -1, and a loss that is not `multiclass` has
         no more. More scores tell each class from the rest.
 
-        Raises
-        ------
-        InputError
-            If one score is asked to tell apart more than two classes.
+        Raises `InputError` if one score is asked to tell apart more than two classes.
         """
         if n_outputs == 1 or not self.multiclass:
             top = int(labels.max(initial=0))
@@ -137,6 +126,9 @@ class Loss(ABC):
     ) -> Targets:
         """Targets in the form that the other methods take, of shape (n_rows, C).
 
+        Raises `InputError` if the targets are not finite, or do not fit the loss or the shape, or a
+        count is not positive.
+
         Parameters
         ----------
         targets
@@ -149,12 +141,6 @@ class Loss(ABC):
             softmax every class up to the largest must then occur.
         counts
             Samples that each row stands for, positive integers (n_rows,); ones where None.
-
-        Raises
-        ------
-        InputError
-            If the targets are not finite, or do not fit the loss or the shape, or a count is not
-            positive.
         """
         values = self._encoded(targets, n_rows=n_rows, n_classes=n_classes)
         values.flags.writeable = False
@@ -245,10 +231,7 @@ class SmoothLoss(Loss):
 def smooth(loss: Loss) -> SmoothLoss:
     """The loss as one that Newton steps may rest on.
 
-    Raises
-    ------
-    InputError
-        If it is none.
+    Raises `InputError` if it is none.
     """
     if isinstance(loss, SmoothLoss):
         return loss

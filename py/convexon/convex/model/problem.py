@@ -17,42 +17,21 @@ from convexon.errors import InputError
 class Problem:
     """One regularized learning task, checked at construction.
 
-    Parameters
-    ----------
-    targets
-        What the loss's ``encode`` takes; see `convexon.convex.model.loss.Loss.encode`.
-    loss, penalty
-        The terms of the objective.
-    rho
-        Regularization strength, positive: without it no dual point bounds the objective from below.
-    n_classes
-        Number of outputs C; derived from the targets where None.
-    counts
-        Samples that each row stands for, positive integers (n,); ones where None.
-    groups
-        Number of each row's input, non-negative integers (n,): rows of one number have the same
-        input, so that every network gives them the same scores. Each row has an input of its own
-        where None, which is valid whatever the inputs are.
-
-    Members
-    -------
-    encoded
-        The targets as (n, C) floats, with the counts.
-
-    Raises
-    ------
-    InputError
-        If any of these does not fit; the text says which, where, and how to mend it.
+    Raises `InputError` if any of these does not fit; the text says which, where, and how to mend
+    it.
     """
 
-    targets: ArrayLike
+    targets: ArrayLike  # what `convexon.convex.model.loss.Loss.encode` takes
     loss: Loss
     penalty: Penalty
-    rho: float
-    n_classes: int | None = None
-    counts: ArrayLike | None = None
+    rho: float  # positive: without it no dual point bounds the objective from below
+    n_classes: int | None = None  # number of outputs C; derived from the targets where None
+    counts: ArrayLike | None = None  # samples that each row stands for, (n,); ones where None
+    # Number of each row's input, non-negative integers (n,): rows of one number have the same
+    # input, so that every network gives them the same scores. Each row has an input of its own
+    # where None, which is valid whatever the inputs are.
     groups: ArrayLike | None = None
-    encoded: Targets = field(init=False, repr=False)
+    encoded: Targets = field(init=False, repr=False)  # (n, C) floats, with the counts
 
     def __post_init__(self) -> None:
         if not isinstance(self.loss, Loss):
@@ -83,10 +62,7 @@ class Problem:
     def inputs(self) -> NDArray[np.int64]:
         """Number of each row's input, from 0 on without gaps, shape (n,).
 
-        Raises
-        ------
-        InputError
-            If the groups are not one integer a row.
+        Raises `InputError` if the groups are not one integer a row.
         """
         if self.groups is None:
             return np.arange(self.n_rows)

@@ -58,23 +58,12 @@ class PackedColumns(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ConvexProgram(Problem):
-    """A problem over a dictionary of columns, checked at construction.
+    """A problem over a dictionary D of columns, (n, P), real and finite, checked at construction.
 
-    Parameters
-    ----------
-    features
-        The dictionary D, real and finite, shape (n, P). Spike patterns are {0, 1}, spike counts
-        small integers; an integer or boolean array, or `PackedColumns`, is kept as it is and
-        converted block by block. An intercept is an always-firing column among the others.
-    weights
-        Penalty weight of each column, positive, shape (P,); ones where None.
-
-    The others are those of `convexon.convex.model.problem.Problem`.
-
-    Raises
-    ------
-    InputError
-        If any of these does not fit; the text says which, where, and how to mend it.
+    Spike patterns are {0, 1}, spike counts small integers; an integer or boolean array, or
+    `PackedColumns`, is kept as it is and converted block by block. An intercept is an always-firing
+    column among the others. Penalty weights of the columns, (P,), are positive, and ones where they
+    are None.
     """
 
     features: NDArray[np.generic] | PackedColumns
@@ -185,10 +174,7 @@ class ConvexProgram(Problem):
     def checked(self, W: ArrayLike, *, name: str = "W") -> FloatArray:
         """``W`` as finite float64 of shape (P, C).
 
-        Raises
-        ------
-        InputError
-            If it is not.
+        Raises `InputError` if it is not.
         """
         values = np.asarray(W, dtype=np.float64)
         shape = (self.n_columns, self.n_outputs)
@@ -204,10 +190,7 @@ class ConvexProgram(Problem):
     def objective(self, W: ArrayLike) -> float:
         """F(W), the regularized mean loss.
 
-        Raises
-        ------
-        InputError
-            If W is not finite or not of shape (P, C).
+        Raises `InputError` if W is not finite or not of shape (P, C).
         """
         values = self.checked(W)
         return self.value_at(values, self.predict(values))

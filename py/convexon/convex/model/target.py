@@ -24,18 +24,10 @@ _LARGEST_TOTAL = 2**53
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Targets:
-    """Encoded targets of m distinct rows, each of which stands for one or more equal samples.
+    """Encoded targets of m distinct rows, each of which stands for one or more equal samples."""
 
-    Members
-    -------
-    values
-        Shape (m, C), float64, in the form that the loss takes.
-    counts
-        Samples that each row stands for, shape (m,), positive int64.
-    """
-
-    values: FloatArray
-    counts: NDArray[np.int64]
+    values: FloatArray  # shape (m, C), float64, in the form that the loss takes
+    counts: NDArray[np.int64]  # samples that each row stands for, shape (m,), positive int64
 
     def __len__(self) -> int:
         return len(self.values)
@@ -76,10 +68,7 @@ def _quotient_below(count: int, total: int) -> float:
 def checked_counts(counts: ArrayLike | None, *, n_rows: int) -> NDArray[np.int64]:
     """Row multiplicities as int64, shape (n_rows,); ones where None.
 
-    Raises
-    ------
-    InputError
-        If they are not one positive integer per row, or sum to more than 2**53.
+    Raises `InputError` if they are not one positive integer per row, or sum to more than 2**53.
     """
     if counts is None:
         return np.ones(n_rows, dtype=np.int64)
@@ -105,10 +94,7 @@ def checked_counts(counts: ArrayLike | None, *, n_rows: int) -> NDArray[np.int64
 def encode_real(targets: ArrayLike, *, n_rows: int, n_outputs: int | None) -> FloatArray:
     """Finite real targets as (n, C); a vector becomes one output.
 
-    Raises
-    ------
-    InputError
-        If the targets are not numbers, not finite, or of another shape.
+    Raises `InputError` if the targets are not numbers, not finite, or of another shape.
     """
     try:
         values = np.array(targets, dtype=np.float64)
@@ -142,10 +128,7 @@ def encode_real(targets: ArrayLike, *, n_rows: int, n_outputs: int | None) -> Fl
 def encode_signs(targets: ArrayLike, *, n_rows: int, n_outputs: int | None) -> FloatArray:
     """Targets of -1 and +1 as (n, C).
 
-    Raises
-    ------
-    InputError
-        As `encode_real`, and if an entry is neither -1 nor +1.
+    Raises `InputError` as `encode_real`, and if an entry is neither -1 nor +1.
     """
     values = encode_real(targets, n_rows=n_rows, n_outputs=n_outputs)
     wrong = np.argwhere(np.abs(values) != 1.0)
@@ -161,12 +144,9 @@ def encode_signs(targets: ArrayLike, *, n_rows: int, n_outputs: int | None) -> F
 def encode_classes(targets: ArrayLike, *, n_rows: int, n_classes: int | None) -> FloatArray:
     """Integer labels one-hot, as (n, C).
 
-    Raises
-    ------
-    InputError
-        As `encode_real`, and if a label is no integer in ``range(n_classes)``, or, where
-        `n_classes` is None, if a label below the largest has no row. A class that is absent though
-        it was announced is no error: its score can only fall, and the penalty says how far.
+    Raises `InputError` as `encode_real`, and if a label is no integer in ``range(n_classes)``, or,
+    where `n_classes` is None, if a label below the largest has no row. A class that is absent
+    though it was announced is no error: its score can only fall, and the penalty says how far.
     """
     if np.ndim(targets) != 1:
         raise InputError(

@@ -49,21 +49,11 @@ _LARGEST_GRAM = 6000
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
-    """``1/2 w^T G w - c^T w + sum_j t_j |w_j|`` for one output.
+    """``1/2 w^T G w - c^T w + sum_j t_j |w_j|`` for one output."""
 
-    Members
-    -------
-    gram
-        G, symmetric and positive semidefinite, (A, A).
-    correlations
-        c, (A,).
-    thresholds
-        t, positive, (A,).
-    """
-
-    gram: FloatArray
-    correlations: FloatArray
-    thresholds: FloatArray
+    gram: FloatArray  # G, symmetric and positive semidefinite, (A, A)
+    correlations: FloatArray  # c, (A,)
+    thresholds: FloatArray  # t, positive, (A,)
 
     def minimize(self, w: FloatArray, *, slack: float, budget: Budget) -> FloatArray:
         """The minimizer, from ``w`` (A,).

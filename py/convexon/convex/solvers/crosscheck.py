@@ -38,17 +38,13 @@ def solve_with_cvxpy(
 ) -> tuple[FloatArray, float]:
     """Solve ``program`` by a cone solver.
 
+    Raises `InputError` if the loss or the penalty is none that this module states; and
+    `SolverError` if the cone solver fails.
+
     Returns
     -------
     tuple[FloatArray, float]
         The weights (P, C), and the objective as the cone solver reports it.
-
-    Raises
-    ------
-    InputError
-        If the loss or the penalty is none that this module states.
-    SolverError
-        If the cone solver fails.
     """
     W = cp.Variable((program.n_columns, program.n_outputs))
     Z = program.take(np.arange(program.n_columns)) @ W

@@ -37,26 +37,13 @@ Solve = Callable[[FloatArray], FloatArray]
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """``D^T H D + diag(ridge)``, less a dent, over the weights of a support.
+    """``D^T H D + diag(ridge)``, less a dent, over the weights of a support."""
 
-    Members
-    -------
-    products
-        The columns D (n, A).
-    curvature
-        H, row by row.
-    support
-        Weights that may move, (A, C); whole rows where there is a ``dent``.
-    ridge
-        What is added to the diagonal, (A, C).
-    dent
-        Vectors v (A, C): the block of each row of weights is less ``v v^T``; or None.
-    """
-
-    products: Products
-    curvature: Curvature
-    support: NDArray[np.bool_]
-    ridge: FloatArray
+    products: Products  # the columns D (n, A)
+    curvature: Curvature  # H, row by row
+    support: NDArray[np.bool_]  # weights that may move, (A, C); whole rows where there is a `dent`
+    ridge: FloatArray  # what is added to the diagonal, (A, C)
+    # Vectors v (A, C): the block of each row of weights is less `v v^T`; or None.
     dent: FloatArray | None = None
 
     @property

@@ -126,12 +126,8 @@ class TorchProducts:
 def products_for(device: str | None) -> Maker:
     """What makes `Products` on a device: NumPy where None, torch on ``"cpu"`` or ``"cuda"``.
 
-    Raises
-    ------
-    InputError
-        If the device is none of these.
-    MissingToolError
-        If torch is not installed, or sees no GPU though ``"cuda"`` is asked for.
+    Raises `InputError` if the device is none of these; and `MissingToolError` if torch is not
+    installed, or sees no GPU though ``"cuda"`` is asked for.
     """
     if device is None:
         return NumpyProducts

@@ -11,28 +11,15 @@ class GapRecord:
     """One point of the convergence plot: a gap over all columns that may be active.
 
     It is evaluated in plain float64; the certificate at the end also covers rounding.
-
-    Members
-    -------
-    iteration
-        Inner iterations so far.
-    seconds
-        Wall time since the solver started.
-    primal, dual, gap
-        Objective of the current weights, best dual value so far, and their difference.
-    n_working
-        Columns in the working set.
-    n_screened
-        Columns that were proved to be zero in every solution, and dropped.
     """
 
-    iteration: int
-    seconds: float
-    primal: float
-    dual: float
-    gap: float
-    n_working: int
-    n_screened: int = 0
+    iteration: int  # inner iterations so far
+    seconds: float  # wall time since the solver started
+    primal: float  # objective of the current weights
+    dual: float  # best dual value so far
+    gap: float  # their difference
+    n_working: int  # columns in the working set
+    n_screened: int = 0  # columns that were proved to be zero in every solution, and dropped
 
 
 @dataclass

@@ -43,34 +43,16 @@ Progress = Callable[[GapRecord], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Solution:
-    """Weights, a feasible dual point, and the certificate that both together prove.
+    """Weights, a feasible dual point, and the certificate that both together prove."""
 
-    Members
-    -------
-    W
-        Weights, shape (P, C).
-    dual
-        The dual-feasible lambda, shape (n, C).
-    certificate
-        The gap between the two, recomputed after the solver had ended.
-    history
-        Certified gaps over time, oldest first.
-    converged
-        Whether the gap reached the tolerance.
-    iterations, seconds
-        What it took.
-    n_screened
-        Columns that were proved to be zero in every solution before it was found.
-    """
-
-    W: FloatArray
-    dual: FloatArray
-    certificate: GapCertificate
-    history: tuple[GapRecord, ...]
-    converged: bool
+    W: FloatArray  # weights, shape (P, C)
+    dual: FloatArray  # the dual-feasible lambda, shape (n, C)
+    certificate: GapCertificate  # the gap between the two, recomputed after the solver had ended
+    history: tuple[GapRecord, ...]  # certified gaps over time, oldest first
+    converged: bool  # whether the gap reached the tolerance
     iterations: int
     seconds: float
-    n_screened: int = 0
+    n_screened: int = 0  # columns that were proved to be zero in every solution before it was found
 
 
 def gap_target(program: ConvexProgram, primal: float, *, tolerance: float) -> float:
@@ -94,6 +76,10 @@ def solve(
 ) -> Solution:
     """Solve a convex program to a certified duality gap: see `gap_target`.
 
+    Raises `InputError` if the tolerance or the time is not positive, ``start`` has the wrong shape,
+    or there is no such device; `MissingToolError` if the device needs torch or a GPU that is not
+    there; and `SolverError` if the gap does not reach the tolerance, and no time was given.
+
     Parameters
     ----------
     start
@@ -105,16 +91,6 @@ def solve(
         Called with each new record of the history.
     device
         Where the inner solver's products run: NumPy where None, torch on ``"cpu"`` or ``"cuda"``.
-
-    Raises
-    ------
-    InputError
-        If the tolerance or the time is not positive, ``start`` has the wrong shape, or there is no
-        such device.
-    MissingToolError
-        If the device needs torch or a GPU that is not there.
-    SolverError
-        If the gap does not reach the tolerance, and no time was given.
     """
     require_positive(tolerance=tolerance, max_seconds=max_seconds)
     W = np.zeros((program.n_columns, program.n_outputs))
@@ -212,10 +188,7 @@ _METHODS: tuple[type[Method], ...] = (ActiveSet, Descent, InteriorPoint)
 def _method_for(program: ConvexProgram, budget: Budget) -> Method:
     """The first method that has all it needs of the loss and the penalty.
 
-    Raises
-    ------
-    InputError
-        If there is none; the text says what each of them lacks.
+    Raises `InputError` if there is none; the text says what each of them lacks.
     """
     lacking = []
     for method in _METHODS:

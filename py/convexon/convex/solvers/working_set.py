@@ -54,25 +54,13 @@ class Method(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """State after a round: weights, predictions, and a dual point feasible over all kept columns.
+    """State after a round, with a dual point that is feasible over all kept columns."""
 
-    Members
-    -------
-    W, Z
-        Weights (P, C) and their predictions (n, C).
-    dual
-        The method's dual point, scaled, (n, C).
-    n_working
-        Columns in the working set of this round.
-    n_screened
-        Columns that screening had dropped.
-    """
-
-    W: FloatArray
-    Z: FloatArray
-    dual: FloatArray
-    n_working: int
-    n_screened: int = 0
+    W: FloatArray  # (P, C)
+    Z: FloatArray  # their predictions, (n, C)
+    dual: FloatArray  # the method's dual point, scaled, (n, C)
+    n_working: int  # columns in the working set of this round
+    n_screened: int = 0  # columns that screening had dropped
 
 
 @dataclass(eq=False)

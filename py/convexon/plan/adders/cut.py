@@ -16,10 +16,7 @@ def cut(graph: AdderGraph, n_clocks: int) -> Clocks:
     Registers stand behind a node, as many as its last reader is clocks later; outputs are read in
     clock ``n_clocks - 1``.
 
-    Raises
-    ------
-    InputError
-        If ``n_clocks`` is below 1.
+    Raises `InputError` if ``n_clocks`` is below 1.
     """
     if n_clocks < 1:
         raise InputError(f"n_clocks must be at least 1, not {n_clocks!r}")

@@ -20,20 +20,11 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One column, as ``factor`` times an earlier one plus a difference.
-
-    Members
-    -------
-    column : int
-    source : int or None
-        None for a column that is its own difference from 0.
-    factor : int
-        A power of two, or the negative of one.
-    """
+    """One column, as ``factor`` times an earlier one plus a difference."""
 
     column: int
-    source: int | None
-    factor: int
+    source: int | None  # None for a column that is its own difference from 0
+    factor: int  # a power of two, or the negative of one
 
 
 def derivation(weights: IntArray, max_chain: int = MAX_CHAIN) -> list[Step]:

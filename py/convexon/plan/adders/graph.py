@@ -29,20 +29,11 @@ SHORT_SUMS = (0, 1, 2, 3, 5)
 
 @dataclass(frozen=True, slots=True)
 class Addend:
-    """``weight * 2**place * bit``, one part of a weighted sum.
+    """``weight * 2**place * bit``, one part of a weighted sum."""
 
-    Members
-    -------
-    bit : int
-        Index of the input bit.
-    weight : int
-    place : int
-        Bit plane of an intensity. Lookups keep to one plane, and are the narrower for it.
-    """
-
-    bit: int
+    bit: int  # index of the input bit
     weight: int
-    place: int = 0
+    place: int = 0  # bit plane of an intensity; lookups keep to one, and are the narrower for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +47,13 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One value of a graph.
+    """One value of a graph."""
 
-    Members
-    -------
-    factors : tuple of (bit, factor)
-        By bit, factors not 0.
-    constant : int
-    operands : tuple of Term
-        The two terms of a sum, the first one positive; none for a lookup.
-    interval : Interval
-        Exactly the hull of the values that the node takes.
-    depth : int
-        Lookups and sums on the longest way from a bit.
-    """
-
-    factors: tuple[tuple[int, int], ...]
+    factors: tuple[tuple[int, int], ...]  # by bit, factors not 0
     constant: int
-    operands: tuple[Term, ...]
-    interval: Interval
-    depth: int
+    operands: tuple[Term, ...]  # the two terms of a sum, the first one positive; none for a lookup
+    interval: Interval  # exactly the hull of the values that the node takes
+    depth: int  # lookups and sums on the longest way from a bit
 
     @property
     def is_wire(self) -> bool:
@@ -98,21 +76,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphCount:
-    """What a graph is made of.
+    """What a graph is made of."""
 
-    Members
-    -------
-    lookups : int
-        Functions of at most four bits.
-    short_luts : int
-        LUT4s of sums without a carry chain.
-    widths : tuple of int
-        Bits of each sum with one.
-    """
-
-    lookups: int
-    short_luts: int
-    widths: tuple[int, ...]
+    lookups: int  # functions of at most four bits
+    short_luts: int  # LUT4s of sums without a carry chain
+    widths: tuple[int, ...]  # bits of each sum with one
 
     @property
     def chains(self) -> int:
@@ -127,20 +95,11 @@ class GraphCount:
 
 @dataclass(frozen=True, eq=False)
 class AdderGraph:
-    """Weighted sums of ``n_bits`` bits.
-
-    Members
-    -------
-    n_bits : int
-    nodes : tuple of Node
-        Operands before the sums that read them.
-    outputs : tuple of Term
-        One for each sum asked for; all positive.
-    """
+    """Weighted sums of ``n_bits`` bits."""
 
     n_bits: int
-    nodes: tuple[Node, ...]
-    outputs: tuple[Term, ...]
+    nodes: tuple[Node, ...]  # operands before the sums that read them
+    outputs: tuple[Term, ...]  # one for each sum asked for; all positive
 
     @property
     def n_sums(self) -> int:

@@ -160,7 +160,6 @@ def update_amounts(
 
     Parameters
     ----------
-    layer : Layer
     low, high : int64 array, shape (neurons,)
         Range of each membrane before the reset.
     kept : int64 array, shape (neurons,)

@@ -40,34 +40,16 @@ MAX_PLANS = 60
 class Budget:
     """What a mapping may use; None is no limit.
 
-    Members
-    -------
-    luts : int or None
-        LUT4 sites, those of carry chains included.
-    block_rams : int or None
-    latency_cycles : int or None
-        Mean clock edges from the first step to the result.
-    clock_hz : float or None
-        Clock that all parts must promise: spatial ones by their pipeline registers.
-    family : Family
-    style : Style
-    lanes : int or None
-        Lanes of every folded layer, which has one for each neuron where those are fewer; any
-        number that is worth it where None. The readout has a lane for each class.
-
-    Raises
-    ------
-    InputError
-        If ``lanes`` is out of range, or no layer may be folded.
+    Raises `InputError` if ``lanes`` is out of range, or no layer may be folded.
     """
 
-    luts: int | None = None
+    luts: int | None = None  # LUT4 sites, those of carry chains included
     block_rams: int | None = None
-    latency_cycles: int | None = None
-    clock_hz: float | None = None
+    latency_cycles: int | None = None  # mean clock edges from the first step to the result
+    clock_hz: float | None = None  # that all parts must promise, spatial ones by their registers
     family: Family = Family.ECP5
     style: Style = Style.ANY
-    lanes: int | None = None
+    lanes: int | None = None  # of every folded layer, or its neurons; any where None
 
     def __post_init__(self) -> None:
         if self.lanes is not None:
@@ -131,21 +113,11 @@ def _updates(lanes: int, clocks: float) -> int:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Part:
-    """What a depth, or the readout, may be.
+    """What a depth, or the readout, may be."""
 
-    Members
-    -------
-    folded : list of (Choices, float)
-        With the delay of the slowest engine, in seconds.
-    spatial : Choices or None
-        With the registers for the clock; None where no number of them keeps it, or none may be.
-    least : float
-        Least delay of all, registers for any clock included.
-    """
-
-    folded: list[tuple[Choices, float]]
-    spatial: Choices | None
-    least: float
+    folded: list[tuple[Choices, float]]  # with the delay of the slowest engine, in seconds
+    spatial: Choices | None  # with the registers for the clock; None where none keep it
+    least: float  # least delay of all, registers for any clock included
 
     @classmethod
     def of(
@@ -242,11 +214,8 @@ def fastest_within(
     The clocks are those of the slowest depth, which sets the interval, then those of all together.
     The budget pays for the encoder and the decision too.
 
-    Raises
-    ------
-    InputError
-        If none fits, or none keeps the clock; it says what the smallest takes, and what the
-        fastest promises.
+    Raises `InputError` if none fits, or none keeps the clock; it says what the smallest takes, and
+    what the fastest promises.
     """
     own = _depths(network, budget)
     layers = [_layers_at(network, d, activity, budget, own) for d in range(network.depth)]

@@ -36,20 +36,11 @@ from convexon.snn.trace import SpikeTrace
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Estimated cost of a part.
+    """Estimated cost of a part."""
 
-    Members
-    -------
-    luts : float
-        LUT4 sites.
-    block_rams : int
-    clocks : float
-        Mean clocks for one step.
-    """
-
-    luts: float
+    luts: float  # LUT4 sites
     block_rams: int
-    clocks: float
+    clocks: float  # mean clocks for one step
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -69,17 +60,10 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Activity:
-    """Mean spikes of a step: of the inputs (over all bit planes), and of every layer.
-
-    Members
-    -------
-    inputs : float
-    layers : tuple of tuples of float
-        By branch and layer.
-    """
+    """Mean spikes of a step: of the inputs (over all bit planes), and of every layer."""
 
     inputs: float
-    layers: tuple[tuple[float, ...], ...]
+    layers: tuple[tuple[float, ...], ...]  # by branch and layer
 
     @classmethod
     def of(cls, inputs: npt.NDArray[np.uint8], trace: SpikeTrace) -> Activity:

@@ -26,19 +26,11 @@ memories that are written, one is worth 78 to 79, two 144 to 145, and three 204 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryShape:
-    """A memory with one read port.
+    """A memory with one read port."""
 
-    Members
-    -------
-    width, depth : int
-        Bits of a word, and words.
-    is_written : bool
-        Whether it has a write port too; constant otherwise.
-    """
-
-    width: int
-    depth: int
-    is_written: bool = False
+    width: int  # bits of a word
+    depth: int  # words
+    is_written: bool = False  # whether it has a write port too; constant otherwise
 
     def blocks(self, family: Family) -> int:
         """Block RAMs that it takes; 0 where it is cheaper outside of them."""

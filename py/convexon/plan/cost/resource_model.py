@@ -34,24 +34,14 @@ FILE = "resource_model.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceModel:
-    """LUT sites of a family.
+    """LUT sites of a family."""
 
-    Members
-    -------
-    sites : mapping of Logic to float
-        Of one unit of each kind.
-    median_error, usual_error, max_error : float
-        Shares by which estimates differ from synthesis, on designs that the fit has not seen: in
-        the median, in nine of ten, and at most.
-    fitted, unseen : int
-        Number of designs of either kind.
-    """
-
-    sites: Mapping[Logic, float]
+    sites: Mapping[Logic, float]  # of one unit of each kind
+    # Shares by which estimates differ from synthesis, on designs that the fit has not seen:
     median_error: float
-    usual_error: float
+    usual_error: float  # in nine of ten
     max_error: float
-    fitted: int
+    fitted: int  # designs
     unseen: int
 
     @property
@@ -97,12 +87,10 @@ def neuron_sites(
 
     Parameters
     ----------
-    layer : Layer
     reach : Interval
         Values of one input, from 0 on.
     n_steps : int
         Steps that a membrane integrates; 1 where it forgets.
-    family : Family
 
     Returns
     -------

@@ -12,46 +12,23 @@ from convexon.store.codec import Codec
 
 @dataclass(frozen=True, kw_only=True)
 class CellReport:
-    """Cells of a netlist, before placement.
-
-    Members
-    -------
-    family : Family
-    lut4 : int
-        LUT4 cells (SB_LUT4 on iCE40, LUT1 to LUT4 on Gowin).
-    carry : int
-        CCU2C cells, each of which takes the place of two LUT4s; SB_CARRY cells on iCE40, which
-        stand beside a LUT4; ALU cells on Gowin, each in the place of one.
-    wide_mux : int
-        PFUMX, L6MUX21 and MUX2_LUT cells, which join LUT4s and take the place of none.
-    ff : int
-        Flip-flops.
-    lutram : int
-        LUT4 sites that serve as memory: four for each TRELLIS_DPR16X4 or RAM16SDP4.
-    mult18 : int
-        MULT18X18D cells; on Gowin all multipliers.
-    block_ram : int
-        DP16KD (and PDPW16KD) blocks of 18 Kib on ECP5, SB_RAM40_4K of 4 Kib on iCE40, memories of
-        18 Kib on Gowin.
-    raw : mapping of str to int
-        Every cell type that Yosys counted.
-    tool : str
-        Name and version of the tool.
-    lone_carry : int
-        On iCE40, carries that share no logic cell with a LUT; 0 elsewhere.
-    """
+    """Cells of a netlist, before placement."""
 
     family: Family
-    lut4: int
+    lut4: int  # LUT4 cells (SB_LUT4 on iCE40, LUT1 to LUT4 on Gowin)
+    # CCU2C cells, each of which takes the place of two LUT4s; SB_CARRY cells on iCE40, which stand
+    # beside a LUT4; ALU cells on Gowin, each in the place of one.
     carry: int
-    wide_mux: int
-    ff: int
-    lutram: int
-    mult18: int
+    wide_mux: int  # PFUMX, L6MUX21 and MUX2_LUT cells, which join LUT4s and take the place of none
+    ff: int  # flip-flops
+    lutram: int  # LUT4 sites that serve as memory: four for each TRELLIS_DPR16X4 or RAM16SDP4
+    mult18: int  # MULT18X18D cells; on Gowin all multipliers
+    # DP16KD (and PDPW16KD) blocks of 18 Kib on ECP5, SB_RAM40_4K of 4 Kib on iCE40, memories of 18
+    # Kib on Gowin.
     block_ram: int
-    raw: Mapping[str, int]
-    tool: str
-    lone_carry: int = 0
+    raw: Mapping[str, int]  # every cell type that Yosys counted
+    tool: str  # name and version of the tool
+    lone_carry: int = 0  # on iCE40, carries that share no logic cell with a LUT; 0 elsewhere
 
     @property
     def lut4_sites(self) -> int:
@@ -68,26 +45,15 @@ CELLS: Codec[CellReport] = Codec(CellReport, "convexon.cells", 4, made_by="conve
 class ResourceEstimate:
     """What an accelerator is estimated to take, without a link.
 
-    Members
-    -------
-    family : Family
-    lut_sites : int
-    block_rams : int
-    median_error, usual_error, max_error : float
-        Shares by which estimates of LUT sites differed from synthesis, on designs that the model
-        was not fitted on: in the median, in nine of ten, and at most.
-
-    Raises
-    ------
-    InputError
-        If a member is negative.
+    Raises `InputError` if a member is negative.
     """
 
     family: Family
     lut_sites: int
     block_rams: int
+    # Shares by which LUT sites differed from synthesis, on designs that the fit has not seen:
     median_error: float
-    usual_error: float
+    usual_error: float  # in nine of ten
     max_error: float
 
     def __post_init__(self) -> None:
@@ -98,10 +64,7 @@ class ResourceEstimate:
     def error(self, cells: CellReport) -> float:
         """Share by which the LUT sites differ from those that synthesis counted.
 
-        Raises
-        ------
-        InputError
-            If the cells are of another family, or there are none.
+        Raises `InputError` if the cells are of another family, or there are none.
         """
         if cells.family is not self.family or not cells.lut4_sites:
             raise InputError(

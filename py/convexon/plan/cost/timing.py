@@ -34,23 +34,12 @@ SCANNER_LOOKUPS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineDepths:
-    """Spatial parts with the fewest registers that promise a clock; None where no number does.
+    """Spatial parts with the fewest registers that promise a clock; None where no number does."""
 
-    Members
-    -------
-    layers : tuple of (Spatial or None)
-        By depth.
-    readout : Spatial or None
-    decision_registers : int or None
-    least : tuple of float
-        Delay of each part in seconds, whatever its number of registers: of every layer depth, of
-        the readout and of the decision.
-    """
-
-    layers: tuple[Spatial | None, ...]
+    layers: tuple[Spatial | None, ...]  # by depth
     readout: Spatial | None
     decision_registers: int | None
-    least: tuple[float, ...]
+    least: tuple[float, ...]  # delay of layers, readout, decision at best, in seconds
 
     @property
     def fastest_hz(self) -> float:
@@ -65,17 +54,7 @@ def pipeline_depths(
 
     A higher clock never gets fewer registers.
 
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    clock_hz : float
-    family : Family
-    sums : Sums
-
-    Raises
-    ------
-    InputError
-        If the clock is not positive.
+    Raises `InputError` if the clock is not positive.
     """
     if not clock_hz > 0:
         raise InputError(f"clock_hz must be above 0, not {clock_hz!r}")
@@ -98,10 +77,8 @@ def require_reachable(clock_hz: float, least: Sequence[float], family: Family) -
 
     Parameters
     ----------
-    clock_hz : float
     least : sequence of float
         Least delay of every layer depth, of the readout and of the decision, in seconds.
-    family : Family
     """
     slowest = max(least)
     if slowest <= 1 / clock_hz:
@@ -116,10 +93,7 @@ def require_reachable(clock_hz: float, least: Sequence[float], family: Family) -
 def estimated_clock_hz(network: FixedPointNetwork, mapping: Mapping, family: Family) -> float:
     """Clock that the model promises for a spatial ``mapping``.
 
-    Raises
-    ------
-    InputError
-        If the mapping does not fit the network, or folds a layer.
+    Raises `InputError` if the mapping does not fit the network, or folds a layer.
     """
     mapping.check(network)
     if not mapping.is_spatial or not isinstance(mapping.readout, Spatial):

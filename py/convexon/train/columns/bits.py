@@ -22,21 +22,13 @@ UInt8Array = npt.NDArray[np.uint8]
 class BitColumns:
     """P columns of n small unsigned integers, stored as bit planes.
 
-    Members
-    -------
-    planes : uint8 array, shape (n_planes, P, ceil(n / 8))
-        Bit ``b`` of entry ``i`` of column ``j`` is bit ``7 - i % 8`` of ``planes[b, j, i // 8]``;
-        the bits after the last row are zero.
-    n_rows : int
-        n.
+    Bit ``b`` of entry ``i`` of column ``j`` is bit ``7 - i % 8`` of ``planes[b, j, i // 8]``; the
+    bits after the last row are zero.
 
-    Raises
-    ------
-    InputError
-        If the planes are no such array for ``n_rows`` rows.
+    Raises `InputError` if the planes are no such array for ``n_rows`` rows.
     """
 
-    planes: UInt8Array
+    planes: UInt8Array  # (n_planes, P, ceil(n / 8))
     n_rows: int
 
     def __post_init__(self) -> None:
@@ -59,10 +51,7 @@ class BitColumns:
     def pack(cls, columns: npt.ArrayLike, *, max_value: int = 1) -> BitColumns:
         """Pack a matrix (n, P) of integers in 0..max_value.
 
-        Raises
-        ------
-        InputError
-            If it is no such matrix, or ``max_value`` is not 1 to 255.
+        Raises `InputError` if it is no such matrix, or ``max_value`` is not 1 to 255.
         """
         values = np.asarray(columns)
         if values.ndim != 2 or values.dtype.kind not in "biu" or not 1 <= max_value <= 255:
@@ -128,10 +117,7 @@ class BitColumns:
     def joined(parts: Iterable[BitColumns]) -> BitColumns:
         """Return the columns of all parts side by side.
 
-        Raises
-        ------
-        InputError
-            If there is no part, or they differ in their rows.
+        Raises `InputError` if there is no part, or they differ in their rows.
         """
         parts = list(parts)
         heights = {part.n_rows for part in parts}
@@ -153,10 +139,7 @@ class BitColumns:
     def complement_keys(self) -> list[bytes]:
         """Return the key that each column's complement has, where columns are of one plane.
 
-        Raises
-        ------
-        InputError
-            If there are more planes: counts have no complement.
+        Raises `InputError` if there are more planes: counts have no complement.
         """
         if len(self.planes) != 1:
             raise InputError(f"planes must be one for complements to exist, not {len(self.planes)}")

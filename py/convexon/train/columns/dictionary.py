@@ -31,33 +31,19 @@ _SAMPLES, _NEURONS = 1024, 1024
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SpikeDictionary:
-    """Distinct columns with their witnesses.
+    """Distinct columns with their witnesses."""
 
-    Members
-    -------
-    bits : BitColumns
-        P columns over the rows. Column j is realised by the witness ``witnesses[j]``. No two are
-        equal, none is all zero, and none is all one: that is the intercept's.
-    witnesses : int64 array, shape (P, 2)
-        Branch, and neuron of its last layer.
-    n_drawn, n_silent, n_constant, n_duplicate : int
-        Witnesses simulated, and those left out because they never fired, fired in every row once
-        (as the intercept does), or repeated a column.
-    n_complement : int
-        Columns kept although another is their complement: a column and its complement cost
-        differently, so both may be in a solution.
-    max_feature : int
-        Largest value that a column can take: 1, or T for counts.
-    """
-
+    # P columns over the rows. Column j is realised by the witness `witnesses[j]`. No two are equal,
+    # none is all zero, and none is all one: that is the intercept's.
     bits: BitColumns
-    witnesses: npt.NDArray[np.int64]
-    n_drawn: int
-    n_silent: int
-    n_constant: int
-    n_duplicate: int
+    witnesses: npt.NDArray[np.int64]  # (P, 2), branch, and neuron of its last layer
+    n_drawn: int  # witnesses simulated, of which these are left out:
+    n_silent: int  # never fired
+    n_constant: int  # fired in every row once, as the intercept does
+    n_duplicate: int  # repeated a column
+    # Kept although another is their complement: the two cost differently, so both may be active.
     n_complement: int
-    max_feature: int
+    max_feature: int  # largest value that a column can take: 1, or T for counts
 
     def __post_init__(self) -> None:
         if self.witnesses.shape != (self.bits.n_columns, 2):
@@ -98,22 +84,16 @@ def simulate_columns(
 
     Simulation goes chunk by chunk, and only packed bits are kept.
 
+    Raises `FormatError` if counts do not fit 8 bits (T above 255), or membranes do not fit 64.
+
     Parameters
     ----------
-    branches : sequence of Branch
-    dataset : SpikeDataset
-    mode : ReadoutMode
     rows : Rows, optional
         Rows to keep; all where None.
     executor : Executor
         What runs the chunks. The columns are the same, whatever it is.
     progress : callable, optional
         Called with (chunks done, chunks in all).
-
-    Raises
-    ------
-    FormatError
-        If counts do not fit 8 bits (T above 255), or membranes do not fit 64.
     """
     inputs = dataset.inputs
     stepwise = mode is ReadoutMode.STEP
@@ -197,17 +177,13 @@ def build_dictionary(
 ) -> SpikeDictionary:
     """Simulate all branches and keep the distinct columns, first come first kept.
 
+    Raises `InputError` if no witness ever fires, or all fire in every row; and `FormatError` as
+    `simulate_columns`.
+
     Parameters
     ----------
     branches, dataset, mode, rows, executor, progress
         As for `simulate_columns`.
-
-    Raises
-    ------
-    InputError
-        If no witness ever fires, or all fire in every row.
-    FormatError
-        As `simulate_columns`.
     """
     bits = simulate_columns(
         branches, dataset, mode, rows=rows, executor=executor, progress=progress

@@ -25,29 +25,17 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rows:
-    """The m distinct rows of a data set under a readout mode.
+    """The m distinct rows of a data set under a readout mode."""
 
-    Members
-    -------
-    index : int64 array, shape (m,)
-        First occurrence of each row among all rows: samples, or for `ReadoutMode.STEP` (sample,
-        step) pairs, steps running fastest.
-    labels : int64 array, shape (m,)
-    counts : int64 array, shape (m,)
-        How many of all rows each stands for.
-    groups : int64 array, shape (m,)
-        The same number exactly for rows with the same input, from 0 on. For STEP the input of a row
-        is all that a network has seen: the steps up to its own.
-    per_sample : int
-        Rows of one sample: T for STEP, else 1.
-    mode : ReadoutMode
-    """
-
+    # (m,), first occurrence of each row among all rows: samples, or for `ReadoutMode.STEP` (sample,
+    # step) pairs, steps running fastest.
     index: IntArray
-    labels: IntArray
-    counts: IntArray
+    labels: IntArray  # (m,)
+    counts: IntArray  # (m,), how many of all rows each stands for
+    # (m,), the same number exactly for rows with the same input, from 0 on. For STEP the input of a
+    # row is all that a network has seen: the steps up to its own.
     groups: IntArray
-    per_sample: int
+    per_sample: int  # rows of one sample: T for STEP, else 1
     mode: ReadoutMode
 
     @property
@@ -91,10 +79,7 @@ class Rows:
 def distinct_rows(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:
     """Merge the rows of ``dataset`` that have both input and label in common.
 
-    Raises
-    ------
-    InputError
-        If every step has a label but the readout gives one score a sample.
+    Raises `InputError` if every step has a label but the readout gives one score a sample.
     """
     stepwise = mode is ReadoutMode.STEP
     if dataset.has_step_labels and not stepwise:

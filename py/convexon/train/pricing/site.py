@@ -39,36 +39,18 @@ LEAST_WEIGHT = 0.01
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Site:
-    """A trunk with the spikes on top of it, and the family of neurons that may stand there.
+    """A trunk with the spikes on top of it, and the family of neurons that may stand there."""
 
-    Members
-    -------
-    name : str
-        Of the site in reports.
-    trunk : tuple of Layer
-        Layers below the neuron; none where it reads the input itself.
-    beside : Layer or None
-        Neurons on the trunk that those of the site read through lateral weights.
-    family : WitnessFamily
-    signal : uint8 array, shape (samples, steps, inputs)
-        What the neuron reads, of the samples that the rows come from: the spikes of the trunk, then
-        those of ``beside`` one step earlier.
-    reach : Interval
-        Values of one input of the neuron.
-    rows : Rows
-        Rows of the program.
-    cost : Cost, optional
-        Penalty weights of the site's neurons; ones where None.
-    """
-
-    name: str
-    trunk: tuple[Layer, ...]
-    beside: Layer | None
+    name: str  # of the site in reports
+    trunk: tuple[Layer, ...]  # layers below the neuron; none where it reads the input itself
+    beside: Layer | None  # neurons on the trunk that those of the site read through lateral weights
     family: WitnessFamily
+    # (samples, steps, inputs), what the neuron reads, of the samples that the rows come from: the
+    # spikes of the trunk, then those of `beside` one step earlier.
     signal: UInt8Array
-    reach: Interval
-    rows: Rows
-    cost: Cost | None = None
+    reach: Interval  # values of one input of the neuron
+    rows: Rows  # rows of the program
+    cost: Cost | None = None  # penalty weights of the site's neurons; ones where None
 
     @property
     def mode(self) -> ReadoutMode:
@@ -175,11 +157,8 @@ def site_on(
 ) -> Site:
     """Simulate ``trunk`` on the samples of ``rows`` and return the site on top of it.
 
-    Raises
-    ------
-    InputError
-        If the family has lateral weights, the fan-in exceeds what there is to read, or neurons
-        beside the site are given and it or they are not recurrent threshold units.
+    Raises `InputError` if the family has lateral weights, the fan-in exceeds what there is to read,
+    or neurons beside the site are given and it or they are not recurrent threshold units.
     """
     inputs = dataset.inputs if rows.mode is ReadoutMode.STEP else dataset.inputs[rows.samples]
     signal, reach = spikes_of(trunk, inputs, dataset.input_range)
@@ -218,22 +197,12 @@ def _threshold(layer: Layer) -> bool:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PricingProblem:
-    """What the restricted master asks of the oracles.
+    """What the restricted master asks of the oracles."""
 
-    Members
-    -------
-    dual : float64 array, shape (m, C)
-        Dual-feasible lambda of the master.
-    penalty : Penalty
-    rho : float
-    n_wanted : int
-        Columns that are wanted of one oracle.
-    """
-
-    dual: FloatArray
+    dual: FloatArray  # (m, C), dual-feasible lambda of the master
     penalty: Penalty
     rho: float
-    n_wanted: int
+    n_wanted: int  # columns that are wanted of one oracle
 
     def ratios(self, site: Site, layer: Layer, features: UInt8Array) -> FloatArray:
         """Dual norm over ``rho w`` of each column (m, k): above one where it is violated."""

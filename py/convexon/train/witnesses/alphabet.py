@@ -20,27 +20,16 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Alphabet:
-    """A symmetric set of integers.
+    """A symmetric set of integers."""
 
-    Members
-    -------
-    name : str
-        ``ternary``, ``intB`` or ``pow2-B``, with B the bits that code a weight.
-    magnitudes : tuple of int
-        The positive values, ascending.
-    """
-
-    name: str
-    magnitudes: tuple[int, ...]
+    name: str  # `ternary`, `intB` or `pow2-B`, with B the bits that code a weight
+    magnitudes: tuple[int, ...]  # the positive values, ascending
 
     @classmethod
     def integers(cls, bits: int) -> Alphabet:
         """All integers of ``bits`` bits but the most negative one; 2 bits are ternary.
 
-        Raises
-        ------
-        InputError
-            If the bits are not 2 to 16.
+        Raises `InputError` if the bits are not 2 to 16.
         """
         if not 2 <= bits <= 16:
             raise InputError(f"weight_bits must be 2 to 16, not {bits!r}")
@@ -51,10 +40,7 @@ class Alphabet:
     def powers_of_two(cls, bits: int) -> Alphabet:
         """Zero and the signed powers of two that a code of ``bits`` bits tells apart.
 
-        Raises
-        ------
-        InputError
-            If the bits are not 2 to 5: with more, weights would not fit 32 bits.
+        Raises `InputError` if the bits are not 2 to 5: with more, weights would not fit 32 bits.
         """
         if not 2 <= bits <= 5:
             raise InputError(f"weight_bits must be 2 to 5 for powers of two, not {bits!r}")
@@ -64,10 +50,7 @@ class Alphabet:
     def parse(cls, text: str) -> Alphabet:
         """Return the alphabet of a name, such as ``ternary``, ``int4`` or ``pow2-3``.
 
-        Raises
-        ------
-        InputError
-            If there is none of this name.
+        Raises `InputError` if there is none of this name.
         """
         if text == "ternary":
             return cls.integers(2)

@@ -30,20 +30,16 @@ def reconstruct(
 ) -> Network:
     """Return the pruned network of a solution.
 
+    Raises `InputError` if the shape of W does not fit the dictionary, or no column is active.
+
     Parameters
     ----------
     branches : sequence of Branch
         The branches that the dictionary was built from.
-    dictionary : SpikeDictionary
     W : float64 array, shape (P + 1, C)
         Weights of the columns and, last, of the always-firing one.
     n_steps, input_bits, readout_mode
         Of the network.
-
-    Raises
-    ------
-    InputError
-        If the shape of W does not fit the dictionary, or no column is active.
     """
     if W.ndim != 2 or W.shape[0] != dictionary.n_columns + 1:
         raise InputError(

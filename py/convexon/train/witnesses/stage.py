@@ -34,10 +34,7 @@ def witnesses_for(
     ones. Drawing and pricing see all training samples, those too on which rho is chosen later; test
     samples are never seen.
 
-    Raises
-    ------
-    SolverError
-        If a master's gap is not reached.
+    Raises `SolverError` if a master's gap is not reached.
     """
     drawn = _draw(settings, train)
     if not settings.pricing_rounds:

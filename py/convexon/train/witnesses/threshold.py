@@ -53,6 +53,8 @@ def threshold_layer(
 ) -> Layer:
     """Return the layer ``h_t = 1{P_in^T x_t + P_rec^T h_(t-1) >= theta}``.
 
+    Raises `InputError` if a shape does not fit or a value is not an integer.
+
     Parameters
     ----------
     weights : int array, shape (inputs, units)
@@ -61,11 +63,6 @@ def threshold_layer(
         theta.
     recurrent : int array, shape (units, units), optional
         P_rec; none where it is left out or holds zeros alone.
-
-    Raises
-    ------
-    InputError
-        If a shape does not fit or a value is not an integer.
     """
     into, levels = np.asarray(weights), np.asarray(thresholds)
     lateral = None if recurrent is None or not np.any(recurrent) else np.asarray(recurrent)
@@ -88,17 +85,14 @@ def delay_line(n_inputs: int, n_taps: int) -> Layer:
     A last layer above it sees the last ``n_taps`` steps at once. Its copies are its lateral
     weights; in hardware a tap is a flip-flop.
 
+    Raises `InputError` if there is no tap.
+
     Parameters
     ----------
     n_inputs : int
         Spiking inputs.
     n_taps : int
         Steps to be seen, the present one among them.
-
-    Raises
-    ------
-    InputError
-        If there is no tap.
     """
     if n_taps < 1:
         raise InputError(f"n_taps must be at least 1, not {n_taps!r}")
@@ -117,20 +111,16 @@ def self_exciting(
     Weights on the inputs and on the unit's spike of the step before are all values of the alphabet,
     thresholds all levels that can be reached: the smallest units with a memory, such as a carry.
 
+    Raises `InputError` if there are more such units, or none.
+
     Parameters
     ----------
     inputs : uint8 array, shape (samples, steps, inputs)
         What tells units apart: of those with equal spikes on it the first is kept.
     reach : Interval
         Values of one input.
-    alphabet : Alphabet
     max_units : int
         Most units to return; an error says so where there are more.
-
-    Raises
-    ------
-    InputError
-        If there are more such units, or none.
     """
     n_inputs = inputs.shape[2]
     seen: set[bytes] = set()

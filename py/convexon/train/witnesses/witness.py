@@ -53,45 +53,26 @@ class Guide(Enum):
 class WitnessFamily:
     """A grid of witnesses: LIF layers whose neurons share leak, reset, fan-in and alphabet.
 
-    Members
-    -------
-    fan_in : int
-        Inputs with a weight that is not zero, of each neuron.
-    alphabet : Alphabet
-        What a weight may be.
-    leak, reset
-        Of the layer.
-    firing : tuple of float
-        Range of shares of the samples in which a neuron should reach its threshold by step T.
-    at_last : bool
-        Whether a neuron should reach it at step T itself, which a readout of the last step asks
-        for, rather than at any step.
-    spikes_per_sample : float
-        For spike counts: the threshold is divided by a number drawn from 1 to this, so that a
-        neuron may fire several times in an inference. 1 otherwise.
-    lateral : int
-        Neurons of the layer whose spikes of the step before a neuron reads: 0 in a feed-forward
-        layer. With a full leak this is the recurrent threshold layer of arXiv:2605.08022.
-    guide : Guide
-    seed : int or None
-        Of `Guide.SEEDED`, for which it must be given. The fan-in is then the inputs, and the
-        alphabet that of the integers of 2 to 8 bits.
-
-    Raises
-    ------
-    InputError
-        If a member is out of its range.
+    Raises `InputError` if a member is out of its range.
     """
 
-    fan_in: int
-    alphabet: Alphabet
+    fan_in: int  # inputs with a weight that is not zero, of each neuron
+    alphabet: Alphabet  # what a weight may be
     leak: Leak
     reset: Reset
+    # Range of shares of the samples in which a neuron should reach its threshold by step T, or with
+    # `at_last` at step T itself, which a readout of the last step asks for.
     firing: tuple[float, float] = (0.2, 0.8)
     at_last: bool = False
+    # For spike counts: the threshold is divided by a number drawn from 1 to this, so that a neuron
+    # may fire several times in an inference. 1 otherwise.
     spikes_per_sample: float = 1.0
+    # Neurons of the layer whose spikes of the step before a neuron reads: 0 in a feed-forward
+    # layer. With a full leak this is the recurrent threshold layer of arXiv:2605.08022.
     lateral: int = 0
     guide: Guide = Guide.DIFFERENCE
+    # Of `Guide.SEEDED`, for which it must be given. The fan-in is then the inputs, and the alphabet
+    # that of the integers of 2 to 8 bits.
     seed: int | None = None
 
     @property
@@ -161,21 +142,16 @@ def draw_branch(
 ) -> Branch:
     """Draw a branch of several layers, each on the spikes of the one below; the last is witnesses.
 
+    Raises `InputError` if a layer has no neuron, or a fan-in exceeds the neurons below.
+
     Parameters
     ----------
     families : sequence of WitnessFamily
         One a layer, from the input up.
-    dataset : SpikeDataset
     widths : sequence of int
         Neurons of each of these layers.
-    generator : numpy.random.Generator
     trunk : sequence of Layer
         Layers below those drawn, given already.
-
-    Raises
-    ------
-    InputError
-        If a layer has no neuron, or a fan-in exceeds the neurons below.
     """
     chosen = _calibration(dataset.n_samples, generator)
     signal, reach = dataset.inputs[chosen], dataset.input_range
