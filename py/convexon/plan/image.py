@@ -97,11 +97,9 @@ def weight_image(
 
     Parameters
     ----------
-    mapping : Mapping
-        That of the accelerator.
-    accelerator : int, optional
-        Fingerprint of the accelerator that the image is for, as its ports.json states it; by
-        default the network's own.
+    mapping : that of the accelerator
+    accelerator : fingerprint of the accelerator that the image is for, as its ports.json states it;
+        by default the network's own
     """
     mapping.check(network)
     plans = loaded_plans(network, mapping)

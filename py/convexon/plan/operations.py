@@ -69,8 +69,7 @@ def operations_of(
     Parameters
     ----------
     inputs : uint8 array, shape (samples, steps, inputs)
-    trace : SpikeTrace
-        Of ``inputs``, all T steps.
+    trace : of ``inputs``, all T steps
     """
     network.check_inputs(inputs)
     n_samples = len(inputs)

@@ -147,15 +147,12 @@ class ScoreEngine:
 
     Parameters
     ----------
-    plan : FoldPlan
-        `convexon.plan.fold.readout_plan`.
+    plan : `convexon.plan.fold.readout_plan`
     spikes : int array, shape (steps of the run,)
         Reads of every step.
-    n_steps : int
-        T.
+    n_steps : T
     mode : ReadoutMode
-    every : bool
-        Whether every step has a result.
+    every : whether every step has a result
     """
 
     def __init__(
@@ -253,8 +250,7 @@ def run_pipeline(
     ----------
     inputs : uint8 array, shape (samples, steps, inputs)
         What the network reads: of an encoder, the steps that it makes.
-    trace : SpikeTrace
-        The golden model's trace of ``inputs``.
+    trace : the golden model's trace of ``inputs``
     """
     stages: list[Unit] = []
     for depth in range(network.depth):
@@ -310,12 +306,10 @@ def spatial_cycles(used: IntArray, *, n_steps: int, registers: int, encodes: boo
     ----------
     used : int64 array, shape (samples,)
         u of every sample, from `steps_used`.
-    n_steps : int
-        T.
-    registers : int
-        Pipeline registers from the sequencer or the encoder to the output.
-    encodes : bool
-        Whether an encoder makes the steps; its own register holds the levels for one edge more.
+    n_steps : T
+    registers : pipeline registers from the sequencer or the encoder to the output
+    encodes : whether an encoder makes the steps; its own register holds the levels for one edge
+        more
     """
     sent = np.minimum(n_steps, used + registers) if encodes else np.full_like(used, n_steps)
     taken = np.cumsum(sent) - sent

@@ -96,9 +96,8 @@ class Schedule:
         ----------
         inputs : uint8 array, shape (samples, steps, inputs)
             What the network reads: of an encoder, the steps that it makes.
-        trace : SpikeTrace
-            The golden model's trace of ``inputs``: the cycles of folded layers and of early
-            decisions follow from its spikes.
+        trace : the golden model's trace of ``inputs``: the cycles of folded layers and of early
+            decisions follow from its spikes
         """
         if not self.mapping.is_spatial:
             return run_pipeline(self.network, self.mapping, inputs, trace)

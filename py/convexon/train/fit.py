@@ -160,14 +160,10 @@ def best_on_path(
 
     Parameters
     ----------
-    program : ConvexProgram
-        Over a dictionary and, last, the always-firing column; its own rho does not matter.
-    rebuild : Rebuild
-        See `rebuilding`.
-    rhos, tolerance
-        As for `convexon.convex.solvers.solver.path`.
-    max_seconds : float, optional
-        Wall time for each rho, after which the best weights that were found are taken.
+    program : over a dictionary and, last, the always-firing column; its own rho does not matter
+    rebuild : see `rebuilding`
+    rhos, tolerance : as for `convexon.convex.solvers.solver.path`
+    max_seconds : wall time for each rho, after which the best weights that were found are taken
     """
     ordered = sorted(rhos, reverse=True)
     solutions = path(program, ordered, tolerance=tolerance, max_seconds=max_seconds)

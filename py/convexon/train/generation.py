@@ -148,14 +148,10 @@ def generate(
 
     Parameters
     ----------
-    problem : Problem
-        What is minimised.
-    sites : sequence of Site
-        Where neurons may stand; all with the rows of the problem.
-    oracles : sequence of Oracle
-        Each prices every site, every round.
-    progress : callable, optional
-        Called with each round.
+    problem : what is minimised
+    sites : where neurons may stand; all with the rows of the problem
+    oracles : each prices every site, every round
+    progress : called with each round
     """
     budget = budget or GenerationBudget()
     if not sites or not oracles:

@@ -131,16 +131,12 @@ class Loss(ABC):
 
         Parameters
         ----------
-        targets
-            Real (n, C) for squared, -1 or +1 (n, C) for hinge and (n,) for logistic, integer class
-            labels (n,) for softmax. A vector counts as one output.
-        n_rows
-            Number of rows that the features have.
-        n_classes
-            Number of outputs that are expected; derived from the targets where it is None. For
-            softmax every class up to the largest must then occur.
-        counts
-            Samples that each row stands for, positive integers (n_rows,); ones where None.
+        targets : Real (n, C) for squared, -1 or +1 (n, C) for hinge and (n,) for logistic, integer
+            class labels (n,) for softmax. A vector counts as one output.
+        n_rows : number of rows that the features have
+        n_classes : Number of outputs that are expected; derived from the targets where it is None.
+            For softmax every class up to the largest must then occur.
+        counts : samples that each row stands for, positive integers (n_rows,); ones where None
         """
         values = self._encoded(targets, n_rows=n_rows, n_classes=n_classes)
         values.flags.writeable = False

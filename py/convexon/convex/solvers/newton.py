@@ -115,10 +115,8 @@ def solver_for(operator: Operator, *, accuracy: float) -> Solve | None:
 
     Parameters
     ----------
-    operator
-        The system.
-    accuracy
-        Relative residual at which conjugate gradients end, where they are what pays.
+    operator : the system
+    accuracy : relative residual at which conjugate gradients end, where they are what pays
     """
     try:
         if operator.decoupled:

@@ -34,8 +34,7 @@ class Screen:
 
     Parameters
     ----------
-    program, loss
-        The program and its loss.
+    program, loss : the program and its loss
 
     Members
     -------
@@ -59,12 +58,9 @@ class Screen:
 
         Parameters
         ----------
-        ratios
-            Dual norm of each kept column over its weight.
-        gap
-            Primal value less the dual point's.
-        primal
-            Objective that the gap was measured from.
+        ratios : dual norm of each kept column over its weight
+        gap : primal value less the dual point's
+        primal : objective that the gap was measured from
 
         Returns
         -------

@@ -33,8 +33,7 @@ def derivation(weights: IntArray, max_chain: int = MAX_CHAIN) -> list[Step]:
     Parameters
     ----------
     weights : int64 array, shape (inputs, columns)
-    max_chain : int
-        Most columns that one is derived through; 0 leaves all as they are.
+    max_chain : most columns that one is derived through; 0 leaves all as they are
 
     Returns
     -------

@@ -164,8 +164,7 @@ def update_amounts(
         Range of each membrane before the reset.
     kept : int64 array, shape (neurons,)
         Bits of each membrane after it.
-    is_split : bool
-        Whether registers stand between the sum and the membrane.
+    is_split : whether registers stand between the sum and the membrane
     """
     bits = 1 + np.maximum(bit_lengths(high), bit_lengths(~low))
     decides = (high >= layer.thresholds) & (layer.thresholds > low)

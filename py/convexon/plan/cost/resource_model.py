@@ -87,10 +87,8 @@ def neuron_sites(
 
     Parameters
     ----------
-    reach : Interval
-        Values of one input, from 0 on.
-    n_steps : int
-        Steps that a membrane integrates; 1 where it forgets.
+    reach : values of one input, from 0 on
+    n_steps : steps that a membrane integrates; 1 where it forgets
 
     Returns
     -------

@@ -77,8 +77,7 @@ def require_reachable(clock_hz: float, least: Sequence[float], family: Family) -
 
     Parameters
     ----------
-    least : sequence of float
-        Least delay of every layer depth, of the readout and of the decision, in seconds.
+    least : least delay of every layer depth, of the readout and of the decision, in seconds
     """
     slowest = max(least)
     if slowest <= 1 / clock_hz:

@@ -88,12 +88,9 @@ def simulate_columns(
 
     Parameters
     ----------
-    rows : Rows, optional
-        Rows to keep; all where None.
-    executor : Executor
-        What runs the chunks. The columns are the same, whatever it is.
-    progress : callable, optional
-        Called with (chunks done, chunks in all).
+    rows : rows to keep; all where None
+    executor : What runs the chunks. The columns are the same, whatever it is.
+    progress : called with (chunks done, chunks in all)
     """
     inputs = dataset.inputs
     stepwise = mode is ReadoutMode.STEP
@@ -182,8 +179,7 @@ def build_dictionary(
 
     Parameters
     ----------
-    branches, dataset, mode, rows, executor, progress
-        As for `simulate_columns`.
+    branches, dataset, mode, rows, executor, progress : as for `simulate_columns`
     """
     bits = simulate_columns(
         branches, dataset, mode, rows=rows, executor=executor, progress=progress

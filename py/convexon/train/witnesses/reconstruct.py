@@ -34,12 +34,10 @@ def reconstruct(
 
     Parameters
     ----------
-    branches : sequence of Branch
-        The branches that the dictionary was built from.
+    branches : the branches that the dictionary was built from
     W : float64 array, shape (P + 1, C)
         Weights of the columns and, last, of the always-firing one.
-    n_steps, input_bits, readout_mode
-        Of the network.
+    n_steps, input_bits, readout_mode : of the network
     """
     if W.ndim != 2 or W.shape[0] != dictionary.n_columns + 1:
         raise InputError(

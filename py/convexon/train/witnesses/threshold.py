@@ -89,10 +89,8 @@ def delay_line(n_inputs: int, n_taps: int) -> Layer:
 
     Parameters
     ----------
-    n_inputs : int
-        Spiking inputs.
-    n_taps : int
-        Steps to be seen, the present one among them.
+    n_inputs : spiking inputs
+    n_taps : steps to be seen, the present one among them
     """
     if n_taps < 1:
         raise InputError(f"n_taps must be at least 1, not {n_taps!r}")
@@ -117,10 +115,8 @@ def self_exciting(
     ----------
     inputs : uint8 array, shape (samples, steps, inputs)
         What tells units apart: of those with equal spikes on it the first is kept.
-    reach : Interval
-        Values of one input.
-    max_units : int
-        Most units to return; an error says so where there are more.
+    reach : values of one input
+    max_units : most units to return; an error says so where there are more
     """
     n_inputs = inputs.shape[2]
     seen: set[bytes] = set()

@@ -146,12 +146,9 @@ def draw_branch(
 
     Parameters
     ----------
-    families : sequence of WitnessFamily
-        One a layer, from the input up.
-    widths : sequence of int
-        Neurons of each of these layers.
-    trunk : sequence of Layer
-        Layers below those drawn, given already.
+    families : one a layer, from the input up
+    widths : neurons of each of these layers
+    trunk : layers below those drawn, given already
     """
     chosen = _calibration(dataset.n_samples, generator)
     signal, reach = dataset.inputs[chosen], dataset.input_range
