@@ -176,3 +176,8 @@ def equal(a: SpikeTrace, b: SpikeTrace) -> bool:
         for x, y in zip(one, other, strict=True):
             pairs += [(x.spikes, y.spikes), (x.membranes, y.membranes)]
     return all(np.array_equal(x, y) for x, y in pairs)
+
+
+def image_words(image):
+    """Words of a weight image, to be sent in this order."""
+    return np.frombuffer(image, dtype="<u4").tolist()

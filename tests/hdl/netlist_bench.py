@@ -14,7 +14,7 @@ from hdl_bench import words_of
 
 from convexon.data.encoder import encode_levels
 from convexon.plan.family import Family
-from convexon.plan.image import image_words, loaded_plans, weight_image
+from convexon.plan.image import loaded_plans, weight_image
 from convexon.plan.mapping import Mapping
 from convexon.plan.pipeline import Cycles
 from convexon.plan.schedule import Schedule
@@ -24,6 +24,7 @@ from convexon.snn.network import FixedPointNetwork
 from convexon.snn.trace import SpikeTrace
 from convexon_boards.tools.synthesis import Netlist
 from convexon_hdl.emit.bundle import RtlBundle
+from strategies import image_words
 
 _BENCH = """
 `timescale 1ns/1ns

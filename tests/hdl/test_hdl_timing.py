@@ -6,14 +6,15 @@ import re
 
 import numpy as np
 import pytest
+from clock_model import estimated_clock_hz
 from hdl_bench import random_layer, random_network
 
 from convexon.errors import InputError
 from convexon.plan.cost.budget import Budget, fastest_within
 from convexon.plan.cost.mapping_cost import Activity
-from convexon.plan.cost.timing import estimated_clock_hz, leak_adders
+from convexon.plan.cost.timing import leak_adders
 from convexon.plan.family import Family
-from convexon.plan.mapping import Folded, Mapping, Spatial, Style
+from convexon.plan.mapping import Mapping, Spatial, Style
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode
@@ -122,7 +123,3 @@ def test_bad_arguments_are_refused() -> None:
     network = NETWORKS["count"]
     with pytest.raises(InputError, match=r"^clock_hz must be above 0, not 0$"):
         registers_for(network, 0, Family.ECP5)
-    folded = Mapping(layers=Mapping.spatial(network).layers, readout=Folded(lanes=1))
-    message = "mapping must be spatial throughout: a folded layer has no such estimate"
-    with pytest.raises(InputError, match=f"^{message}$"):
-        estimated_clock_hz(network, folded, Family.ECP5)

@@ -13,14 +13,13 @@ from convexon.plan.image import (
     MAGIC,
     fingerprint,
     image_digest,
-    image_words,
     loaded_plans,
     weight_image,
 )
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork
-from strategies import interface_of, layer_of, network_of
+from strategies import image_words, interface_of, layer_of, network_of
 
 RNG = np.random.default_rng(4)
 
@@ -163,5 +162,3 @@ def test_nothing_to_load_is_refused() -> None:
         weight_image(net, Mapping.spatial(net))
     with pytest.raises(InputError, match=r"^mapping must have \[2, 1\] layers by branch"):
         weight_image(net, Mapping(layers=((loaded(2),),)))
-    with pytest.raises(InputError, match=r"^image must be whole words of 4 bytes, not 5 bytes"):
-        image_words(b"12345")

@@ -16,7 +16,7 @@ from sim_bench import icarus, rich_network, small_network
 from test_load import mapping_of, other_weights
 
 from convexon.data.encoder import Encoder, EncoderKind
-from convexon.plan.image import image_words, weight_image
+from convexon.plan.image import weight_image
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.plan.schedule import Schedule
 from convexon.snn.decision import Decision, Rule
@@ -37,6 +37,7 @@ from convexon_sim.bench.packing import pack
 from convexon_sim.bench.runner import probed, run_bench
 from convexon_sim.build import bench_program
 from convexon_sim.simulator import Simulator, SimulatorKind, find
+from strategies import image_words
 from tiers import exhaustive, leading
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4

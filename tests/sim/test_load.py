@@ -9,7 +9,7 @@ import pytest
 from sim_bench import icarus, inputs_of, rich_network, small_network
 
 from convexon.errors import InputError
-from convexon.plan.image import fingerprint, image_words, weight_image
+from convexon.plan.image import fingerprint, weight_image
 from convexon.plan.mapping import Folded, Mapping, Weights
 from convexon.plan.schedule import Schedule
 from convexon.snn import golden
@@ -21,7 +21,7 @@ from convexon_hdl.emit.emitter import emit
 from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.bench.runner import simulate_all
 from convexon_sim.trial import Trial
-from strategies import layer_of, network_of
+from strategies import image_words, layer_of, network_of
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 

@@ -177,17 +177,7 @@ class FoldPlan:
         return packed
 
     def spikes_of_pass(self, sources: npt.NDArray[np.uint8]) -> IntArray:
-        """Reads that passes take, the most of any bank.
-
-        Parameters
-        ----------
-        sources : uint8 array, shape (..., n_sources)
-            0 or 1.
-
-        Returns
-        -------
-        int64 array, shape (...)
-        """
+        """Reads that passes over ``sources`` (..., n_sources) take, the most of any bank, (...)."""
         banks = [
             sources[..., k :: self.choice.banks].sum(axis=-1, dtype=np.int64)
             for k in range(self.choice.banks)
@@ -200,17 +190,8 @@ class FoldPlan:
     ) -> npt.NDArray[np.uint8]:
         """What each pass of a fold reads: the bit planes of a step, the most significant first.
 
-        Lateral spikes are read with the last plane.
-
-        Parameters
-        ----------
-        inputs : uint8 array, shape (samples, steps, n_inputs)
-        spikes : uint8 array, shape (samples, steps, n_neurons)
-            Of the layer itself.
-
-        Returns
-        -------
-        uint8 array, shape (samples, steps, input_bits, n_sources)
+        Lateral spikes are read with the last plane. From inputs (samples, steps, n_inputs) and the
+        layer's own spikes (samples, steps, n_neurons): (samples, steps, input_bits, n_sources).
         """
         places = np.arange(self.input_bits - 1, -1, -1, dtype=np.uint8)
         planes = ((inputs[:, :, None, :] >> places[:, None]) & 1).astype(np.uint8)

@@ -90,16 +90,13 @@ def _without_loaded(layer: Layer, choice: LayerMapping) -> Layer:
 def weight_image(
     network: FixedPointNetwork, mapping: Mapping, *, accelerator: int | None = None
 ) -> bytes:
-    """Return the image of the loaded weights of ``network``.
+    """Return the image of the loaded weights of ``network``, under the accelerator's mapping.
+
+    The fingerprint of the ``accelerator`` that the image is for, as its ports.json states it, is by
+    default the network's own.
 
     Raises `InputError` if no layer's weights are loaded, the mapping does not suit the network, or
     the network differs from the accelerator's in more than loaded weights.
-
-    Parameters
-    ----------
-    mapping : that of the accelerator
-    accelerator : fingerprint of the accelerator that the image is for, as its ports.json states it;
-        by default the network's own
     """
     mapping.check(network)
     plans = loaded_plans(network, mapping)
@@ -130,16 +127,6 @@ def _rows(plan: FoldPlan) -> bytes:
         for bank in range(plan.choice.banks)
         for row in plan.packed_bank(bank)[: rows_of_bank(plan)]
     )
-
-
-def image_words(image: bytes) -> list[int]:
-    """Return the words of an image, to be sent in this order.
-
-    Raises `InputError` if it is not whole words.
-    """
-    if len(image) % WORD_BYTES:
-        raise InputError(f"image must be whole words of 4 bytes, not {len(image)} bytes")
-    return [int(word) for word in np.frombuffer(image, dtype="<u4")]
 
 
 def image_digest(image: bytes) -> str:

@@ -62,14 +62,9 @@ class Operations:
 def operations_of(
     network: FixedPointNetwork, inputs: npt.NDArray[np.uint8], trace: SpikeTrace
 ) -> Operations:
-    """Count the operations of the samples of a trace.
+    """Count the operations of a trace of ``inputs`` (samples, steps, inputs), all T steps.
 
     Raises `InputError` if the inputs are not the network's.
-
-    Parameters
-    ----------
-    inputs : uint8 array, shape (samples, steps, inputs)
-    trace : of ``inputs``, all T steps
     """
     network.check_inputs(inputs)
     n_samples = len(inputs)

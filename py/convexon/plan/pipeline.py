@@ -107,11 +107,8 @@ class Buffer:
 class Engine:
     """A folded engine: passes over the spikes of a step, while earlier results are on their way.
 
-    Parameters
-    ----------
-    plan : FoldPlan
-    spikes : int array, shape (steps of the run, input_bits)
-        Reads of every pass of a fold: `FoldPlan.spikes_of_pass`.
+    ``spikes`` are the reads of every pass of a fold, `FoldPlan.spikes_of_pass`, of shape (steps of
+    the run, input_bits).
     """
 
     def __init__(self, plan: FoldPlan, spikes: IntArray) -> None:
@@ -145,14 +142,7 @@ class Engine:
 class ScoreEngine:
     """The folded readout: passes over the features of the steps that it reads.
 
-    Parameters
-    ----------
-    plan : `convexon.plan.fold.readout_plan`
-    spikes : int array, shape (steps of the run,)
-        Reads of every step.
-    n_steps : T
-    mode : ReadoutMode
-    every : whether every step has a result
+    ``spikes`` are the reads of every step of the run; with ``every`` each step has a result.
     """
 
     def __init__(
@@ -246,11 +236,8 @@ def run_pipeline(
 ) -> Cycles:
     """Follow all steps of a run whose source is never idle and whose sink is always ready.
 
-    Parameters
-    ----------
-    inputs : uint8 array, shape (samples, steps, inputs)
-        What the network reads: of an encoder, the steps that it makes.
-    trace : the golden model's trace of ``inputs``
+    ``inputs`` (samples, steps, inputs) are what the network reads: of an encoder, the steps that it
+    makes. ``trace`` is the golden model's of them.
     """
     stages: list[Unit] = []
     for depth in range(network.depth):
@@ -302,14 +289,9 @@ def spatial_cycles(used: IntArray, *, n_steps: int, registers: int, encodes: boo
     the next inference, and saves what is left of T steps. Steps from the host keep coming for T
     clocks, whether they are wanted or not; the result alone is early.
 
-    Parameters
-    ----------
-    used : int64 array, shape (samples,)
-        u of every sample, from `steps_used`.
-    n_steps : T
-    registers : pipeline registers from the sequencer or the encoder to the output
-    encodes : whether an encoder makes the steps; its own register holds the levels for one edge
-        more
+    ``used`` is u of every sample, from `steps_used`, and ``registers`` are those from the sequencer
+    or the encoder to the output. Where an encoder makes the steps, its own register holds the
+    levels for one edge more.
     """
     sent = np.minimum(n_steps, used + registers) if encodes else np.full_like(used, n_steps)
     taken = np.cumsum(sent) - sent

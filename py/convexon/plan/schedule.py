@@ -72,10 +72,7 @@ class Schedule:
 
     @property
     def initiation_interval_cycles(self) -> int:
-        """Clock edges between the results of two inferences in a row: T, a step a clock.
-
-        `InputError` where the cycles are not constant.
-        """
+        """Clock edges between results in a row: T. `InputError` where they are not constant."""
         self._require_constant()
         return self.n_steps
 
@@ -90,15 +87,7 @@ class Schedule:
         )
 
     def cycles(self, inputs: npt.NDArray[np.uint8], trace: SpikeTrace) -> Cycles:
-        """Return the cycles of a run.
-
-        Parameters
-        ----------
-        inputs : uint8 array, shape (samples, steps, inputs)
-            What the network reads: of an encoder, the steps that it makes.
-        trace : the golden model's trace of ``inputs``: the cycles of folded layers and of early
-            decisions follow from its spikes
-        """
+        """Return the cycles of a run; the arguments are those of `run_pipeline`."""
         if not self.mapping.is_spatial:
             return run_pipeline(self.network, self.mapping, inputs, trace)
         return spatial_cycles(

@@ -158,12 +158,8 @@ def best_on_path(
     Raises `InputError` if no rho leaves a neuron; and `SolverError` if a gap is not reached, and no
     time was set.
 
-    Parameters
-    ----------
-    program : over a dictionary and, last, the always-firing column; its own rho does not matter
-    rebuild : see `rebuilding`
-    rhos, tolerance : as for `convexon.convex.solvers.solver.path`
-    max_seconds : wall time for each rho, after which the best weights that were found are taken
+    The program is over a dictionary and, last, the always-firing column; its own rho does not
+    matter. The time is for each rho; the best weights that were found by then are taken.
     """
     ordered = sorted(rhos, reverse=True)
     solutions = path(program, ordered, tolerance=tolerance, max_seconds=max_seconds)

@@ -143,15 +143,10 @@ def generate(
 ) -> Generated:
     """Grow a dictionary by pricing, from nothing but the intercept.
 
+    Every oracle prices every site, each with the rows of the problem, in every round.
+
     Raises `InputError` if there is no site or no oracle; and `SolverError` if a master's gap is not
     reached.
-
-    Parameters
-    ----------
-    problem : what is minimised
-    sites : where neurons may stand; all with the rows of the problem
-    oracles : each prices every site, every round
-    progress : called with each round
     """
     budget = budget or GenerationBudget()
     if not sites or not oracles:

@@ -11,7 +11,7 @@ from convexon.convex.model.penalty import PENALTIES
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.cones import Balls, Polytopes
 from convexon.convex.solvers.newton import Operator, solver_for
-from convexon.convex.solvers.products import NumpyProducts
+from convexon.convex.solvers.products import Products
 from convexon.convex.solvers.solver import solve
 
 CONES = [(Balls, 1), (Balls, 3), (Polytopes, 1), (Polytopes, 3)]
@@ -79,7 +79,7 @@ def test_systems_are_solved_however_the_outputs_are_coupled(coupling, C, always_
     p = rng.dirichlet(np.ones(C + 1), 20)[:, :C]
     dent = 0.3 * rng.normal(size=(7, C)) if "dent" in coupling else None
     operator = Operator(
-        NumpyProducts(rng.normal(size=(20, 7))),
+        Products(rng.normal(size=(20, 7))),
         Curvature(p, p if "rank one" in coupling else None),
         np.ones((7, C), dtype=bool),
         np.full((7, C), 1.5),
@@ -93,7 +93,7 @@ def test_systems_are_solved_however_the_outputs_are_coupled(coupling, C, always_
     np.testing.assert_allclose(np.diag(dense).reshape(7, C), operator.diagonal, rtol=1e-10)
 
 
-class CountedProducts(NumpyProducts):
+class CountedProducts(Products):
     """Products that count the Gram matrices and the passes that were asked for."""
 
     grams = passes = 0

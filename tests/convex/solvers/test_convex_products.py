@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from convex_programs import LOSS_NAMES, PENALTY_NAMES, random_program
-from convexon.convex.solvers.products import NumpyProducts, products_for
+from convexon.convex.solvers.products import Products, products_for
 from convexon.convex.solvers.solver import solve
 from convexon.errors import InputError, MissingToolError
 
@@ -38,7 +38,7 @@ def test_torch_solves_what_numpy_solves(kind, penalty):
 
 
 def test_unknown_and_missing_devices_are_refused(monkeypatch):
-    assert products_for(None) is NumpyProducts
+    assert products_for(None) is Products
     with pytest.raises(InputError, match=r"^device must be None, 'cpu' or 'cuda', not 'tpu'$"):
         products_for("tpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

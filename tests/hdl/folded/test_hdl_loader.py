@@ -16,7 +16,7 @@ from lite_bench import run as run_axi
 
 from convexon.plan.family import Family
 from convexon.plan.fold import FoldPlan, plans_at
-from convexon.plan.image import MAGIC, image_words, weight_image
+from convexon.plan.image import MAGIC, weight_image
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.plan.schedule import Schedule
 from convexon.snn import golden
@@ -30,6 +30,7 @@ from convexon_hdl.axi.accelerator import AxiAccelerator
 from convexon_hdl.emit.emitter import to_verilog
 from convexon_hdl.folded.loader import Loader, LoadGate
 from convexon_hdl.folded.weights import WeightBank
+from strategies import image_words
 
 RNG = np.random.default_rng(6)
 N_STEPS = 3
@@ -41,6 +42,7 @@ MAPPING = Mapping(
     ),
     readout=Folded(lanes=3, banks=2),
 )
+
 """An engine for two first layers, a wide one whose rows are two words, and a spatial layer."""
 
 

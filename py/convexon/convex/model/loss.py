@@ -15,17 +15,6 @@ place.
 A loss is one class, and `LOSSES` knows it by name. It is refused unless it states all that a
 certificate, the universal bound and the quantizer need. The checker of certificates shares no code
 with the solver, so it has an evaluation of its own (`convexon.certify.losses.EXACT_LOSSES`).
-
-Members
--------
-UNIT, exact_sum
-    Unit roundoff of float64; a sum with one rounding only.
-LOSSES
-    The losses by name.
-Targets
-    Encoded targets with the number of samples that each row stands for.
-Loss, SmoothLoss
-    What every loss states; what the solver's Newton steps need besides.
 """
 
 from __future__ import annotations
@@ -126,17 +115,12 @@ class Loss(ABC):
     ) -> Targets:
         """Targets in the form that the other methods take, of shape (n_rows, C).
 
-        Raises `InputError` if the targets are not finite, or do not fit the loss or the shape, or a
-        count is not positive.
+        Targets are real (n, C) for squared, -1 or +1 (n, C) for hinge and (n,) for logistic, and
+        integer class labels (n,) for softmax; a vector counts as one output. Where ``n_classes`` is
+        None it follows from the targets, and every class up to the largest must occur. Counts,
+        positive integers (n_rows,), are the samples that each row stands for; ones where None.
 
-        Parameters
-        ----------
-        targets : Real (n, C) for squared, -1 or +1 (n, C) for hinge and (n,) for logistic, integer
-            class labels (n,) for softmax. A vector counts as one output.
-        n_rows : number of rows that the features have
-        n_classes : Number of outputs that are expected; derived from the targets where it is None.
-            For softmax every class up to the largest must then occur.
-        counts : samples that each row stands for, positive integers (n_rows,); ones where None
+        Raises `InputError` if any of them does not fit.
         """
         values = self._encoded(targets, n_rows=n_rows, n_classes=n_classes)
         values.flags.writeable = False

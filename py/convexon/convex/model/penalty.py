@@ -8,18 +8,6 @@ when the dual norm of each row of ``D^T lambda`` is at most ``rho * w_j``.
 
 A penalty is one class, and `PENALTIES` knows it by name. The checker of certificates has an
 evaluation of its own (`convexon.certify.penalties.EXACT_PENALTIES`).
-
-Members
--------
-PENALTIES
-    The penalties by name.
-Penalty
-    Value, proximal map and dual ratio; and, for Newton steps, the smooth form that a penalty takes
-    on a support.
-Cone
-    The norms that the interior-point method takes.
-L1, GroupL2, GroupLInf
-    The penalties themselves. They hold no state, so any two instances are equal.
 """
 
 from __future__ import annotations

@@ -41,13 +41,7 @@ _Result = TypeVar("_Result")
 
 @runtime_checkable
 class PackedColumns(Protocol):
-    """A dictionary of non-negative integers that is unpacked a few columns at a time.
-
-    Members
-    -------
-    shape
-        Rows and columns.
-    """
+    """A dictionary (n, P) of non-negative integers that is unpacked a few columns at a time."""
 
     @property
     def shape(self) -> tuple[int, int]: ...  # noqa: D102

@@ -145,8 +145,8 @@ def encode_classes(targets: ArrayLike, *, n_rows: int, n_classes: int | None) ->
     """Integer labels one-hot, as (n, C).
 
     Raises `InputError` as `encode_real`, and if a label is no integer in ``range(n_classes)``, or,
-    where `n_classes` is None, if a label below the largest has no row. A class that is absent
-    though it was announced is no error: its score can only fall, and the penalty says how far.
+    where that is None, if a label below the largest has no row. A class that is announced and
+    absent is no error: its score can only fall, and the penalty says how far.
     """
     if np.ndim(targets) != 1:
         raise InputError(

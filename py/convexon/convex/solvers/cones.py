@@ -11,15 +11,6 @@ For a ball, ``s = (t, x)`` and ``z = (radius, -g)`` lie in second-order cones, a
 those of Nesterov and Todd ("Self-scaled barriers and interior-point methods for convex
 programming", 1997): a symmetric W with ``W z = W^-1 s`` keeps K definite wherever the iterate is.
 In one dimension they are the two pairs of a linear program.
-
-Members
--------
-Balls
-    ``radius * ||x||_2``, rows of any length; of length one they are absolute values.
-Polytopes
-    ``radius * ||x||_inf``, whose slopes lie in a cross-polytope.
-Move
-    A direction of all their variables.
 """
 
 from __future__ import annotations
@@ -96,7 +87,7 @@ class _Triples(ABC):
 
 @dataclass(eq=False)
 class Balls(_Triples):
-    """Slopes in balls."""
+    """``radius * ||x||_2``: slopes in balls; in one dimension ``x`` are absolute values."""
 
     def __post_init__(self) -> None:
         self.g = np.zeros_like(self.x)
@@ -171,7 +162,7 @@ class Balls(_Triples):
 
 @dataclass(eq=False)
 class Polytopes(_Triples):
-    """Slopes in cross-polytopes, and ``t >= |x_c|``.
+    """``radius * ||x||_inf``: slopes in cross-polytopes, and ``t >= |x_c|``.
 
     The slope is the difference of the multipliers of ``t - x >= 0`` and ``t + x >= 0``, which sum
     to the radius over each row.

@@ -36,15 +36,10 @@ _OPTIONS: dict[ConeSolver, dict[str, float | int]] = {
 def solve_with_cvxpy(
     program: ConvexProgram, *, solver: ConeSolver = ConeSolver.CLARABEL
 ) -> tuple[FloatArray, float]:
-    """Solve ``program`` by a cone solver.
+    """Return the weights (P, C) by a cone solver, and the objective as it reports it.
 
     Raises `InputError` if the loss or the penalty is none that this module states; and
     `SolverError` if the cone solver fails.
-
-    Returns
-    -------
-    tuple[FloatArray, float]
-        The weights (P, C), and the objective as the cone solver reports it.
     """
     W = cp.Variable((program.n_columns, program.n_outputs))
     Z = program.take(np.arange(program.n_columns)) @ W

@@ -113,10 +113,7 @@ class Operator:
 def solver_for(operator: Operator, *, accuracy: float) -> Solve | None:
     """Solve with the operator, for right-hand sides (A, C); None where it is not definite.
 
-    Parameters
-    ----------
-    operator : the system
-    accuracy : relative residual at which conjugate gradients end, where they are what pays
+    Where conjugate gradients are what pays, they end at a relative residual of ``accuracy``.
     """
     try:
         if operator.decoupled:

@@ -4,19 +4,12 @@ What the inner solver does with the n rows of its working set are three products
 and Gram matrices of row-scaled columns. They sit behind one small interface, so that the method is
 the same code wherever they run; everything else it touches is small. Arguments and results are
 NumPy arrays of float64 on either device.
-
-Members
--------
-Products, NumpyProducts, TorchProducts
-    The interface and its two implementations.
-products_for
-    The implementation for a device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,51 +20,38 @@ FloatArray = NDArray[np.float64]
 Columns = NDArray[np.intp]
 
 
-class Products(Protocol):
-    """A matrix D (n, A) of float64 that only its products show."""
+class Products:
+    """A matrix D (n, A) of float64 that only its products show, here those of NumPy's BLAS."""
 
-    shape: tuple[int, int]
-    """Rows n and columns A."""
+    def __init__(self, D: FloatArray) -> None:
+        self._D: Any = np.asfortranarray(D)
+        self._squares: Any = None
+        self.shape = (D.shape[0], D.shape[1])
+
+    def _there(self, array: FloatArray) -> Any:
+        """An argument where D is."""
+        return array
+
+    def _here(self, result: Any) -> FloatArray:
+        """A result from there."""
+        return np.asarray(result)
 
     def forward(self, W: FloatArray) -> FloatArray:
         """``D W``, (n, C)."""
+        return self._here(self._D @ self._there(W))
 
     def adjoint(self, G: FloatArray) -> FloatArray:
         """``D^T G``, (A, C)."""
+        return self._here(self._D.T @ self._there(G))
 
     def adjoint_squares(self, G: FloatArray) -> FloatArray:
         """``(D * D)^T G``, (A, C)."""
+        if self._squares is None:
+            self._squares = self._D * self._D
+        return self._here(self._squares.T @ self._there(G))
 
     def gram(self, parts: Sequence[tuple[FloatArray, Columns]]) -> FloatArray:
         """``B^T B`` with ``B = [diag(r_1) D[:, c_1], diag(r_2) D[:, c_2], ...]``."""
-
-    def largest_row(self) -> float:
-        """Largest squared norm of a row; zero where there is none."""
-
-
-Maker = Callable[[FloatArray], Products]
-
-
-class NumpyProducts:
-    """`Products` by NumPy's BLAS."""
-
-    def __init__(self, D: FloatArray) -> None:
-        self._D = np.asfortranarray(D)
-        self._squares: FloatArray | None = None
-        self.shape = (D.shape[0], D.shape[1])
-
-    def forward(self, W: FloatArray) -> FloatArray:  # noqa: D102
-        return np.asarray(self._D @ W)
-
-    def adjoint(self, G: FloatArray) -> FloatArray:  # noqa: D102
-        return np.asarray(self._D.T @ G)
-
-    def adjoint_squares(self, G: FloatArray) -> FloatArray:  # noqa: D102
-        if self._squares is None:
-            self._squares = np.square(self._D)
-        return np.asarray(self._squares.T @ G)
-
-    def gram(self, parts: Sequence[tuple[FloatArray, Columns]]) -> FloatArray:  # noqa: D102
         B = np.empty((self.shape[0], sum(len(columns) for _, columns in parts)), order="F")
         first = 0
         for scale, columns in parts:
@@ -79,35 +59,24 @@ class NumpyProducts:
             first += len(columns)
         return np.asarray(B.T @ B)
 
-    def largest_row(self) -> float:  # noqa: D102
-        return float(np.square(self._D).sum(axis=1).max(initial=0.0))
+    def largest_row(self) -> float:
+        """Largest squared norm of a row; zero where there is none."""
+        return 0.0 if 0 in self.shape else float((self._D * self._D).sum(1).max())
 
 
-class TorchProducts:
-    """`Products` by torch, on the device that is named; only results come back."""
+class TorchProducts(Products):
+    """Those of torch, on the device that is named; only results come back."""
 
     def __init__(self, D: FloatArray, *, torch: Any, device: str) -> None:
+        super().__init__(D)
         self._torch, self._device = torch, device
         self._D = self._there(D)
-        self._squares: Any = None
-        self.shape = (D.shape[0], D.shape[1])
 
     def _there(self, array: NDArray[Any]) -> Any:
         return self._torch.as_tensor(np.ascontiguousarray(array), device=self._device)
 
-    def _here(self, tensor: Any) -> FloatArray:
-        return np.asarray(tensor.cpu().numpy(), dtype=np.float64)
-
-    def forward(self, W: FloatArray) -> FloatArray:  # noqa: D102
-        return self._here(self._D @ self._there(W))
-
-    def adjoint(self, G: FloatArray) -> FloatArray:  # noqa: D102
-        return self._here(self._D.T @ self._there(G))
-
-    def adjoint_squares(self, G: FloatArray) -> FloatArray:  # noqa: D102
-        if self._squares is None:
-            self._squares = self._D * self._D
-        return self._here(self._squares.T @ self._there(G))
+    def _here(self, result: Any) -> FloatArray:
+        return np.asarray(result.cpu().numpy(), dtype=np.float64)
 
     def gram(self, parts: Sequence[tuple[FloatArray, Columns]]) -> FloatArray:  # noqa: D102
         scaled = [
@@ -117,10 +86,8 @@ class TorchProducts:
         B = self._torch.hstack(scaled)
         return self._here(B.T @ B)
 
-    def largest_row(self) -> float:  # noqa: D102
-        if self._D.numel() == 0:
-            return 0.0
-        return float((self._D * self._D).sum(dim=1).max())
+
+Maker = Callable[[FloatArray], Products]
 
 
 def products_for(device: str | None) -> Maker:
@@ -130,7 +97,7 @@ def products_for(device: str | None) -> Maker:
     installed, or sees no GPU though ``"cuda"`` is asked for.
     """
     if device is None:
-        return NumpyProducts
+        return Products
     if device not in ("cpu", "cuda"):
         raise InputError(f"device must be None, 'cpu' or 'cuda', not {device!r}")
     try:

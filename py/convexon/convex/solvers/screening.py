@@ -30,17 +30,7 @@ def safe_radius(gap: float, smoothness: float) -> float:
 
 
 class Screen:
-    """The columns of a program that are still in question.
-
-    Parameters
-    ----------
-    program, loss : the program and its loss
-
-    Members
-    -------
-    kept
-        Indices of these columns, ascending.
-    """
+    """The columns of a program that are still in question: `kept`, their indices, ascending."""
 
     def __init__(self, program: ConvexProgram, loss: SmoothLoss) -> None:
         self._program, self._loss = program, loss
@@ -56,16 +46,8 @@ class Screen:
     def narrow(self, ratios: FloatArray, *, gap: float, primal: float) -> NDArray[np.bool_]:
         """Drop the columns that a dual point, feasible over `kept`, proves to be zero.
 
-        Parameters
-        ----------
-        ratios : dual norm of each kept column over its weight
-        gap : primal value less the dual point's
-        primal : objective that the gap was measured from
-
-        Returns
-        -------
-        NDArray[np.bool_]
-            Which of the columns that were kept still are.
+        ``ratios`` are the dual norms of the kept columns over their weights, and ``gap`` is the
+        primal value less the dual point's. Returns which of these columns are still kept.
         """
         radius = safe_radius(gap + _ROUNDING * primal, self._loss.smoothness)
         reached = ratios * (1.0 + _ROUNDING) + radius * self._reach[self.kept]

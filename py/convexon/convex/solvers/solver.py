@@ -82,13 +82,10 @@ def solve(
 
     Parameters
     ----------
-    start : weights to start from, (P, C), such as the solution for a neighbouring rho; zeros where
-        None
-    max_seconds : Wall time. Where it is given, the best that was found is returned, ``converged``
-        or not.
+    start : weights (P, C), such as the solution for a neighbouring rho; zeros where None
+    max_seconds : wall time, after which the best that was found is returned, ``converged`` or not
     progress : called with each new record of the history
-    device : where the inner solver's products run: NumPy where None, torch on ``"cpu"`` or
-        ``"cuda"``
+    device : where products run: NumPy where None, torch on ``"cpu"`` or ``"cuda"``
     """
     require_positive(tolerance=tolerance, max_seconds=max_seconds)
     W = np.zeros((program.n_columns, program.n_outputs))

@@ -28,17 +28,10 @@ class Step:
 
 
 def derivation(weights: IntArray, max_chain: int = MAX_CHAIN) -> list[Step]:
-    """Cheapest way from column to column: a minimum spanning tree that begins at 0.
+    """Cheapest way from column to column of (inputs, columns): a minimum spanning tree from 0.
 
-    Parameters
-    ----------
-    weights : int64 array, shape (inputs, columns)
-    max_chain : most columns that one is derived through; 0 leaves all as they are
-
-    Returns
-    -------
-    list of Step
-        One for each column; sources before those derived from them.
+    There is a step for each column, sources before those derived from them. No column is derived
+    through more than ``max_chain``; 0 leaves all as they are.
     """
     n = weights.shape[1]
     whole = _measures(weights)
@@ -78,12 +71,9 @@ _MOST_PLACES = 63
 
 
 def _measures(weights: IntArray) -> IntArray:
-    """Return what the cost of each column follows from, which adds up over its weights.
+    """What the cost of each column follows from and adds up over its weights, (1 + 63, columns).
 
-    Returns
-    -------
-    int64 array, shape (1 + 63, columns)
-        The bits of all weights, and how many of them have their lowest bit at each place.
+    The bits of all weights, and how many of them have their lowest bit at each place.
     """
     magnitudes = np.abs(weights)
     found = np.zeros((1 + _MOST_PLACES, weights.shape[1]), dtype=np.int64)

@@ -102,11 +102,6 @@ class AdderGraph:
     outputs: tuple[Term, ...]  # one for each sum asked for; all positive
 
     @property
-    def n_sums(self) -> int:
-        """Adders and subtractors."""
-        return sum(1 for node in self.nodes if node.operands)
-
-    @property
     def depth(self) -> int:
         """Lookups and sums on the longest way from a bit to an output."""
         return max((self.nodes[term.node].depth for term in self.outputs), default=0)
@@ -156,12 +151,7 @@ class AdderGraph:
 
 
 class GraphBuilder:
-    """Makes the nodes of a graph, each once.
-
-    Parameters
-    ----------
-    n_bits : int
-    """
+    """Makes the nodes of a graph, each once."""
 
     def __init__(self, n_bits: int) -> None:
         if n_bits < 0:

@@ -158,13 +158,8 @@ def update_amounts(
 ) -> dict[Logic, IntArray]:
     """Amounts of a step of each neuron of a spatial layer, beside its sum.
 
-    Parameters
-    ----------
-    low, high : int64 array, shape (neurons,)
-        Range of each membrane before the reset.
-    kept : int64 array, shape (neurons,)
-        Bits of each membrane after it.
-    is_split : whether registers stand between the sum and the membrane
+    ``low`` and ``high`` are the range of each membrane before the reset, ``kept`` its bits after
+    it, all (neurons,). Where it ``is_split``, registers stand between the sum and the membrane.
     """
     bits = 1 + np.maximum(bit_lengths(high), bit_lengths(~low))
     decides = (high >= layer.thresholds) & (layer.thresholds > low)

@@ -76,23 +76,12 @@ def lut_sites(amounts: Amounts, family: Family) -> float:
 def neuron_sites(
     layer: Layer, reach: Interval, n_steps: int, family: Family = Family.ECP5
 ) -> npt.NDArray[np.float64]:
-    """LUT sites of each neuron of a spatial layer, were it built alone.
+    """LUT sites of each neuron of a spatial layer, (neurons,), were it built alone.
 
-    The sites of each kind of logic are those of `resource_model`, fitted on synthesized designs
-    (``benchmarks/estimates.py --fit``); the amounts are those of
-    `convexon.plan.cost.amounts.update_amounts`, and of tables and adders for the sum
-    (`table_amounts`), as a graph that neurons share cannot be told apart by neuron. Membranes are
-    taken to reach what all steps bring together. No graph is built, so that many neurons can be
-    weighed.
-
-    Parameters
-    ----------
-    reach : values of one input, from 0 on
-    n_steps : steps that a membrane integrates; 1 where it forgets
-
-    Returns
-    -------
-    float64 array, shape (neurons,)
+    The amounts are those of `convexon.plan.cost.amounts.update_amounts`, and of tables and adders
+    for the sum (`table_amounts`), as a graph that neurons share cannot be told apart by neuron.
+    Membranes are taken to reach what all steps that they integrate bring together, inputs from 0 to
+    ``reach``. No graph is built, so that many neurons can be weighed.
     """
     weights = (
         layer.weights if layer.recurrent is None else np.vstack([layer.weights, layer.recurrent])

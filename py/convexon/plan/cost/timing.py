@@ -20,7 +20,7 @@ from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder
 from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.family import DelayModel, Family
 from convexon.plan.fold import WORD, FoldPlan
-from convexon.plan.mapping import MAX_REGISTERS, Mapping, Spatial, Sums
+from convexon.plan.mapping import MAX_REGISTERS, Spatial, Sums
 from convexon.snn.fixed import ceil_log2, width_of
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Leak, ReadoutMode
@@ -40,11 +40,6 @@ class PipelineDepths:
     readout: Spatial | None
     decision_registers: int | None
     least: tuple[float, ...]  # delay of layers, readout, decision at best, in seconds
-
-    @property
-    def fastest_hz(self) -> float:
-        """Highest clock that any numbers of registers promise for all parts together."""
-        return 1 / max(self.least)
 
 
 def pipeline_depths(
@@ -73,12 +68,7 @@ def pipeline_depths(
 
 
 def require_reachable(clock_hz: float, least: Sequence[float], family: Family) -> None:
-    """Raise `InputError` unless each part keeps the clock; it names the slowest.
-
-    Parameters
-    ----------
-    least : least delay of every layer depth, of the readout and of the decision, in seconds
-    """
+    """Raise `InputError` unless each part keeps the clock; ``least`` as in `PipelineDepths`."""
     slowest = max(least)
     if slowest <= 1 / clock_hz:
         return
@@ -87,28 +77,6 @@ def require_reachable(clock_hz: float, least: Sequence[float], family: Family) -
         f"clock must be at most {1e-6 / slowest:.4g} MHz for this network on {family.value}, "
         f"not {1e-6 * clock_hz:.4g} MHz: {names[list(least).index(slowest)]} is in the way"
     )
-
-
-def estimated_clock_hz(network: FixedPointNetwork, mapping: Mapping, family: Family) -> float:
-    """Clock that the model promises for a spatial ``mapping``.
-
-    Raises `InputError` if the mapping does not fit the network, or folds a layer.
-    """
-    mapping.check(network)
-    if not mapping.is_spatial or not isinstance(mapping.readout, Spatial):
-        raise InputError("mapping must be spatial throughout: a folded layer has no such estimate")
-    model = family.delays
-    readout = _Readout(network, mapping.readout.sums)
-    delays = [
-        readout.delay(model, mapping.readout.registers),
-        _decision_delay(network, model, mapping.decision_registers),
-    ]
-    for depth in range(network.depth):
-        choices = {b: c for b, c in mapping.at_depth(depth).items() if isinstance(c, Spatial)}
-        most = max(choice.registers for choice in choices.values())
-        for b, choice in choices.items():
-            delays.append(_Layer(network, b, depth, choice.sums).delay(model, most))
-    return 1 / max(delays)
 
 
 def engine_delay(plan: FoldPlan, family: Family) -> float:

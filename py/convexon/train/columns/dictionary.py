@@ -88,8 +88,8 @@ def simulate_columns(
 
     Parameters
     ----------
-    rows : rows to keep; all where None
-    executor : What runs the chunks. The columns are the same, whatever it is.
+    rows : those to keep; all where None
+    executor : what runs the chunks; the columns are the same, whatever it is
     progress : called with (chunks done, chunks in all)
     """
     inputs = dataset.inputs
@@ -174,12 +174,9 @@ def build_dictionary(
 ) -> SpikeDictionary:
     """Simulate all branches and keep the distinct columns, first come first kept.
 
-    Raises `InputError` if no witness ever fires, or all fire in every row; and `FormatError` as
-    `simulate_columns`.
+    Arguments are those of `simulate_columns`, which says more of what is raised.
 
-    Parameters
-    ----------
-    branches, dataset, mode, rows, executor, progress : as for `simulate_columns`
+    Raises `InputError` if no witness ever fires, or all fire in every row.
     """
     bits = simulate_columns(
         branches, dataset, mode, rows=rows, executor=executor, progress=progress

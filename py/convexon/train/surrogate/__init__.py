@@ -2,12 +2,8 @@
 
 The forward pass is the neuron of `convexon.snn.neuron`, bit for bit; only the gradient is a
 surrogate. Trained networks are therefore integer networks as they are: baselines, witnesses for the
-convex program, fine-tuned solutions of it, and pricing by ascent.
-
-Raises
-------
-MissingToolError
-    On import, if torch is not installed.
+convex program, fine-tuned solutions of it, and pricing by ascent. Import raises `MissingToolError`
+if torch is not installed.
 """
 
 from convexon.errors import MissingToolError

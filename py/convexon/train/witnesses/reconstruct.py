@@ -28,16 +28,11 @@ def reconstruct(
     input_bits: int,
     readout_mode: ReadoutMode,
 ) -> Network:
-    """Return the pruned network of a solution.
+    """Return the pruned network of a solution over the dictionary of ``branches``.
+
+    W (P + 1, C) are the weights of the columns and, last, of the always-firing one.
 
     Raises `InputError` if the shape of W does not fit the dictionary, or no column is active.
-
-    Parameters
-    ----------
-    branches : the branches that the dictionary was built from
-    W : float64 array, shape (P + 1, C)
-        Weights of the columns and, last, of the always-firing one.
-    n_steps, input_bits, readout_mode : of the network
     """
     if W.ndim != 2 or W.shape[0] != dictionary.n_columns + 1:
         raise InputError(

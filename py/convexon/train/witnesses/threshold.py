@@ -53,16 +53,10 @@ def threshold_layer(
 ) -> Layer:
     """Return the layer ``h_t = 1{P_in^T x_t + P_rec^T h_(t-1) >= theta}``.
 
-    Raises `InputError` if a shape does not fit or a value is not an integer.
+    ``weights`` are P_in (inputs, units), ``thresholds`` theta (units,), and ``recurrent`` P_rec
+    (units, units), which is none where it is left out or holds zeros alone.
 
-    Parameters
-    ----------
-    weights : int array, shape (inputs, units)
-        P_in.
-    thresholds : int array, shape (units,)
-        theta.
-    recurrent : int array, shape (units, units), optional
-        P_rec; none where it is left out or holds zeros alone.
+    Raises `InputError` if a shape does not fit or a value is not an integer.
     """
     into, levels = np.asarray(weights), np.asarray(thresholds)
     lateral = None if recurrent is None or not np.any(recurrent) else np.asarray(recurrent)
@@ -82,15 +76,10 @@ def threshold_layer(
 def delay_line(n_inputs: int, n_taps: int) -> Layer:
     """Return a layer of taps: unit ``k * n_inputs + i`` fires where input i did k steps ago.
 
-    A last layer above it sees the last ``n_taps`` steps at once. Its copies are its lateral
-    weights; in hardware a tap is a flip-flop.
+    A last layer above it sees the last ``n_taps`` steps at once, the present one among them. Its
+    copies are its lateral weights; in hardware a tap is a flip-flop.
 
     Raises `InputError` if there is no tap.
-
-    Parameters
-    ----------
-    n_inputs : spiking inputs
-    n_taps : steps to be seen, the present one among them
     """
     if n_taps < 1:
         raise InputError(f"n_taps must be at least 1, not {n_taps!r}")
@@ -107,16 +96,10 @@ def self_exciting(
     """Return every unit with a weight on its own last spike that behaves in a way of its own.
 
     Weights on the inputs and on the unit's spike of the step before are all values of the alphabet,
-    thresholds all levels that can be reached: the smallest units with a memory, such as a carry.
+    thresholds all levels that can be reached: the smallest units with a memory, such as a carry. Of
+    those with equal spikes on ``inputs`` (samples, steps, inputs) the first is kept.
 
-    Raises `InputError` if there are more such units, or none.
-
-    Parameters
-    ----------
-    inputs : uint8 array, shape (samples, steps, inputs)
-        What tells units apart: of those with equal spikes on it the first is kept.
-    reach : values of one input
-    max_units : most units to return; an error says so where there are more
+    Raises `InputError` if there are more than ``max_units``, or none.
     """
     n_inputs = inputs.shape[2]
     seen: set[bytes] = set()

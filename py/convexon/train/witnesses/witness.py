@@ -114,11 +114,7 @@ class WitnessFamily:
     ) -> Layer:
         """Return the family's layer with these parameters, its threshold format just wide enough.
 
-        Parameters
-        ----------
-        weights : int64 array, shape (inputs, neurons)
-        thresholds : int64 array, shape (neurons,)
-        recurrent : int64 array, shape (neurons, neurons), optional
+        Weights are (inputs, neurons), thresholds (neurons,), recurrent weights (neurons, neurons).
         """
         return Layer(
             weights=weights,
@@ -142,13 +138,10 @@ def draw_branch(
 ) -> Branch:
     """Draw a branch of several layers, each on the spikes of the one below; the last is witnesses.
 
-    Raises `InputError` if a layer has no neuron, or a fan-in exceeds the neurons below.
+    Families and widths are those of the layers from the input up, or from the ``trunk`` up, which
+    is given already.
 
-    Parameters
-    ----------
-    families : one a layer, from the input up
-    widths : neurons of each of these layers
-    trunk : layers below those drawn, given already
+    Raises `InputError` if a layer has no neuron, or a fan-in exceeds the neurons below.
     """
     chosen = _calibration(dataset.n_samples, generator)
     signal, reach = dataset.inputs[chosen], dataset.input_range
