@@ -164,7 +164,7 @@ def heuristics(problem: Problem, site: Site) -> Iterator[Figure]:
     """Yield objective and violation, round by round, of the oracles that prove nothing."""
     oracles: dict[str, Oracle] = {
         "random": RandomDraws(n_drawn=2000),
-        "local": LocalSearch(n_candidates=128, n_moves=80),
+        "local": LocalSearch(n_candidates=128, n_moves=80, n_rows=4096),
         "ascent": SurrogateAscent(n_candidates=128, n_steps=60),
     }
     for name, oracle in oracles.items():

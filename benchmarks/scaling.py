@@ -125,7 +125,7 @@ def measured(folder: Path, n: int, p: int, t: int, *, solving: bool) -> Point:
         build=build,
         solve=seconds,
         relative_gap=relative,
-        dictionary_bytes=dictionary.bits.n_bytes,
+        dictionary_bytes=dictionary.bits.planes.nbytes,
         peak_bytes=peak,
         test=reached,
     )

@@ -200,7 +200,11 @@ def plan(task: Addition, leak: Leak, *, readout_bits: int = 8) -> Plan:
     return Plan(
         mode=mode,
         sites=sites,
-        oracles=[Enumeration() if task.carry_input else LocalSearch(n_candidates=64, n_moves=20)],
+        oracles=[
+            Enumeration()
+            if task.carry_input
+            else LocalSearch(n_candidates=64, n_moves=20, n_rows=4096)
+        ],
         loss=Softmax(),
         penalty=GroupL2(),
         rhos=(1e-3,),

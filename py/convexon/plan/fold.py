@@ -11,9 +11,10 @@ from s to the fold's neurons. The membranes of a fold are updated in L = lanes /
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.plan.mapping import Folded, LayerMapping, Weights
 from convexon.plan.mapping import Mapping as LayerMappings
-from convexon.snn.fixed import Interval, QFormat, width_of
+from convexon.snn.fixed import Interval, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import INTEGRATE, ReadoutMode, Reset
 from convexon.snn.ranges import LayerRanges, neuron_ranges
@@ -166,15 +167,11 @@ class FoldPlan:
 
     def packed_bank(self, index: int) -> list[int]:
         """Content of a bank as unsigned integers: lane k at bits ``k * weight_width`` and up."""
-        width = self.weight_width
-        mask = (1 << width) - 1
-        packed = []
-        for row in self.bank(index).tolist():
-            word = 0
-            for lane, weight in enumerate(row):
-                word |= (weight & mask) << (lane * width)
-            packed.append(word)
-        return packed
+        width, mask = self.weight_width, (1 << self.weight_width) - 1
+        return [
+            sum((weight & mask) << (lane * width) for lane, weight in enumerate(row))
+            for row in self.bank(index).tolist()
+        ]
 
     def spikes_of_pass(self, sources: npt.NDArray[np.uint8]) -> IntArray:
         """Reads that passes over ``sources`` (..., n_sources) take, the most of any bank, (...)."""
@@ -337,7 +334,7 @@ def merged(layers: Sequence[Layer]) -> Layer:
     """
     if len(layers) == 1:
         return layers[0]
-    first = layers[0]
+    first, width = layers[0], attrgetter("width")  # all formats are signed
     recurrent = None
     if first.recurrent is not None:
         total = sum(layer.n_neurons for layer in layers)
@@ -355,15 +352,10 @@ def merged(layers: Sequence[Layer]) -> Layer:
         recurrent=recurrent,
         leak=first.leak,
         reset=first.reset,
-        weight_format=_wider(layer.weight_format for layer in layers),
-        threshold_format=_wider(layer.threshold_format for layer in layers),
+        weight_format=max((layer.weight_format for layer in layers), key=width),
+        threshold_format=max((layer.threshold_format for layer in layers), key=width),
         saturation=first.saturation,
     )
-
-
-def _wider(formats: Iterable[QFormat]) -> QFormat:
-    """Return the widest of formats; all of them are signed."""
-    return max(formats, key=lambda number_format: number_format.width)
 
 
 def _ranges_of_any_weights(layer: Layer, inputs: Interval, n_steps: int) -> LayerRanges:

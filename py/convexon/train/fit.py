@@ -191,16 +191,9 @@ def _generated(
         sites = [
             deepened(generated, site, family, name=f"layer {depth}")
             for site in sites
-            if _n_active(generated, site) >= family.fan_in
+            if len(generated.active(site)) >= family.fan_in
         ]
         if not sites:
             return generated, ()
         generated = grown(sites)
     return generated, sites if generated.solution.W[:-1].any() else ()
-
-
-def _n_active(generated: Generated, site: Site) -> int:
-    """Return how many neurons of the site have a weight."""
-    active = generated.solution.W[:-1].any(axis=1)
-    places = generated.dictionary.witnesses[active, 0]
-    return sum(generated.sites[b] is site for b in places)

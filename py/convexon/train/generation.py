@@ -100,6 +100,12 @@ class Generated:
     # form for an enumeration, to HiGHS's tolerances for the mixed-integer program.
     closed: bool
 
+    def active(self, site: Site) -> npt.NDArray[np.intp]:
+        """Return the neurons of a site that have a weight; none of a site without a branch."""
+        b, j = self.dictionary.witnesses[self.solution.W[:-1].any(axis=1)].T
+        place = next((k for k, other in enumerate(self.sites) if other is site), -1)
+        return np.asarray(j[b == place], dtype=np.intp)
+
 
 def deepened(generated: Generated, site: Site, family: WitnessFamily, *, name: str) -> Site:
     """Return a site one layer deeper: its inputs are the neurons of ``site`` that are active.
@@ -111,17 +117,14 @@ def deepened(generated: Generated, site: Site, family: WitnessFamily, *, name: s
     """
     if site.beside is not None:
         raise InputError(f"site {site.name} must have no neurons beside it to be deepened")
-    active = generated.solution.W[:-1].any(axis=1)
-    b, j = generated.dictionary.witnesses.T
-    place = next((k for k, other in enumerate(generated.sites) if other is site), None)
-    neurons = j[active & (b == place)].astype(np.intp)
-    if place is None or len(neurons) < family.fan_in:
+    neurons = generated.active(site)
+    if len(neurons) < family.fan_in:
         raise InputError(
             f"site {site.name} must have {family.fan_in} active neurons or more to be deepened, "
             f"not {len(neurons)}: lower rho"
         )
-    below = generated.branches[place].layers[-1]
-    layer = below.restricted(neurons, np.arange(site.n_inputs))
+    below = next(b for b, s in zip(generated.branches, generated.sites, strict=True) if s is site)
+    layer = below.layers[-1].restricted(neurons, np.arange(site.n_inputs))
     return replace(
         site,
         name=name,

@@ -23,7 +23,7 @@ from convexon.train.columns.rows import Rows
 from convexon.train.master import program_over
 from convexon.train.pricing.site import LEAST_WEIGHT
 from convexon.train.settings import ProgramSolver, SolveSettings
-from convexon.train.solved import SolvedProgram, history_of
+from convexon.train.solved import SolvedProgram
 
 VALIDATION_SHARE = 0.2
 """Share of the training samples on which rho is chosen."""
@@ -93,13 +93,14 @@ def solve_program(settings: SolveSettings, pool: Pool, progress: Progress) -> So
     progress.begin("solving the l1 program")
     program = pool.restricted(columns).program(settings.loss, L1(), rho)
     W, dual, gap, history = _solved(settings, program, watch)
+    account = [(r.iteration, r.primal, r.dual, r.gap) for r in history]
     return SolvedProgram(
         columns=columns.astype(np.int64),
         weights=pool.weights,
         W=W,
         dual=dual,
         gap=gap,
-        history=history_of(history),
+        history=np.array(account, dtype=np.float64).reshape(-1, 4),
         validation={f"{r:g}": accuracy for r, accuracy in validation.items()},
     )
 

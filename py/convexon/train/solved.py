@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from convexon.convex.bounds.gap import GapCertificate
-from convexon.convex.solvers.record import GapRecord
 from convexon.snn.network import Branch, Network
 from convexon.store.codec import Codec
 
@@ -30,12 +29,6 @@ class SolvedProgram:
     # `convexon.flow.run.Run.timing`.
     history: npt.NDArray[np.float64]
     validation: Mapping[str, float]  # validation accuracy of each rho that was tried
-
-
-def history_of(records: Sequence[GapRecord]) -> npt.NDArray[np.float64]:
-    """Return the records as `SolvedProgram.history`."""
-    rows = [(r.iteration, r.primal, r.dual, r.gap) for r in records]
-    return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
 Branches = tuple[Branch, ...]

@@ -24,8 +24,8 @@ from convexon.train.pricing.ascent import SurrogateAscent
 from convexon.train.pricing.enumeration import Enumeration
 from convexon.train.pricing.local import LocalSearch
 from convexon.train.pricing.milp import MixedIntegerProgram
-from convexon.train.pricing.oracle import ORACLES, Effort, Proposal, proposed
-from convexon.train.pricing.oracles import RandomDraws, oracle_for
+from convexon.train.pricing.oracle import ORACLES, Proposal, proposed
+from convexon.train.pricing.oracles import RandomDraws
 from convexon.train.pricing.site import PricingProblem, Site, site_on
 from convexon.train.witnesses.alphabet import TERNARY
 from convexon.train.witnesses.witness import WitnessFamily
@@ -36,10 +36,6 @@ UNITS = WitnessFamily(fan_in=2, alphabet=TERNARY, leak=MEMORYLESS, reset=Reset.N
 @dataclass(frozen=True)
 class Pairs:
     """Every pair of inputs with weights +1 and -1, threshold 1: one of both without the other."""
-
-    @classmethod
-    def of(cls, effort: Effort) -> Pairs:
-        return cls()
 
     @property
     def name(self) -> str:
@@ -75,7 +71,7 @@ def test_it_is_found_by_name_and_its_columns_are_certified_and_quantized(pairs: 
     plan = Plan(
         mode=ReadoutMode.LAST,
         sites=lambda data, rows: [site_on(data, rows, UNITS)],
-        oracles=[oracle_for(pairs)],
+        oracles=[ORACLES[pairs]()],
         loss=Squared(),
         penalty=L1(),
         rhos=(0.01,),
@@ -90,29 +86,21 @@ def test_it_is_found_by_name_and_its_columns_are_certified_and_quantized(pairs: 
     assert [found.claim for found in findings if not found.checked] == ["search0"]
 
 
-def test_every_built_in_oracle_has_a_name_and_takes_its_effort() -> None:
-    effort = Effort(n_candidates=8, n_moves=5, n_rows=50, max_neurons=99, max_seconds=2.0)
-    assert oracle_for("random", effort) == RandomDraws(n_drawn=40)
-    assert oracle_for("local", effort) == LocalSearch(n_candidates=8, n_moves=5, n_rows=50)
-    assert oracle_for("milp", effort) == MixedIntegerProgram(max_seconds=2.0)
-    listing = oracle_for("enumeration", effort)
-    assert isinstance(listing, Enumeration)
-    assert listing.max_neurons == 99
-    assert oracle_for("ascent", effort) == SurrogateAscent(n_candidates=8, n_steps=5)
-    layer = UNITS.layer(np.ones((4, 2), dtype=np.int64), np.ones(2, dtype=np.int64))
-    assert oracle_for("given", Effort(given=layer)).layer is layer
+def test_every_built_in_oracle_has_a_name_and_needs_nothing_else() -> None:
     assert list(ORACLES) == ["local", "random", "ascent", "milp", "enumeration", "given"]
+    kinds = (LocalSearch, RandomDraws, SurrogateAscent, MixedIntegerProgram, Enumeration)
+    for name, kind in zip(ORACLES, kinds, strict=False):
+        assert isinstance(ORACLES[name](), kind)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: oracle_for("loacl"), "oracle must be one of local, random, ascent, milp, enum"),
-        (lambda: oracle_for("given"), "given must be the neurons to price, not None"),
-        (lambda: Effort(n_moves=0), "n_moves must be positive, not 0"),
+        (lambda: ORACLES["given"](), "given must be the neurons to price, not None"),
+        (lambda: ORACLES["loacl"], "oracle must be one of local, random, ascent, milp, enum"),
         (
             lambda: ORACLES.add("half", type("Half", (), {"name": "half"})),
-            "oracle Half must have of, propose",
+            "oracle Half must have propose",
         ),
     ],
 )

@@ -208,16 +208,6 @@ class SmoothLoss(Loss):
         return self.gradient(Z, Y)
 
 
-def smooth(loss: Loss) -> SmoothLoss:
-    """The loss as one that Newton steps may rest on.
-
-    Raises `InputError` if it is none.
-    """
-    if isinstance(loss, SmoothLoss):
-        return loss
-    raise InputError(f"loss {loss.name} must be smooth for Newton steps, and has a kink")
-
-
 def _require_stated(loss: type[Loss]) -> None:
     """Raise `InputError` unless a loss states all that is asked of it."""
     asked = ("slope", "binary", "multiclass")

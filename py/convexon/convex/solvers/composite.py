@@ -9,11 +9,11 @@ conditioned. Both only ever lower the objective, so either may take over from th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 
-from convexon.convex.model.loss import FloatArray, Loss, SmoothLoss, Targets, smooth
+from convexon.convex.model.loss import FloatArray, Loss, SmoothLoss, Targets
 from convexon.convex.model.penalty import Penalty
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.newton import Operator, newton_cost, solver_for
@@ -53,7 +53,7 @@ class Descent:
     first_size: ClassVar[int] = 256
 
     def __init__(self, program: ConvexProgram, *, budget: Budget) -> None:
-        self._loss, self._targets = smooth(program.loss), program.encoded
+        self._loss, self._targets = cast(SmoothLoss, program.loss), program.encoded
         self._penalty, self._budget = program.penalty, budget
 
     @staticmethod

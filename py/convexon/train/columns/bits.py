@@ -75,16 +75,6 @@ class BitColumns:
         """(n, P), as a matrix has it."""
         return self.n_rows, self.n_columns
 
-    @property
-    def max_value(self) -> int:
-        """Largest value that the planes can state."""
-        return (1 << int(self.planes.shape[0])) - 1
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes that the planes take."""
-        return int(self.planes.nbytes)
-
     def dense(self, columns: slice | npt.NDArray[np.intp] = slice(None)) -> UInt8Array:
         """Return the given columns unpacked, uint8 of shape (n, k), column-major."""
         chosen = self.planes[:, columns]

@@ -11,7 +11,7 @@ import numpy as np
 
 from convexon.errors import require_positive
 from convexon.snn.neuron import ReadoutMode
-from convexon.train.pricing.oracle import Effort, Proposal, candidates, proposed
+from convexon.train.pricing.oracle import Proposal, candidates, proposed
 from convexon.train.pricing.site import PricingProblem, Site
 
 
@@ -20,15 +20,10 @@ class SurrogateAscent:
     """Starts from witnesses drawn at random, each with a direction of its own, and climbs."""
 
     n_candidates: int = 64  # neurons that climb side by side
-    n_steps: int = 60  # of the optimizer
+    n_steps: int = 40  # of the optimizer
 
     def __post_init__(self) -> None:
         require_positive(n_candidates=self.n_candidates, n_steps=self.n_steps)
-
-    @classmethod
-    def of(cls, effort: Effort) -> SurrogateAscent:
-        """Return the oracle for an effort, each move a step."""
-        return cls(n_candidates=effort.n_candidates, n_steps=effort.n_moves)
 
     @property
     def name(self) -> str:  # noqa: D102

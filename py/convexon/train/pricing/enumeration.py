@@ -19,7 +19,7 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.snn.ranges import weighted_range
 from convexon.train.columns.bits import BitColumns
-from convexon.train.pricing.oracle import Effort, Proposal
+from convexon.train.pricing.oracle import Proposal
 from convexon.train.pricing.site import PricingProblem, Site
 
 IntArray = npt.NDArray[np.int64]
@@ -40,11 +40,6 @@ class Enumeration:
     max_neurons: int = 5_000_000
     name: ClassVar[str] = "enumeration"
     _listed: dict[int, _Listing] = field(default_factory=dict, init=False, repr=False)
-
-    @classmethod
-    def of(cls, effort: Effort) -> Enumeration:
-        """Return the oracle for an effort."""
-        return cls(max_neurons=effort.max_neurons)
 
     def size(self, site: Site) -> int:
         """Return a bound on the neurons of the grid: weight vectors times the most thresholds."""

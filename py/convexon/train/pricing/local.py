@@ -17,7 +17,7 @@ import numpy.typing as npt
 from convexon.errors import require_positive
 from convexon.snn.neuron import ReadoutMode
 from convexon.train.columns.parallel import on_all_cores
-from convexon.train.pricing.oracle import Effort, Proposal, candidates, proposed
+from convexon.train.pricing.oracle import Proposal, candidates, proposed
 from convexon.train.pricing.site import PricingProblem, Site
 
 FloatArray = npt.NDArray[np.float64]
@@ -36,16 +36,11 @@ class LocalSearch:
     """
 
     n_candidates: int = 64  # neurons that are improved side by side
-    n_moves: int = 100  # changes that each of them may try
-    n_rows: int = 4096  # rows that a change is judged on; a random part where there are more
+    n_moves: int = 40  # changes that each of them may try
+    n_rows: int = 1024  # rows that a change is judged on; a random part where there are more
 
     def __post_init__(self) -> None:
         require_positive(n_candidates=self.n_candidates, n_moves=self.n_moves, n_rows=self.n_rows)
-
-    @classmethod
-    def of(cls, effort: Effort) -> LocalSearch:
-        """Return the oracle for an effort."""
-        return cls(n_candidates=effort.n_candidates, n_moves=effort.n_moves, n_rows=effort.n_rows)
 
     @property
     def name(self) -> str:  # noqa: D102

@@ -20,7 +20,7 @@ from scipy.sparse import coo_array
 from convexon.convex.model.penalty import Cone
 from convexon.errors import InputError, SolverError
 from convexon.snn.neuron import ReadoutMode, Reset
-from convexon.train.pricing.oracle import Effort, Proposal, proposed
+from convexon.train.pricing.oracle import Proposal, proposed
 from convexon.train.pricing.site import PricingProblem, Site
 
 FloatArray = npt.NDArray[np.float64]
@@ -36,11 +36,6 @@ class MixedIntegerProgram:
 
     max_seconds: float = 60.0
     name: ClassVar[str] = "mixed-integer program"
-
-    @classmethod
-    def of(cls, effort: Effort) -> MixedIntegerProgram:
-        """Return the oracle for an effort."""
-        return cls(max_seconds=effort.max_seconds)
 
     def propose(
         self, problem: PricingProblem, site: Site, generator: np.random.Generator

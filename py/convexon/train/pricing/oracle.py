@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from convexon.errors import InputError, require_positive
+from convexon.errors import InputError
 from convexon.registry import Registry
 from convexon.snn.network import Layer
 from convexon.train.columns.bits import BitColumns
@@ -32,33 +32,11 @@ class Proposal:
     n_seen: int
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Effort:
-    """How hard an oracle searches; each takes what concerns it."""
-
-    n_candidates: int = 64  # neurons that a search improves side by side
-    n_moves: int = 40  # changes that each of them may try
-    n_rows: int = 1024  # rows that a change is judged on; a random part where there are more
-    max_neurons: int = 5_000_000  # that an enumeration may list
-    max_seconds: float = 60.0  # of a mixed-integer program, for each output and sign
-    given: Layer | None = None  # neurons to price, for the oracle of given ones
-
-    def __post_init__(self) -> None:
-        require_positive(
-            n_candidates=self.n_candidates,
-            n_moves=self.n_moves,
-            n_rows=self.n_rows,
-            max_neurons=self.max_neurons,
-            max_seconds=self.max_seconds,
-        )
-
-
 class Oracle(Protocol):
-    """Finds neurons of a site whose columns violate the dual constraint."""
+    """Finds neurons of a site whose columns violate the dual constraint.
 
-    @classmethod
-    def of(cls, effort: Effort) -> Oracle:
-        """Return the oracle for an effort."""
+    A name stands for the oracle that its class makes without arguments.
+    """
 
     @property
     def name(self) -> str:
@@ -80,7 +58,7 @@ class Exhaustive(Protocol):
 
 def _require_stated(oracle: type[Oracle]) -> None:
     """Raise `InputError` unless a class has what an oracle must have."""
-    missing = [name for name in ("of", "name", "propose") if not hasattr(oracle, name)]
+    missing = [name for name in ("name", "propose") if not hasattr(oracle, name)]
     if missing:
         raise InputError(f"oracle {oracle.__name__} must have {', '.join(missing)}")
 

@@ -1,4 +1,4 @@
-"""The built-in oracles by name, the one that a name and an effort ask for, and the two simplest."""
+"""The built-in oracles by name, and the two simplest of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convexon.train.pricing.milp import MixedIntegerProgram
 from convexon.train.pricing.oracle import (
     ORACLES as ORACLES,  # re-exported: complete once the built-in ones are here
 )
-from convexon.train.pricing.oracle import Effort, Oracle, Proposal, candidates, proposed
+from convexon.train.pricing.oracle import Proposal, candidates, proposed
 from convexon.train.pricing.site import PricingProblem, Site
 
 
@@ -23,15 +23,10 @@ from convexon.train.pricing.site import PricingProblem, Site
 class RandomDraws:
     """Draws witnesses of the site's family and keeps those that violate the most."""
 
-    n_drawn: int = 2000
+    n_drawn: int = 2560
 
     def __post_init__(self) -> None:
         require_positive(n_drawn=self.n_drawn)
-
-    @classmethod
-    def of(cls, effort: Effort) -> RandomDraws:
-        """Return the oracle that looks at as many neurons as a search of this effort."""
-        return cls(n_drawn=effort.n_candidates * effort.n_moves)
 
     @property
     def name(self) -> str:  # noqa: D102
@@ -44,18 +39,13 @@ class RandomDraws:
         return proposed(problem, site, layer, n_seen=self.n_drawn)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class GivenNeurons:
     """Prices the neurons of a layer, such as a surrogate-trained one (SG-CVX): exact over these."""
 
-    layer: Layer
-
-    @classmethod
-    def of(cls, effort: Effort) -> GivenNeurons:
-        """Return the oracle of the neurons that the effort gives; `InputError` if it gives none."""
-        if effort.given is None:
+    def __init__(self, layer: Layer | None = None) -> None:
+        if layer is None:
             raise InputError("given must be the neurons to price, not None")
-        return cls(layer=effort.given)
+        self.layer = layer
 
     @property
     def name(self) -> str:  # noqa: D102
@@ -86,11 +76,3 @@ ORACLES.add("ascent", SurrogateAscent)
 ORACLES.add("milp", MixedIntegerProgram)
 ORACLES.add("enumeration", Enumeration)
 ORACLES.add("given", GivenNeurons)
-
-
-def oracle_for(name: str, effort: Effort | None = None) -> Oracle:
-    """Return the oracle of this name, which may be one of another package.
-
-    Raises `InputError` if there is no such oracle, or the effort lacks what it needs.
-    """
-    return ORACLES[name].of(effort or Effort())

@@ -14,7 +14,7 @@ from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.columns.rows import Rows
 from convexon.train.cost import SiliconCost
 from convexon.train.generation import GenerationBudget, Round, generate
-from convexon.train.pricing.oracles import oracle_for
+from convexon.train.pricing.oracles import ORACLES
 from convexon.train.pricing.site import Site, site_on
 from convexon.train.selection import Pool
 from convexon.train.settings import SolveSettings
@@ -47,7 +47,7 @@ def witnesses_for(
     priced = generate(
         rows.problem(Softmax(), GroupL2(), settings.selection_rho, n_outputs=train.n_classes),
         _sites(settings, drawn, train, rows),
-        [oracle_for(settings.oracle)],
+        [ORACLES[settings.oracle]()],
         budget=GenerationBudget(
             max_rounds=settings.pricing_rounds + 1,
             columns_per_round=_COLUMNS_PER_ROUND,
