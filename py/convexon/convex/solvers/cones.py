@@ -70,10 +70,19 @@ class _Triples(ABC):
     x: FloatArray
     t: FloatArray
     g: FloatArray = field(init=False)
+    _k: FloatArray = field(init=False)
+    _first: FloatArray = field(init=False)  # what the last pull makes of the epigraph variables
 
     def complementarity(self) -> float:
         """Sum of the products; the gap, where the slopes add up to what they should."""
         return float((self.radii * self.t).sum() - (self.x * self.g).sum())
+
+    @abstractmethod
+    def pull(self, mu: float, after: Move | None) -> FloatArray:
+        """``k`` (m, d) for products of ``mu``; the next `move` rests on it.
+
+        ``after`` is the predictor, whose second-order terms are then taken off.
+        """
 
     @abstractmethod
     def stiffness(self) -> tuple[FloatArray, FloatArray]:
@@ -122,11 +131,7 @@ class Balls(_Triples):
         total = np.repeat((1.0 / eta**2)[:, None], w1.shape[1], axis=1)
         return total, w1 * (np.sqrt(2.0 / share) / eta)[:, None]
 
-    def pull(self, mu: float, after: Move | None) -> tuple[FloatArray, FloatArray]:
-        """``k`` (m, d), and what `move` needs, for products of ``mu``.
-
-        ``after`` is the predictor, whose second-order terms are then taken off.
-        """
+    def pull(self, mu: float, after: Move | None) -> FloatArray:  # noqa: D102
         scaling = self._scaling
         r = np.zeros((len(self.x), 1 + self.x.shape[1]))
         r[:, 0] = mu
@@ -138,13 +143,16 @@ class Balls(_Triples):
         p = scaling.apply(scaling.divide(r), inverse=True)
         p -= np.column_stack([self.radii, -self.g])
         lean = 2.0 * scaling.w0 / (2.0 * np.square(scaling.w0) - 1.0)
-        return -p[:, 1:] - scaling.w1 * (lean * p[:, 0])[:, None], p[:, 0]
+        self._first = p[:, 0]
+        self._k = -p[:, 1:] - scaling.w1 * (lean * p[:, 0])[:, None]
+        return self._k
 
-    def move(self, dx: FloatArray, dg: FloatArray, first: FloatArray) -> Move:
-        """The direction of all variables, once that of the rows and slopes is known."""
+    def move(self, dx: FloatArray) -> Move:
+        """The direction of all variables, once that of the rows is known."""
         eta, w0, w1 = self._scaling[:3]
         along = 2.0 * w0 * (w1 * dx).sum(axis=1)
-        return Move(dx, dg, (eta**2 * first + along) / (2.0 * np.square(w0) - 1.0))
+        dt = (eta**2 * self._first + along) / (2.0 * np.square(w0) - 1.0)
+        return Move(dx, self.respond(dx) + self._k, dt)
 
     def longest(self, move: Move) -> float:
         """Step at which a variable first leaves its cone; infinite where none does."""
@@ -174,7 +182,7 @@ class Polytopes(_Triples):
         self._upper = np.repeat((self.radii / (2.0 * d))[:, None], d, axis=1)
         self._lower = self._upper.copy()
         self.g = np.zeros_like(self.x)
-        self._last = np.zeros((2, *self.x.shape))
+        self._first = np.zeros((2, *self.x.shape))
 
     @property
     def degree(self) -> int:
@@ -194,35 +202,35 @@ class Polytopes(_Triples):
         total, difference, mass = self._rates()
         return total, difference / np.sqrt(mass)[:, None]
 
-    def pull(self, mu: float, after: Move | None) -> tuple[FloatArray, FloatArray]:
-        """``k`` (m, d), and what `move` needs: the residuals over the slacks, (2, m, d)."""
+    def pull(self, mu: float, after: Move | None) -> FloatArray:  # noqa: D102
         above, below = self._slacks()
         up, down = mu - self._upper * above, mu - self._lower * below
         if after is not None:
-            d_upper, d_lower = self._multipliers(after, self._last)
+            d_upper, d_lower = self._multipliers(after)
             up -= d_upper * (after.t[:, None] - after.x)
             down -= d_lower * (after.t[:, None] + after.x)
         up, down = up / above, down / below
         _, difference, mass = self._rates()
         sway = (up + down).sum(axis=1) / mass
-        return up - down - difference * sway[:, None], np.stack([up, down])
+        self._first = np.stack([up, down])
+        self._k = up - down - difference * sway[:, None]
+        return self._k
 
-    def move(self, dx: FloatArray, dg: FloatArray, first: FloatArray) -> Move:
-        """The direction of all variables, once that of the rows and slopes is known."""
+    def move(self, dx: FloatArray) -> Move:
+        """The direction of all variables, once that of the rows is known."""
         _, difference, mass = self._rates()
-        dt = (first.sum(axis=(0, 2)) + (difference * dx).sum(axis=1)) / mass
-        self._last = first
-        return Move(dx, dg, dt)
+        dt = (self._first.sum(axis=(0, 2)) + (difference * dx).sum(axis=1)) / mass
+        return Move(dx, self.respond(dx) + self._k, dt)
 
-    def _multipliers(self, move: Move, first: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _multipliers(self, move: Move) -> tuple[FloatArray, FloatArray]:
         above, below = self._slacks()
-        up = first[0] - self._upper * (move.t[:, None] - move.x) / above
-        return up, first[1] - self._lower * (move.t[:, None] + move.x) / below
+        up = self._first[0] - self._upper * (move.t[:, None] - move.x) / above
+        return up, self._first[1] - self._lower * (move.t[:, None] + move.x) / below
 
     def longest(self, move: Move) -> float:
         """Step at which a variable first leaves its cone; infinite where none does."""
         above, below = self._slacks()
-        d_upper, d_lower = self._multipliers(move, self._last)
+        d_upper, d_lower = self._multipliers(move)
         pairs = (
             (above, move.t[:, None] - move.x),
             (below, move.t[:, None] + move.x),
@@ -233,7 +241,7 @@ class Polytopes(_Triples):
 
     def advance(self, move: Move, step: float, x: FloatArray) -> None:
         """Take the step; ``x`` are the rows after it."""
-        d_upper, d_lower = self._multipliers(move, self._last)
+        d_upper, d_lower = self._multipliers(move)
         self._upper = self._upper + step * d_upper
         self._lower = self._lower + step * d_lower
         scale = self.radii / (self._upper + self._lower).sum(

@@ -96,8 +96,6 @@ class _HingeFit:
         self._half = 0.5 * np.broadcast_to(targets.shares, Z.shape)
         u = self._rows(Z)
         self._balls = Balls(self._half.ravel(), u, 1.0 + np.abs(u[:, 0]))
-        self._first = np.zeros(len(u))
-        self._k = np.zeros_like(u)
         self.degree = self._balls.degree
 
     def _rows(self, Z: FloatArray) -> FloatArray:
@@ -113,13 +111,10 @@ class _HingeFit:
         return self._balls.complementarity()
 
     def pull(self, mu: float, after: Move | None) -> FloatArray:
-        self._k, self._first = self._balls.pull(mu, after)
-        return np.asarray(self._y * self._k.reshape(self._y.shape))
+        return np.asarray(self._y * self._balls.pull(mu, after).reshape(self._y.shape))
 
     def move(self, dZ: FloatArray) -> Move:
-        du = (-self._y * dZ).reshape(-1, 1)
-        dg = self._balls.respond(du) + self._k
-        return self._balls.move(du, dg, self._first)
+        return self._balls.move((-self._y * dZ).reshape(-1, 1))
 
     def longest(self, move: Move | None) -> float:
         return np.inf if move is None else self._balls.longest(move)
@@ -143,8 +138,6 @@ class _Norms:
         # At slope zero a ball has one product, radius * t, and a polytope 2 d with this sum.
         share = 2.0 * W.shape[1] if polytope else 1.0
         self.cones = (Polytopes if polytope else Balls)(radii, rows, share * product / radii)
-        self._first = np.zeros(0)
-        self._k = np.zeros_like(rows)
 
     def slopes(self) -> FloatArray:
         """Slopes of the penalty, (A, C), strictly dual-feasible."""
@@ -152,8 +145,7 @@ class _Norms:
 
     def pull(self, mu: float, after: Move | None) -> FloatArray:
         """Change of the slopes at constant weights."""
-        self._k, self._first = self.cones.pull(mu, after)
-        return self._k.reshape(self._shape)
+        return self.cones.pull(mu, after).reshape(self._shape)
 
     def operator(self, D: Products, curvature: Curvature) -> Operator:
         """The Newton system of the weights."""
@@ -163,9 +155,7 @@ class _Norms:
 
     def move(self, dW: FloatArray) -> Move:
         """The direction of all its variables."""
-        dx = dW.reshape(self.cones.x.shape)
-        dg = self.cones.respond(dx) + self._k
-        return self.cones.move(dx, dg, self._first)
+        return self.cones.move(dW.reshape(self.cones.x.shape))
 
     def advance(self, move: Move, step: float, W: FloatArray) -> None:
         """Take the step; ``W`` are the weights after it."""

@@ -6,13 +6,14 @@ They rank choices; `convexon_boards` measures what comes of the one that is chos
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from convexon.data.encoder import Encoder
 from convexon.plan.cost.amounts import (
+    Amounts,
     folded_amounts,
     loader_amounts,
     mapping_amounts,
@@ -94,24 +95,6 @@ class Activity:
         return sum(layers[-1] for layers in self.layers)
 
 
-def spatial_cost(
-    network: FixedPointNetwork, branch: int, depth: int, choice: Spatial, family: Family
-) -> Cost:
-    """Cost of a spatial layer."""
-    luts = lut_sites(spatial_amounts(network, branch, depth, choice), family)
-    return Cost(luts=luts, block_rams=0, clocks=1.0)
-
-
-def folded_cost(plan: FoldPlan, spikes: float, family: Family) -> Cost:
-    """Cost of an engine that reads ``spikes`` rows a step, on average."""
-    memories = [*weight_memories(plan), *neuron_memories(plan)]
-    return Cost(
-        luts=lut_sites(folded_amounts(plan, family), family),
-        block_rams=sum(memory.blocks(family) for memory in memories),
-        clocks=_clocks(plan, spikes),
-    )
-
-
 def _clocks(plan: FoldPlan, spikes: float) -> float:
     """Mean clocks of a step with ``spikes`` rows to read."""
     banks = plan.choice.banks
@@ -144,25 +127,23 @@ def cost_at(
     family: Family,
 ) -> Cost:
     """Cost of all layers at ``depth``: resources add up, the slowest unit sets the clocks."""
-    parts = [
-        spatial_cost(network, b, depth, choice, family)
-        for b, choice in choices.items()
-        if isinstance(choice, Spatial)
-    ]
+    amounts, blocks, clocks = Amounts(), 0, []
+    for b, choice in choices.items():
+        if isinstance(choice, Spatial):
+            amounts += spatial_amounts(network, b, depth, choice)
+            clocks.append(1.0)
     for plan in plans_at(network, choices, depth):
         b = plan.branches[0]
         spikes = activity.inputs if depth == 0 else activity.layers[b][depth - 1]
-        if plan.layer.recurrent is not None:
-            spikes += sum(activity.layers[k][depth] for k in plan.branches)
-        cost = folded_cost(plan, spikes, family)
+        own = 0
         if plan.layer.recurrent is not None:  # nothing overlaps
-            cost = replace(cost, clocks=cost.clocks + plan.completion_clocks)
-        parts.append(cost)
-    return Cost(
-        luts=sum(part.luts for part in parts),
-        block_rams=sum(part.block_rams for part in parts),
-        clocks=max(part.clocks for part in parts),
-    )
+            spikes += sum(activity.layers[k][depth] for k in plan.branches)
+            own = plan.completion_clocks
+        amounts += folded_amounts(plan, family)
+        memories = (*weight_memories(plan), *neuron_memories(plan))
+        blocks += sum(memory.blocks(family) for memory in memories)
+        clocks.append(_clocks(plan, spikes) + own)
+    return Cost(luts=lut_sites(amounts, family), block_rams=blocks, clocks=max(clocks))
 
 
 def surroundings_cost(
