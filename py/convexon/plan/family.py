@@ -60,22 +60,12 @@ class Family(Enum):
     ``ECP5``: Lattice ECP5, LUT4s with carry chains of two bits a cell. ``ICE40``: Lattice iCE40,
     whose logic cell has a LUT4, a carry and a flip-flop. ``GOWIN``: Gowin GW1N and GW2A, LUT4s of
     which each may be a bit of a carry chain instead.
-
-    Members
-    -------
-    title : str
-        Its maker's name for it.
-    carry_sites : int
-        LUT4 sites that a carry cell takes the place of.
-    usable : float
-        Share of a part's LUT sites that a design's LUTs may be. The rest goes to carries that enter
-        and leave their chains, on iCE40 to flip-flops without a LUT, and is left to the router.
-    block_ram : BlockRam
-    delays : DelayModel
     """
 
-    title: str
-    carry_sites: int
+    title: str  # its maker's name for it
+    carry_sites: int  # LUT4 sites that a carry cell takes the place of
+    # Share of a part's LUT sites that a design's LUTs may be. The rest goes to carries that enter
+    # and leave their chains, on iCE40 to flip-flops without a LUT, and is left to the router.
     usable: float
     block_ram: BlockRam
     delays: DelayModel

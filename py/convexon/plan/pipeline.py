@@ -12,9 +12,9 @@ can still be followed in order, and what was decided is known before it is neede
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,32 +47,33 @@ class Cycles:
         return np.diff(self.given)
 
 
-class Unit(Protocol):
+class Unit(ABC):
     """A part of a stage: takes a step, and offers its result until it leaves."""
 
+    def __init__(self) -> None:
+        self.valid = 0  # first edge at which the result of the last step can leave
+        self._left = [-1, -1]  # edges at which the last results left
+
+    @abstractmethod
     def take(self, step: int, offered: int) -> int:
         """Return the edge at which step number ``step`` of the run, offered from then on, enters.
 
         Steps come in order, and `leave` of the step before has been called.
         """
 
-    @property
-    def valid(self) -> int:
-        """First edge at which the result of the last step can leave."""
-
     def leave(self, edge: int) -> None:
         """Note the edge at which that result leaves."""
+        self._left = [self._left[-1], edge]
 
 
-class Registers:
+class Registers(Unit):
     """Elastic registers in a row: each is free when it is empty or is being emptied."""
 
     def __init__(self, count: int) -> None:
+        super().__init__()
         self._free = [0] * count
-        self.valid = 0
 
-    def take(self, step: int, offered: int) -> int:
-        """See `Unit`."""
+    def take(self, step: int, offered: int) -> int:  # noqa: D102
         entered = []
         for free in self._free:
             offered = max(offered, free) + 1
@@ -81,30 +82,20 @@ class Registers:
         self.valid = offered
         return entered[0]
 
-    def leave(self, edge: int) -> None:
-        """See `Unit`."""
+    def leave(self, edge: int) -> None:  # noqa: D102
         self._free[-1] = edge
 
 
-class Buffer:
+class Buffer(Unit):
     """Two steps; nothing but flip-flops on either side."""
 
-    def __init__(self) -> None:
-        self._left = [-1, -1]
-        self.valid = 0
-
-    def take(self, step: int, offered: int) -> int:
-        """See `Unit`."""
+    def take(self, step: int, offered: int) -> int:  # noqa: D102
         entered = max(offered, self._left[-2] + 1)
         self.valid = max(entered, self._left[-1]) + 1
         return entered
 
-    def leave(self, edge: int) -> None:
-        """See `Unit`."""
-        self._left = [self._left[-1], edge]
 
-
-class Engine:
+class Engine(Unit):
     """A folded engine: passes over the spikes of a step, while earlier results are on their way.
 
     ``spikes`` are the reads of every pass of a fold, `FoldPlan.spikes_of_pass`, of shape (steps of
@@ -112,16 +103,14 @@ class Engine:
     """
 
     def __init__(self, plan: FoldPlan, spikes: IntArray) -> None:
+        super().__init__()
         self._plan = plan
         clocks = np.where(spikes > 0, spikes + SCAN_CLOCKS, EMPTY_SCAN_CLOCKS)
         self._clocks: list[int] = clocks.sum(axis=1).tolist()
         self._ready = 0
         self._end = -plan.spacing
-        self._left = [-1, -1]
-        self.valid = 0
 
-    def take(self, step: int, offered: int) -> int:
-        """See `Unit`."""
+    def take(self, step: int, offered: int) -> int:  # noqa: D102
         plan = self._plan
         taken = max(offered, self._ready)
         edge = taken
@@ -134,12 +123,8 @@ class Engine:
         self.valid = max(complete + 1, self._left[-1]) + 1
         return taken
 
-    def leave(self, edge: int) -> None:
-        """See `Unit`."""
-        self._left = [self._left[-1], edge]
 
-
-class ScoreEngine:
+class ScoreEngine(Unit):
     """The folded readout: passes over the features of the steps that it reads.
 
     ``spikes`` are the reads of every step of the run; with ``every`` each step has a result.
@@ -154,6 +139,7 @@ class ScoreEngine:
         *,
         every: bool,
     ) -> None:
+        super().__init__()
         self._every = every
         self._plan = plan
         self._clocks = np.where(spikes > 0, spikes + SCAN_CLOCKS, EMPTY_SCAN_CLOCKS).tolist()
@@ -161,8 +147,6 @@ class ScoreEngine:
         self._mode = mode
         self._ready = 0
         self._end = -plan.spacing
-        self._left = -1
-        self.valid = 0
 
     def take(self, step: int, offered: int) -> int:
         """See `Unit`; a step that is not read enters at once."""
@@ -172,33 +156,25 @@ class ScoreEngine:
         taken = max(offered, self._ready)
         edge = max(taken + self._clocks[step], self._end + self._plan.spacing)
         if last or self._every:
-            edge = max(edge, self._left + 1)  # the last result has left
+            edge = max(edge, self._left[-1] + 1)  # the last result has left
             self.valid = edge + self._plan.handover_clocks + 1
         self._ready, self._end = edge + 1, edge
         return taken
 
-    def leave(self, edge: int) -> None:
-        """See `Unit`."""
-        self._left = edge
 
-
-class Stage:
+class Stage(Unit):
     """Units between a fork and a join: a step waits until all have taken it, and leaves at once."""
 
     def __init__(self, units: Sequence[Unit]) -> None:
+        super().__init__()
         self._units = units
 
-    def take(self, step: int, offered: int) -> int:
-        """See `Unit`."""
-        return max(unit.take(step, offered) for unit in self._units)
+    def take(self, step: int, offered: int) -> int:  # noqa: D102
+        entered = max(unit.take(step, offered) for unit in self._units)
+        self.valid = max(unit.valid for unit in self._units)
+        return entered
 
-    @property
-    def valid(self) -> int:
-        """See `Unit`."""
-        return max(unit.valid for unit in self._units)
-
-    def leave(self, edge: int) -> None:
-        """See `Unit`."""
+    def leave(self, edge: int) -> None:  # noqa: D102
         for unit in self._units:
             unit.leave(edge)
 

@@ -35,42 +35,22 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Weighed:
-    """A solution over some columns of a dictionary.
+    """A solution over some columns of a dictionary."""
 
-    Members
-    -------
-    columns : int64 array, shape (k,)
-        Columns of the dictionary that the weights are over, ascending.
-    W : float64 array, shape (k + 1, C)
-        Their weights and, last, the always-firing column's.
-    dual : float64 array, shape (n, C)
-        A dual point of the program over those columns, as a solver leaves it.
-    """
-
-    columns: IntArray
-    W: FloatArray
-    dual: FloatArray
+    columns: IntArray  # (k,), columns of the dictionary that the weights are over, ascending
+    W: FloatArray  # (k + 1, C), their weights and, last, the always-firing column's
+    dual: FloatArray  # (n, C), a dual point over those columns, as a solver leaves it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """What the dictionary is, and what columns any network could have besides.
+    """What the dictionary is, and what columns any network could have besides."""
 
-    Members
-    -------
-    max_feature : int
-        Largest entry that a column of any network would have.
-    min_weight : float, optional
-        Smallest weight that a column of any network would have; the dictionary's where None.
-    about : str
-        What the dictionary is, in words that follow "over".
-    every_network_of_form : bool
-        Whether it holds every column that any network of the form `about` can have.
-    """
-
-    max_feature: int
-    min_weight: float | None = None
+    max_feature: int  # largest entry that a column of any network would have
+    min_weight: float | None = None  # least weight of such a column; the dictionary's where None
+    # What the dictionary is, in words that follow "over".
     about: str = "every column of the dictionary"
+    # Whether it holds every column that any network of the form `about` can have.
     every_network_of_form: bool = False
 
 
@@ -85,24 +65,15 @@ def certificate_of(
 ) -> Certificate:
     """Certificate of weights over some columns of a dictionary.
 
+    Raises `InputError` if shapes do not fit.
+
     Parameters
     ----------
-    drawn : ConvexProgram
-        The program over the whole dictionary and, last, the always-firing column. Its groups say
-        which rows share an input, which the universal bound rests on.
-    solution : Weighed
-    scope : Scope
-    tolerance : float
-        Tolerance to which bounds are to close.
-    readout_bits : int, optional
-        Bits to which the readout is rounded; nothing is claimed of rounding where None.
-    others : tuple of SampleMargins
-        Margins on samples that the program does not have.
-
-    Raises
-    ------
-    InputError
-        If shapes do not fit.
+    drawn : The program over the whole dictionary and, last, the always-firing column. Its groups
+        say which rows share an input, which the universal bound rests on.
+    tolerance : tolerance to which bounds are to close
+    readout_bits : bits to which the readout is rounded; nothing is claimed of rounding where None
+    others : margins on samples that the program does not have
     """
     statement = _statement(drawn, solution.columns, scope)
     places = statement.with_intercept(statement.columns).astype(np.intp)
@@ -182,16 +153,13 @@ def certified(
 ) -> tuple[Certificate, SpikeDictionary]:
     """Certify what column generation has left; ``others`` are margins of samples not fitted.
 
+    Raises `InputError` if shapes do not fit.
+
     Returns
     -------
     tuple of Certificate and SpikeDictionary
         The certificate, and the dictionary that it is over: every column of every network of the
         sites' form where an oracle listed them and pricing closed; else the master's columns.
-
-    Raises
-    ------
-    InputError
-        If shapes do not fit.
     """
     generated, sites, problem = fitted.generated, fitted.sites, fitted.problem
     listing = next((o for o in fitted.oracles if isinstance(o, Exhaustive)), None)

@@ -97,7 +97,12 @@ class Master:
         for b, columns in enumerate(members.values()):
             site = self.places[columns[0]][0]
             sites.append(site)
-            branches.append(site.branch(side_by_side(site, [self.places[j][1] for j in columns])))
+            layers = [self.places[j][1] for j in columns]
+            side_by_side = site.family.layer(
+                np.concatenate([layer.weights for layer in layers], axis=1),
+                np.concatenate([layer.thresholds for layer in layers]),
+            )
+            branches.append(site.branch(side_by_side))
             first = site.first_neuron
             witnesses[columns] = [(b, first + k) for k in range(len(columns))]
         _, counts = distinct_columns(self.columns)
@@ -127,11 +132,3 @@ class Master:
         if self.start is not None:
             fresh = np.zeros((len(found), self.start.shape[1]))
             self.start = np.concatenate([self.start[:-1], fresh, self.start[-1:]])
-
-
-def side_by_side(site: Site, layers: Sequence[Layer]) -> Layer:
-    """Return the layer of a site that has the neurons of all ``layers``, in their order."""
-    return site.family.layer(
-        np.concatenate([layer.weights for layer in layers], axis=1),
-        np.concatenate([layer.thresholds for layer in layers]),
-    )

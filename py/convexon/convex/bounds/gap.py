@@ -33,45 +33,22 @@ _FIRST_MARGIN, _LEAST_MARGIN, _MOST_MARGIN = 64.0 * UNIT, 4.0 * UNIT, 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class GapCertificate:
-    """A duality gap over the dictionary at hand.
+    """A duality gap over the dictionary at hand."""
 
-    Members
-    -------
-    primal, dual
-        Objective of the weights, rounded up, and of the feasible dual point, rounded down.
-    gap
-        ``primal - dual``, never negative. The weights are within it of the optimum.
-    relative_gap
-        The gap over the primal value; zero where both are zero.
-    rho
-        Regularization strength of the program.
-    dual_scale
-        Factor that brought the dual point into feasibility, in [0, 1]; about one near an optimum.
-    max_dual_violation_before_scaling
-        How far the unscaled point exceeded a constraint: ``max_j ||D_j^T lambda|| / w_j - rho``, or
-        zero.
-    n_rows, n_columns, n_outputs
-        Shape of the program.
-    n_active, n_nonzero
-        Columns with a non-zero row of weights; non-zero weights.
-    rounding_allowance
-        How much further apart ``primal`` and ``dual`` are than plain float64 would have them, so
-        that rounding cannot have hidden a part of the gap.
-    """
-
-    primal: float
-    dual: float
-    gap: float
-    relative_gap: float
-    rho: float
-    dual_scale: float
+    primal: float  # objective of the weights, rounded up
+    dual: float  # objective of the feasible dual point, rounded down
+    gap: float  # `primal - dual`, never negative: the weights are within it of the optimum
+    relative_gap: float  # the gap over the primal value; zero where both are zero
+    rho: float  # regularization strength of the program
+    dual_scale: float  # that made the dual point feasible, in [0, 1]; about one near an optimum
+    # How far the unscaled point exceeded a constraint: `max_j ||D_j^T lambda|| / w_j - rho`, or 0.
     max_dual_violation_before_scaling: float
     n_rows: int
     n_columns: int
     n_outputs: int
-    n_active: int
-    n_nonzero: int
-    rounding_allowance: float
+    n_active: int  # columns with a non-zero row of weights
+    n_nonzero: int  # non-zero weights
+    rounding_allowance: float  # what covering rounding has added to the gap
 
 
 def certify(
@@ -83,24 +60,19 @@ def certify(
     holds. Scaling keeps it in the conjugate's domain, since that domain is convex and contains
     zero; its rounding is then mended in the domain, before the constraints are checked.
 
+    Raises `InputError` if ``W`` or ``dual`` is not finite or has another shape.
+
     Parameters
     ----------
-    program, W
-        The program, and weights (P, C) that claim to solve it.
-    dual
-        A candidate for lambda, shape (n, C), in any state: it is moved into the conjugate's domain
-        and scaled. For hinge this is needed for a small gap, as a subgradient on a kink is not
-        unique.
+    program, W : the program, and weights (P, C) that claim to solve it
+    dual : A candidate for lambda, shape (n, C), in any state: it is moved into the conjugate's
+        domain and scaled. For hinge this is needed for a small gap, as a subgradient on a kink is
+        not unique.
 
     Returns
     -------
     tuple[GapCertificate, FloatArray]
         The certificate and the feasible lambda that attains its dual value, shape (n, C).
-
-    Raises
-    ------
-    InputError
-        If ``W`` or ``dual`` is not finite or has another shape.
     """
     values, Y, loss = program.checked(W), program.encoded, program.loss
     Z, error = program.predict_bounded(values)
@@ -163,16 +135,11 @@ def feasible_multiple(
 
     Parameters
     ----------
-    loss, Y
-        The loss and its encoded targets.
-    point
-        Any lambda, (n, C).
-    ratio
-        A bound in exact arithmetic on what must be at most ``limit``, a norm but for rounding.
-    limit
-        Positive.
-    guess
-        About the ratio of ``point``, where it is known.
+    loss, Y : the loss and its encoded targets
+    point : any lambda, (n, C)
+    ratio : a bound in exact arithmetic on what must be at most ``limit``, a norm but for rounding
+    limit : positive
+    guess : about the ratio of ``point``, where it is known
 
     Returns
     -------

@@ -54,20 +54,14 @@ def universal_bound(
 ) -> LowerBound:
     """Objective that no dictionary with entries in [0, max_feature] goes below on a problem.
 
+    Raises `InputError` if an argument is not positive, or the groups do not fit.
+
     Parameters
     ----------
-    problem
-        Which of its rows share an input is part of it.
-    min_weight
-        Smallest penalty weight of any column that a network may use, positive.
-    max_feature
-        Largest entry of any column: 1 for spikes, the number of steps for spike counts. Entries
-        must not be negative.
-
-    Raises
-    ------
-    InputError
-        If an argument is not positive, or the groups do not fit.
+    problem : which of its rows share an input is part of it
+    min_weight : smallest penalty weight of any column that a network may use, positive
+    max_feature : Largest entry of any column: 1 for spikes, the number of steps for spike counts.
+        Entries must not be negative.
     """
     require_positive(min_weight=min_weight, max_feature=max_feature)
     loss, penalty, Y, inputs = problem.loss, problem.penalty, problem.encoded, problem.inputs
