@@ -33,11 +33,6 @@ class Schedule:
         return cls(network=network, mapping=mapping)
 
     @property
-    def n_steps(self) -> int:
-        """T, the steps of an inference."""
-        return self.network.n_steps
-
-    @property
     def is_constant(self) -> bool:
         """Whether every inference takes the same cycles, whatever it reads."""
         return self.mapping.is_spatial and not self.mapping.decision.is_early
@@ -68,13 +63,13 @@ class Schedule:
         cycles are not constant.
         """
         self._require_constant()
-        return int(self._encodes) + self.n_steps - 1 + sum(self.stages)
+        return int(self._encodes) + self.network.n_steps - 1 + sum(self.stages)
 
     @property
     def initiation_interval_cycles(self) -> int:
         """Clock edges between results in a row: T. `InputError` where they are not constant."""
         self._require_constant()
-        return self.n_steps
+        return self.network.n_steps
 
     @property
     def summary(self) -> str:
@@ -92,7 +87,7 @@ class Schedule:
             return run_pipeline(self.network, self.mapping, inputs, trace)
         return spatial_cycles(
             steps_used(self.network, self.mapping, trace),
-            n_steps=self.n_steps,
+            n_steps=self.network.n_steps,
             registers=sum(self.stages),
             encodes=self._encodes,
         )

@@ -116,11 +116,13 @@ def minimize(problem: Composite, W: FloatArray, *, tolerance: float, budget: Bud
     start *= max(problem.D.largest_row(), 1e-300)
     at = _Iterate(W, Z, problem.value(W, Z), start)
     burst = _SHORTEST_BURST
+    # Floating-point operations of a first-order step: two products with the working set.
+    step_cost = 4.0 * float(np.prod(problem.D.shape)) * float(W.shape[1])
     # Cost of first-order steps since the last Newton step; from a warm start, one is due.
     worth = np.inf if W.any() else 0.0
     while problem.gap(at.W, at.Z) > tolerance and not budget.spent:
         settled = _accelerate(problem, at, steps=burst, budget=budget)
-        worth += burst * _step_cost(problem, at.W)
+        worth += burst * step_cost
         if worth < newton_cost(problem.D, problem.penalty.support(at.W)) and burst < _LONGEST_BURST:
             burst = min(2 * burst, _LONGEST_BURST)  # cheap steps first: they thin the support
             continue
@@ -130,11 +132,6 @@ def minimize(problem: Composite, W: FloatArray, *, tolerance: float, budget: Bud
         else:
             burst = min(2 * burst, _LONGEST_BURST)
     return at.W
-
-
-def _step_cost(problem: Composite, W: FloatArray) -> float:
-    """Floating-point operations of a first-order step: two products with the working set."""
-    return 4.0 * float(np.prod(problem.D.shape)) * float(W.shape[1])
 
 
 def _accelerate(problem: Composite, at: _Iterate, *, steps: int, budget: Budget) -> bool:

@@ -23,7 +23,6 @@ from convexon.snn.decision import Decision, Rule
 from convexon.snn.fixed import Interval, ceil_log2, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
-from convexon.snn.ranges import LayerRanges
 
 IntArray = npt.NDArray[np.int64]
 
@@ -142,15 +141,11 @@ def spatial_amounts(
     if layer.recurrent is not None:
         none = np.zeros_like(layer.biases)
         amounts += matrix_amounts(layer.recurrent, none, choice.sums, 1)
-    return amounts + _neuron_amounts(layer, ranges, is_split=choice.registers > 0)
-
-
-def _neuron_amounts(layer: Layer, ranges: LayerRanges, *, is_split: bool) -> Amounts:
-    """Amounts of the neurons of a spatial layer beside their sums."""
     low, high = np.array([(u.low, u.high) for u in ranges.integrated], dtype=np.int64).T
     kept = np.array([width_of(v) for v in ranges.membrane], dtype=np.int64)
-    each = update_amounts(layer, low, high, kept, is_split=is_split)
-    return Amounts({Logic.STAGE: 1, **{logic: int(n.sum()) for logic, n in each.items()}})
+    each = update_amounts(layer, low, high, kept, is_split=choice.registers > 0)
+    neurons = {logic: int(n.sum()) for logic, n in each.items()}
+    return amounts + Amounts({Logic.STAGE: 1, **neurons})
 
 
 def update_amounts(

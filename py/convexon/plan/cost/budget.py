@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -155,7 +155,8 @@ def _layers_at(
         spikes = float(np.mean([activity.layers[b][depth - 1] for b in branches]))
     folded: list[tuple[Choices, float]] = []
     if budget.style is not Style.SPATIAL:
-        for folds, banks in product(_powers(most if budget.lanes is None else 1), BANKS):
+        powers = (most if budget.lanes is None else 1).bit_length()
+        for folds, banks in product([1 << k for k in range(powers)], BANKS):
             choices = folded_choices(
                 network,
                 depth,
@@ -192,13 +193,6 @@ def _candidates(
     found.sort(key=lambda pair: pair[0].clocks)
     stride = max(1, -(-len(found) // MAX_CANDIDATES))
     return [*found[:-1:stride], found[-1]]
-
-
-def _powers(limit: int) -> Iterator[int]:
-    power = 1
-    while power <= limit:
-        yield power
-        power *= 2
 
 
 def fastest_within(

@@ -54,7 +54,10 @@ def pipeline_depths(
     if not clock_hz > 0:
         raise InputError(f"clock_hz must be above 0, not {clock_hz!r}")
     parts = _delays(network, family.delays, sums)
-    *layers, readout, decision = (_fewest(delays, 1 / clock_hz) for delays in parts)
+    *layers, readout, decision = (
+        next((count for count, delay in enumerate(delays) if delay <= 1 / clock_hz), None)
+        for delays in parts
+    )
 
     def spatial(registers: int | None) -> Spatial | None:
         return None if registers is None else Spatial(registers=registers, sums=sums)
@@ -100,11 +103,6 @@ def engine_delay(plan: FoldPlan, family: Family) -> float:
     )
     memory = 0.0 if plan.seeded else model.memory
     return max(memory, model.register + max(logic))
-
-
-def _fewest(delays: Sequence[float], period: float) -> int | None:
-    """Fewest registers whose delay is within ``period``; None where there are none."""
-    return next((registers for registers, delay in enumerate(delays) if delay <= period), None)
 
 
 def _delays(network: FixedPointNetwork, model: DelayModel, sums: Sums) -> list[list[float]]:

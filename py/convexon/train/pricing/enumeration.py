@@ -39,7 +39,7 @@ class Enumeration:
 
     max_neurons: int = 5_000_000
     name: ClassVar[str] = "enumeration"
-    _listed: dict[int, _Listing] = field(default_factory=dict, init=False, repr=False)
+    _listed: dict[Site, _Listing] = field(default_factory=dict, init=False, repr=False)
 
     def size(self, site: Site) -> int:
         """Return a bound on the neurons of the grid: weight vectors times the most thresholds."""
@@ -74,22 +74,20 @@ class Enumeration:
         )
 
     def _listing(self, site: Site) -> _Listing:
-        key = id(site)
-        if key not in self._listed:
+        if site not in self._listed:
             if self.size(site) > self.max_neurons:
                 raise InputError(
                     f"fan_in must leave at most {self.max_neurons} neurons to enumerate, "
                     f"not {self.size(site)}: lower it, or take a smaller alphabet"
                 )
-            self._listed[key] = _listed(site)
-        return self._listed[key]
+            self._listed[site] = _listed(site)
+        return self._listed[site]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Listing:
     """Distinct columns of a grid, each with the cheapest neuron that realises it."""
 
-    owner: Site  # kept alive, so that its id stays its own
     bits: BitColumns
     weights: IntArray
     thresholds: IntArray
@@ -119,7 +117,6 @@ def _listed(site: Site) -> _Listing:
                 thresholds[at] = int(block_thresholds[j])
         parts.append(bits.take(np.array(fresh, dtype=np.intp)))
     return _Listing(
-        owner=site,
         bits=BitColumns.joined(parts),
         weights=np.stack(weights, axis=1),
         thresholds=np.array(thresholds, dtype=np.int64),
