@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
 
-from convexon.plan.adders.digits import signed_digits
+from convexon.plan.adders.graph import signed_digits
 from convexon.snn.fixed import Interval, bits_of
 
 ZERO = Interval(0, 0)

@@ -12,7 +12,7 @@ import pytest
 from convexon.convex.model.penalty import L1, GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
-from convexon.plan.adders.digits import signed_digits
+from convexon.plan.adders.graph import signed_digits
 from convexon.snn import golden
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
 from convexon.snn.simulate import layer_features

@@ -14,8 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from convexon.errors import InputError
-from convexon.plan.adders.digits import LUT_INPUTS
 from convexon.snn.fixed import Interval, bits_of
+
+LUT_INPUTS = 4
+"""Inputs of the lookup table that ECP5, iCE40 and Gowin parts are made of."""
 
 LOOKUP_DELAY = 2
 """Delay of a lookup, in thirds of a short adder's: both have a wire to cross first."""
@@ -25,6 +27,23 @@ SUM_DELAY = 3
 
 SHORT_SUMS = (0, 1, 2, 3, 5)
 """LUT4s of sums by their width, as Yosys maps them without a carry chain."""
+
+
+def signed_digits(number: int) -> tuple[tuple[int, int], ...]:
+    """Canonical signed digits of ``number``: (place, +1 or -1), lowest place first.
+
+    No two are adjacent, and no other sum of signed powers of two has fewer terms: 7 is 8 - 1.
+    """
+    digits: list[tuple[int, int]] = []
+    place = 0
+    while number:
+        if number & 1:
+            digit = 2 - (number & 3)  # ...01 -> +1, ...11 -> -1
+            digits.append((place, digit))
+            number -= digit
+        number >>= 1
+        place += 1
+    return tuple(digits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from convexon.plan.adders.differences import IntArray, Step, derivation
-from convexon.plan.adders.digits import signed_digits
-from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder, Term
+from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder, Term, signed_digits
 
 MAX_WORK = 400_000
 """Pairs of terms that are looked at in the beginning: larger layers are divided into blocks."""

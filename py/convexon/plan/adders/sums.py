@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convexon.plan.adders.digits import LUT_INPUTS, signed_digits
-from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder, Term
+from convexon.plan.adders.graph import (
+    LUT_INPUTS,
+    Addend,
+    AdderGraph,
+    GraphBuilder,
+    Term,
+    signed_digits,
+)
 from convexon.plan.adders.sharing import cheapest, shared_sums
 from convexon.plan.mapping import Sums
 

@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.data.encoder import Encoder, EncoderKind
-from convexon.plan.adders.digits import LUT_INPUTS, signed_digits
-from convexon.plan.adders.graph import SHORT_SUMS, AdderGraph
+from convexon.plan.adders.graph import LUT_INPUTS, SHORT_SUMS, AdderGraph, signed_digits
 from convexon.plan.cost.memory import MemoryShape
 from convexon.plan.cost.timing import MAX_GRAPH_SYNAPSES, matrix_graph
 from convexon.plan.family import Family

@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from convexon.errors import InputError
 from convexon.plan.adders.cut import cut
-from convexon.plan.adders.digits import signed_digits
-from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder
+from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder, signed_digits
 from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.family import DelayModel, Family
 from convexon.plan.fold import WORD, FoldPlan

@@ -52,4 +52,4 @@ class SurrogateAscent:
             steps=self.n_steps,
             seed=int(generator.integers(2**31)),
         )
-        return proposed(problem, site, climbed.layer, n_seen=self.n_candidates * self.n_steps)
+        return proposed(problem, site, climbed, n_seen=self.n_candidates * self.n_steps)

@@ -48,18 +48,6 @@ class Stimulus:
         return int(self.signal.shape[1]) if self.mode is ReadoutMode.STEP else 1
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Ascent:
-    """The best integer iterate of every candidate, and its value, exact but for the sum's rounding.
-
-    Values are lambda^T s, (P,); those of the start are none larger.
-    """
-
-    layer: Layer
-    values: npt.NDArray[np.float64]
-    start_values: npt.NDArray[np.float64]
-
-
 def ascend(
     layer: Layer,
     stimulus: Stimulus,
@@ -68,11 +56,11 @@ def ascend(
     grid: WeightGrid,
     steps: int,
     seed: int,
-) -> Ascent:
-    """Raise ``sum_i directions[i, p] * s[i, p]`` of every neuron p of a layer, by Adam steps.
+) -> Layer:
+    """Return each neuron p of a layer at the largest ``sum_i directions[i, p] * s[i, p]`` it found.
 
-    Directions have shape (samples, P), or (samples * steps, P) for `ReadoutMode.STEP`; they are 0
-    in rows that the program lacks.
+    It climbs by Adam steps. Directions have shape (samples, P), or (samples * steps, P) for
+    `ReadoutMode.STEP`; they are 0 in rows that the program lacks.
 
     Raises `InputError` if a shape does not fit, a value is not finite, or the layer has lateral
     weights: then its neurons are no separate candidates. Raises `FormatError` as
@@ -95,13 +83,13 @@ def ascend(
         keep_formats=False,
     )
     climb = _Climb(model, stimulus, directions)
-    start = climb.evaluate()
+    climb.evaluate()
     generator = torch.Generator().manual_seed(seed)
     for step in range(steps):
         climb.step(_LEARNING_RATE * cosine(step / steps), generator)
         if (step + 1) % _EVALUATE_EVERY == 0 or step + 1 == steps:
             climb.evaluate()
-    return Ascent(layer=climb.best_layer(), values=climb.best.numpy(), start_values=start)
+    return climb.best_layer()
 
 
 class _Climb:
@@ -135,8 +123,8 @@ class _Climb:
         self.optimizer.step(-(pull * columns).sum(), rate)
 
     @torch.no_grad()
-    def evaluate(self) -> npt.NDArray[np.float64]:
-        """Values of the present iterate; keeps each candidate that is at its best."""
+    def evaluate(self) -> None:
+        """Keep each candidate that is at its best, by its exact value on all samples."""
         size = max(1, EVALUATION_ENTRIES // (self.inputs[0].numel() + self.layer.n_neurons))
         values = torch.zeros_like(self.best)
         for first in range(0, len(self.inputs), size):
@@ -147,7 +135,6 @@ class _Climb:
         for kept, now in zip(self.kept, self._parameters(), strict=True):
             kept[better] = now[better]
         self.best = torch.where(better, values, self.best)
-        return values.numpy()
 
     @torch.no_grad()
     def best_layer(self) -> Layer:

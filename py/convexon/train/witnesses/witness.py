@@ -32,6 +32,9 @@ UInt8Array = npt.NDArray[np.uint8]
 _NEURONS = 1024
 """Neurons whose membranes are held at once while thresholds are chosen."""
 
+_FIRING = (0.2, 0.8)
+"""Range of shares of the samples in which a neuron should reach its threshold."""
+
 CALIBRATION_SAMPLES = 2048
 """Most samples whose membranes are looked at to choose thresholds."""
 
@@ -60,10 +63,7 @@ class WitnessFamily:
     alphabet: Alphabet  # what a weight may be
     leak: Leak
     reset: Reset
-    # Range of shares of the samples in which a neuron should reach its threshold by step T, or with
-    # `at_last` at step T itself, which a readout of the last step asks for.
-    firing: tuple[float, float] = (0.2, 0.8)
-    at_last: bool = False
+    at_last: bool = False  # whether to fire at step T itself, as a readout of it asks, or by then
     # For spike counts: the threshold is divided by a number drawn from 1 to this, so that a neuron
     # may fire several times in an inference. 1 otherwise.
     spikes_per_sample: float = 1.0
@@ -83,9 +83,6 @@ class WitnessFamily:
     def __post_init__(self) -> None:
         if self.fan_in < 1:
             raise InputError(f"fan_in must be at least 1, not {self.fan_in!r}")
-        low, high = self.firing
-        if not 0.0 < low <= high < 1.0:
-            raise InputError(f"firing must be a range within 0..1, not {self.firing!r}")
         if self.spikes_per_sample < 1.0:
             raise InputError(f"spikes_per_sample must be >= 1, not {self.spikes_per_sample!r}")
         if self.lateral < 0:
@@ -279,8 +276,7 @@ def _live_thresholds(
     if revive and len(dead):
         weights[:, dead] *= -1
         highest[:, dead] = _highest(family, signal, weights[:, dead])
-    low, high = family.firing
-    levels = 1.0 - generator.uniform(low, high, size=(n_witnesses,))
+    levels = 1.0 - generator.uniform(*_FIRING, size=(n_witnesses,))
     divisors = generator.uniform(1.0, family.spikes_per_sample, n_witnesses)
     index = np.rint(levels * (len(highest) - 1)).astype(np.int64)
     quantiles = np.rint(highest[index, np.arange(n_witnesses)] / divisors).astype(np.int64)
