@@ -13,17 +13,16 @@ What it covers, by modules of `convexon_hdl.formal.parts`:
 - the sequencer counts T steps; stages, buffers, readout and tournament obey the handshake; every
   sum of synapses is that of the network's weights, over the right nets; every neuron computes its
   contract without overflow; the label is the lowest class of the largest score
-  (`sequencing`, `spatial`, `tournament`);
+  (`sources`, `spatial`, `tournament`);
 - of folded layers: all memories hold the network's weights, thresholds and biases, or logic gives
   the weights of a seed; every lane computes the contract; the ranges of every neuron hold; scanners
   list each spike once; accumulators add what the memories give and cannot overflow; spikes, sums
-  and features are connected in order; the output streams obey the rules
-  (`folded`, `memory`, `scanning`, `seeding`); and units of a stage get every step
-  once (`forking`);
+  and features are connected in order; the output streams obey the rules (`folded`, `banks`,
+  `scanning`); and units of a stage get every step once (`forking`);
 - weights are loaded row for row as images say, only between inferences, and only if their CRC-32 is
-  right (`loading`, `checksum`);
-- encoders give the steps of their definitions, for all levels (`encoding`);
-- inferences end at the step that the rule states (`exits`, `rules`).
+  right (`loading`);
+- encoders give the steps of their definitions, for all levels (`sources`);
+- inferences end at the step that the rule states (`exits`).
 
 What it leaves to simulation is named by `left_to_simulation`: when the passes of folded layers
 begin and end.
@@ -52,11 +51,10 @@ from convexon_hdl.folded.stage import MixedStage
 from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.netlist import Netlist, RefutedError
 from convexon_hdl.formal.obligation import Obligation, by_induction, refuted
-from convexon_hdl.formal.parts.encoding import encoder_obligations
 from convexon_hdl.formal.parts.exits import decision_obligations
 from convexon_hdl.formal.parts.folded import folded_readout_obligations, mixed_stage_obligations
 from convexon_hdl.formal.parts.loading import loader_obligations
-from convexon_hdl.formal.parts.sequencing import sequencer_obligations
+from convexon_hdl.formal.parts.sources import encoder_obligations, sequencer_obligations
 from convexon_hdl.formal.parts.spatial import readout_obligations, stage_obligations
 from convexon_hdl.formal.parts.tournament import argmax_obligations
 from convexon_hdl.formal.parts.wiring import wiring_obligations
@@ -65,19 +63,9 @@ from convexon_hdl.streams import SkidBuffer
 
 
 def obligations(network: FixedPointNetwork, mapping: Mapping, verilog: str) -> Iterator[Obligation]:
-    """Everything that is to be proved of ``verilog``, the accelerator of ``network``.
+    """Everything that is to be proved of ``verilog``, what was emitted of network and mapping.
 
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    mapping : Mapping
-    verilog : str
-        The text under proof: what `convexon_hdl.emit.emitter.emit` gave of both.
-
-    Raises
-    ------
-    ConvexonError
-        If the network cannot be mapped, or Yosys cannot read the text.
+    Raises `ConvexonError` if the network cannot be mapped, or Yosys cannot read the text.
     """
     emitted = Emitted(Accelerator(network, mapping=mapping), Netlist(verilog, top=TOP))
     yield from _stated("wiring", "accelerator", wiring_obligations(emitted))

@@ -15,20 +15,11 @@ from convexon_hdl.formal.prover import Verdict, prove
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Obligation:
-    """One thing to be proved.
+    """One thing to be proved: ``kind``, in a word or two, of the piece of name ``where``.
 
-    Members
-    -------
-    kind : str
-        What is proved, in a word or two.
-    where : str
-        Hierarchical name of the piece.
-    key : str
-        Obligations with the same key are proved together, by one proof. A key says all that the
-        outcome depends on, but for the versions of Convexon and Yosys; it is empty for what is
-        quicker to check than to remember.
-    check : callable
-        Gives the verdict; raises `RefutedError` with the reason.
+    ``check`` gives the verdict; it raises `RefutedError` with the reason. Obligations with the same
+    ``key`` are proved together, by one proof. A key says all that the outcome depends on, but for
+    the versions of Convexon and Yosys; it is empty for what is quicker to check than to remember.
     """
 
     kind: str
@@ -67,8 +58,8 @@ def by_induction(
 
     def verdict() -> Verdict:
         if part is None:
-            return prove(specification(**given)).verdict
-        return prove(specification(StandIn(part), **given), parts=[part.text]).verdict
+            return prove(specification(**given))
+        return prove(specification(StandIn(part), **given), parts=[part.text])
 
     key = hashlib.sha256(text.encode()).hexdigest()
     return Obligation(kind=kind, where=where, key=key, check=verdict)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from convexon_hdl.formal.netlist.netlist import RefutedError
 from convexon_hdl.formal.obligation import Obligation
@@ -14,30 +14,18 @@ from convexon_hdl.formal.prover import Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """How one obligation ended.
+    """How the obligation of ``kind``, ``where`` and ``key`` ended.
 
-    Members
-    -------
-    kind, where : str
-        Of the obligation.
-    verdict : Verdict
-    seconds : float
-        Wall time; 0 where an equal obligation had been proved before.
-    is_new : bool
-        Whether it took a proof of its own.
-    reason : str
-        Why it is refuted, if reading the text found out.
-    key : str
-        Of the obligation.
+    ``is_new`` says that it took a proof of its own, ``reason`` why it is refuted, if reading the
+    text found out.
     """
 
     kind: str
     where: str
+    key: str
     verdict: Verdict
-    seconds: float = 0.0
     is_new: bool = True
     reason: str = ""
-    key: str = ""
 
 
 def prove_all(obligations: Iterable[Obligation], *, known: Iterable[str] = ()) -> Iterator[Proof]:
@@ -47,26 +35,17 @@ def prove_all(obligations: Iterable[Obligation], *, known: Iterable[str] = ()) -
     """
     done = dict.fromkeys(known, Verdict.PROVED)
     for each in obligations:
+        proof = partial(Proof, kind=each.kind, where=each.where, key=each.key)
         if each.key and each.key in done:
-            yield Proof(
-                kind=each.kind, where=each.where, verdict=done[each.key], is_new=False, key=each.key
-            )
+            yield proof(verdict=done[each.key], is_new=False)
             continue
-        began, reason = time.monotonic(), ""
         try:
-            verdict = each.check()
+            verdict, reason = each.check(), ""
         except RefutedError as error:
             verdict, reason = Verdict.REFUTED, str(error)
         if each.key:
             done[each.key] = verdict
-        yield Proof(
-            kind=each.kind,
-            where=each.where,
-            verdict=verdict,
-            seconds=time.monotonic() - began,
-            reason=reason,
-            key=each.key,
-        )
+        yield proof(verdict=verdict, reason=reason)
 
 
 def report_on(proofs: Iterable[Proof], left_to_simulation: Iterable[str] = ()) -> ProofReport:

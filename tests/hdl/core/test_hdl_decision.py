@@ -285,7 +285,7 @@ def test_mutant_of_the_count_is_noticed(
 def test_decision_holds_its_output(decision: Decision) -> None:
     network = NETWORKS["two-steps"]
     unit = EarlyDecision(network, decision_for(decision, network), registers=1)
-    assert prove(StreamSpecification(unit)).verdict is Verdict.PROVED
+    assert prove(StreamSpecification(unit)) is Verdict.PROVED
 
 
 def test_arguments_are_mirrored_and_checked() -> None:

@@ -224,13 +224,13 @@ def test_mutant_is_noticed(mutant: type[LevelEncoder], kind: EncoderKind) -> Non
 def test_encoder_holds_its_output(kind: EncoderKind) -> None:
     encoder = encoder_of(kind, 2)
     unit = LevelEncoder(network_for(encoder, n_inputs=2, n_steps=3), encoder)
-    assert prove(StreamSpecification(unit)).verdict is Verdict.PROVED
+    assert prove(StreamSpecification(unit)) is Verdict.PROVED
 
 
 def test_moving_encoder_is_refuted() -> None:
     encoder = encoder_of(EncoderKind.BIT_PLANE, 2)
     unit = MovesWhileStalled(network_for(encoder, n_inputs=2, n_steps=3), encoder)
-    assert prove(StreamSpecification(unit)).verdict is Verdict.REFUTED
+    assert prove(StreamSpecification(unit)) is Verdict.REFUTED
 
 
 def test_arguments_are_mirrored_and_checked() -> None:

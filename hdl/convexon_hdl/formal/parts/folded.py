@@ -50,10 +50,14 @@ from convexon_hdl.formal.netlist.linear import (
 )
 from convexon_hdl.formal.netlist.netlist import Bit, Bits, bits_of, require
 from convexon_hdl.formal.obligation import Obligation, by_induction, by_reading
+from convexon_hdl.formal.parts.banks import (
+    check_bank,
+    check_constants,
+    memory_of,
+    seeded_obligation,
+)
 from convexon_hdl.formal.parts.forking import fork_obligation
-from convexon_hdl.formal.parts.memory import check_bank, check_constants, memory_of
 from convexon_hdl.formal.parts.scanning import scanner_obligation
-from convexon_hdl.formal.parts.seeding import seeded_obligation
 from convexon_hdl.formal.parts.spatial import stage_obligations
 from convexon_hdl.formal.specs.contract import ContractSpecification, LaneSpecification, Rules
 from convexon_hdl.formal.specs.handshake import StreamSpecification

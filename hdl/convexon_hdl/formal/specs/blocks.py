@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
 from amaranth.asserts import AnySeq
-from amaranth.hdl import Assume, Cat, Const, Module, Signal, Value
+from amaranth.hdl import Assume, Cat, Const, Elaboratable, Module, Signal, Value
+from amaranth.lib import wiring
 
 from convexon.snn.fixed import Interval
 from convexon_hdl.arith.arithmetic import shape_of
+
+
+@dataclass(eq=False)
+class Specification(Elaboratable, ABC):
+    """What is proved of ``component``: of the hardware itself, or of a `StandIn` for it."""
+
+    component: wiring.Component
+
+    @abstractmethod
+    def state(self, m: Module) -> None:
+        """Drive the component's inputs, and assert what must hold in every clock."""
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the component, and what is stated of it."""
+        m = Module()
+        m.submodules.component = self.component
+        self.state(m)
+        return m
 
 
 def free(m: Module, *targets: object) -> None:
