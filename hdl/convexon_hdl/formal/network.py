@@ -1,28 +1,15 @@
 """Proof by parts: a whole network, on the text that was emitted for it.
 
 `obligations` lists everything that is to be proved of an accelerator, and
-`convexon_hdl.formal.record.prove_all` proves it, each distinct obligation once. All of it is about
-the emitted Verilog: Yosys reads it, pieces are cut out of the netlist cell for cell, and they are
-held to the network's own integers. Of the generator only names are used, to know where to look
+`convexon_hdl.formal.obligation.prove_all` proves it, each distinct obligation once. All of it is
+about the emitted Verilog: Yosys reads it, pieces are cut out of the netlist cell for cell, and they
+are held to the network's own integers. Of the generator only names are used, to know where to look
 (`convexon_hdl.formal.netlist.emitted`).
 
-What it covers, by modules of `convexon_hdl.formal.parts`:
-
-- every register is clocked by ``clk`` and reset to what it is configured with; the streams connect
-  source, stages, readout and decision, and the top's ports (`wiring`);
-- the sequencer counts T steps; stages, buffers, readout and tournament obey the handshake; every
-  sum of synapses is that of the network's weights, over the right nets; every neuron computes its
-  contract without overflow; the label is the lowest class of the largest score
-  (`sources`, `spatial`, `tournament`);
-- of folded layers: all memories hold the network's weights, thresholds and biases, or logic gives
-  the weights of a seed; every lane computes the contract; the ranges of every neuron hold; scanners
-  list each spike once; accumulators add what the memories give and cannot overflow; spikes, sums
-  and features are connected in order; the output streams obey the rules (`folded`, `banks`,
-  `scanning`); and units of a stage get every step once (`forking`);
-- weights are loaded row for row as images say, only between inferences, and only if their CRC-32 is
-  right (`loading`);
-- encoders give the steps of their definitions, for all levels (`sources`);
-- inferences end at the step that the rule states (`exits`).
+What it covers, the modules of `convexon_hdl.formal.parts` say: clock, reset and streams
+(`wiring`); steps and levels (`sources`); stages, neurons and readout in logic (`spatial`), and in
+memory (`folded`, `banks`, `scanning`, `forking`, `loading`); the label (`tournament`), and the step
+at which an inference ends (`exits`).
 
 What it leaves to simulation is named by `left_to_simulation`: when the passes of folded layers
 begin and end.

@@ -37,9 +37,9 @@ from convexon_hdl.core.readout import Argmax, Readout
 from convexon_hdl.core.stage import Stage
 from convexon_hdl.formal.obligation import Obligation
 from convexon_hdl.formal.prover import Verdict, prove
-from convexon_hdl.formal.specs.contract import ContractSpecification, NeuronSpecification
+from convexon_hdl.formal.specs.contract import NeuronSpecification
 from convexon_hdl.formal.specs.handshake import StreamSpecification
-from mutants import SplitKeepsThreshold, SplitStrictThreshold
+from mutants import SplitKeepsThreshold, SplitStrictThreshold, StrictThreshold
 
 
 def verdict_on(choice: NeuronParameters, neuron: wiring.Component | None = None) -> Verdict:
@@ -168,13 +168,6 @@ class NarrowLIF(LIF):
         )
 
 
-class StrictUpdate(LIFUpdate):
-    """Fires one step of the membrane too late."""
-
-    def fired(self, integrated) -> Value:  # type: ignore[no-untyped-def]
-        return integrated.value > self.parameters.threshold
-
-
 class ForgetfulLIF(LIF):
     """Starts an inference from what the last one left."""
 
@@ -185,7 +178,7 @@ class ForgetfulLIF(LIF):
 
 
 def test_neuron_that_fires_too_late_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convexon_hdl.core.lif.LIFUpdate", StrictUpdate)
+    monkeypatch.setattr("convexon_hdl.core.lif.LIFUpdate", StrictThreshold)
     choice = neuron_parameters(Leak(1, 3), Reset.SUBTRACT)
     assert verdict_on(choice) is Verdict.REFUTED
 
@@ -321,6 +314,6 @@ def test_lost_step_is_refuted() -> None:
 def test_bad_arguments_are_refused() -> None:
     message = re.escape("n_steps must be at least 1, not 0")
     with pytest.raises(InputError, match=f"^{message}$"):
-        ContractSpecification(parameters=neuron_parameters(INTEGRATE, Reset.ZERO), n_steps=0)
+        NeuronSpecification(parameters=neuron_parameters(INTEGRATE, Reset.ZERO), n_steps=0)
     with pytest.raises(InputError, match=r"^capacity must be at least 1, not 0$"):
         StreamSpecification(Argmax(small_network()), capacity=0)

@@ -36,10 +36,10 @@ from convexon_hdl.formal.netlist.linear import BITS, Affine, Reading
 from convexon_hdl.formal.netlist.netlist import Netlist, RefutedError
 from convexon_hdl.formal.netlist.part import Part
 from convexon_hdl.formal.network import left_to_simulation, obligations
+from convexon_hdl.formal.obligation import prove_all, report_on
 from convexon_hdl.formal.parts.tournament import whole_tournament
 from convexon_hdl.formal.proofs import PROOFS
 from convexon_hdl.formal.prover import Verdict, prove
-from convexon_hdl.formal.record import prove_all, report_on
 
 
 def network(mode: ReadoutMode = ReadoutMode.COUNT, *, input_bits: int = 1) -> FixedPointNetwork:

@@ -14,7 +14,7 @@ from convexon_hdl.folded.seeded import SeededBank
 from convexon_hdl.folded.updater import Updater
 from convexon_hdl.folded.weights import WeightBank
 from convexon_hdl.formal.netlist.emitted import Emitted
-from convexon_hdl.formal.netlist.linear import BITS, Reading, Table, bit_words
+from convexon_hdl.formal.netlist.linear import Reading, Table, bit_words, single_bits
 from convexon_hdl.formal.netlist.netlist import Bits, Cell, require
 from convexon_hdl.formal.obligation import Obligation, by_induction
 from convexon_hdl.formal.specs.blocks import Specification, delayed, filled, free
@@ -96,7 +96,7 @@ def _check_writes(emitted: Emitted, bank: WeightBank, memory: Cell, given: Bits)
     path, write = emitted.path(bank), bank.write
     words = bit_words("bank", emitted.bits(write.bank))
     own = [bank.bank >> k & 1 for k in range(len(words))]
-    words["enable"] = (emitted.bits(write.enable), BITS)
+    words |= single_bits({"enable": emitted.bits(write.enable)[0]})
     written = Table.of(lambda *values: values == (*own, 1), *words)
     reading = Reading(emitted.netlist, words)
     for bit in dict.fromkeys(memory.ports["WR_EN"]):
@@ -107,10 +107,9 @@ def _check_writes(emitted: Emitted, bank: WeightBank, memory: Cell, given: Bits)
             continue
         taken = emitted.chosen(memory.ports[port], condition)
         emitted.require_same(taken, getattr(write, name), f"{path} {name} written")
-    for held, stored, after_it in zip(
-        given, memory.ports["RD_DATA"], emitted.after(given), strict=True
-    ):
-        words |= {"held": ((held,), BITS), "stored": ((stored,), BITS)}
+    read = zip(given, memory.ports["RD_DATA"], emitted.after(given), strict=True)
+    for held, stored, after_it in read:
+        words |= single_bits({"held": held, "stored": stored})
         function = Reading(emitted.netlist, words).function((after_it,))
         for index in range(1 << len(words)):
             values = {(name, 0): index >> k & 1 for k, name in enumerate(words)}

@@ -33,7 +33,7 @@ from amaranth.hdl import Assert, Assume, Cat, Const, Module, Mux, Signal, Value
 from convexon.snn.fixed import Interval
 from convexon_hdl.core.decision import EarlyDecision, EarlyExit
 from convexon_hdl.formal.netlist.emitted import Emitted
-from convexon_hdl.formal.netlist.netlist import Bit, Bits, require
+from convexon_hdl.formal.netlist.netlist import Bits, require
 from convexon_hdl.formal.netlist.part import Part
 from convexon_hdl.formal.obligation import Obligation, by_induction, by_reading
 from convexon_hdl.formal.parts.tournament import argmax_obligations
@@ -123,40 +123,32 @@ class RuleSpecification(Specification):
 
 def rule_obligations(emitted: Emitted, exit_: EarlyExit) -> Iterator[Obligation]:
     """What is proved of the rule of an emitted network."""
-    path, met = emitted.path(exit_), emitted.local(exit_, "met")[0]
-    nets: list[Bit] = [met]
-    if exit_.decision.threshold is None:
-        cell, _ = emitted.netlist.driver(met)
-        nets = list(cell.ports["A"])
-        compared = max(2, emitted.network.n_classes)
-        whole = cell.kind == "$reduce_and" and len(nets) == compared
-        require(whole, f"{path} met must say that the leader is ahead of every class")
-    for c, net in enumerate(nets):
-        where = path if len(nets) == 1 else f"{path} class {c}"
-        yield _rule_obligation(emitted, exit_, net, c, where)
-
-
-def _rule_obligation(
-    emitted: Emitted, exit_: EarlyExit, net: Bit, number: int, where: str
-) -> Obligation:
-    """One net of the rule."""
-    network, fields = emitted.network, emitted.fields(exit_.i)
-    inputs: dict[str, Bits] = {name: fields[name] for name in ("label", "scores")}
+    network, path, fields = emitted.network, emitted.path(exit_), emitted.fields(exit_.i)
+    inputs = {name: fields[name] for name in ("label", "scores")}
     if counts_steps(exit_):
         inputs["left"] = emitted.local(exit_, "left")
     if exit_.registers:
         inputs["takes"] = emitted.bits(exit_.chain.advance[0])
-    return by_induction(
-        "rule",
-        where,
-        Part(emitted.netlist, inputs=inputs, outputs={"says": (net,)}),
-        RuleSpecification,
-        weights=network.readout_weights.tolist(),
-        biases=network.readout_biases.tolist(),
-        n_steps=network.n_steps,
-        threshold=exit_.decision.threshold,
-        number=number,
-    )
+    nets = emitted.local(exit_, "met")
+    if exit_.decision.threshold is None:
+        cell, _ = emitted.netlist.driver(nets[0])
+        nets = cell.ports["A"]
+        compared = max(2, network.n_classes)
+        whole = cell.kind == "$reduce_and" and len(nets) == compared
+        require(whole, f"{path} met must say that the leader is ahead of every class")
+    for c, net in enumerate(nets):
+        where = path if len(nets) == 1 else f"{path} class {c}"
+        yield by_induction(
+            "rule",
+            where,
+            Part(emitted.netlist, inputs=inputs, outputs={"says": (net,)}),
+            RuleSpecification,
+            weights=network.readout_weights.tolist(),
+            biases=network.readout_biases.tolist(),
+            n_steps=network.n_steps,
+            threshold=exit_.decision.threshold,
+            number=c,
+        )
 
 
 @dataclass(eq=False, kw_only=True)

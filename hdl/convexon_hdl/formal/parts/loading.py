@@ -4,38 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
 
-from convexon.plan.fold import FoldPlan
 from convexon.plan.image import HEADER_WORDS, MAGIC, WORD_BITS, rows_of_bank, words_per_row
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.loader import Loader, LoadGate
 from convexon_hdl.folded.weights import WeightBank
 from convexon_hdl.formal.netlist.emitted import Emitted
-from convexon_hdl.formal.netlist.linear import BITS, Reading, Table
+from convexon_hdl.formal.netlist.linear import Reading, bit_words, single_bits
 from convexon_hdl.formal.netlist.netlist import Bit, Bits, Netlist, require
 from convexon_hdl.formal.obligation import Obligation, by_induction, by_reading
 from convexon_hdl.formal.parts.wiring import require_port
-from convexon_hdl.formal.specs.blocks import Specification, free, offer
+from convexon_hdl.formal.specs.blocks import Specification, counted, free, offer
 
 CRC_POLYNOMIAL = 0xEDB88320
 """That of Ethernet, its bits in the order in which they are sent."""
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(NamedTuple):
     """What an image holds for one engine: its banks, rows of a bank, and words of a row."""
 
     banks: int
     rows: int
     words: int
-
-    @classmethod
-    def of(cls, plan: FoldPlan) -> Rows:
-        """Rows of an engine."""
-        return cls(plan.choice.banks, rows_of_bank(plan), words_per_row(plan))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -153,9 +147,9 @@ class GateSpecification(Specification):
         waits, waited = offer(m, i.valid, i.ready), Signal.like(i.payload)
         m.d.comb += i.payload.eq(Mux(waits, waited, AnySeq(len(i.payload))))
         free(m, o.ready, gate.ended, gate.hold)
-        step = Signal(range(self.n_steps + 1))
-        inside = Signal.like(gate.under_way)
-        passes, first, offered = o.valid & o.ready, step == 0, Signal()
+        inside, offered, passes = Signal.like(gate.under_way), Signal(), o.valid & o.ready
+        step = counted(m, self.n_steps, passes)
+        first = step == 0
         idle, shut = Signal(), Signal(init=1)
         stops = shut & first
         m.d.sync += [
@@ -165,13 +159,10 @@ class GateSpecification(Specification):
             shut.eq(gate.hold & (shut | ~(o.valid & ~o.ready))),
             inside.eq(inside + (passes & first) - gate.ended),
         ]
-        with m.If(passes):
-            m.d.sync += step.eq(Mux(step == self.n_steps - 1, 0, step + 1))
         m.d.comb += [
             # More than any pipeline holds; an inference's result comes after its first step.
             Assume(~gate.ended | (inside != 0)),
             Assume(~passes | (inside < 1 << (len(inside) - 1))),
-            Assert(step < self.n_steps),
             Assert(gate.step == step),
             Assert(gate.under_way == inside),
             Assert(o.payload == i.payload),
@@ -215,7 +206,10 @@ def _loader_obligation(emitted: Emitted, loader: Loader) -> Obligation:
         emitted.path(loader),
         emitted.cut(loader, watched=watched, inputs={"digest": digest}),
         LoaderSpecification,
-        engines=[Rows.of(plan) for plan in loader.plans],
+        engines=[
+            Rows(plan.choice.banks, rows_of_bank(plan), words_per_row(plan))
+            for plan in loader.plans
+        ],
         fingerprint=loader.fingerprint,
     )
 
@@ -229,16 +223,16 @@ def _check_gate(emitted: Emitted, gate: LoadGate, loader: Loader) -> None:
     for name in ("loaded", "refused"):
         emitted.require_same(ports[name], getattr(loader, name), name)
     emitted.require_same(loader.granted, gate.idle, "grant of a load")
-    asks, loaded = ports["load__valid"], emitted.bits(loader.loaded)
-    reading = Reading(emitted.netlist, {"asks": (asks, BITS), "loaded": (loaded, BITS)})
-    holds = Table.of(lambda asks, loaded: asks or not loaded, "asks", "loaded")
-    held = reading.function(emitted.bits(gate.hold)) == holds
+    words = single_bits({"asks": ports["load__valid"][0], "loaded": emitted.bits(loader.loaded)[0]})
+    held = Reading(emitted.netlist, words).is_function(
+        emitted.bits(gate.hold)[0], lambda asks, loaded: asks or not loaded, *words
+    )
     require(held, "the gate must be held while words of weights wait, or weights are missing")
-    ends = (*ports["o__valid"], *ports["o__ready"], ports["o__payload"][-1])
-    words = {f"o{k}": ((bit,), BITS) for k, bit in enumerate(ends) if isinstance(bit, int)}
-    ended = Reading(emitted.netlist, words).function(emitted.bits(gate.ended))
-    every = Table.of(lambda *high: all(high), *words)
-    require(ended == every, "an inference must end when its last result is taken")
+    words = bit_words("o", (*ports["o__valid"], *ports["o__ready"], ports["o__payload"][-1]))
+    ended = Reading(emitted.netlist, words).is_function(
+        emitted.bits(gate.ended)[0], lambda *high: all(high), *words
+    )
+    require(ended, "an inference must end when its last result is taken")
 
 
 def _check_writes(emitted: Emitted, loader: Loader, engine: FoldedEngine, k: int) -> None:

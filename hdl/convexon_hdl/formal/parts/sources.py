@@ -20,7 +20,7 @@ from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.netlist import Bits, bits_of
 from convexon_hdl.formal.netlist.part import Part
 from convexon_hdl.formal.obligation import Obligation, by_induction
-from convexon_hdl.formal.specs.blocks import Specification, free, offer
+from convexon_hdl.formal.specs.blocks import Specification, counted, free, offer
 
 STATE = {EncoderKind.BIT_PLANE: "plane", EncoderKind.RATE: "register"}
 """What an encoder counts besides the steps, by kind."""
@@ -78,18 +78,11 @@ class SequencerSpecification(Specification):
         """Build the counter, the account and the comparison."""
         sequencer, i, o = self.component, self.component.i, self.component.o
         free(m, i.payload, o.ready)
-        step = Signal(range(self.n_steps + 1))
-        taken, first, last = Signal(), Signal(), Signal()
-        m.d.comb += [
-            taken.eq(i.valid & i.ready),
-            first.eq(step == 0),
-            last.eq(step == self.n_steps - 1),
-        ]
-        with m.If(taken):
-            m.d.sync += step.eq(Mux(last, 0, step + 1))
+        taken, first, last = i.valid & i.ready, Signal(), Signal()
+        step = counted(m, self.n_steps, taken)
+        m.d.comb += [first.eq(step == 0), last.eq(step == self.n_steps - 1)]
         offers, drops = self._exits(m, first, taken & last)
         m.d.comb += [
-            Assert(step < self.n_steps),
             Assert(sequencer.step == step),
             Assert(o.valid == (i.valid & offers)),
             Assert(i.ready == ((o.ready & offers) | drops)),
@@ -143,6 +136,19 @@ def states(of: Encoder, n_steps: int) -> list[int]:
     return found
 
 
+def vectors(
+    m: Module, n_steps: int, *, taken: Value, sent: Value, ends: Value
+) -> tuple[Signal, Signal]:
+    """The step that is due of the vector that is held, and whether one is."""
+    step, busy = counted(m, n_steps, sent, ends), Signal()
+    with m.If(taken):
+        m.d.sync += busy.eq(1)
+    with m.Elif(ends):
+        m.d.sync += busy.eq(0)
+    m.d.comb += Assert(busy | (step == 0))
+    return step, busy
+
+
 @dataclass(eq=False, kw_only=True)
 class EncoderSpecification(Specification):
     """Each vector of levels becomes T steps, in order.
@@ -164,22 +170,16 @@ class EncoderSpecification(Specification):
         """Build the counter and the comparison."""
         encoder = self.component
         free(m, encoder.i_valid, encoder.o_ready)
-        step, busy = Signal(range(self.n_steps + 1)), Signal()
         sent, ends = Signal(), Signal()
+        step, busy = vectors(
+            m, self.n_steps, taken=encoder.i_valid & encoder.i_ready, sent=sent, ends=ends
+        )
         over, may_begin = self._exits(m, step == 0, ends)
         m.d.comb += [
             sent.eq(encoder.o_valid & encoder.o_ready),
             ends.eq(sent & ((step == self.n_steps - 1) | over)),
         ]
-        with m.If(sent):
-            m.d.sync += step.eq(Mux(ends, 0, step + 1))
-        with m.If(encoder.i_valid & encoder.i_ready):
-            m.d.sync += busy.eq(1)
-        with m.Elif(ends):
-            m.d.sync += busy.eq(0)
         m.d.comb += [
-            Assert(step < self.n_steps),
-            Assert(busy | (step == 0)),
             Assert(encoder.step == step),
             Assert(encoder.busy == busy),
             Assert(encoder.sent == sent),
@@ -231,9 +231,9 @@ class CodeSpecification(Specification):
     def state(self, m: Module) -> None:
         """Build the environment, a copy of the levels, and the definition."""
         code = self.component
-        levels = Signal(len(code.levels))
-        step, busy, sent, ends = Signal(range(self.n_steps + 1)), Signal(), Signal(), Signal()
+        levels, sent, ends = Signal(len(code.levels)), Signal(), Signal()
         valid, ready, state = Signal(), Signal(), Signal(32)
+        step, busy = vectors(m, self.n_steps, taken=valid & ready, sent=sent, ends=ends)
         free(m, valid, code.levels)
         m.d.comb += [
             sent.eq(AnySeq(1) & busy),
@@ -244,17 +244,9 @@ class CodeSpecification(Specification):
         for name, value in {**given, "state": state}.items():
             if name in code.signature.members:
                 m.d.comb += getattr(code, name).eq(value)
-        with m.If(sent):
-            m.d.sync += step.eq(Mux(ends, 0, step + 1))
         with m.If(valid & ready):
-            m.d.sync += [levels.eq(code.levels), busy.eq(1)]
-        with m.Elif(ends):
-            m.d.sync += busy.eq(0)
-        m.d.comb += [
-            Assert(step < self.n_steps),
-            Assert(busy | (step == 0)),
-            Assert(~busy | (code.held == levels)),
-        ]
+            m.d.sync += levels.eq(code.levels)
+        m.d.comb += Assert(~busy | (code.held == levels))
         counted = states(self.of, self.n_steps) if self.of.kind in STATE else [0] * self.n_steps
         with m.Switch(step):
             for t in range(self.n_steps):

@@ -16,7 +16,7 @@ from amaranth.hdl import Assert, Cat, Module
 
 from convexon_hdl.core.readout import Argmax
 from convexon_hdl.formal.netlist.emitted import Emitted
-from convexon_hdl.formal.netlist.linear import BITS, Reading
+from convexon_hdl.formal.netlist.linear import Reading, single_bits
 from convexon_hdl.formal.netlist.netlist import Bits, require
 from convexon_hdl.formal.obligation import Obligation, by_induction, by_reading
 from convexon_hdl.formal.parts.spatial import Pipeline, check_tags
@@ -180,11 +180,8 @@ def _require_chosen(
     """Each net of ``own`` is that of the left contender, or of the right one where it wins."""
     require(len(own) == len(left) == len(right), f"{where} must be as wide as what it is chosen of")
     for place, (bit, a, b) in enumerate(zip(own, left, right, strict=True)):
-        words = {
-            name: ((net,), BITS)
-            for name, net in (("a", a), ("b", b), ("wins", wins[0]))
-            if isinstance(net, int)
-        }
+        nets = {"a": a, "b": b, "wins": wins[0]}
+        words = single_bits({name: net for name, net in nets.items() if isinstance(net, int)})
         function = Reading(pipeline.emitted.netlist, words).function((bit,))
         values = {
             index: {"a": index & 1, "b": (index >> 1) & 1, "wins": index >> 2} for index in range(8)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from amaranth.asserts import AnySeq
-from amaranth.hdl import Assume, Cat, Const, Elaboratable, Module, Signal, Value
+from amaranth.hdl import Assert, Assume, Cat, Const, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from convexon.snn.fixed import Interval
@@ -56,6 +56,16 @@ def offer(m: Module, valid: Value, ready: Value) -> Signal:
     m.d.comb += valid.eq(AnySeq(1) | waits)
     m.d.sync += waits.eq(valid & ~ready)
     return waits
+
+
+def counted(m: Module, n_steps: int, on: Value, ends: Value | None = None) -> Signal:
+    """A plain counter of steps, modulo ``n_steps``, or up to the one that ``ends``."""
+    step = Signal(range(n_steps + 1))
+    last = step == n_steps - 1 if ends is None else ends
+    with m.If(on):
+        m.d.sync += step.eq(Mux(last, 0, step + 1))
+    m.d.comb += Assert(step < n_steps)
+    return step
 
 
 def filled(m: Module, clocks: int) -> Value:
