@@ -37,8 +37,8 @@ from convexon_boards.tools.nextpnr import route
 from convexon_boards.tools.synthesis import FLOW_VERSION, synthesize
 from convexon_hdl.emit.emitter import emit
 from convexon_hdl.formal.network import obligations
+from convexon_hdl.formal.obligation import prove_all
 from convexon_hdl.formal.prover import Verdict
-from convexon_hdl.formal.record import prove_all
 from convexon_sim.judge import observe
 from convexon_sim.simulator import SimulatorKind, find
 from convexon_sim.trial import Trial

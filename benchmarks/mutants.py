@@ -23,8 +23,8 @@ from mutation import Mutant, chosen, is_equivalent
 
 from convexon.report.figure import Figure, FigureKind, write_figures
 from convexon_hdl.formal.network import left_to_simulation, obligations
+from convexon_hdl.formal.obligation import prove_all
 from convexon_hdl.formal.prover import Verdict
-from convexon_hdl.formal.record import prove_all
 
 SEED = 1
 CAUGHT, REFUTED, UNPROVED = "caught", "refuted", "unproved"

@@ -1,81 +1,72 @@
-"""Mutants of the LIF update, each with one fault: checks at every level must reject them."""
+"""Faults in components: checks at every level must reject them."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Value
+import inspect
+import sys
+from typing import Any
 
-from convexon.snn.neuron import Reset
-from convexon_hdl.arith.arithmetic import Operand, add_all, node, resize
+from amaranth.hdl import Const, Module, Mux, Value
+
+from convexon.snn.neuron import Leak, Reset
+from convexon_hdl.arith.arithmetic import Operand, node
 from convexon_hdl.core.lif import LIFUpdate, SplitUpdate
 
 
-class StrictThreshold(LIFUpdate):
-    """Fires at u > theta."""
+def mutated(cls: type, right: str, wrong: str, **names: object) -> Any:
+    """``cls`` with ``wrong`` in the one place of its source that reads ``right``.
 
-    def fired(self, integrated: Operand) -> Value:
-        return integrated.value > self.parameters.threshold
-
-
-class LeakTowardZero(LIFUpdate):
-    """Rounds d * v / 2**f toward zero."""
-
-    def leaked(self, m: Module, membrane: Operand) -> Operand:
-        leak = self.parameters.leak
-        product = membrane.value * leak.d
-        loss = (product + Mux(product < 0, (1 << leak.f) - 1, 0)) >> leak.f
-        return node(m, membrane.value - loss, membrane.interval, name="leaked")
+    ``names`` are those of ``wrong`` which the module of ``cls`` has not.
+    """
+    source = inspect.getsource(cls)
+    assert source.count(right) == 1, f"{right!r} must be once in {cls.__name__}"
+    flag = annotations.compiler_flag
+    code = compile(source.replace(right, wrong), "a mutant", "exec", flag, dont_inherit=True)
+    space = {**vars(sys.modules[cls.__module__]), **names}
+    exec(code, space)
+    return space[cls.__name__]
 
 
-class ComparesAfterReset(LIFUpdate):
-    """Subtracts first and compares what is left."""
-
-    def fired(self, integrated: Operand) -> Value:
-        threshold = self.parameters.threshold
-        return integrated.value - threshold >= threshold
-
-
-class LeaksAfterCurrent(LIFUpdate):
-    """Lets the new current leak too."""
-
-    def integrated(self, m: Module, membrane: Operand, current: Operand) -> Operand:
-        total = add_all(m, [membrane, current], name="total")
-        return resize(m, self.leaked(m, total), self.parameters.integrated, name="integrated")
+def leaked_toward_zero(m: Module, membrane: Operand, leak: Leak) -> Operand:
+    """v less d * v / 2**f, rounded toward zero."""
+    product = membrane.value * leak.d
+    loss = (product + Mux(product < 0, (1 << leak.f) - 1, 0)) >> leak.f
+    return node(m, membrane.value - loss, membrane.interval, name="leaked")
 
 
-class ResetsBeforeStep(LIFUpdate):
-    """Resets the membrane that it started from."""
-
-    def after_reset(self, m: Module, integrated: Operand, spike: Value) -> Operand:
-        if self.parameters.reset is Reset.NONE:
-            return integrated
-        threshold = self.parameters.threshold if self.parameters.reset is Reset.SUBTRACT else 0
-        value = Mux(spike, self.membrane - threshold, integrated.value)
-        return node(m, value, self.parameters.membrane, name="after_reset")
-
-
-class IgnoresSaturation(LIFUpdate):
-    """Lets the membrane wrap where it must clamp."""
-
-    def saturated(self, m: Module, value: Operand, *, name: str) -> Operand:
-        return value
-
-
-class SplitStrictThreshold(SplitUpdate):
-    """Fires only where something is above the threshold."""
-
-    def fired_above(self, integrated: Operand, above: Operand) -> Value:
-        return above.value > 0
-
-
-class SplitKeepsThreshold(SplitUpdate):
-    """Keeps u where it should keep what is above the threshold."""
-
-    def after_split(self, m: Module, integrated: Operand, above: Operand) -> Operand:
+def reset_of(
+    m: Module, integrated: Operand, threshold: Operand, spike: Value, reset: Reset, start: Operand
+) -> Operand:
+    """The reset of the membrane that the step started from."""
+    if reset is Reset.NONE:
         return integrated
+    taken_off = threshold.value if reset is Reset.SUBTRACT else Const(0)
+    value = Mux(spike, start.value - taken_off, integrated.value)
+    return node(m, value, start.interval, name="after_reset")
 
 
-class SplitIgnoresSaturation(SplitUpdate):
-    """Lets the membrane wrap where it must clamp."""
+FIRES = "neuron.fired(integrated, threshold)"
+LIMITS = "limits = self.parameters, self.parameters.saturation"
 
-    def saturated(self, m: Module, value: Operand, *, name: str) -> Operand:
-        return value
+StrictThreshold = mutated(LIFUpdate, FIRES, "integrated.value > threshold.value")
+ComparesAfterReset = mutated(
+    LIFUpdate, FIRES, "integrated.value - threshold.value >= threshold.value"
+)
+LeakTowardZero = mutated(LIFUpdate, "neuron.leaked(", "leaked(", leaked=leaked_toward_zero)
+LeaksAfterCurrent = mutated(
+    LIFUpdate,
+    'add_all(m, [held, current], name="total")',
+    'neuron.leaked(m, add_all(m, [membrane, current], name="total"), parameters.leak)',
+)
+ResetsBeforeStep = mutated(
+    LIFUpdate,
+    "neuron.after_reset(m, integrated, threshold, self.spike, parameters.reset)",
+    "reset_of(m, integrated, threshold, self.spike, parameters.reset, membrane)",
+    reset_of=reset_of,
+)
+IgnoresSaturation = mutated(LIFUpdate, LIMITS, "limits = self.parameters, None")
+SplitIgnoresSaturation = mutated(SplitUpdate, LIMITS, "limits = self.parameters, None")
+SplitStrictThreshold = mutated(SplitUpdate, "~above.value[-1]", "above.value > 0")
+SplitKeepsThreshold = mutated(
+    SplitUpdate, "neuron.chosen(m, self.spike, above, integrated)", "integrated"
+)

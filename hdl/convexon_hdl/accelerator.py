@@ -13,6 +13,7 @@ from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.plan.schedule import Schedule
 from convexon.snn.fixed import MAX_WIDTH, Interval, width_of
 from convexon.snn.network import FixedPointNetwork
+from convexon.snn.ranges import LayerRanges
 from convexon_hdl.core.decision import EarlyDecision
 from convexon_hdl.core.encoder import LevelEncoder
 from convexon_hdl.core.readout import Argmax, Readout, ResultLayout
@@ -47,41 +48,23 @@ class Accelerator(wiring.Component):
     Latency and initiation interval are those of `convexon.plan.schedule`: constant where all is
     spatial, a function of the spikes elsewhere. Resources: the sum of the parts'.
 
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    mapping : Mapping
-
-    Members
-    -------
-    i : In(stream.Signature(n_inputs * bits))
-        Input i at bits ``i * bits`` and up: of a time step, of ``input_bits`` bits, or its level of
-        ``encoder.bits`` bits.
-    o : Out(stream.Signature(ResultLayout(network)))
-    load : In(stream.Signature(32))
-    loaded, refused : Out(1)
-        Where a layer's weights are loaded at run time: words of images, and what became of the
-        last one.
-
-    Raises
-    ------
-    InputError
-        If the network still has a real readout, or the mapping does not fit it.
-    FormatError
-        If a number needs more than 62 bits.
+    Raises `InputError` if the network still has a real readout, or the mapping does not fit it, and
+    `FormatError` if a number needs more than 62 bits.
     """
 
     def __init__(self, network: FixedPointNetwork, *, mapping: Mapping) -> None:
         require_mappable(network, mapping)
         self.network = network
         self.mapping = mapping
+        self.schedule = Schedule.of(network, mapping)
         members = {
+            # Input i at bits i * width and up: of a time step, or its level.
             "i": In(stream.Signature(unsigned(network.n_inputs * input_width(mapping, network)))),
             "o": Out(stream.Signature(ResultLayout(network))),
         }
         if self.is_loadable:
-            members["load"] = In(stream.Signature(unsigned(WORD_BITS)))
-            members |= {"loaded": Out(1), "refused": Out(1)}
+            members["load"] = In(stream.Signature(unsigned(WORD_BITS)))  # words of images
+            members |= {"loaded": Out(1), "refused": Out(1)}  # what became of the last one
         super().__init__(members)
 
     @property
@@ -100,23 +83,23 @@ class Accelerator(wiring.Component):
             return None
         return most_under_way(self.network, self.mapping) + 1
 
-    @property
-    def schedule(self) -> Schedule:
-        """Cycles that an inference takes."""
-        return Schedule.of(self.network, self.mapping)
-
     def elaborate(self, platform: object) -> Module:
         """Build the pipeline."""
         m = Module()
-        source = self._source()
-        m.submodules["sequencer" if self.mapping.encoder is None else "encoder"] = source
+        network, mapping, early = self.network, self.mapping, self.mapping.decision.is_early
+        source: Sequencer | LevelEncoder
+        if mapping.encoder is None:
+            m.submodules.sequencer = source = Sequencer(network, capacity=self.capacity)
+        else:
+            source = LevelEncoder(network, mapping.encoder, capacity=self.capacity)
+            m.submodules.encoder = source
         above: wiring.Component = source
-        stages = [self._stage(depth) for depth in range(self.network.depth)]
+        stages = [self._stage(depth) for depth in range(network.depth)]
         for depth, stage in enumerate(stages):
             m.submodules[f"stage{depth}"] = stage
             wiring.connect(m, above.o, stage.i)
             above = stage
-            if self.mapping.is_buffered(depth):
+            if mapping.is_buffered(depth):
                 above = SkidBuffer(stage.o.payload.shape())
                 m.submodules[f"buffer{depth}"] = above
                 wiring.connect(m, stage.o, above.i)
@@ -125,33 +108,29 @@ class Accelerator(wiring.Component):
         else:
             wiring.connect(m, wiring.flipped(self.i), source.i)
         m.submodules.readout = readout = self._readout()
-        decision = self._decision()
-        m.submodules["decision" if self.mapping.decision.is_early else "argmax"] = decision
+        registers = mapping.decision_registers
+        decision: Argmax | EarlyDecision
+        if early:
+            decision = EarlyDecision(network, mapping.decision, registers=registers)
+            m.submodules.decision = decision
+        else:
+            m.submodules.argmax = decision = Argmax(network, registers=registers)
         wiring.connect(m, above.o, readout.i)
         wiring.connect(m, readout.o, decision.i)
         wiring.connect(m, decision.o, wiring.flipped(self.o))
-        if self.mapping.decision.is_early:
+        if early:
             m.d.comb += source.decided.eq(decision.decided)
         return m
-
-    def _source(self) -> Sequencer | LevelEncoder:
-        """What tags the steps from the host, or makes them of levels."""
-        if self.mapping.encoder is None:
-            return Sequencer(self.network, capacity=self.capacity)
-        return LevelEncoder(self.network, self.mapping.encoder, capacity=self.capacity)
 
     def _connect_loader(
         self, m: Module, source: Sequencer | LevelEncoder, stages: list[Stage | MixedStage]
     ) -> None:
         """A gate before the source, and a loader for all engines with loaded weights."""
-        gate = LoadGate(
-            width=len(self.i.payload),
-            n_steps=transfers_per_inference(self.mapping, self.network),
-        )
-        m.submodules.gate = gate
+        network, mapping = self.network, self.mapping
+        transfers = transfers_per_inference(mapping, network)
+        m.submodules.gate = gate = LoadGate(width=len(self.i.payload), n_steps=transfers)
         m.submodules.loader = loader = Loader(
-            loaded_plans(self.network, self.mapping),
-            fingerprint=fingerprint(self.network, self.mapping),
+            loaded_plans(network, mapping), fingerprint=fingerprint(network, mapping)
         )
         wiring.connect(m, wiring.flipped(self.i), gate.i)
         wiring.connect(m, gate.o, source.i)
@@ -172,13 +151,6 @@ class Accelerator(wiring.Component):
         ]
         for k, write in enumerate(writes):
             wiring.connect(m, getattr(loader, f"write{k}"), write)
-
-    def _decision(self) -> Argmax | EarlyDecision:
-        """What turns scores into results."""
-        registers = self.mapping.decision_registers
-        if not self.mapping.decision.is_early:
-            return Argmax(self.network, registers=registers)
-        return EarlyDecision(self.network, self.mapping.decision, registers=registers)
 
     def _stage(self, depth: int) -> Stage | MixedStage:
         """Layers at ``depth``, by their mapping."""
@@ -222,9 +194,9 @@ def most_under_way(network: FixedPointNetwork, mapping: Mapping) -> int:
 def require_mappable(network: FixedPointNetwork, mapping: Mapping) -> None:
     """Raise a `ConvexonError` that says why ``network`` cannot become hardware, if it cannot."""
     if not isinstance(network, FixedPointNetwork):
+        kind = type(network).__name__
         raise InputError(
-            "network must be a FixedPointNetwork (quantize the readout first), "
-            f"not {type(network).__name__}"
+            f"network must be a FixedPointNetwork (quantize the readout first), not {kind}"
         )
     if not isinstance(mapping, Mapping):
         raise InputError(f"mapping must be a Mapping, not {type(mapping).__name__}")
@@ -235,20 +207,20 @@ def require_mappable(network: FixedPointNetwork, mapping: Mapping) -> None:
                 raise InputError(
                     f"mapping of branch {b} layer {depth} must be Spatial or Folded, not {choice!r}"
                 )
-            ranges = network.ranges[b][depth]
-            where = f"branch {b} layer {depth} neuron"
-            for j, intervals in enumerate(zip(ranges.integrated, ranges.membrane, strict=True)):
-                _require_width(f"{where} {j}", "membrane", intervals[0] | intervals[1])
+            _require_membranes(f"branch {b} layer {depth}", network.ranges[b][depth])
     for c, interval in enumerate(network.score_ranges):
         _require_width(f"class {c}", "score", interval)
     if isinstance(mapping.readout, Folded):
         readout_plan(network, mapping.readout)
     for depth in range(network.depth):
         for plan in plans_at(network, mapping.at_depth(depth), depth):
-            where = f"folded layer {depth} neuron"
-            pairs = zip(plan.ranges.integrated, plan.ranges.membrane, strict=True)
-            for j, (integrated, membrane) in enumerate(pairs):
-                _require_width(f"{where} {j}", "membrane", integrated | membrane)
+            _require_membranes(f"folded layer {depth}", plan.ranges)
+
+
+def _require_membranes(where: str, ranges: LayerRanges) -> None:
+    """Raise `FormatError` for the first neuron of a layer whose membrane is too wide."""
+    for j, both in enumerate(zip(ranges.integrated, ranges.membrane, strict=True)):
+        _require_width(f"{where} neuron {j}", "membrane", both[0] | both[1])
 
 
 def _require_width(where: str, what: str, interval: Interval) -> None:

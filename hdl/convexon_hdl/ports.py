@@ -29,6 +29,7 @@ from convexon.plan.fold import FoldPlan, plans_at
 from convexon.plan.image import HEADER_WORDS, WORD_BITS, fingerprint, loaded_plans, row_words
 from convexon.plan.mapping import Mapping
 from convexon.snn.network import FixedPointNetwork
+from convexon.snn.ranges import LayerRanges
 from convexon.store.codec import to_json
 from convexon_hdl.accelerator import Accelerator, input_width, transfers_per_inference
 from convexon_hdl.core.stage import StepLayout
@@ -42,22 +43,15 @@ def describe(accelerator: Accelerator, *, top: str) -> dict[str, Any]:
     network, mapping = accelerator.network, accelerator.mapping
     encodes = mapping.encoder is not None
     bits = input_width(mapping, network)
-    inputs = {
-        "name": "levels" if encodes else "inputs",
-        "offset": 0,
-        "width": bits,
-        "count": network.n_inputs,
-        "signed": False,
-    }
+    inputs = _field("levels" if encodes else "inputs", bits, network.n_inputs)
     layout = accelerator.o.payload.shape()
     streams = {
         "i": _stream("i", network.n_inputs * bits, [inputs]),
-        "o": _stream("o", layout.size, [_field(name, field) for name, field in layout]),
+        "o": _stream("o", layout.size, [_member(name, field) for name, field in layout]),
     }
     weights: dict[str, Any] = {}
     if accelerator.is_loadable:
-        word = {"name": "word", "offset": 0, "width": WORD_BITS, "count": 1, "signed": False}
-        streams["load"] = _stream("load", WORD_BITS, [word])
+        streams["load"] = _stream("load", WORD_BITS, [_field("word", WORD_BITS)])
         weights["weights"] = _weights(network, mapping)
     return {
         "schema": SCHEMA,
@@ -91,19 +85,20 @@ def _stream(name: str, width: int, fields: list[dict[str, Any]]) -> dict[str, An
     return {**ports, "width": width, "fields": fields}
 
 
-def _field(name: str, field: data.Field) -> dict[str, Any]:
+def _field(
+    name: str, width: int, count: int = 1, *, offset: int = 0, signed: bool = False
+) -> dict[str, Any]:
     """One field of a payload; an array is ``count`` elements side by side."""
+    return {"name": name, "offset": offset, "width": width, "count": count, "signed": signed}
+
+
+def _member(name: str, field: data.Field) -> dict[str, Any]:
+    """The field that is a member of a layout."""
     shape, count = field.shape, 1
     if isinstance(shape, data.ArrayLayout):
         shape, count = shape.elem_shape, shape.length
     shape = Shape.cast(shape)
-    return {
-        "name": name,
-        "offset": field.offset,
-        "width": shape.width,
-        "count": count,
-        "signed": shape.signed,
-    }
+    return _field(name, shape.width, count, offset=field.offset, signed=shape.signed)
 
 
 def probes(accelerator: Accelerator) -> list[dict[str, Any]]:
@@ -131,20 +126,23 @@ def _register_probe(
     network: FixedPointNetwork, branch: int, depth: int, stage: list[str]
 ) -> dict[str, Any]:
     """Probe of a layer whose spikes and membranes stand in registers."""
-    ranges = network.ranges[branch][depth]
-    count = len(ranges.membrane)
+    ranges, layer = network.ranges[branch][depth], [*stage, f"branch{branch}"]
     return {
         "kind": "registers",
         "branch": branch,
         "layer": depth,
         "valid": [*stage, "o__valid"],
         "ready": [*stage, "o__ready"],
-        "spikes": {"path": [*stage, f"branch{branch}", "spikes"], "width": 1, "count": count},
-        "membranes": {
-            "path": [*stage, f"branch{branch}", "membranes"],
-            "width": ranges.membrane_width,
-            "count": count,
-        },
+        **_watched(layer, ranges, count=len(ranges.membrane)),
+    }
+
+
+def _watched(component: list[str], ranges: LayerRanges, *, count: int) -> dict[str, Any]:
+    """Spikes and membranes of as many neurons, on ports of a component."""
+    widths = {"spikes": 1, "membranes": ranges.membrane_width}
+    return {
+        name: {"path": [*component, name], "width": width, "count": count}
+        for name, width in widths.items()
     }
 
 
@@ -152,11 +150,9 @@ def _update_probes(
     network: FixedPointNetwork, plan: FoldPlan, updater: list[str]
 ) -> list[dict[str, Any]]:
     """Probes of the layers of one engine, which updates them a group at a time."""
-    found = []
-    offset = 0
+    found, offset = [], 0
     for branch in plan.branches:
         count = network.branches[branch].layers[plan.depth].n_neurons
-        at_once = plan.choice.updates
         found.append(
             {
                 "kind": "updates",
@@ -167,12 +163,7 @@ def _update_probes(
                 "groups": plan.folds * plan.groups,
                 "valid": [*updater, "valid"],
                 "base": {"path": [*updater, "group"]},
-                "spikes": {"path": [*updater, "spikes"], "width": 1, "count": at_once},
-                "membranes": {
-                    "path": [*updater, "membranes"],
-                    "width": plan.ranges.membrane_width,
-                    "count": at_once,
-                },
+                **_watched(updater, plan.ranges, count=plan.choice.updates),
             }
         )
         offset += count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, ShapeLike, Signal, Value
 from amaranth.lib import data, stream, wiring
@@ -12,17 +13,12 @@ from amaranth.lib.wiring import In, Out
 from convexon.errors import InputError
 
 
+@dataclass(frozen=True, eq=False)
 class Chain:
-    """Registers inside a stage, which values pass one after another.
+    """Registers inside a stage, which values pass one after another."""
 
-    Parameters
-    ----------
-    advance : sequence of Value
-        For each inner register, whether it takes what stands before it at the next clock edge.
-    """
-
-    def __init__(self, advance: Sequence[Value]) -> None:
-        self.advance = tuple(advance)
+    advance: Sequence[Value]
+    """For each inner register, whether it takes what stands before it at the next clock edge."""
 
     def carry(self, m: Module, value: Value, start: int, stop: int, *, name: str) -> Value:
         """Carry ``value`` from behind ``start`` registers to behind ``stop``.
@@ -51,33 +47,11 @@ class ElasticRegister(wiring.Component, ABC):
     Latency: 1 + registers clocks. Resources: for each register one flip-flop and two gates, and the
     data path's.
 
-    Subclasses build the data path: inner registers with `Chain.carry`, and the last one, which
+    Subclasses build the data path: the inner ``registers`` with ``chain``, and the last one, which
     takes what arrives in clocks with ``accept`` alone. The tags ``first`` and ``last`` are carried
-    here, and handed on where ``o`` has them too (`tags`).
+    here, to ``arriving`` before the last register, and handed on where ``o`` has them too (`tags`).
 
-    Parameters
-    ----------
-    i_layout, o_layout : StructLayout
-    registers : int
-        Inner registers, before the last one.
-
-    Members
-    -------
-    i : In(stream)
-    o : Out(stream)
-
-    Attributes
-    ----------
-    chain : Chain
-        The inner registers, as values pass them.
-    arriving : View
-        Tags of the transfer that ``accept`` and `produces` speak of: the one before the last
-        register.
-
-    Raises
-    ------
-    InputError
-        If ``registers`` is negative.
+    Raises `InputError` if ``registers`` is negative.
     """
 
     def __init__(
@@ -85,6 +59,7 @@ class ElasticRegister(wiring.Component, ABC):
     ) -> None:
         if registers < 0:
             raise InputError(f"registers must be 0 or more, not {registers!r}")
+        self.registers = registers
         self._valid = [Signal(name=f"valid{k}") for k in range(registers)]
         self.chain = Chain([Signal(name=f"advance{k}") for k in range(registers)])
         tags = {name: 1 for name in ("first", "last") if name in i_layout.members}
@@ -92,11 +67,6 @@ class ElasticRegister(wiring.Component, ABC):
         super().__init__(
             {"i": In(stream.Signature(i_layout)), "o": Out(stream.Signature(o_layout))}
         )
-
-    @property
-    def registers(self) -> int:
-        """Inner registers, before the last one."""
-        return len(self._valid)
 
     @property
     def occupied(self) -> tuple[Value, ...]:
@@ -118,10 +88,7 @@ class ElasticRegister(wiring.Component, ABC):
 
     @abstractmethod
     def datapath(self, m: Module, accept: Value) -> None:
-        """Add the registers, and drive ``o.payload`` from those that take a transfer on ``accept``.
-
-        What ``i.payload`` says is carried along `chain` to them.
-        """
+        """Carry ``i.payload`` along ``chain`` to ``o.payload``, which takes it on ``accept``."""
 
     def elaborate(self, platform: object) -> Module:
         """Build the handshake around the data path."""
@@ -155,22 +122,8 @@ class SkidBuffer(wiring.Component):
     ``i.ready`` and ``o`` come from flip-flops alone, so no path runs through the buffer, and a
     transfer still moves in every clock.
 
-    Latency: 1 clock. Resources: twice the payload's flip-flops, one multiplexer a bit.
-
-    Parameters
-    ----------
-    layout : ShapeLike
-        Of the payload.
-
-    Members
-    -------
-    i : In(stream.Signature(layout))
-    o : Out(stream.Signature(layout))
-
-    Attributes
-    ----------
-    spare, full : Signal
-        The second register, and whether it holds a transfer; proofs read them.
+    Latency: 1 clock. Resources: twice the payload's flip-flops, one multiplexer a bit. Proofs read
+    ``spare``, the second register, and ``full``, whether it holds a transfer.
     """
 
     def __init__(self, layout: ShapeLike) -> None:

@@ -33,18 +33,16 @@ from convexon.snn.ranges import neuron_ranges
 from convexon.snn.seeded import seeded_weights
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi.counters import WideCounter
-from convexon_hdl.axi.framing import InferenceGuard, PacketFormat, TransferCollector
+from convexon_hdl.axi.framing import InferenceGuard, PacketFormat, TransferCollector, WordLayout
 from convexon_hdl.axi.packing import ResultPacker
-from convexon_hdl.axi.stream import WordLayout
 from convexon_hdl.core.decision import EarlyDecision, EarlyExit
 from convexon_hdl.core.lif import LIF, NeuronParameters
 from convexon_hdl.core.readout import Argmax, Readout
 from convexon_hdl.core.stage import Stage
 from convexon_hdl.emit.emitter import emit
 from convexon_hdl.formal.network import obligations
-from convexon_hdl.formal.obligation import Obligation
+from convexon_hdl.formal.obligation import Obligation, Proof, prove_all
 from convexon_hdl.formal.prover import Verdict, prove
-from convexon_hdl.formal.record import Proof, prove_all
 from convexon_hdl.formal.specs.contract import NeuronSpecification
 from convexon_hdl.formal.specs.handshake import SkidSpecification, StreamSpecification
 from convexon_hdl.streams import SkidBuffer
@@ -119,7 +117,7 @@ def component_obligations() -> list[Obligation]:
 
 def _obligation(kind: str, where: str, specification: Callable[[], Elaboratable]) -> Obligation:
     def check() -> Verdict:
-        return prove(specification()).verdict
+        return prove(specification())
 
     return Obligation(kind=kind, where=where, check=check)
 

@@ -7,46 +7,28 @@ included. Registers of the component are tied to the model's, so one step of ind
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from dataclasses import dataclass
 
 from amaranth.hdl import Assert, Assume, Const, Elaboratable, Module, Mux, Signal, Value, signed
-from amaranth.lib import wiring
 
 from convexon.errors import InputError
 from convexon.plan.adders.graph import Addend, AdderGraph
 from convexon.snn.fixed import Interval, width_of
 from convexon_hdl.arith.lowering import lower
-from convexon_hdl.axi.counters import WideCounter
-from convexon_hdl.axi.framing import FLIGHT_BITS, InferenceGuard, TransferCollector
-from convexon_hdl.axi.packing import ResultPacker
-from convexon_hdl.formal.specs.blocks import filled, free
+from convexon_hdl.axi.framing import FLIGHT_BITS
+from convexon_hdl.formal.specs.blocks import Specification, filled, free
 from convexon_hdl.streams import Chain
 
-C = TypeVar("C", bound=wiring.Component)
 
-
-class _Specification(Elaboratable, Generic[C]):
-    """What is proved of a component.
-
-    Parameters
-    ----------
-    component : Component
-    """
-
-    def __init__(self, component: C) -> None:
-        self.component = component
-
-
-class CollectorSpecification(_Specification[TransferCollector]):
+class CollectorSpecification(Specification):
     """A collector hands on a whole packet's transfers once each, and nothing after a first fault.
 
     The model counts the words of a packet, and keeps those of a transfer.
     """
 
-    def elaborate(self, platform: object) -> Module:
+    def state(self, m: Module) -> None:
         """Build the model and the comparison."""
-        m = Module()
-        m.submodules.collector = collector = self.component
+        collector = self.component
         i, o, packet = collector.i, collector.o, collector.packet
         n_words = packet.n_words
         n_packet = n_words * packet.n_transfers
@@ -86,7 +68,6 @@ class CollectorSpecification(_Specification[TransferCollector]):
                 with m.If(collector.word == word):
                     place = n_words - word + k
                     m.d.comb += Assert(kept == words.word_select(place, packet.width))
-        return m
 
     def _with(self, words: Value, word: Value) -> Value:
         """Words after one more, which pushes the oldest out."""
@@ -94,7 +75,8 @@ class CollectorSpecification(_Specification[TransferCollector]):
         return (words >> width) | (word << (len(words) - width))
 
 
-class GuardSpecification(_Specification[InferenceGuard]):
+@dataclass(eq=False, kw_only=True)
+class GuardSpecification(Specification):
     """A guard resets the accelerator only when no whole inference is inside, and only when it must.
 
     The accelerator may take and give at will, but never more last results than it took last
@@ -102,24 +84,16 @@ class GuardSpecification(_Specification[InferenceGuard]):
     between two resets is whole inferences, and the beginning of one more. After a fault or a
     restart it gives whole inferences alone. A packet of which it took nothing breaks without a
     reset.
-
-    Parameters
-    ----------
-    guard : InferenceGuard
-    early : bool
-        Whether an inference may be decided before its last transfer.
     """
 
-    def __init__(self, guard: InferenceGuard, *, early: bool = False) -> None:
-        super().__init__(guard)
-        self.early = early
+    early: bool = False
+    """Whether an inference may be decided before its last transfer."""
 
-    def elaborate(self, platform: object) -> Module:
+    def state(self, m: Module) -> None:
         """Build the monitor and the property."""
-        m = Module()
-        m.submodules.guard = guard = self.component
+        guard = self.component
         collector = guard.collector
-        n_transfers = guard.packet.n_transfers
+        n_transfers = collector.packet.n_transfers
         free(m, guard.i.valid, guard.i.payload, guard.o.ready)
         free(m, guard.restart, guard.given, guard.given_last, guard.aborted_ready)
         part = Signal(range(n_transfers + 1))  # transfers taken of an inference that is not whole
@@ -161,16 +135,14 @@ class GuardSpecification(_Specification[InferenceGuard]):
             Assert(guard.running | collector.abandon | (collector.transfer == 0)),
             Assert(~guard.aborted | ((part == 0) & (inside == 0))),
         ]
-        return m
 
 
-class PackerSpecification(_Specification[ResultPacker]):
+class PackerSpecification(Specification):
     """A packer gives the words of each record once and in order, and ``last`` where it is due."""
 
-    def elaborate(self, platform: object) -> Module:
+    def state(self, m: Module) -> None:
         """Build the model: the whole record, and the number of the word that is due."""
-        m = Module()
-        m.submodules.packer = packer = self.component
+        packer = self.component
         i, o, record = packer.i, packer.o, packer.format
         free(m, i.valid, i.payload, packer.abort, o.ready)
         whole = Signal(record.bits)
@@ -203,7 +175,6 @@ class PackerSpecification(_Specification[ResultPacker]):
                 Assert(o.payload.aborted == aborted),
                 Assert(packer.record == whole >> (due * record.width)),
             ]
-        return m
 
     def _aborted(self) -> int:
         """Record of an aborted inference: a first slot of ones."""
@@ -220,18 +191,16 @@ class PackerSpecification(_Specification[ResultPacker]):
         return total
 
 
-class CounterSpecification(_Specification[WideCounter]):
+class CounterSpecification(Specification):
     """A counter in two halves counts as one of full width does."""
 
-    def elaborate(self, platform: object) -> Module:
+    def state(self, m: Module) -> None:
         """Build the plain counter."""
-        m = Module()
-        m.submodules.counter = counter = self.component
+        counter = self.component
         free(m, counter.amount, counter.clear)
         plain = Signal(len(counter.count))
         m.d.sync += plain.eq(Mux(counter.clear, 0, plain + counter.amount))
         m.d.comb += Assert(counter.count == plain)
-        return m
 
 
 class SumSpecification(Elaboratable):

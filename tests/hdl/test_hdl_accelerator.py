@@ -28,6 +28,7 @@ from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.core.readout import Argmax, Readout
 from convexon_hdl.core.sequencer import Sequencer
 from convexon_hdl.core.stage import Stage
+from mutants import mutated
 
 
 def _networks() -> dict[str, FixedPointNetwork]:
@@ -128,11 +129,8 @@ class _OverwritingReadout(Readout):
         return Const(1)
 
 
-class _HighestArgmax(Argmax):
-    """Gives a tie to the highest class."""
-
-    def beats(self, right: Value, left: Value) -> Value:
-        return right >= left
+_HighestArgmax = mutated(Argmax, "right.score > left.score", "right.score >= left.score")
+"""Gives a tie to the highest class."""
 
 
 @pytest.mark.parametrize(

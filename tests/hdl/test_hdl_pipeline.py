@@ -128,7 +128,7 @@ def test_ctor_arguments_are_mirrored() -> None:
     readout = Readout(network, choice=choice)
     assert (readout.choice, readout.registers) == (choice, 2)
     assert Argmax(network, registers=3).registers == 3
-    assert Chain([1, 0]).advance == (1, 0)
+    assert Chain((1, 0)).advance == (1, 0)
 
 
 def test_bad_arguments_are_refused() -> None:

@@ -37,6 +37,7 @@ from convexon_sim.bench.packing import pack
 from convexon_sim.bench.runner import probed, run_bench
 from convexon_sim.build import bench_program
 from convexon_sim.simulator import Simulator, SimulatorKind, find
+from mutants import mutated
 from strategies import image_words
 from tiers import exhaustive, leading
 
@@ -290,11 +291,8 @@ def test_axi_in_verilator(
     passes(axi(network, 32, mapping=mapping), find(SimulatorKind.VERILATOR), tmp_path)
 
 
-class HastyGuard(InferenceGuard):
-    """Resets the accelerator while whole inferences are inside."""
-
-    def drained(self) -> Value:
-        return Const(1)
+HastyGuard = mutated(InferenceGuard, "drained = flight <= 0", "drained = Const(1)", Const=Const)
+"""Resets the accelerator while whole inferences are inside."""
 
 
 class MildGuard(InferenceGuard):
@@ -358,25 +356,16 @@ class GenerousCounters(AxiAccelerator):
         super()._counters(m, bank, taps, Const(0))
 
 
-class HurriedLoad(AxiAccelerator):
-    """Lets words of weights through while a reset is due."""
+HurriedLoad = mutated(AxiAccelerator, "passes = guard.running", "passes = Const(1)")
+"""Lets words of weights through while a reset is due."""
 
-    def load_passes(self, guard: InferenceGuard) -> Value:
-        return Const(1)
+ZealousGuard = mutated(
+    InferenceGuard, "collector.broken & collector.transfer.any()", "collector.broken"
+)
+"""Resets the accelerator for a packet of which nothing is inside."""
 
-
-class ZealousGuard(InferenceGuard):
-    """Resets the accelerator for a packet of which nothing is inside."""
-
-    def resets(self) -> Value:
-        return self.collector.broken
-
-
-class OverwritingBank(RegisterBank):
-    """Takes a word of weights in place of one that waits."""
-
-    def takes(self) -> Value:
-        return Const(1)
+OverwritingBank = mutated(RegisterBank, "write_strobe.all() & ~load.valid", "write_strobe.all()")
+"""Takes a word of weights in place of one that waits."""
 
 
 RESULTS = "results_equal_the_golden_model"

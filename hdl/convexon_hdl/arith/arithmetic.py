@@ -26,18 +26,12 @@ def shape_of(interval: Interval) -> Shape:
 
 @dataclass(frozen=True, eq=False)
 class Operand:
-    """A value of the hardware and the integers that it can take.
-
-    Members
-    -------
-    value : Value
-        Its shape holds ``interval``.
-    interval : Interval
-        A single integer makes the operand a constant, which costs nothing.
-    """
+    """A value of the hardware and the integers that it can take."""
 
     value: Value
+    """Its shape holds ``interval``."""
     interval: Interval
+    """A single integer makes the operand a constant, which costs nothing."""
 
     @classmethod
     def constant(cls, number: int) -> Operand:
@@ -121,9 +115,7 @@ def add_all(m: Module, operands: Iterable[Operand], *, name: str) -> Operand:
             node(m, a.value + b.value, a.interval + b.interval, name=f"{name}_{level}_{k}")
             for k, (a, b) in enumerate(zip(terms[0::2], terms[1::2], strict=False))
         ]
-        if len(terms) % 2:
-            above.append(terms[-1])
-        terms = above
+        terms = above + terms[len(terms) - len(terms) % 2 :]
         level += 1
     return terms[0]
 
@@ -138,15 +130,12 @@ def subtract(m: Module, left: Operand, right: Operand, *, name: str) -> Operand:
 
 def multiply(m: Module, operand: Operand, factor: int, *, name: str) -> Operand:
     """Operand times a constant, by shifts and adders: one adder less than ``factor`` has digits."""
-    parts = {+1: [], -1: []}  # type: dict[int, list[Operand]]
+    parts: dict[int, list[Operand]] = {+1: [], -1: []}
     for place, digit in signed_digits(factor):
         parts[digit].append(operand.shifted(place))
-    product = subtract(
-        m,
-        add_all(m, parts[+1], name=f"{name}_plus"),
-        add_all(m, parts[-1], name=f"{name}_minus"),
-        name=f"{name}_difference",
-    )
+    plus = add_all(m, parts[+1], name=f"{name}_plus")
+    minus = add_all(m, parts[-1], name=f"{name}_minus")
+    product = subtract(m, plus, minus, name=f"{name}_difference")
     return resize(m, product, operand.interval.scaled(factor), name=name)
 
 

@@ -29,9 +29,8 @@ def leaked(m: Module, membrane: Operand, leak: Leak) -> Operand:
     )
     remaining = subtract(m, membrane, loss, name="leak_difference")
     # v and its loss move together: the map is monotone, so its ends give a narrower range.
-    ends = Interval(
-        leaked_value(membrane.interval.low, leak), leaked_value(membrane.interval.high, leak)
-    )
+    span = membrane.interval
+    ends = Interval(leaked_value(span.low, leak), leaked_value(span.high, leak))
     return resize(m, remaining, ends, name="leaked")
 
 

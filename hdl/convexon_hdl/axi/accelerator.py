@@ -23,11 +23,16 @@ from convexon.snn.neuron import ReadoutMode
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi.bank import RegisterBank
 from convexon_hdl.axi.counters import COUNTER_BITS, Popcount, WideCounter
-from convexon_hdl.axi.framing import InferenceGuard, PacketFormat
+from convexon_hdl.axi.framing import (
+    InferenceGuard,
+    PacketFormat,
+    ResultWordLayout,
+    WordLayout,
+    require_width,
+)
 from convexon_hdl.axi.lite import LiteSlave, lite_members
 from convexon_hdl.axi.packing import RecordFormat, ResultPacker
 from convexon_hdl.axi.registers import IDENTITY, MAP_VERSION, STREAM, WORDS, RegisterMap
-from convexon_hdl.axi.stream import ResultWordLayout, WordLayout, require_width
 from convexon_hdl.axi.taps import ActivityTap, activity_taps
 from convexon_hdl.ports import probes
 from convexon_hdl.streams import SkidBuffer
@@ -62,37 +67,21 @@ class AxiAccelerator(wiring.Component):
     result. A transfer of one word is taken in every clock in which the accelerator takes one.
     Resources: the accelerator's and the parts'; a spike counter for each layer.
 
-    Parameters
-    ----------
-    accelerator : Accelerator
-        Of any mapping. Where it has the stream ``load`` and the flags ``loaded`` and ``refused``,
-        weights are loaded through register WEIGHTS.
-    width : int
-        Bits of tdata: 32, 64 or 128.
-    digest : str, optional
-        Digest of the card, ``sha256:`` and hexadecimal digits; registers hold its first 64 bits, or
-        0 where there is none.
+    tdata has ``width`` bits: 32, 64 or 128. ``digest`` is that of the card, ``sha256:`` and
+    hexadecimal digits; registers hold its first 64 bits, or 0 where there is none. Where the
+    accelerator has the stream ``load``, weights are loaded through register WEIGHTS.
 
-    Members
-    -------
-    aclk, aresetn : In(1)
-    s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast
-    m_axis_tdata, m_axis_tvalid, m_axis_tready, m_axis_tlast
-    s_axil_awaddr, s_axil_awprot, ... : as `lite_members`
-
-    Raises
-    ------
-    InputError
-        If the accelerator, the width or the digest is none, or a length does not fit its register.
+    Raises `InputError` if the accelerator, the width or the digest is none, or a length does not
+    fit its register.
     """
 
     def __init__(self, accelerator: Accelerator, *, width: int = 32, digest: str = "") -> None:
         if not isinstance(accelerator, Accelerator):
-            raise InputError(
-                f"accelerator must be an Accelerator, not {type(accelerator).__name__}"
-            )
+            kind = type(accelerator).__name__
+            raise InputError(f"accelerator must be an Accelerator, not {kind}")
         self.accelerator = accelerator
         self.width = require_width(width)
+        self.packet = PacketFormat.of(accelerator, width)
         self._digest = _first_bits(digest)
         self._probes = probes(accelerator)
         layers = tuple((probe["branch"], probe["layer"]) for probe in self._probes)
@@ -115,19 +104,10 @@ class AxiAccelerator(wiring.Component):
             }
         )
 
-    @property
-    def packet(self) -> PacketFormat:
-        """How inferences lie in the words of ``s_axis``."""
-        return PacketFormat.of(self.accelerator, self.width)
-
-    @property
-    def record(self) -> RecordFormat:
-        """How results lie in the words of ``m_axis``."""
-        return RecordFormat.of(self.accelerator.network, self.width)
-
     def _described(self) -> Mapping[str, int]:
         """Make the registers that never change; `InputError` if a length does not fit."""
-        network, packet, record = self.accelerator.network, self.packet, self.record
+        network, packet = self.accelerator.network, self.packet
+        record = RecordFormat.of(network, self.width)
         return {
             "ID": IDENTITY,
             "VERSION": MAP_VERSION,
@@ -224,17 +204,13 @@ class AxiAccelerator(wiring.Component):
         if not self.register_map.loadable:
             return Const(0), Const(1), Const(0), Const(0)
         source, load = self.accelerator, bank.load
-        passes = self.load_passes(guard)
+        passes = guard.running  # not while a reset is due, which would lose the words
         m.d.comb += [
             source.load.payload.eq(load.payload),
             source.load.valid.eq(load.valid & passes),
             load.ready.eq(source.load.ready & passes),
         ]
         return Const(1), source.loaded, source.refused, ~load.valid
-
-    def load_passes(self, guard: InferenceGuard) -> Value:
-        """Whether words of weights pass: not while a reset is due, which would lose them."""
-        return guard.running
 
     def _errors(self, m: Module, guard: InferenceGuard, bank: RegisterBank) -> None:
         """Count broken packets, up to what a register holds."""

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from convexon.errors import InputError
 from convexon_hdl.axi.counters import COUNTER_BITS
 from convexon_hdl.axi.lite import AccessSignature
-from convexon_hdl.axi.registers import CONTROL, STATUS, WEIGHTS, RegisterMap, offsets
+from convexon_hdl.axi.registers import CONTROL, STATUS, WEIGHTS, RegisterMap
 
 
 class RegisterBank(wiring.Component):
@@ -24,27 +24,11 @@ class RegisterBank(wiring.Component):
     A word of weights needs all four bytes. It waits on ``load`` until it is taken, and as long as
     one waits, a further word is refused. A restart forgets it.
 
+    ``constants`` has the content of the registers that never change, by name. ``status`` are the
+    fields of STATUS; ``restart`` and ``clear`` are the commands of CONTROL, high for one clock.
+
     Latency: none towards `LiteSlave`, 1 clock to ``restart`` and ``clear`` and to ``load``.
     Resources: the multiplexer of reads, and 64 flip-flops; 33 more where weights are loaded.
-
-    Parameters
-    ----------
-    register_map : RegisterMap
-    constants : mapping of str to int
-        Content of the registers that never change, by name.
-
-    Members
-    -------
-    access : In(AccessSignature(address_bits))
-    status : In(6)
-        Fields of register STATUS.
-    errors : In(32)
-    counters : In(array of 64 bits)
-        In the order of ``register_map.counters``.
-    restart, clear : Out(1)
-        Commands of register CONTROL, high for one clock each.
-    load : Out(stream.Signature(32))
-        Words of weights, where the map is loadable.
     """
 
     def __init__(self, register_map: RegisterMap, *, constants: Mapping[str, int]) -> None:
@@ -77,24 +61,21 @@ class RegisterBank(wiring.Component):
 
     def _writes(self, m: Module, scratch: Signal) -> None:
         """Decode writes; whatever is not decoded is refused at once."""
-        at, access = offsets(self._map.registers), self.access
+        access = self.access
+        at = {register.name: register.offset >> 2 for register in self._map.registers}
         m.d.comb += access.write_error.eq(1)
         m.d.sync += [self.restart.eq(0), self.clear.eq(0)]
         if self._map.loadable:
             with m.If(self.restart | self.load.ready):
                 m.d.sync += self.load.valid.eq(0)
-        strobe = access.write_strobe
+        strobe, commands = access.write_strobe, (self.restart, self.clear)
         with m.Switch(access.write_word):
-            with m.Case(at[CONTROL.name] >> 2):
+            with m.Case(at[CONTROL.name]):
                 m.d.comb += access.write_error.eq(0)
                 with m.If(access.write_valid & strobe[0]):
-                    m.d.sync += [
-                        command.eq(access.write_data[field.offset])
-                        for command, field in zip(
-                            (self.restart, self.clear), CONTROL.fields, strict=True
-                        )
-                    ]
-            with m.Case(at["SCRATCH"] >> 2):
+                    for command, field in zip(commands, CONTROL.fields, strict=True):
+                        m.d.sync += command.eq(access.write_data[field.offset])
+            with m.Case(at["SCRATCH"]):
                 m.d.comb += access.write_error.eq(0)
                 for k in range(4):
                     with m.If(access.write_valid & strobe[k]):
@@ -102,17 +83,13 @@ class RegisterBank(wiring.Component):
                             access.write_data.word_select(k, 8)
                         )
             if self._map.loadable:
-                with m.Case(at[WEIGHTS.name] >> 2):
+                with m.Case(at[WEIGHTS.name]):
                     self._push(m)
-
-    def takes(self) -> Value:
-        """Whether there is room for a word of weights: none waits."""
-        return ~self.load.valid
 
     def _push(self, m: Module) -> None:
         """Take a word of weights, if there is room for it."""
         access, load = self.access, self.load
-        with m.If(access.write_strobe.all() & self.takes()):
+        with m.If(access.write_strobe.all() & ~load.valid):
             m.d.comb += access.write_error.eq(0)
             with m.If(access.write_valid):
                 m.d.sync += [load.valid.eq(1), load.payload.eq(access.write_data)]

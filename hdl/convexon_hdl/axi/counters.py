@@ -25,42 +25,23 @@ class WideCounter(wiring.Component):
 
         count <- 0 if clear else (count + amount) mod 2**bits
 
+    ``amount`` has at most half of the bits; ``InputError`` if it has more.
+
     Latency: 1 clock. Resources: bits + 1 flip-flops; the carry chain that limits the clock is half
     as long as the counter, that of ``count`` included.
-
-    Parameters
-    ----------
-    amount_bits : int
-        Bits of ``amount``, at most half of ``bits``.
-    bits : int
-
-    Members
-    -------
-    amount : In(amount_bits)
-    clear : In(1)
-    count : Out(bits)
-
-    Attributes
-    ----------
-    half : int
-        Bits of the lower half.
-    high : Signal
-        The upper half, without the carry.
     """
 
     def __init__(self, *, amount_bits: int, bits: int = COUNTER_BITS) -> None:
         if not 1 <= amount_bits <= bits // 2:
             raise InputError(f"amount_bits must be within 1..{bits // 2}, not {amount_bits!r}")
-        self.half = bits // 2
-        self.high = Signal(bits - self.half)
         super().__init__({"amount": In(amount_bits), "clear": In(1), "count": Out(bits)})
 
     def elaborate(self, platform: object) -> Module:
         """Build both halves."""
-        m = Module()
-        low = Signal(self.half)
+        m, half = Module(), len(self.count) // 2
+        low = Signal(half)
         carry = Signal()
-        high = self.high
+        high = Signal(len(self.count) - half)
         m.d.comb += self.count.eq(Cat(low, (high + carry)[: len(high)]))
         m.d.sync += [Cat(low, carry).eq(low + self.amount), high.eq(high + carry)]
         with m.If(self.clear):
@@ -73,31 +54,15 @@ class Popcount(wiring.Component):
 
     Latency: ``latency`` clocks, ceil(log8 n) and at least 1; a new vector in every clock.
     Resources: about one full adder a bit, and the registers of the levels.
-
-    Parameters
-    ----------
-    n_bits : int
-
-    Members
-    -------
-    bits : In(n_bits)
-    count : Out(unsigned)
-        Of the vector that stood on ``bits`` ``latency`` clocks ago.
     """
 
     def __init__(self, *, n_bits: int) -> None:
         if n_bits < 1:
             raise InputError(f"n_bits must be at least 1, not {n_bits!r}")
-        self._n_bits = n_bits
-        super().__init__({"bits": In(n_bits), "count": Out(unsigned(n_bits.bit_length()))})
-
-    @property
-    def latency(self) -> int:
-        """Clocks from ``bits`` to ``count``."""
-        levels, terms = 1, -(-self._n_bits // FAN_IN)
+        self.latency, terms = 1, -(-n_bits // FAN_IN)
         while terms > 1:
-            levels, terms = levels + 1, -(-terms // FAN_IN)
-        return levels
+            self.latency, terms = self.latency + 1, -(-terms // FAN_IN)
+        super().__init__({"bits": In(n_bits), "count": Out(unsigned(n_bits.bit_length()))})
 
     def elaborate(self, platform: object) -> Module:
         """Build the tree."""

@@ -4,15 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from convexon.errors import InputError
 from convexon_hdl.accelerator import Accelerator, transfers_per_inference
-from convexon_hdl.axi.stream import WordLayout
+
+WIDTHS = (32, 64, 128)
+"""Widths of tdata, in bits."""
 
 FLIGHT_BITS = 16
 """Bits of the signed count of inferences inside the accelerator."""
+
+
+def require_width(width: int) -> int:
+    """Return ``width`` if it is one of `WIDTHS`; `InputError` otherwise."""
+    if width not in WIDTHS:
+        raise InputError(f"width must be one of {', '.join(map(str, WIDTHS))} bits, not {width!r}")
+    return width
+
+
+class WordLayout(data.StructLayout):
+    """One transfer of an AXI4-Stream: ``tdata`` and ``tlast``."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__({"data": width, "last": 1})
+
+
+class ResultWordLayout(data.StructLayout):
+    """`WordLayout` of results, with a mark for those of an inference that was given up."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__({**WordLayout(width).members, "aborted": 1})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,20 +46,11 @@ class PacketFormat:
     An inference is one transfer after another into the accelerator: its time steps, or with an
     encoder on chip its levels, in one transfer. A transfer is ``n_words`` words, its lowest bits
     first; bits of the last word above it are ignored.
-
-    Members
-    -------
-    width : int
-        Bits of a word.
-    bits : int
-        Bits of a transfer.
-    n_transfers : int
-        Transfers of an inference.
     """
 
-    width: int
-    bits: int
-    n_transfers: int
+    width: int  # bits of a word
+    bits: int  # bits of a transfer
+    n_transfers: int  # transfers of an inference
 
     @classmethod
     def of(cls, accelerator: Accelerator, width: int) -> PacketFormat:
@@ -69,51 +84,31 @@ class TransferCollector(wiring.Component):
 
     A word whose ``last`` is not as due breaks its packet: ``broken`` is high in the clock that
     takes the word, which is not handed on, and the rest of the packet is dropped up to its
-    ``last``.
-    ``abandon`` gives up the packet under way in the same manner. Either way the next packet starts
-    anew, so the receiver must forget what it was given of the broken one.
+    ``last``. ``abandon`` gives up the packet under way in the same manner. Either way the next
+    packet starts anew, so the receiver must forget what it was given of the broken one.
 
     Latency: none, combinational. Resources: ``width * (n_words - 1)`` flip-flops for words kept,
     and counters of words and transfers.
-
-    Parameters
-    ----------
-    packet : PacketFormat
-
-    Members
-    -------
-    i, o : In, Out
-        `PacketFormat.streams`.
-    hold : In(1)
-        Neither takes nor offers anything.
-    abandon : In(1)
-        With ``hold``: gives up the packet under way, if there is one.
-    broken : Out(1)
-        A word is taken whose ``last`` is wrong.
-    final : Out(1)
-        The transfer on ``o`` is the last of its inference.
-    under_way : Out(1)
-        A packet has begun and not ended, or its rest is being dropped.
-
-    Attributes
-    ----------
-    word, transfer : Signal
-        Position in the packet: the word of the transfer, and the transfer.
-    skipping : Signal
-        The rest of a packet is being dropped.
-    kept : list of Signal
-        The words of the transfer so far.
     """
 
     def __init__(self, packet: PacketFormat) -> None:
         self.packet = packet
+        # Position in the packet: the word of the transfer, and the transfer.
         self.word = Signal(range(max(2, packet.n_words)))
         self.transfer = Signal(range(max(2, packet.n_transfers)))
-        self.skipping = Signal()
+        self.skipping = Signal()  # the rest of a packet is being dropped
+        # The words of the transfer so far.
         self.kept = [Signal(packet.width, name=f"kept{k}") for k in range(packet.n_words - 1)]
-        flags = {"hold": In(1), "abandon": In(1)}
-        flags |= {"broken": Out(1), "final": Out(1), "under_way": Out(1)}
-        super().__init__({**packet.streams, **flags})
+        super().__init__(
+            {
+                **packet.streams,
+                "hold": In(1),  # neither takes nor offers anything
+                "abandon": In(1),  # with hold: gives up the packet under way, if there is one
+                "broken": Out(1),  # a word is taken whose last is wrong
+                "final": Out(1),  # the transfer on o is the last of its inference
+                "under_way": Out(1),  # a packet has begun and not ended, or is being dropped
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         """Build the counters, the kept words and the check."""
@@ -168,66 +163,29 @@ class InferenceGuard(wiring.Component):
 
     Latency: none, combinational; a restart takes two clocks and the time that whole inferences need
     to leave. Resources: those of `TransferCollector`, and a counter of `FLIGHT_BITS` bits.
-
-    Parameters
-    ----------
-    packet : PacketFormat
-    per_step : bool
-        Whether an inference has a result per step.
-
-    Members
-    -------
-    i, o : In, Out
-        `PacketFormat.streams`.
-    restart : In(1)
-        Requests a restart, for one clock.
-    given, given_last : In(1)
-        The accelerator hands over a result, and the last one of an inference; not while ``shut``.
-    aborted_ready : In(1)
-        The record that ``aborted`` requests is being accepted.
-    aborted : Out(1)
-        The record of an aborted inference must be sent; high until ``aborted_ready``.
-    shut : Out(1)
-        No result may be accepted: any on offer is of the inference that is given up.
-    reset : Out(1)
-        Resets the accelerator.
-    broken : Out(1)
-        A packet breaks in this clock.
-    busy : Out(1)
-        A packet is under way, or whole inferences are inside, or a restart is.
-
-    Attributes
-    ----------
-    collector : TransferCollector
-    flight : Signal
-        Whole inferences inside the accelerator that have no result yet; -1 while the packet of one
-        that was decided early goes on.
-    running : Signal
-        No restart is under way, nor asked for.
     """
 
     def __init__(self, packet: PacketFormat, *, per_step: bool) -> None:
         self.per_step = per_step
         self.collector = TransferCollector(packet)
+        # Whole inferences inside the accelerator that have no result yet; -1 while the packet of
+        # one that was decided early goes on.
         self.flight = Signal(signed(FLIGHT_BITS))
-        self.running = Signal()
-        inputs = ("restart", "given", "given_last", "aborted_ready")
-        outputs = ("aborted", "shut", "reset", "broken", "busy")
-        flags = {**dict.fromkeys(inputs, In(1)), **dict.fromkeys(outputs, Out(1))}
-        super().__init__({**packet.streams, **flags})
-
-    @property
-    def packet(self) -> PacketFormat:
-        """How an inference lies in words."""
-        return self.collector.packet
-
-    def drained(self) -> Value:
-        """Whether no whole inference is inside."""
-        return self.flight <= 0
-
-    def resets(self) -> Value:
-        """Whether a packet breaks of which the accelerator holds a part."""
-        return self.collector.broken & self.collector.transfer.any()
+        self.running = Signal()  # no restart is under way, nor asked for
+        super().__init__(
+            {
+                **packet.streams,
+                "restart": In(1),  # requests a restart, for one clock
+                "given": In(1),  # the accelerator hands over a result; not while shut
+                "given_last": In(1),  # it is the last one of an inference
+                "aborted_ready": In(1),  # the record that aborted requests is being accepted
+                "aborted": Out(1),  # send the record of an aborted inference; until aborted_ready
+                "shut": Out(1),  # take no result: any on offer is of what is given up
+                "reset": Out(1),  # resets the accelerator
+                "broken": Out(1),  # a packet breaks in this clock
+                "busy": Out(1),  # a packet is under way, whole inferences are inside, or a restart
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         """Build the collector and the order of a restart."""
@@ -236,6 +194,7 @@ class InferenceGuard(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), collector.i)
         wiring.connect(m, collector.o, wiring.flipped(self.o))
         flight, running = self.flight, self.running
+        drained = flight <= 0  # no whole inference is inside
         entered = self.o.valid & self.o.ready & collector.final
         left = self.given & self.given_last
         m.d.sync += flight.eq(flight + entered - left)
@@ -245,7 +204,7 @@ class InferenceGuard(wiring.Component):
                 m.d.sync += part_given.eq(~self.given_last)
         m.d.comb += [
             self.broken.eq(collector.broken),
-            self.shut.eq(~running & self.drained()),
+            self.shut.eq(~running & drained),
             collector.hold.eq(~running),
             self.busy.eq(~running | collector.under_way | flight.any()),
         ]
@@ -254,9 +213,10 @@ class InferenceGuard(wiring.Component):
                 # A restart holds the collector in its own clock already. A word on offer then is
                 # taken later: into the next packet, or dropped with the rest of the one under way.
                 m.d.comb += [running.eq(~self.restart), collector.abandon.eq(self.restart)]
-                with m.If(self.restart | self.resets()):
+                # The accelerator holds a part of what breaks behind its first transfer alone.
+                with m.If(self.restart | (collector.broken & collector.transfer.any())):
                     m.next = "Drain"
-            with m.State("Drain"), m.If(self.drained()):
+            with m.State("Drain"), m.If(drained):
                 m.next = "Reset"
             with m.State("Reset"):
                 m.d.comb += self.reset.eq(1)

@@ -48,18 +48,8 @@ class AccessSignature(wiring.Signature):
     """One register at a time: writes and reads as a slave shows them to what answers.
 
     Both are answered in the clock in which they are shown, so that no register can hold up the bus.
-
-    Members
-    -------
-    write_valid, write_data, write_strobe : Out
-        A write, and which bytes of the data it means.
-    write_word : Out(address_bits - 2)
-        Its address without the two lowest bits.
-    write_error : In(1)
-        It is refused and has no effect.
-    read_valid, read_word : Out
-        A read.
-    read_data, read_error : In
+    A word is an address without the two lowest bits; the strobe says which bytes of the data a
+    write means; one that is answered with an error has no effect.
     """
 
     def __init__(self, address_bits: int) -> None:
@@ -89,16 +79,6 @@ class LiteSlave(wiring.Component):
 
     Latency: 2 clocks from the request to the answer, whatever the register; 3 clocks to the next
     one. Resources: flip-flops for two addresses and two words.
-
-    Parameters
-    ----------
-    address_bits : int
-
-    Members
-    -------
-    awaddr, awprot, ... : In or Out
-        `lite_members`.
-    access : Out(AccessSignature(address_bits))
     """
 
     def __init__(self, *, address_bits: int) -> None:

@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from convexon.snn.network import FixedPointNetwork
-from convexon_hdl.axi.stream import ResultWordLayout
+from convexon_hdl.axi.framing import ResultWordLayout
 from convexon_hdl.core.readout import ResultLayout
 
 
@@ -21,20 +21,11 @@ class RecordFormat:
     ``k * slot_bits`` and up of the record, which goes out in words of ``width`` bits, the lowest
     first; bits above the last slot are 0. All ones in slot 0 mark the record of an aborted
     inference, whose other slots are 0.
-
-    Members
-    -------
-    width : int
-        Bits of a word.
-    slot_bits : int
-        32, or 64 where a score needs more than 32 bits.
-    n_slots : int
-        1 + n_classes.
     """
 
-    width: int
-    slot_bits: int
-    n_slots: int
+    width: int  # bits of a word
+    slot_bits: int  # 32, or 64 where a score needs more than 32 bits
+    n_slots: int  # 1 + n_classes
 
     @classmethod
     def of(cls, network: FixedPointNetwork, width: int) -> RecordFormat:
@@ -59,40 +50,18 @@ class ResultPacker(wiring.Component):
     Latency: 1 clock to the first word; a record takes ``n_words`` clocks and records follow each
     other without a gap. Resources: a shift register of the record, in which synthesis merges the
     copies of a sign, and a counter of words.
-
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    width : int
-        Bits of a word.
-
-    Members
-    -------
-    i : In(stream.Signature(ResultLayout(network)))
-    o : Out(stream.Signature(ResultWordLayout(width)))
-    abort : In(1)
-        Send the record of an aborted inference instead of taking a result.
-    abort_ready : Out(1)
-        That record is being taken.
-
-    Attributes
-    ----------
-    record : Signal
-        What is left of the record, the word on offer lowest.
-    left : Signal
-        Words that follow the one on offer.
     """
 
     def __init__(self, network: FixedPointNetwork, *, width: int) -> None:
         self.format = RecordFormat.of(network, width)
-        self.record = Signal(unsigned(self.format.bits))
-        self.left = Signal(range(max(2, self.format.n_words)))
+        self.record = Signal(unsigned(self.format.bits))  # what is left, the word on offer lowest
+        self.left = Signal(range(max(2, self.format.n_words)))  # words behind the one on offer
         super().__init__(
             {
                 "i": In(stream.Signature(ResultLayout(network))),
                 "o": Out(stream.Signature(ResultWordLayout(width))),
-                "abort": In(1),
-                "abort_ready": Out(1),
+                "abort": In(1),  # send the record of an aborted inference, and take no result
+                "abort_ready": Out(1),  # that record is being taken
             }
         )
 
@@ -110,13 +79,14 @@ class ResultPacker(wiring.Component):
             self.o.payload.last.eq(ends & (left == 0)),
             self.o.payload.aborted.eq(aborted),
         ]
+        given_up = Const((1 << self.format.slot_bits) - 1, self.format.bits)
         with m.If(free):
             m.d.sync += [
                 self.o.valid.eq(self.i.valid | self.abort),
                 left.eq(n_words - 1),
                 ends.eq(self.i.payload.last | self.abort),
                 aborted.eq(self.abort),
-                record.eq(Mux(self.abort, self._aborted(), self._packed())),
+                record.eq(Mux(self.abort, given_up, self._packed())),
             ]
         with m.Elif(self.o.ready):
             m.d.sync += [left.eq(left - 1), record.eq(record >> self.format.width)]
@@ -129,10 +99,6 @@ class ResultPacker(wiring.Component):
         slots = [_slot(label, slot_bits)]
         slots += [_slot(scores[c], slot_bits) for c in range(self.format.n_slots - 1)]
         return Cat(slots)
-
-    def _aborted(self) -> Value:
-        """Record of an inference that was given up."""
-        return Const((1 << self.format.slot_bits) - 1, self.format.bits)
 
 
 def _slot(value: Value, width: int) -> Value:

@@ -6,7 +6,7 @@ next address then gives, so the two belong together whatever happens between the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -44,23 +44,10 @@ class Access(Enum):
         """Whether reading is allowed."""
         return self is not Access.WRITE
 
-    @property
-    def writes(self) -> bool:
-        """Whether writing is allowed."""
-        return self is not Access.READ
-
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """Some bits of a register.
-
-    Members
-    -------
-    name : str
-    offset, width : int
-        Bits ``offset .. offset + width - 1``.
-    text : str
-    """
+    """Bits ``offset .. offset + width - 1`` of a register."""
 
     name: str
     offset: int
@@ -75,22 +62,12 @@ class Field:
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
-    """One address of the map.
-
-    Members
-    -------
-    name : str
-    offset : int
-        In bytes, a multiple of 4.
-    text : str
-    access : Access
-    fields : tuple of Field
-    """
+    """One address of the map, at ``offset`` bytes, a multiple of 4."""
 
     name: str
     offset: int
-    text: str
     access: Access = Access.READ
+    text: str
     fields: tuple[Field, ...] = ()
 
     def content(self, **values: int) -> int:
@@ -109,40 +86,36 @@ class Register:
     def to_json(self) -> dict[str, Any]:
         """Return the register as JSON."""
         fields = [dict(vars(field)) for field in self.fields]
-        return {
-            "name": self.name,
-            "offset": self.offset,
-            "access": self.access.value,
-            "text": self.text,
-            "fields": fields,
-        }
+        return {**vars(self), "access": self.access.value, "fields": fields}
 
 
-def _halves(
-    name: str, offset: int, text: str, *, low: tuple[str, str], high: tuple[str, str]
-) -> Register:
-    """A register of two fields of 16 bits, each a name and a text."""
-    fields = tuple(
-        Field(name=field, offset=16 * k, width=16, text=meaning)
-        for k, (field, meaning) in enumerate((low, high))
+def _fields(*fields: tuple[str, int, str]) -> tuple[Field, ...]:
+    """Fields side by side, the first one lowest: each a name, a width and a text."""
+    offsets = itertools.accumulate((width for _, width, _ in fields), initial=0)
+    return tuple(
+        Field(name=name, offset=offset, width=width, text=text)
+        for offset, (name, width, text) in zip(offsets, fields, strict=False)
     )
-    return Register(name=name, offset=offset, text=text, fields=fields)
 
 
-STREAM = _halves(
-    "STREAM",
-    0x28,
-    "Widths of the streams.",
-    low=("WORD_BITS", "Bits of a word, tdata."),
-    high=("SLOT_BITS", "Bits of a label or score in a result."),
+STREAM = Register(
+    name="STREAM",
+    offset=0x28,
+    text="Widths of the streams.",
+    fields=_fields(
+        ("WORD_BITS", 16, "Bits of a word, tdata."),
+        ("SLOT_BITS", 16, "Bits of a label or score in a result."),
+    ),
 )
 
-WORDS = _halves(
-    "WORDS",
-    0x2C,
-    "Lengths in words.",
-    low=("TRANSFER", "Words of one transfer of inputs."),
-    high=("RESULT", "Words of one result."),
+WORDS = Register(
+    name="WORDS",
+    offset=0x2C,
+    text="Lengths in words.",
+    fields=_fields(
+        ("TRANSFER", 16, "Words of one transfer of inputs."),
+        ("RESULT", 16, "Words of one result."),
+    ),
 )
 
 CONTROL = Register(
@@ -150,13 +123,13 @@ CONTROL = Register(
     offset=0x30,
     access=Access.BOTH,
     text="Commands; reads as 0.",
-    fields=(
-        Field(
-            name="RESET",
-            offset=0,
-            text="Give up the inference under way, and that one alone, and a load of weights.",
+    fields=_fields(
+        (
+            "RESET",
+            1,
+            "Give up the inference under way, and that one alone, and a load of weights.",
         ),
-        Field(name="CLEAR", offset=1, text="Set all counters and ERRORS to 0."),
+        ("CLEAR", 1, "Set all counters and ERRORS to 0."),
     ),
 )
 
@@ -164,13 +137,13 @@ STATUS = Register(
     name="STATUS",
     offset=0x34,
     text="What goes on at this moment.",
-    fields=(
-        Field(name="BUSY", offset=0, text="An inference is under way or inside."),
-        Field(name="RESULT", offset=1, text="A word of a result waits to be taken."),
-        Field(name="LOADABLE", offset=2, text="Weights are loaded at run time."),
-        Field(name="LOADED", offset=3, text="Weights are there; always 1 where they are fixed."),
-        Field(name="REFUSED", offset=4, text="The weights loaded last were refused."),
-        Field(name="READY", offset=5, text="WEIGHTS takes a word; all words before are taken."),
+    fields=_fields(
+        ("BUSY", 1, "An inference is under way or inside."),
+        ("RESULT", 1, "A word of a result waits to be taken."),
+        ("LOADABLE", 1, "Weights are loaded at run time."),
+        ("LOADED", 1, "Weights are there; always 1 where they are fixed."),
+        ("REFUSED", 1, "The weights loaded last were refused."),
+        ("READY", 1, "WEIGHTS takes a word; all words before are taken."),
     ),
 )
 
@@ -220,18 +193,12 @@ COUNTERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class RegisterMap:
-    """All registers of one accelerator.
-
-    Members
-    -------
-    layers : tuple of (branch, layer)
-        In the order of their spike counters.
-    loadable : bool
-        Whether weights are loaded at run time.
-    """
+    """All registers of one accelerator."""
 
     layers: tuple[tuple[int, int], ...]
+    """Branch and layer of each spike counter."""
     loadable: bool = False
+    """Whether weights are loaded at run time."""
 
     @property
     def counters(self) -> tuple[tuple[str, int, str], ...]:
@@ -286,14 +253,8 @@ class RegisterMap:
             lines.append(_macro(f"{name}_OFFSET", register.offset, access))
             for field in register.fields:
                 lines.append(_macro(f"{name}_{field.name}_MASK", field.mask, field.text))
-                shift = f"{name}_{field.name}_SHIFT"
-                lines.append(f"#define {shift} {field.offset}")
+                lines.append(f"#define {name}_{field.name}_SHIFT {field.offset}")
         return "\n".join([*lines, "", "#endif", ""])
-
-
-def offsets(registers: Sequence[Register]) -> dict[str, int]:
-    """Offset of every register, by name."""
-    return {register.name: register.offset for register in registers}
 
 
 def _macro(name: str, value: int, text: str) -> str:

@@ -19,14 +19,8 @@ from convexon.errors import InputError
 class ActivityTap:
     """Spikes of one layer: where ``completes`` is high, ``spikes`` are those of one more step.
 
-    A layer that updates its neurons a group at a time shows those of one group more.
-
-    Members
-    -------
-    branch, layer : int
-    completes : Value, 1 bit
-    spikes : Value
-        One bit for each neuron, or for each place of a group; 0 at a place that has no neuron.
+    They have a bit for each neuron. A layer that updates its neurons a group at a time shows those
+    of one group more, a bit for each place, 0 at a place that has no neuron.
     """
 
     branch: int
@@ -36,19 +30,9 @@ class ActivityTap:
 
 
 def activity_taps(fragment: Fragment, probes: Sequence[dict[str, Any]]) -> tuple[ActivityTap, ...]:
-    """Taps of an elaborated accelerator, one for each probe.
+    """Taps of an elaborated accelerator, one for each of the probes of `convexon_hdl.ports`.
 
-    Parameters
-    ----------
-    fragment : Fragment
-        What ``Fragment.get`` made of the accelerator.
-    probes : sequence of dict
-        Those of `convexon_hdl.ports.describe`.
-
-    Raises
-    ------
-    InputError
-        If a probe's path leads to no member of a component.
+    Raises `InputError` if a probe's path leads to no member of a component.
     """
     return tuple(_tap(fragment, probe) for probe in probes)
 

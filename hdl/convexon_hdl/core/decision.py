@@ -48,23 +48,7 @@ class EarlyExit(ElasticRegister):
     class; ``CERTAIN`` a counter of steps, one multiplexer of all scores, and for each class a
     subtractor, a comparator, a table of M over l, and ceil(log2 T) adders.
 
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    decision : Decision
-        Of an early rule.
-    registers : int
-
-    Members
-    -------
-    i : In(stream.Signature(ResultLayout(network, every_step=True)))
-    o : Out(stream.Signature(ResultLayout(network)))
-        ``last`` is always 1: an inference has one result.
-
-    Raises
-    ------
-    InputError
-        If the rule does not suit the network.
+    Raises `InputError` if the rule does not suit the network.
     """
 
     def __init__(
@@ -124,15 +108,11 @@ class EarlyExit(ElasticRegister):
         if self.decision.threshold is None:
             ahead = self._is_ahead(m, scores, cut)
         else:
-            reached = Cat(self.reaches(score.value, self.decision.threshold) for score in scores)
+            reached = Cat(score.value >= self.decision.threshold for score in scores)
             ahead = self.chain.carry(m, reached.any(), 0, cut, name="reached")
         return self.chain.carry(m, ahead, cut, self.registers, name="rule")
 
-    def reaches(self, score: Value, threshold: int) -> Value:
-        """Whether a score decides under ``THRESHOLD``."""
-        return score >= threshold
-
-    def steps_left(self, m: Module) -> Signal:
+    def _steps_left(self, m: Module) -> Signal:
         """Steps of the inference after the one on ``i``."""
         highest = self.network.n_steps - 1
         left = Signal(range(highest + 1))
@@ -144,7 +124,7 @@ class EarlyExit(ElasticRegister):
 
     def _is_ahead(self, m: Module, scores: list[Operand], cut: int) -> Value:
         """Whether no class can overtake the leader in the steps that are left."""
-        label, left = self.i.payload.label, self.steps_left(m)
+        label, left = self.i.payload.label, self._steps_left(m)
         hull = Interval.hull(
             end for score in scores for end in (score.interval.low, score.interval.high)
         )
@@ -152,13 +132,13 @@ class EarlyExit(ElasticRegister):
         ahead = []
         for c, score in enumerate(scores):
             lead = subtract(m, leader, score, name=f"lead{c}").value
-            need = self.need(m, c, label, left, n_classes=len(scores)).value
+            need = self._need(m, c, label, left, n_classes=len(scores)).value
             lead = self.chain.carry(m, lead, 0, cut, name=f"lead{c}")
             need = self.chain.carry(m, need, 0, cut, name=f"need{c}")
             ahead.append(lead >= need)
         return Cat(ahead).all()
 
-    def need(self, m: Module, c: int, label: Value, left: Signal, *, n_classes: int) -> Operand:
+    def _need(self, m: Module, c: int, label: Value, left: Signal, *, n_classes: int) -> Operand:
         """Lead over class ``c`` that makes the leader certain: g * M[c, l], 1 more if c < l."""
         gains = [self._gain(c, leader) for leader in range(n_classes)]
         padding = [0] * ((1 << len(label)) - n_classes)
@@ -192,30 +172,15 @@ def _choose(label: Value, values: list[Value]) -> Value:
 class EarlyDecision(wiring.Component):
     """Tournament and early exit: scores of every step in, one result per inference out.
 
+    ``registers`` stand between the rounds of the tournament. Where there are any, the exit has one
+    too, if it computes the rule ``CERTAIN``. ``decided`` says that the oldest inference under way
+    is decided: it is high in the first clock in which its result is offered, whether it is accepted
+    or waits.
+
     Latency: ``Decision.registers`` clocks. Resources: those of `Argmax` and `EarlyExit`, and two
     flip-flops.
 
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    decision : Decision
-        Of an early rule.
-    registers : int
-        Between the rounds of the tournament. Where there are any, the exit has one too, if it
-        computes the rule ``CERTAIN``.
-
-    Members
-    -------
-    i : In(stream.Signature(ScoresLayout(network, every_step=True)))
-    o : Out(stream.Signature(ResultLayout(network)))
-    decided : Out(1)
-        The oldest inference under way is decided: high in the first clock in which its result is
-        offered, whether it is accepted or waits.
-
-    Raises
-    ------
-    InputError
-        If the rule is not an early one, or does not suit the network.
+    Raises `InputError` if the rule is not an early one, or does not suit the network.
     """
 
     def __init__(

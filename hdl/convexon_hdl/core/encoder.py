@@ -29,9 +29,10 @@ class LevelEncoder(wiring.Component):
     the clock in which the last step leaves. A step depends on the levels and on its number alone,
     not on earlier inferences.
 
-    With ``capacity``, for rules that decide early (`convexon_hdl.core.decision`): once the
-    inference being sent has been decided, the step on offer is its last one, and the next inference
-    follows.
+    With ``capacity``, the most inferences under way, for rules that decide early
+    (`convexon_hdl.core.decision`): once the inference being sent has been decided, the step on
+    offer is its last one, and the next inference follows. One more than there are registers from
+    here to the decision is never reached.
 
     Latency: 1 clock. Resources: n_inputs * k + 1 + ceil(log2 T) flip-flops, and per input
 
@@ -43,26 +44,7 @@ class LevelEncoder(wiring.Component):
       bits;
     - ``HOLD``: nothing.
 
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    encoder : Encoder
-    capacity : int, optional
-        Most inferences under way. One more than there are registers from here to the decision is
-        never reached.
-
-    Members
-    -------
-    i : In(stream.Signature(n_inputs * k))
-        Levels of one inference, input i at bits ``i * k`` and up.
-    o : Out(stream.Signature(StepLayout(network, 0)))
-    decided : In(1)
-        With ``capacity`` alone: the oldest inference under way was decided.
-
-    Raises
-    ------
-    InputError
-        If the network does not read what the encoder gives.
+    Raises `InputError` if the network does not read what the encoder gives.
     """
 
     def __init__(
@@ -74,8 +56,10 @@ class LevelEncoder(wiring.Component):
         self.capacity = capacity
         super().__init__(
             {
+                # Levels of one inference, input i at bits i * k and up.
                 "i": In(stream.Signature(unsigned(network.n_inputs * encoder.bits))),
                 "o": Out(stream.Signature(StepLayout(network, 0))),
+                # The oldest inference under way was decided.
                 **({} if capacity is None else {"decided": In(1)}),
             }
         )
@@ -137,11 +121,11 @@ class LevelEncoder(wiring.Component):
         if kind is EncoderKind.BIT_PLANE:
             return self._plane(m, levels, sent, ends)
         if kind is EncoderKind.RATE:
-            numbers = self.numbers(m, self._register(m, sent, ends))
+            numbers = self._numbers(m, self._register(m, sent, ends))
             return Cat(number < level for number, level in zip(numbers, levels, strict=True))
         threshold = self._threshold(m, step)
         reached = Signal(len(levels))
-        m.d.comb += reached.eq(Cat(self.reaches(level, threshold) for level in levels))
+        m.d.comb += reached.eq(Cat(level >= threshold for level in levels))
         return self._onsets(m, reached, sent, ends) if kind is EncoderKind.LATENCY else reached
 
     def _plane(self, m: Module, levels: list[Signal], sent: Signal, ends: Signal) -> Value:
@@ -151,10 +135,6 @@ class LevelEncoder(wiring.Component):
         with m.If(sent):
             m.d.sync += plane.eq(Mux(ends | (plane == 0), highest, plane - 1))
         return Cat(Array(level)[plane] for level in levels)
-
-    def reaches(self, level: Value, threshold: Value) -> Value:
-        """Whether a level spikes under threshold coding."""
-        return level >= threshold
 
     def _threshold(self, m: Module, step: Signal) -> Value:
         """Lowest level that spikes at ``step``: (T - t) / (T + 1) of the highest, rounded up."""
@@ -180,15 +160,11 @@ class LevelEncoder(wiring.Component):
         news = [reduce(xor, [register[n + tap] for tap in taps]) for n in range(8)]
         with m.If(sent):
             m.d.sync += register.eq(Cat(register[8:], *news))
-            self.reseed(m, register, ends)
+            with m.If(ends):
+                m.d.sync += register.eq(register.init)
         return register
 
-    def reseed(self, m: Module, register: Signal, ends: Signal) -> None:
-        """Begin every inference from the seed."""
-        with m.If(ends):
-            m.d.sync += register.eq(register.init)
-
-    def numbers(self, m: Module, register: Signal) -> list[Value]:
+    def _numbers(self, m: Module, register: Signal) -> list[Value]:
         """Pseudo-random number of each input: the k high bits of s0 + column * s1 + row * s2."""
         n_inputs = self.network.n_inputs
         side = math.isqrt(n_inputs - 1) + 1

@@ -11,7 +11,7 @@ from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.mapping import Sums
 from convexon.snn.network import Layer
 from convexon.snn.ranges import LayerRanges
-from convexon_hdl.arith.arithmetic import Operand, resize
+from convexon_hdl.arith.arithmetic import resize
 from convexon_hdl.arith.lowering import lower
 from convexon_hdl.core.lif import LIF, NeuronParameters
 from convexon_hdl.streams import Chain
@@ -35,31 +35,6 @@ class LIFLayer(wiring.Component):
     (`convexon.plan.adders.sums`), its registers where it is cut, and the neurons' own. With
     registers, one adder more for each neuron (I - theta), for which its loop is faster
     (`convexon_hdl.core.lif.SplitUpdate`).
-
-    Parameters
-    ----------
-    layer : Layer
-    ranges : LayerRanges
-        Ranges of this layer over an inference.
-    input_bits : int
-        k: 1 for spikes.
-    sums : Sums
-    registers : int
-        Registers inside the sums over the inputs.
-
-    Members
-    -------
-    advance : In(registers)
-        Register k of the sums takes what stands before it. Only with registers.
-    enable : In(1)
-    first : In(1)
-        This step begins an inference.
-    inputs : In(n_inputs * input_bits)
-        Input i at bits ``i * input_bits`` and up.
-    spikes : Out(n_neurons)
-        s of the last step taken, neuron j at bit j.
-    membranes : Out(n_neurons * membrane_width)
-        v of the last step taken, neuron j sign-extended at bits ``j * membrane_width`` and up.
     """
 
     def __init__(
@@ -76,13 +51,17 @@ class LIFLayer(wiring.Component):
         self.input_bits = input_bits
         self.sums = sums
         self.registers = registers
+        self._neurons = range(layer.n_neurons)
+        self._biases = [int(bias) for bias in layer.biases]
         super().__init__(
             {
+                # Register k of the sums takes what stands before it.
                 **({"advance": In(registers)} if registers else {}),
                 "enable": In(1),
-                "first": In(1),
-                "inputs": In(layer.n_inputs * input_bits),
+                "first": In(1),  # the step begins an inference
+                "inputs": In(layer.n_inputs * input_bits),  # input i at bits i * input_bits
                 "spikes": Out(layer.n_neurons),
+                # Neuron j sign-extended at bits j * membrane_width and up.
                 "membranes": Out(layer.n_neurons * ranges.membrane_width),
             }
         )
@@ -94,10 +73,9 @@ class LIFLayer(wiring.Component):
         if self.layer.recurrent is not None:
             m.d.comb += previous.eq(Mux(self.first, 0, self.spikes))
         neurons: list[LIF] = []
-        for j in range(self.layer.n_neurons):
+        for j in self._neurons:
             parameters = NeuronParameters.of(self.layer, self.ranges, j)
-            neuron = LIF(parameters, split=bool(self.registers))
-            m.submodules[f"neuron{j}"] = neuron
+            m.submodules[f"neuron{j}"] = neuron = LIF(parameters, split=bool(self.registers))
             neurons.append(neuron)
             m.d.comb += [neuron.enable.eq(self.enable), neuron.first.eq(self.first)]
         if self.registers:
@@ -113,9 +91,9 @@ class LIFLayer(wiring.Component):
 
     def _connect(self, m: Module, neurons: list[LIF], previous: Signal) -> None:
         """Give each neuron I: recurrent spikes share lookups with the lowest bit plane."""
-        rows = [[*self._forward(j), *self._lateral(j, len(self.inputs))] for j in self._indices()]
+        rows = [[*self._forward(j), *self._lateral(j, len(self.inputs))] for j in self._neurons]
         builder = GraphBuilder(len(self.inputs) + len(previous))
-        graph = builder.graph(weighted_sums(builder, rows, self._biases(), self.sums))
+        graph = builder.graph(weighted_sums(builder, rows, self._biases, self.sums))
         bits = [*self.inputs, *previous]
         currents = lower(m, graph, bits, chain=Chain(()), n_clocks=1, name="current")
         for j, (neuron, current) in enumerate(zip(neurons, currents, strict=True)):
@@ -126,41 +104,24 @@ class LIFLayer(wiring.Component):
         """Give each neuron I, I - theta, and the recurrent part of I, which is not in either."""
         chain = Chain(self.advance)
         builder = GraphBuilder(len(self.inputs))
-        rows = [self._forward(j) for j in self._indices()]
-        sums = weighted_sums(builder, rows, self._biases(), self.sums)
+        rows = [self._forward(j) for j in self._neurons]
+        sums = weighted_sums(builder, rows, self._biases, self.sums)
         below = [
             builder.add_constant(term, -int(threshold))
             for term, threshold in zip(sums, self.layer.thresholds, strict=True)
         ]
-        operands = lower(
-            m,
-            builder.graph([*sums, *below]),
-            list(self.inputs),
-            chain=chain,
-            n_clocks=self.registers,
-            name="current",
-        )
+        graph, bits, clocks = builder.graph([*sums, *below]), list(self.inputs), self.registers
+        operands = lower(m, graph, bits, chain=chain, n_clocks=clocks, name="current")
         for k, operand in enumerate(operands):
             j, name = k % len(neurons), "surplus" if k >= len(neurons) else "current"
-            carried = chain.carry(
-                m, operand.value, self.registers - 1, self.registers, name=f"{name}{j}"
-            )
+            carried = chain.carry(m, operand.value, clocks - 1, clocks, name=f"{name}{j}")
             m.d.comb += getattr(neurons[j], name).eq(carried)
-        for neuron, operand in zip(neurons, self._lateral_sums(m, previous), strict=True):
-            m.d.comb += neuron.lateral.eq(operand.value)
-
-    def _lateral_sums(self, m: Module, previous: Signal) -> list[Operand]:
-        """Recurrent part of I, for each neuron."""
         builder = GraphBuilder(len(previous))
-        rows = [self._lateral(j, 0) for j in self._indices()]
+        rows = [self._lateral(j, 0) for j in self._neurons]
         graph = builder.graph(weighted_sums(builder, rows, [0] * len(rows), self.sums))
-        return lower(m, graph, list(previous), chain=Chain(()), n_clocks=1, name="lateral")
-
-    def _indices(self) -> range:
-        return range(self.layer.n_neurons)
-
-    def _biases(self) -> list[int]:
-        return [int(bias) for bias in self.layer.biases]
+        laterals = lower(m, graph, list(previous), chain=Chain(()), n_clocks=1, name="lateral")
+        for neuron, lateral in zip(neurons, laterals, strict=True):
+            m.d.comb += neuron.lateral.eq(lateral.value)
 
     def _forward(self, j: int) -> list[Addend]:
         """Addends of neuron ``j``, plane by plane: input i is at bit ``i * input_bits``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data
@@ -20,15 +20,9 @@ from convexon_hdl.streams import ElasticRegister
 
 
 class ScoresLayout(data.StructLayout):
-    """Scores of one result.
+    """Scores of one result, and whether it is the last of an inference.
 
-    Members
-    -------
-    scores : array of n_classes signed(score_width)
-    last : unsigned(1)
-        This is the last result of an inference.
-    first : unsigned(1)
-        With ``every_step`` alone: the scores are those after an inference's first step.
+    With ``every_step``, ``first`` says that they are those after an inference's first step.
     """
 
     def __init__(self, network: FixedPointNetwork, *, every_step: bool = False) -> None:
@@ -39,12 +33,8 @@ class ScoresLayout(data.StructLayout):
 class ResultLayout(data.StructLayout):
     """What the accelerator hands over: a label beside the members of `ScoresLayout`.
 
-    Members
-    -------
-    label : unsigned
-        Class of the largest score, the lowest class among equals. With a single class: score > 0.
-    scores, last, first
-        As of `ScoresLayout`.
+    It is the class of the largest score, the lowest class among equals; with a single class,
+    whether its score is above 0.
     """
 
     def __init__(self, network: FixedPointNetwork, *, every_step: bool = False) -> None:
@@ -69,19 +59,6 @@ class Readout(ElasticRegister):
     Latency: 1 + registers clocks, as `ElasticRegister`. Resources: those of the adder graph
     (`convexon.plan.adders.sums`) and of its registers, for ``COUNT`` one adder more for each class;
     n_classes * score_width + 2 flip-flops.
-
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    choice : Spatial
-        Of the mapping's readout.
-    every_step : bool
-        Scores of ``COUNT`` after every step.
-
-    Members
-    -------
-    i : In(stream.Signature(StepLayout(network, network.depth)))
-    o : Out(stream.Signature(ScoresLayout(network, every_step=every_step)))
     """
 
     def __init__(
@@ -90,6 +67,7 @@ class Readout(ElasticRegister):
         self.network = network
         self.choice = choice
         self.every_step = every_step
+        self.accumulates = network.readout_mode is ReadoutMode.COUNT
         super().__init__(
             i_layout=StepLayout(network, network.depth),
             o_layout=ScoresLayout(network, every_step=every_step),
@@ -107,14 +85,10 @@ class Readout(ElasticRegister):
         network = self.network
         for c, step in enumerate(self._sums(m)):
             held = self.o.payload.scores[c]
-            score = self._accumulated(m, c, step, held) if self._accumulates else step
+            score = self._accumulated(m, c, step, held) if self.accumulates else step
             sized = resize(m, score, network.score_ranges[c], name=f"score{c}_resized")
             with m.If(accept):
                 m.d.sync += held.eq(sized.value)
-
-    @property
-    def _accumulates(self) -> bool:
-        return self.network.readout_mode is ReadoutMode.COUNT
 
     def _sums(self, m: Module) -> list[Operand]:
         """Weighted features of the step before the last register; with the bias, if final."""
@@ -126,11 +100,11 @@ class Readout(ElasticRegister):
             [Addend(j, weights[j][c]) for j in range(len(features)) if weights[j][c]]
             for c in range(network.n_classes)
         ]
-        biases = [0 if self._accumulates else int(bias) for bias in network.readout_biases]
+        biases = [0 if self.accumulates else int(bias) for bias in network.readout_biases]
         builder = GraphBuilder(len(features))
         graph = builder.graph(weighted_sums(builder, rows, biases, self.choice.sums))
         # An accumulator takes the last clock for itself, where there is one to spare.
-        n_clocks = max(1, self.registers + (not self._accumulates))
+        n_clocks = max(1, self.registers + (not self.accumulates))
         sums = lower(m, graph, features, chain=self.chain, n_clocks=n_clocks, name="score")
         return [
             Operand(
@@ -147,8 +121,7 @@ class Readout(ElasticRegister):
         return add_all(m, [step, start], name=f"score{c}_total")
 
 
-@dataclass(frozen=True, eq=False)
-class _Contender:
+class _Contender(NamedTuple):
     """A score of the tournament and the class that it belongs to."""
 
     score: Value
@@ -164,17 +137,6 @@ class Argmax(ElasticRegister):
     Latency: 1 + registers clocks, as `ElasticRegister`. Resources: n_classes - 1 comparators and
     twice as many multiplexers, ceil(log2 n_classes) deep; flip-flops for the payload, and for the
     contenders of a round that follows a register.
-
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    registers : int
-    every_step : bool
-
-    Members
-    -------
-    i : In(stream.Signature(ScoresLayout(network, every_step=every_step)))
-    o : Out(stream.Signature(ResultLayout(network, every_step=every_step)))
     """
 
     def __init__(
@@ -187,18 +149,14 @@ class Argmax(ElasticRegister):
             registers=registers,
         )
 
-    def beats(self, right: Value, left: Value) -> Value:
-        """Whether the score of the higher class wins against that of the lower one."""
-        return right > left
-
     def datapath(self, m: Module, accept: Value) -> None:
         """Build the tournament."""
-        labels = range(self.network.n_classes)
+        given = self.i.payload.scores
         scores = [
-            self.chain.carry(m, self.i.payload.scores[c], 0, self.registers, name=f"score{c}")
-            for c in labels
+            self.chain.carry(m, given[c], 0, self.registers, name=f"score{c}")
+            for c in range(self.network.n_classes)
         ]
-        label = scores[0] > 0 if len(labels) == 1 else self._winner(m)
+        label = scores[0] > 0 if len(scores) == 1 else self._winner(m)
         with m.If(accept):
             m.d.sync += self.o.payload.label.eq(label)
             m.d.sync += [self.o.payload.scores[c].eq(score) for c, score in enumerate(scores)]
@@ -213,7 +171,10 @@ class Argmax(ElasticRegister):
         for level in range(rounds):
             due = level * (self.registers + 1) // rounds
             contenders = [
-                self._carried(m, each, clock, due, name=f"round{level}_{k}")
+                _Contender(
+                    self.chain.carry(m, each.score, clock, due, name=f"round{level}_{k}_score"),
+                    self.chain.carry(m, each.label, clock, due, name=f"round{level}_{k}_label"),
+                )
                 for k, each in enumerate(contenders)
             ]
             clock = due
@@ -222,19 +183,8 @@ class Argmax(ElasticRegister):
                 self._match(m, left, right, name=f"round{level}_{k}")
                 for k, (left, right) in enumerate(pairs)
             ]
-            if len(contenders) % 2:
-                above.append(contenders[-1])
-            contenders = above
+            contenders = above + contenders[len(contenders) - len(contenders) % 2 :]
         return self.chain.carry(m, contenders[0].label, clock, self.registers, name="label")
-
-    def _carried(
-        self, m: Module, each: _Contender, start: int, stop: int, *, name: str
-    ) -> _Contender:
-        """A contender after more registers."""
-        return _Contender(
-            self.chain.carry(m, each.score, start, stop, name=f"{name}_score"),
-            self.chain.carry(m, each.label, start, stop, name=f"{name}_label"),
-        )
 
     def _match(self, m: Module, left: _Contender, right: _Contender, *, name: str) -> _Contender:
         """Winner of one match; ``left`` holds the lower classes and wins a tie."""
@@ -242,7 +192,7 @@ class Argmax(ElasticRegister):
         score = Signal.like(left.score, name=f"{name}_score")
         label = Signal(max(len(left.label), len(right.label)), name=f"{name}_label")
         m.d.comb += [
-            wins.eq(self.beats(right.score, left.score)),
+            wins.eq(right.score > left.score),
             score.eq(Mux(wins, right.score, left.score)),
             label.eq(Mux(wins, right.label, left.label)),
         ]

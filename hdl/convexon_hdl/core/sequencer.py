@@ -18,35 +18,25 @@ class Undecided(wiring.Component):
     their count a source knows whether the one that it is sending has been decided. The count
     changes a clock after its events.
 
+    While they are ``capacity``, the source must not begin another.
+
     Latency: 1 clock. Resources: an up and down counter of ceil(log2(capacity + 1)) bits.
 
-    Parameters
-    ----------
-    capacity : int
-        Most inferences at a time; while they are that many, the source must not begin another.
-
-    Members
-    -------
-    begun : In(1)
-        The first step of an inference leaves in this clock; only while not ``full``.
-    decided : In(1)
-        The oldest of them is decided.
-    full : Out(1)
-        There are ``capacity`` of them.
-    single : Out(1)
-        There is exactly one: the inference that the source is sending, if it is sending one.
-
-    Raises
-    ------
-    InputError
-        If the capacity is less than 1.
+    Raises `InputError` if the capacity is less than 1.
     """
 
     def __init__(self, *, capacity: int) -> None:
         if capacity < 1:
             raise InputError(f"capacity must be at least 1, not {capacity!r}")
         self.capacity = capacity
-        super().__init__({"begun": In(1), "decided": In(1), "full": Out(1), "single": Out(1)})
+        super().__init__(
+            {
+                "begun": In(1),  # an inference's first step leaves; only while not full
+                "decided": In(1),  # the oldest of them is decided
+                "full": Out(1),
+                "single": Out(1),  # only that one is there which is being sent, if one is
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         """Build the counter."""
@@ -63,27 +53,14 @@ class Sequencer(wiring.Component):
     Accepted steps are counted, so idle clocks and back-pressure do not matter; a reset begins a new
     inference.
 
-    With ``capacity``, for rules that decide early (`convexon_hdl.core.decision`): once the
-    inference being sent has been decided, the rest of its steps are accepted from ``i``, one per
-    clock, and dropped. A step that is already on offer stays on offer until it is accepted, as
-    streams demand.
+    With ``capacity``, the most inferences under way, for rules that decide early
+    (`convexon_hdl.core.decision`): once the inference being sent has been decided, the rest of its
+    steps are accepted from ``i``, one per clock, and dropped. A step that is already on offer stays
+    on offer until it is accepted, as streams demand. One more than there are registers up to the
+    decision is never reached.
 
     Latency: none, combinational. Resources: a counter of ceil(log2 T) bits; with ``capacity`` also
     an `Undecided` and two flip-flops.
-
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    capacity : int, optional
-        Most inferences under way. One more than there are registers up to the decision is never
-        reached.
-
-    Members
-    -------
-    i : In(stream.Signature(n_inputs * input_bits))
-    o : Out(stream.Signature(StepLayout(network, 0)))
-    decided : In(1)
-        With ``capacity`` alone: the oldest inference under way was decided.
     """
 
     def __init__(self, network: FixedPointNetwork, *, capacity: int | None = None) -> None:
@@ -93,6 +70,7 @@ class Sequencer(wiring.Component):
             {
                 "i": In(stream.Signature(unsigned(network.n_inputs * network.input_bits))),
                 "o": Out(stream.Signature(StepLayout(network, 0))),
+                # The oldest inference under way was decided.
                 **({} if capacity is None else {"decided": In(1)}),
             }
         )

@@ -18,23 +18,11 @@ from convexon_hdl.streams import ElasticRegister
 class StepLayout(data.StructLayout):
     """One time step on its way from a stage to the next.
 
-    Members
-    -------
-    inputs : unsigned(n_inputs * input_bits)
-        Before the first stage alone: the inputs that all branches read.
-    branch0, branch1, ... : unsigned(neurons)
-        Behind stage ``depth - 1``: for each branch the spikes of its layer there; behind the
-        branch's last layer its features, which are the signs of its membranes (1 for >= 0) where
-        the readout weighs signs, and its spikes elsewhere.
-    first, last : unsigned(1)
-        Whether the step begins and whether it ends an inference.
-
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    depth : int
-    branches : sequence of int, optional
-        Branches that are there, by default all.
+    Before the first stage, ``inputs`` are those that all branches read. Behind stage ``depth - 1``,
+    ``branch0``, ``branch1``, ... (of ``branches``, or all) are for each branch the spikes of its
+    layer there; behind the branch's last layer its features, which are the signs of its membranes
+    (1 for >= 0) where the readout weighs signs, and its spikes elsewhere. ``first`` and ``last``
+    say whether the step begins and whether it ends an inference.
     """
 
     def __init__(
@@ -52,52 +40,27 @@ class StepLayout(data.StructLayout):
 
 
 def chosen_branches(network: FixedPointNetwork, branches: Sequence[int] | None) -> tuple[int, ...]:
-    """``branches``, or all of ``network`` for None.
-
-    Raises
-    ------
-    InputError
-        If they are none, out of order, or not branches of the network.
-    """
-    all_of_them = range(len(network.branches))
-    if branches is None:
-        return tuple(all_of_them)
-    chosen = tuple(branches)
-    if not chosen or list(chosen) != sorted(set(chosen) & set(all_of_them)):
+    """``branches``, or all for None; `InputError` if none, out of order, or not of ``network``."""
+    every = range(len(network.branches))
+    chosen = tuple(every if branches is None else branches)
+    if not chosen or list(chosen) != sorted(set(chosen) & set(every)):
         raise InputError(
-            f"branches must be some of 0 to {len(all_of_them) - 1}, ascending, not {chosen!r}"
+            f"branches must be some of 0 to {len(every) - 1}, ascending, not {chosen!r}"
         )
     return chosen
 
 
 class Stage(ElasticRegister):
-    """Layer ``depth`` (from 0) of every branch, one time step per clock.
+    """Layer ``depth`` (from 0) of every branch, or of ``branches``, one time step per clock.
 
     A branch that ended earlier passes its features through delay registers, so that all branches
     reach the readout with the same step. The stage has as many registers as the layer that needs
-    most, as `convexon.plan.schedule` counts them.
+    most, as `convexon.plan.schedule` counts them. Without a mapping it has none.
 
     Latency: 1 + registers clocks, as `ElasticRegister`. Resources: those of the layers, and for
     each register one flip-flop per delayed feature and tag.
 
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    depth : int
-    mapping : Mapping, optional
-        By default spatial without registers.
-    branches : sequence of int, optional
-        Branches that this stage carries, by default all. Their layers are spatial.
-
-    Members
-    -------
-    i : In(stream.Signature(StepLayout(network, depth, branches=branches)))
-    o : Out(stream.Signature(StepLayout(network, depth + 1, branches=branches)))
-
-    Raises
-    ------
-    InputError
-        If the mapping does not fit the network, or folds a layer of this stage.
+    Raises `InputError` if the mapping does not fit the network, or folds a layer of this stage.
     """
 
     def __init__(

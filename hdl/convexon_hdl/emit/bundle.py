@@ -31,35 +31,21 @@ _OWN_NAMES = frozenset({VERILOG_NAME, PORTS_NAME, MANIFEST_NAME})
 class RtlBundle:
     """An emitted accelerator.
 
-    Members
-    -------
-    top : str
-        Name of the top module.
-    verilog : str
-        The whole design.
-    ports : dict
-        Content of ports.json, schema ``convexon.ports``.
-    tools : mapping
-        Names and versions of the tools that emitted it.
-    parents : mapping
-        Digests of the artefacts that it was made from, by role.
-    others : mapping of str to str
-        Texts of further files, by name.
-    digest : str
-        Over all of the above.
-
-    Raises
-    ------
-    ArtefactError
-        If the name of a file is none, or is one of the bundle's own.
+    Raises `ArtefactError` if the name of a file is none, or is one of the bundle's own.
     """
 
     top: str
+    """Name of the top module."""
     verilog: str
+    """The whole design."""
     ports: Json
+    """Content of ports.json, schema ``convexon.ports``."""
     tools: Mapping[str, str]
+    """Versions of the tools that emitted it, by name."""
     parents: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the artefacts that it was made from, by role."""
     others: Mapping[str, str] = field(default_factory=dict)
+    """Texts of further files, by name."""
 
     def __post_init__(self) -> None:
         for name in self.others:
@@ -108,10 +94,7 @@ class RtlBundle:
     def read(cls, folder: Path) -> RtlBundle:
         """Read the bundle in ``folder`` and check every file against the manifest.
 
-        Raises
-        ------
-        ArtefactError
-            If a file is missing, damaged, changed, or of an unknown schema.
+        Raises `ArtefactError` if a file is missing, damaged, changed, or of an unknown schema.
         """
         manifest = _read_json(folder / MANIFEST_NAME)
         schema = (manifest.get("schema"), manifest.get("schema_version"))

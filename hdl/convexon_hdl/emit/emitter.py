@@ -21,7 +21,7 @@ from convexon.store.artefact import pretty
 from convexon.version import __version__
 from convexon_hdl.accelerator import Accelerator, require_mappable
 from convexon_hdl.axi.accelerator import AxiAccelerator
-from convexon_hdl.axi.stream import require_width
+from convexon_hdl.axi.framing import require_width
 from convexon_hdl.emit import yosys
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.emit.wrappers import systemverilog, vhdl
@@ -74,24 +74,14 @@ def emit(
 
     The same arguments give the same bytes, in every process. What cannot be mapped is refused
     before anything is generated. Beside the Verilog stand wrappers for VHDL and SystemVerilog, and
-    with `Host.AXI` accelerator_axi.v, registers.json and accelerator_axi.h.
+    with `Host.AXI` accelerator_axi.v, registers.json and accelerator_axi.h, whose tdata has
+    ``axi_width`` bits: 32, 64 or 128.
 
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    mapping : Mapping
-    parents : mapping of str to str, optional
-        Digests of the artefacts that the network came from, by role; the Verilog's header states
-        them, and registers hold the first 64 bits of the one whose role is ``card``.
-    host : Host
-    axi_width : int
-        Bits of tdata: 32, 64 or 128.
+    ``parents`` are digests of the artefacts that the network came from, by role. The Verilog's
+    header states them, and registers hold the first 64 bits of the one whose role is ``card``.
 
-    Raises
-    ------
-    ConvexonError
-        `InputError` or `FormatError` if the network cannot be mapped or the width is none,
-        `ToolError` if Yosys is missing or fails.
+    Raises `InputError` or `FormatError` if the network cannot be mapped or the width is none, and
+    `ToolError` if Yosys is missing or fails.
     """
     parents = dict(parents or {})
     require_mappable(network, mapping)
@@ -105,7 +95,11 @@ def emit(
         inner = Accelerator(network, mapping=mapping)
         hardware = AxiAccelerator(inner, width=axi_width, digest=parents.get("card", ""))
         components[AXI_TOP] = member_ports(hardware)
-        others = _axi_files(hardware, header)
+        others = {
+            f"{AXI_TOP}.v": header + to_verilog(hardware, AXI_TOP),
+            f"{AXI_TOP}.h": hardware.register_map.c_header(),
+            REGISTERS_NAME: pretty(hardware.register_map.to_json()),
+        }
     constants = _constants(accelerator)
     return RtlBundle(
         top=TOP,
@@ -122,15 +116,6 @@ def emit(
             f"{systemverilog.EXAMPLE}.sv": systemverilog.example(ports),
         },
     )
-
-
-def _axi_files(hardware: AxiAccelerator, header: str) -> dict[str, str]:
-    """Files of the accelerator behind AXI, by name."""
-    return {
-        f"{AXI_TOP}.v": header + to_verilog(hardware, AXI_TOP),
-        f"{AXI_TOP}.h": hardware.register_map.c_header(),
-        REGISTERS_NAME: pretty(hardware.register_map.to_json()),
-    }
 
 
 def host_name(host: Host, axi_width: int) -> str:

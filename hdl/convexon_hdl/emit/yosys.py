@@ -38,15 +38,7 @@ sys.exit(run_yosys(["-s", sys.argv[1]]))
 
 @dataclass(frozen=True)
 class YosysResult:
-    """What a script left behind.
-
-    Members
-    -------
-    files : mapping of str to str
-        Text of the outputs, by name.
-    log : str
-        Everything that Yosys printed.
-    """
+    """What a script left behind: texts of the outputs by name, and all that Yosys printed."""
 
     files: Mapping[str, str]
     log: str
@@ -65,12 +57,8 @@ def run(
 ) -> YosysResult:
     """Run a script of one command a line in a folder that holds ``inputs``, and read ``outputs``.
 
-    Raises
-    ------
-    ToolError
-        If Yosys is not installed.
-    YosysError
-        If it fails; the message ends with its own last error line.
+    Raises `ToolError` if Yosys is not installed, and `YosysError` if it fails, whose message ends
+    with its own last error line.
     """
     child = _child()
     with tempfile.TemporaryDirectory(prefix="convexon-yosys-") as name:

@@ -18,14 +18,7 @@ from convexon_hdl.folded.weights import WeightBank, write_port
 
 
 class InputLayout(data.StructLayout):
-    """A step that an engine reads.
-
-    Members
-    -------
-    inputs : unsigned(n_inputs * input_bits)
-    first, last : unsigned(1)
-        Whether the step begins and whether it ends an inference.
-    """
+    """A step that an engine reads, and whether it begins and whether it ends an inference."""
 
     def __init__(self, plan: FoldPlan) -> None:
         width = plan.layer.n_inputs * plan.input_bits
@@ -33,22 +26,7 @@ class InputLayout(data.StructLayout):
 
 
 class SumsLayout(data.StructLayout):
-    """Sums of one fold.
-
-    Parameters
-    ----------
-    plan : FoldPlan
-    intervals : sequence of Interval
-        Range of each lane's sum.
-
-    Members
-    -------
-    sums : array of lanes signed(sum_width)
-    first, last : unsigned(1)
-        Of the step.
-    final : unsigned(1)
-        This is the step's last fold.
-    """
+    """Sums of one fold, each lane's in its interval; ``final`` says that it is the step's last."""
 
     def __init__(self, plan: FoldPlan, intervals: Sequence[Interval]) -> None:
         width = width_of(Interval.union(intervals))
@@ -58,31 +36,18 @@ class SumsLayout(data.StructLayout):
 
 @dataclass(frozen=True, eq=False)
 class _Token:
-    """What travels beside an event from the scanners to the accumulators.
+    """What travels beside an event from the scanners to the accumulators."""
 
-    Members
-    -------
-    any : there is an event in some bank
-    double : a bit plane ends here: what was summed so far counts twice
-    anew : an inference begins here
-    ends : the fold ends here
-    tags : first, last, final of the step and fold
-    """
-
-    any: Value
-    double: Value
-    anew: Value
-    ends: Value
-    tags: Value
+    any: Value  # there is an event in some bank
+    double: Value  # a bit plane ends here: what was summed so far counts twice
+    anew: Value  # an inference begins here
+    ends: Value  # the fold ends here
+    tags: Value  # first, last, final of the step and fold
 
     def delayed(self, m: Module, *, name: str) -> _Token:
         """The token one clock later."""
-        return _Token(
-            **{
-                member: delayed(m, value, name=f"{name}_{member}")
-                for member, value in vars(self).items()
-            }
-        )
+        members = vars(self).items()
+        return _Token(**{each: delayed(m, value, name=f"{name}_{each}") for each, value in members})
 
 
 class EventAccumulator(wiring.Component):
@@ -105,28 +70,6 @@ class EventAccumulator(wiring.Component):
 
     Resources: a scanner and a memory for each bank; for each lane one adder of a sum's width, and
     one of a weight's for each bank beyond the first; flip-flops for a step.
-
-    Parameters
-    ----------
-    plan : FoldPlan
-
-    Members
-    -------
-    i : In(stream.Signature(InputLayout(plan)))
-    lateral : In(n_neurons)
-        In a recurrent layer: its spikes of the last step.
-    settled : In(1)
-        ``lateral`` is complete, or not needed.
-    credit : In(1)
-        There is room for the results of a step.
-    begins : Out(1)
-        A step's first fold ends in this clock: it uses ``credit`` up.
-    ends_inference : Out(1)
-        The step at hand is an inference's last.
-    valid : Out(1)
-    o : Out(SumsLayout(plan, intervals))
-    write : In(RowWrite(plan))
-        Where weights are loaded at run time.
     """
 
     def __init__(self, plan: FoldPlan) -> None:
@@ -134,11 +77,11 @@ class EventAccumulator(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(InputLayout(plan))),
-                "lateral": In(plan.n_sources - plan.layer.n_inputs),
-                "settled": In(1),
-                "credit": In(1),
-                "begins": Out(1),
-                "ends_inference": Out(1),
+                "lateral": In(plan.n_sources - plan.layer.n_inputs),  # spikes of the last step
+                "settled": In(1),  # lateral is complete, or not needed
+                "credit": In(1),  # there is room for the results of a step
+                "begins": Out(1),  # a step's first fold ends in this clock: it uses credit up
+                "ends_inference": Out(1),  # the step at hand is an inference's last
                 "valid": Out(1),
                 "o": Out(SumsLayout(plan, self.intervals())),
                 **write_port(plan),
@@ -233,29 +176,23 @@ class EventAccumulator(wiring.Component):
 
     def _scanners(self, m: Module, sources: list[Value], starting: Value) -> list[EventScanner]:
         """One scanner for each bank."""
-        scanners = []
-        banks = self.plan.choice.banks
+        scanners, banks = [], self.plan.choice.banks
         for k in range(banks):
-            scanner = EventScanner(max(1, len(sources[k::banks])))
-            m.submodules[f"scanner{k}"] = scanner
-            m.d.comb += [
-                scanner.sources.eq(Cat(sources[k::banks])),
-                scanner.start.eq(starting),
-            ]
+            own = sources[k::banks]
+            m.submodules[f"scanner{k}"] = scanner = EventScanner(max(1, len(own)))
+            m.d.comb += [scanner.sources.eq(Cat(own)), scanner.start.eq(starting)]
             scanners.append(scanner)
         return scanners
 
     def _rows(self, m: Module, scanners: list[EventScanner], fold: Signal) -> list[Value]:
         """Rows in registers: of the spike, or the row of zeros in a clock without one."""
-        plan = self.plan
-        zero = plan.depth_of_bank - 1
-        rows: list[Value] = []
+        depth, rows = self.plan.depth_of_bank, []
         for k, scanner in enumerate(scanners):
-            row = Signal(range(max(2, plan.depth_of_bank)), name=f"row{k}")
+            row = Signal(range(max(2, depth)), name=f"row{k}")
             m.d.sync += row.eq(scanner.row)
-            if plan.choice.banks > 1:
+            if self.plan.choice.banks > 1:
                 with m.If(~scanner.valid):
-                    m.d.sync += row.eq(zero)
+                    m.d.sync += row.eq(depth - 1)
             rows.append(row)
         return rows
 
@@ -281,18 +218,15 @@ class EventAccumulator(wiring.Component):
         self, m: Module, words: list[Value], token: _Token
     ) -> tuple[list[Operand], _Token]:
         """What every lane adds in a clock: the sum over the banks, in a register if it is one."""
-        plan = self.plan
-        width, interval = plan.weight_width, plan.weight_interval
+        width, interval = self.plan.weight_width, self.plan.weight_interval
         weights = [
             [Operand(word.word_select(lane, width).as_signed(), interval) for word in words]
-            for lane in range(plan.choice.lanes)
+            for lane in range(self.plan.choice.lanes)
         ]
         if len(words) == 1:
             return [lane[0] for lane in weights], token
-        columns = []
-        for lane, operands in enumerate(weights):
-            total = add_all(m, operands, name=f"banks{lane}")
-            columns.append(registered(m, total, name=f"column{lane}"))
+        totals = [add_all(m, each, name=f"banks{lane}") for lane, each in enumerate(weights)]
+        columns = [registered(m, each, name=f"column{lane}") for lane, each in enumerate(totals)]
         return columns, token.delayed(m, name="column")
 
     def starts(self) -> list[int]:

@@ -16,14 +16,7 @@ CREDITS = 2
 
 
 class OutputLayout(data.StructLayout):
-    """A step that an engine completed.
-
-    Members
-    -------
-    features : unsigned(n_neurons)
-        Spikes, or where the readout weighs signs, whether membranes are >= 0.
-    first, last : unsigned(1)
-    """
+    """A step that an engine completed: spikes, or where signs are given, whether v >= 0."""
 
     def __init__(self, plan: FoldPlan) -> None:
         super().__init__({"features": plan.layer.n_neurons, "first": 1, "last": 1})
@@ -38,21 +31,11 @@ class FoldedEngine(wiring.Component):
     when at most one earlier step waits to be accepted: so no result is lost, and ``o.valid`` never
     depends on ``o.ready``.
 
+    Weights that are loaded at run time are written only while no result depends on them
+    (`LoadGate`).
+
     Latency and interval follow from the spikes: `convexon.plan.schedule`. Resources: those of the
     parts, and two flip-flops for every neuron.
-
-    Parameters
-    ----------
-    plan : FoldPlan
-    signs : bool
-        Give signs instead of spikes.
-
-    Members
-    -------
-    i : In(stream.Signature(InputLayout(plan)))
-    o : Out(stream.Signature(OutputLayout(plan)))
-    write : In(RowWrite(plan))
-        Where weights are loaded at run time; only while no result depends on weights (`LoadGate`).
     """
 
     def __init__(self, plan: FoldPlan, *, signs: bool = False) -> None:
@@ -74,10 +57,7 @@ class FoldedEngine(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), accumulator.i)
         if self.plan.is_loaded:
             wiring.connect(m, wiring.flipped(self.write), accumulator.write)
-        m.d.comb += [
-            updater.enable.eq(accumulator.valid),
-            updater.i.eq(accumulator.o),
-        ]
+        m.d.comb += [updater.enable.eq(accumulator.valid), updater.i.eq(accumulator.o)]
         spikes = self._collected(m, updater, updater.spikes, name="spikes")
         features = spikes
         if self.signs:
@@ -123,10 +103,7 @@ class FoldedEngine(wiring.Component):
         """When the accumulator may take a step, and when it may hand one over."""
         due = Signal(range(CREDITS + 1))
         taken = Signal()
-        m.d.comb += [
-            taken.eq(self.o.valid & self.o.ready),
-            accumulator.credit.eq(due != CREDITS),
-        ]
+        m.d.comb += [taken.eq(self.o.valid & self.o.ready), accumulator.credit.eq(due != CREDITS)]
         m.d.sync += due.eq(due + accumulator.begins - taken)
         if self.plan.layer.recurrent is None:
             m.d.comb += accumulator.settled.eq(1)

@@ -8,14 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from convexon.plan.fold import FoldPlan, sum_intervals
 from convexon.snn.fixed import Interval, width_of
-from convexon_hdl.arith.arithmetic import (
-    Operand,
-    add_all,
-    node,
-    registered,
-    resize,
-    saturate,
-)
+from convexon_hdl.arith.arithmetic import Operand, add_all, node, registered, resize, saturate
 from convexon_hdl.arith.neuron import after_reset, fired, leaked
 
 
@@ -28,29 +21,13 @@ class LIFLane(wiring.Component):
         spike = u >= theta
         next_membrane = sat(u - theta * spike) | 0 if spike else u | u
 
-    Threshold and bias are inputs, as they differ from neuron to neuron; where all are equal they
-    are constants. Nothing is assumed of the inputs but that they belong together: the ranges that
-    size the lane are the hull of those of all neurons.
+    Where ``first`` is high, v is 0, whatever ``membrane`` says. Threshold and bias are inputs, as
+    they differ from neuron to neuron; where all are equal they are constants. Nothing is assumed of
+    the inputs but that they belong together: the ranges that size the lane are the hull of those of
+    all neurons.
 
     Latency: 3 clocks, each with about one adder. Resources: five adders of a membrane's width, one
     more for each signed digit of d beyond the first, less where bias or threshold is constant.
-
-    Parameters
-    ----------
-    plan : FoldPlan
-
-    Members
-    -------
-    first : In(1)
-        v is 0, whatever ``membrane`` says.
-    membrane : In(signed)
-        v before the step.
-    total : In(signed)
-        The sum over the sources.
-    bias, threshold : In(signed)
-    spike : Out(1)
-    next_membrane : Out(signed)
-        v after the reset.
     """
 
     def __init__(self, plan: FoldPlan) -> None:
@@ -63,12 +40,12 @@ class LIFLane(wiring.Component):
         super().__init__(
             {
                 "first": In(1),
-                "membrane": In(membrane),
-                "total": In(signed(width_of(self.sum_interval))),
+                "membrane": In(membrane),  # v before the step
+                "total": In(signed(width_of(self.sum_interval))),  # over the sources
                 "bias": In(signed(width_of(self.bias_interval))),
                 "threshold": In(signed(width_of(self.threshold_interval))),
                 "spike": Out(1),
-                "next_membrane": Out(membrane),
+                "next_membrane": Out(membrane),  # v after the reset
             }
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import crc, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,24 +31,6 @@ class LoadGate(wiring.Component):
     may still be inside and may read weights that are being replaced: their results are dropped.
 
     Latency: none for a step. Resources: a counter of steps and one of inferences.
-
-    Parameters
-    ----------
-    width : int
-        Bits of a step.
-    n_steps : int
-        T, the steps of an inference.
-
-    Members
-    -------
-    i : In(stream.Signature(width))
-    o : Out(stream.Signature(width))
-    ended : In(1)
-        The last result of an inference is accepted.
-    hold : In(1)
-        No inference may begin.
-    idle : Out(1)
-        None is under way, and none begins in this clock.
     """
 
     def __init__(self, *, width: int, n_steps: int) -> None:
@@ -57,19 +39,11 @@ class LoadGate(wiring.Component):
             {
                 "i": In(stream.Signature(unsigned(width))),
                 "o": Out(stream.Signature(unsigned(width))),
-                "ended": In(1),
-                "hold": In(1),
-                "idle": Out(1),
+                "ended": In(1),  # the last result of an inference is accepted
+                "hold": In(1),  # no inference may begin
+                "idle": Out(1),  # none is under way, and none begins in this clock
             }
         )
-
-    def closes(self, stalled: Value) -> Value:
-        """Whether the gate may close: no step waits to be accepted."""
-        return ~stalled
-
-    def over(self, under_way: Value) -> Value:
-        """Whether all inferences that began have ended."""
-        return ~under_way.any()
 
     def elaborate(self, platform: object) -> Module:
         """Build the counters and the gate."""
@@ -85,11 +59,11 @@ class LoadGate(wiring.Component):
             self.o.valid.eq(self.i.valid & passes),
             self.i.ready.eq(self.o.ready & passes),
             taken.eq(self.o.valid & self.o.ready),
-            self.idle.eq(closed & first & self.over(under_way)),
+            self.idle.eq(closed & first & ~under_way.any()),
         ]
         stalled = self.o.valid & ~self.o.ready
         m.d.sync += [
-            closed.eq(self.hold & (closed | self.closes(stalled))),
+            closed.eq(self.hold & (closed | ~stalled)),
             under_way.eq(under_way + (taken & first) - self.ended),
         ]
         with m.If(taken):
@@ -110,29 +84,12 @@ class Loader(wiring.Component):
 
     A reset abandons the image under way and touches no weights: what was loaded stays loaded.
 
+    ``granted`` says that no inference is under way, so no result depends on weights. It must stay
+    high while ``loaded`` is low; ``load.valid`` asks for it. ``write0``, ``write1``, ... are those
+    of the engines whose weights are loaded (`convexon.plan.image.loaded_plans`).
+
     Latency: a word a clock; ``loaded`` rises 1 clock after the last word. Resources: flip-flops for
     the longest row, and the CRC-32 of a word, about 32 lookup tables of 16 inputs.
-
-    Parameters
-    ----------
-    plans : sequence of FoldPlan
-        Engines whose weights are loaded: `convexon.plan.image.loaded_plans`.
-    fingerprint : int
-        `convexon.plan.image.fingerprint`.
-
-    Members
-    -------
-    load : In(stream.Signature(32))
-        Words of images.
-    granted : In(1)
-        No inference is under way, so no result depends on weights. It must stay high while
-        ``loaded`` is low; ``load.valid`` asks for it.
-    loaded : Out(1)
-        A whole image is in the banks.
-    refused : Out(1)
-        The last image was refused; low from the next `MAGIC` on.
-    write0, write1, ... : Out(RowWrite(plan))
-        Of each engine.
     """
 
     def __init__(self, plans: Sequence[FoldPlan], *, fingerprint: int) -> None:
@@ -141,20 +98,11 @@ class Loader(wiring.Component):
         members = {
             "load": In(stream.Signature(unsigned(WORD_BITS))),
             "granted": In(1),
-            "loaded": Out(1),
-            "refused": Out(1),
+            "loaded": Out(1),  # a whole image is in the banks
+            "refused": Out(1),  # the last image was refused; low from the next MAGIC on
         }
         writes = {f"write{k}": Out(RowWrite(plan)) for k, plan in enumerate(self.plans)}
         super().__init__({**members, **writes})
-
-    @property
-    def n_words(self) -> int:
-        """Third word of the images that are taken: words of all rows."""
-        return sum(row_words(plan) for plan in self.plans)
-
-    def agrees(self, word: Value, digest: Value) -> Value:
-        """Whether an image's last word is the CRC-32 of those before it."""
-        return word == digest
 
     def elaborate(self, platform: object) -> Module:
         """Build the states of an image, the CRC-32 and the rows."""
@@ -179,7 +127,7 @@ class Loader(wiring.Component):
                     m.next = "fingerprint"
             for state, value, following in (
                 ("fingerprint", self.fingerprint, "length"),
-                ("length", self.n_words, "rows"),
+                ("length", sum(row_words(plan) for plan in self.plans), "rows"),
             ):
                 with m.State(state):
                     m.d.sync += refused.eq(word != value)
@@ -191,7 +139,7 @@ class Loader(wiring.Component):
                 with m.If(ends):
                     m.next = "digest"
             with m.State("digest"):
-                agrees = self.agrees(word, checksum.crc)
+                agrees = word == checksum.crc
                 m.d.sync += [loaded.eq(agrees), refused.eq(~agrees)]
                 m.next = "begin"
         self._rows(m, writes, ends)
@@ -199,9 +147,7 @@ class Loader(wiring.Component):
 
     def _rows(self, m: Module, writes: Signal, ends: Signal) -> None:
         """Collect the words of rows, and write each row in the clock after its last word."""
-        banks = [
-            (k, bank) for k, plan in enumerate(self.plans) for bank in range(plan.choice.banks)
-        ]
+        banks = [(k, own) for k, plan in enumerate(self.plans) for own in range(plan.choice.banks)]
         most = max(words_per_row(plan) for plan in self.plans)
         buffer = Signal(most * WORD_BITS)
         part = Signal(range(max(2, most)))
@@ -231,22 +177,9 @@ class Loader(wiring.Component):
                 m.d.sync += [address.eq(0), bank.eq(bank + 1)]
         with m.If(ends):
             m.d.sync += bank.eq(0)
-        self._writes(m, banks, buffer, completes=completes, bank=bank, address=address)
-
-    def _writes(
-        self,
-        m: Module,
-        banks: list[tuple[int, int]],
-        buffer: Signal,
-        *,
-        completes: Value,
-        bank: Value,
-        address: Value,
-    ) -> None:
-        """Hand the row in ``buffer`` to its engine; a row of few words is in its last ones."""
         place = Signal(len(address), name="write_address")
         m.d.sync += place.eq(address)
-        for k, plan in enumerate(self.plans):
+        for k, plan in enumerate(self.plans):  # a row of few words is in the buffer's last ones
             write = getattr(self, f"write{k}")
             begin = len(buffer) - words_per_row(plan) * WORD_BITS
             m.d.comb += [

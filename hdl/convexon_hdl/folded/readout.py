@@ -57,22 +57,10 @@ class FoldedReadout(wiring.Component):
     handed over. A step that gives a result waits, before its pass ends, until the last result has
     been taken.
 
-    For early decisions, the scores of ``COUNT`` are given as they stand after every step.
+    With ``every_step``, for early decisions, the scores of ``COUNT`` are given after every step.
 
     Latency and interval follow from the spikes: `convexon.plan.schedule`. Resources: those of
     `EventAccumulator` with a lane for each class, and flip-flops for the scores.
-
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    choice : Folded
-    every_step : bool
-        Scores of ``COUNT`` after every step.
-
-    Members
-    -------
-    i : In(stream.Signature(StepLayout(network, network.depth)))
-    o : Out(stream.Signature(ScoresLayout(network, every_step=every_step)))
     """
 
     def __init__(
@@ -91,8 +79,7 @@ class FoldedReadout(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the accumulator and its streams."""
         m = Module()
-        network = self.network
-        mode = network.readout_mode
+        network, mode = self.network, self.network.readout_mode
         accumulator = ScoreAccumulator(
             readout_plan(network, self.choice),
             over_steps=mode is ReadoutMode.COUNT,

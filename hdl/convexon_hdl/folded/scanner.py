@@ -26,23 +26,6 @@ class EventScanner(wiring.Component):
     spike. ``sources`` must hold still from ``start`` until then.
 
     Resources, for n sources: about 1.5 LUT4 for each source, and 3 flip-flops for each group.
-
-    Parameters
-    ----------
-    n_sources : int
-        At least 1.
-
-    Members
-    -------
-    sources : In(n_sources)
-    start : In(1)
-        Begin a pass; only while none is under way.
-    valid : Out(1)
-        There is a spike in this clock.
-    row : Out(range(n_sources))
-        Its source.
-    finishing : Out(1)
-        No spike is left, in this clock or later.
     """
 
     def __init__(self, n_sources: int) -> None:
@@ -52,16 +35,12 @@ class EventScanner(wiring.Component):
         super().__init__(
             {
                 "sources": In(n_sources),
-                "start": In(1),
-                "valid": Out(1),
-                "row": Out(range(max(2, n_sources))),
-                "finishing": Out(1),
+                "start": In(1),  # begin a pass; only while none is under way
+                "valid": Out(1),  # there is a spike in this clock
+                "row": Out(range(max(2, n_sources))),  # its source
+                "finishing": Out(1),  # no spike is left, in this clock or later
             }
         )
-
-    def ends(self, rest: Value) -> Value:
-        """Whether the word has no spike but the one that leaves now."""
-        return ~rest.any()
 
     def elaborate(self, platform: object) -> Module:
         """Build the three steps."""
@@ -79,7 +58,7 @@ class EventScanner(wiring.Component):
         m.d.comb += [
             lowest.eq(pending & ~(pending - 1)),
             rest.eq(word & (word - 1)),
-            word_leaves.eq(~word_valid | self.ends(rest)),
+            word_leaves.eq(~word_valid | ~rest.any()),
             chosen_leaves.eq(~chosen_valid | word_leaves),
             self.valid.eq(word_valid),
             self.row.eq(Cat(_position(word & ~rest, ceil_log2(WORD)), group)),

@@ -7,7 +7,6 @@ from operator import xor
 
 from amaranth.hdl import Cat, Module, Signal, Value, signed
 
-from convexon.plan.fold import SeededNeuron
 from convexon.snn.seeded import MIXED_BITS, ROTATIONS, SPREAD, WORD_BITS, round_keys, taps
 from convexon_hdl.arith.arithmetic import delayed
 from convexon_hdl.folded.weights import Bank
@@ -30,24 +29,14 @@ class SeededBank(Bank):
     first a multiplexer; ``lanes * weight_width + 64`` flip-flops. No memory.
     """
 
-    @property
-    def seed(self) -> int:
-        """Seed of the weights."""
-        return int(self.plan.choice.seed or 0)
-
-    def taps(self, neuron: SeededNeuron, bit: int) -> list[int]:
-        """Mixed bits that make a bit of the neuron's weights."""
-        return [int(tap) for tap in taps(self.seed, [neuron.number], bit)[0]]
-
     def elaborate(self, platform: object) -> Module:
         """Build the mixer and the bits of the weights."""
-        m = Module()
-        plan = self.plan
+        m, plan = Module(), self.plan
         row_bits = (plan.stride - 1).bit_length()
         row, fold = self.address[:row_bits], self.address[row_bits:]
         source = Signal(WORD_BITS)
         m.d.comb += source.eq(row * plan.choice.banks + self.bank)
-        first, *keys = round_keys(self.seed)
+        first, *keys = round_keys(int(plan.choice.seed or 0))
         words = [source.rotate_left(place) ^ key for place, key in zip(SPREAD, first, strict=True)]
         rounds = list(zip(ROTATIONS, keys, strict=True))
         for k, (rotations, after) in enumerate(rounds[:EARLY_ROUNDS]):
@@ -81,23 +70,16 @@ class SeededBank(Bank):
 
     def _weight(self, m: Module, mixed: Signal, j: int) -> Value:
         """Weight of neuron j of the engine; the most negative code means 0."""
-        neuron = self.plan.seeded[j]
-        bits = [
-            reduce(xor, [mixed[tap] for tap in self.taps(neuron, bit)])
-            for bit in range(neuron.bits)
-        ]
+        neuron, seed = self.plan.seeded[j], int(self.plan.choice.seed or 0)
+        chosen = [taps(seed, [neuron.number], bit)[0] for bit in range(neuron.bits)]
+        bits = [reduce(xor, [mixed[int(tap)] for tap in each]) for each in chosen]
         weight = Signal(signed(neuron.bits), name=f"weight{j}")
         m.d.comb += weight.eq(Cat(*bits[:-1], bits[-1] & Cat(bits[:-1]).any()))
         return weight
 
 
 def _round(
-    m: Module,
-    words: list[Value],
-    rotations: tuple[int, int],
-    keys: tuple[int, ...],
-    *,
-    name: str,
+    m: Module, words: list[Value], rotations: tuple[int, int], keys: tuple[int, ...], *, name: str
 ) -> list[Value]:
     """One round of the mixer."""
     a, b, c, d = words

@@ -23,26 +23,15 @@ class MixedStage(wiring.Component):
 
     Every engine, and one `Stage` for all branches that are spatial here or ended earlier, accepts
     each step when it can; a step is on offer until all have accepted it. The results of a step
-    leave together.
-
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    depth : int
-    mapping : Mapping
-
-    Members
-    -------
-    i : In(stream.Signature(StepLayout(network, depth)))
-    o : Out(stream.Signature(StepLayout(network, depth + 1)))
-    write0, write1, ... : In(RowWrite(plan))
-        Of each engine, by its number, whose weights are loaded at run time.
+    leave together. Engines whose weights are loaded at run time have ``write0``, ``write1``, ... by
+    their numbers.
     """
 
     def __init__(self, network: FixedPointNetwork, *, depth: int, mapping: Mapping) -> None:
         self.network = network
         self.depth = depth
         self.mapping = mapping
+        self.plans = plans_at(network, mapping.at_depth(depth), depth)
         writes = {
             f"write{k}": In(RowWrite(plan)) for k, plan in enumerate(self.plans) if plan.is_loaded
         }
@@ -54,24 +43,19 @@ class MixedStage(wiring.Component):
             }
         )
 
-    @property
-    def plans(self) -> tuple[FoldPlan, ...]:
-        """Engines of the stage."""
-        return plans_at(self.network, self.mapping.at_depth(self.depth), self.depth)
-
     def elaborate(self, platform: object) -> Module:
         """Build the units between a fork and a join."""
         m = Module()
         units: list[wiring.Component] = []
         for k, plan in enumerate(self.plans):
-            engine = FoldedEngine(plan, signs=self._weighs_signs(plan))
-            m.submodules[f"engine{k}"] = engine
+            m.submodules[f"engine{k}"] = engine = FoldedEngine(plan, signs=self._signs(plan))
             self._connect_engine(m, engine)
             if plan.is_loaded:
                 wiring.connect(m, wiring.flipped(getattr(self, f"write{k}")), engine.write)
             units.append(engine)
-        rest = self._rest()
-        if rest:
+        folded = self.mapping.folded_at(self.depth)
+        rest = [b for b in range(len(self.network.branches)) if b not in folded]
+        if rest:  # layers that are spatial here, and branches that ended earlier
             stage = Stage(self.network, depth=self.depth, mapping=self.mapping, branches=rest)
             m.submodules.spatial = stage
             self._connect_stage(m, stage, rest)
@@ -85,16 +69,10 @@ class MixedStage(wiring.Component):
         join(m, [unit.o for unit in units], self.o)
         return m
 
-    def _rest(self) -> list[int]:
-        """Branches whose layer here is spatial, or that ended earlier."""
-        folded = self.mapping.folded_at(self.depth)
-        return [b for b in range(len(self.network.branches)) if b not in folded]
-
-    def _weighs_signs(self, plan: FoldPlan) -> bool:
+    def _signs(self, plan: FoldPlan) -> bool:
         """Whether the engine's features are signs: those of a branch's last layer may be."""
-        if self.network.readout_mode is not ReadoutMode.SIGN:
-            return False
-        return self.network.branches[plan.branches[0]].depth == self.depth + 1
+        ends = self.network.branches[plan.branches[0]].depth == self.depth + 1
+        return ends and self.network.readout_mode is ReadoutMode.SIGN
 
     def _connect_engine(self, m: Module, engine: FoldedEngine) -> None:
         """Payloads of an engine; its branches' features lie side by side."""

@@ -25,27 +25,6 @@ class Updater(wiring.Component):
 
     Resources: ``updates`` of `LIFLane`; a multiplexer and a flip-flop for each bit of ``sums``;
     memory for the membranes.
-
-    Parameters
-    ----------
-    plan : FoldPlan
-
-    Members
-    -------
-    enable : In(1)
-        Take ``i`` in this clock.
-    i : In(SumsLayout(plan, intervals))
-    valid : Out(1)
-        A group is complete.
-    group : Out(range(folds * groups))
-        Its number: neuron ``group * updates + k`` is at place k.
-    spikes : Out(updates)
-    membranes : Out(updates * membrane_width)
-        v, neuron at place k sign-extended at bits ``k * membrane_width`` and up.
-    first, last : Out(1)
-        Of the group's step.
-    final : Out(1)
-        This is the step's last group.
     """
 
     def __init__(self, plan: FoldPlan) -> None:
@@ -53,15 +32,17 @@ class Updater(wiring.Component):
         updates = plan.choice.updates
         super().__init__(
             {
-                "enable": In(1),
+                "enable": In(1),  # take i in this clock
                 "i": In(SumsLayout(plan, sum_intervals(plan))),
-                "valid": Out(1),
+                "valid": Out(1),  # a group is complete
+                # Its number: neuron group * updates + k is at place k.
                 "group": Out(range(max(2, plan.folds * plan.groups))),
                 "spikes": Out(updates),
+                # v of the neuron at place k, sign-extended at bits k * membrane_width and up.
                 "membranes": Out(updates * plan.ranges.membrane_width),
                 "first": Out(1),
                 "last": Out(1),
-                "final": Out(1),
+                "final": Out(1),  # the step's last group
             }
         )
         for watched in (self.valid, self.group, self.spikes, self.membranes):
@@ -69,8 +50,7 @@ class Updater(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         """Build buffer, memories and lanes."""
-        m = Module()
-        plan = self.plan
+        m, plan = Module(), self.plan
         updates, n_groups = plan.choice.updates, plan.folds * plan.groups
         buffer = Signal(self.i.shape())
         busy, ends = Signal(), Signal()
@@ -78,10 +58,7 @@ class Updater(wiring.Component):
         group = Signal(range(max(2, n_groups)), name="read_group")
         m.d.comb += ends.eq(busy & ~left.any())
         with m.If(busy):
-            m.d.sync += [
-                left.eq(left - 1),
-                group.eq(Mux(group == n_groups - 1, 0, group + 1)),
-            ]
+            m.d.sync += [left.eq(left - 1), group.eq(Mux(group == n_groups - 1, 0, group + 1))]
             for k in range(plan.choice.lanes - updates):
                 m.d.sync += buffer.sums[k].eq(buffer.sums[k + updates])
         with m.If(ends):
@@ -97,7 +74,19 @@ class Updater(wiring.Component):
         constants = self._constants(m, group)
         sums = [delayed(m, buffer.sums[k], name=f"sum{k}") for k in range(updates)]
         first = delayed(m, buffer.first, name="first_read")
-        self._lanes(m, read.data, sums, constants, first)
+        spikes, after, size = [], [], plan.ranges.membrane_width
+        for k, (threshold, bias) in enumerate(constants):
+            m.submodules[f"lane{k}"] = lane = LIFLane(plan)
+            m.d.comb += [
+                lane.first.eq(first),
+                lane.membrane.eq(read.data[k * size : (k + 1) * size]),
+                lane.total.eq(sums[k]),
+                lane.threshold.eq(threshold),
+                lane.bias.eq(bias),
+            ]
+            spikes.append(lane.spike)
+            after.append(lane.next_membrane)
+        m.d.comb += [self.spikes.eq(Cat(spikes)), self.membranes.eq(Cat(after))]
         # Probes read it under a name of its own: the port's is also that of a lane's.
         first_of_group = Signal(attrs={"keep": 1})
         m.d.comb += first_of_group.eq(self.first)
@@ -114,31 +103,6 @@ class Updater(wiring.Component):
         ]
         return m
 
-    def _lanes(
-        self,
-        m: Module,
-        membranes: Value,
-        sums: list[Value],
-        constants: list[tuple[Value, Value]],
-        first: Value,
-    ) -> None:
-        """Side by side, the lanes of a group."""
-        width = self.plan.ranges.membrane_width
-        spikes, after = [], []
-        for k, (threshold, bias) in enumerate(constants):
-            lane = LIFLane(self.plan)
-            m.submodules[f"lane{k}"] = lane
-            m.d.comb += [
-                lane.first.eq(first),
-                lane.membrane.eq(membranes[k * width : (k + 1) * width]),
-                lane.total.eq(sums[k]),
-                lane.threshold.eq(threshold),
-                lane.bias.eq(bias),
-            ]
-            spikes.append(lane.spike)
-            after.append(lane.next_membrane)
-        m.d.comb += [self.spikes.eq(Cat(spikes)), self.membranes.eq(Cat(after))]
-
     def _constants(self, m: Module, group: Signal) -> list[tuple[Value, Value]]:
         """Threshold and bias of every lane of the group that is read, one clock later."""
         columns = []
@@ -150,7 +114,7 @@ class Updater(wiring.Component):
     def _table(self, m: Module, group: Signal, values: list[int], *, name: str) -> list[Value]:
         """``values`` of the neurons of the group that is read; a constant where all are equal."""
         updates = self.plan.choice.updates
-        width = max(width_of(_single(value)) for value in values)
+        width = max(width_of(Interval(value, value)) for value in values)
         if len(set(values)) == 1:
             return [Const(values[0], signed(width))] * updates
         n_groups = self.plan.folds * self.plan.groups
@@ -166,7 +130,3 @@ class Updater(wiring.Component):
         read = memory.read_port()
         m.d.comb += read.addr.eq(group)
         return [read.data.word_select(k, width).as_signed() for k in range(updates)]
-
-
-def _single(value: int) -> Interval:
-    return Interval(value, value)

@@ -13,17 +13,7 @@ from convexon.plan.fold import FoldPlan
 class RowWrite(wiring.Signature):
     """Writes of rows to the banks of an engine whose weights are loaded: one in a clock.
 
-    Parameters
-    ----------
-    plan : FoldPlan
-
-    Members
-    -------
-    enable : Out(1)
-    bank : Out(range(banks))
-    address : Out(range(depth_of_bank))
-    data : Out(lanes * weight_width)
-        Lane k at bits ``k * weight_width`` and up.
+    Lane k is at bits ``k * weight_width`` and up of ``data``.
     """
 
     def __init__(self, plan: FoldPlan) -> None:
@@ -45,18 +35,8 @@ def write_port(plan: FoldPlan) -> dict[str, wiring.Member]:
 class Bank(wiring.Component):
     """Rows of weights, one a clock: ``data`` is the row that ``address`` named two clocks ago.
 
-    Parameters
-    ----------
-    plan : FoldPlan
-    bank : int
-        Its number in the engine.
-
-    Members
-    -------
-    address : In(range(depth_of_bank))
-    data : Out(lanes * weight_width)
-    write : In(RowWrite(plan))
-        Where weights are loaded at run time: rows of any bank of the engine.
+    ``bank`` is its number in the engine. Where weights are loaded at run time, ``write`` has rows
+    of any bank of the engine.
     """
 
     def __init__(self, plan: FoldPlan, *, bank: int) -> None:
@@ -81,22 +61,17 @@ class WeightBank(Bank):
     ``lanes * weight_width`` flip-flops.
     """
 
-    def rows(self) -> list[int]:
-        """Content when the part is configured; nothing but zeros where the host loads it."""
-        if self.plan.is_loaded:
-            return [0] * self.plan.depth_of_bank
-        return self.plan.packed_bank(self.bank)
-
     def elaborate(self, platform: object) -> Module:
         """Build the memory and its register."""
-        m = Module()
+        m, plan = Module(), self.plan
+        rows = [] if plan.is_loaded else plan.packed_bank(self.bank)  # zeros where the host loads
         m.submodules.memory = memory = Memory(
-            shape=unsigned(len(self.data)), depth=self.plan.depth_of_bank, init=self.rows()
+            shape=unsigned(len(self.data)), depth=plan.depth_of_bank, init=rows
         )
         read = memory.read_port()
         m.d.comb += read.addr.eq(self.address)
         m.d.sync += self.data.eq(read.data)
-        if self.plan.is_loaded:
+        if plan.is_loaded:
             write = memory.write_port()
             m.d.comb += [
                 write.en.eq(self.write.enable & (self.write.bank == self.bank)),

@@ -1,29 +1,15 @@
 """Proof by parts: a whole network, on the text that was emitted for it.
 
 `obligations` lists everything that is to be proved of an accelerator, and
-`convexon_hdl.formal.record.prove_all` proves it, each distinct obligation once. All of it is about
-the emitted Verilog: Yosys reads it, pieces are cut out of the netlist cell for cell, and they are
-held to the network's own integers. Of the generator only names are used, to know where to look
+`convexon_hdl.formal.obligation.prove_all` proves it, each distinct obligation once. All of it is
+about the emitted Verilog: Yosys reads it, pieces are cut out of the netlist cell for cell, and they
+are held to the network's own integers. Of the generator only names are used, to know where to look
 (`convexon_hdl.formal.netlist.emitted`).
 
-What it covers, by modules of `convexon_hdl.formal.parts`:
-
-- every register is clocked by ``clk`` and reset to what it is configured with; the streams connect
-  source, stages, readout and decision, and the top's ports (`wiring`);
-- the sequencer counts T steps; stages, buffers, readout and tournament obey the handshake; every
-  sum of synapses is that of the network's weights, over the right nets; every neuron computes its
-  contract without overflow; the label is the lowest class of the largest score
-  (`sequencing`, `spatial`, `tournament`);
-- of folded layers: all memories hold the network's weights, thresholds and biases, or logic gives
-  the weights of a seed; every lane computes the contract; the ranges of every neuron hold; scanners
-  list each spike once; accumulators add what the memories give and cannot overflow; spikes, sums
-  and features are connected in order; the output streams obey the rules
-  (`folded`, `memory`, `scanning`, `seeding`); and units of a stage get every step
-  once (`forking`);
-- weights are loaded row for row as images say, only between inferences, and only if their CRC-32 is
-  right (`loading`, `checksum`);
-- encoders give the steps of their definitions, for all levels (`encoding`);
-- inferences end at the step that the rule states (`exits`, `rules`).
+What it covers, the modules of `convexon_hdl.formal.parts` say: clock, reset and streams
+(`wiring`); steps and levels (`sources`); stages, neurons and readout in logic (`spatial`), and in
+memory (`folded`, `banks`, `scanning`, `forking`, `loading`); the label (`tournament`), and the step
+at which an inference ends (`exits`).
 
 What it leaves to simulation is named by `left_to_simulation`: when the passes of folded layers
 begin and end.
@@ -52,11 +38,10 @@ from convexon_hdl.folded.stage import MixedStage
 from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.netlist import Netlist, RefutedError
 from convexon_hdl.formal.obligation import Obligation, by_induction, refuted
-from convexon_hdl.formal.parts.encoding import encoder_obligations
 from convexon_hdl.formal.parts.exits import decision_obligations
 from convexon_hdl.formal.parts.folded import folded_readout_obligations, mixed_stage_obligations
 from convexon_hdl.formal.parts.loading import loader_obligations
-from convexon_hdl.formal.parts.sequencing import sequencer_obligations
+from convexon_hdl.formal.parts.sources import encoder_obligations, sequencer_obligations
 from convexon_hdl.formal.parts.spatial import readout_obligations, stage_obligations
 from convexon_hdl.formal.parts.tournament import argmax_obligations
 from convexon_hdl.formal.parts.wiring import wiring_obligations
@@ -65,19 +50,9 @@ from convexon_hdl.streams import SkidBuffer
 
 
 def obligations(network: FixedPointNetwork, mapping: Mapping, verilog: str) -> Iterator[Obligation]:
-    """Everything that is to be proved of ``verilog``, the accelerator of ``network``.
+    """Everything that is to be proved of ``verilog``, what was emitted of network and mapping.
 
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    mapping : Mapping
-    verilog : str
-        The text under proof: what `convexon_hdl.emit.emitter.emit` gave of both.
-
-    Raises
-    ------
-    ConvexonError
-        If the network cannot be mapped, or Yosys cannot read the text.
+    Raises `ConvexonError` if the network cannot be mapped, or Yosys cannot read the text.
     """
     emitted = Emitted(Accelerator(network, mapping=mapping), Netlist(verilog, top=TOP))
     yield from _stated("wiring", "accelerator", wiring_obligations(emitted))

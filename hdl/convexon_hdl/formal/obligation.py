@@ -1,34 +1,27 @@
-"""What is to be proved of an emitted network, and how each piece is proved."""
+"""What is to be proved of an emitted network, how each piece is proved, and how that ended."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from amaranth.hdl import Elaboratable
 
 from convexon_hdl.formal.netlist.netlist import RefutedError
 from convexon_hdl.formal.netlist.part import Part, StandIn
+from convexon_hdl.formal.proofs import KindOfProof, ProofReport
 from convexon_hdl.formal.prover import Verdict, prove
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Obligation:
-    """One thing to be proved.
+    """One thing to be proved: ``kind``, in a word or two, of the piece of name ``where``.
 
-    Members
-    -------
-    kind : str
-        What is proved, in a word or two.
-    where : str
-        Hierarchical name of the piece.
-    key : str
-        Obligations with the same key are proved together, by one proof. A key says all that the
-        outcome depends on, but for the versions of Convexon and Yosys; it is empty for what is
-        quicker to check than to remember.
-    check : callable
-        Gives the verdict; raises `RefutedError` with the reason.
+    ``check`` gives the verdict; it raises `RefutedError` with the reason. Obligations with the same
+    ``key`` are proved together, by one proof. A key says all that the outcome depends on, but for
+    the versions of Convexon and Yosys; it is empty for what is quicker to check than to remember.
     """
 
     kind: str
@@ -67,8 +60,8 @@ def by_induction(
 
     def verdict() -> Verdict:
         if part is None:
-            return prove(specification(**given)).verdict
-        return prove(specification(StandIn(part), **given), parts=[part.text]).verdict
+            return prove(specification(**given))
+        return prove(specification(StandIn(part), **given), parts=[part.text])
 
     key = hashlib.sha256(text.encode()).hexdigest()
     return Obligation(kind=kind, where=where, key=key, check=verdict)
@@ -81,3 +74,64 @@ def refuted(kind: str, where: str, error: RefutedError) -> Obligation:
         raise error
 
     return Obligation(kind=kind, where=where, check=verdict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """How the obligation of ``kind``, ``where`` and ``key`` ended.
+
+    ``is_new`` says that it took a proof of its own, ``reason`` why it is refuted, if reading the
+    text found out.
+    """
+
+    kind: str
+    where: str
+    key: str
+    verdict: Verdict
+    is_new: bool = True
+    reason: str = ""
+
+
+def prove_all(obligations: Iterable[Obligation], *, known: Iterable[str] = ()) -> Iterator[Proof]:
+    """Prove obligations in their order, those with equal keys once; ``known`` keys not at all.
+
+    A key that is refuted, or that stays undecided, is so for all of its obligations.
+    """
+    done = dict.fromkeys(known, Verdict.PROVED)
+    for each in obligations:
+        proof = partial(Proof, kind=each.kind, where=each.where, key=each.key)
+        if each.key and each.key in done:
+            yield proof(verdict=done[each.key], is_new=False)
+            continue
+        try:
+            verdict, reason = each.check(), ""
+        except RefutedError as error:
+            verdict, reason = Verdict.REFUTED, str(error)
+        if each.key:
+            done[each.key] = verdict
+        yield proof(verdict=verdict, reason=reason)
+
+
+def report_on(proofs: Iterable[Proof], left_to_simulation: Iterable[str] = ()) -> ProofReport:
+    """All proofs by kind."""
+    proofs = list(proofs)
+    kinds = []
+    for kind in dict.fromkeys(proof.kind for proof in proofs):
+        own = [proof for proof in proofs if proof.kind == kind]
+        passed = [proof for proof in own if proof.verdict is Verdict.PROVED]
+        distinct = {proof.key or f"{k}" for k, proof in enumerate(own)}
+        kinds.append(
+            KindOfProof(kind=kind, passed=len(passed), total=len(own), distinct=len(distinct))
+        )
+    proved = [proof for proof in proofs if proof.verdict is Verdict.PROVED]
+    return ProofReport(
+        kinds=tuple(kinds),
+        failures=tuple(_failure(p) for p in proofs if p.verdict is not Verdict.PROVED),
+        left_to_simulation=tuple(left_to_simulation),
+        keys=tuple(sorted({proof.key for proof in proved if proof.key})),
+    )
+
+
+def _failure(proof: Proof) -> str:
+    reason = f": {proof.reason}" if proof.reason else ""
+    return f"{proof.kind} of {proof.where} ({proof.verdict.value}){reason}"

@@ -13,16 +13,7 @@ from convexon.store.codec import Codec
 
 @dataclass(frozen=True, kw_only=True)
 class KindOfProof:
-    """Obligations of one kind.
-
-    Members
-    -------
-    kind : str
-    passed, total : int
-        Obligations that were proved, and all.
-    distinct : int
-        Proofs that they took.
-    """
+    """Obligations of one kind: those that were proved, all, and the proofs that they took."""
 
     kind: str
     passed: int
@@ -34,15 +25,8 @@ class KindOfProof:
 class ProofReport:
     """All obligations of a network, by kind.
 
-    Members
-    -------
-    kinds : tuple of KindOfProof
-    failures : tuple of str
-        Where an obligation was not proved, and why.
-    left_to_simulation : tuple of str
-        Parts that no obligation speaks of.
-    keys : tuple of str
-        What was proved, for the next time.
+    ``failures`` say where an obligation was not proved, and why; ``left_to_simulation`` names what
+    no obligation speaks of; ``keys`` are of what was proved, for the next time.
     """
 
     kinds: tuple[KindOfProof, ...]

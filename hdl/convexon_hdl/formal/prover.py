@@ -7,9 +7,7 @@ induction over time that the property holds forever, from reset and across any l
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from amaranth.back import rtlil
@@ -33,39 +31,12 @@ class Verdict(Enum):
     UNDECIDED = "undecided"
 
 
-@dataclass(frozen=True)
-class ProofResult:
-    """Outcome of one proof.
-
-    Members
-    -------
-    name : str
-        Class of the specification.
-    verdict : Verdict
-    seconds : float
-        Wall time.
-    """
-
-    name: str
-    verdict: Verdict
-    seconds: float
-
-
-def prove(specification: Elaboratable, *, parts: Sequence[str] = ()) -> ProofResult:
+def prove(specification: Elaboratable, *, parts: Sequence[str] = ()) -> Verdict:
     """Prove ``specification`` by temporal induction in Yosys' SAT solver.
 
-    Parameters
-    ----------
-    specification : Elaboratable
-    parts : sequence of str
-        Modules that it instantiates, as Yosys' JSON.
-
-    Raises
-    ------
-    ToolError
-        If Yosys is missing, or fails for another reason than the property.
+    ``parts`` are the modules that it instantiates, as Yosys' JSON. Raises `ToolError` if Yosys is
+    missing, or fails for another reason than the property.
     """
-    started = time.monotonic()
     text = rtlil.convert(specification, name="top", ports=[], emit_src=False, platform="formal")
     inputs = {f"part{k}.json": part for k, part in enumerate(parts)}
     script = [
@@ -80,12 +51,10 @@ def prove(specification: Elaboratable, *, parts: Sequence[str] = ()) -> ProofRes
     ]
     try:
         yosys.run(script, inputs={**inputs, "top.il": text})
-        verdict = Verdict.PROVED
     except yosys.YosysError as error:
         if "model found for base case" in error.log:
-            verdict = Verdict.REFUTED
-        elif "proof did fail" in error.log:
-            verdict = Verdict.UNDECIDED
-        else:
-            raise
-    return ProofResult(type(specification).__name__, verdict, time.monotonic() - started)
+            return Verdict.REFUTED
+        if "proof did fail" in error.log:
+            return Verdict.UNDECIDED
+        raise
+    return Verdict.PROVED

@@ -13,9 +13,9 @@ from convexon.progress import QUIET, Progress
 from convexon_hdl.emit import yosys
 from convexon_hdl.emit.bundle import MANIFEST_NAME, RtlBundle
 from convexon_hdl.formal.network import left_to_simulation, obligations
+from convexon_hdl.formal.obligation import Proof, prove_all, report_on
 from convexon_hdl.formal.proofs import PROOFS, ProofReport
 from convexon_hdl.formal.prover import Verdict
-from convexon_hdl.formal.record import Proof, prove_all, report_on
 
 KNOWN = "proved.txt"
 """Cache of a run folder: a line for each obligation that the solver proved, by whatever run."""

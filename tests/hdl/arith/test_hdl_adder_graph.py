@@ -173,7 +173,7 @@ def test_sums_derived_from_sums_are_proved(registers: int) -> None:
     trees = direct.graph(weighted_sums(direct, rows_of(weights), offsets, Sums.TREE))
     assert n_sums(graph) < n_sums(trees)
     spec = SumSpecification(graph, rows_of(weights), offsets, registers=registers)
-    assert prove(spec).verdict is Verdict.PROVED
+    assert prove(spec) is Verdict.PROVED
 
 
 @pytest.mark.parametrize("max_chain", [0, 1, 3])

@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 import pytest
-from amaranth.hdl import Const, Module, Signal, Value
+from amaranth.hdl import Module
 from hdl_bench import random_layer, random_network
 from rules_bench import Pipeline, agrees, keeps_time, simulate, stimulus
 
@@ -23,6 +23,7 @@ from convexon_hdl.core.readout import Argmax
 from convexon_hdl.core.sequencer import Sequencer, Undecided
 from convexon_hdl.formal.prover import Verdict, prove
 from convexon_hdl.formal.specs.handshake import StreamSpecification
+from mutants import mutated
 
 CERTAIN = Decision(rule=Rule.CERTAIN)
 THRESHOLD = Decision(rule=Rule.THRESHOLD, threshold=9)
@@ -153,46 +154,11 @@ def test_early_decisions_save_clocks() -> None:
     assert last_edge[Rule.THRESHOLD] < last_edge[Rule.END]
 
 
-class ReachesAbove(EarlyExit):
-    """Needs more than the threshold."""
-
-    def reaches(self, score: Value, threshold: int) -> Value:
-        return score > threshold
-
-
-class OneStepEarly(EarlyExit):
-    """Takes one step too few to be left."""
-
-    def steps_left(self, m: Module) -> Signal:
-        left = super().steps_left(m)
-        fewer = Signal.like(left)
-        m.d.comb += fewer.eq(left - left.any())
-        return fewer
-
-
-class ForgetsTies(EarlyExit):
-    """Lets the leader win a tie against a lower class."""
-
-    def need(self, m, c, label, left, *, n_classes):  # type: ignore[no-untyped-def]
-        return (
-            super().need(m, c, Const(0, len(label)) | label, left, n_classes=n_classes)
-            if (c == n_classes - 1)
-            else super().need(m, c, Const(0, len(label)), left, n_classes=n_classes)
-        )
-
-
-class DecidesAgain(EarlyExit):
-    """Does not drop the steps that follow the decision."""
-
-    def produces(self) -> Value:
-        return self._met | self.arriving.last
-
-
-class WrongTies(Argmax):
-    """Gives a tie to the highest class."""
-
-    def beats(self, right: Value, left: Value) -> Value:
-        return right >= left
+ReachesAbove = mutated(EarlyExit, "value >= self.decision", "value > self.decision")
+OneStepEarly = mutated(EarlyExit, "return left\n", "return left - left.any()\n")
+ForgetsTies = mutated(EarlyExit, "Operand.bit(label > c)", "Operand.bit(Const(0, 1))")
+DecidesAgain = mutated(EarlyExit, "return ~self._was_over & (", "return (")
+WrongTies = mutated(Argmax, "right.score > left.score", "right.score >= left.score")
 
 
 class NeverCuts(Undecided):
@@ -285,7 +251,7 @@ def test_mutant_of_the_count_is_noticed(
 def test_decision_holds_its_output(decision: Decision) -> None:
     network = NETWORKS["two-steps"]
     unit = EarlyDecision(network, decision_for(decision, network), registers=1)
-    assert prove(StreamSpecification(unit)).verdict is Verdict.PROVED
+    assert prove(StreamSpecification(unit)) is Verdict.PROVED
 
 
 def test_arguments_are_mirrored_and_checked() -> None:

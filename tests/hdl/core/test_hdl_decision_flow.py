@@ -224,7 +224,7 @@ SOURCES = [WatchedEncoder, WatchedSequencer]
 def test_every_inference_has_one_result_in_order(
     source: type[WatchedEncoder] | type[WatchedSequencer],
 ) -> None:
-    assert prove(specification(source)).verdict is Verdict.PROVED
+    assert prove(specification(source)) is Verdict.PROVED
 
 
 class DecidesAgain(FreeDecision):
@@ -283,4 +283,4 @@ class DrainsAnyInference(WatchedSequencer):
 def test_mutant_is_refuted(
     source: type[WatchedEncoder] | type[WatchedSequencer], decision: type[FreeDecision]
 ) -> None:
-    assert prove(specification(source, decision)).verdict is Verdict.REFUTED
+    assert prove(specification(source, decision)) is Verdict.REFUTED

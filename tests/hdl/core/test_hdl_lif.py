@@ -80,7 +80,7 @@ def first_difference(update_class: type[LIFUpdate], case: Case) -> str | None:
         for (v, i), expected in case.answers.items():
             ctx.set(update.membrane, v)
             ctx.set(update.current, i)
-            if isinstance(update, SplitUpdate):
+            if "surplus" in update.signature.members:
                 ctx.set(update.surplus, i - case.parameters.threshold)
             actual = (ctx.get(update.spike), ctx.get(update.next_membrane))
             if actual != expected:

@@ -32,6 +32,7 @@ from convexon_hdl.folded import engine, scanner
 from convexon_hdl.folded.accumulator import EventAccumulator
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.scanner import EventScanner
+from mutants import mutated
 
 LIMIT = 4000
 """Clocks after which a test gives up."""
@@ -85,11 +86,8 @@ def test_scanner_lists_random_patterns(n_sources: int) -> None:
     assert found == [expected_scan(pattern) for pattern in patterns]
 
 
-class HastyScanner(EventScanner):
-    """Leaves a word while it still has a spike."""
-
-    def ends(self, rest: Value) -> Value:
-        return ~rest[:-1].any()
+HastyScanner = mutated(EventScanner, "~word_valid | ~rest.any()", "~word_valid | ~rest[:-1].any()")
+"""Leaves a word while it still has a spike."""
 
 
 def test_scanner_that_loses_a_spike_is_caught() -> None:

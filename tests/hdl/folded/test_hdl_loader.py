@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
-from amaranth.hdl import Const, Module, ResetInserter, Signal, Value
+from amaranth.hdl import Const, Module, ResetInserter, Signal
 from amaranth.sim import Simulator
 from hdl_bench import random_layer, random_network, words_of
 from lite_bench import Host as LiteHost
@@ -30,6 +30,7 @@ from convexon_hdl.axi.accelerator import AxiAccelerator
 from convexon_hdl.emit.emitter import to_verilog
 from convexon_hdl.folded.loader import Loader, LoadGate
 from convexon_hdl.folded.weights import WeightBank
+from mutants import mutated
 from strategies import image_words
 
 RNG = np.random.default_rng(6)
@@ -323,25 +324,14 @@ def test_an_early_decision_does_not_mislead_the_gate() -> None:
     play(Accelerator(A, mapping=mapping), script)
 
 
-class Credulous(Loader):
-    """Ignores the CRC-32."""
+Credulous = mutated(Loader, "agrees = word == checksum.crc", "agrees = Const(1)", Const=Const)
+"""Ignores the CRC-32."""
 
-    def agrees(self, word: Value, digest: Value) -> Value:
-        return Const(1)
+Hasty = mutated(LoadGate, "(closed | ~stalled)", "1")
+"""Withdraws a step that is on offer."""
 
-
-class Hasty(LoadGate):
-    """Withdraws a step that is on offer."""
-
-    def closes(self, stalled: Value) -> Value:
-        return Const(1)
-
-
-class Careless(LoadGate):
-    """Lets a load begin while inferences are under way."""
-
-    def over(self, under_way: Value) -> Value:
-        return Const(1)
+Careless = mutated(LoadGate, "closed & first & ~under_way.any()", "closed & first")
+"""Lets a load begin while inferences are under way."""
 
 
 class Dozy(LoadGate):

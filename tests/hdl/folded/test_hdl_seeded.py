@@ -10,7 +10,7 @@ from hdl_bench import words_of
 
 from convexon.errors import InputError
 from convexon.plan.family import Family
-from convexon.plan.fold import FoldPlan, SeededNeuron, plans_at
+from convexon.plan.fold import FoldPlan, plans_at
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.plan.schedule import Schedule
 from convexon.snn import golden
@@ -23,6 +23,7 @@ from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.emit.emitter import to_verilog
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.seeded import SeededBank
+from mutants import mutated
 
 RNG = np.random.default_rng(12)
 SEED = 2024
@@ -117,13 +118,15 @@ def test_branches_of_other_formats_share_an_engine() -> None:
         assert differing(plan, index, rows_of(SeededBank(plan, bank=index))) == []
 
 
-class OtherTap(SeededBank):
-    """The sign of one neuron has another tap."""
+def with_another_tap(chosen: list[np.ndarray], j: int) -> list[list[int]]:
+    """Taps of a neuron's bits, where that of neuron 1's sign is another one."""
+    bits = [[int(tap) for tap in each] for each in chosen]
+    if j == 1:
+        bits[-1][0] = (bits[-1][0] + 1) % 64
+    return bits
 
-    def taps(self, neuron: SeededNeuron, bit: int) -> list[int]:
-        first, *others = super().taps(neuron, bit)
-        wrong = neuron == self.plan.seeded[1] and bit == neuron.bits - 1
-        return [(first + 1) % 64 if wrong else first, *others]
+
+OtherTap = mutated(SeededBank, "in chosen]", "in other(chosen, j)]", other=with_another_tap)
 
 
 def test_another_tap_is_caught_by_the_rows() -> None:

@@ -10,8 +10,8 @@ from convexon.plan.mapping import Mapping
 from convexon.snn.network import FixedPointNetwork
 from convexon_hdl.emit.emitter import emit
 from convexon_hdl.formal.network import obligations
+from convexon_hdl.formal.obligation import Proof, prove_all
 from convexon_hdl.formal.prover import Verdict
-from convexon_hdl.formal.record import Proof, prove_all
 
 
 @dataclass(frozen=True, eq=False)

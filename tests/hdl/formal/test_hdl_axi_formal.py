@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from amaranth.hdl import Const, Elaboratable, Module, Value
+from amaranth.hdl import Const, Elaboratable, Module
 from amaranth.lib import wiring
 from hdl_bench import random_layer, random_network
 from specifications import (
@@ -17,12 +17,12 @@ from specifications import (
 
 from convexon.snn.network import FixedPointNetwork
 from convexon_hdl.axi.counters import WideCounter
-from convexon_hdl.axi.framing import InferenceGuard, PacketFormat, TransferCollector
+from convexon_hdl.axi.framing import InferenceGuard, PacketFormat, TransferCollector, WordLayout
 from convexon_hdl.axi.packing import ResultPacker
-from convexon_hdl.axi.stream import WordLayout
 from convexon_hdl.formal.prover import Verdict, prove
 from convexon_hdl.formal.specs.handshake import SkidSpecification, StreamSpecification
 from convexon_hdl.streams import SkidBuffer
+from mutants import mutated
 
 PACKET = PacketFormat(width=2, bits=5, n_transfers=3)
 
@@ -34,11 +34,11 @@ def network() -> FixedPointNetwork:
 
 
 def proves(specification: Elaboratable) -> None:
-    assert prove(specification).verdict is Verdict.PROVED
+    assert prove(specification) is Verdict.PROVED
 
 
 def refutes(specification: Elaboratable) -> None:
-    assert prove(specification).verdict is Verdict.REFUTED
+    assert prove(specification) is Verdict.REFUTED
 
 
 def test_skid_buffer_is_a_queue_of_two_words() -> None:
@@ -143,11 +143,8 @@ def test_collector_mutant_is_refuted(mutant: type[TransferCollector]) -> None:
     refutes(CollectorSpecification(mutant(PACKET)))
 
 
-class HastyGuard(InferenceGuard):
-    """Resets at once."""
-
-    def drained(self) -> Value:
-        return Const(1)
+HastyGuard = mutated(InferenceGuard, "drained = flight <= 0", "drained = Const(1)", Const=Const)
+"""Resets at once."""
 
 
 class DeafGuard(InferenceGuard):
@@ -177,11 +174,10 @@ class OpenGuard(InferenceGuard):
         return m
 
 
-class ZealousGuard(InferenceGuard):
-    """Resets the accelerator for a packet of which nothing is inside."""
-
-    def resets(self) -> Value:
-        return self.collector.broken
+ZealousGuard = mutated(
+    InferenceGuard, "collector.broken & collector.transfer.any()", "collector.broken"
+)
+"""Resets the accelerator for a packet of which nothing is inside."""
 
 
 MUTANTS = (HastyGuard, DeafGuard, NegligentGuard, ZealousGuard)
@@ -229,13 +225,8 @@ def test_packer_mutant_is_refuted(mutant: type[ResultPacker]) -> None:
     refutes(PackerSpecification(mutant(network(), width=32)))
 
 
-class LossyCounter(WideCounter):
-    """Shows the upper half without the carry that is on its way."""
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        m.d.comb += self.count[self.half :].eq(self.high)
-        return m
+LossyCounter = mutated(WideCounter, "(high + carry)[: len(high)]", "high")
+"""Shows the upper half without the carry that is on its way."""
 
 
 def test_counter_mutant_is_refuted() -> None:

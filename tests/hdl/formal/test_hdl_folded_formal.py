@@ -16,8 +16,8 @@ from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode, Reset
 from convexon_hdl.emit.emitter import emit
 from convexon_hdl.formal.network import left_to_simulation, obligations
+from convexon_hdl.formal.obligation import prove_all, report_on
 from convexon_hdl.formal.prover import Verdict
-from convexon_hdl.formal.record import prove_all, report_on
 
 CONTROL = "order and timing of the passes in folded layers"
 

@@ -36,10 +36,10 @@ from convexon_hdl.formal.netlist.linear import BITS, Affine, Reading
 from convexon_hdl.formal.netlist.netlist import Netlist, RefutedError
 from convexon_hdl.formal.netlist.part import Part
 from convexon_hdl.formal.network import left_to_simulation, obligations
+from convexon_hdl.formal.obligation import prove_all, report_on
 from convexon_hdl.formal.parts.tournament import whole_tournament
 from convexon_hdl.formal.proofs import PROOFS
 from convexon_hdl.formal.prover import Verdict, prove
-from convexon_hdl.formal.record import prove_all, report_on
 
 
 def network(mode: ReadoutMode = ReadoutMode.COUNT, *, input_bits: int = 1) -> FixedPointNetwork:
@@ -238,7 +238,7 @@ def test_solver_and_reading_agree_on_sums(broken: bool) -> None:
         expected = Affine.of((((f"x{i}", 0), w) for i, w in enumerate(weights)), bias)
         assert (own == expected) is not broken
         part = Part(netlist, inputs={"inputs": inputs}, outputs={"current": current})
-        verdict = prove(PlainSum(part, weights, bias), parts=[part.text]).verdict
+        verdict = prove(PlainSum(part, weights, bias), parts=[part.text])
         assert (verdict is Verdict.PROVED) is not broken
 
 

@@ -22,8 +22,8 @@ from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.seeded import seeded_weights
 from convexon_hdl.formal.network import left_to_simulation
+from convexon_hdl.formal.obligation import report_on
 from convexon_hdl.formal.prover import Verdict
-from convexon_hdl.formal.record import report_on
 
 PASSES = "order and timing of the passes in folded layers"
 SEED = 2024

@@ -39,7 +39,7 @@ class Encoder(wiring.Component):
     ids=["encoder", "collector", "collector-byte", "splitter"],
 )
 def test_what_is_offered_is_held_until_it_is_taken(component: wiring.Component) -> None:
-    assert prove(StreamSpecification(component)).verdict is Verdict.PROVED
+    assert prove(StreamSpecification(component)) is Verdict.PROVED
 
 
 class Hasty(VectorCollector):
@@ -52,4 +52,4 @@ class Hasty(VectorCollector):
 
 
 def test_a_collector_that_does_not_wait_is_refuted() -> None:
-    assert prove(StreamSpecification(Hasty(width=8))).verdict is Verdict.REFUTED
+    assert prove(StreamSpecification(Hasty(width=8))) is Verdict.REFUTED

@@ -12,15 +12,7 @@ from amaranth.lib.wiring import In
 
 @dataclass(frozen=True, kw_only=True)
 class Port:
-    """One port of a top module.
-
-    Members
-    -------
-    name : str
-        As the Verilog has it.
-    width : int
-    is_input : bool
-    """
+    """One port of a top module, by its name in the Verilog."""
 
     name: str
     width: int

@@ -7,7 +7,7 @@ Were a name wrong, the proof would fail: nothing is taken over from here but whe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from amaranth.back import rtlil
@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In
 
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.emit.emitter import TOP
-from convexon_hdl.formal.netlist.linear import BITS, Reading, Table
+from convexon_hdl.formal.netlist.linear import Reading, single_bits
 from convexon_hdl.formal.netlist.netlist import Bit, Bits, Netlist, require
 from convexon_hdl.formal.netlist.part import Part
 
@@ -26,20 +26,7 @@ C = TypeVar("C", bound=wiring.Component)
 
 
 class Emitted:
-    """The text of an accelerator under proof.
-
-    Parameters
-    ----------
-    accelerator : Accelerator
-        What it was emitted from.
-    netlist : Netlist
-        Of the text.
-
-    Attributes
-    ----------
-    network, mapping
-        Those of the accelerator.
-    """
+    """The text under proof, as ``netlist``, and the accelerator that it was emitted from."""
 
     def __init__(self, accelerator: Accelerator, netlist: Netlist) -> None:
         self.accelerator = accelerator
@@ -115,6 +102,13 @@ class Emitted:
             message = f"{what} bit {place} must be {described(expected)}, not {described(bit)}"
             require(bit == expected, message)
 
+    def require_fields(
+        self, own: Mapping[str, Bits], other: Mapping[str, Bits], names: Iterable[str], where: str
+    ) -> None:
+        """Raise `RefutedError` unless fields of these names are the same nets in both payloads."""
+        for name in names:
+            self.require_same(own[name], other[name], f"{where} {name}")
+
     def require_connected(
         self, given: wiring.PureInterface, taken: wiring.PureInterface, what: str
     ) -> None:
@@ -133,15 +127,8 @@ class Emitted:
     ) -> Part:
         """The piece of the text between a component's ports, or what was cut inside it.
 
-        Parameters
-        ----------
-        component : wiring.Component
-        watched : mapping of str to Bits, optional
-            Nets inside it that a specification speaks of.
-        inputs, held : mapping of str to Bits, optional
-            Nets inside it that are cut: as further inputs, or as `Part` holds them.
-        keep : set of Bit, optional
-            As of `Part`.
+        ``watched`` are nets inside it that a specification speaks of; it is cut at further
+        ``inputs`` there, and as `Part` does with ``held`` and ``keep``.
         """
         ports: dict[bool, dict[str, Bits]] = {True: {}, False: {}}  # by whether they are inputs
         for path, member, value in component.signature.flatten(component):
@@ -186,16 +173,13 @@ class Emitted:
 
     def taken_on(self, bits: Bits, conditions: Bits) -> Bits:
         """What registers take in a clock in which all ``conditions`` are high; else they hold."""
-        words = {f"c{k}": ((bit,), BITS) for k, bit in enumerate(conditions)}
-        every = Table.of(lambda *high: all(high), *words)
-        taken = []
+        words = single_bits({f"c{k}": bit for k, bit in enumerate(conditions)})
         for bit in bits:
-            register = self.netlist.register(bit)
+            enable = self.netlist.register(bit).enable
+            due = Reading(self.netlist, words).is_function(enable, lambda *high: all(high), *words)
             where = self.netlist.described(bit)
-            enable = Reading(self.netlist, words).function((register.enable,))
-            require(enable == every, f"{where} must take its input when due, and else hold it")
-            taken.append(register.d)
-        return tuple(taken)
+            require(due, f"{where} must take its input when due, and else hold it")
+        return tuple(self.netlist.register(bit).d for bit in bits)
 
 
 def _components(fragment: Fragment, path: Path) -> Iterator[tuple[Path, wiring.Component]]:

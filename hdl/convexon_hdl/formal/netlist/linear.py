@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from convexon.snn.fixed import Interval, width_of
-from convexon_hdl.formal.netlist.netlist import Bit, Bits, Cell, Netlist, require
+from convexon_hdl.formal.netlist.netlist import Bit, Bits, Cell, Netlist, RefutedError, require
 
 Variable = tuple[str, int]
 """Name, and clocks of delay."""
@@ -39,13 +39,7 @@ MAX_SUPPORT = 12
 
 @dataclass(frozen=True)
 class Affine:
-    """``constant + sum factor * variable``; factors are not 0.
-
-    Members
-    -------
-    factors : mapping of Variable to int
-    constant : int
-    """
+    """``constant + sum factor * variable``; factors are not 0."""
 
     factors: Mapping[Variable, int] = field(default_factory=dict)
     constant: int = 0
@@ -85,17 +79,11 @@ class Digit:
 
 @dataclass(frozen=True)
 class Table:
-    """A function of a few bits.
-
-    Members
-    -------
-    support : tuple of Variable
-    ones : tuple of int
-        Value for the assignments 0, 1, 2, ..., the first variable lowest.
-    """
+    """A function of a few bits."""
 
     support: tuple[Variable, ...]
     ones: tuple[int, ...]
+    """Value for the assignments 0, 1, 2, ..., the first variable lowest."""
 
     @classmethod
     def of(cls, function: Callable[..., int], *variables: str, clocks: int = 0) -> Table:
@@ -120,21 +108,18 @@ Words = Mapping[str, tuple[Bits, Interval]]
 
 def bit_words(name: str, bits: Bits) -> dict[str, tuple[Bits, Interval]]:
     """A variable ``name[k]`` for each net that is no constant."""
-    return {f"{name}[{k}]": ((bit,), BITS) for k, bit in enumerate(bits) if isinstance(bit, int)}
+    return single_bits({f"{name}[{k}]": b for k, b in enumerate(bits) if isinstance(b, int)})
+
+
+def single_bits(nets: Mapping[str, Bit]) -> dict[str, tuple[Bits, Interval]]:
+    """A variable of one bit for each net."""
+    return {name: ((net,), BITS) for name, net in nets.items()}
 
 
 class Reading:
-    """Meanings of nets over chosen variables.
+    """Meanings of nets over chosen variables, where ``assumed`` nets are constant.
 
-    Parameters
-    ----------
-    netlist : Netlist
-    words : Words
-        A single net without a sign is a bit.
-    enables : sequence of Bit
-        Nets that enable the registers of a pipeline, the first stage first.
-    assumed : mapping of Bit to int
-        Nets that are constant in the case at hand.
+    ``enables`` are the nets that enable the registers of a pipeline, the first stage first.
     """
 
     def __init__(
@@ -174,10 +159,7 @@ class Reading:
     def word(self, bits: Bits, *, signed: bool, modulo: int | None = None) -> Affine:
         """The integer that nets are, lowest first; or one that is equal modulo ``2**modulo``.
 
-        Raises
-        ------
-        RefutedError
-            If they are no affine function, or one that needs more bits.
+        Raises `RefutedError` if they are no affine function, or one that needs more bits.
         """
         if modulo is not None and len(bits) >= modulo:
             bits = bits[:modulo]
@@ -191,9 +173,8 @@ class Reading:
             interval = self.interval(form)
             width = width_of(interval) if signed or interval.low < 0 else interval.high.bit_length()
             fits = width <= len(bits) and (signed or interval.low >= 0)
-            require(
-                fits, f"{self._at(bits[0])} must hold {interval}, which {len(bits)} bits do not"
-            )
+            what = f"{self._at(bits[0])} must hold {interval}"
+            require(fits, f"{what}, which {len(bits)} bits do not")
         return form
 
     def _at(self, bit: Bit) -> str:
@@ -212,8 +193,7 @@ class Reading:
         """The form, times a power of two, whose digits these are; None if they are no form's."""
         ones = [digit for digit in digits if isinstance(digit, int)]
         if len(ones) == len(digits):
-            number = sum(one << place for place, one in enumerate(ones))
-            return Affine(constant=number) if not digits or not digits[-1] else None
+            return Affine(constant=_number(ones)) if not digits or not digits[-1] else None
         zeros = next(k for k, digit in enumerate(digits) if digit != 0)
         first = digits[zeros]
         if not isinstance(first, Digit) or first.place:
@@ -231,21 +211,16 @@ class Reading:
         values = []
         for assignment in _assignments(support):
             ones = [table.at(assignment) for table in tables]
-            number = sum(one << place for place, one in enumerate(ones))
-            values.append(number - ((ones[-1] << len(ones)) if signed else 0))
+            values.append(_number(ones) - ((ones[-1] << len(ones)) if signed else 0))
         factors = [values[1 << k] - values[0] for k in range(len(support))]
         for index, value in enumerate(values):
-            own = sum(factor for k, factor in enumerate(factors) if (index >> k) & 1)
-            require(
-                value == values[0] + own, f"{self._at(where[0])} must be a weighted sum of bits"
-            )
+            sum_ = values[0] + sum(f for k, f in enumerate(factors) if (index >> k) & 1)
+            require(value == sum_, f"{self._at(where[0])} must be a weighted sum of bits")
         return Affine.of(zip(support, factors, strict=True), values[0])
 
     def _require_few(self, support: Sequence[Variable], bit: Bit) -> None:
-        require(
-            len(support) <= MAX_SUPPORT,
-            f"{self._at(bit)} must be a sum, or read at most {MAX_SUPPORT} bits",
-        )
+        what = f"{self._at(bit)} must be a sum, or read at most {MAX_SUPPORT} bits"
+        require(len(support) <= MAX_SUPPORT, what)
 
     def _table(self, meaning: Meaning) -> Table:
         """A meaning as a function of a few bits."""
@@ -262,22 +237,20 @@ class Reading:
 
     def function(self, bits: Bits) -> Table:
         """One net, or the number that several are without a sign, as a function of a few bits."""
+        return _as_table(self._composed(lambda *ones: _number(ones), bits, bits[0]))
 
-        def number(ones: Sequence[int]) -> int:
-            return sum(one << place for place, one in enumerate(ones))
+    def is_function(
+        self, bit: Bit, function: Callable[..., int], *variables: str, clocks: int = 0
+    ) -> bool:
+        """Whether a net is ``function`` of variables, all of the same delay."""
+        return self.function((bit,)) == Table.of(function, *variables, clocks=clocks)
 
-        return _as_table(self._composed(number, bits, bits[0]))
-
-    def _composed(
-        self, function: Callable[[Sequence[int]], int], bits: Bits, bit: Bit
-    ) -> int | Table:
+    def _composed(self, function: Callable[..., int], bits: Bits, bit: Bit) -> int | Table:
         """``function`` of nets, over the few bits that these read; ``bit`` is what it is for."""
         tables = [self._table(self.meaning(each)) for each in bits]
         support = tuple(sorted({v for table in tables for v in table.support}))
         self._require_few(support, bit)
-        ones = [
-            function([table.at(values) for table in tables]) for values in _assignments(support)
-        ]
+        ones = [function(*(each.at(values) for each in tables)) for values in _assignments(support)]
         return _reduced(Table(support, tuple(ones)))
 
     def _driven(self, bit: Bit) -> Meaning:
@@ -301,10 +274,8 @@ class Reading:
                 own = self.word(cell.ports["A"], signed=signed, modulo=width)
                 self._sums[cell] = Affine().plus(own, -1 if cell.kind == "$neg" else 1)
             else:
-                left, right = (
-                    self.word(cell.ports[name], signed=cell.is_signed, modulo=width)
-                    for name in ("A", "B")
-                )
+                operands = (cell.ports["A"], cell.ports["B"])
+                left, right = (self.word(o, signed=cell.is_signed, modulo=width) for o in operands)
                 self._sums[cell] = left.plus(right, -1 if cell.kind == "$sub" else 1)
         return self._sums[cell]
 
@@ -317,10 +288,8 @@ class Reading:
         before = self.meaning(register.d)
 
         def later(variable: Variable) -> Variable:
-            require(
-                variable[1] == stage,
-                f"{self._at(q)} must hold what passed {stage} registers, not {variable[1]}",
-            )
+            what = f"{self._at(q)} must hold what passed {stage} registers, not {variable[1]}"
+            require(variable[1] == stage, what)
             return variable[0], stage + 1
 
         if isinstance(before, Table):
@@ -332,9 +301,10 @@ class Reading:
 
     def _looked_up(self, cell: Cell, index: int, bit: Bit) -> Meaning:
         """A cell of logic that reads a few bits."""
-        reads = _operands(cell, index)
-        require(reads is not None, f"{self._at(bit)} must be a sum, and is a {cell.kind}")
-        return self._composed(lambda values: _computed(cell, index, values), reads or (), bit)
+        logic = _logic(cell, index)
+        if logic is None:
+            raise RefutedError(f"{self._at(bit)} must be a sum, and is a {cell.kind}")
+        return self._composed(logic[1], logic[0], bit)
 
 
 def _assignments(support: Sequence[V]) -> Iterator[dict[V, int]]:
@@ -357,22 +327,12 @@ def _reduced(table: Table) -> int | Table:
     return Table(tuple(support), tuple(ones)) if support else ones[0]
 
 
-def _operands(cell: Cell, index: int) -> Bits | None:
-    """Nets that one bit of a cell's result depends on; None for a cell that is not known here."""
-    ports = cell.ports
-    if cell.kind in ("$not", "$and", "$or", "$xor"):
-        names = ("A",) if cell.kind == "$not" else ("A", "B")
-        return tuple(_extended(cell, name)[index] for name in names)
-    if cell.kind == "$mux":
-        return ports["A"][index], ports["B"][index], ports["S"][0]
-    if cell.kind == "$shr" and all(bit in ("0", "1", "x") for bit in ports["A"]):
-        return ports["B"]
-    if index == 0 and cell.kind in _REDUCED:
-        return ports["A"]
-    if index == 0 and cell.kind in ("$eq", "$ne"):
-        return (*ports["A"], *ports["B"])
-    return ("0",) if cell.kind in (*_REDUCED, "$eq", "$ne") else None
-
+_BITWISE: dict[str, Callable[..., int]] = {
+    "$not": lambda a: 1 - a,
+    "$and": lambda a, b: a & b,
+    "$or": lambda a, b: a | b,
+    "$xor": lambda a, b: a ^ b,
+}
 
 _REDUCED: dict[str, Callable[[Sequence[int]], bool]] = {
     "$reduce_or": any,
@@ -382,32 +342,38 @@ _REDUCED: dict[str, Callable[[Sequence[int]], bool]] = {
 }
 
 
+def _logic(cell: Cell, index: int) -> tuple[Bits, Callable[..., int]] | None:
+    """Nets that one bit of a cell's result depends on, and the function of them that it is.
+
+    None for a cell that is not known here.
+    """
+    ports, kind = cell.ports, cell.kind
+    if kind in _BITWISE:
+        names = ("A",) if kind == "$not" else ("A", "B")
+        return tuple(_extended(cell, name)[index] for name in names), _BITWISE[kind]
+    if kind == "$mux":
+        return (ports["A"][index], ports["B"][index], ports["S"][0]), lambda a, b, s: b if s else a
+    if kind == "$shr" and all(bit in ("0", "1", "x") for bit in ports["A"]):
+        return ports["B"], lambda *ones: int("1" in ports["A"][index + _number(ones) :][:1])
+    if kind not in (*_REDUCED, "$eq", "$ne"):
+        return None
+    if index:
+        return ("0",), lambda zero: zero
+    if kind in _REDUCED:
+        return ports["A"], lambda *ones: int(_REDUCED[kind](ones))
+    width = len(ports["A"])
+    return (*ports["A"], *ports["B"]), lambda *ones: int(
+        (_number(ones[:width]) == _number(ones[width:])) == (kind == "$eq")
+    )
+
+
+def _number(ones: Sequence[int]) -> int:
+    """Unsigned number of binary digits, lowest first."""
+    return sum(one << place for place, one in enumerate(ones))
+
+
 def _extended(cell: Cell, name: str) -> Bits:
     """An operand in the width of the result."""
     bits, width = cell.ports[name], len(cell.ports["Y"])
     signed = cell.number("A_SIGNED") and ("B" not in cell.ports or cell.number("B_SIGNED"))
     return (*bits, *((bits[-1] if signed else "0",) * (width - len(bits))))
-
-
-def _computed(cell: Cell, index: int, values: Sequence[int]) -> int:
-    """One bit of a cell's result, of the values of `_operands`."""
-    if cell.kind == "$not":
-        return 1 - values[0]
-    if cell.kind in ("$and", "$or", "$xor"):
-        a, b = values
-        return {"$and": a & b, "$or": a | b, "$xor": a ^ b}[cell.kind]
-    if cell.kind == "$mux":
-        return values[1] if values[2] else values[0]
-    if index and cell.kind != "$shr":
-        return 0
-    if cell.kind in _REDUCED:
-        return int(_REDUCED[cell.kind](values))
-    if cell.kind in ("$eq", "$ne"):
-        width = len(cell.ports["A"])
-        a, b = (
-            sum(v << k for k, v in enumerate(part)) for part in (values[:width], values[width:])
-        )
-        return int((a == b) == (cell.kind == "$eq"))
-    place = index + sum(value << k for k, value in enumerate(values))
-    content = cell.ports["A"]
-    return int(place < len(content) and content[place] == "1")

@@ -43,23 +43,14 @@ def require(holds: bool, message: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One cell.
-
-    Members
-    -------
-    kind : str
-        Yosys' type, such as ``$add``.
-    parameters : mapping of str to str
-    ports : mapping of str to Bits
-        Inputs and outputs.
-    outputs : frozenset of str
-        Names of those ports that are outputs.
-    """
+    """One cell."""
 
     kind: str
+    """Yosys' type, such as ``$add``."""
     parameters: Mapping[str, str]
     ports: Mapping[str, Bits]
     outputs: frozenset[str]
+    """Names of those ports that are outputs."""
 
     def number(self, name: str) -> int:
         """Parameter ``name`` as an unsigned number."""
@@ -76,48 +67,24 @@ class Register:
     """One flip-flop of the top's clock.
 
     ``q' = reset_value if rst else d if enable else q``
-
-    Members
-    -------
-    d, q : Bit
-    enable : Bit
-        "1" where it always takes ``d``.
-    after : Bit
-        What it takes in any clock without a reset: ``d`` if ``enable``, else ``q``.
-    reset_value : Bit or None
-        None where reset leaves it alone.
-    init : Bit
-        Value after configuration; "x" where the text gives none.
     """
 
     d: Bit
     q: Bit
     enable: Bit
+    """"1" where it always takes ``d``."""
     after: Bit
+    """What it takes in any clock without a reset: ``d`` if ``enable``, else ``q``."""
     reset_value: Bit | None
+    """None where reset leaves it alone."""
     init: Bit
+    """Value after configuration; "x" where the text gives none."""
 
 
 class Netlist:
-    """A flat design.
+    """A flat design: ``ports`` of the top module, ``names`` of nets without the top's, and cells.
 
-    Parameters
-    ----------
-    verilog : str
-    top : str
-
-    Members
-    -------
-    ports : mapping of str to Bits
-        Of the top module.
-    names : mapping of str to Bits
-        Nets by hierarchical name, without the top's.
-    cells : tuple of Cell
-
-    Raises
-    ------
-    ToolError
-        If Yosys cannot read the Verilog.
+    Raises `ToolError` if Yosys cannot read the Verilog.
     """
 
     def __init__(self, verilog: str, *, top: str) -> None:

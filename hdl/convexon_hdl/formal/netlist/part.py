@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from amaranth.asserts import AnySeq
@@ -65,17 +64,8 @@ class Part:
     keep : set of Bit, optional
         Outputs of the registers that belong to the piece; by default all do.
 
-    Members
-    -------
-    ties : list
-        Places of the inputs, name and index, that are a constant in the netlist, or the same net as
-        an earlier place. A `StandIn` assumes as much of what drives it.
-
-    Raises
-    ------
-    RefutedError
-        If the piece reads anything but its inputs, its registers and the reset, or a register has
-        another clock than the top's.
+    Raises `RefutedError` if the piece reads anything but its inputs, its registers and the reset,
+    or a register has another clock than the top's.
     """
 
     def __init__(
@@ -107,6 +97,8 @@ class Part:
             "rst": _port("input", (self._number(reset),)),
         }
         self.inputs: dict[str, int] = {}
+        # Places of the inputs, name and index, that are a constant in the netlist, or the same net
+        # as an earlier place. A `StandIn` assumes as much of what drives it.
         self.ties: list[tuple[tuple[str, int], tuple[str, int] | int]] = []
         self._places: dict[Bit, tuple[str, int]] = {}
         for name, bits in inputs.items():
@@ -120,22 +112,12 @@ class Part:
         self.outputs = {name: len(bits) for name, bits in outputs.items()}
         for name, bits in outputs.items():
             ports[name] = _port("output", [self._number(bit) for bit in bits])
-        self._content = {"ports": ports, **self._written(cut | set(self._free))}
-
-    @property
-    def n_free(self) -> int:
-        """Registers that were cut."""
-        return len(self._free)
-
-    @cached_property
-    def text(self) -> str:
+        self.n_free = len(self._free)
+        content = {"ports": ports, **self._written(cut | set(self._free))}
+        self.text = json.dumps({"modules": {MODULE: content}})
         """The piece as Yosys reads it."""
-        return json.dumps({"modules": {MODULE: self._content}})
-
-    @property
-    def digest(self) -> str:
-        """Digest of the text: equal for pieces that differ in names alone."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        self.digest = hashlib.sha256(self.text.encode()).hexdigest()
+        """Equal for pieces that differ in names alone."""
 
     def _number(self, bit: Bit) -> int | str:
         if isinstance(bit, str):
@@ -234,14 +216,6 @@ class StandIn(wiring.Component):
     Ports of the piece are found by the members' names, joined by two underscores; its other outputs
     are attributes, by their names. What it holds takes any value in a clock in which ``enable`` is
     high, and keeps it in all others, as the registers do that were cut there.
-
-    Parameters
-    ----------
-    part : Part
-
-    Members
-    -------
-    Those of the part's signature.
     """
 
     def __init__(self, part: Part) -> None:

@@ -6,7 +6,9 @@ first step which meets the rule of `convexon.snn.decision`, or of the last step:
 
 - *tournament*: the label beside the scores of a step is their leader (module `tournament`);
 - *rule*: a step meets the rule if and only if its scores, its label and the steps that are left
-  are as the rule states (module `rules`);
+  are as the rule states (induction). ``THRESHOLD`` is one comparison of all scores. ``CERTAIN``
+  compares the leader with every class, in one net for each, which stand side by side before an
+  *and*: each is proved by itself;
 - *exit*: of the steps of an inference the first one that meets the rule is given, with its label
   and its scores, and no other (induction);
 - *word of a decision*: ``decided`` is high once for each result, when it is new (induction);
@@ -22,57 +24,158 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from amaranth.hdl import Assert, Assume, Elaboratable, Module, Mux, Signal, Value
+from amaranth.asserts import AnySeq
+from amaranth.hdl import Assert, Assume, Cat, Const, Module, Mux, Signal, Value
 
+from convexon.snn.fixed import Interval
 from convexon_hdl.core.decision import EarlyDecision, EarlyExit
 from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.netlist import Bits, require
-from convexon_hdl.formal.netlist.part import Part, StandIn
+from convexon_hdl.formal.netlist.part import Part
 from convexon_hdl.formal.obligation import Obligation, by_induction, by_reading
-from convexon_hdl.formal.parts.rules import counts_steps, rule_obligations
 from convexon_hdl.formal.parts.tournament import argmax_obligations
-from convexon_hdl.formal.specs.blocks import free, offer
+from convexon_hdl.formal.specs.blocks import Specification, free, offer, within
 
 
-class ExitSpecification(Elaboratable):
+def counts_steps(exit_: EarlyExit) -> bool:
+    """Whether an exit counts the steps that are left: ``CERTAIN`` does, if there can be any."""
+    return exit_.decision.threshold is None and exit_.network.n_steps > 1
+
+
+@dataclass(eq=False, kw_only=True)
+class RuleSpecification(Specification):
+    """``says`` is what the rule states of a step; of ``CERTAIN``, of one class.
+
+    ::
+
+        score[l] - score[c] >= g * M[c, l] + (1 if c < l else 0)
+
+    with c the class, l the label, g the steps that are left, and
+    M[c, l] = sum_j max(0, w[j, c] - w[j, l]); for l itself it is 1. Scores are any that the network
+    can have, and the label is any class.
+
+    Inputs are ``label`` and ``scores``, of the step as it comes to the exit; ``left``, the steps
+    that are left, where the rule counts them; and ``takes``, where a register stands before the
+    comparison: it takes the step. The output is ``says``.
+    """
+
+    weights: Sequence[Sequence[int]]
+    """Shape (features, classes)."""
+    biases: Sequence[int]
+    n_steps: int
+    threshold: int | None
+    """Of ``THRESHOLD``; None for ``CERTAIN``."""
+    number: int
+    """Class c."""
+
+    def state(self, m: Module) -> None:
+        """Build the scores, the rule and the comparison."""
+        rule, ports = self.component, self.component.signature.members
+        free(m, rule.label, rule.scores)
+        left: Value = Const(0)
+        if "left" in ports:
+            left = rule.left
+            free(m, left)
+            m.d.comb += Assume(left < self.n_steps)
+        scores = self._scores(m)
+        m.d.comb += Assume(rule.label < len(scores))
+        expected = Signal()
+        m.d.comb += expected.eq(self._expected(scores, left))
+        if "takes" not in ports:
+            m.d.comb += Assert(rule.says == expected)
+            return
+        filled, before = Signal(), Signal()
+        m.d.comb += [rule.takes.eq(AnySeq(1)), Assert(~filled | (rule.says == before))]
+        with m.If(rule.takes):
+            m.d.sync += [filled.eq(1), before.eq(expected)]
+
+    def _scores(self, m: Module) -> list[Value]:
+        """Scores that the rule compares, within what weights and biases allow in 1 to T steps.
+
+        Beside a single class stands that of no class, which is 0.
+        """
+        n_classes = len(self.biases)
+        scores: list[Value] = [Const(0)] if n_classes == 1 else []
+        for c, bias in enumerate(self.biases):
+            column = [row[c] for row in self.weights]
+            low, high = sum(min(0, w) for w in column), sum(max(0, w) for w in column)
+            span = Interval(bias + self.n_steps * low, bias + self.n_steps * high)
+            score = self.component.scores.word_select(c, len(self.component.scores) // n_classes)
+            m.d.comb += Assume(within(score.as_signed(), span))
+            scores.append(score.as_signed())
+        return scores
+
+    def _expected(self, scores: list[Value], left: Value) -> Value:
+        """What the rule states."""
+        if self.threshold is not None:
+            return Cat(score >= self.threshold for score in scores).any()
+        rows = [[0, *row] if len(row) == 1 else list(row) for row in self.weights]
+        cases, c = [], self.number
+        for leader, score in enumerate(scores):
+            gain = sum(max(0, row[c] - row[leader]) for row in rows)
+            ahead = score - scores[c] >= left * gain + int(c < leader)
+            cases.append((self.component.label != leader) | (c == leader) | ahead)
+        return Cat(cases).all()
+
+
+def rule_obligations(emitted: Emitted, exit_: EarlyExit) -> Iterator[Obligation]:
+    """What is proved of the rule of an emitted network."""
+    network, path, fields = emitted.network, emitted.path(exit_), emitted.fields(exit_.i)
+    inputs = {name: fields[name] for name in ("label", "scores")}
+    if counts_steps(exit_):
+        inputs["left"] = emitted.local(exit_, "left")
+    if exit_.registers:
+        inputs["takes"] = emitted.bits(exit_.chain.advance[0])
+    nets = emitted.local(exit_, "met")
+    if exit_.decision.threshold is None:
+        cell, _ = emitted.netlist.driver(nets[0])
+        nets = cell.ports["A"]
+        compared = max(2, network.n_classes)
+        whole = cell.kind == "$reduce_and" and len(nets) == compared
+        require(whole, f"{path} met must say that the leader is ahead of every class")
+    for c, net in enumerate(nets):
+        where = path if len(nets) == 1 else f"{path} class {c}"
+        yield by_induction(
+            "rule",
+            where,
+            Part(emitted.netlist, inputs=inputs, outputs={"says": (net,)}),
+            RuleSpecification,
+            weights=network.readout_weights.tolist(),
+            biases=network.readout_biases.tolist(),
+            n_steps=network.n_steps,
+            threshold=exit_.decision.threshold,
+            number=c,
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class ExitSpecification(Specification):
     """Of an inference's steps, the first one that meets the rule, or the last, is given.
 
     Steps arrive freely, in the order that the pipeline keeps: step 0 is tagged ``first``, step T -
     1 ``last``, and only a first step follows a last one. An inference may break off after any step,
-    as it does once it is decided. Whether the arriving step meets the rule is left free:
-    `convexon_hdl.formal.parts.rules` proves that. A plain model runs beside the exit: the step in
-    the register before the comparison, if there is one, whether the inference was decided, and the
-    result on offer.
+    as it does once it is decided. Whether the arriving step meets the rule (``met``, which is cut
+    out) is left free: `RuleSpecification` says that. A plain model runs beside the exit: the step
+    in the register before the comparison, if there is one, whether the inference was decided, and
+    the result on offer.
 
-    Parameters
-    ----------
-    exit_ : StandIn
-        Of an `EarlyExit` whose rule is cut out: ``met`` is what it says. Watched: ``over``; where
-        the rule counts, ``left``, the steps of the inference after the one on offer, and
-        ``before``, after the one before it; and the registers ``waiting_label``,
-        ``waiting_score{c}``, ``waiting_first`` and ``waiting_last``, where one stands before the
-        comparison.
-    n_steps, n_classes : int
-    counts, waits : bool
-        Whether the rule counts steps, and whether a register stands before the comparison.
+    Watched are ``over``; where the rule ``counts`` steps, ``left``, the steps of the inference
+    after the one on offer, and ``before``, after the one before it; and where a step ``waits`` in a
+    register before the comparison, ``waiting_label``, ``waiting_score{c}``, ``waiting_first`` and
+    ``waiting_last``.
     """
 
-    def __init__(
-        self, exit_: StandIn, *, n_steps: int, n_classes: int, counts: bool, waits: bool
-    ) -> None:
-        self.exit = exit_
-        self.n_steps = n_steps
-        self.n_classes = n_classes
-        self.counts = counts
-        self.waits = waits
+    n_steps: int
+    n_classes: int
+    counts: bool
+    waits: bool
 
-    def elaborate(self, platform: object) -> Module:
+    def state(self, m: Module) -> None:
         """Build the account and the comparison."""
-        m = Module()
-        m.submodules.exit = exit_ = self.exit
-        i, o = exit_.i, exit_.o
+        exit_, i, o = self.component, self.component.i, self.component.o
         free(m, i.valid, i.payload, o.ready, exit_.met)
         self._number(m)
         valid, arriving = i.valid, i.payload
@@ -103,11 +206,10 @@ class ExitSpecification(Elaboratable):
             m.d.comb += [Assert(o.payload.label == result.label), Assert(o.payload.last)]
             for c in range(self.n_classes):
                 m.d.comb += Assert(o.payload.scores[c] == result.scores[c])
-        return m
 
     def _number(self, m: Module) -> None:
         """Tags are such as there can be; steps that are left are as many as the tags say."""
-        i = self.exit.i
+        i = self.component.i
         follows, step = Signal(range(self.n_steps + 1)), Signal(range(self.n_steps + 1))
         begun, sound = Signal(), Signal()
         with m.If(i.valid & i.ready):
@@ -120,8 +222,8 @@ class ExitSpecification(Elaboratable):
         ]
         if self.counts:
             m.d.comb += [
-                Assert(~i.valid | (self.exit.left == self.n_steps - 1 - step)),
-                Assert(~begun | (self.exit.before == self.n_steps - follows)),
+                Assert(~i.valid | (self.component.left == self.n_steps - 1 - step)),
+                Assert(~begun | (self.component.before == self.n_steps - follows)),
             ]
 
     def _tie(self, m: Module, waits: Signal, waiting: Signal) -> None:
@@ -129,27 +231,20 @@ class ExitSpecification(Elaboratable):
         pairs = [(f"score{c}", waiting.scores[c]) for c in range(self.n_classes)]
         pairs += [(name, waiting[name]) for name in ("label", "first", "last")]
         for name, held in pairs:
-            own = getattr(self.exit, f"waiting_{name}")
+            own = getattr(self.component, f"waiting_{name}")
             m.d.comb += Assert(~waits | (own == Value.cast(held)[: len(own)]))
 
 
-class WordSpecification(Elaboratable):
+class WordSpecification(Specification):
     """The source is told of each result once, in the first clock in which it is on offer.
 
-    Parameters
-    ----------
-    word : StandIn
-        Nets between an exit, what takes its results, and the source: inputs ``valid`` and
-        ``ready``, outputs ``decided`` and ``waiting``.
+    Of the nets between an exit, what takes its results, and the source, ``valid`` and ``ready`` are
+    inputs, ``decided`` and ``waiting`` outputs.
     """
 
-    def __init__(self, word: StandIn) -> None:
-        self.word = word
-
-    def elaborate(self, platform: object) -> Module:
+    def state(self, m: Module) -> None:
         """Build the results, and whether they were told."""
-        m = Module()
-        m.submodules.word = word = self.word
+        word = self.component
         told, waits = Signal(), offer(m, word.valid, word.ready)
         free(m, word.ready)
         m.d.sync += told.eq((told | word.decided) & ~(word.valid & word.ready))
@@ -158,7 +253,6 @@ class WordSpecification(Elaboratable):
             Assert(word.waiting == told),
             Assert(told == waits),
         ]
-        return m
 
 
 def decision_obligations(emitted: Emitted, decision: EarlyDecision) -> Iterator[Obligation]:

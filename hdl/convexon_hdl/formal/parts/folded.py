@@ -41,22 +41,27 @@ from convexon_hdl.folded.updater import Updater
 from convexon_hdl.folded.weights import WeightBank
 from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.linear import (
-    BITS,
     Affine,
     Reading,
-    Table,
     bit_words,
     require_equal,
+    single_bits,
 )
 from convexon_hdl.formal.netlist.netlist import Bit, Bits, bits_of, require
 from convexon_hdl.formal.obligation import Obligation, by_induction, by_reading
+from convexon_hdl.formal.parts.banks import (
+    check_bank,
+    check_constants,
+    memory_of,
+    seeded_obligation,
+)
 from convexon_hdl.formal.parts.forking import fork_obligation
-from convexon_hdl.formal.parts.memory import check_bank, check_constants, memory_of
 from convexon_hdl.formal.parts.scanning import scanner_obligation
-from convexon_hdl.formal.parts.seeding import seeded_obligation
 from convexon_hdl.formal.parts.spatial import stage_obligations
-from convexon_hdl.formal.specs.contract import ContractSpecification, LaneSpecification, Rules
+from convexon_hdl.formal.specs.contract import LaneSpecification, NeuronSpecification, Rules
 from convexon_hdl.formal.specs.handshake import StreamSpecification
+
+TAGS = ("first", "last")
 
 UPDATE_CLOCKS = 4
 """Clocks from the one that reads a group to the one in which it is complete."""
@@ -88,19 +93,14 @@ def _check_mixed(emitted: Emitted, stage: MixedStage) -> None:
         targets = bits_of([given[f"branch{b}"] for b in branches])
         emitted.require_same(targets, features, f"{path} features")
     for spatial in rest:
-        for name, bits in emitted.fields(spatial.i).items():
-            emitted.require_same(bits, own[name], f"{path} {name}")
-        for name, bits in emitted.fields(spatial.o).items():
-            if name.startswith("branch"):
-                emitted.require_same(given[name], bits, f"{path} {name}")
+        fields = emitted.fields(spatial.i)
+        emitted.require_fields(fields, own, fields, path)
+        fields = emitted.fields(spatial.o)
+        emitted.require_fields(given, fields, [n for n in fields if n.startswith("branch")], path)
     units: list[Any] = [*engines, *rest]
     for unit in units:
-        fields = emitted.fields(unit.i)
-        for name in ("first", "last"):
-            emitted.require_same(fields[name], own[name], f"{path} {name}")
-    first = emitted.fields(units[0].o)
-    for name in ("first", "last"):
-        emitted.require_same(given[name], first[name], f"{path} {name}")
+        emitted.require_fields(emitted.fields(unit.i), own, TAGS, path)
+    emitted.require_fields(given, emitted.fields(units[0].o), TAGS, path)
 
 
 def engine_obligations(emitted: Emitted, engine: FoldedEngine) -> Iterator[Obligation]:
@@ -116,25 +116,22 @@ def engine_obligations(emitted: Emitted, engine: FoldedEngine) -> Iterator[Oblig
     for lane in emitted.of_type(LIFLane, updater):
         yield lane_obligation(emitted, lane)
     yield from range_obligations(emitted, plan)
-    yield stream_obligation(emitted, engine)
+    registers = {*emitted.bits(engine.o.valid), *emitted.bits(engine.o.payload)}
+    part = emitted.cut(engine, keep=registers)  # it holds its output, whatever is behind it
+    yield by_induction("stream", emitted.path(engine), part, StreamSpecification)
 
 
 def weights_of(network: FixedPointNetwork, plan: FoldPlan) -> list[list[int]]:
     """Weights of an engine as the network states them: by source, then by neuron."""
     layers = [network.branches[b].layers[plan.depth] for b in plan.branches]
-    rows = [
-        [int(w) for layer in layers for w in layer.weights[i]] for i in range(layers[0].n_inputs)
-    ]
-    if layers[0].recurrent is None:
-        return rows
-    total, begin = sum(layer.n_neurons for layer in layers), 0
+    rows: list[list[int]] = np.hstack([layer.weights for layer in layers]).tolist()
+    before = 0
     for layer in layers:
-        recurrent = np.asarray(layer.recurrent)
-        for k in range(layer.n_neurons):
-            row = [0] * total
-            row[begin : begin + layer.n_neurons] = [int(w) for w in recurrent[k]]
-            rows.append(row)
-        begin += layer.n_neurons
+        if layer.recurrent is not None:
+            lateral = np.zeros((layer.n_neurons, len(rows[0])), dtype=np.int64)
+            lateral[:, before : before + layer.n_neurons] = layer.recurrent
+            rows += lateral.tolist()
+        before += layer.n_neurons
     return rows
 
 
@@ -173,11 +170,10 @@ def _check_lane(emitted: Emitted, accumulator: EventAccumulator, lane: int) -> N
     banks = Affine.of(((f"bank{k}", 0), 1) for k in range(len(words) - 1))
     token = "data" if len(words) == 2 else "column"
     if token == "column":
-        column = emitted.local(accumulator, f"column{lane}")
-        before = Reading(netlist, words).word(emitted.behind(column), signed=True)
+        column, reading = emitted.local(accumulator, f"column{lane}"), Reading(netlist, words)
+        before = reading.word(emitted.behind(column), signed=True)
         require_equal(before, banks, f"{path} column {lane}")
-        hull = Reading(netlist, words).interval(banks)
-        words["column"] = (column, hull)
+        words["column"] = (column, reading.interval(banks))
         banks = Affine({("column", 0): 1})
     anew = emitted.bits(accumulator.valid)[0]
     if isinstance(accumulator, ScoreAccumulator) and accumulator.keeps_sums:
@@ -195,15 +191,9 @@ def _check_lane(emitted: Emitted, accumulator: EventAccumulator, lane: int) -> N
     for assumed, expected in cases:
         reading = Reading(netlist, words, assumed=assumed)
         value = reading.word(emitted.after(own), signed=True, modulo=len(own))
-        _require_congruent(value, expected, 1 << len(own), where)
-
-
-def _require_congruent(own: Affine, expected: Affine, modulus: int, where: str) -> None:
-    """Equal functions; constants as they are in a register of this size."""
-    constant = own.constant
-    if (constant - expected.constant) % modulus == 0:
-        constant = expected.constant
-    require_equal(Affine(own.factors, constant), expected, where)
+        if (value.constant - expected.constant) % (1 << len(own)) == 0:  # so they are in a register
+            value = Affine(value.factors, expected.constant)
+        require_equal(value, expected, where)
 
 
 def _check_sources(emitted: Emitted, accumulator: EventAccumulator) -> None:
@@ -220,10 +210,10 @@ def _check_sources(emitted: Emitted, accumulator: EventAccumulator) -> None:
         reading = Reading(emitted.netlist, bit_words("held", held), assumed=assumed)
         for source in range(n_inputs):
             bank, row = source % plan.choice.banks, source // plan.choice.banks
-            own = reading.function((emitted.bits(scanners[bank].sources)[row],))
-            name = f"held[{source * bits + bits - 1 - place}]"
+            net = emitted.bits(scanners[bank].sources)[row]
+            right = reading.is_function(net, int, f"held[{source * bits + bits - 1 - place}]")
             what = f"{path} scanner {bank} row {row} in plane {place}"
-            require(own == Table.of(int, name), f"{what} must be source {source}")
+            require(right, f"{what} must be source {source}")
     if plan.layer.recurrent is not None:
         _check_lateral(emitted, accumulator, takes)
     sums = payload_sums(emitted, accumulator)
@@ -242,7 +232,7 @@ def _check_lateral(emitted: Emitted, accumulator: EventAccumulator, takes: Bits)
     """Lateral spikes are those of the step before, 0 in the first, and pass with the last plane."""
     netlist, plan, path = emitted.netlist, accumulator.plan, emitted.path(accumulator)
     n_inputs, scanners = plan.layer.n_inputs, emitted.of_type(EventScanner, accumulator)
-    first = emitted.fields(accumulator.i)["first"]
+    (first,) = emitted.fields(accumulator.i)["first"]
     for k, spike in enumerate(emitted.bits(accumulator.lateral)):
         bank, row = (n_inputs + k) % plan.choice.banks, (n_inputs + k) // plan.choice.banks
         source = emitted.bits(scanners[bank].sources)[row]
@@ -252,25 +242,24 @@ def _check_lateral(emitted: Emitted, accumulator: EventAccumulator, takes: Bits)
         held = next((bit for bit in reads if netlist.is_register(bit)), "x")
         for place in range(plan.input_bits):
             assumed = _in_plane(emitted, accumulator, place)
-            reading = Reading(netlist, {"held": ((held,), BITS)}, assumed=assumed)
-            own = reading.function((source,))
+            reading = Reading(netlist, single_bits({"held": held}), assumed=assumed)
             is_last = place == plan.input_bits - 1
-            expected = Table.of(int, "held") if is_last else Table.of(lambda: 0)
-            require(own == expected, f"{where} must pass with the last bit plane alone")
-        reading = Reading(netlist, {"first": (first, BITS), "spike": ((spike,), BITS)})
-        own = reading.function(emitted.taken_on((held,), takes))
-        expected = Table.of(lambda first, spike: spike and not first, "first", "spike")
-        require(own == expected, f"{where} must be neuron {k}'s, and 0 in the first step")
+            right = reading.is_function(source, *((int, "held") if is_last else (lambda: 0,)))
+            require(right, f"{where} must pass with the last bit plane alone")
+        (taken,) = emitted.taken_on((held,), takes)
+        right = Reading(netlist, single_bits({"first": first, "spike": spike})).is_function(
+            taken, lambda first, spike: spike and not first, "first", "spike"
+        )
+        require(right, f"{where} must be neuron {k}'s, and 0 in the first step")
 
 
 def payload_sums(emitted: Emitted, component: EventAccumulator | Updater) -> list[Bits]:
     """Nets of every lane's sum, between an accumulator and what reads it."""
     view = component.o if isinstance(component, EventAccumulator) else component.i
     bits, layout = emitted.bits(view), view.shape()["sums"]
-    width = layout.shape.elem_shape.width
-    begin = layout.offset
-    count = component.plan.choice.lanes
-    return [bits[begin + k * width : begin + (k + 1) * width] for k in range(count)]
+    width, begin = layout.shape.elem_shape.width, layout.offset
+    places = range(begin, begin + component.plan.choice.lanes * width, width)
+    return [bits[place : place + width] for place in places]
 
 
 def _check_updater(emitted: Emitted, updater: Updater) -> None:
@@ -286,12 +275,11 @@ def _check_updater(emitted: Emitted, updater: Updater) -> None:
     shifts = Reading(emitted.netlist, words, assumed={enable: 0, busy: 1})
     before = emitted.after(buffer)
     for k, bit in enumerate(before):
-        own = takes.function((bit,))
-        require(own == takes.function((taken[k],)), f"{path} buffer bit {k} must be that of i")
+        where = f"{path} buffer bit {k}"
+        require(takes.function((bit,)) == takes.function((taken[k],)), f"{where} must be that of i")
         if k < (lanes - updates) * width:
-            moved = Table.of(int, f"buffer[{k + updates * width}]")
-            where = f"{path} buffer bit {k}"
-            require(shifts.function((bit,)) == moved, f"{where} must shift by {updates} sums")
+            moved = shifts.is_function(bit, int, f"buffer[{k + updates * width}]")
+            require(moved, f"{where} must shift by {updates} sums")
     for k in range(updates):
         lane: LIFLane = emitted.child(updater, f"lane{k}")
         total = emitted.bits(lane.total)
@@ -320,9 +308,9 @@ def _check_membranes(emitted: Emitted, updater: Updater) -> None:
     emitted.require_same(written["WR_DATA"], new, f"{path} membranes written")
     group = emitted.bits(updater.group)[: len(written["WR_ADDR"])]
     emitted.require_same(written["WR_ADDR"], group, f"{path} group written")
-    reading = Reading(emitted.netlist, {"valid": ((valid,), BITS)})
+    reading = Reading(emitted.netlist, single_bits({"valid": valid}))
     for bit in dict.fromkeys(memory.ports["WR_EN"]):
-        enables = reading.function((bit,)) == Table.of(int, "valid")
+        enables = reading.is_function(bit, int, "valid")
         require(enables, f"{path} must write every bit when a group is complete")
 
 
@@ -358,26 +346,25 @@ def _check_collected(
     reading = Reading(emitted.netlist, words)
     shifted = emitted.taken_on(whole, (emitted.bits(updater.valid)[0],))
     for k, bit in enumerate(shifted):
-        source = k + plan.choice.updates
-        expected = Table.of(int, f"kept[{source}]")
-        if source >= len(whole):
-            name = f"lane[{source - len(whole)}]"
-            expected = Table.of(lambda bit: bit ^ signs, name)
-        own = reading.function((bit,))
-        require(own == expected, f"{path} {name} bit {k} must come from {expected.support}")
+        place = k + plan.choice.updates
+        if place < len(whole):
+            source, right = f"kept[{place}]", reading.is_function(bit, int, f"kept[{place}]")
+        else:
+            source = f"lane[{place - len(whole)}]"
+            right = reading.is_function(bit, lambda bit: bit ^ signs, source)
+        require(right, f"{path} {name} bit {k} must come from {source}")
 
 
 def lane_obligation(emitted: Emitted, lane: LIFLane) -> Obligation:
     """A lane computes the contract, three clocks later."""
     layer, ranges = lane.plan.layer, lane.plan.ranges
-    limits = layer.saturation
-    saturation = None if limits is None else limits.interval
+    limits = None if layer.saturation is None else layer.saturation.interval
     return by_induction(
         "lane",
         emitted.path(lane),
         emitted.cut(lane),
         LaneSpecification,
-        rules=Rules(leak=layer.leak, reset=layer.reset, saturation=saturation),
+        rules=Rules(layer.leak, layer.reset, limits),
         ranges={
             "membrane": lane.membrane_interval,
             "total": lane.sum_interval,
@@ -396,17 +383,10 @@ def range_obligations(emitted: Emitted, plan: FoldPlan) -> Iterator[Obligation]:
             "ranges",
             f"engine of branches {plan.branches} layer {plan.depth} neuron {j}",
             None,
-            ContractSpecification,
+            NeuronSpecification,
             parameters=NeuronParameters.of(plan.layer, plan.ranges, j),
             n_steps=emitted.network.n_steps,
         )
-
-
-def stream_obligation(emitted: Emitted, engine: FoldedEngine) -> Obligation:
-    """An engine holds its output, whatever is behind it."""
-    registers = {*emitted.bits(engine.o.valid), *emitted.bits(engine.o.payload)}
-    part = emitted.cut(engine, keep=registers)
-    return by_induction("stream", emitted.path(engine), part, StreamSpecification)
 
 
 def folded_readout_obligations(emitted: Emitted, readout: FoldedReadout) -> Iterator[Obligation]:
@@ -426,8 +406,7 @@ def _check_readout(emitted: Emitted, readout: FoldedReadout, accumulator: EventA
     branches = range(len(emitted.network.branches))
     features = bits_of([own[f"branch{b}"] for b in branches])
     emitted.require_same(fields["inputs"], features, f"{path} features")
-    for name in ("first", "last"):
-        emitted.require_same(fields[name], own[name], f"{path} {name}")
+    emitted.require_fields(fields, own, TAGS, path)
     scores = emitted.fields(readout.o)["scores"]
     taken = emitted.taken_on(scores, (emitted.bits(accumulator.valid)[0],))
     sums = payload_sums(emitted, accumulator)

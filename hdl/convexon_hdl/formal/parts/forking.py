@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Assert, Cat, Elaboratable, Module, Signal
+from amaranth.hdl import Assert, Cat, Module, Signal
 
 from convexon_hdl.core.stage import Stage
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.stage import MixedStage
 from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.netlist import Bits
-from convexon_hdl.formal.netlist.part import Part, StandIn
+from convexon_hdl.formal.netlist.part import Part
 from convexon_hdl.formal.obligation import Obligation, by_induction
-from convexon_hdl.formal.specs.blocks import free, offer
+from convexon_hdl.formal.specs.blocks import Specification, free, offer
 
 COUNT_BITS = 2
 """Bits of the counts of transfers, which wrap: they never lie more than one apart."""
 
 
-class ForkJoinSpecification(Elaboratable):
+@dataclass(eq=False, kw_only=True)
+class ForkJoinSpecification(Specification):
     """Every unit takes each step once; a result of each unit makes one of the stage.
 
     Source and units obey the rules of streams, and otherwise offer and accept freely. Transfers are
@@ -28,31 +30,23 @@ class ForkJoinSpecification(Elaboratable):
     it, and the step is over when all have. Units and stage have given equally many results at any
     time.
 
-    Parameters
-    ----------
-    stage : StandIn
-        ``source_valid``, ``source_ready``, ``sink_valid`` and ``sink_ready``, of the stage's own
-        streams; ``offers{k}`` and ``takes{k}``, valid and ready of what goes into unit k;
-        ``has{k}`` and ``drains{k}``, of what comes out of it; and ``taken{k}``, whether it took the
-        step on offer, where there are several units.
-    n_units : int
+    The stage's own streams are ``source_valid``, ``source_ready``, ``sink_valid`` and
+    ``sink_ready``; of unit k, ``offers{k}`` and ``takes{k}`` are valid and ready of what goes in,
+    ``has{k}`` and ``drains{k}`` of what comes out, and ``taken{k}`` says whether it took the step
+    on offer, where there are several units.
     """
 
-    def __init__(self, stage: StandIn, *, n_units: int) -> None:
-        self.stage = stage
-        self.n_units = n_units
+    n_units: int
 
-    def elaborate(self, platform: object) -> Module:
+    def state(self, m: Module) -> None:
         """Build counters and the property."""
-        m = Module()
-        m.submodules.stage = stage = self.stage
-        units = range(self.n_units)
+        stage = self.component
         waits = offer(m, stage.source_valid, stage.source_ready)
         free(m, stage.sink_ready)
         steps = self._count(m, stage.source_valid & stage.source_ready, "steps")
         results = self._count(m, stage.sink_valid & stage.sink_ready, "results")
         done, have = [], []
-        for k in units:
+        for k in range(self.n_units):
             offers, drains = getattr(stage, f"offers{k}"), getattr(stage, f"drains{k}")
             takes, has = getattr(stage, f"takes{k}"), getattr(stage, f"has{k}")
             free(m, takes)
@@ -75,7 +69,6 @@ class ForkJoinSpecification(Elaboratable):
             Assert(stage.source_ready == Cat(done).all()),
             Assert(stage.sink_valid == Cat(have).all()),
         ]
-        return m
 
     def _count(self, m: Module, transfer: object, name: str) -> Signal:
         """Number of transfers so far."""

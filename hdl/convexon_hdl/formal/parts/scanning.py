@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from amaranth.asserts import AnySeq
-from amaranth.hdl import Assert, Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Assert, Const, Module, Mux, Signal, Value
 
 from convexon.plan.fold import WORD
 from convexon_hdl.folded.scanner import EventScanner
 from convexon_hdl.formal.netlist.emitted import Emitted
-from convexon_hdl.formal.netlist.part import StandIn
 from convexon_hdl.formal.obligation import Obligation, by_induction
+from convexon_hdl.formal.specs.blocks import Specification
 
 REGISTERS = ("pending", "chosen", "chosen_valid", "word", "word_valid")
 """Registers of a scanner that the induction speaks of; and ``group``, where there is more than one
 group."""
 
 
-class ScannerSpecification(Elaboratable):
+@dataclass(eq=False, kw_only=True)
+class ScannerSpecification(Specification):
     """A pass lists every source that is 1 exactly once, in n + 3 clocks, or 1 if there is none.
 
     Passes begin freely while none is under way, and the sources are free but hold still during a
@@ -26,22 +29,13 @@ class ScannerSpecification(Elaboratable):
 
     The other assertions make that inductive: each group with sources to come is in one of three
     places, waiting, chosen, or in the word.
-
-    Parameters
-    ----------
-    scanner : StandIn
-        Of an `EventScanner`; watched: its `REGISTERS`.
-    n_sources : int
     """
 
-    def __init__(self, scanner: StandIn, *, n_sources: int) -> None:
-        self.scanner = scanner
-        self.n_sources = n_sources
+    n_sources: int
 
-    def elaborate(self, platform: object) -> Module:
+    def state(self, m: Module) -> None:
         """Build the environment, the set and the property."""
-        m = Module()
-        m.submodules.scanner = scanner = self.scanner
+        scanner = self.component
         under_way, clock = Signal(), Signal(range(4))
         held, left = Signal(self.n_sources), Signal(self.n_sources)
         m.d.comb += [
@@ -70,16 +64,15 @@ class ScannerSpecification(Elaboratable):
             m.d.comb += Assert(~scanner.valid & (clock != 0))
             m.d.comb += Assert(scanner.finishing == ((clock == 1) & ~held.any()))
         self._account(m, under_way, clock, held, left)
-        return m
 
     def _account(
         self, m: Module, under_way: Signal, clock: Signal, held: Signal, left: Signal
     ) -> None:
         """Where the sources stand that are still to come."""
         pending, chosen, chosen_valid, word, word_valid = (
-            getattr(self.scanner, name) for name in REGISTERS
+            getattr(self.component, name) for name in REGISTERS
         )
-        number = self.scanner.group if self.n_sources > WORD else Const(0)
+        number = self.component.group if self.n_sources > WORD else Const(0)
         m.d.comb += [
             Assert(chosen_valid == chosen.any()),
             Assert((chosen & (chosen - 1)) == 0),

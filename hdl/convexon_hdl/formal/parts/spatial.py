@@ -26,14 +26,13 @@ from convexon_hdl.core.readout import Readout
 from convexon_hdl.core.stage import Stage
 from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.linear import (
-    BITS,
     Affine,
     Reading,
-    Table,
     Variable,
     Words,
     bit_words,
     require_equal,
+    single_bits,
 )
 from convexon_hdl.formal.netlist.netlist import Bit, Bits, bits_of, require
 from convexon_hdl.formal.obligation import Obligation, by_induction, by_reading
@@ -45,23 +44,9 @@ from convexon_hdl.streams import ElasticRegister
 class Pipeline:
     """An elastic stage of the text, with its registers and enables.
 
-    Parameters
-    ----------
-    emitted : Emitted
-    component : ElasticRegister
-
-    Members
-    -------
-    path : str
-        Its hierarchical name.
-    fields, given : mapping of str to Bits
-        Nets of the payloads that it takes and gives, by field.
-    registers : int
-        Before the last one.
-    advance : Bits
-        Nets on which these take what stands before them.
-    enable : Bit
-        Net on which the last register does.
+    It takes and gives payloads of the nets ``fields`` and ``given``. Registers before the last one
+    take what stands before them on ``advance``, and the last one on ``enable``, where ``first`` and
+    ``last`` are tags of what it takes.
     """
 
     def __init__(self, emitted: Emitted, component: ElasticRegister) -> None:
@@ -73,33 +58,24 @@ class Pipeline:
         self.registers = component.registers
         self.advance = bits_of([emitted.bits(v) for v in component.chain.advance])
         self.enable: Bit = emitted.local(component, "accept")[0]
-
-    @property
-    def first(self) -> Bit:
-        """Net of the tag ``first`` before the last register."""
-        return self.emitted.bits(self.component.arriving)[0]
-
-    @property
-    def last(self) -> Bit:
-        """Net of the tag ``last`` before the last register."""
-        return self.emitted.bits(self.component.arriving)[-1]
+        arriving = emitted.bits(component.arriving)
+        self.first, self.last = arriving[0], arriving[-1]
 
     def reading(self, words: Words | None = None, assumed: dict[Bit, int] | None = None) -> Reading:
         """Meanings over the bits of the payload, ``name[k]``, and over other words."""
-        own: dict[str, tuple[Bits, Interval]] = {}
+        every: dict[str, tuple[Bits, Interval]] = {}
         for name, field in self.fields.items():
-            own |= bit_words(name, field)
-        return Reading(
-            self.emitted.netlist, {**own, **(words or {})}, enables=self.advance, assumed=assumed
-        )
+            every |= bit_words(name, field)
+        every |= words or {}  # last, as a net of the payload may have a name there too
+        return Reading(self.emitted.netlist, every, enables=self.advance, assumed=assumed)
 
     def require_passed(self, reading: Reading, bits: Bits, name: str) -> None:
         """Nets are the bits of field ``name`` as they were when they came, all registers ago."""
         for k, bit in enumerate(bits):
             what = f"{self.path} {name} bit {k}"
-            own = reading.function((bit,))
-            expected = Table.of(int, f"{name}[{k}]", clocks=self.registers)
-            require(own == expected, f"{what} must be that of its step, not of {own.support}")
+            same = reading.is_function(bit, int, f"{name}[{k}]", clocks=self.registers)
+            support = reading.function((bit,)).support
+            require(same, f"{what} must be that of its step, not of {support}")
 
     def last_registers(self, bits: Bits) -> Bits:
         """What the last registers of ``bits`` take; all of them on ``enable``."""
@@ -164,6 +140,8 @@ def _passes_by(name: str, layers: dict[int, LIFLayer]) -> bool:
 def _check_stage(pipeline: Pipeline, stage: Stage, layers: dict[int, LIFLayer]) -> None:
     """Tags, features that pass by, what the layers give, and what enables their neurons."""
     emitted, reading = pipeline.emitted, pipeline.reading()
+    network = emitted.network
+    ends_in_signs = network.readout_mode is ReadoutMode.SIGN
     for name, bits in pipeline.given.items():
         if name in ("first", "last") or _passes_by(name, layers):
             taken = pipeline.last_registers(bits)
@@ -176,23 +154,13 @@ def _check_stage(pipeline: Pipeline, stage: Stage, layers: dict[int, LIFLayer]) 
             emitted.require_same(neuron.enable, (pipeline.enable,), f"{where} enable")
             pipeline.require_passed(reading, emitted.bits(neuron.first), "first")
             given = pipeline.given[f"branch{b}"][j]
-            if _gives_signs(emitted, stage, b):
-                _require_complement(pipeline, given, emitted.bits(neuron.membrane)[-1])
+            if ends_in_signs and stage.depth == network.branches[b].depth - 1:
+                sign = single_bits({"sign": emitted.bits(neuron.membrane)[-1]})
+                right = pipeline.reading(sign).is_function(given, lambda sign: 1 - sign, "sign")
+                require(right, f"{emitted.netlist.described(given)} must be 1 where v >= 0")
             else:
                 what = f"{pipeline.path} branch {b} spike {j}"
                 emitted.require_same((given,), neuron.spike, what)
-
-
-def _gives_signs(emitted: Emitted, stage: Stage, branch: int) -> bool:
-    network = emitted.network
-    ends = stage.depth == network.branches[branch].depth - 1
-    return ends and network.readout_mode is ReadoutMode.SIGN
-
-
-def _require_complement(pipeline: Pipeline, bit: Bit, of: Bit) -> None:
-    own = pipeline.reading({"sign": ((of,), BITS)}).function((bit,))
-    where = pipeline.emitted.netlist.described(bit)
-    require(own == Table.of(lambda sign: 1 - sign, "sign"), f"{where} must be 1 where v >= 0")
 
 
 def layer_obligations(pipeline: Pipeline, layer: LIFLayer) -> Iterator[Obligation]:
@@ -221,33 +189,38 @@ def _check_previous(pipeline: Pipeline, layer: LIFLayer, previous: Bits) -> None
     """The lateral spikes are the neurons' own, and 0 in the first step."""
     emitted = pipeline.emitted
     for k, neuron in enumerate(emitted.of_type(LIF, layer)):
-        spike = emitted.bits(neuron.spike)
-        own = pipeline.reading({"spike": (spike, BITS), "begins": ((pipeline.first,), BITS)})
-        expected = Table.of(lambda begins, spike: spike and not begins, "begins", "spike")
-        what = f"{emitted.path(layer)} lateral spike {k}"
-        require(own.function((previous[k],)) == expected, f"{what} must be neuron {k}'s")
+        nets = {"spike": emitted.bits(neuron.spike)[0], "begins": pipeline.first}
+        right = pipeline.reading(single_bits(nets)).is_function(
+            previous[k], lambda begins, spike: spike and not begins, "begins", "spike"
+        )
+        require(right, f"{emitted.path(layer)} lateral spike {k} must be neuron {k}'s")
 
 
 def _check_sums(pipeline: Pipeline, layer: LIFLayer, neuron: LIF, j: int, reading: Reading) -> None:
     """Current, and where it is split surplus and lateral part, of neuron ``j``."""
     of, parameters = layer.layer, neuron.parameters
-    source = "inputs" if "inputs" in pipeline.fields else _branch_field(pipeline, layer)
+    branch = pipeline.emitted.path(layer).rpartition(".")[2]
+    source = "inputs" if "inputs" in pipeline.fields else branch
     forward = _forward(of, j, layer.input_bits, source, pipeline.registers)
     lateral = _lateral(of, j)
-    if not neuron.split:
-        total = Affine.of([*forward, *lateral], int(of.biases[j]))
-        _require_word(pipeline, reading, neuron, "current", total, parameters.current)
-        return
-    total = Affine.of(forward, int(of.biases[j]))
-    below = Affine(total.factors, total.constant - int(of.thresholds[j]))
-    shifted = parameters.forward + parameters.below_threshold
-    _require_word(pipeline, reading, neuron, "current", total, parameters.forward)
-    _require_word(pipeline, reading, neuron, "surplus", below, shifted)
-    _require_word(pipeline, reading, neuron, "lateral", Affine.of(lateral), parameters.lateral)
-
-
-def _branch_field(pipeline: Pipeline, layer: LIFLayer) -> str:
-    return pipeline.emitted.path(layer).rpartition(".")[2]
+    ports = {"current": (Affine.of([*forward, *lateral], int(of.biases[j])), parameters.current)}
+    if neuron.split:
+        total = Affine.of(forward, int(of.biases[j]))
+        below = Affine(total.factors, total.constant - int(of.thresholds[j]))
+        shifted = parameters.forward + parameters.below_threshold
+        ports = {
+            "current": (total, parameters.forward),
+            "surplus": (below, shifted),
+            "lateral": (Affine.of(lateral), parameters.lateral),
+        }
+    for port, (expected, interval) in ports.items():  # the sum, in the range that is assumed
+        value = getattr(neuron, port)
+        where = f"{pipeline.emitted.path(neuron)} {port}"
+        own = reading.word(pipeline.emitted.bits(value), signed=value.shape().signed)
+        require_equal(own, expected, where)
+        span = reading.interval(own)
+        within = interval.low <= span.low and span.high <= interval.high
+        require(within, f"{where} must be in {interval}, and can be {span}")
 
 
 def _forward(
@@ -266,24 +239,6 @@ def _lateral(layer: Layer, j: int) -> list[tuple[Variable, int]]:
     if layer.recurrent is None:
         return []
     return [((f"previous[{k}]", 0), int(w)) for k, w in enumerate(layer.recurrent[:, j])]
-
-
-def _require_word(
-    pipeline: Pipeline,
-    reading: Reading,
-    neuron: LIF,
-    port: str,
-    expected: Affine,
-    interval: Interval,
-) -> None:
-    """A port of a neuron is the sum that is expected, and within the range that is assumed."""
-    value = getattr(neuron, port)
-    where = f"{pipeline.emitted.path(neuron)} {port}"
-    own = reading.word(pipeline.emitted.bits(value), signed=value.shape().signed)
-    require_equal(own, expected, where)
-    span = reading.interval(own)
-    within = interval.low <= span.low and span.high <= interval.high
-    require(within, f"{where} must be in {interval}, and can be {span}")
 
 
 def readout_obligations(emitted: Emitted, readout: Readout) -> Iterator[Obligation]:
@@ -327,10 +282,8 @@ def _check_score(pipeline: Pipeline, c: int) -> None:
         own = pipeline.reading().word(taken, signed=True)
         require_equal(own, Affine.of(addends, bias), where)
         return
-    begins = pipeline.reading(assumed={pipeline.first: 1})
-    require_equal(
-        begins.word(taken, signed=True), Affine.of(addends, bias), f"{where}, first step,"
-    )
+    begins = pipeline.reading(assumed={pipeline.first: 1}).word(taken, signed=True)
+    require_equal(begins, Affine.of(addends, bias), f"{where}, first step,")
     if network.n_steps == 1:
         return
     # What is held is the score of 1 to T - 1 steps: the handshake counts them with the tags.

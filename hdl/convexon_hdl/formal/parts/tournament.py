@@ -12,42 +12,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from amaranth.hdl import Assert, Cat, Elaboratable, Module
+from amaranth.hdl import Assert, Cat, Module
 
 from convexon_hdl.core.readout import Argmax
 from convexon_hdl.formal.netlist.emitted import Emitted
-from convexon_hdl.formal.netlist.linear import BITS, Reading
+from convexon_hdl.formal.netlist.linear import Reading, single_bits
 from convexon_hdl.formal.netlist.netlist import Bits, require
-from convexon_hdl.formal.netlist.part import StandIn
 from convexon_hdl.formal.obligation import Obligation, by_induction, by_reading
 from convexon_hdl.formal.parts.spatial import Pipeline, check_tags
-from convexon_hdl.formal.specs.blocks import filled, free
+from convexon_hdl.formal.specs.blocks import Specification, filled, free
 
 WINNER = (0, 1, 0, 1, 0, 0, 1, 1)
 """Table of a bit that is the left one, or the right one where the last variable is 1."""
 
 
-class TournamentSpecification(Elaboratable):
+@dataclass(eq=False, kw_only=True)
+class TournamentSpecification(Specification):
     """The label is the lowest class among those of the largest score.
 
     It is compared with the scores beside it in ``o.payload``, for transfers that come in every
     clock without a stall: that registers stall together is proved by `ElasticSpecification`. With a
     single class, the label says whether its score is above 0.
-
-    Parameters
-    ----------
-    argmax : StandIn
-    registers : int
     """
 
-    def __init__(self, argmax: StandIn, *, registers: int) -> None:
-        self.argmax = argmax
-        self.registers = registers
+    registers: int
 
-    def elaborate(self, platform: object) -> Module:
+    def state(self, m: Module) -> None:
         """Build the comparison of every score with the winner's."""
-        m = Module()
-        m.submodules.argmax = argmax = self.argmax
+        argmax = self.component
         free(m, argmax.i.payload)
         m.d.comb += [argmax.i.valid.eq(1), argmax.o.ready.eq(1)]
         scores, label = argmax.o.payload.scores, argmax.o.payload.label
@@ -55,7 +47,7 @@ class TournamentSpecification(Elaboratable):
         with m.If(filled(m, self.registers + 1)):
             if n_classes == 1:
                 m.d.comb += Assert(label == (scores[0] > 0))
-                return m
+                return
             m.d.comb += Assert(label < n_classes)
             for winner in range(n_classes):
                 beaten = [
@@ -64,7 +56,6 @@ class TournamentSpecification(Elaboratable):
                     if c != winner
                 ]
                 m.d.comb += Assert((label != winner) | Cat(beaten).all())
-        return m
 
 
 @dataclass(frozen=True)
@@ -189,11 +180,8 @@ def _require_chosen(
     """Each net of ``own`` is that of the left contender, or of the right one where it wins."""
     require(len(own) == len(left) == len(right), f"{where} must be as wide as what it is chosen of")
     for place, (bit, a, b) in enumerate(zip(own, left, right, strict=True)):
-        words = {
-            name: ((net,), BITS)
-            for name, net in (("a", a), ("b", b), ("wins", wins[0]))
-            if isinstance(net, int)
-        }
+        nets = {"a": a, "b": b, "wins": wins[0]}
+        words = single_bits({name: net for name, net in nets.items() if isinstance(net, int)})
         function = Reading(pipeline.emitted.netlist, words).function((bit,))
         values = {
             index: {"a": index & 1, "b": (index >> 1) & 1, "wins": index >> 2} for index in range(8)

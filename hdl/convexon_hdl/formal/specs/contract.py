@@ -12,7 +12,7 @@ ranges. What is assumed is the range of the current alone, a sum of constants th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Assume, Elaboratable, Module, Mux, Signal, Value, signed
@@ -23,24 +23,24 @@ from convexon.snn.fixed import Interval, width_of
 from convexon.snn.neuron import Leak, Reset
 from convexon.snn.ranges import leaked, reset_range
 from convexon_hdl.core.lif import NeuronParameters
-from convexon_hdl.formal.specs.blocks import anything, delayed, filled, within
+from convexon_hdl.formal.specs.blocks import (
+    Specification,
+    anything,
+    counted,
+    delayed,
+    filled,
+    within,
+)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Rules:
-    """What the contract of `convexon.snn.neuron` leaves open.
-
-    Members
-    -------
-    leak : Leak
-    reset : Reset
-    saturation : Interval or None
-        Limits of the membrane where it saturates.
-    """
+    """What the contract of `convexon.snn.neuron` leaves open."""
 
     leak: Leak
     reset: Reset
     saturation: Interval | None
+    """Limits of the membrane where it saturates."""
 
     def clamped(self, value: Value) -> Value:
         """A membrane within its limits."""
@@ -53,23 +53,10 @@ class Rules:
 class PlainStep:
     """One step by the contract, written down plainly, in registers far wider than needed.
 
-    Parameters
-    ----------
-    m : Module
-    rules : Rules
-    start, current, threshold : Value
-        v, 0 where an inference begins; I and theta.
-    span : Interval
-        Of all that can occur; the registers have room for d * v, and for values outside on which
-        the solver starts an induction.
-
-    Members
-    -------
-    plain, integrated, after : Signal
-        u, u after saturation, and v after the step.
-    fired : Value
-    width : int
-        Bits of these.
+    It goes from ``start``, v or 0 where an inference begins, with ``current`` I, to ``plain``, u;
+    ``integrated``, u after saturation; ``fired``; and ``after``, v after the step. The registers
+    have room for d * v of all in ``span``, and for values outside on which the solver starts an
+    induction.
     """
 
     def __init__(
@@ -82,10 +69,9 @@ class PlainStep:
         threshold: Value | int,
         span: Interval,
     ) -> None:
-        self.width = width_of(span) + rules.leak.f + 3
-        names = ("plain", "integrated", "after")
+        shape = signed(width_of(span) + rules.leak.f + 3)
         self.plain, self.integrated, self.after = (
-            Signal(signed(self.width), name=name) for name in names
+            Signal(shape, name=name) for name in ("plain", "integrated", "after")
         )
         self.fired = self.integrated >= threshold
         spared = self.integrated - threshold if rules.reset is Reset.SUBTRACT else 0
@@ -98,112 +84,69 @@ class PlainStep:
         ]
 
 
-class ContractSpecification(Elaboratable):
-    """The contract of a neuron stays within the ranges that interval analysis gives.
+@dataclass(eq=False)
+class NeuronSpecification(Elaboratable):
+    """A neuron never overflows and computes what `convexon.snn.neuron` states.
 
-    The current takes any value of its range in every clock, steps come and stall freely, and an
+    It has the ports of a `LIF`, and runs beside the contract, with the same steps and currents. The
+    current takes any value of its range in every clock, steps come and stall freely, and an
     inference has ``n_steps`` steps. Asserted in every clock: after step t the membrane lies in the
     range that interval analysis gives for step t, which makes the property inductive and checks the
-    analysis too; and the value before saturation and threshold lies in the range that sizes it.
-
-    Parameters
-    ----------
-    parameters : NeuronParameters
-    n_steps : int
+    analysis too; the value before saturation and threshold lies in the range that sizes it; and
+    spikes and membranes of both are equal. Without a neuron, so much is asserted of the contract.
     """
 
-    def __init__(self, *, parameters: NeuronParameters, n_steps: int) -> None:
-        if n_steps < 1:
-            raise InputError(f"n_steps must be at least 1, not {n_steps!r}")
-        self.parameters = parameters
-        self.n_steps = n_steps
+    neuron: wiring.Component | None = None
+    _: KW_ONLY
+    parameters: NeuronParameters
+    n_steps: int
+
+    def __post_init__(self) -> None:
+        if self.n_steps < 1:
+            raise InputError(f"n_steps must be at least 1, not {self.n_steps!r}")
 
     def elaborate(self, platform: object) -> Module:
         """Build the contract and the property."""
         m = Module()
-        parameters = self.parameters
-        rules = Rules(
-            leak=parameters.leak, reset=parameters.reset, saturation=parameters.saturation
-        )
-        step, spike, enable = Signal(range(self.n_steps + 1)), Signal(), Signal()
+        parameters, neuron = self.parameters, self.neuron
+        rules = Rules(parameters.leak, parameters.reset, parameters.saturation)
+        spike, enable = Signal(), Signal()
+        step = counted(m, self.n_steps, enable)
         span = parameters.integrated | parameters.membrane
         membrane = Signal(signed(width_of(span) + rules.leak.f + 3))
         plain = PlainStep(
             m,
             rules,
             start=Mux(step == 0, 0, membrane),
-            current=self._driven(m),
+            current=self._current(m),
             threshold=parameters.threshold,
             span=span,
         )
         m.d.comb += enable.eq(AnySeq(1))
         with m.If(enable):
             m.d.sync += [membrane.eq(plain.after), spike.eq(plain.fired)]
-            m.d.sync += step.eq(Mux(step == self.n_steps - 1, 0, step + 1))
-        m.d.comb += [
-            Assert(step < self.n_steps),
-            Assert(within(plain.plain, parameters.integrated)),
-        ]
+        m.d.comb += Assert(within(plain.plain, parameters.integrated))
         for t, interval in enumerate(self._ranges()):
             with m.If(step == t):
                 m.d.comb += Assert(within(membrane, interval))
-        self._compare(m, enable=enable, first=step == 0, spike=spike, membrane=membrane)
+        if neuron is not None:
+            m.submodules.neuron = neuron
+            m.d.comb += [
+                neuron.enable.eq(enable),
+                neuron.first.eq(step == 0),
+                Assert(neuron.membrane == membrane),
+                Assert(neuron.spike == spike),
+            ]
         return m
 
-    def _driven(self, m: Module) -> Value:
-        """Any current of its range."""
-        return anything(m, self.parameters.current, name="current")
-
-    def _compare(
-        self, m: Module, *, enable: Value, first: Value, spike: Value, membrane: Value
-    ) -> None:
-        """Compare the hardware beside the contract, where there is any, with it."""
-
-    def _ranges(self) -> list[Interval]:
-        """Range of v when step t is due, for t = 0 .. n_steps - 1; step 0 also follows the last."""
-        parameters = self.parameters
-        limits = parameters.saturation
-        ranges = [Interval(0, 0)]
-        for _ in range(self.n_steps):
-            before = ranges[-1]
-            leaking = Interval(
-                leaked(before.low, parameters.leak), leaked(before.high, parameters.leak)
-            )
-            integrated = leaking + parameters.current
-            if limits is not None:
-                integrated = integrated.clamped(limits)
-            after = reset_range(integrated, parameters.threshold, parameters.reset)
-            ranges.append(after if limits is None else after.clamped(limits))
-        return [ranges[0] | ranges[-1], *ranges[1:-1]]
-
-
-class NeuronSpecification(ContractSpecification):
-    """A neuron never overflows and computes what `convexon.snn.neuron` states.
-
-    It runs beside the contract, with the same steps and currents. In every clock, beside what
-    `ContractSpecification` asserts, spikes and membranes of both must be equal.
-
-    Parameters
-    ----------
-    neuron : wiring.Component
-        The hardware under proof, with the ports of a `LIF`.
-    parameters : NeuronParameters
-    n_steps : int
-    """
-
-    def __init__(
-        self, neuron: wiring.Component, *, parameters: NeuronParameters, n_steps: int
-    ) -> None:
-        super().__init__(parameters=parameters, n_steps=n_steps)
-        self.neuron = neuron
-
-    def _driven(self, m: Module) -> Value:
-        """Drive the neuron's currents to any values of their ranges, and return their sum."""
-        m.submodules.neuron = neuron = self.neuron
-        parameters = self.parameters
-        if "surplus" not in neuron.signature.members:
-            m.d.comb += neuron.current.eq(anything(m, parameters.current, name="current"))
-            return neuron.current
+    def _current(self, m: Module) -> Value:
+        """Any current of its range; a neuron's are driven to it, in both parts where it has two."""
+        parameters, neuron = self.parameters, self.neuron
+        if neuron is None or "surplus" not in neuron.signature.members:
+            current = anything(m, parameters.current, name="current")
+            if neuron is not None:
+                m.d.comb += neuron.current.eq(current)
+            return current
         forward = anything(m, parameters.forward, name="forward")
         lateral = anything(m, parameters.lateral, name="lateral")
         m.d.comb += [
@@ -213,50 +156,39 @@ class NeuronSpecification(ContractSpecification):
         ]
         return forward + lateral
 
-    def _compare(
-        self, m: Module, *, enable: Value, first: Value, spike: Value, membrane: Value
-    ) -> None:
-        """Give the neuron the same steps, and compare."""
-        m.d.comb += [
-            self.neuron.enable.eq(enable),
-            self.neuron.first.eq(first),
-            Assert(self.neuron.membrane == membrane),
-            Assert(self.neuron.spike == spike),
-        ]
+    def _ranges(self) -> list[Interval]:
+        """Range of v when step t is due, for t = 0 .. n_steps - 1; step 0 also follows the last."""
+        parameters, limits = self.parameters, self.parameters.saturation
+        ranges = [Interval(0, 0)]
+        for _ in range(self.n_steps):
+            low, high = (leaked(v, parameters.leak) for v in (ranges[-1].low, ranges[-1].high))
+            integrated = Interval(low, high) + parameters.current
+            if limits is not None:
+                integrated = integrated.clamped(limits)
+            after = reset_range(integrated, parameters.threshold, parameters.reset)
+            ranges.append(after if limits is None else after.clamped(limits))
+        return [ranges[0] | ranges[-1], *ranges[1:-1]]
 
 
-class LaneSpecification(Elaboratable):
+@dataclass(eq=False, kw_only=True)
+class LaneSpecification(Specification):
     """A lane computes what `convexon.snn.neuron` states, three clocks later, for every v and I.
 
     Membrane, sum, bias and threshold take any values of their ranges in every clock, but for those
-    with which I, u or the new v would leave theirs. No neuron has such: `ContractSpecification`
+    with which I, u or the new v would leave theirs. No neuron has such: `NeuronSpecification`
     proves for each that its I, u and v keep to its own ranges, of which the lane's are the hull.
-
-    Parameters
-    ----------
-    lane : wiring.Component
-        With the ports of a `LIFLane`.
-    rules : Rules
-    ranges : mapping of str to Interval
-        Of the lane's inputs ``membrane``, ``total``, ``bias`` and ``threshold``, and of ``current``
-        and ``integrated``.
     """
 
     LATENCY = 3
 
-    def __init__(
-        self, lane: wiring.Component, *, rules: Rules, ranges: Mapping[str, Interval]
-    ) -> None:
-        self.lane = lane
-        self.rules = rules
-        self.ranges = ranges
+    rules: Rules
+    ranges: Mapping[str, Interval]
+    """Of the lane's inputs ``membrane``, ``total``, ``bias`` and ``threshold``, of ``current`` and
+    ``integrated``."""
 
-    def elaborate(self, platform: object) -> Module:
+    def state(self, m: Module) -> None:
         """Build the contract, and carry its results as far as the lane's."""
-        m = Module()
-        m.submodules.lane = lane = self.lane
-        ranges = self.ranges
-        values = {}
+        lane, ranges, values = self.component, self.ranges, {}
         for name in ("membrane", "total", "bias", "threshold"):
             values[name] = anything(m, ranges[name], name=f"any_{name}")
             m.d.comb += getattr(lane, name).eq(values[name])
@@ -280,4 +212,3 @@ class LaneSpecification(Elaboratable):
             Assert(~ready | (lane.spike == delayed(m, step.fired, self.LATENCY))),
             Assert(~ready | (lane.next_membrane == delayed(m, step.after, self.LATENCY))),
         ]
-        return m

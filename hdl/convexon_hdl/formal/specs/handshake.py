@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from amaranth.hdl import Assert, Const, Elaboratable, Module, ResetSignal, Signal, Value
-from amaranth.lib import wiring
+from amaranth.hdl import Assert, Const, Module, ResetSignal, Signal, Value
 
 from convexon.errors import InputError
-from convexon_hdl.formal.specs.blocks import free
+from convexon_hdl.formal.specs.blocks import Specification, free
 from convexon_hdl.streams import ElasticRegister
 
 
-class StreamSpecification(Elaboratable):
+@dataclass(eq=False)
+class StreamSpecification(Specification):
     """A component with streams ``i`` and ``o`` obeys the rules of streams on ``o``.
 
     Whatever happens on ``i`` and on ``o.ready``, in every clock: what was offered and not taken is
@@ -23,24 +24,17 @@ class StreamSpecification(Elaboratable):
     Nothing is lost or doubled. For components with one result per transfer. An `ElasticRegister`
     must besides hold as many as its valid bits say, and take a transfer whenever it has room or is
     being emptied: its registers close up.
-
-    Parameters
-    ----------
-    component : wiring.Component
-    capacity : int, optional
     """
 
-    def __init__(self, component: wiring.Component, *, capacity: int | None = None) -> None:
-        if capacity is not None and capacity < 1:
-            raise InputError(f"capacity must be at least 1, not {capacity!r}")
-        self.component = component
-        self.capacity = capacity
+    capacity: int | None = None
 
-    def elaborate(self, platform: object) -> Module:
+    def __post_init__(self) -> None:
+        if self.capacity is not None and self.capacity < 1:
+            raise InputError(f"capacity must be at least 1, not {self.capacity!r}")
+
+    def state(self, m: Module) -> None:
         """Build the free environment and the property."""
-        m = Module()
-        m.submodules.component = component = self.component
-        i, o = component.i, component.o
+        i, o = self.component.i, self.component.o
         result = Value.cast(o.payload)
         free(m, i.valid, i.payload, o.ready)
         stalled = Signal()
@@ -57,7 +51,6 @@ class StreamSpecification(Elaboratable):
             m.d.comb += Assert(~o.valid)
         if self.capacity is not None:
             self._count(m, self.capacity)
-        return m
 
     def _count(self, m: Module, capacity: int) -> None:
         """Hold what is inside to what was taken and given."""
@@ -82,6 +75,7 @@ class StreamSpecification(Elaboratable):
         return self.component.occupied if is_elastic else None
 
 
+@dataclass(eq=False, kw_only=True)
 class ElasticSpecification(StreamSpecification):
     """The handshake of an elastic stage is that of a chain of registers whose bubbles close up.
 
@@ -90,26 +84,19 @@ class ElasticSpecification(StreamSpecification):
     takes its input on ``advance`` of its place, or the last one on ``enable``, holds the transfer
     whose valid bit stands beside it.
 
-    Parameters
-    ----------
-    component : StandIn
-        Watched: ``valid{k}`` and ``advance{k}`` for each inner register, ``enable``, and ``last``
-        where ``absorbs``.
-    registers : int
-    absorbs : bool
-        Whether only a transfer tagged ``last`` leads to a result.
+    Watched are ``valid{k}`` and ``advance{k}`` of each inner register, ``enable``, and ``last``
+    where the component ``absorbs``: only a transfer tagged ``last`` leads to a result.
     """
 
-    def __init__(
-        self, component: wiring.Component, *, registers: int, absorbs: bool = False
-    ) -> None:
-        super().__init__(component, capacity=None if absorbs else registers + 1)
-        self.registers = registers
-        self.absorbs = absorbs
+    registers: int
+    absorbs: bool = False
 
-    def elaborate(self, platform: object) -> Module:
+    def __post_init__(self) -> None:
+        self.capacity = None if self.absorbs else self.registers + 1
+
+    def state(self, m: Module) -> None:
         """Build the plain chain and the comparison."""
-        m = super().elaborate(platform)
+        super().state(m)
         component, i, o = self.component, self.component.i, self.component.o
         valid = [Signal(name=f"plain_valid{k}") for k in range(self.registers + 1)]
         moves: Value = ~valid[-1] | o.ready
@@ -127,30 +114,18 @@ class ElasticSpecification(StreamSpecification):
             own = o.valid if k == self.registers else getattr(component, f"valid{k}")
             m.d.comb += Assert(own == valid[k])
         m.d.comb += Assert(i.ready == moves)
-        return m
 
     def _occupied(self) -> Sequence[Value]:
         inner = [getattr(self.component, f"valid{k}") for k in range(self.registers)]
         return [*inner, self.component.o.valid]
 
 
-class SkidSpecification(Elaboratable):
-    """A skid buffer is a queue of two transfers.
+class SkidSpecification(Specification):
+    """A skid buffer is a queue of two transfers; ``full`` and ``spare`` are tied to the queue's."""
 
-    Parameters
-    ----------
-    buffer : wiring.Component
-        A `SkidBuffer`, or what stands for one; ``full`` and ``spare`` are tied to the queue's.
-    """
-
-    def __init__(self, buffer: wiring.Component) -> None:
-        self.buffer = buffer
-
-    def elaborate(self, platform: object) -> Module:
+    def state(self, m: Module) -> None:
         """Build a queue beside it."""
-        m = Module()
-        m.submodules.buffer = buffer = self.buffer
-        i, o = buffer.i, buffer.o
+        buffer, i, o = self.component, self.component.i, self.component.o
         free(m, i.valid, i.payload, o.ready)
         count = Signal(range(4))
         arriving = Value.cast(i.payload)
@@ -174,4 +149,3 @@ class SkidSpecification(Elaboratable):
             m.d.comb += Assert(Value.cast(o.payload) == oldest)
         with m.If(buffer.full):
             m.d.comb += Assert(Value.cast(buffer.spare) == newest)
-        return m

@@ -1,18 +1,26 @@
-"""What memories of the emitted text hold, and how they are read and written."""
+"""What banks of weights and other memories of the emitted text hold, and how they are used."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from amaranth.hdl import Assert, Module
 from amaranth.lib import wiring
 
 from convexon.plan.fold import FoldPlan
 from convexon_hdl.folded.lane import LIFLane
+from convexon_hdl.folded.seeded import SeededBank
 from convexon_hdl.folded.updater import Updater
 from convexon_hdl.folded.weights import WeightBank
 from convexon_hdl.formal.netlist.emitted import Emitted
-from convexon_hdl.formal.netlist.linear import BITS, Reading, Table, bit_words
+from convexon_hdl.formal.netlist.linear import Reading, Table, bit_words, single_bits
 from convexon_hdl.formal.netlist.netlist import Bits, Cell, require
+from convexon_hdl.formal.obligation import Obligation, by_induction
+from convexon_hdl.formal.specs.blocks import Specification, delayed, filled, free
+
+SEEDED_LATENCY = 2
+"""Clocks from an address of a seeded bank to its row."""
 
 Content = dict[tuple[int, int], int]
 """Signed numbers by address and place; all others are 0."""
@@ -88,7 +96,7 @@ def _check_writes(emitted: Emitted, bank: WeightBank, memory: Cell, given: Bits)
     path, write = emitted.path(bank), bank.write
     words = bit_words("bank", emitted.bits(write.bank))
     own = [bank.bank >> k & 1 for k in range(len(words))]
-    words["enable"] = (emitted.bits(write.enable), BITS)
+    words |= single_bits({"enable": emitted.bits(write.enable)[0]})
     written = Table.of(lambda *values: values == (*own, 1), *words)
     reading = Reading(emitted.netlist, words)
     for bit in dict.fromkeys(memory.ports["WR_EN"]):
@@ -99,10 +107,9 @@ def _check_writes(emitted: Emitted, bank: WeightBank, memory: Cell, given: Bits)
             continue
         taken = emitted.chosen(memory.ports[port], condition)
         emitted.require_same(taken, getattr(write, name), f"{path} {name} written")
-    for held, stored, after_it in zip(
-        given, memory.ports["RD_DATA"], emitted.after(given), strict=True
-    ):
-        words |= {"held": ((held,), BITS), "stored": ((stored,), BITS)}
+    read = zip(given, memory.ports["RD_DATA"], emitted.after(given), strict=True)
+    for held, stored, after_it in read:
+        words |= single_bits({"held": held, "stored": stored})
         function = Reading(emitted.netlist, words).function((after_it,))
         for index in range(1 << len(words)):
             values = {(name, 0): index >> k & 1 for k, name in enumerate(words)}
@@ -129,3 +136,48 @@ def check_constants(emitted: Emitted, updater: Updater) -> None:
             read = emitted.behind(emitted.bits(getattr(lane, port)))
             stored = memory.ports["RD_DATA"][k * width : k * width + len(read)]
             emitted.require_same(read, stored, f"{path} lane {k} {port}")
+
+
+@dataclass(eq=False, kw_only=True)
+class SeededSpecification(Specification):
+    """A bank gives, two clocks after an address, the row that a table holds for it.
+
+    The address is free in every clock. Nothing is asserted of addresses that no source has.
+    """
+
+    rows: Mapping[int, int]
+    """Address to row, as the bank's ``data`` is laid out."""
+
+    def state(self, m: Module) -> None:
+        """Build the table."""
+        free(m, self.component.address)
+        address = delayed(m, self.component.address, SEEDED_LATENCY)
+        with m.If(filled(m, SEEDED_LATENCY)), m.Switch(address):
+            for place, row in self.rows.items():
+                with m.Case(place):
+                    m.d.comb += Assert(self.component.data == row)
+
+
+def words_of(bank: SeededBank, weights: Sequence[Sequence[int]]) -> dict[int, int]:
+    """Word that a bank must give at each address, of the weights by source and by neuron."""
+    plan = bank.plan
+    mask = (1 << plan.weight_width) - 1
+    words: dict[int, int] = {}
+    for (address, lane), weight in rows_of(plan, bank.bank, weights).items():
+        words[address] = words.get(address, 0) | (weight & mask) << (lane * plan.weight_width)
+    if plan.choice.banks > 1:
+        words[plan.depth_of_bank - 1] = 0
+    return words
+
+
+def seeded_obligation(
+    emitted: Emitted, bank: SeededBank, weights: Sequence[Sequence[int]]
+) -> Obligation:
+    """A bank of an emitted network gives the network's weights."""
+    return by_induction(
+        "seeded weights",
+        emitted.path(bank),
+        emitted.cut(bank),
+        SeededSpecification,
+        rows=words_of(bank, weights),
+    )
