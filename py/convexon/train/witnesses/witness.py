@@ -10,6 +10,7 @@ the membranes that it reaches, so that it is alive by its choice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -27,6 +28,7 @@ from convexon.snn.simulate import layer_spikes, layer_trace
 from convexon.train.witnesses.alphabet import Alphabet
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]
 
 _NEURONS = 1024
@@ -52,6 +54,44 @@ class Guide(Enum):
     SEEDED = "seeded"
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Field:
+    """What the data's own shape lets one witness see: a rectangle of a grid of inputs.
+
+    Neighbours tell more together than inputs from anywhere: pixels of an image, neighbouring
+    channels. A rectangle has sides at random between a least and a most share of the grid's.
+
+    Raises `InputError` if the places are no grid, or the shares no range within 0..1.
+    """
+
+    places: IntArray  # inputs by (height, width), or with what lies at one place behind
+    sides: tuple[float, float] = (0.2, 0.7)
+
+    def __post_init__(self) -> None:
+        low, high = self.sides
+        if np.ndim(self.places) not in (2, 3) or not np.size(self.places):
+            raise InputError(f"places must be (height, width[, inputs]), not {self.places.shape}")
+        if not 0.0 < low <= high <= 1.0:
+            raise InputError(f"sides must be a range within 0..1, not {self.sides!r}")
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...]) -> Field | None:
+        """Return the field of samples of this shape; None where nothing lies beside another."""
+        if len(shape) not in (2, 3):
+            return None
+        return cls(places=np.arange(math.prod(shape)).reshape(shape))
+
+    def drawn(self, generator: np.random.Generator) -> IntArray:
+        """Return the inputs of a rectangle at random."""
+        where = []
+        for length in self.places.shape[:2]:
+            least, most = (max(1, round(share * length)) for share in self.sides)
+            side = int(generator.integers(least, most + 1))
+            start = int(generator.integers(length - side + 1))
+            where.append(slice(start, start + side))
+        return self.places[tuple(where)].ravel()
+
+
 @dataclass(frozen=True, kw_only=True)
 class WitnessFamily:
     """A grid of witnesses: LIF layers whose neurons share leak, reset, fan-in and alphabet.
@@ -71,6 +111,9 @@ class WitnessFamily:
     # layer. With a full leak this is the recurrent threshold layer of arXiv:2605.08022.
     lateral: int = 0
     guide: Guide = Guide.DIFFERENCE
+    # Of `Guide.DIFFERENCE`: where a witness may look. The fan-in is then the most that it reads:
+    # inputs in which its two samples agree are left out.
+    field: Field | None = None
     # Of `Guide.SEEDED`, for which it must be given. The fan-in is then the inputs, and the alphabet
     # that of the integers of 2 to 8 bits.
     seed: int | None = None
@@ -210,7 +253,9 @@ def _difference_weights(
     generator: np.random.Generator,
 ) -> IntArray:
     """Weights along differences of samples of different classes, on a few inputs each."""
-    activity = signal.mean(axis=1)
+    # A neuron without memory that is read at the last step sees what is there then.
+    last = family.memoryless and family.at_last
+    activity = signal[:, -1].astype(np.float64) if last else signal.mean(axis=1)
     n, n_inputs = activity.shape
     weights = np.zeros((n_inputs, n_witnesses), dtype=np.int64)
     floor = 0.02 * max(float(activity.max()), 1e-9)
@@ -219,6 +264,9 @@ def _difference_weights(
         others = np.flatnonzero(labels != labels[first])
         second = int(others[generator.integers(len(others))]) if len(others) else first
         difference = activity[first] - activity[second]
+        if family.field is not None:
+            _weigh_field(family, family.field, difference, weights[:, p], generator)
+            continue
         # A small floor lets inputs in where the pair agrees: they tell it from third classes.
         attention = np.abs(difference) + floor
         chosen = generator.choice(
@@ -231,6 +279,34 @@ def _difference_weights(
         rounded[silent] = generator.choice(np.array([-1, 1]), int(silent.sum()))
         weights[chosen, p] = rounded
     return weights
+
+
+_TRIES = 16
+"""Rectangles that are looked at until the two samples differ in one."""
+
+
+def _weigh_field(
+    family: WitnessFamily,
+    field: Field,
+    difference: FloatArray,
+    weights: IntArray,
+    generator: np.random.Generator,
+) -> None:
+    """Fill in the weights of one witness: the difference inside a rectangle at random."""
+    for _ in range(_TRIES):
+        seen = field.drawn(generator)
+        seen = seen[difference[seen] != 0]
+        if len(seen) >= min(2, difference.size):
+            break
+    else:  # the samples are equal nearly everywhere: anything is as good
+        seen = generator.choice(difference.size, 1)
+    if len(seen) > family.fan_in:
+        seen = generator.choice(seen, family.fan_in, replace=False)
+    part = difference[seen]
+    scale = float(np.abs(part).max()) or 1.0
+    weights[seen] = family.alphabet.nearest(part / scale * family.alphabet.largest)
+    if not weights.any():
+        weights[seen[0]] = 1
 
 
 def _seeded_weights(
@@ -280,6 +356,8 @@ def _live_thresholds(
     divisors = generator.uniform(1.0, family.spikes_per_sample, n_witnesses)
     index = np.rint(levels * (len(highest) - 1)).astype(np.int64)
     quantiles = np.rint(highest[index, np.arange(n_witnesses)] / divisors).astype(np.int64)
+    if family.field is not None and family.memoryless:
+        return quantiles  # without a memory, a spike that needs no input is as good as any
     return np.clip(quantiles, 1, np.maximum(highest[-1], 1))
 
 

@@ -1,0 +1,139 @@
+"""MNIST without any gradient: `python examples/mnist_convex.py RUN --data FOLDER`.
+
+FOLDER holds MNIST's idx files. An image comes in chunks, and a delay line brings all pixels to the
+last step. The threshold neurons above it see rectangles of the image: each weighs the difference of
+two training digits of different classes there. Eight times as many are drawn as are kept; those are
+kept that explain most of what the ones before left open; and the convex program weighs them.
+Digits that are shifted by a pixel are further rows. Validation digits choose the regularisation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from mnist import MODE, VALIDATION_SHARE, units
+from mnist_data import N_CLASSES, balanced_subset, load_digits, sequential
+from run_folder import keep, parser, script
+
+from convexon.convex.model.losses import Softmax
+from convexon.convex.model.penalty import GroupL2
+from convexon.data.dataset import SpikeDataset
+from convexon.snn.network import Network
+from convexon.train.columns.dictionary import build_dictionary
+from convexon.train.columns.rows import distinct_rows
+from convexon.train.fit import best_on_path, rebuilding
+from convexon.train.master import program_over
+from convexon.train.pursuit import Pursuit, pursue
+from convexon.train.witnesses.threshold import delay_line
+from convexon.train.witnesses.witness import Field, WitnessFamily, draw_branch
+
+SIDE = 28
+SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
+"""Pixels down and right by which training digits are shifted."""
+
+RHOS = (3e-4, 1e-4, 3e-5)
+"""Strengths of the row-group penalty to choose from."""
+
+TOLERANCE = 3e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvexPlan:
+    """How the digits are fitted."""
+
+    neurons: int = 1024  # of the last layer, at most
+    drawn: int = 8  # witnesses drawn for each that is kept
+    fan_in: int = 64  # of a neuron, at most
+    bits: int = 2  # of a hidden weight
+    n_steps: int = 4  # T, chunks of an image
+    shifts: tuple[tuple[int, int], ...] = SHIFTS
+    rhos: tuple[float, ...] = RHOS
+    seed: int = 0
+
+
+def pixels(n_steps: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """Return the delay line's unit that holds each pixel at the last step, (28, 28)."""
+    chunk = -(-SIDE * SIDE // n_steps)
+    pixel = np.arange(SIDE * SIDE)
+    ago = n_steps - 1 - pixel // chunk
+    return (ago * chunk + pixel % chunk).reshape(SIDE, SIDE)
+
+
+def shifted(
+    images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], down: int, right: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Return images (samples, 784) moved by some pixels; what comes in is black."""
+    grid = images.reshape(-1, SIDE, SIDE)
+    padded = np.pad(grid, ((0, 0), (1, 1), (1, 1)))
+    moved = padded[:, 1 - down : 1 - down + SIDE, 1 - right : 1 - right + SIDE]
+    return np.ascontiguousarray(moved).reshape(images.shape)
+
+
+def fit_convex(
+    images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
+    labels: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+    plan: ConvexPlan,
+) -> Network:
+    """Draw, select, and weigh; a share of the digits chooses the regularisation."""
+    count = round(VALIDATION_SHARE * len(labels))
+    held = balanced_subset(labels, count, seed=plan.seed + 1)
+    rest = np.setdiff1d(np.arange(len(labels)), held)
+
+    def chunks(chosen: Sequence[tuple[int, int]], part: object) -> SpikeDataset:
+        rows = np.concatenate([shifted(images[part], *shift) for shift in chosen])
+        return sequential(rows, np.tile(labels[part], len(chosen)), n_steps=plan.n_steps)
+
+    fit_on, chosen_on = chunks(plan.shifts, rest), chunks(((0, 0),), held)
+    family = units(bits=plan.bits, fan_in=plan.fan_in)
+    seeing: WitnessFamily = replace(family, field=Field(places=pixels(plan.n_steps)))
+    branch = draw_branch(
+        [seeing],
+        chunks(((0, 0),), rest),
+        widths=[plan.drawn * plan.neurons],
+        generator=np.random.default_rng([plan.seed, 29]),
+        trunk=[delay_line(fit_on.n_inputs, fit_on.n_steps)],
+    )
+    rows = distinct_rows(fit_on, MODE)
+    drawn = build_dictionary([branch], fit_on, MODE, rows=rows)
+    kept = pursue(
+        drawn.bits, rows.labels, N_CLASSES, Pursuit(keep=plan.neurons), counts=rows.counts
+    )
+    dictionary = drawn.restricted(np.sort(kept))
+    problem = rows.problem(Softmax(), GroupL2(), min(plan.rhos), n_outputs=N_CLASSES)
+    return best_on_path(
+        program_over(problem, dictionary.bits, np.ones(dictionary.n_columns)),
+        rebuilding([branch], dictionary, chosen_on, MODE),
+        chosen_on,
+        rhos=plan.rhos,
+        tolerance=TOLERANCE,
+    )
+
+
+def main() -> None:
+    """Fit, test on all test digits, and write the run folder."""
+    options = parser(__doc__)
+    folder = os.environ.get("CONVEXON_DATA")
+    options.add_argument("--data", type=Path, default=folder, help="folder with the idx files")
+    options.add_argument("--train", type=int, default=2000, help="training digits")
+    options.add_argument("--steps", type=int, default=4, help="T, chunks of an image")
+    options.add_argument("--neurons", type=int, default=1024, help="most last-layer neurons")
+    given = options.parse_args()
+    if given.data is None:
+        options.error("--data must name the folder with MNIST's idx files, or set CONVEXON_DATA")
+    images, labels = load_digits(Path(given.data), "train")
+    chosen = balanced_subset(labels, given.train, seed=given.seed)
+    images, labels = images[chosen], labels[chosen]
+    plan = ConvexPlan(neurons=given.neurons, n_steps=given.steps, seed=given.seed)
+    network = fit_convex(images, labels, plan)
+    train = sequential(images, labels, n_steps=given.steps, name="sequential MNIST, train")
+    test_images, test_labels = load_digits(Path(given.data), "test")
+    test = sequential(test_images, test_labels, n_steps=given.steps, name="sequential MNIST, test")
+    keep(given, train, test, network)
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,0 +1,159 @@
+"""Selection by the residual: of many drawn columns, those that together say most.
+
+The row-group program selects too, but it has to weigh every drawn column at once. Here columns are
+taken in blocks: those that go along best with what the ones before leave unexplained, near twins
+left out, and all weights fitted anew by least squares after each block (orthogonal matching
+pursuit). The certified program is solved over what is kept; its bound covers all that was drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import solve
+
+from convexon.errors import InputError
+from convexon.train.columns.bits import BitColumns
+
+Float32 = npt.NDArray[np.float32]
+
+_COLUMNS = 1024
+"""Columns that are unpacked at once."""
+
+_TWIN_ROWS = 4096
+"""Most rows on which two columns are compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pursuit:
+    """How columns are selected.
+
+    Raises `InputError` if a member is out of its range.
+    """
+
+    keep: int  # columns, at most
+    block: int = 32  # columns that are taken at once
+    twins: float = 0.9  # correlation from which two columns of a block are twins
+    ridge: float = 3.0  # added to each column's own second moment
+    rare: float = 0.01  # share of the rows that a column must fire in, and be silent in
+
+    def __post_init__(self) -> None:
+        for name, low in (("keep", 1), ("block", 1)):
+            if getattr(self, name) < low:
+                raise InputError(f"{name} must be at least {low}, not {getattr(self, name)!r}")
+        if not (0 < self.twins <= 1 and self.ridge > 0 and 0 <= self.rare < 0.5):
+            raise InputError("twins must lie in 0..1, ridge be positive, rare lie below 0.5")
+
+
+def pursue(
+    columns: BitColumns,
+    labels: npt.NDArray[np.int64],
+    n_classes: int,
+    plan: Pursuit,
+    *,
+    counts: npt.NDArray[np.int64] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> npt.NDArray[np.intp]:
+    """Return the columns to keep, in the order in which they were taken.
+
+    Parameters
+    ----------
+    columns : BitColumns
+        P columns over n rows.
+    labels : int64 array, shape (n,)
+    n_classes : int
+    plan : Pursuit
+    counts : int64 array, shape (n,), optional
+        Samples that a row stands for; one each by default.
+    progress : callable, optional
+        Called with the columns taken so far.
+
+    Raises `InputError` if no column fires in some rows, and is silent in others.
+    """
+    n = columns.n_rows
+    share = np.ones(n) if counts is None else counts.astype(np.float64)
+    root = np.sqrt(share / share.mean()).astype(np.float32)
+    targets = root[:, None] * np.eye(n_classes, dtype=np.float32)[labels]
+    mean, spread = _moments(columns, root)
+    alive = spread > np.sqrt(plan.rare * (1 - plan.rare)) * np.sqrt(n)
+    if not alive.any():
+        raise InputError("columns must fire in some rows and be silent in others: draw more")
+    taken: list[int] = []
+    # The Gram matrix grows by a block at a time; the always-firing column comes first.
+    features = [root[:, None]]
+    gram = np.array([[float(root @ root)]])
+    moments = np.asarray(root[None] @ targets, dtype=np.float64)
+    residual = targets - root[:, None] * (moments / gram[0, 0]).astype(np.float32)
+    twins = slice(None, None, max(1, -(-n // _TWIN_ROWS)))
+    while len(taken) < plan.keep:
+        pull = _pull(columns, root, mean, residual) / np.maximum(spread, 1.0)
+        pull[~alive] = -1.0
+        pull[taken] = -1.0
+        order = np.argsort(-pull, kind="stable")[: 8 * plan.block]
+        order = order[pull[order] > 0]
+        wanted = min(plan.block, plan.keep - len(taken))
+        fresh = _distinct(columns.dense(order)[twins].astype(np.float32), plan.twins, wanted)
+        if not len(fresh):
+            break
+        new = order[fresh]
+        block = root[:, None] * columns.dense(new).astype(np.float32)
+        before = np.concatenate(features, axis=1)
+        cross = np.asarray(block.T @ before, dtype=np.float64)
+        own = np.asarray(block.T @ block, dtype=np.float64)
+        own[np.diag_indices(len(new))] += plan.ridge
+        gram = np.block([[gram, cross.T], [cross, own]])
+        moments = np.concatenate([moments, block.T @ targets])
+        features.append(block)
+        taken.extend(int(each) for each in new)
+        weights = solve(gram, moments, assume_a="pos").astype(np.float32)
+        residual = targets - np.concatenate([before, block], axis=1) @ weights
+        if progress is not None:
+            progress(len(taken))
+    return np.array(taken, dtype=np.intp)
+
+
+def _blocks(columns: BitColumns) -> list[slice]:
+    return [slice(k, k + _COLUMNS) for k in range(0, columns.n_columns, _COLUMNS)]
+
+
+def _moments(columns: BitColumns, root: Float32) -> tuple[Float32, Float32]:
+    """Mean of each column over the samples, and the length of what is left without it."""
+    mean, spread = [], []
+    weight = root * root
+    for block in _blocks(columns):
+        dense = columns.dense(block).astype(np.float32)
+        first = weight @ dense / len(root)
+        second = weight @ (dense * dense)
+        mean.append(first)
+        spread.append(np.sqrt(np.maximum(second - len(root) * first * first, 0)))
+    return np.concatenate(mean), np.concatenate(spread)
+
+
+def _pull(
+    columns: BitColumns, root: Float32, mean: Float32, residual: Float32
+) -> npt.NDArray[np.float64]:
+    """Length of each centred column's product with the residual, (P,)."""
+    weighed = root[:, None] * residual
+    total = weighed.sum(axis=0)
+    found = []
+    for block in _blocks(columns):
+        products = columns.dense(block).astype(np.float32).T @ weighed
+        found.append(np.linalg.norm(products - np.outer(mean[block], total), axis=1))
+    return np.concatenate(found).astype(np.float64)
+
+
+def _distinct(columns: Float32, twins: float, wanted: int) -> npt.NDArray[np.intp]:
+    """The first ``wanted`` columns of which no two are twins."""
+    centred = columns - columns.mean(axis=0)
+    centred /= np.maximum(np.linalg.norm(centred, axis=0), 1e-6)
+    alike = np.abs(centred.T @ centred)
+    kept: list[int] = []
+    for k in range(columns.shape[1]):
+        if len(kept) == wanted:
+            break
+        if not kept or float(alike[k, kept].max()) < twins:
+            kept.append(k)
+    return np.array(kept, dtype=np.intp)
