@@ -348,7 +348,10 @@ def simulated(n: int) -> Iterator[Subject]:
         ports = bundle.value.ports
 
         def is_right(k: int, answer: bytes) -> bool:
-            found = read_results(ports, answer, count=1)
+            try:
+                found = read_results(ports, answer, count=1)
+            except LinkError:
+                return False
             return bool(
                 (found.scores == expected.scores[k]).all()
                 and (found.labels == expected.labels[k]).all()

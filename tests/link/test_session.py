@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import termios
+import time
 import zlib
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ from fake_board import FINGERPRINT, FakeBoard, FakeLine, Fault, at
 from convexon.errors import LinkError, MissingToolError
 from convexon.link import session as session_module
 from convexon.link import transport
+from convexon.link.codec import read_results
 from convexon.link.frame import MOST_BYTES, Frame, FrameReader, encode
 from convexon.link.protocol import ANSWER, CHUNK_BYTES, FLAG, REFUSED, Kind, Reason
 from convexon.link.session import Patience, Session
@@ -190,6 +192,57 @@ def test_a_board_in_another_session_is_won_back() -> None:
     session = session_on(line)
     assert answers(session) == EXPECTED
     assert session.counts.sessions == 2
+
+
+class Hostile(FakeBoard):
+    """Answers with sound frames of the session whose bodies are anything."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.rng = np.random.default_rng(seed)
+
+    def answer(self, frame: Frame) -> Frame:
+        super().answer(frame)  # which keeps the nonce
+        kind = [frame.kind | ANSWER, REFUSED, int(self.rng.integers(256))][self.rng.integers(3)]
+        body = self.rng.bytes(int(self.rng.choice([0, 1, 2, 9, 10, 11, 2000])))
+        if frame.kind == Kind.HELLO and self.rng.random() < 0.8:
+            told = bytes([self.version, self.rng.integers(256)]) + FINGERPRINT.to_bytes(8, "big")
+            kind, body = Kind.HELLO | ANSWER, told
+        return Frame(kind, frame.sequence, body)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_a_board_makes_up_is_an_error_or_results_of_the_right_form(seed: int) -> None:
+    field = {"offset": 0, "width": 2, "count": 1, "signed": False}
+    fields = [
+        {**field, "name": "label"},
+        {"name": "scores", "offset": 2, "width": 4, "count": 3, "signed": True},
+        {**field, "name": "last", "offset": 14, "width": 1},
+    ]
+    ports = {"streams": {"o": {"width": 15, "fields": fields}}}
+    patience = Patience(seconds=0.001, quiet_seconds=0.0, tries=3, sessions=3)
+    session = session_on(FakeLine(Hostile(seed)), patience=patience, image=bytes(8))
+    told = []
+    for body in BODIES[:5]:
+        try:
+            found = read_results(ports, session.infer(body), count=1)
+        except LinkError as error:
+            told.append(str(error))
+        else:
+            assert (found.labels.shape, found.scores.shape) == ((1,), (1, 3))
+    assert all(line.isprintable() and len(line) < 300 for line in told)
+
+
+@pytest.mark.parametrize("piece", [encode(Frame(3, 4, b"5")), bytes(4096), bytes([FLAG] * 64)])
+def test_a_board_that_never_stops_talking_is_given_up(piece: bytes) -> None:
+    class Endless(FakeLine):
+        def read(self, seconds: float) -> bytes:
+            return piece
+
+    began = time.monotonic()
+    with pytest.raises(LinkError, match=r"^the board gave no sound answer to 6 requests"):
+        session_on(Endless(FakeBoard())).infer(BODIES[0])
+    assert time.monotonic() - began < 10
 
 
 def test_a_dead_line_is_reported_with_what_was_tried() -> None:

@@ -182,6 +182,21 @@ def test_the_same_request_is_answered_again_and_not_run_again(endpoint: type[End
         assert seen.frames == [*ANSWERED, *[refusal(11, Reason.SEQUENCE)] * 2]
 
 
+class Narrow(Endpoint):
+    """Knows a request again by the lower half of its number."""
+
+    def again(self, sequence: Value, expected: Value) -> Value:
+        return sequence[:8] == (expected - 1)[:8]
+
+
+@pytest.mark.parametrize("endpoint", [Endpoint, Narrow])
+def test_the_request_of_256_later_is_another_one(endpoint: type[Endpoint]) -> None:
+    later = infer(request_bytes(SAMPLES[1]), 10 + 256)
+    seen = Board(NETWORK, endpoint=endpoint).run(sent(HELLO, REQUEST, later))
+    refused = seen.frames[2:] == [refusal(11, Reason.SEQUENCE)]
+    assert refused == (endpoint is Endpoint)
+
+
 def test_a_refusal_leaves_the_last_answer() -> None:
     wrong = [infer(REQUEST.body, 77), infer(b"short", 11), Frame(66, 11, b""), REQUEST]
     seen = Board(NETWORK).run(sent(HELLO, REQUEST, *wrong))
