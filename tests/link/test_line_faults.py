@@ -11,12 +11,10 @@ from scripts import ROOT as ROOT
 
 from line_faults import FAULTS, model, trial  # isort: skip
 
-NEED_MANY = "answer of 256 before"
-
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_no_fault_of_the_line_makes_an_answer_wrong(name: str) -> None:
-    ended = trial(model(300 if name == NEED_MANY else 40, size=6, seed=1), FAULTS[name], seed=1)
+    ended = trial(model(40 + FAULTS[name].after, size=6, seed=1), FAULTS[name], seed=1)
     assert not ended["wrong"]
     assert not ended["hung"]
     assert ended["right"] > ended["unanswered"]
@@ -39,7 +37,9 @@ class Narrow(Session):
         return bool(frame.kind & 0x80) and frame.sequence % 256 == request.sequence % 256
 
 
-@pytest.mark.parametrize(("host", "name"), [(Numberless, "last answer again"), (Narrow, NEED_MANY)])
+@pytest.mark.parametrize(
+    ("host", "name"), [(Numberless, "last answer again"), (Narrow, "answer of 256 before")]
+)
 def test_a_host_that_is_careless_with_numbers_is_caught(host: type[Session], name: str) -> None:
     assert trial(model(300, size=6, seed=1), FAULTS[name], seed=1, session_of=host)["wrong"] > 5
 
