@@ -15,10 +15,12 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import convexon as cx
+from convexon.api import accelerator
 from convexon.data.dataset import DATASET, SpikeDataset
-from convexon.errors import ArtefactError, InputError, MismatchError
+from convexon.errors import ArtefactError, InputError, LinkError, MismatchError
 from convexon.flow.emit import emit_stage
 from convexon.flow.verify import verify_stage
+from convexon.snn.trace import SpikeTrace
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.simulator import SimulatorKind
 from toy import toy_arrays, toy_settings
@@ -114,13 +116,17 @@ def test_the_verilog_is_written_verified_and_proved(
 
 
 def test_a_simulated_board_says_what_the_network_says(
-    acc: cx.Accelerator, net: cx.Network, data: Any
+    acc: cx.Accelerator, net: cx.Network, data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, X_test, _, _ = data
     build = acc.build(seeds=1)
     assert build.bitstream.stat().st_size > 1000
     with build.connect(simulate=True) as board:
         np.testing.assert_array_equal(board.predict(X_test[:10]), net.predict(X_test[:10]))
+        wrong = SpikeTrace(layers=(), scores=np.zeros((1, 1, 1)), labels=np.array([[15]]))
+        monkeypatch.setattr(accelerator, "send", lambda *_: wrong)
+        with pytest.raises(LinkError, match=r"^the board must answer with a class below"):
+            board.predict(X_test[:1])
     with pytest.raises(InputError, match=r"^port must be given, or simulate instead: "):
         build.connect().__enter__()
 

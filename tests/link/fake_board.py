@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from convexon.link.frame import Frame, FrameReader, encode
-from convexon.link.protocol import ANSWER, REFUSED, VERSION, Kind, Reason, Status
+from convexon.link.protocol import ANSWER, REFUSED, SEQUENCES, VERSION, Kind, Reason, Status
 
 FINGERPRINT = 0x0123456789ABCDEF
 
@@ -18,39 +18,42 @@ class FakeBoard:
         self.status = Status.LOADABLE if loadable else Status(0)
         self.image = b""
         self.inferences = 0
-        self.damaged = 0
         self.version, self.fingerprint = VERSION, FINGERPRINT
         self.reset()
 
     def reset(self) -> None:
         """Forget all, as after power-up."""
-        self.reader = FrameReader()
+        self.reader, self.damaged = FrameReader(), 0
         self.expected: int | None = None
-        self.last: tuple[int, bytes] | None = None
+        self.last = Frame(0, 0)
         self.part = b""
         self.status &= ~Status.LOADED
 
     def feed(self, wire: bytes) -> bytes:
         """Take bytes, and return what the board sends."""
-        out = b"".join(encode(self.answer(frame)) for frame in self.reader.feed(wire))
-        refused = Frame(REFUSED, self.expected or 0, bytes([Reason.DAMAGED]))
-        for _ in range(self.reader.damaged - self.damaged):
-            out += encode(refused)
-        self.damaged = self.reader.damaged
+        out = b""
+        for byte in wire:  # one by one: a greeting changes the nonce that the next frame must have
+            for frame in self.reader.feed(bytes([byte])):
+                answer = self.answer(frame)
+                out += encode(answer, self.reader.nonce)
+            if self.reader.damaged > self.damaged:
+                self.damaged = self.reader.damaged
+                is_open = self.expected is not None
+                out += encode(self.refusal(Reason.DAMAGED if is_open else Reason.CLOSED))
         return out
 
     def answer(self, frame: Frame) -> Frame:
         """Judge a sound request."""
         if frame.kind == Kind.HELLO:
-            self.expected, self.part, self.last = frame.sequence, b"", None
+            self.reader.nonce, self.expected, self.part = frame.body, frame.sequence, b""
             told = bytes([self.version, self.status]) + self.fingerprint.to_bytes(8, "big")
-            return self.done(frame, frame.body + told)
+            return self.done(frame, told)
         if self.expected is None:
-            return Frame(REFUSED, 0, bytes([Reason.CLOSED]))
-        if self.last is not None and frame.sequence == (self.expected - 1) % 256:
-            return Frame(self.last[0], frame.sequence, self.last[1])
+            return self.refusal(Reason.CLOSED)
+        if (frame.kind | ANSWER, frame.sequence) == (self.last.kind, self.last.sequence):
+            return self.last
         if frame.sequence != self.expected:
-            return Frame(REFUSED, self.expected, bytes([Reason.SEQUENCE]))
+            return self.refusal(Reason.SEQUENCE)
         if frame.kind == Kind.LOAD:
             self.part += frame.body
             whole = len(self.part) >= len(self.image)
@@ -60,7 +63,7 @@ class FakeBoard:
                 self.part = b""
             return self.done(frame, bytes([self.status]))
         if len(frame.body) != min(self.chunk, self.size - len(self.part)):
-            return Frame(REFUSED, self.expected, bytes([Reason.LENGTH]))
+            return self.refusal(Reason.LENGTH)
         self.part += frame.body
         if len(self.part) < self.size:
             return self.done(frame, b"")
@@ -70,10 +73,13 @@ class FakeBoard:
 
     def done(self, frame: Frame, body: bytes) -> Frame:
         """Note the answer and return it."""
-        assert self.expected is not None
-        self.expected = (frame.sequence + 1) % 256
-        self.last = frame.kind | ANSWER, body
-        return Frame(frame.kind | ANSWER, frame.sequence, body)
+        self.expected = (frame.sequence + 1) % SEQUENCES
+        self.last = Frame(frame.kind | ANSWER, frame.sequence, body)
+        return self.last
+
+    def refusal(self, reason: Reason) -> Frame:
+        """Refuse a request, or what was none."""
+        return Frame(REFUSED, self.expected or 0, bytes([reason]))
 
 
 Fault = Callable[[int, bytes], bytes]

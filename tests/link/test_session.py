@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import termios
+import time
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,7 +13,9 @@ import pytest
 from fake_board import FINGERPRINT, FakeBoard, FakeLine, Fault, at
 
 from convexon.errors import LinkError, MissingToolError
+from convexon.link import session as session_module
 from convexon.link import transport
+from convexon.link.codec import read_results
 from convexon.link.frame import MOST_BYTES, Frame, FrameReader, encode
 from convexon.link.protocol import ANSWER, CHUNK_BYTES, FLAG, REFUSED, Kind, Reason
 from convexon.link.session import Patience, Session
@@ -57,7 +61,7 @@ def flip(place: int) -> Fault:
     )
 
 
-@pytest.mark.parametrize("place", range(13))
+@pytest.mark.parametrize("place", range(14))
 def test_a_damaged_byte_on_the_way_there(place: int) -> None:
     board = FakeBoard()
     session = session_on(FakeLine(board, there=at((3, 7, 8), flip(place))))
@@ -67,7 +71,7 @@ def test_a_damaged_byte_on_the_way_there(place: int) -> None:
     assert board.inferences == len(BODIES)
 
 
-@pytest.mark.parametrize("place", range(13))
+@pytest.mark.parametrize("place", range(14))
 def test_a_damaged_byte_on_the_way_back(place: int) -> None:
     board = FakeBoard()
     session = session_on(FakeLine(board, back=at((3, 7, 8), flip(place))))
@@ -163,8 +167,82 @@ def test_another_design_or_version_is_refused() -> None:
     with pytest.raises(LinkError, match=r"must hold the design 0123456789abcdef, not 0{15}5"):
         session_on(FakeLine(board)).infer(BODIES[0])
     board.version = 9
-    with pytest.raises(LinkError, match=r"must speak version 1, not 9"):
+    with pytest.raises(
+        LinkError,
+        match=r"must speak version 2 of the link, not 9: run convexon build, then convexon flash$",
+    ):
         session_on(FakeLine(board)).infer(BODIES[0])
+
+
+@pytest.mark.parametrize("reason", [1, 3, 5])
+def test_a_board_of_the_first_version_is_told_from_a_silent_one(reason: int) -> None:
+    """It finds a greeting too long, and refuses with a number of one byte."""
+    content = bytes([REFUSED, 9, reason])
+    refusal = content + zlib.crc32(content).to_bytes(4, "little")
+    flag = bytes([FLAG])
+    line = FakeLine(FakeBoard(), back=lambda _, piece: flag + refusal + flag)
+    with pytest.raises(LinkError, match=r"must speak version 2 of the link, not 1: run convexon b"):
+        session_on(line).infer(BODIES[0])
+
+
+def test_a_board_in_another_session_is_won_back() -> None:
+    board = FakeBoard()
+    other = encode(Frame(Kind.HELLO, 0, b"them"))
+    line = FakeLine(board, there=at((5,), lambda _, piece: other + piece))
+    session = session_on(line)
+    assert answers(session) == EXPECTED
+    assert session.counts.sessions == 2
+
+
+class Hostile(FakeBoard):
+    """Answers with sound frames of the session whose bodies are anything."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.rng = np.random.default_rng(seed)
+
+    def answer(self, frame: Frame) -> Frame:
+        super().answer(frame)  # which keeps the nonce
+        kind = [frame.kind | ANSWER, REFUSED, int(self.rng.integers(256))][self.rng.integers(3)]
+        body = self.rng.bytes(int(self.rng.choice([0, 1, 2, 9, 10, 11, 2000])))
+        if frame.kind == Kind.HELLO and self.rng.random() < 0.8:
+            told = bytes([self.version, self.rng.integers(256)]) + FINGERPRINT.to_bytes(8, "big")
+            kind, body = Kind.HELLO | ANSWER, told
+        return Frame(kind, frame.sequence, body)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_a_board_makes_up_is_an_error_or_results_of_the_right_form(seed: int) -> None:
+    field = {"offset": 0, "width": 2, "count": 1, "signed": False}
+    fields = [
+        {**field, "name": "label"},
+        {"name": "scores", "offset": 2, "width": 4, "count": 3, "signed": True},
+        {**field, "name": "last", "offset": 14, "width": 1},
+    ]
+    ports = {"streams": {"o": {"width": 15, "fields": fields}}}
+    patience = Patience(seconds=0.001, quiet_seconds=0.0, tries=3, sessions=3)
+    session = session_on(FakeLine(Hostile(seed)), patience=patience, image=bytes(8))
+    told = []
+    for body in BODIES[:5]:
+        try:
+            found = read_results(ports, session.infer(body), count=1)
+        except LinkError as error:
+            told.append(str(error))
+        else:
+            assert (found.labels.shape, found.scores.shape) == ((1,), (1, 3))
+    assert all(line.isprintable() and len(line) < 300 for line in told)
+
+
+@pytest.mark.parametrize("piece", [encode(Frame(3, 4, b"5")), bytes(4096), bytes([FLAG] * 64)])
+def test_a_board_that_never_stops_talking_is_given_up(piece: bytes) -> None:
+    class Endless(FakeLine):
+        def read(self, seconds: float) -> bytes:
+            return piece
+
+    began = time.monotonic()
+    with pytest.raises(LinkError, match=r"^the board gave no sound answer to 6 requests"):
+        session_on(Endless(FakeBoard())).infer(BODIES[0])
+    assert time.monotonic() - began < 10
 
 
 def test_a_dead_line_is_reported_with_what_was_tried() -> None:
@@ -184,19 +262,76 @@ def test_strays_of_an_earlier_session_are_not_taken() -> None:
     board = FakeBoard()
     line = FakeLine(board)
     stale = [Frame(Kind.INFER | ANSWER, k, b"WRONG!") for k in range(256)]
-    stale += [Frame(Kind.HELLO | ANSWER, 0, bytes(14)), Frame(REFUSED, 3, bytes([Reason.DAMAGED]))]
-    line.waiting = b"".join(map(encode, stale))
+    stale += [Frame(Kind.HELLO | ANSWER, 0, bytes(10))]
+    line.back = at((1,), lambda _, piece: b"".join(encode(f, b"then") for f in stale) + piece)
+    line.waiting = encode(Frame(REFUSED, 3, bytes([Reason.SEQUENCE])))
     session = session_on(line)
     assert answers(session) == EXPECTED
-    assert session.counts.strays == len(stale)
+    assert (session.counts.damaged, session.counts.strays) == (len(stale), 1)
 
 
-def test_a_greeting_of_an_earlier_session_opens_none() -> None:
+def test_no_number_stands_for_two_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "SEQUENCES", 40)
+    board = FakeBoard(body=600)
+    seen: dict[tuple[bytes, int], bytes] = {}
+
+    def note(_: int, piece: bytes) -> bytes:
+        (frame,) = FrameReader(board.reader.nonce).feed(piece)
+        nonce = frame.body if frame.kind == Kind.HELLO else board.reader.nonce
+        assert (nonce, frame.sequence) not in seen
+        seen[nonce, frame.sequence] = piece
+        return piece
+
+    session = session_on(FakeLine(board, there=note))
+    for k in range(100):
+        body = k.to_bytes(2, "big") * 300
+        assert session.infer(body) == body[::-1]
+    assert session.counts.sessions == 300 // 39 + 1
+    assert max(number for _, number in seen) == 39
+    with pytest.raises(LinkError, match=r"must take fewer requests than 40 of 256 bytes$"):
+        session_on(FakeLine(FakeBoard(body=256 * 40))).infer(bytes(256 * 40))
+
+
+class Broken(FakeLine):
+    """Breaks off in the middle of a request, once, after the board has heard it."""
+
+    def __init__(self, board: FakeBoard, *, at: int) -> None:
+        super().__init__(board)
+        self.place = at
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.sent == self.place:
+            raise LinkError("the port is gone")
+
+
+@pytest.mark.parametrize("place", range(1, 6))
+def test_an_inference_after_one_that_was_broken_off_is_answered_anew(place: int) -> None:
     board = FakeBoard()
-    stale = encode(Frame(Kind.HELLO | ANSWER, 0, bytes(4) + bytes([1, 0]) + bytes(8)))
-    line = FakeLine(board, back=at((1,), lambda _, piece: stale + piece))
-    session = session_on(line, nonce=lambda n: bytes([7] * n))
-    assert answers(session) == EXPECTED
+    session = session_on(Broken(board, at=place))
+    found = []
+    for body in BODIES:
+        try:
+            found.append(session.infer(body))
+        except LinkError:
+            found.append(b"")
+    assert found.count(b"") == 1
+    assert all(answer in (b"", right) for answer, right in zip(found, EXPECTED, strict=True))
+
+
+def test_weights_that_another_host_loaded_in_between_are_not_used() -> None:
+    board = FakeBoard(loadable=True)
+    loaded: list[bytes] = []
+    board.image = bytes(800)
+    line = FakeLine(board)
+    session = session_on(line, image=board.image)
+    session.infer(BODIES[0])
+    board.image = bytes([1] * 800)
+    session_on(line, image=board.image).infer(BODIES[1])
+    board.image = bytes(800)  # which the board takes for sound again
+    line.there = lambda _, piece: loaded.append(piece) or piece  # type: ignore[func-returns-value]
+    assert session.infer(BODIES[2]) == EXPECTED[2]
+    assert sum(len(piece) > CHUNK_BYTES for piece in loaded) >= 800 // CHUNK_BYTES
 
 
 def test_a_reader_forgets_endless_noise() -> None:

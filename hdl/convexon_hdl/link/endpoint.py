@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,7 @@ from convexon.link.protocol import (
     CHECK_BYTES,
     CHUNK_BYTES,
     FINGERPRINT_BYTES,
+    GREETING_BYTES,
     HEADER_BYTES,
     NONCE_BYTES,
     REFUSED,
@@ -58,6 +59,8 @@ class Endpoint(wiring.Component):
         Resets the accelerator.
     answered : Out(1)
         Changes with each request that was taken.
+    nonce : Out(32)
+        Of the session.
 
     Attributes
     ----------
@@ -76,6 +79,7 @@ class Endpoint(wiring.Component):
             "o": In(stream.Signature(unsigned(shape.o_bits))),
             "restart": Out(1),
             "answered": Out(1),
+            "nonce": Out(8 * NONCE_BYTES),
         }
         if shape.is_loadable:
             members["load"] = Out(stream.Signature(unsigned(WORD_BITS)))
@@ -110,7 +114,7 @@ class Endpoint(wiring.Component):
 
     def _signals(self) -> None:
         """Make the registers of a session."""
-        self._kind, self._sequence = Signal(8), Signal(8)
+        self._kind, self._sequence = Signal(8), Signal(range(SEQUENCES))
         self._count = Signal(range(CHUNK_BYTES + _OVERHEAD + 2))
         self._length = Signal(range(CHUNK_BYTES + 2))
         self._busy, self._spoilt = Signal(), Signal()
@@ -152,8 +156,8 @@ class Endpoint(wiring.Component):
                     m.d.sync += count.eq(count + 1)
                 with m.If(count == 0):
                     m.d.sync += self._kind.eq(byte)
-                with m.If(count == 1):
-                    m.d.sync += self._sequence.eq(byte)
+                with m.Elif(count < HEADER_BYTES):
+                    m.d.sync += self._sequence.eq(Cat(self._sequence, byte)[8:])
 
     def _wait(self, m: Module) -> None:
         """Wait for the end of a frame."""
@@ -165,7 +169,7 @@ class Endpoint(wiring.Component):
                 with m.If((event == Event.GOOD) & (self._count >= _OVERHEAD)):
                     m.next = "Judge"
                 with m.Elif((event == Event.GOOD) | (event == Event.BAD)):
-                    m.d.sync += self._refusal.eq(Reason.DAMAGED)
+                    m.d.sync += self._refusal.eq(Mux(self._open, Reason.DAMAGED, Reason.CLOSED))
                     m.next = "Speak"
 
     def _judge(self, m: Module) -> None:
@@ -180,10 +184,8 @@ class Endpoint(wiring.Component):
             m.d.comb += self._busy.eq(1)
             with m.If((kind == Kind.HELLO) & (length == NONCE_BYTES)):
                 m.d.comb += self._clear.eq(1)
-                m.d.sync += [self._open.eq(1), self._last_kind.eq(kind), self._chunk.eq(0)]
-                m.d.sync += self._expected.eq(self._sequence + 1)
-                m.d.sync += self._n_answer.eq(NONCE_BYTES + 2 + FINGERPRINT_BYTES)
-                m.next = "Speak"
+                m.d.sync += [self._open.eq(1), self._chunk.eq(0)]
+                m.next = "Fetch"
             with m.Elif(~self._open):
                 refuse(Reason.CLOSED)
             with m.Elif(self.again(self._sequence, self._expected) & (kind == self._last_kind)):
@@ -224,7 +226,7 @@ class Endpoint(wiring.Component):
     def _feed(self, m: Module) -> None:
         """Hand the body over, byte by byte, and wait for what comes of it."""
         taken = Signal()
-        infers = self._kind == Kind.INFER
+        infers, greets = self._kind == Kind.INFER, self._kind == Kind.HELLO
         m.d.comb += self._collector.i.payload.eq(self._reader.data)
         if self._words is not None:
             m.d.comb += self._words.i.payload.eq(self._reader.data)
@@ -236,6 +238,9 @@ class Endpoint(wiring.Component):
             with m.If(infers):
                 m.d.comb += self._collector.i.valid.eq(1)
                 m.d.comb += taken.eq(self._collector.i.ready)
+            with m.Elif(greets):
+                m.d.comb += taken.eq(1)
+                m.d.sync += self.nonce.eq(Cat(self.nonce, self._reader.data)[8:])
             if self._words is not None:
                 with m.Else():
                     m.d.comb += self._words.i.valid.eq(1)
@@ -258,13 +263,14 @@ class Endpoint(wiring.Component):
             m.d.comb += done.eq(~waits & self._settling.all() & ~(infers & last & ~self._ended))
             with m.If(done):
                 m.d.sync += [
-                    self._expected.eq(self._expected + 1),
+                    self._expected.eq(self._sequence + 1),
                     self._last_kind.eq(self._kind),
                     self.answered.eq(~self.answered),
-                    self._n_answer.eq(Mux(infers, Mux(last, self._n_results, 0), 1)),
+                    self._n_answer.eq(Mux(greets, GREETING_BYTES, 1)),
                 ]
                 with m.If(infers):
                     m.d.sync += self._chunk.eq(Mux(last, 0, self._chunk + 1))
+                    m.d.sync += self._n_answer.eq(Mux(last, self._n_results, 0))
                 m.next = "Speak"
 
     def _take_results(self, m: Module) -> None:
@@ -305,15 +311,15 @@ class Endpoint(wiring.Component):
                 | Mux(self.refused, Status.IMAGE_REFUSED, 0)
             )
         fingerprint = self.shape.fingerprint.to_bytes(FINGERPRINT_BYTES, "big")
-        greeting = Array(
-            [*(self._reader.data for _ in range(NONCE_BYTES)), Const(VERSION, 8), status]
-            + [Const(byte, 8) for byte in fingerprint]
-        )
+        greeting = Array([Const(VERSION, 8), status, *(Const(byte, 8) for byte in fingerprint)])
         refused = self._refusal.any()
+        number = Mux(refused, self._expected, self._sequence)
         with m.If(self._at == 0):
             m.d.comb += self._byte.eq(Mux(refused, REFUSED, self._kind | ANSWER))
         with m.Elif(self._at == 1):
-            m.d.comb += self._byte.eq(Mux(refused, self._expected, self._sequence))
+            m.d.comb += self._byte.eq(number[:8])
+        with m.Elif(self._at == 2):
+            m.d.comb += self._byte.eq(number[8:])
         with m.Elif(refused):
             m.d.comb += self._byte.eq(self._refusal)
         with m.Elif(self._kind == Kind.HELLO):
@@ -336,7 +342,7 @@ class Endpoint(wiring.Component):
         with m.State("Say"):
             m.d.comb += [self._busy.eq(1), self.reply.valid.eq(1)]
             with m.If(self.reply.ready):
-                m.d.sync += [self._at.eq(self._at + 1), self._place.eq(self._at - 1)]
+                m.d.sync += self._at.eq(self._at + 1)
                 m.next = "Speak"
                 with m.If(self.reply.payload.last):
                     m.d.sync += self._at.eq(0)

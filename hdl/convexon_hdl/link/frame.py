@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
-from amaranth.lib import crc, data, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from convexon.errors import InputError
-from convexon.link.protocol import CHECK_BYTES, ESCAPE, ESCAPED, FLAG
+from convexon.link.protocol import (
+    CHECK_BYTES,
+    ESCAPE,
+    ESCAPED,
+    FLAG,
+    NONCE_BYTES,
+    PLAIN_KINDS,
+)
+
+_POLYNOMIAL = 0xEDB88320  # of CRC-32, the lowest bit first
+_RESIDUE = 0xDEBB20E3  # in the register when a sound check has followed its bytes
 
 
 class Event(IntEnum):
@@ -40,6 +50,56 @@ class EventLayout(data.StructLayout):
         super().__init__({"event": 2, "data": 8})
 
 
+class Check(wiring.Component):
+    """The check of a frame, a byte each clock, begun from the nonce or, of a plain kind, without.
+
+    Resources: 32 flip-flops, and the exclusive-ors of a byte's CRC-32.
+
+    Members
+    -------
+    nonce : In(32)
+    i : In(stream.Signature(8, always_ready=True))
+    first : In(1)
+        The byte is the frame's first, its kind.
+    o : Out(32)
+        The check of the bytes so far.
+    agrees : Out(1)
+        The last bytes were the check of those before them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "nonce": In(8 * NONCE_BYTES),
+                "i": In(stream.Signature(unsigned(8), always_ready=True)),
+                "first": In(1),
+                "o": Out(8 * CHECK_BYTES),
+                "agrees": Out(1),
+            }
+        )
+
+    def start(self, kind: Value, nonce: Value) -> Value:
+        """Return what the check of a frame goes on from."""
+        return Mux(kind.matches(*PLAIN_KINDS), 0, nonce)
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the register and its next value."""
+        m = Module()
+        register = Signal(8 * CHECK_BYTES)
+        byte = self.i.payload
+        bits = list(Mux(self.first, ~self.start(byte, self.nonce)[: len(register)], register))
+        for bit in byte:
+            carried = bits[0] ^ bit
+            bits = [
+                shifted ^ carried if _POLYNOMIAL >> k & 1 else shifted
+                for k, shifted in enumerate([*bits[1:], 0])
+            ]
+        with m.If(self.i.valid):
+            m.d.sync += register.eq(Cat(*bits))
+        m.d.comb += [self.o.eq(~register), self.agrees.eq(register == _RESIDUE)]
+        return m
+
+
 class FrameDecoder(wiring.Component):
     """Finds frames among bytes, takes the escapes out, and checks them.
 
@@ -55,6 +115,8 @@ class FrameDecoder(wiring.Component):
 
     Members
     -------
+    nonce : In(32)
+        Of the session.
     i : In(stream.Signature(8, always_ready=True))
     o : Out(stream.Signature(EventLayout(), always_ready=True))
 
@@ -70,6 +132,7 @@ class FrameDecoder(wiring.Component):
         self.timeout = timeout
         super().__init__(
             {
+                "nonce": In(8 * NONCE_BYTES),
                 "i": In(stream.Signature(unsigned(8), always_ready=True)),
                 "o": Out(stream.Signature(EventLayout(), always_ready=True)),
             }
@@ -86,15 +149,16 @@ class FrameDecoder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the check and the states of a frame."""
         m = Module()
-        m.submodules.check = check = crc.catalog.CRC32_ISO_HDLC(data_width=8).create()
+        m.submodules.check = check = Check()
         fresh = Signal(init=1)  # no byte of this frame has come
         escaped, lost = Signal(), Signal(init=1)
         quiet = Signal(range(max(2, self.timeout)))
         byte, content = self.i.payload, Signal(8)
         m.d.comb += [
             content.eq(Mux(escaped, byte ^ ESCAPED, byte)),
-            check.data.eq(content),
-            check.start.eq(fresh),
+            check.nonce.eq(self.nonce),
+            check.i.payload.eq(content),
+            check.first.eq(fresh),
             self.o.payload.data.eq(content),
         ]
         with m.If(self.i.valid):
@@ -102,7 +166,7 @@ class FrameDecoder(wiring.Component):
             with m.If(byte == FLAG):
                 m.d.comb += self.o.valid.eq(~fresh)
                 m.d.comb += self.o.payload.event.eq(
-                    Mux(self.agrees(check.match_detected) & ~escaped, Event.GOOD, Event.BAD)
+                    Mux(self.agrees(check.agrees) & ~escaped, Event.GOOD, Event.BAD)
                 )
                 m.d.sync += [fresh.eq(1), escaped.eq(0), lost.eq(0)]
             with m.Elif(lost):
@@ -110,7 +174,7 @@ class FrameDecoder(wiring.Component):
             with m.Elif(byte == ESCAPE):
                 m.d.sync += escaped.eq(1)
             with m.Else():
-                m.d.comb += [check.valid.eq(1), self.o.valid.eq(1)]
+                m.d.comb += [check.i.valid.eq(1), self.o.valid.eq(1)]
                 m.d.comb += self.o.payload.event.eq(Event.BYTE)
                 m.d.sync += [fresh.eq(0), escaped.eq(0)]
         with m.Elif(~fresh | escaped):
@@ -143,6 +207,8 @@ class FrameEncoder(wiring.Component):
 
     Members
     -------
+    nonce : In(32)
+        Of the session; a frame takes it with its first byte.
     i : In(stream.Signature(ByteLayout()))
     o : Out(stream.Signature(8))
     """
@@ -150,6 +216,7 @@ class FrameEncoder(wiring.Component):
     def __init__(self) -> None:
         super().__init__(
             {
+                "nonce": In(8 * NONCE_BYTES),
                 "i": In(stream.Signature(ByteLayout())),
                 "o": Out(stream.Signature(unsigned(8))),
             }
@@ -158,7 +225,7 @@ class FrameEncoder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the check and the order of a frame."""
         m = Module()
-        m.submodules.check = check = crc.catalog.CRC32_ISO_HDLC(data_width=8).create()
+        m.submodules.check = check = Check()
         sums = Signal(range(CHECK_BYTES))
         first, escaped = Signal(), Signal()
         byte, stuffed, special, taken = Signal(8), Signal(8), Signal(), Signal()
@@ -166,8 +233,9 @@ class FrameEncoder(wiring.Component):
             special.eq(~escaped & ((byte == FLAG) | (byte == ESCAPE))),
             stuffed.eq(Mux(special, ESCAPE, Mux(escaped, byte ^ ESCAPED, byte))),
             taken.eq(self.o.valid & self.o.ready & ~special),
-            check.data.eq(byte),
-            check.start.eq(first),
+            check.nonce.eq(self.nonce),
+            check.i.payload.eq(byte),
+            check.first.eq(first),
         ]
         with m.FSM(name="order"):
             with m.State("Open"):
@@ -181,7 +249,7 @@ class FrameEncoder(wiring.Component):
                     self.o.valid.eq(self.i.valid),
                     self.o.payload.eq(stuffed),
                     self.i.ready.eq(self.o.ready & ~special),
-                    check.valid.eq(taken),
+                    check.i.valid.eq(taken),
                 ]
                 with m.If(self.o.valid & self.o.ready):
                     m.d.sync += escaped.eq(special)
@@ -191,7 +259,7 @@ class FrameEncoder(wiring.Component):
                         m.next = "Check"
             with m.State("Check"):
                 m.d.comb += [
-                    byte.eq(check.crc.word_select(sums, 8)),
+                    byte.eq(check.o.word_select(sums, 8)),
                     self.o.valid.eq(1),
                     self.o.payload.eq(stuffed),
                 ]

@@ -103,6 +103,7 @@ class Link(wiring.Component):
         wiring.connect(m, endpoint.reply, encoder.i)
         wiring.connect(m, endpoint.i, wiring.flipped(self.i))
         wiring.connect(m, wiring.flipped(self.o), endpoint.o)
+        m.d.comb += [decoder.nonce.eq(endpoint.nonce), encoder.nonce.eq(endpoint.nonce)]
         m.d.comb += [self.restart.eq(endpoint.restart), self.answered.eq(endpoint.answered)]
         if self.shape.is_loadable:
             wiring.connect(m, endpoint.load, wiring.flipped(self.load))

@@ -23,7 +23,7 @@ from convexon.api.network import Network
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.encoder import Encoder
 from convexon.data.samples import SAMPLES, Samples
-from convexon.errors import InputError
+from convexon.errors import InputError, LinkError
 from convexon.flow.build import build_stage
 from convexon.flow.emit import emit_stage
 from convexon.flow.measure import connected, fingerprint_of, send
@@ -349,7 +349,13 @@ class ConnectedBoard:
         """
         network = self.accelerator.network
         found = send(self._session, self._ports, self._transfers(samples))
-        return network.interface.named(found.labels[:, -1])
+        labels, n_classes = found.labels[:, -1], len(network.classes)
+        if (labels >= n_classes).any():
+            raise LinkError(
+                f"the board must answer with a class below {n_classes}, not {labels.max()}: its "
+                "accelerator does not work; compare it with convexon run"
+            )
+        return network.interface.named(labels)
 
     def _transfers(self, samples: npt.ArrayLike) -> npt.NDArray[np.uint8]:
         """Raw samples as the host sends them: steps, or levels for an encoder on chip."""

@@ -22,7 +22,7 @@ from convexon_boards.settings import BuildOptions
 from convexon_boards.tools import nextpnr
 from convexon_boards.tools.synthesis import FLOW_VERSION
 
-BUILD_VERSION = 1
+BUILD_VERSION = 2
 """Raised whenever the top module, the link or the constraints change in what they mean."""
 
 DEFAULTS = BuildOptions()

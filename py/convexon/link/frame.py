@@ -5,7 +5,15 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from convexon.link.protocol import CHECK_BYTES, ESCAPE, ESCAPED, FLAG, HEADER_BYTES
+from convexon.link.protocol import (
+    CHECK_BYTES,
+    ESCAPE,
+    ESCAPED,
+    FLAG,
+    HEADER_BYTES,
+    PLAIN_KINDS,
+    SEQUENCE_BYTES,
+)
 
 MOST_BYTES = 1 << 20
 """Bytes between two flags that are kept; a frame is never that long."""
@@ -20,10 +28,10 @@ class Frame:
     body: bytes = b""
 
 
-def encode(frame: Frame) -> bytes:
-    """Return the bytes of ``frame``, flags included."""
-    content = bytes([frame.kind, frame.sequence]) + frame.body
-    content += zlib.crc32(content).to_bytes(CHECK_BYTES, "little")
+def encode(frame: Frame, nonce: bytes = b"") -> bytes:
+    """Return the bytes of ``frame`` in the session of ``nonce``, if any, flags included."""
+    content = bytes([frame.kind]) + frame.sequence.to_bytes(SEQUENCE_BYTES, "little") + frame.body
+    content += _check(content, nonce)
     content = content.replace(bytes([ESCAPE]), bytes([ESCAPE, ESCAPE ^ ESCAPED]))
     content = content.replace(bytes([FLAG]), bytes([ESCAPE, FLAG ^ ESCAPED]))
     return bytes([FLAG]) + content + bytes([FLAG])
@@ -34,10 +42,12 @@ class FrameReader:
 
     Members
     -------
-    damaged : frames so far whose check or form was wrong
+    nonce : of the session; empty before there is one
+    damaged : frames so far whose check or form was wrong, those of other sessions among them
     """
 
-    def __init__(self) -> None:
+    def __init__(self, nonce: bytes = b"") -> None:
+        self.nonce = nonce
         self.damaged = 0
         self._rest = b""
 
@@ -48,7 +58,7 @@ class FrameReader:
             self._rest = b""
         frames = []
         for piece in ended:
-            frame = _decode(piece)
+            frame = _decode(piece, self.nonce)
             if frame is not None:
                 frames.append(frame)
             elif piece:
@@ -56,8 +66,14 @@ class FrameReader:
         return frames
 
 
-def _decode(piece: bytes) -> Frame | None:
-    """Return the frame between two flags, or None if it is none."""
+def _check(content: bytes, nonce: bytes) -> bytes:
+    """Return the check of a frame's content."""
+    start = b"" if content[0] in PLAIN_KINDS else nonce
+    return zlib.crc32(content, int.from_bytes(start, "little")).to_bytes(CHECK_BYTES, "little")
+
+
+def _decode(piece: bytes, nonce: bytes) -> Frame | None:
+    """Return the frame between two flags, or None if it is none of the session."""
     parts = piece.split(bytes([ESCAPE]))
     if not all(parts[1:]):  # an escape of nothing, or of an escape
         return None
@@ -65,6 +81,7 @@ def _decode(piece: bytes) -> Frame | None:
     if len(content) < HEADER_BYTES + CHECK_BYTES:
         return None
     sound, check = content[:-CHECK_BYTES], content[-CHECK_BYTES:]
-    if zlib.crc32(sound) != int.from_bytes(check, "little"):
+    if _check(sound, nonce) != check:
         return None
-    return Frame(sound[0], sound[1], sound[HEADER_BYTES:])
+    sequence = int.from_bytes(sound[1:HEADER_BYTES], "little")
+    return Frame(sound[0], sequence, sound[HEADER_BYTES:])

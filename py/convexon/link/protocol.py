@@ -2,19 +2,24 @@
 
 A *frame* is, as in RFC 1662 with a check sequence of 32 bits::
 
-    FLAG  kind  sequence  body ...  check0 check1 check2 check3  FLAG
+    FLAG  kind  sequence0 sequence1  body ...  check0 check1 check2 check3  FLAG
 
 Between the flags each byte that equals `FLAG` or `ESCAPE` is sent as `ESCAPE` and the byte with
-`ESCAPED` flipped. The check is the CRC-32 of Ethernet and of zlib over the bytes from ``kind`` to
-the end of the body, lowest byte first. One flag may end a frame and begin the next; flags in a row
-are idle.
+`ESCAPED` flipped. Numbers are sent lowest byte first. One flag may end a frame and begin the next;
+flags in a row are idle.
+
+The check is the CRC-32 of Ethernet and of zlib over the bytes from ``kind`` to the end of the body,
+continued from the session's nonce as if that were the check of bytes before them; the kinds of
+`PLAIN_KINDS` are checked without it. So a frame of another session is as unsound as a damaged one.
 
 The host sends a *request* and waits for its *answer*, whose kind is the request's with `ANSWER`
-set, and whose sequence number is the request's. Sequence numbers count modulo 256.
+set, and whose sequence number is the request's. Numbers count from the one of `Kind.HELLO`, and
+none comes twice: in a session a number stands for one request, and a host that has used them up
+opens another session.
 
-- `Kind.HELLO` opens a session. Body: `NONCE_BYTES` bytes that the host chose. Answer: these bytes,
-  `VERSION`, a byte of `Status`, and the `FINGERPRINT_BYTES` bytes of the design's fingerprint. The
-  request after it has its sequence number plus 1. Whatever was under way is forgotten.
+- `Kind.HELLO` opens a session. Body: its nonce, `NONCE_BYTES` bytes that the host drew at random.
+  Answer: `VERSION`, a byte of `Status`, and the `FINGERPRINT_BYTES` bytes of the design's
+  fingerprint. Whatever was under way is forgotten.
 - `Kind.INFER` brings the next `CHUNK_BYTES` bytes of an inference, or what is left of it. Answer:
   nothing, or after the last chunk all results of the inference.
 - `Kind.LOAD` brings the next words of a weight image (`convexon.plan.image`), at most `CHUNK_BYTES`
@@ -32,8 +37,8 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 
-VERSION = 1
-"""Version of this protocol."""
+VERSION = 2
+"""Version of this protocol; a refusal in version 1 has no byte where ``Reason`` is."""
 
 DEFAULT_BAUD = 1_000_000
 """Bits a second of a serial line, unless another rate is asked for on both sides."""
@@ -42,16 +47,20 @@ FLAG = 0x7E
 ESCAPE = 0x7D
 ESCAPED = 0x20
 
-HEADER_BYTES = 2
+SEQUENCE_BYTES = 2
+SEQUENCES = 256**SEQUENCE_BYTES
+HEADER_BYTES = 1 + SEQUENCE_BYTES
 CHECK_BYTES = 4
 CHUNK_BYTES = 256
 """Most bytes of a request's body."""
 
 NONCE_BYTES = 4
 FINGERPRINT_BYTES = 8
+GREETING_BYTES = 2 + FINGERPRINT_BYTES
+"""Of the answer's body to `Kind.HELLO`."""
+
 ANSWER = 0x80
 REFUSED = 0xFF
-SEQUENCES = 256
 
 
 class Kind(IntEnum):
@@ -62,13 +71,17 @@ class Kind(IntEnum):
     LOAD = 0x03
 
 
+PLAIN_KINDS = (Kind.HELLO, REFUSED)
+"""Frames that must be understood by an end that knows no session, or another one."""
+
+
 class Reason(IntEnum):
     """Why a request was refused.
 
     ``CLOSED``: no session is open, as after power-up. ``DAMAGED``: the check or the form of a frame
-    was wrong. ``SEQUENCE``: the number was neither the expected one nor the one before.
-    ``LENGTH``: the body had another length than was due. ``KIND``: the request is unknown, or does
-    not suit what is under way. ``UNLOADED``: the weights have yet to be loaded.
+    was wrong, or it is of another session. ``SEQUENCE``: the number was neither the expected one
+    nor the one before. ``LENGTH``: the body had another length than was due. ``KIND``: the request
+    is unknown, or does not suit what is under way. ``UNLOADED``: the weights have yet to be loaded.
     """
 
     CLOSED = 1

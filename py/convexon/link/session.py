@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from convexon.errors import LinkError
@@ -12,7 +12,7 @@ from convexon.link.frame import Frame, FrameReader, encode
 from convexon.link.protocol import (
     ANSWER,
     CHUNK_BYTES,
-    FINGERPRINT_BYTES,
+    GREETING_BYTES,
     NONCE_BYTES,
     REFUSED,
     SEQUENCES,
@@ -23,8 +23,6 @@ from convexon.link.protocol import (
 )
 from convexon.link.transport import Transport
 from convexon.plan.image import WORD_BYTES
-
-_HELLO_BYTES = NONCE_BYTES + 2 + FINGERPRINT_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +52,8 @@ class Counts:
     requests : those that were answered
     resent : requests that were sent again
     silences, refusals, damaged, strays : times that no answer came, that the board found a request
-        unsound, and frames that were unsound here or answered something else
+        unsound, and frames that were unsound here, or of another session, or answered something
+        else
     sessions : sessions that were opened
     """
 
@@ -87,17 +86,18 @@ class _SessionLostError(Exception):
 class Session:
     """A conversation with a board.
 
-    An answer is taken only if its check agrees and it has the kind and the number of the request
-    that waits for it. Whatever else comes is counted and dropped; a request without an answer is
-    sent again, and where the board has forgotten the session, a new one is opened and the inference
-    begun anew.
+    An answer is taken only if its check agrees, which only this session's can, and it has the kind
+    and the number of the request that waits for it, which no other request of the session has.
+    Whatever else comes is counted and dropped; a request without an answer is sent again, and where
+    the board has forgotten the session, a new one is opened and the inference begun anew.
 
     Parameters
     ----------
     fingerprint : that of the design which the board must hold
-    image : weights for an accelerator that loads them; sent first, and when the board has lost them
+    image : weights for an accelerator that loads them, sent first in each session: what the board
+        has may be another host's
     nonce : callable
-        Gives so many bytes, others each time.
+        Draws so many bytes, others each time.
     """
 
     def __init__(
@@ -113,11 +113,15 @@ class Session:
         self._fingerprint = fingerprint
         self._image = image
         self._patience = patience
-        self._nonce = nonce
+        self._draw = nonce
         self._reader = FrameReader()
         self._sequence = 0
-        self._is_open = self._is_loaded = False
+        self._is_open = False
         self.counts = Counts()
+
+    def answers(self, frame: Frame, request: Frame) -> bool:
+        """Whether a sound frame of the session is the answer to ``request``."""
+        return (frame.kind, frame.sequence) == (request.kind | ANSWER, request.sequence)
 
     def infer(self, body: bytes) -> bytes:
         """Return the results of one inference, as bytes.
@@ -127,10 +131,13 @@ class Session:
         LinkError
             If the board does not answer, or is another one.
         """
-        return self._in_session(lambda: self._send(Kind.INFER, body))
+        chunks = [body[at : at + CHUNK_BYTES] for at in range(0, len(body), CHUNK_BYTES)]
+        if self._sequence + len(chunks) > SEQUENCES:
+            self._is_open = False
+        return self._in_session(lambda: self._infer(chunks))
 
     def load(self, image: bytes) -> None:
-        """Load weights in a new session, and keep them for when the board forgets them.
+        """Load weights in a new session, and in each after it.
 
         Raises
         ------
@@ -138,44 +145,51 @@ class Session:
             If the board does not answer, or refuses the image.
         """
         self._image = image
-        self._is_loaded = self._is_open = False
+        self._is_open = False
         self._in_session(lambda: b"")
 
     def _in_session(self, act: Callable[[], bytes]) -> bytes:
-        """Do something in a session, in a new one if need be."""
+        """Do something in a session, in a new one if need be.
+
+        While it is being done the session counts as closed: where it is broken off, its next number
+        may have been used.
+        """
         for _ in range(self._patience.sessions):
             try:
                 if not self._is_open:
                     self._open()
-                return act()
-            except _SessionLostError:
                 self._is_open = False
+                answer = act()
+            except _SessionLostError:
+                continue
+            self._is_open = True
+            return answer
         raise LinkError(
-            f"the board lost the session {self._patience.sessions} times: check its power and cable"
+            f"the board lost the session {self._patience.sessions} times ({self.counts}): "
+            "check its power and cable"
         )
 
     def _open(self) -> None:
         """Open a session: after it nothing is taken that was on the line before."""
-        nonce = self._nonce(NONCE_BYTES)
+        nonce = self._draw(NONCE_BYTES)
         self._drain()
+        self._reader.nonce = nonce
+        self._sequence = 0
         body = self._exchange(Kind.HELLO, nonce)
-        if len(body) != _HELLO_BYTES or body[:NONCE_BYTES] != nonce:
+        _require_version(int.from_bytes(body[:1], "little"))
+        if len(body) != GREETING_BYTES:
             raise _SessionLostError
-        version, status = body[NONCE_BYTES], Status(body[NONCE_BYTES + 1])
-        fingerprint = int.from_bytes(body[NONCE_BYTES + 2 :], "big")
-        if version != VERSION:
-            raise LinkError(f"the board must speak version {VERSION}, not {version}: build it anew")
+        status, fingerprint = Status(body[1]), int.from_bytes(body[2:], "big")
         if fingerprint != self._fingerprint:
             raise LinkError(
                 f"the board must hold the design {self._fingerprint:016x}, not "
                 f"{fingerprint:016x}: run convexon flash"
             )
-        self._is_open = True
         self.counts.sessions += 1
-        if Status.LOADABLE in status and not (Status.LOADED in status and self._is_loaded):
+        if Status.LOADABLE in status:
             if self._image is None:
                 raise LinkError("the board's accelerator must be given weights, and none were")
-            self._load(self._image)  # those that it has may be another network's
+            self._load(self._image)
 
     def _load(self, image: bytes) -> None:
         """Send an image; a second time where the board had half of another one."""
@@ -187,37 +201,44 @@ class Session:
                     raise _SessionLostError
                 status = Status(answer[0])
             if Status.LOADED in status:
-                self._is_loaded = True
                 return
         raise LinkError(
             f"the board refused an image of {len(image) // WORD_BYTES} words: it is for another "
             "accelerator, or damaged; run convexon weights"
         )
 
-    def _send(self, kind: Kind, body: bytes) -> bytes:
-        """Send a body in chunks, and return the last one's answer."""
+    def _infer(self, chunks: Sequence[bytes]) -> bytes:
+        """Send an inference, and return the last chunk's answer."""
         answer = b""
-        for begin in range(0, len(body), CHUNK_BYTES):
+        for chunk in chunks:
             if answer:  # results, before the inference was complete
                 raise _SessionLostError
-            answer = self._exchange(kind, body[begin : begin + CHUNK_BYTES])
+            answer = self._exchange(Kind.INFER, chunk)
         return answer
 
     def _exchange(self, kind: Kind, body: bytes) -> bytes:
         """Send a request until it is answered, and return the answer's body."""
+        if self._sequence == SEQUENCES:
+            raise LinkError(
+                "an inference, and the weights before it, must take fewer requests than "
+                f"{SEQUENCES} of {CHUNK_BYTES} bytes"
+            )
         request = Frame(kind, self._sequence, body)
-        wire = encode(request)
+        wire = encode(request, self._reader.nonce)
         for number in range(self._patience.tries):
             self.counts.resent += number > 0
             self._transport.write(wire)
             answer = self._await(request)
             if answer is not None:
-                self._sequence = (self._sequence + 1) % SEQUENCES
+                self._sequence += 1
                 self.counts.requests += 1
                 return answer
+        if kind != Kind.HELLO:  # which a board hears in whatever session it is
+            raise _SessionLostError
         raise LinkError(
             f"the board gave no sound answer to {self._patience.tries} requests "
-            f"({self.counts}): check the cable, the port and its rate, and that the board is built"
+            f"({self.counts}): check the cable, the port and its rate, and that the board was "
+            "flashed with what this version built"
         )
 
     def _await(self, request: Frame) -> bytes | None:
@@ -226,10 +247,10 @@ class Session:
         left = self._patience.seconds
         while True:  # what has come in time is read, however late it is by now
             for frame in self._read(max(left, 0.0)):
-                if (frame.kind, frame.sequence) == (request.kind | ANSWER, request.sequence):
+                if self.answers(frame, request):
                     return frame.body
-                if frame.kind == REFUSED and len(frame.body) == 1:
-                    self._refused(frame.body[0], request)
+                if frame.kind == REFUSED and len(frame.body) <= 1:
+                    self._refused(frame.body, request)
                     return None
                 self.counts.strays += 1
             if left <= 0:
@@ -237,10 +258,12 @@ class Session:
                 return None
             left = end - time.monotonic()
 
-    def _refused(self, reason: int, request: Frame) -> None:
+    def _refused(self, reason: bytes, request: Frame) -> None:
         """Decide what a refusal means: return where the request is to be sent again."""
         self.counts.refusals += 1
-        if reason == Reason.DAMAGED:
+        if not reason:
+            _require_version(1)
+        if reason == bytes([Reason.DAMAGED]):
             self._drain()
         elif request.kind != Kind.HELLO:
             raise _SessionLostError
@@ -258,3 +281,12 @@ class Session:
         frames = self._reader.feed(self._transport.read(seconds))
         self.counts.damaged = self._reader.damaged
         return frames
+
+
+def _require_version(version: int) -> None:
+    """Raise `LinkError` unless a board's version of the protocol is this one."""
+    if version != VERSION:
+        raise LinkError(
+            f"the board must speak version {VERSION} of the link, not {version}: run convexon "
+            "build, then convexon flash"
+        )

@@ -30,6 +30,8 @@ END = Decision()
 TIMEOUT = 40
 DIGEST = "sha256:0123456789abcdef" + "0" * 48
 NONCE = bytes([1, 2, 0x7E, 0x7D])
+"""Of all sessions of these tests, and with bytes that must be escaped."""
+
 HELLO = Frame(Kind.HELLO, 9, NONCE)
 
 
@@ -108,10 +110,18 @@ class Board:
         self.shape = shape_of(network, self.mapping)
         self.classes = decoder, endpoint
 
-    def run(self, script: Sequence[bytes | int], *, slow: int = 1, byte_clocks: int = 3) -> Seen:
+    def run(
+        self,
+        script: Sequence[bytes | int],
+        *,
+        slow: int = 1,
+        byte_clocks: int = 3,
+        foreign: int = 0,
+    ) -> Seen:
         """Send bytes, or keep silent for so many clocks; then wait until nothing moves.
 
-        The line takes a byte of an answer in one of ``slow`` clocks.
+        The line takes a byte of an answer in one of ``slow`` clocks. ``foreign`` frames that the
+        board sends are of another session than that of these tests.
         """
         m = Module()
         m.submodules.decoder = decoder = self.classes[0](timeout=TIMEOUT)
@@ -119,6 +129,7 @@ class Board:
         m.submodules.encoder = encoder = FrameEncoder()
         accelerator = Accelerator(self.network, mapping=self.mapping)
         m.submodules.accelerator = ResetInserter({"sync": endpoint.restart})(accelerator)
+        m.d.comb += [decoder.nonce.eq(endpoint.nonce), encoder.nonce.eq(endpoint.nonce)]
         wiring.connect(m, decoder.o, endpoint.events)
         wiring.connect(m, endpoint.reply, encoder.i)
         wiring.connect(m, endpoint.i, accelerator.i)
@@ -127,7 +138,7 @@ class Board:
             wiring.connect(m, endpoint.load, accelerator.load)
             m.d.comb += endpoint.loaded.eq(accelerator.loaded)
             m.d.comb += endpoint.refused.eq(accelerator.refused)
-        seen, reader = Seen(), FrameReader()
+        seen, reader = Seen(), FrameReader(NONCE)
         state = {"quiet": 0}
 
         async def talk(ctx: Any) -> None:
@@ -162,7 +173,7 @@ class Board:
         simulator.add_testbench(talk)
         simulator.add_testbench(listen, background=True)
         simulator.run()
-        assert reader.damaged == 0, "the board sent a damaged frame"
+        assert reader.damaged == foreign, "the board sent a damaged frame"
         return seen
 
 
@@ -171,6 +182,11 @@ def infer(body: bytes, sequence: int = 10) -> Frame:
     return Frame(Kind.INFER, sequence, body)
 
 
+def framed(frame: Frame, nonce: bytes = NONCE) -> bytes:
+    """The bytes of a frame in the session of these tests."""
+    return encode(frame, nonce)
+
+
 def sent(*frames: Frame, gap: int = 200) -> list[bytes | int]:
     """Frames with time between them for the answer."""
-    return [piece for frame in frames for piece in (encode(frame), gap)]
+    return [piece for frame in frames for piece in (framed(frame), gap)]

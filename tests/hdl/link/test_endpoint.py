@@ -11,10 +11,10 @@ from amaranth.hdl import Const, Value
 from link_bench import (
     DIGEST,
     HELLO,
-    NONCE,
     TIMEOUT,
     Board,
     expected_bytes,
+    framed,
     infer,
     network_of,
     request_bytes,
@@ -40,13 +40,14 @@ from convexon.plan.mapping import Folded, Mapping, Weights
 from convexon.snn import golden
 from convexon.snn.decision import Decision, Rule, decided_trace
 from convexon.snn.neuron import ReadoutMode
+from convexon_hdl.link import frame
 from convexon_hdl.link.endpoint import Endpoint
-from convexon_hdl.link.frame import FrameDecoder
+from convexon_hdl.link.frame import Check, FrameDecoder
 from convexon_hdl.link.shape import LinkShape
 
 NETWORK = network_of()
 SAMPLES = samples_of(NETWORK)
-GREETING = Frame(Kind.HELLO | ANSWER, 9, NONCE + bytes([VERSION, 0]) + bytes.fromhex(DIGEST[7:23]))
+GREETING = Frame(Kind.HELLO | ANSWER, 9, bytes([VERSION, 0]) + bytes.fromhex(DIGEST[7:23]))
 
 
 def answer(sample: np.ndarray, sequence: int = 10) -> Frame:
@@ -95,7 +96,7 @@ def test_a_result_for_each_step_comes_in_one_answer() -> None:
 
 @pytest.mark.parametrize("bit", [0, 5])
 def test_a_damaged_byte_changes_nothing(bit: int) -> None:
-    wire = encode(REQUEST)
+    wire = framed(REQUEST)
     script: list[bytes | int] = sent(HELLO)
     for place in range(len(wire)):
         damaged = bytearray(wire)
@@ -111,7 +112,7 @@ def test_a_damaged_byte_changes_nothing(bit: int) -> None:
 
 
 def test_a_dropped_byte_changes_nothing() -> None:
-    wire = encode(REQUEST)
+    wire = framed(REQUEST)
     script: list[bytes | int] = sent(HELLO)
     for place in range(1, len(wire) - 1):
         script += [wire[:place] + wire[place + 1 :], 150]
@@ -128,7 +129,7 @@ class Credulous(FrameDecoder):
 
 
 def test_a_decoder_that_does_not_check_is_caught() -> None:
-    wire = bytearray(encode(REQUEST))
+    wire = bytearray(framed(REQUEST))
     wire[4] ^= 1
     seen = Board(NETWORK, decoder=Credulous).run([*sent(HELLO), bytes(wire), 150])
     assert seen.transfers > 0
@@ -142,21 +143,21 @@ class Patient(FrameDecoder):
 
 
 @pytest.mark.parametrize("decoder", [FrameDecoder, Patient])
-@pytest.mark.parametrize("cut", [2, 7])
+@pytest.mark.parametrize("cut", [2, 8])
 def test_a_frame_that_breaks_off_is_forgotten(decoder: type[FrameDecoder], cut: int) -> None:
-    script = [*sent(HELLO), encode(REQUEST)[:cut], TIMEOUT + 10, *sent(REQUEST)]
+    script = [*sent(HELLO), framed(REQUEST)[:cut], TIMEOUT + 10, *sent(REQUEST)]
     seen = Board(NETWORK, decoder=decoder).run(script)
     assert (seen.frames == ANSWERED) == (decoder is FrameDecoder)
 
 
 def test_the_rest_of_a_frame_that_broke_off_is_no_frame() -> None:
-    wire = encode(REQUEST)
+    wire = framed(REQUEST)
     script = [*sent(HELLO), wire[:4], TIMEOUT + 10, wire[4:], 150, *sent(REQUEST)]
     assert Board(NETWORK).run(script).frames == ANSWERED
 
 
 def test_a_frame_is_not_lost_by_short_pauses() -> None:
-    wire = encode(REQUEST)
+    wire = framed(REQUEST)
     script: list[bytes | int] = sent(HELLO)
     for byte in wire:
         script += [bytes([byte]), TIMEOUT - 10]
@@ -181,6 +182,21 @@ def test_the_same_request_is_answered_again_and_not_run_again(endpoint: type[End
         assert seen.frames == [*ANSWERED, *[refusal(11, Reason.SEQUENCE)] * 2]
 
 
+class Narrow(Endpoint):
+    """Knows a request again by the lower half of its number."""
+
+    def again(self, sequence: Value, expected: Value) -> Value:
+        return sequence[:8] == (expected - 1)[:8]
+
+
+@pytest.mark.parametrize("endpoint", [Endpoint, Narrow])
+def test_the_request_of_256_later_is_another_one(endpoint: type[Endpoint]) -> None:
+    later = infer(request_bytes(SAMPLES[1]), 10 + 256)
+    seen = Board(NETWORK, endpoint=endpoint).run(sent(HELLO, REQUEST, later))
+    refused = seen.frames[2:] == [refusal(11, Reason.SEQUENCE)]
+    assert refused == (endpoint is Endpoint)
+
+
 def test_a_refusal_leaves_the_last_answer() -> None:
     wrong = [infer(REQUEST.body, 77), infer(b"short", 11), Frame(66, 11, b""), REQUEST]
     seen = Board(NETWORK).run(sent(HELLO, REQUEST, *wrong))
@@ -190,15 +206,48 @@ def test_a_refusal_leaves_the_last_answer() -> None:
 
 
 def test_sequence_numbers_wrap() -> None:
-    hello = Frame(Kind.HELLO, 254, NONCE)
-    requests = [infer(REQUEST.body, k) for k in (255, 0, 0, 1)]
+    hello = Frame(Kind.HELLO, 0xFFFE, HELLO.body)
+    requests = [infer(REQUEST.body, k) for k in (0xFFFF, 0, 0, 1)]
     seen = Board(NETWORK).run(sent(hello, *requests))
-    assert seen.frames[1:] == [answer(SAMPLES[0], k) for k in (255, 0, 0, 1)]
+    assert seen.frames[1:] == [answer(SAMPLES[0], k) for k in (0xFFFF, 0, 0, 1)]
 
 
 def test_no_session_no_answer() -> None:
-    seen = Board(NETWORK).run(sent(REQUEST, Frame(Kind.HELLO, 9, b"four!")))
-    assert seen.frames == [refusal(0, Reason.CLOSED)] * 2
+    plain = encode(REQUEST)
+    seen = Board(NETWORK).run([*sent(REQUEST, Frame(Kind.HELLO, 9, b"four!")), plain, 200])
+    assert seen.frames == [refusal(0, Reason.CLOSED)] * 3
+
+
+OTHERS = [encode(REQUEST, nonce) for nonce in (b"", b"that", bytes([3, *HELLO.body[1:]]))]
+
+
+def test_a_request_of_another_session_is_refused() -> None:
+    script: list[bytes | int] = [piece for other in OTHERS for piece in (other, 150)]
+    seen = Board(NETWORK).run([*sent(HELLO), *script, *sent(REQUEST), *script])
+    wrong = [refusal(expected, Reason.DAMAGED) for expected in (10, 11) for _ in OTHERS]
+    assert seen.frames == [GREETING, *wrong[:3], ANSWERED[1], *wrong[3:]]
+    assert seen.transfers == NETWORK.n_steps
+
+
+def test_an_answer_is_of_the_latest_greetings_session() -> None:
+    first = encode(Frame(Kind.HELLO, 9, b"then"))
+    script = [first, 200, encode(REQUEST, b"then"), 200, *sent(HELLO, REQUEST)]
+    seen = Board(NETWORK).run(script, foreign=2)
+    assert seen.frames == ANSWERED
+    assert seen.transfers == 2 * NETWORK.n_steps
+
+
+class Deaf(Check):
+    """Checks every frame as if there were no session."""
+
+    def start(self, kind: Value, nonce: Value) -> Value:
+        return Const(0, len(nonce))
+
+
+def test_a_check_without_the_nonce_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame, "Check", Deaf)
+    seen = Board(NETWORK).run([*sent(HELLO), OTHERS[0], 200], foreign=2)
+    assert seen.transfers > 0
 
 
 @pytest.mark.parametrize(
@@ -224,7 +273,7 @@ def test_an_endpoint_that_takes_any_length_is_caught() -> None:
 
 def test_what_comes_too_early_is_dropped() -> None:
     other = infer(request_bytes(SAMPLES[1]), 11)
-    script = [*sent(HELLO, gap=400), encode(REQUEST) + encode(other), 400, *sent(other, gap=400)]
+    script = [*sent(HELLO, gap=400), framed(REQUEST) + framed(other), 400, *sent(other, gap=400)]
     seen = Board(NETWORK).run(script, slow=12, byte_clocks=1)
     assert seen.frames == [*ANSWERED, answer(SAMPLES[1], 11)]
     assert seen.transfers == 2 * NETWORK.n_steps
@@ -292,7 +341,7 @@ def test_weights_are_loaded_over_the_link() -> None:
     script = sent(HELLO, infer(REQUEST.body), *loads[:1], *loads[:1], *loads[1:], request, gap=500)
     seen = board.run(script)
     status = [frame.body[0] for frame in seen.frames if frame.kind == Kind.LOAD | ANSWER]
-    assert seen.frames[0].body[5] == Status.LOADABLE
+    assert seen.frames[0].body[1] == Status.LOADABLE
     assert seen.frames[1] == refusal(10, Reason.UNLOADED)
     assert status == [Status.LOADABLE] * len(loads) + [Status.LOADABLE | Status.LOADED]
     assert seen.frames[-1] == answer(SAMPLES[0], after)

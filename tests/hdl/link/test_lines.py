@@ -13,7 +13,9 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 from link_bench import (
     HELLO,
+    NONCE,
     expected_bytes,
+    framed,
     infer,
     network_of,
     request_bytes,
@@ -111,11 +113,15 @@ def test_a_bit_that_is_too_short_is_refused(component: type) -> None:
         component(divisor=3)
 
 
-@pytest.mark.parametrize("content", [b"\x00\x01", bytes([FLAG, ESCAPE, FLAG]), bytes(range(256))])
+@pytest.mark.parametrize(
+    "content", [b"\x00\x01\x02", bytes([FLAG, ESCAPE, FLAG]), bytes(range(256))]
+)
 def test_an_encoder_writes_what_a_decoder_and_the_host_read(content: bytes) -> None:
     m = Module()
     m.submodules.encoder = encoder = FrameEncoder()
     m.submodules.decoder = decoder = FrameDecoder(timeout=100)
+    nonce = int.from_bytes(NONCE, "little")
+    m.d.comb += [encoder.nonce.eq(nonce), decoder.nonce.eq(nonce)]
     wire = bytearray()
     found = bytearray()
     ends: list[str] = []
@@ -146,9 +152,9 @@ def test_an_encoder_writes_what_a_decoder_and_the_host_read(content: bytes) -> N
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
-    frame = Frame(content[0], content[1], content[2:])
-    assert bytes(wire) == encode(frame)
-    assert FrameReader().feed(bytes(wire)) == [frame]
+    frame = Frame(content[0], int.from_bytes(content[1:3], "little"), content[3:])
+    assert bytes(wire) == framed(frame)
+    assert FrameReader(NONCE).feed(bytes(wire)) == [frame]
     assert (bytes(found[:-4]), ends) == (content, ["GOOD"])
 
 
@@ -228,7 +234,7 @@ def board(link: Link) -> Module:
 
 def test_a_whole_link_over_a_serial_line() -> None:
     link = Link(shape_of(NETWORK, Mapping.spatial(NETWORK)), Uart(divisor=4), timeout=2000)
-    line = [*levels(encode(HELLO), 4), *[1] * 1400, *levels(encode(REQUEST), 4), *[1] * 1000]
+    line = [*levels(framed(HELLO), 4), *[1] * 1400, *levels(framed(REQUEST), 4), *[1] * 1000]
     sent: list[int] = []
 
     async def bench(ctx: Any) -> None:
@@ -241,7 +247,7 @@ def test_a_whole_link_over_a_serial_line() -> None:
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
-    frames = FrameReader().feed(received(sent, 4))
+    frames = FrameReader(NONCE).feed(received(sent, 4))
     assert [frame.kind for frame in frames] == [Kind.HELLO | ANSWER, Kind.INFER | ANSWER]
     assert frames[1] == RESULT
 
@@ -254,14 +260,14 @@ def test_a_whole_link_over_spi() -> None:
         ctx.set(link.cs_n, 0)
         await ctx.tick().repeat(4)
         idle = bytes([FLAG] * 30)
-        for byte in encode(HELLO) + idle + encode(REQUEST) + idle:
+        for byte in framed(HELLO) + idle + framed(REQUEST) + idle:
             came.append(await exchange(ctx, link, byte, 4))
 
     simulator = Simulator(board(link))
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
-    frames = FrameReader().feed(bytes(came))
+    frames = FrameReader(NONCE).feed(bytes(came))
     assert [frame.kind for frame in frames] == [Kind.HELLO | ANSWER, Kind.INFER | ANSWER]
     assert frames[1] == RESULT
 
