@@ -191,7 +191,7 @@ def _drawn(
     spikes = train_spikes(run, settings, train, train)
     held = None if test is None else test_spikes(run, settings, test, train)
     progress.begin("drawing witnesses")
-    branches = witnesses(run, settings, spikes, progress=progress)
+    branches = witnesses(run, settings, train, spikes, progress=progress)
     progress.begin("building the spike dictionary")
     columns = dictionary(run, settings, spikes, branches, progress=progress, executor=executor)
     return Drawn(
@@ -258,11 +258,17 @@ test_spikes = stage("test", DATASET)(_spikes)
 
 @stage("branches", BRANCHES)
 def witnesses(
-    settings: SolveSettings, train: Made[SpikeDataset], *, progress: Progress = QUIET
+    settings: SolveSettings,
+    samples: Made[Samples],
+    train: Made[SpikeDataset],
+    *,
+    progress: Progress = QUIET,
 ) -> Branches:
     """Draw witnesses, and price further ones where that is asked for."""
     rows = distinct_rows(train.value, settings.readout)
-    return witnesses_for(settings, train.value, rows, progress)
+    # Steps of a series or of spikes are no side of an image.
+    shape = () if CODINGS[settings.coding].per_step else samples.value.values.shape[1:]
+    return witnesses_for(settings, train.value, shape, rows, progress)
 
 
 @stage("dictionary", DICTIONARY)

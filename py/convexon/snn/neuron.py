@@ -77,7 +77,7 @@ class Leak:
 
     d: int
     f: int
-    error: float = field(default=0.0, init=False, compare=False)
+    error: float = field(default=0.0, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("d", "f"):

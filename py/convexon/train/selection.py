@@ -22,7 +22,8 @@ from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.columns.rows import Rows
 from convexon.train.master import program_over
 from convexon.train.pricing.site import LEAST_WEIGHT
-from convexon.train.settings import ProgramSolver, SolveSettings
+from convexon.train.pursuit import Pursuit, pursue
+from convexon.train.settings import ProgramSolver, Selection, SolveSettings
 from convexon.train.solved import SolvedProgram
 
 VALIDATION_SHARE = 0.2
@@ -154,7 +155,16 @@ def _validate(
 
 
 def _select(settings: SolveSettings, pool: Pool, rows: Indices | None, watch: Watch) -> Indices:
-    """Strongest columns of the row-group program over ``rows``, as many as neurons are allowed."""
+    """Strongest columns of the row-group program over ``rows``, as many as neurons are allowed.
+
+    Or, where that is asked for, those that say most of what the ones before left open.
+    """
+    if settings.selection is Selection.RESIDUAL:
+        fitted = pool.rows if rows is None else pool.rows.take(rows)
+        bits = pool.dictionary.bits if rows is None else pool.dictionary.bits.rows(rows)
+        plan = Pursuit(keep=settings.max_neurons)
+        kept = pursue(bits, fitted.labels, pool.n_classes, plan, counts=fitted.counts)
+        return np.sort(kept)
     program = pool.program("softmax", GroupL2(), settings.selection_rho, rows=rows)
     selection = solve(program, tolerance=SELECTION_TOLERANCE, progress=watch)
     strength = np.linalg.norm(selection.W[:-1], axis=1)

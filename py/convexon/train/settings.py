@@ -13,7 +13,7 @@ from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.train.cost import CostKind
 from convexon.train.pricing.oracles import ORACLES
 from convexon.train.witnesses.alphabet import Alphabet
-from convexon.train.witnesses.witness import WitnessFamily
+from convexon.train.witnesses.witness import Field, WitnessFamily
 
 
 class ProgramSolver(Enum):
@@ -22,6 +22,20 @@ class ProgramSolver(Enum):
     CONVEXON = "convexon"
     CLARABEL = "clarabel"
     SCS = "scs"
+
+
+class Sight(Enum):
+    """Inputs that one witness may see: all, or a rectangle of the image that samples are."""
+
+    ALL = "all"
+    RECTANGLE = "rectangle"
+
+
+class Selection(Enum):
+    """How the drawn columns become the neurons: by the row-group program, or by the residual."""
+
+    PROGRAM = "program"
+    RESIDUAL = "residual"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +57,10 @@ class SolveSettings(Settings):
     readout: ReadoutMode = setting(ReadoutMode.COUNT, "What the readout weighs.")
     witnesses: int = setting(2000, "Witnesses to draw, over all families.", least=1, most=1 << 24)
     fan_in: int = setting(8, "Synapses of a neuron; clipped to the inputs.", least=1)
+    sight: Sight | None = setting(
+        None,
+        "Inputs that a witness may see; by default a rectangle where samples are images, else all.",
+    )
     depth: int = setting(1, "Layers of a branch.", least=1, most=64)
     hidden: int = setting(128, "Neurons of each layer below the last.", least=1, most=1 << 16)
     alphabet: str = setting("ternary", "Hidden weights: ternary, intB or pow2-B of B bits.")
@@ -56,6 +74,11 @@ class SolveSettings(Settings):
     )
     cost: CostKind | None = setting(None, "Penalty weights by what a neuron costs in silicon.")
     max_neurons: int = setting(256, "Neurons to keep at most.", least=1, most=1 << 16)
+    selection: Selection = setting(
+        Selection.PROGRAM,
+        "How drawn columns become neurons: by the row-group program, or by what the ones before "
+        "leave unexplained.",
+    )
     selection_rho: float = setting(
         0.003, "Regularisation strength of the selecting program.", above=0
     )
@@ -82,8 +105,14 @@ class SolveSettings(Settings):
         if self.readout is ReadoutMode.STEP:
             raise InputError("readout must give one decision a sample: last, sign or count")
 
-    def families(self, n_inputs: int) -> tuple[WitnessFamily, ...]:
-        """Families of witnesses, a branch each: one integrates, one leaks a quarter a step."""
+    def families(self, n_inputs: int, shape: tuple[int, ...] = ()) -> tuple[WitnessFamily, ...]:
+        """Families of witnesses, a branch each: one integrates, one leaks a quarter a step.
+
+        ``shape`` is that of a sample, where the witnesses read its features one by one.
+        """
+        field = None if self.sight is Sight.ALL else Field.of(shape)
+        if self.sight is Sight.RECTANGLE and shape and field is None:
+            raise InputError(f"sight must be all for samples of shape {shape}, which is no image")
         often = 6.0 if self.readout is ReadoutMode.COUNT else 1.0
         return tuple(
             WitnessFamily(
@@ -93,6 +122,7 @@ class SolveSettings(Settings):
                 reset=Reset.SUBTRACT,
                 at_last=self.readout is ReadoutMode.LAST,
                 spikes_per_sample=often,
+                field=field,
             )
             for leak in (INTEGRATE, Leak(1, 2))
         )

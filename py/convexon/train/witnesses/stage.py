@@ -19,15 +19,21 @@ from convexon.train.pricing.site import Site, site_on
 from convexon.train.selection import Pool
 from convexon.train.settings import SolveSettings
 from convexon.train.solved import Branches
-from convexon.train.witnesses.witness import draw_branch
+from convexon.train.witnesses.witness import WitnessFamily, draw_branch
 
 _COLUMNS_PER_ROUND = 64
 
 
 def witnesses_for(
-    settings: SolveSettings, train: SpikeDataset, rows: Rows, progress: Progress
+    settings: SolveSettings,
+    train: SpikeDataset,
+    shape: tuple[int, ...],
+    rows: Rows,
+    progress: Progress,
 ) -> Branches:
     """Return drawn branches, one a family, then priced ones where rounds of pricing are asked for.
+
+    ``shape`` is that of a raw sample whose features are the inputs, else empty.
 
     The drawn witnesses are shared out evenly. Pricing adds what the selecting program lacks: it
     grows a dictionary of its own, by the oracle that is asked for, whose neurons join the drawn
@@ -36,7 +42,7 @@ def witnesses_for(
 
     Raises `SolverError` if a master's gap is not reached.
     """
-    drawn = _draw(settings, train)
+    drawn = _draw(settings, train, shape)
     if not settings.pricing_rounds:
         return drawn
     progress.begin("pricing witnesses")
@@ -75,14 +81,14 @@ def pool_for(
     return Pool(rows=rows, n_classes=train.n_classes, dictionary=dictionary, weights=weights)
 
 
-def _draw(settings: SolveSettings, train: SpikeDataset) -> Branches:
+def _draw(settings: SolveSettings, train: SpikeDataset, shape: tuple[int, ...]) -> Branches:
     """Draw one branch a family, the witnesses shared out evenly."""
-    families = settings.families(train.n_inputs)
+    families = settings.families(train.n_inputs, shape)
     counts = [len(part) for part in np.array_split(np.arange(settings.witnesses), len(families))]
     below = settings.depth - 1
     return tuple(
         draw_branch(
-            [replace(family, spikes_per_sample=1.0)] * below + [family],
+            _stacked(family, settings.depth),
             train,
             widths=[settings.hidden] * below + [count],
             generator=np.random.default_rng([settings.seed, index]),
@@ -90,6 +96,14 @@ def _draw(settings: SolveSettings, train: SpikeDataset) -> Branches:
         for index, (family, count) in enumerate(zip(families, counts, strict=True))
         if count
     )
+
+
+def _stacked(family: WitnessFamily, depth: int) -> list[WitnessFamily]:
+    """The family of each layer: only the lowest sees the data, only the last spikes often."""
+    layers = [replace(family, spikes_per_sample=1.0, field=None) for _ in range(depth)]
+    layers[-1] = replace(layers[-1], spikes_per_sample=family.spikes_per_sample)
+    layers[0] = replace(layers[0], field=family.field)
+    return layers
 
 
 def _sites(
