@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from convexon.errors import InputError
 from convexon.snn.coding import CODINGS, FloatArray, Steps, finite, quantized, require_bits
+from convexon.snn.series import is_ragged, rectangular
 
 ClassName = bool | int | float | str
 """What a class may be called in a file."""
@@ -114,14 +115,15 @@ class Interface:
 
         Parameters
         ----------
-        values : array, shape (samples, ...), or flat (samples, features)
+        values : array, shape (samples, ...), or flat (samples, features), or series of unequal
+            lengths up to the network's steps (`convexon.snn.series`)
 
         Raises
         ------
         InputError
             If the shape is another one, or a value is not a finite number.
         """
-        x = np.asarray(values)
+        x = self._as_array(values)
         if x.shape[1:] not in (self.shape, (math.prod(self.shape),)) or not len(x):
             told = ", ".join(str(length) for length in self.shape)
             raise InputError(f"samples must have shape (samples, {told}), not {x.shape}")
@@ -134,6 +136,16 @@ class Interface:
         with np.errstate(over="ignore"):
             unit = (0.5 * known - 0.5 * self.low) / np.where(span > 0, span, 1.0)
         return np.where(span > 0, np.clip(unit, 0.0, 1.0), 0.0)
+
+    def _as_array(self, values: Any) -> npt.NDArray[Any]:
+        """Return raw samples as one array; series shorter than the network's are padded."""
+        coding = CODINGS[self.coding]
+        if coding.per_step:
+            ragged = is_ragged(values)
+            x = values if ragged else np.asarray(values)
+            if ragged or (x.ndim == 3 and x.shape[1] < self.shape[0] and len(x)):
+                return rectangular(x, hold=coding.scaled, n_steps=self.shape[0])
+        return np.asarray(values)
 
     def encode(self, values: npt.ArrayLike, *, n_steps: int, bits: int) -> Steps:
         """Return what the network reads, shape (samples, n_steps, inputs).

@@ -63,9 +63,7 @@ class Leak:
 
     Members
     -------
-    d, f : int
-    error : float
-        `factor` less the real factor that `nearest` was asked for; 0 for a leak that was given.
+    error : `factor` less the real factor that `nearest` was asked for; 0 for a leak that was given
 
     Raises
     ------
@@ -97,10 +95,8 @@ class Leak:
 
         Parameters
         ----------
-        factor : float
-            What is left of the membrane after a step, 0 to 1.
-        bits : int
-            f at most; fewer bits make smaller hardware and a larger error.
+        factor : what is left of the membrane after a step, 0 to 1
+        bits : f at most; fewer bits make smaller hardware and a larger error
 
         Raises
         ------

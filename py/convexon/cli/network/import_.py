@@ -37,7 +37,7 @@ def import_(
     FILE is a silicon card, or a NIR graph (.nir), whose real weights are quantized on samples.
     """
     from convexon.cli.console import Console
-    from convexon.data.samples import load_samples
+    from convexon.data.loading import load_samples
     from convexon.flow.bring import BringSettings, bring
     from convexon.flow.run import Run
 
