@@ -42,7 +42,7 @@ def import_(
     from convexon.flow.run import Run
 
     chosen = BringSettings(reading=reading, hidden=hidden, inputs=inputs)
-    samples = None if data is None else load_samples(data)
+    samples = None if data is None else load_samples(data, n_steps=inputs.steps)
     with Console() as console, Run(run).locked(new=True) as folder:
         for line in bring(folder, file, kind=kind, samples=samples, settings=chosen):
             console.line(line)
