@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convexon.data.encoder import (
+    LEVEL_KINDS,
     Encoder,
     EncoderKind,
     encode_levels,
@@ -25,7 +26,7 @@ from strategies import layer_of, network_of
 
 ENCODERS = [
     Encoder(kind=kind, bits=bits, seed=7 if kind is EncoderKind.RATE else None)
-    for kind in EncoderKind
+    for kind in LEVEL_KINDS
     for bits in (1, 3, 8)
 ]
 

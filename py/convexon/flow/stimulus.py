@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.data.dataset import DATASET, SpikeDataset
-from convexon.data.encoder import encode_levels
+from convexon.data.encoder import encode_transfers, transfers_of
 from convexon.data.loading import load_samples
 from convexon.data.samples import SAMPLES
 from convexon.errors import ArtefactError, InputError
@@ -131,9 +131,9 @@ def _of_levels(
     """Raw samples as levels, and what the encoder on chip makes of them."""
     encoder = mapping.encoder
     assert encoder is not None  # noqa: S101  (both callers know)
-    levels = _interface_of(network).levels(values, bits=encoder.bits)
-    inputs = encode_levels(encoder, levels, n_steps=network.n_steps)
-    return Stimulus(transfers=levels[:, None], inputs=inputs, labels=labels, origins=origins)
+    transfers = transfers_of(encoder, _interface_of(network), values)
+    inputs = encode_transfers(encoder, transfers, n_steps=network.n_steps)
+    return Stimulus(transfers=transfers, inputs=inputs, labels=labels, origins=origins)
 
 
 def _interface_of(network: FixedPointNetwork) -> Interface:

@@ -33,7 +33,7 @@ class Interface:
     coding : of `convexon.snn.coding.CODINGS`
     shape : of one raw sample: (features,), (height, width), (steps, channels)
     classes : name of each class, in the order of the scores
-    low, high : float64 array, shape (inputs,), or None
+    low, high : float64 array, shape (values,), or None
         Range of each feature; None where the coding takes integers as they are.
 
     Raises
@@ -60,8 +60,8 @@ class Interface:
             raise InputError(f"low and high must be given for codings that scale ({self.coding})")
         if self.low is not None and self.high is not None:
             for name, ends in (("low", self.low), ("high", self.high)):
-                if ends.shape != (self.n_inputs,):
-                    raise InputError(f"{name} must have shape ({self.n_inputs},), not {ends.shape}")
+                if ends.shape != (self.n_values,):
+                    raise InputError(f"{name} must have shape ({self.n_values},), not {ends.shape}")
                 finite(ends, name)
             if (self.low > self.high).any():
                 raise InputError("low must be no larger than high, feature by feature")
@@ -99,9 +99,14 @@ class Interface:
         return cls(coding=coding, shape=x.shape[1:], classes=classes, low=low, high=high)
 
     @property
+    def n_values(self) -> int:
+        """Values that are encoded: the channels of a step, or all features of a sample."""
+        return self.shape[-1] if CODINGS[self.coding].per_step else math.prod(self.shape)
+
+    @property
     def n_inputs(self) -> int:
         """Inputs that the network reads at each step."""
-        return self.shape[-1] if CODINGS[self.coding].per_step else math.prod(self.shape)
+        return self.n_values * CODINGS[self.coding].inputs_per_value
 
     @property
     def constant_features(self) -> list[int]:
@@ -127,7 +132,7 @@ class Interface:
         if x.shape[1:] not in (self.shape, (math.prod(self.shape),)) or not len(x):
             told = ", ".join(str(length) for length in self.shape)
             raise InputError(f"samples must have shape (samples, {told}), not {x.shape}")
-        inner = self.shape if CODINGS[self.coding].per_step else (self.n_inputs,)
+        inner = self.shape if CODINGS[self.coding].per_step else (self.n_values,)
         known = finite(x.reshape(len(x), *inner), "samples")
         if self.low is None or self.high is None:
             return known
