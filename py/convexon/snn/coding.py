@@ -163,7 +163,7 @@ class DeltaCoding(Coding):
         self.resolution = resolution
         step = 1 << (LEVEL_BITS - resolution)
         self.c_step = (
-            f"if (!t) held = level; on = level >= held + {step}; off = held >= level + {step}; "
+            f"held = t ? held : level; on = level >= held + {step}; off = held >= level + {step}; "
             f"held += {step} * (on - off);"
         )
 
