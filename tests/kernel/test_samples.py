@@ -117,7 +117,7 @@ def test_split_that_is_given_is_taken(split: Any) -> None:
         (["train"] * 12, None, "split must have samples of test, not of train alone"),
         (["test"] * 12, None, "split must have samples of train, not of test alone"),
         (["train"] * 11, None, "split must have shape (12,), not (11,)"),
-        (["train"] * 9 + ["test"] * 3, None, "split must have class 3 in train, not in test alo"),
+        (["train"] * 9 + ["test"] * 3, None, "split must have class 3 in train, not in test al"),
         (["train", "train", "test"] * 4, GROUPS, "split must keep groups apart: a group is in tr"),
         (None, GROUPS[:-1], "groups must have shape (12,), not (11,)"),
         (None, [1.5] * 12, "groups must be classes, not real numbers: "),

@@ -27,25 +27,7 @@ class SeriesEncoder(wiring.Component):
     - ``DELTA``: k flip-flops, two comparators and an adder of k bits;
     - ``CROSSING``: B flip-flops, and two comparators of B bits.
 
-    Parameters
-    ----------
-    network : FixedPointNetwork
-    encoder : Encoder
-    capacity : int, optional
-        As of `Sequencer`.
-
-    Members
-    -------
-    i : In(stream.Signature(channels * k))
-        Levels of one step, channel c at bits ``c * k`` and up.
-    o : Out(stream.Signature(StepLayout(network, 0)))
-    decided : In(1)
-        With ``capacity`` alone: the oldest inference under way was decided.
-
-    Raises
-    ------
-    InputError
-        If the network does not read what the encoder gives.
+    Raises `InputError` if the network does not read what the encoder gives.
     """
 
     def __init__(
@@ -58,8 +40,10 @@ class SeriesEncoder(wiring.Component):
         self.n_channels = network.n_inputs // encoder.inputs_per_level
         super().__init__(
             {
+                # Levels of one step, channel c at bits c * k and up.
                 "i": In(stream.Signature(unsigned(self.n_channels * encoder.bits))),
                 "o": Out(stream.Signature(StepLayout(network, 0))),
+                # The oldest inference under way was decided.
                 **({} if capacity is None else {"decided": In(1)}),
             }
         )
