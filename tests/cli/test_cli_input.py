@@ -42,7 +42,7 @@ from toy import toy_arrays
         (["--seed", "-1"], "--seed must be an integer of at least 0, not -1"),
         (
             ["--coding", "morse"],
-            "--coding must be one of threshold, latency, intensity, series, direct, .*, not 'morse'",
+            "--coding must be one of threshold, latency, intensity, .*, not 'morse'",
         ),
         (["--readout", "loud"], "--readout must be one of last, sign, count, step, not 'loud'"),
         (["--readout", "step"], "--readout must give one decision a sample: last, sign or count"),
