@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convexon.data.samples import digits
+from convexon.data.loading import digits
 from convexon.flow.baselines import baselines
 from convexon.flow.run import Run
 from convexon.flow.solve import Solved, solve

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from convexon.data.encoder import Encoder, EncoderKind
+from convexon.data.encoder import LEVEL_KINDS, Encoder, EncoderKind
 from convexon.plan.mapping import Folded, LayerMapping, Mapping, Spatial, Weights
 from convexon.snn.decision import Decision, Rule
 from convexon.snn.fixed import QFormat
@@ -255,7 +255,7 @@ def _encoder(rng: np.random.Generator, network: FixedPointNetwork) -> Encoder | 
         return None
     if network.input_bits > 1:
         return Encoder(kind=EncoderKind.HOLD, bits=network.input_bits)
-    kinds = [kind for kind in EncoderKind if kind is not EncoderKind.HOLD]
+    kinds = [kind for kind in LEVEL_KINDS if kind is not EncoderKind.HOLD]
     kind = kinds[int(rng.integers(len(kinds)))]
     seed = 7 if kind is EncoderKind.RATE else None
     return Encoder(kind=kind, bits=int(rng.integers(2, 9)), seed=seed)

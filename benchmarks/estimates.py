@@ -128,7 +128,7 @@ USUAL = dict.fromkeys(Logic, 1.0) | {
     Logic.GROUP: 4.0, Logic.WORD: 3.0, Logic.PLANE: 0.5, Logic.BANK: 10.0,
     Logic.CONSTANT_BIT: 0.125, Logic.MIXER: 150.0, Logic.TOURNAMENT: 2.0, Logic.CONTROL: 15.0,
     Logic.EXIT: 10.0, Logic.EXIT_CERTAIN: 7.5, Logic.LEVEL_RATE: 2.3, Logic.LOADER: 540.0,
-    Logic.LOADED_BIT: 1.5,
+    Logic.LOADED_BIT: 1.5, Logic.LEVEL_DELTA: 5.0, Logic.LEVEL_CROSSING: 3.1,
 }  # fmt: skip
 """Sites of one unit as one would count them, from which the fit departs where designs tell."""
 

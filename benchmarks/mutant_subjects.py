@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.data.encoder import Encoder, EncoderKind, encode_levels
+from convexon.data.encoder import Encoder, EncoderKind, encode_transfers
 from convexon.errors import MismatchError
 from convexon.plan.image import loaded_plans, weight_image
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
@@ -125,6 +125,16 @@ def small_network(*, input_bits: int = 1) -> FixedPointNetwork:
     return network(rng, (layer(rng, 6, 4, recurrent=False),), input_bits=input_bits)
 
 
+def encoder_of(kind: EncoderKind) -> Encoder:
+    """An encoder of three bits."""
+    return Encoder(
+        kind=kind,
+        bits=3,
+        seed=9 if kind is EncoderKind.RATE else None,
+        resolution=2 if kind in (EncoderKind.DELTA, EncoderKind.CROSSING) else None,
+    )
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Subject:
     """A design and how it is checked.
@@ -169,8 +179,9 @@ class Subject:
         """Trials that the design passes: smooth, stalling, and where it is asked for, blocking."""
         encoder = self.mapping.encoder
         bits = self.of.input_bits if encoder is None else encoder.bits
-        transfers = self.of.n_steps if encoder is None else 1
-        shape = (N_SAMPLES, transfers, self.of.n_inputs)
+        transfers = 1 if self.mapping.makes_steps else self.of.n_steps
+        values = self.of.n_inputs // (1 if encoder is None else encoder.inputs_per_level)
+        shape = (N_SAMPLES, transfers, values)
         inputs = np.random.default_rng(5).integers(0, 1 << bits, shape, dtype=np.uint8)
         found = [self._trial(inputs, traffic) for traffic in (SMOOTH, STALLING)]
         if self.blocks:
@@ -180,7 +191,7 @@ class Subject:
     def _trial(self, inputs: npt.NDArray[np.uint8], traffic: Traffic) -> Trial:
         steps, encoder = inputs, self.mapping.encoder
         if encoder is not None:
-            steps = encode_levels(encoder, inputs[:, 0], n_steps=self.of.n_steps)
+            steps = encode_transfers(encoder, inputs, n_steps=self.of.n_steps)
         expected = decided_trace(self.mapping.decision, self.of, golden.run(self.of, steps))
         return Trial(
             bundle=self.bundle,
@@ -319,9 +330,9 @@ def subjects() -> list[Subject | AxiSubject]:
     ]
     for kind in EncoderKind:
         own = small_network(input_bits=3) if kind is EncoderKind.HOLD else small
-        encoder = Encoder(kind=kind, bits=3, seed=9 if kind is EncoderKind.RATE else None)
+        encoder = encoder_of(kind)
         mapping = dataclasses.replace(Mapping.spatial(own), encoder=encoder, decision=first)
-        within = "encoder|early_exit"
+        within = "encoder|sequencer|early_exit"
         found.append(Subject(name=kind.value, of=own, mapping=mapping, within=within, count=10))
     found.append(
         AxiSubject(name="axi", of=small, mapping=Mapping.spatial(small), within=r"_axi(?!.*core)")

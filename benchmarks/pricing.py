@@ -26,7 +26,7 @@ from convexon.convex.model.penalty import L1, GroupL2
 from convexon.convex.model.problem import Problem
 from convexon.convex.solvers.solver import solve
 from convexon.data.dataset import SpikeDataset
-from convexon.data.samples import digits
+from convexon.data.loading import digits
 from convexon.report.figure import Figure, FigureKind, write_figures
 from convexon.snn.coding import THRESHOLD
 from convexon.snn.interface import Interface

@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT / "tests" / "report")]
 
 from report_bench import Page, mutate, started
 
-from convexon.data.samples import digits
+from convexon.data.loading import digits
 from convexon.flow.emit import emit_stage
 from convexon.flow.run import Run
 from convexon.flow.solve import solve

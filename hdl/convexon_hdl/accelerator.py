@@ -18,6 +18,7 @@ from convexon_hdl.core.decision import EarlyDecision
 from convexon_hdl.core.encoder import LevelEncoder
 from convexon_hdl.core.readout import Argmax, Readout, ResultLayout
 from convexon_hdl.core.sequencer import Sequencer
+from convexon_hdl.core.series import SeriesEncoder
 from convexon_hdl.core.stage import Stage
 from convexon_hdl.folded.engine import CREDITS
 from convexon_hdl.folded.loader import Loader, LoadGate
@@ -25,14 +26,18 @@ from convexon_hdl.folded.readout import FoldedReadout
 from convexon_hdl.folded.stage import MixedStage
 from convexon_hdl.streams import SkidBuffer
 
+Source = Sequencer | LevelEncoder | SeriesEncoder
+"""What gives the first stage its steps."""
+
 
 class Accelerator(wiring.Component):
     """A whole network, each of its layers in the mapping chosen for it.
 
     ``i`` takes the steps of one inference after another, T transfers each, or with an encoder its
-    levels in one transfer; ``o`` gives the results, one per inference, or one per step for
-    `ReadoutMode.STEP`. Idle clocks and back-pressure delay results and change none. A reset
-    (``rst``, synchronous) forgets the inferences under way; the next transfer begins a new one. ::
+    levels in one transfer, or in T of a series; ``o`` gives the results, one per inference, or one
+    per step for `ReadoutMode.STEP`. Idle clocks and back-pressure delay results and change none. A
+    reset (``rst``, synchronous) forgets the inferences under way; the next transfer begins a new
+    one. ::
 
         i -> sequencer -> stage0 -> ... -> stage(depth - 1) -> readout -> argmax -> o
 
@@ -59,7 +64,7 @@ class Accelerator(wiring.Component):
         self.schedule = Schedule.of(network, mapping)
         members = {
             # Input i at bits i * width and up: of a time step, or its level.
-            "i": In(stream.Signature(unsigned(network.n_inputs * input_width(mapping, network)))),
+            "i": In(stream.Signature(unsigned(transfer_width(mapping, network)))),
             "o": Out(stream.Signature(ResultLayout(network))),
         }
         if self.is_loadable:
@@ -87,12 +92,12 @@ class Accelerator(wiring.Component):
         """Build the pipeline."""
         m = Module()
         network, mapping, early = self.network, self.mapping, self.mapping.decision.is_early
-        source: Sequencer | LevelEncoder
+        source: Source
         if mapping.encoder is None:
             m.submodules.sequencer = source = Sequencer(network, capacity=self.capacity)
         else:
-            source = LevelEncoder(network, mapping.encoder, capacity=self.capacity)
-            m.submodules.encoder = source
+            kind = SeriesEncoder if mapping.encoder.per_step else LevelEncoder
+            m.submodules.encoder = source = kind(network, mapping.encoder, capacity=self.capacity)
         above: wiring.Component = source
         stages = [self._stage(depth) for depth in range(network.depth)]
         for depth, stage in enumerate(stages):
@@ -122,9 +127,7 @@ class Accelerator(wiring.Component):
             m.d.comb += source.decided.eq(decision.decided)
         return m
 
-    def _connect_loader(
-        self, m: Module, source: Sequencer | LevelEncoder, stages: list[Stage | MixedStage]
-    ) -> None:
+    def _connect_loader(self, m: Module, source: Source, stages: list[Stage | MixedStage]) -> None:
         """A gate before the source, and a loader for all engines with loaded weights."""
         network, mapping = self.network, self.mapping
         transfers = transfers_per_inference(mapping, network)
@@ -172,9 +175,20 @@ def input_width(mapping: Mapping, network: FixedPointNetwork) -> int:
     return network.input_bits if mapping.encoder is None else mapping.encoder.bits
 
 
+def values_per_transfer(mapping: Mapping, network: FixedPointNetwork) -> int:
+    """Inputs of a step, or the levels that an encoder reads at once."""
+    encoder = mapping.encoder
+    return network.n_inputs // (1 if encoder is None else encoder.inputs_per_level)
+
+
+def transfer_width(mapping: Mapping, network: FixedPointNetwork) -> int:
+    """Bits of a transfer."""
+    return values_per_transfer(mapping, network) * input_width(mapping, network)
+
+
 def transfers_per_inference(mapping: Mapping, network: FixedPointNetwork) -> int:
-    """Transfers that make an inference: its steps, or one of its levels where an encoder is."""
-    return network.n_steps if mapping.encoder is None else 1
+    """Transfers that make an inference: its steps, or one where the chip makes all of them."""
+    return 1 if mapping.makes_steps else network.n_steps
 
 
 def most_under_way(network: FixedPointNetwork, mapping: Mapping) -> int:

@@ -8,10 +8,10 @@ was computed for group ``base``, which is neurons ``base * count - offset`` and 
 step has ``groups`` groups.
 
 ``transfers_per_inference`` is the number of transfers of ``i`` that make an inference: its steps,
-whose field is ``inputs``, or 1 with an encoder, whose field is ``levels``. ``decision`` is the rule
-that ends it. Where that may be before the last step, layers take fewer steps of some inferences,
-and each probe has ``first``: the signal, and the bit of it, that is high where a step, or a group,
-begins an inference.
+whose field is ``inputs``, or with an encoder 1, or of a series one for each step, whose field is
+``levels``. ``decision`` is the rule that ends it. Where that may be before the last step, layers
+take fewer steps of some inferences, and each probe has ``first``: the signal, and the bit of it,
+that is high where a step, or a group, begins an inference.
 
 Where weights are loaded at run time there is a stream ``load`` into the accelerator, for the words
 of an image (`convexon.plan.image`), and ``weights`` names the ports that say what became of it, the
@@ -31,7 +31,13 @@ from convexon.plan.mapping import Mapping
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.ranges import LayerRanges
 from convexon.store.codec import to_json
-from convexon_hdl.accelerator import Accelerator, input_width, transfers_per_inference
+from convexon_hdl.accelerator import (
+    Accelerator,
+    input_width,
+    transfer_width,
+    transfers_per_inference,
+    values_per_transfer,
+)
 from convexon_hdl.core.stage import StepLayout
 
 SCHEMA = "convexon.ports"
@@ -43,10 +49,10 @@ def describe(accelerator: Accelerator, *, top: str) -> dict[str, Any]:
     network, mapping = accelerator.network, accelerator.mapping
     encodes = mapping.encoder is not None
     bits = input_width(mapping, network)
-    inputs = _field("levels" if encodes else "inputs", bits, network.n_inputs)
+    inputs = _field("levels" if encodes else "inputs", bits, values_per_transfer(mapping, network))
     layout = accelerator.o.payload.shape()
     streams = {
-        "i": _stream("i", network.n_inputs * bits, [inputs]),
+        "i": _stream("i", transfer_width(mapping, network), [inputs]),
         "o": _stream("o", layout.size, [_member(name, field) for name, field in layout]),
     }
     weights: dict[str, Any] = {}

@@ -6,6 +6,8 @@ import pickle
 import re
 import warnings
 from dataclasses import replace
+from datetime import date
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,12 @@ from toy import toy_arrays, toy_samples, toy_settings
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # notices, which others look at
 
 SMALL = {"witnesses": 40, "fan_in": 3, "max_neurons": 10, "rho": (0.01,), "random_state": 0}
+
+
+class Fruit(Enum):
+    FIG = 1
+    PEAR = 2
+    LIME = 3
 
 
 def small(**changes: Any) -> cx.SpikingClassifier:
@@ -148,6 +156,31 @@ def test_labels_may_be_any(names: Any) -> None:
     assert fitted.network_.predict(X).tolist() == fitted.predict(X).tolist()
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        [(1, "b"), (0, "a"), (0, "b")],
+        [date(2024, 1, 1), date(2024, 1, 2), date(2023, 1, 1)],
+        [Fruit.PEAR, Fruit.FIG, Fruit.LIME],
+    ],
+    ids=["tuples", "dates", "members"],
+)
+def test_labels_may_be_of_any_hashable_kind(names: list[Any]) -> None:
+    X, y = toy_arrays()
+    named = [names[k] for k in y]
+    fitted = small().fit(X, named)
+    assert set(fitted.classes_) == set(names)
+    found = fitted.predict(X)
+    assert np.mean([a == b for a, b in zip(found, named, strict=True)]) > 0.8
+    assert fitted.network_.predict(X).tolist() == [str(name) for name in found]
+
+
+@pytest.mark.parametrize("labels", [np.eye(3, dtype=int), [[0, 1], [1, 1], [0, 0]]])
+def test_several_labels_a_sample_are_refused(labels: Any) -> None:
+    with pytest.raises(InputError, match=r"^labels must be one class a sample, not several: "):
+        small().fit(np.eye(3), labels)
+
+
 @pytest.mark.parametrize("names", [[False, True], ["no", "yes"]], ids=str)
 def test_two_classes_have_one_decision_function(names: list[Any]) -> None:
     X, y = toy_arrays()
@@ -193,6 +226,24 @@ def test_series_are_read_step_by_step() -> None:
     card = fitted.network_.card
     assert (card.n_steps, card.n_inputs, card.input_bits) == (6, 2, 4)
     assert fitted.score(series, y) > 0.8
+
+
+def test_series_of_unequal_length_are_padded_and_keep_their_groups() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    series = [
+        (np.linspace(0, 1, 4 + k % 3)[:, None] - label) ** 2 + rng.normal(0, 0.02, (4 + k % 3, 1))
+        for k, label in enumerate(y)
+    ]
+    parameters = {"coding": "series", "bits": 4, "fan_in": 1, "rho": (0.01, 0.003)}
+    fitted = small(**parameters).fit(series, y, groups=[f"subject {k}" for k in np.arange(60) // 6])
+    assert fitted.network_.card.n_steps == 6
+    assert fitted.score(series, y) > 0.8
+    held = [np.concatenate([each, np.repeat(each[-1:], 6 - len(each), axis=0)]) for each in series]
+    assert fitted.predict(series).tolist() == fitted.predict(np.array(held)).tolist()
+    assert fitted.network_.predict(series[:1]).tolist() == fitted.predict(held[:1]).tolist()
+    with pytest.raises(InputError, match=r"^samples\[1\] must have at most 6 steps, not 7: cut it"):
+        fitted.predict([series[0], np.zeros((7, 1))])
 
 
 def test_spikes_come_in_as_they_are() -> None:

@@ -18,7 +18,8 @@ from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers import solver
 from convexon.convex.solvers.solver import solve
 from convexon.data.dataset import DATASET
-from convexon.data.samples import Samples, from_file
+from convexon.data.loading import from_file
+from convexon.data.samples import Samples
 from convexon.errors import InputError, SolverError
 from convexon.flow import solve as flow
 from convexon.flow.run import Run
@@ -29,6 +30,7 @@ from convexon.snn.simulate import run
 from convexon.store.artefact import load
 from convexon.train import selection
 from convexon.train.columns.dictionary import DICTIONARY, patterns
+from convexon.train.columns.rows import distinct_rows
 from convexon.train.cost import CostKind
 from convexon.train.selection import validation_split
 from convexon.train.settings import SolveSettings
@@ -352,7 +354,7 @@ def test_validation_rows_are_never_in_the_fit(
         monkeypatch.setattr(module, "solve", recorded)
     result = flow.solve(Run(tmp_path), toy_samples(), settings)
     train, everything = result.drawn.train.value, result.drawn.dictionary.value.with_intercept()
-    fit, held = validation_split(train.labels, seed=settings.seed)
+    fit, held = validation_split(train.labels, None, seed=settings.seed)
     assert not set(fit) & set(held)
     assert sorted([*fit, *held]) == list(range(train.n_samples))
     assert set(train.labels[held]) == set(range(train.n_classes))
@@ -372,6 +374,21 @@ def test_validation_rows_are_never_in_the_fit(
     best = max(accuracies.values())
     chosen = max(rho for rho in settings.rho if accuracies[f"{rho:g}"] == best)
     assert result.solution.value.gap.rho == chosen
+
+
+def test_groups_are_apart_in_the_test_and_in_the_validation(
+    settings: SolveSettings, tmp_path: Path
+) -> None:
+    samples = toy_samples()
+    subjects = np.arange(samples.n_samples) // 3 % 9
+    result = flow.solve(Run(tmp_path), replace(samples, groups=subjects), settings)
+    train, test = result.drawn.train.value, result.drawn.test.value
+    assert not np.intersect1d(train.groups, test.groups).size
+    rows = distinct_rows(train, settings.readout)
+    assert (rows.subjects == train.groups[rows.samples]).all()
+    fit, held = validation_split(rows.labels, rows.subjects, seed=settings.seed)
+    assert len(held)
+    assert not np.intersect1d(rows.subjects[fit], rows.subjects[held]).size
 
 
 def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(

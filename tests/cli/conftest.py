@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from convexon.data.samples import load_samples
+from convexon.data.loading import load_samples
 from convexon.flow.emit import emit_stage
 from convexon.flow.run import Run
 from convexon.flow.solve import solve

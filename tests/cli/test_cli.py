@@ -14,6 +14,7 @@ from cli_bench import SMALL, invoke, nothing_half_written
 
 import convexon
 from convexon.cli import COMMANDS, app
+from convexon.data.loading import TOLD
 
 # Help, version, and what is no command
 
@@ -136,7 +137,7 @@ def test_output_to_a_pipe_is_results_and_nothing_else(data: Path, tmp_path: Path
 def test_a_process_that_is_refused_exits_with_2_and_shows_no_traceback(tmp_path: Path) -> None:
     result = process("solve", tmp_path / "run", "--data", tmp_path / "none.npz")
     assert (result.returncode, result.stdout) == (2, "")
-    message = f"{tmp_path / 'none.npz'} is missing: give an npz with features or spikes, and labels"
+    message = f"{tmp_path / 'none.npz'} is missing: {TOLD}"
     assert result.stderr == f"convexon: {message}\n"
 
 

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon.data.split import grouped, stratified
+from convexon.data.split import apart, grouped, stratified
+from convexon.errors import InputError
 
 
 @given(st.integers(0, 100), st.floats(0.0, 1.0), st.integers(1, 4))
@@ -45,3 +46,24 @@ def test_no_group_is_on_both_sides(n: int, copies: int, seed: int, share: float)
     assert not set(groups[kept].tolist()) & set(groups[held].tolist())
     assert len(np.unique(groups[held])) == max(1, round(share * n))
     assert len(kept) + len(held) == len(groups)
+
+
+@given(st.integers(2, 8), st.integers(1, 3), st.integers(0, 50), st.floats(0.0, 1.0))
+def test_groups_are_apart_and_no_class_is_held_out_whole(
+    n: int, classes: int, seed: int, share: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    groups = generator.permutation(np.repeat(np.arange(n), classes + 1))
+    labels = generator.integers(0, classes, len(groups))
+    try:
+        kept, held = apart(labels, groups, share, seed=seed)
+    except InputError:
+        # Then every group has all samples of some class.
+        for group in range(n):
+            assert set(labels[groups == group]) - set(labels[groups != group])
+        return
+    assert not set(groups[kept].tolist()) & set(groups[held].tolist())
+    assert set(labels[held].tolist()) <= set(labels[kept].tolist())
+    one = len(np.unique(groups[held])) == 1
+    assert one or len(held) <= round(share * len(groups))
+    assert sorted([*kept, *held]) == list(range(len(groups)))

@@ -14,7 +14,7 @@ from amaranth.hdl import Module
 from hdl_bench import random_layer, random_network
 from rules_bench import Pipeline, agrees, keeps_time, simulate, stimulus
 
-from convexon.data.encoder import Encoder, EncoderKind
+from convexon.data.encoder import LEVEL_KINDS, Encoder, EncoderKind
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.snn.decision import Decision, Rule
 from convexon.snn.network import FixedPointNetwork
@@ -163,7 +163,7 @@ def test_steps_that_are_not_cut_off_are_noticed(
     assert not keeps_time(seen, sent)
 
 
-@pytest.mark.parametrize("kind", EncoderKind, ids=lambda kind: kind.value)
+@pytest.mark.parametrize("kind", LEVEL_KINDS, ids=lambda kind: kind.value)
 def test_emitted_encoders_and_rules_pass_the_lint(kind: EncoderKind) -> None:
     network = dataclasses.replace(NETWORK, input_bits=3 if kind is EncoderKind.HOLD else 1)
     k = list(EncoderKind).index(kind)

@@ -116,12 +116,20 @@ def test_layers_that_do_not_follow_each_other_are_refused() -> None:
 @pytest.mark.parametrize("factor", [0.0, 0.1, 0.5, 0.9, 0.99, 0.999, 1.0])
 @pytest.mark.parametrize("bits", [0, 4, 12, 16])
 def test_nearest_leak_is_the_nearest_and_tells_its_error(factor: float, bits: int) -> None:
-    leak = Leak.nearest(factor, bits=bits)
+    leak = Leak.nearest(factor, bits=bits, tolerance=0)
     assert leak.error == leak.factor - factor
     all_of_them = 1 - np.arange((1 << bits) + 1) / (1 << bits)
     assert abs(leak.error) == pytest.approx(np.abs(all_of_them - factor).min(), abs=1e-15)
     assert leak.f == 0 or leak.d % 2 == 1
     assert leak == Leak(leak.d, leak.f)
+
+
+def test_nearest_leak_is_the_shortest_that_is_near_enough() -> None:
+    for factor in (0.3, 0.9, 0.99, 0.995):
+        leak = Leak.nearest(factor)
+        assert abs(leak.error) <= 1e-3 * (1 - factor)
+        shorter = (1 - round((1 - factor) * (1 << f)) / (1 << f) for f in range(leak.f))
+        assert all(abs(each - factor) > 1e-3 * (1 - factor) for each in shorter)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,45 @@ def test_spike_codings_by_hand(x: float, threshold: list[int], latency: list[int
     assert steps_of(x, LATENCY, 4) == latency
 
 
+@pytest.mark.parametrize(
+    ("coding", "on", "off"),
+    [
+        # Levels of the series are 0, 96, 96, 40, 255, 255: parts of 64, or of 32, of 256.
+        ("midpoint", [0, 0, 0, 0, 1, 1], None),
+        ("delta-2", [0, 1, 0, 0, 1, 1], [0, 0, 0, 0, 0, 0]),
+        ("delta-3", [0, 1, 1, 0, 1, 1], [0, 0, 0, 0, 0, 0]),
+        ("crossing-2", [0, 1, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0]),
+        ("crossing-3", [0, 1, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0]),
+    ],
+)
+def test_codings_of_series_by_hand(coding: str, on: list[int], off: list[int] | None) -> None:
+    series = np.array([0, 96, 96, 40, 255, 255])[None, :, None] / 255
+    both = np.concatenate([series, series[:, ::-1]], axis=2)
+    steps = encode(both, coding, n_steps=6)
+    assert steps[0, :, 0].tolist() == on
+    if off is not None:
+        assert steps[0, :, 1].tolist() == off
+        assert steps.shape == (1, 6, 4)
+
+
+@given(npst.arrays(np.float64, (2, 9, 3), elements=st.floats(0, 1)), st.integers(2, 4))
+def test_delta_coding_follows_a_slow_series(values: np.ndarray, resolution: int) -> None:
+    """What its spikes sum up to stays within a part of a series that moves by less a step."""
+    part = 2.0**-resolution
+    slow = np.clip(values[:, :1] + 0.9 * part * (values - values[:, :1]).clip(-1, 1), 0, 1)
+    walk = slow[:, :1] + np.diff(slow, axis=1, prepend=slow[:, :1]).cumsum(axis=1)
+    spikes = encode(walk, f"delta-{resolution}", n_steps=9).reshape(2, 9, 3, 2).astype(int)
+    assert not (spikes[..., 0] & spikes[..., 1]).any()
+    followed = walk[:, :1] + part * (spikes[..., 0] - spikes[..., 1]).cumsum(axis=1)
+    assert np.abs(followed - walk).max() <= part + 2 / 255
+
+
+@pytest.mark.parametrize("coding", ["midpoint", "delta-3", "crossing-4"])
+def test_series_that_stays_makes_no_event(coding: str) -> None:
+    steps = encode(np.full((1, 5, 2), 0.4), coding, n_steps=5)
+    assert not steps.any()
+
+
 @pytest.mark.parametrize(("x", "level"), [(0.0, 0), (1.0, 7), (0.5, 4), (0.2, 1)])
 def test_levels_by_hand(x: float, level: int) -> None:
     assert steps_of(x, INTENSITY, 3, bits=3) == [level] * 3

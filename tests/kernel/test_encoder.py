@@ -11,21 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convexon.data.encoder import (
+    LEVEL_KINDS,
     Encoder,
     EncoderKind,
     encode_levels,
+    encode_transfers,
     next_state,
     rate_numbers,
     step_thresholds,
+    transfers_of,
 )
 from convexon.errors import InputError
 from convexon.snn.coding import CODINGS, INTENSITY, LATENCY, THRESHOLD, quantized
+from convexon.snn.interface import Interface
 from convexon.store.codec import from_json, to_json
 from strategies import layer_of, network_of
 
 ENCODERS = [
     Encoder(kind=kind, bits=bits, seed=7 if kind is EncoderKind.RATE else None)
-    for kind in EncoderKind
+    for kind in LEVEL_KINDS
     for bits in (1, 3, 8)
 ]
 
@@ -80,6 +84,49 @@ def test_held_levels_are_the_intensities_of_the_coding(bits: int) -> None:
     )
     coded = CODINGS[INTENSITY].encode(features, n_steps=2, bits=bits)
     assert np.array_equal(held, coded)
+
+
+@pytest.mark.parametrize(
+    ("coding", "encoder"),
+    [
+        ("midpoint", Encoder(kind=EncoderKind.MIDPOINT, bits=8)),
+        ("delta-3", Encoder(kind=EncoderKind.DELTA, bits=8, resolution=3)),
+        ("crossing-2", Encoder(kind=EncoderKind.CROSSING, bits=8, resolution=2)),
+    ],
+)
+def test_codings_of_series_are_those_of_the_chip_at_eight_bits(
+    coding: str, encoder: Encoder
+) -> None:
+    """Whatever the series are: both sides round to levels first."""
+    series = np.random.default_rng(2).random((20, 12, 3))
+    interface = Interface.fitted(series, coding=coding, classes=(0, 1))
+    levels = transfers_of(encoder, interface, series)
+    assert levels.shape == series.shape
+    on_chip = encode_transfers(encoder, levels, n_steps=12)
+    assert np.array_equal(on_chip, interface.encode(series, n_steps=12, bits=1))
+    with pytest.raises(InputError, match=r"^levels must have 11 steps, not 12$"):
+        encode_levels(encoder, levels, n_steps=11)
+    latency = Encoder(kind=EncoderKind.LATENCY, bits=8)
+    message = "encoder latency must have a network that reads one vector of values a sample, not"
+    with pytest.raises(InputError, match=f"^{message} one of {coding} coding$"):
+        transfers_of(latency, interface, series)
+
+
+@pytest.mark.parametrize(
+    ("kind", "resolution", "message"),
+    [
+        (EncoderKind.DELTA, None, "resolution must be given for delta and crossing coding, and"),
+        (EncoderKind.MIDPOINT, 2, "resolution must be given for delta and crossing coding, and"),
+        (EncoderKind.HOLD, 2, "resolution must be given for delta and crossing coding, and"),
+        (EncoderKind.CROSSING, 4, "resolution must be 1 to 3, the bits of a level, not 4"),
+        (EncoderKind.DELTA, 0, "resolution must be 1 to 3, the bits of a level, not 0"),
+    ],
+)
+def test_resolution_is_of_the_encoders_that_have_one(
+    kind: EncoderKind, resolution: int | None, message: str
+) -> None:
+    with pytest.raises(InputError, match=f"^{message}"):
+        Encoder(kind=kind, bits=3, resolution=resolution)
 
 
 @given(st.integers(1, 300), st.integers(1, 8))
@@ -279,7 +326,8 @@ def test_network_that_reads_something_else_is_refused() -> None:
     [
         (
             {"kind": "x"},
-            "encoder.kind must be one of threshold, latency, bit-plane, rate, hold, not 'x'",
+            "encoder.kind must be one of threshold, latency, bit-plane, rate, hold, midpoint, "
+            "delta, crossing, not 'x'",
         ),
         ({"kind": "hold"}, "bits of encoder must be given, which it is not"),
         ({"kind": "hold", "bits": True}, "encoder.bits must be an integer, not True"),
@@ -287,7 +335,10 @@ def test_network_that_reads_something_else_is_refused() -> None:
             {"kind": "rate", "bits": 1, "seed": "a"},
             "encoder.seed must be an integer, not 'a'",
         ),
-        ({"kind": "hold", "bit": 1}, "encoder must have members of kind, bits, seed, not 'bit'"),
+        (
+            {"kind": "hold", "bit": 1},
+            "encoder must have members of kind, bits, seed, resolution, not 'bit'",
+        ),
     ],
 )
 def test_bad_json_is_refused(content: dict[str, Any], message: str) -> None:

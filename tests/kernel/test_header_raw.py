@@ -45,15 +45,16 @@ def compiled(network: FixedPointNetwork, folder: Path, size: int) -> Path:
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
-@pytest.mark.parametrize("coding", [name for name in CODINGS if CODINGS[name].c_expression])
+@pytest.mark.parametrize("coding", CODINGS.names)
 def test_raw_samples_are_encoded_and_named_as_the_network_does(coding: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     kind = CODINGS[coding]
     bits = min(3, kind.max_bits)
     network = small_network(input_bits=bits, seed=5)
-    shape = (network.n_steps, network.n_inputs) if kind.per_step else (network.n_inputs,)
+    n_values = network.n_inputs // kind.inputs_per_value
+    shape = (network.n_steps, n_values) if kind.per_step else (n_values,)
     if kind.scaled:
-        spread = rng.normal(0, 1, (40, *shape)) * np.logspace(-3, 6, network.n_inputs)
+        spread = rng.normal(0, 1, (40, *shape)) * np.logspace(-3, 6, n_values)
     else:
         spread = rng.integers(0, 1 << bits, (40, *shape)).astype(float)
     if not kind.per_step:

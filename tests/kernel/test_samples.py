@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from convexon.data.samples import SAMPLES, Samples, digits, from_file, load_samples
+from convexon.data.loading import digits, load_samples
+from convexon.data.samples import SAMPLES, Samples
 from convexon.data.split import stratified
-from convexon.errors import ArtefactError, InputError
+from convexon.errors import InputError
 from convexon.snn.coding import INTENSITY
 from convexon.snn.interface import Interface
 from convexon.store.artefact import load, save
 
 VALUES = np.linspace(0, 1, 24).reshape(12, 2)
+
+
+class Text:
+    """A label that compares by more than its text."""
+
+    def __init__(self, text: str, more: int = 0) -> None:
+        self.text, self.more = text, more
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def samples(**changes: Any) -> Samples:
@@ -68,6 +80,56 @@ def test_split_leaves_every_class_a_sample_on_both_sides() -> None:
             assert part.classes == (0, 1, 2)
 
 
+GROUPS = np.repeat([3, 1, 7, 2], 3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_split_keeps_groups_apart_and_every_class_in_training(seed: int) -> None:
+    data = Samples.of(VALUES, np.arange(12) % 3, groups=[f"subject {k}" for k in GROUPS])
+    train, test = data.split(seed=seed)
+    assert not np.intersect1d(train.groups, test.groups).size
+    assert (train.n_samples, test.n_samples) == (9, 3)
+    assert set(train.labels.tolist()) == {0, 1, 2}
+
+
+def test_class_of_one_group_stays_in_training() -> None:
+    labels = np.where(GROUPS == 7, 1, 0)
+    for seed in range(8):
+        train, _ = Samples.of(VALUES, labels, groups=GROUPS).split(seed=seed)
+        assert 1 in train.labels
+    with pytest.raises(InputError, match=r"^groups must leave samples of every class when one is"):
+        Samples.of(VALUES, GROUPS, groups=GROUPS).split(seed=0)
+
+
+@pytest.mark.parametrize("split", [["train", "Test"] * 6, np.arange(12) % 2 == 1])
+def test_split_that_is_given_is_taken(split: Any) -> None:
+    train, test = Samples.of(VALUES, np.arange(12) // 2 % 2, split=split).split(seed=0)
+    assert train.values.tolist() == VALUES[::2].tolist()
+    assert test.values.tolist() == VALUES[1::2].tolist()
+    assert test.labels.tolist() == [0, 1] * 3
+
+
+@pytest.mark.parametrize(
+    ("split", "groups", "message"),
+    [
+        (["train"] * 11 + ["dev"], None, "split must be train or test for each sample, not 'dev'"),
+        ([0, 1] * 6, None, "split must be train or test for each sample, not 0"),
+        (["train"] * 12, None, "split must have samples of test, not of train alone"),
+        (["test"] * 12, None, "split must have samples of train, not of test alone"),
+        (["train"] * 11, None, "split must have shape (12,), not (11,)"),
+        (["train"] * 9 + ["test"] * 3, None, "split must have class 3 in train, not in test al"),
+        (["train", "train", "test"] * 4, GROUPS, "split must keep groups apart: a group is in tr"),
+        (None, GROUPS[:-1], "groups must have shape (12,), not (11,)"),
+        (None, [1.5] * 12, "groups must be classes, not real numbers: "),
+    ],
+)
+def test_split_and_groups_that_do_not_fit_are_refused(
+    split: Any, groups: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        Samples.of(VALUES, np.arange(12) // 3, split=split, groups=groups).split(seed=0)
+
+
 def test_class_of_one_sample_cannot_be_split() -> None:
     data = samples(labels=np.array([0] * 6 + [1] * 5 + [2]), classes=("a", "b", "c"))
     with pytest.raises(InputError, match=r"^class c must have 2 or more samples to be split, not"):
@@ -101,6 +163,23 @@ def test_a_class_of_one_stays_where_a_split_may_leave_it() -> None:
         (np.array([9, 0, 9], np.uint8), (0, 9), [1, 0, 1]),
         ([0, 10**12, 0], (0, 10**12), [0, 1, 0]),
         ([5, 5, 5], (5,), [0, 0, 0]),
+        (np.array([2.0, 0.0, 2.0], dtype=object), (0, 2), [1, 0, 1]),
+        ([(1, "b"), (0, "a"), (1, "b")], ("(0, 'a')", "(1, 'b')"), [1, 0, 1]),
+        (
+            np.array(["2024-02-01", "2024-01-31", "2024-02-01"], "M8[D]"),
+            ("2024-01-31", "2024-02-01"),
+            [1, 0, 1],
+        ),
+        (
+            [date(2024, 2, 1), date(2024, 1, 31), date(2024, 2, 1)],
+            ("2024-01-31", "2024-02-01"),
+            [1, 0, 1],
+        ),
+        (
+            [frozenset({1}), frozenset({2}), frozenset({1})],
+            ("frozenset({1})", "frozenset({2})"),
+            [0, 1, 0],
+        ),
     ],
     ids=str,
 )
@@ -132,13 +211,14 @@ def test_labels_are_numbered_by_the_classes_that_are_given() -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, 1], "labels must have shape (3,), a number or a text a sample, not int64 of (2,)"),
-        ([[0], [1], [1]], "labels must have shape (3,), a number or a text a sample, not int64 o"),
-        ([], "labels must have shape (3,), a number or a text a sample, not float64 of (0,)"),
-        ([1j, 0, 1], "labels must have shape (3,), a number or a text a sample, not complex128"),
-        ([0.5, 1.0, 1.0], "labels must be classes, not real numbers: round them, or bin them"),
-        ([np.nan, 1.0, 1.0], "labels must be classes, not real numbers: round them, or bin them"),
-        ([np.inf, 1.0, 1.0], "labels must be classes, not real numbers: round them, or bin them"),
+        ([0, 1], "labels must have shape (3,), not (2,)"),
+        ([[0], [1], [1]], "labels must have shape (3,), not int64 of (3, 1)"),
+        ([], "labels must have shape (3,), not (0,)"),
+        ([1j, 0, 1], "labels must have shape (3,), not complex128 of (3,)"),
+        ([0.5, 1.0, 1.0], "labels must be classes, not real numbers: regression is not what"),
+        ([np.nan, 1.0, 1.0], "labels[0] is missing: label every sample, or leave it out"),
+        ([np.inf, 1.0, 1.0], "labels must be classes, not real numbers: regression is not what"),
+        ([[0, 1], [1, 1], [0, 0]], "labels must be one class a sample, not several: a decision"),
     ],
     ids=str,
 )
@@ -148,12 +228,21 @@ def test_labels_that_are_none_are_refused(labels: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "labels", [["a", None, "b"], ["a", 1, "b"], [{}, {}, {}], [[1], [2], [1]]], ids=str
+    ("labels", "message"),
+    [
+        (["a", None, "b"], "labels[1] is missing: label every sample, or leave it out"),
+        (["a", 1, "b"], "labels must be all numbers or all texts, not 'a' and 1"),
+        ([{}, {}, {}], "labels must be one class a sample, not several"),
+        ([[1], [2], [1, 2]], "labels must be one class a sample, not several"),
+        ([{1}, {2}, {1, 2}], "labels must be one class a sample, not several"),
+        ([Text("a"), Text("b"), Text("a", 1)], "labels must have names of their own: two read 'a'"),
+    ],
+    ids=str,
 )
-def test_objects_that_are_no_names_are_refused(labels: list[Any]) -> None:
+def test_objects_that_are_no_classes_are_refused(labels: list[Any], message: str) -> None:
     objects = np.empty(3, dtype=object)
     objects[:] = labels
-    with pytest.raises(InputError, match=r"^labels must be all numbers or all texts, not "):
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         Samples.of(VALUES[:3], objects)
 
 
@@ -189,6 +278,8 @@ def test_the_digest_is_of_what_they_hold_and_not_of_their_name() -> None:
         samples(labels=(np.arange(12) + 1) % 3),
         samples(labels=None),
         samples(classes=("a", "b", "c")),
+        samples(groups=np.arange(12)),
+        samples(held_out=np.arange(12) > 8),
     ]
     digests = {other.digest for other in others}
     assert len(digests) == len(others)
@@ -230,112 +321,3 @@ def test_a_value_that_is_no_finite_number_is_named_by_its_place(value: float) ->
     for made in (lambda: samples(values=values), lambda: Samples.of(values)):
         with pytest.raises(InputError, match=rf"^samples\[4, 1\] must be finite, not {value}$"):
             made()
-
-
-# Files
-
-
-def file_with(folder: Path, **arrays: Any) -> Path:
-    path = folder / "data.npz"
-    np.savez(path, **arrays)
-    return path
-
-
-GOOD = {"features": np.array([[0, 5], [10, 5], [5, 0]]), "labels": np.array([0, 1, 1])}
-
-
-def test_file_of_a_user_comes_in_as_it_is(tmp_path: Path) -> None:
-    path = file_with(tmp_path, **GOOD)
-    for data in (from_file(path), load_samples(str(path))):
-        assert data.values.tolist() == GOOD["features"].tolist()
-        assert (data.labels.tolist(), data.classes, data.name) == ([0, 1, 1], (0, 1), "data")
-
-
-def test_file_may_hold_spikes_no_labels_and_other_arrays(tmp_path: Path) -> None:
-    spikes = np.ones((3, 4, 2), np.uint8)
-    data = from_file(file_with(tmp_path, spikes=spikes, names=np.array(["x"])))
-    assert (data.values.shape, data.values.dtype, data.labels) == ((3, 4, 2), np.uint8, None)
-
-
-def test_labels_of_a_file_may_be_texts(tmp_path: Path) -> None:
-    data = from_file(file_with(tmp_path, features=GOOD["features"], labels=["b", "a", "b"]))
-    assert (data.classes, data.labels.tolist()) == (("a", "b"), [1, 0, 1])
-
-
-TOLD = "give an npz with features or spikes, and labels"
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"features": [["a"], ["b"], ["c"]]}, "samples must be numbers, not <U1"),
-        ({"features": [0.0, 1, 2]}, "samples must have shape (samples, features), none 0, not (3,"),
-        ({"features": np.zeros((0, 2))}, "labels must have shape (0,), a number or a text a samp"),
-        ({"labels": [0, 1]}, "labels must have shape (3,), a number or a text a sample, not int64"),
-        ({"labels": [0.5, 1, 1]}, "labels must be classes, not real numbers: round them, or bin t"),
-        ({"labels": [[0, 1, 1]]}, "labels must have shape (3,), a number or a text a sample, not "),
-        ({"labels": np.zeros(0, int)}, "labels must have shape (3,), a number or a text a sample"),
-    ],
-)
-def test_file_that_does_not_fit_is_refused(
-    tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
-    path = file_with(tmp_path, **{**GOOD, **changes})
-    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
-        from_file(path)
-
-
-@pytest.mark.parametrize("write", ["nothing", "csv", "npy", "folder", "cut", "neither", "both"])
-def test_wrong_file_says_what_it_is_and_what_to_give(tmp_path: Path, write: str) -> None:
-    path = tmp_path / {"csv": "data.csv", "npy": "data.npy"}.get(write, "data.npz")
-    if write == "csv":
-        path.write_text("features,labels\n")
-    elif write == "npy":
-        np.save(path, GOOD["features"])
-    elif write == "folder":
-        path.mkdir()
-    elif write == "cut":
-        np.savez(path, **GOOD)
-        path.write_bytes(path.read_bytes()[:300])
-    elif write == "neither":
-        np.savez(path, labels=GOOD["labels"])
-    elif write == "both":
-        np.savez(path, spikes=GOOD["features"], **GOOD)
-    message = {
-        "nothing": f"{path} is missing: {TOLD}",
-        "folder": f"{path} is missing: {TOLD}",
-        "csv": f"{path} is a .csv and no npz: {TOLD}",
-        "npy": f"{path} is a .npy and no npz: {TOLD}",
-        "cut": f"{path} is damaged and no npz: {TOLD}",
-    }.get(write, f"{path} must hold one of features and spikes: {TOLD}")
-    with pytest.raises(ArtefactError, match=f"^{re.escape(message)}$"):
-        from_file(path)
-
-
-def unreadable(path: Path) -> None:
-    with pytest.raises(ArtefactError, match=f"^{re.escape(str(path))} is ") as caught:
-        from_file(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_every_truncation_of_a_file_is_refused(tmp_path: Path) -> None:
-    path = file_with(tmp_path, **GOOD)
-    whole = path.read_bytes()
-    for length in range(0, len(whole), 11):
-        path.write_bytes(whole[:length])
-        unreadable(path)
-
-
-def test_damaged_compressed_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "data.npz"
-    np.savez_compressed(path, **GOOD)
-    content = bytearray(path.read_bytes())
-    content[70:90] = b"\xff" * 20
-    path.write_bytes(content)
-    unreadable(path)
-
-
-def test_file_is_never_unpickled(tmp_path: Path) -> None:
-    features = np.array([[{}], [{}], [{}]], dtype=object)
-    unreadable(file_with(tmp_path, features=features, labels=GOOD["labels"]))
-    unreadable(file_with(tmp_path, features=GOOD["features"], labels=features[:, 0]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from convexon.data.samples import load_samples
+from convexon.data.loading import load_samples
 from convexon.errors import ToolError
 from convexon.flow.emit import emit_stage
 from convexon.flow.run import Run

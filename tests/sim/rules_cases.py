@@ -7,7 +7,7 @@ import functools
 
 import numpy as np
 
-from convexon.data.encoder import encode_levels
+from convexon.data.encoder import encode_transfers
 from convexon.plan.mapping import Mapping
 from convexon.plan.schedule import Schedule
 from convexon.snn import golden
@@ -38,8 +38,9 @@ class Case:
         rng = np.random.default_rng(7)
         encoder = self.mapping.encoder
         limit = 1 << (self.network.input_bits if encoder is None else encoder.bits)
-        transfers = self.network.n_steps if encoder is None else 1
-        shape = (N_SAMPLES, transfers, self.network.n_inputs)
+        transfers = 1 if self.mapping.makes_steps else self.network.n_steps
+        values = self.network.n_inputs // (1 if encoder is None else encoder.inputs_per_level)
+        shape = (N_SAMPLES, transfers, values)
         return rng.integers(0, limit, shape, dtype=np.uint8)
 
     @functools.cached_property
@@ -47,7 +48,7 @@ class Case:
         """What the network reads."""
         if self.mapping.encoder is None:
             return self.levels
-        return encode_levels(self.mapping.encoder, self.levels[:, 0], n_steps=self.network.n_steps)
+        return encode_transfers(self.mapping.encoder, self.levels, n_steps=self.network.n_steps)
 
     @functools.cached_property
     def expected(self) -> SpikeTrace:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from rules_cases import N_SAMPLES, Case
 from sim_bench import icarus
 
-from convexon.data.encoder import Encoder, EncoderKind
+from convexon.data.encoder import LEVEL_KINDS, Encoder, EncoderKind
 from convexon.snn.decision import Decision, Rule
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
@@ -29,7 +29,7 @@ def encoder_of(network: FixedPointNetwork, k: int) -> Encoder | None:
         return None
     if network.input_bits > 1:
         return Encoder(kind=EncoderKind.HOLD, bits=network.input_bits)
-    kinds = [kind for kind in EncoderKind if kind is not EncoderKind.HOLD]
+    kinds = [kind for kind in LEVEL_KINDS if kind is not EncoderKind.HOLD]
     kind = kinds[k % len(kinds)]
     return Encoder(kind=kind, bits=3, seed=k if kind is EncoderKind.RATE else None)
 

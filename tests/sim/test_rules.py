@@ -27,6 +27,15 @@ pytestmark = pytest.mark.usefixtures("build_cache")
 ROUGH = Traffic(idle=0.3, back_pressure=0.5, resets=(2, 5), seed=3)
 
 
+def paired_network() -> FixedPointNetwork:
+    """The small network on rises and falls of two channels."""
+    small = small_network()
+    weights = np.array([[3, -4, 2], [2, 5, -3], [-2, 3, 4], [5, 1, -1]])
+    layer = dataclasses.replace(small.branches[0].layers[0], weights=weights)
+    branch = dataclasses.replace(small.branches[0], layers=(layer,))
+    return dataclasses.replace(small, branches=(branch,), n_steps=9)
+
+
 def _cases() -> dict[str, Case]:
     small = dataclasses.replace(small_network(), n_steps=9)
     weights = np.random.default_rng(3).integers(-7, 8, (4, 3))
@@ -45,7 +54,17 @@ def _cases() -> dict[str, Case]:
         decision_registers=1,
     )
     hold = Encoder(kind=EncoderKind.HOLD, bits=bits)
+    midpoint = Encoder(kind=EncoderKind.MIDPOINT, bits=3)
+    delta = Encoder(kind=EncoderKind.DELTA, bits=6, resolution=3)
+    crossing = Encoder(kind=EncoderKind.CROSSING, bits=6, resolution=2)
     return {
+        "midpoint, certain": Case(
+            small, dataclasses.replace(spatial, encoder=midpoint, decision=certain)
+        ),
+        "delta, threshold": Case(
+            paired_network(), dataclasses.replace(spatial, encoder=delta, decision=threshold)
+        ),
+        "folded, crossing": Case(paired_network(), dataclasses.replace(mixed, encoder=crossing)),
         "rate": Case(small, dataclasses.replace(spatial, encoder=rate)),
         "certain": Case(small, dataclasses.replace(spatial, decision=certain)),
         "rate, threshold": Case(

@@ -24,7 +24,7 @@ from explore_bench import (
 )
 
 from convexon.data.dataset import DATASET
-from convexon.data.samples import load_samples
+from convexon.data.loading import load_samples
 from convexon.errors import ArtefactError, InputError, ToolError
 from convexon.flow.emit import emit_stage
 from convexon.flow.run import Run

@@ -20,7 +20,7 @@ from amaranth.lib.wiring import In, Out
 
 from convexon.errors import InputError
 from convexon.snn.neuron import ReadoutMode
-from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.accelerator import Accelerator, input_width
 from convexon_hdl.axi.bank import RegisterBank
 from convexon_hdl.axi.counters import COUNTER_BITS, Popcount, WideCounter
 from convexon_hdl.axi.framing import (
@@ -114,7 +114,7 @@ class AxiAccelerator(wiring.Component):
             "DIGEST_HIGH": self._digest >> 32,
             "DIGEST_LOW": self._digest & 0xFFFFFFFF,
             "N_INPUTS": network.n_inputs,
-            "INPUT_BITS": packet.bits // network.n_inputs,
+            "INPUT_BITS": input_width(self.accelerator.mapping, network),
             "N_STEPS": network.n_steps,
             "N_CLASSES": network.n_classes,
             "N_BRANCHES": len(network.branches),

@@ -31,6 +31,7 @@ from convexon_hdl.core.decision import EarlyDecision
 from convexon_hdl.core.encoder import LevelEncoder
 from convexon_hdl.core.readout import Argmax, Readout
 from convexon_hdl.core.sequencer import Sequencer
+from convexon_hdl.core.series import SeriesEncoder
 from convexon_hdl.core.stage import Stage
 from convexon_hdl.emit.emitter import TOP
 from convexon_hdl.folded.readout import FoldedReadout
@@ -41,6 +42,7 @@ from convexon_hdl.formal.obligation import Obligation, by_induction, refuted
 from convexon_hdl.formal.parts.exits import decision_obligations
 from convexon_hdl.formal.parts.folded import folded_readout_obligations, mixed_stage_obligations
 from convexon_hdl.formal.parts.loading import loader_obligations
+from convexon_hdl.formal.parts.series import series_obligations
 from convexon_hdl.formal.parts.sources import encoder_obligations, sequencer_obligations
 from convexon_hdl.formal.parts.spatial import readout_obligations, stage_obligations
 from convexon_hdl.formal.parts.tournament import argmax_obligations
@@ -81,6 +83,7 @@ def buffer_obligations(emitted: Emitted, buffer: SkidBuffer) -> Iterator[Obligat
 PARTS: dict[type[wiring.Component], Callable[..., Iterator[Obligation]]] = {
     Sequencer: sequencer_obligations,
     LevelEncoder: encoder_obligations,
+    SeriesEncoder: series_obligations,
     Stage: stage_obligations,
     MixedStage: mixed_stage_obligations,
     SkidBuffer: buffer_obligations,

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from convexon.api.network import Network
 from convexon.data.dataset import DATASET, SpikeDataset
-from convexon.data.encoder import Encoder
+from convexon.data.encoder import Encoder, transfers_of
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import InputError, LinkError
 from convexon.flow.build import build_stage
@@ -362,4 +362,4 @@ class ConnectedBoard:
         network, encoder = self.accelerator.network, self.accelerator.mapping.encoder
         if encoder is None:
             return network.card.encode(samples)
-        return network.interface.levels(samples, bits=encoder.bits)[:, None]
+        return transfers_of(encoder, network.interface, samples)

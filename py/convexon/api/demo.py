@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from convexon.data.samples import digits
+from convexon.data.loading import digits
 from convexon.flow.baselines import baselines
 from convexon.flow.emit import emit_stage
 from convexon.flow.run import Made, Run

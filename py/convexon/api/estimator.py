@@ -21,11 +21,14 @@ from convexon.certify.certificate import Certificate
 from convexon.certify.check import check
 from convexon.certify.columns import Columns
 from convexon.certify.finding import Finding
+from convexon.data.labels import MULTI_LABEL, Numbered, numbered
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import InputError
 from convexon.flow.run import Keeper, Memory
 from convexon.flow.solve import Solved, fit, require_same
 from convexon.settings import settings_of
+from convexon.snn.coding import CODINGS
+from convexon.snn.series import is_ragged, rectangular
 from convexon.train.settings import SolveSettings
 
 SEED = "random_state"
@@ -123,15 +126,19 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return SolveSettings(**parameters, seed=seed)
 
     def fit(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, *, run: Run | None = None
+        self, X: Any, y: Any, *, groups: Any = None, run: Run | None = None
     ) -> SpikingClassifier:
         """Fit to samples.
 
         Parameters
         ----------
         X : array, shape (samples, features), or images, series or spikes of three axes or more
-        y : array, shape (samples,)
-            Classes, by any names.
+            Series may have unequal lengths: a list of arrays (steps, channels), padded at their
+            end.
+        y : array or sequence, shape (samples,)
+            Classes, of any one hashable kind.
+        groups : array or sequence, shape (samples,), optional
+            What each sample is of, such as its subject: validation keeps groups apart.
         run : where what is made on the way is kept; in memory by default
 
         Raises
@@ -141,9 +148,12 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         SolverError
             If the duality gap is not reached.
         """
-        values, labels = validate_data(self, X, y, allow_nd=True, dtype="numeric")
+        odd = _numbered_if_odd(y)
+        y = y if odd is None else odd.numbers
+        values, labels = validate_data(self, self._series(X), y, allow_nd=True, dtype="numeric")
         check_classification_targets(labels)
-        samples = Samples.of(values, _labels(labels), name="training samples")
+        names = _labels(labels) if odd is None else np.array(odd.names)[labels]
+        samples = Samples.of(values, names, groups=groups, name="training samples")
         if len(samples.classes) < 2:
             raise InputError("y must have two classes or more, and has one class")
         settings = self.settings()
@@ -156,7 +166,18 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         self._keep(fit(keeper, train, None, settings))
         self.classes_ = np.asarray(samples.classes)
+        if odd is not None:
+            self.classes_ = np.empty(len(odd.classes), dtype=object)
+            self.classes_[:] = odd.classes
         return self
+
+    def _series(self, X: Any) -> Any:
+        """Series of unequal length as one array; anything else as it is."""
+        if not is_ragged(X):
+            return X
+        network = getattr(self, "network_", None)
+        n_steps = None if network is None else network.card.n_steps
+        return rectangular(X, hold=CODINGS[self.settings().coding].scaled, n_steps=n_steps)
 
     def _keep(self, made: Solved) -> None:
         """Take from a solve what the estimator offers."""
@@ -171,7 +192,7 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _scores(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Scores of samples that are checked as scikit-learn does."""
         check_is_fitted(self)
-        values = validate_data(self, X, reset=False, allow_nd=True, dtype="numeric")
+        values = validate_data(self, self._series(X), reset=False, allow_nd=True, dtype="numeric")
         return self.network_.scores(values)
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -195,6 +216,26 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         shares: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
         return shares
+
+
+def _numbered_if_odd(labels: Any) -> Numbered | None:
+    """Labels of a kind that scikit-learn does not know, such as dates or tuples; else None.
+
+    Raises
+    ------
+    InputError
+        If there are several labels a sample.
+    """
+    has_tuples = isinstance(labels, list | tuple) and any(isinstance(y, tuple) for y in labels)
+    if not has_tuples:
+        array = np.asarray(labels)
+        if array.ndim == 2 and array.shape[1] > 1:
+            raise InputError(MULTI_LABEL)
+        first = next(iter(array.ravel().tolist()), None) if array.dtype.kind == "O" else None
+        is_known = first is None or isinstance(first, bool | int | float | str)
+        if array.ndim != 1 or (is_known and array.dtype.kind not in "MS"):
+            return None
+    return numbered(labels, count=len(labels))
 
 
 def _labels(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:

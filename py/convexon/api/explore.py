@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from convexon.api.estimator import SpikingClassifier
+from convexon.data.loading import to_npz
 from convexon.data.samples import Samples
 from convexon.errors import MissingToolError
 from convexon.sweeps.point import Exploration, Point
@@ -63,9 +61,11 @@ class Explored:
 
 def explore(
     classifier: SpikingClassifier,
-    X: npt.ArrayLike,
-    y: npt.ArrayLike,
+    X: Any,
+    y: Any,
     *,
+    groups: Any = None,
+    split: Any = None,
     targets: Sequence[str] = (),
     folder: str | Path | None = None,
     **axes: Any,
@@ -75,8 +75,9 @@ def explore(
     Parameters
     ----------
     classifier : its parameters are the settings that are not varied
-    X, y : array
-        Samples and labels, of which a share is held out for the test.
+    X, y, groups, split : array or sequence
+        Samples, and labels and the like of them as `convexon.data.samples.Samples.of` takes them. A
+        share is held out for the test where no split is given.
     targets : boards to fit
     folder : where points are kept and reused; a temporary one by default
     axes : a value, or a list of values to try, of any setting, and limits such as ``luts``
@@ -97,11 +98,11 @@ def explore(
     }
     unknown = set(given) - set(AXES) - set(LIMITS)
     tables["sweep"] |= {name: given[name] for name in unknown}  # refused by name below
-    samples = Samples.of(X, y)
-    names = np.array(samples.classes)[samples.known_labels]
+    samples = Samples.of(X, y, groups=groups, split=split)
+    _ = samples.known_labels  # there must be some
     with tempfile.TemporaryDirectory(prefix="convexon-") as temporary:
         data = Path(temporary) / "samples.npz"
-        np.savez(data, features=samples.values, labels=names)
+        to_npz(data, samples)
         root = Path(temporary) / "sweep" if folder is None else Path(folder)
         sweep = sweep_from({**tables, "data": str(data)})
         return Explored(explore_stage(root, sweep).exploration)

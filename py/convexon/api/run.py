@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy.typing as npt
+from typing import Any
 
 from convexon.api.network import Network
 from convexon.certify.check import Verdict, check_file
-from convexon.data.samples import Samples, load_samples
+from convexon.data.loading import load_samples
+from convexon.data.samples import Samples
 from convexon.flow import solve as flow
 from convexon.flow.emit import EmitResult, emit_stage
 from convexon.flow.prove import ProveResult, prove_stage
@@ -40,24 +40,31 @@ class Run:
 
     def solve(
         self,
-        samples: npt.ArrayLike | str,
-        labels: npt.ArrayLike | None = None,
+        samples: Any,
+        labels: Any = None,
         settings: SolveSettings | None = None,
         *,
+        groups: Any = None,
+        split: Any = None,
         replace: bool = False,
     ) -> flow.Solved:
         """Hold out test samples and fit a network to the others (`convexon.flow.solve.solve`).
 
         Parameters
         ----------
-        samples : array, or str
-            Raw samples, or ``digits`` or an npz file with their labels.
-        labels : array, optional
+        samples : array, series of unequal length, or str
+            Raw samples, or ``digits`` or the path of a file (`convexon.data.loading`).
+        labels, groups, split : array or sequence, shape (samples,), optional
+            As `convexon.data.samples.Samples.of` takes them; a file has its own.
         replace : whether a folder of other samples may be replaced
         """
-        known = load_samples(samples) if isinstance(samples, str) else Samples.of(samples, labels)
+        settings = settings or SolveSettings()
+        if isinstance(samples, str):
+            known = load_samples(samples, n_steps=settings.steps)
+        else:
+            known = Samples.of(samples, labels, groups=groups, split=split)
         with self.folder.locked(new=True) as folder:
-            return flow.solve(folder, known, settings or SolveSettings(), replace=replace)
+            return flow.solve(folder, known, settings, replace=replace)
 
     def certify(self) -> Verdict:
         """Recheck every claim of the certificate; raises `ClaimError` at one that fails."""

@@ -21,7 +21,7 @@ from convexon.train.settings import SolveSettings
     type=click.Path(path_type=Path),
     help="A TOML file with the choices; options replace its own.",
 )
-@click.option("--data", help="'digits', or an npz file, as for solve; digits by default.")
+@click.option("--data", help="'digits', or a file, as for solve; digits by default.")
 @option(next(each for each in settings_of(SolveSettings) if each.name == "rho"))
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes; one a core by default.")
 @CLUSTER

@@ -19,7 +19,7 @@ DATA = click.option(
     "--data",
     default="digits",
     show_default=True,
-    help="'digits', or an npz file with features or spikes, and labels.",
+    help="'digits', or a file of samples and labels: npz, csv or Parquet (docs/data.md).",
 )
 BOARD = click.option("--board", required=True, help="Board: icebreaker, ulx3s-85f, or a TOML file.")
 CLUSTER = click.option(

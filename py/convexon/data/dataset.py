@@ -25,6 +25,8 @@ class SpikeDataset:
     n_classes : number of classes
     input_bits : bits of one input in one step
     name : where the samples come from and how they were encoded
+    groups : int64 array, shape (samples,), or None
+        As `convexon.data.samples.Samples` has them.
 
     Raises
     ------
@@ -37,6 +39,7 @@ class SpikeDataset:
     n_classes: int
     input_bits: int
     name: str
+    groups: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         inputs = np.asarray(self.inputs)
@@ -51,13 +54,16 @@ class SpikeDataset:
             raise InputError(f"inputs must be integers in 0..{limit} ({self.input_bits} bits)")
         shape = inputs.shape[: max(1, min(2, np.ndim(self.labels)))]
         labels = check_labels(self.labels, shape=shape, n_classes=self.n_classes)
+        if self.groups is not None and self.groups.shape != inputs.shape[:1]:
+            raise InputError(f"groups must have shape {inputs.shape[:1]}, not {self.groups.shape}")
         for name, values in (("inputs", inputs.astype(np.uint8)), ("labels", labels)):
             values.setflags(write=False)
             object.__setattr__(self, name, values)
 
     def take(self, rows: npt.NDArray[np.intp]) -> SpikeDataset:
         """Return the samples at ``rows``."""
-        return replace(self, inputs=self.inputs[rows], labels=self.labels[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(self, inputs=self.inputs[rows], labels=self.labels[rows], groups=groups)
 
     @property
     def input_range(self) -> Interval:
@@ -106,5 +112,5 @@ def check_labels(
     return array.astype(np.int64)
 
 
-DATASET: Codec[SpikeDataset] = Codec(SpikeDataset, "convexon.dataset", 2, made_by="convexon solve")
+DATASET: Codec[SpikeDataset] = Codec(SpikeDataset, "convexon.dataset", 3, made_by="convexon solve")
 """File form of a `SpikeDataset`."""

@@ -1,8 +1,9 @@
 """Encoders that stand in front of the network on chip, as integers: the twins of the hardware.
 
-The host hands over one vector of unsigned levels per inference; the encoder makes the T steps of
-it. `convexon_hdl.core.encoder` does the same in logic, and shares nothing with this module but the
-description of the choice, `Encoder`.
+The host hands over one vector of unsigned levels per inference, of which the encoder makes the T
+steps; or of a series one vector for each step, of which it makes the spikes of that step.
+`convexon_hdl.core.encoder` and `convexon_hdl.core.series` do the same in logic, and share nothing
+with this module but the description of the choice, `Encoder`.
 
 Rate coding compares every level with a pseudo-random byte. One linear-feedback register of 32 bits
 makes all of them: its four bytes s0 (oldest) to s3 are the state, a step shifts eight new bits in,
@@ -26,7 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
+from convexon.snn.coding import CODINGS, crossings, deltas, upper_halves
 from convexon.snn.fixed import MAX_INPUT_BITS
+from convexon.snn.interface import Interface
 from convexon.snn.network import FixedPointNetwork
 
 SEED_FACTOR = 0x9E3779B1
@@ -46,6 +49,11 @@ class EncoderKind(Enum):
     over again where T > k. ``RATE``: a spike where the k high bits of the input's pseudo-random
     byte are below the level, so with probability level / 2**k; every inference starts from the
     seed. ``HOLD``: the level itself at every step, for networks that read intensities of k bits.
+
+    Of a series there is a level for each step, and k bits tell 2**B parts of the range apart, each
+    of 2**(k - B) levels. ``MIDPOINT``: a spike where the level is at least 2**(k - 1). ``DELTA``
+    and ``CROSSING``: two inputs a channel, for rises and for falls, as
+    `convexon.snn.coding.DeltaCoding` and `CrossingCoding` have them, which are these of 8 bits.
     """
 
     THRESHOLD = "threshold"
@@ -53,6 +61,16 @@ class EncoderKind(Enum):
     BIT_PLANE = "bit-plane"
     RATE = "rate"
     HOLD = "hold"
+    MIDPOINT = "midpoint"
+    DELTA = "delta"
+    CROSSING = "crossing"
+
+
+SERIES_KINDS = (EncoderKind.MIDPOINT, EncoderKind.DELTA, EncoderKind.CROSSING)
+"""Kinds that read a vector of levels for each step."""
+
+LEVEL_KINDS = tuple(kind for kind in EncoderKind if kind not in SERIES_KINDS)
+"""Kinds that read one vector of levels for all steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +82,7 @@ class Encoder:
     bits : k, bits of a level, 1 to 8
     seed : of `EncoderKind.RATE`, for which it must be given, 1 to 2**32 - 1. The register starts
         from ``seed * SEED_FACTOR`` modulo 2**32.
+    resolution : B of ``DELTA`` and ``CROSSING``, for which it must be given, 1 to k
 
     Raises
     ------
@@ -74,6 +93,7 @@ class Encoder:
     kind: EncoderKind
     bits: int
     seed: int | None = None
+    resolution: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= MAX_INPUT_BITS:
@@ -85,11 +105,35 @@ class Encoder:
             )
         if self.seed is not None and not 1 <= self.seed < 1 << 32:
             raise InputError(f"seed must be 1 to {(1 << 32) - 1}, not {self.seed!r}")
+        if (self.resolution is not None) != (self.inputs_per_level == 2):
+            raise InputError(
+                "resolution must be given for delta and crossing coding, and for nothing else, "
+                f"not {self.resolution!r} with {self.kind.value} coding"
+            )
+        if self.resolution is not None and not 1 <= self.resolution <= self.bits:
+            raise InputError(
+                f"resolution must be 1 to {self.bits}, the bits of a level, not {self.resolution!r}"
+            )
 
     @property
     def output_bits(self) -> int:
         """Bits that the network reads per input: k where levels are held, else 1."""
         return self.bits if self.kind is EncoderKind.HOLD else 1
+
+    @property
+    def per_step(self) -> bool:
+        """Whether it reads a vector of levels for each step, not one for all of them."""
+        return self.kind in SERIES_KINDS
+
+    @property
+    def inputs_per_level(self) -> int:
+        """Inputs of the network that one level becomes."""
+        return 2 if self.kind in (EncoderKind.DELTA, EncoderKind.CROSSING) else 1
+
+    @property
+    def part(self) -> int:
+        """Levels of one of the 2**B parts."""
+        return 1 << (self.bits - (self.resolution or 0))
 
     @property
     def max_level(self) -> int:
@@ -102,6 +146,11 @@ class Encoder:
             raise InputError(
                 f"encoder of kind {self.kind.value} must feed a network whose inputs have "
                 f"{self.output_bits} bits, not {network.input_bits}"
+            )
+        if network.n_inputs % self.inputs_per_level:
+            raise InputError(
+                f"encoder of kind {self.kind.value} must feed a network of two inputs a channel, "
+                f"not of {network.n_inputs}"
             )
         if self.kind is EncoderKind.RATE and network.n_inputs > MAX_RATE_INPUTS:
             raise InputError(
@@ -117,6 +166,7 @@ def encode_levels(
     Parameters
     ----------
     levels : integer array, shape (samples, inputs), in 0 .. 2**k - 1
+        Of a series shape (samples, n_steps, channels).
     n_steps : T
 
     Raises
@@ -127,6 +177,10 @@ def encode_levels(
     if n_steps < 1:
         raise InputError(f"n_steps must be at least 1, not {n_steps!r}")
     checked = checked_levels(encoder, levels)
+    if encoder.per_step:
+        if checked.shape[1] != n_steps:
+            raise InputError(f"levels must have {n_steps} steps, not {checked.shape[1]}")
+        return _series_steps(encoder, checked)
     n_inputs = checked.shape[1]
     steps: npt.NDArray[Any]
     if encoder.kind is EncoderKind.HOLD:
@@ -145,8 +199,45 @@ def encode_levels(
     return steps.astype(np.uint8)
 
 
+def encode_transfers(
+    encoder: Encoder, transfers: npt.NDArray[np.integer], *, n_steps: int
+) -> npt.NDArray[np.uint8]:
+    """Steps of what the host sends, shape (samples, transfers, levels); raises as the above."""
+    levels = transfers if encoder.per_step else transfers[:, 0]
+    return encode_levels(encoder, levels, n_steps=n_steps)
+
+
+def _series_steps(encoder: Encoder, levels: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Spikes of a series, step by step."""
+    if encoder.kind is EncoderKind.MIDPOINT:
+        return upper_halves(levels, bits=encoder.bits)
+    of = deltas if encoder.kind is EncoderKind.DELTA else crossings
+    return of(levels, bits=encoder.bits, resolution=int(encoder.resolution or 0))
+
+
+def transfers_of(
+    encoder: Encoder, interface: Interface, samples: npt.ArrayLike
+) -> npt.NDArray[np.uint8]:
+    """Raw samples as the host sends them, shape (samples, transfers, levels).
+
+    Raises
+    ------
+    InputError
+        If the samples do not fit, or the encoder reads series and the network does not, or the
+        other way round.
+    """
+    if encoder.per_step != CODINGS[interface.coding].per_step:
+        wanted = "series" if encoder.per_step else "one vector of values a sample"
+        raise InputError(
+            f"encoder {encoder.kind.value} must have a network that reads {wanted}, not one of "
+            f"{interface.coding} coding"
+        )
+    levels = interface.levels(samples, bits=encoder.bits)
+    return levels if encoder.per_step else levels[:, None]
+
+
 def checked_levels(encoder: Encoder, levels: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Levels as int64, shape (samples, inputs).
+    """Levels as int64, shape (samples, inputs), or (samples, steps, channels) of a series.
 
     Raises
     ------
@@ -154,16 +245,17 @@ def checked_levels(encoder: Encoder, levels: npt.NDArray[np.integer]) -> npt.NDA
         If the shape is wrong, or a level is no integer in 0 .. 2**k - 1.
     """
     array = np.asarray(levels)
-    if array.ndim != 2 or 0 in array.shape:
-        raise InputError(f"levels must have shape (samples, inputs), not {array.shape}")
+    if array.ndim != 2 + encoder.per_step or 0 in array.shape:
+        axes = "samples, steps, channels" if encoder.per_step else "samples, inputs"
+        raise InputError(f"levels must have shape ({axes}), not {array.shape}")
     if array.dtype.kind not in "ui":
         raise InputError(f"levels must be integers, not {array.dtype}")
     outside = np.argwhere((array < 0) | (array > encoder.max_level))
     if len(outside):
-        sample, i = (int(k) for k in outside[0])
+        where = tuple(int(k) for k in outside[0])
         raise InputError(
-            f"levels[{sample}, {i}] must lie in 0..{encoder.max_level} ({encoder.bits} bits), "
-            f"not {int(array[sample, i])}"
+            f"levels{list(where)} must lie in 0..{encoder.max_level} ({encoder.bits} bits), "
+            f"not {int(array[where])}"
         )
     return array.astype(np.int64)
 

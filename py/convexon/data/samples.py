@@ -1,31 +1,29 @@
-"""Raw samples, labelled or not, and where they come from."""
+"""Raw samples: values, labels or none, and which of them belong together."""
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from convexon.data.dataset import SpikeDataset
-from convexon.data.split import stratified
-from convexon.errors import ArtefactError, InputError
+from convexon.data.labels import numbered
+from convexon.data.split import apart, stratified
+from convexon.errors import InputError
 from convexon.snn.coding import finite
 from convexon.snn.interface import ClassName, Interface
-from convexon.store.artefact import array_digest, digest_of, read_npz
+from convexon.snn.series import is_ragged, rectangular
+from convexon.store.artefact import array_digest, digest_of
 from convexon.store.codec import Codec
 
 TEST_SHARE = 0.3
 """Share of the samples that is held out for the test."""
+SIDES = ("train", "test")
+"""What a given split says of each sample."""
 
-EMBEDDED = "digits"
-"""Name of the embedded samples, in place of a file's."""
-
-ARRAYS = ("features", "spikes", "labels")
-"""Arrays of an npz file with samples: ``features`` or ``spikes``, and ``labels``."""
+Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,6 +39,10 @@ class Samples:
     classes : name of each class
     are_spikes : whether the values are spikes or intensities, step by step, which no coding is to
         change
+    groups : int64 array, shape (samples,), or None
+        Number of what each sample is of, such as its subject; no split parts a group.
+    held_out : bool array, shape (samples,), or None
+        Samples that were given for the test; None where they are to be drawn.
 
     Raises
     ------
@@ -53,6 +55,8 @@ class Samples:
     classes: tuple[ClassName, ...]
     name: str
     are_spikes: bool = False
+    groups: npt.NDArray[np.int64] | None = None
+    held_out: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         shape = self.values.shape
@@ -62,6 +66,9 @@ class Samples:
             raise InputError(f"samples must be numbers, not {self.values.dtype}")
         if self.values.dtype.kind == "f":
             finite(self.values, "samples")  # said by the user's own counting, before any split
+        for what, each in (("groups", self.groups), ("split", self.held_out)):
+            if each is not None and each.shape != shape[:1]:
+                raise InputError(f"{what} must have shape {shape[:1]}, not {each.shape}")
         labels = self.labels
         if labels is None:
             return
@@ -73,49 +80,52 @@ class Samples:
     @classmethod
     def of(
         cls,
-        values: npt.ArrayLike,
-        labels: npt.ArrayLike | None = None,
+        values: Any,
+        labels: Any = None,
         *,
+        groups: Any = None,
+        split: Any = None,
         name: str = "samples",
         classes: tuple[ClassName, ...] | None = None,
+        are_spikes: bool = False,
     ) -> Samples:
         """Return samples whose labels may be anything that can be told apart.
 
         Parameters
         ----------
-        values : array, shape (samples, ...)
-        labels : array, shape (samples,), optional
-            Numbers or texts, one a sample.
+        values : array, shape (samples, ...), or sequence of series of unequal length
+            Series are padded at their end with their last values, spikes with zeros.
+        labels : array or sequence, shape (samples,), optional
+            Of any one hashable kind (`convexon.data.labels`).
+        groups : array or sequence, shape (samples,), optional
+            Of any one hashable kind: samples of one are never on both sides of a split.
+        split : array or sequence, shape (samples,), optional
+            ``train`` or ``test``, or whether a sample is for the test.
         classes : names that the labels are of; those that occur, in order, where None
 
         Raises
         ------
         InputError
-            If shapes differ, labels are real numbers, or a label is none of ``classes``.
+            If shapes differ, labels are no classes (regression, several a sample), or a label is
+            none of ``classes``.
         """
-        x = np.asarray(values)
-        if labels is None:
-            return cls(values=x, labels=None, classes=classes or (), name=name)
-        names = _of_one_kind(np.asarray(labels))
-        if names.ndim != 1 or names.dtype.kind not in "biufU" or len(names) != len(x):
-            raise InputError(
-                f"labels must have shape ({len(x)},), a number or a text a sample, not "
-                f"{names.dtype} of {names.shape}"
-            )
-        if names.dtype.kind == "f":
-            if not (np.isfinite(names) & (names == np.rint(names))).all():
-                raise InputError(
-                    "labels must be classes, not real numbers: round them, or bin them"
-                )
-            names = names.astype(np.int64)
-        kept = classes or tuple(np.unique(names).tolist())
-        place = {each: k for k, each in enumerate(kept)}
-        try:
-            numbers = [place[each] for each in names.tolist()]
-        except (KeyError, TypeError) as error:
-            told = ", ".join(str(each) for each in kept[:8])
-            raise InputError(f"labels must be of the classes {told}, not {error}") from None
-        return cls(values=x, labels=np.array(numbers, dtype=np.int64), classes=kept, name=name)
+        is_series = is_ragged(values)
+        x = rectangular(values, hold=not are_spikes) if is_series else np.asarray(values)
+        held_out = None if split is None else _is_test(split)
+        if held_out is not None and held_out.shape == x.shape[:1] and held_out.all():
+            raise InputError("split must have samples of train, not of test alone")
+        found = None
+        if labels is not None:
+            found = numbered(labels, count=len(x), names=classes)
+        return cls(
+            values=x,
+            labels=None if found is None else found.numbers,
+            classes=(classes or ()) if found is None else found.names,
+            name=name,
+            are_spikes=are_spikes,
+            groups=None if groups is None else group_numbers(groups, count=len(x)),
+            held_out=held_out,
+        )
 
     @property
     def n_samples(self) -> int:
@@ -124,30 +134,57 @@ class Samples:
 
     @property
     def digest(self) -> str:
-        """Hash of values, labels and names of classes: what a file holds counts, not its name."""
-        labels = None if self.labels is None else array_digest(self.labels)
-        return digest_of([array_digest(self.values), labels, self.classes])
+        """Hash of all that the samples are but their name: what a file holds counts."""
+        arrays = (self.values, self.labels, self.groups, self.held_out)
+        hashes = [None if each is None else array_digest(each) for each in arrays]
+        return digest_of([*hashes, self.classes])
 
     def take(self, indices: npt.NDArray[np.intp], suffix: str) -> Samples:
         """Return the samples at ``indices``, the name extended by ``suffix``."""
-        labels = None if self.labels is None else self.labels[indices]
-        name = f"{self.name}, {suffix}"
-        return replace(self, values=self.values[indices], labels=labels, name=name)
+        return replace(
+            self,
+            values=self.values[indices],
+            labels=None if self.labels is None else self.labels[indices],
+            groups=None if self.groups is None else self.groups[indices],
+            held_out=None if self.held_out is None else self.held_out[indices],
+            name=f"{self.name}, {suffix}",
+        )
 
     def split(self, *, seed: int, share: float = TEST_SHARE) -> tuple[Samples, Samples]:
-        """Split off ``share`` of every class for the test; returns training and test samples.
+        """Split off the test samples; returns training and test samples.
+
+        They are those that were given, else ``share`` of the groups, else ``share`` of every class.
 
         Raises
         ------
         InputError
-            If there are no labels, or a class has a single sample.
+            If there are no labels, a class cannot be on both sides, or given test samples share a
+            group with others.
         """
-        classes, counts = np.unique(self.known_labels, return_counts=True)
-        if counts.min() < 2:
-            alone = self.classes[int(classes[counts.argmin()])]
-            raise InputError(f"class {alone} must have 2 or more samples to be split, not 1")
-        kept, held = stratified(self.known_labels, share, seed=seed)
+        labels = self.known_labels
+        if self.held_out is not None:
+            kept, held = np.flatnonzero(~self.held_out), np.flatnonzero(self.held_out)
+            self._require_apart(kept, held)
+        elif self.groups is not None:
+            kept, held = apart(labels, self.groups, share, seed=seed)
+        else:
+            classes, counts = np.unique(labels, return_counts=True)
+            if counts.min() < 2:
+                alone = self.classes[int(classes[counts.argmin()])]
+                raise InputError(f"class {alone} must have 2 or more samples to be split, not 1")
+            kept, held = stratified(labels, share, seed=seed)
         return self.take(kept, "train"), self.take(held, "test")
+
+    def _require_apart(self, kept: Indices, held: Indices) -> None:
+        """Raise `InputError` unless a given split has two sides that share no group."""
+        if not len(held):
+            raise InputError("split must have samples of test, not of train alone")
+        missing = np.setdiff1d(self.known_labels[held], self.known_labels[kept])
+        if len(missing):
+            name = self.classes[int(missing[0])]
+            raise InputError(f"split must have class {name} in train, not in test alone")
+        if self.groups is not None and len(np.intersect1d(self.groups[kept], self.groups[held])):
+            raise InputError("split must keep groups apart: a group is in train and in test")
 
     @property
     def known_labels(self) -> npt.NDArray[np.int64]:
@@ -166,7 +203,9 @@ class Samples:
         """
         names = np.array([self.classes[label] for label in self.known_labels], dtype=object)
         named = Samples.of(self.values, names, name=self.name, classes=classes)
-        return replace(named, are_spikes=self.are_spikes)
+        return replace(
+            named, are_spikes=self.are_spikes, groups=self.groups, held_out=self.held_out
+        )
 
     def encoded(self, interface: Interface, *, n_steps: int, bits: int) -> SpikeDataset:
         """Encode labelled samples for a network with this interface."""
@@ -175,63 +214,29 @@ class Samples:
             labels=self.known_labels,
             n_classes=max(2, len(self.classes)),
             input_bits=bits,
+            groups=self.groups,
             name=f"{self.name}, {interface.coding} coding, {n_steps} steps",
         )
 
 
-def _of_one_kind(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Labels that came as objects, as a column of a table has them, in an array of their type."""
-    if labels.dtype.kind != "O":
-        return labels
-    plain = [each.item() if isinstance(each, np.generic) else each for each in labels.ravel()]
-    kinds = {type(each) for each in plain}
-    if kinds and (len(kinds) > 1 or not kinds <= {bool, int, float, str}):
-        other = next((each for each in plain if type(each) is not type(plain[0])), plain[0])
-        raise InputError(f"labels must be all numbers or all texts, not {plain[0]!r} and {other!r}")
-    return np.array(plain).reshape(labels.shape)
+def group_numbers(groups: Any, *, count: int) -> npt.NDArray[np.int64]:
+    """Number groups of any hashable kind from 0 on, shape (count,); raises `InputError`."""
+    return numbered(groups, count=count, what="groups").numbers
 
 
-def load_samples(source: str) -> Samples:
-    """Load the embedded digits, or an npz file; see `from_file`."""
-    return digits() if source == EMBEDDED else from_file(Path(source))
+def _is_test(split: Any) -> npt.NDArray[np.bool_]:
+    """Whether each sample is for the test, from texts or truth values."""
+    sides = np.asarray(split)
+    if sides.dtype.kind == "b":
+        return sides
+    texts = np.char.lower(sides.astype(str))
+    wrong = np.flatnonzero(~np.isin(texts, SIDES))
+    if sides.dtype.kind not in "UO" or len(wrong):
+        told = repr(sides.ravel()[wrong[0]].item()) if len(wrong) else str(sides.dtype)
+        raise InputError(f"split must be train or test for each sample, not {told}")
+    held_out: npt.NDArray[np.bool_] = texts == SIDES[1]
+    return held_out
 
 
-def digits() -> Samples:
-    """Load scikit-learn's embedded handwritten digits: 1,797 images of 8x8 pixels, 10 classes."""
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    return Samples.of(images.reshape(-1, 8, 8) / 16.0, labels.astype(np.int64), name="digits 8x8")
-
-
-def from_file(path: Path) -> Samples:
-    """Load an npz file with ``features`` or ``spikes``, and ``labels`` where they are known.
-
-    Raises
-    ------
-    ArtefactError
-        If the file is missing or not an npz with these arrays.
-    InputError
-        If a value is NaN or infinite, or shapes differ.
-    """
-    told = f"give an npz with {' or '.join(ARRAYS[:2])}, and {ARRAYS[2]}"
-    if not path.is_file():
-        raise ArtefactError(f"{path} is missing: {told}")
-    if not zipfile.is_zipfile(path):
-        kind = "damaged" if path.suffix == ".npz" else f"a {path.suffix or 'file'}"
-        raise ArtefactError(f"{path} is {kind} and no npz: {told}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in ARRAYS if f"{name}.npy" in archive.namelist()]
-        arrays = read_npz(path, names)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ArtefactError(f"{path} is not a readable npz file: {error}") from error
-    kinds = [name for name in names if name != ARRAYS[2]]
-    if len(kinds) != 1:
-        raise ArtefactError(f"{path} must hold one of features and spikes: {told}")
-    found = Samples.of(arrays[kinds[0]], arrays.get(ARRAYS[2]), name=path.stem)
-    return replace(found, are_spikes=kinds[0] == ARRAYS[1])
-
-
-SAMPLES: Codec[Samples] = Codec(Samples, "convexon.samples", 3, made_by="convexon solve")
+SAMPLES: Codec[Samples] = Codec(Samples, "convexon.samples", 4, made_by="convexon solve")
 """File form of `Samples`."""

@@ -1,4 +1,4 @@
-"""Held-out parts of labelled samples: at random, by seed."""
+"""Held-out parts of labelled samples: at random by seed, group by group where they have groups."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+from convexon.errors import InputError
 
 Indices = npt.NDArray[np.intp]
 
@@ -55,3 +57,46 @@ def grouped(
     order = np.random.default_rng(seed).permutation(n_groups)
     held[order[: max(1, round(share * n_groups))]] = True
     return np.flatnonzero(~held[groups]), np.flatnonzero(held[groups])
+
+
+def apart(
+    labels: npt.ArrayLike, groups: npt.ArrayLike, share: float, *, seed: int | Sequence[int]
+) -> tuple[Indices, Indices]:
+    """Split labelled samples by group, no group on both sides and no class held out alone.
+
+    Groups are held out in a random order until ``share`` of the samples is; one that has all the
+    samples of a class that are left stays.
+
+    Parameters
+    ----------
+    labels, groups : integer arrays, shape (samples,)
+    share : share of the samples to hold out; one group at least
+
+    Returns
+    -------
+    kept, held : integer arrays
+        Indices of the samples, ascending.
+
+    Raises
+    ------
+    InputError
+        If no group can be held out.
+    """
+    classes, of_group = np.asarray(labels), np.asarray(groups)
+    left = np.bincount(classes)
+    held = np.zeros(len(classes), dtype=bool)
+    for group in np.random.default_rng(seed).permutation(np.unique(of_group)):
+        members = of_group == group
+        own = np.bincount(classes[members], minlength=len(left))
+        if ((own > 0) & (own == left)).any():
+            continue
+        if held.any() and held.sum() + members.sum() > round(share * len(classes)):
+            continue
+        held |= members
+        left = left - own
+    if not held.any():
+        raise InputError(
+            "groups must leave samples of every class when one is held out: each class needs two "
+            "groups or more"
+        )
+    return np.flatnonzero(~held), np.flatnonzero(held)

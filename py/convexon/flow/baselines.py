@@ -53,7 +53,7 @@ def _compared(
 ) -> Baselines:
     """Compare on scaled features, and on spikes; ``scikit_learn`` is its version."""
     labels = train.value.labels
-    fit, held = validation_split(labels, seed=settings.seed)
+    fit, held = validation_split(labels, train.value.groups, seed=settings.seed)
     interface = interface_of(settings, raw_train.value)
     features = interface.scaled(raw_train.value.values).reshape(len(labels), -1)
     unseen = interface.scaled(raw_test.value.values).reshape(len(test.value.labels), -1)

@@ -121,7 +121,7 @@ def run_stage(
     transport : Transport
     progress : Progress
     name : str
-        ``train``, ``test``, or an npz file with new samples, labelled or not.
+        ``train``, ``test``, or a file with new samples, labelled or not.
     limit : int, optional
         Samples to send; all by default.
     patience : Patience

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.data.dataset import DATASET, SpikeDataset
-from convexon.data.encoder import encode_levels
-from convexon.data.samples import SAMPLES, load_samples
+from convexon.data.encoder import encode_transfers, transfers_of
+from convexon.data.loading import load_samples
+from convexon.data.samples import SAMPLES
 from convexon.errors import ArtefactError, InputError
 from convexon.flow.run import Made, Run
 from convexon.plan.mapping import Mapping
@@ -57,7 +58,7 @@ def stimulus_of(folder: Run, mapping: Mapping, name: str = "test") -> Stimulus:
     folder : Run
     mapping : Mapping
     name : str
-        One of `SETS`, or an npz file with raw samples, labelled or not.
+        One of `SETS`, or a file with raw samples, labelled or not.
 
     Raises
     ------
@@ -111,7 +112,7 @@ def of_card(card: Made[FixedPointNetwork], data: Made[SpikeDataset]) -> bool:
 def _new_samples(network: FixedPointNetwork, mapping: Mapping, file: str) -> Stimulus:
     """Samples of a file; labels must be classes that the network knows."""
     interface = _interface_of(network)
-    found = load_samples(file)
+    found = load_samples(file, n_steps=network.n_steps)
     labels = None if found.labels is None else found.named_as(interface.classes).labels
     if mapping.encoder is not None:
         return _of_levels(network, mapping, found.values, labels=labels, origins={})
@@ -130,9 +131,9 @@ def _of_levels(
     """Raw samples as levels, and what the encoder on chip makes of them."""
     encoder = mapping.encoder
     assert encoder is not None  # noqa: S101  (both callers know)
-    levels = _interface_of(network).levels(values, bits=encoder.bits)
-    inputs = encode_levels(encoder, levels, n_steps=network.n_steps)
-    return Stimulus(transfers=levels[:, None], inputs=inputs, labels=labels, origins=origins)
+    transfers = transfers_of(encoder, _interface_of(network), values)
+    inputs = encode_transfers(encoder, transfers, n_steps=network.n_steps)
+    return Stimulus(transfers=transfers, inputs=inputs, labels=labels, origins=origins)
 
 
 def _interface_of(network: FixedPointNetwork) -> Interface:

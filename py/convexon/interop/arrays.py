@@ -53,24 +53,17 @@ def network_of_arrays(
     weights : integer array, shape (inputs, neurons), or a list of them
         Torch keeps the transpose, ``linear.weight.T``.
     thresholds : integer, or integer array of shape (neurons,), or a list of these
-    n_steps : int
-        T, the steps of an inference.
+    n_steps : T, the steps of an inference
     biases, recurrent : the same of shapes (neurons,) and (neurons, neurons), optional
         Lateral weights ``recurrent[k, j]`` lead from neuron k to neuron j, one step later.
-    leak : Leak
-        `Leak.nearest` makes one of a real factor.
-    reset : Reset or str
-    saturation : int, optional
-        Bits of the membrane to clamp to.
-    input_bits : int
-        1 for spikes, k for intensities of k bits.
-    readout : ReadoutMode or str
-        What the readout weighs.
+    leak : `Leak.nearest` makes one of a real factor
+    saturation : bits of the membrane to clamp to
+    input_bits : 1 for spikes, k for intensities of k bits
+    readout : what the readout weighs
     readout_weights : integer array, shape (neurons of the last layer, classes), optional
         Without it the features themselves are the scores: spike counts, say.
     readout_biases : integer array, shape (classes,), optional
-    classes : sequence, optional
-        Names; the numbers from 0 on where left out.
+    classes : names; the numbers from 0 on where left out
     coding, shape, low, high
         How raw samples come in (`convexon.snn.interface.Interface`). By default samples are encoded
         already, shape (samples, steps, inputs).

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from convexon.snn.coding import CODINGS
+from convexon.snn.coding import CODINGS, Coding
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode, Reset
@@ -223,9 +223,11 @@ def _c_predict(network: FixedPointNetwork) -> str:
     """Return class names, encoding and prediction of raw samples; nothing where there are none."""
     interface = network.interface
     coding = None if interface is None else CODINGS[interface.coding]
-    if interface is None or coding is None or coding.c_expression is None:
+    if interface is None or coding is None or not (coding.c_expression or coding.c_step):
         return ""
-    place = "t * CONVEXON_INPUTS + i" if coding.per_step else "i"
+    place = "i"
+    if coding.per_step:
+        place = f"t * {interface.n_values} + i"
     ranges = ""
     value = f"values[{place}]"
     if interface.low is not None and interface.high is not None:
@@ -245,13 +247,7 @@ def _c_predict(network: FixedPointNetwork) -> str:
         f"static const char *const convexon_class_names[{n_names}] = {{{names}}};\n\n"
         f"{ranges}"
         "static inline void convexon_encode(const double *values, uint8_t *inputs) {\n"
-        "  const int T = CONVEXON_STEPS, LEVELS = (1 << CONVEXON_INPUT_BITS) - 1;\n"
-        "  (void)T, (void)LEVELS;\n"
-        "  for (int t = 0; t < CONVEXON_STEPS; t++)\n"
-        "    for (int i = 0; i < CONVEXON_INPUTS; i++) {\n"
-        f"      double u = {value};\n"
-        f"      inputs[t * CONVEXON_INPUTS + i] = (uint8_t)({coding.c_expression});\n"
-        "    }\n}\n\n"
+        f"{_c_encode(coding, value, interface.n_values)}}}\n\n"
         "static inline int convexon_predict(const double *values) {\n"
         "  uint8_t inputs[CONVEXON_STEPS * CONVEXON_INPUTS];\n"
         "  int64_t scores[CONVEXON_READOUTS * CONVEXON_CLASSES];\n"
@@ -259,6 +255,29 @@ def _c_predict(network: FixedPointNetwork) -> str:
         "  convexon_encode(values, inputs);\n"
         "  convexon_infer(inputs, scores, labels);\n"
         "  return labels[CONVEXON_READOUTS - 1];\n}\n"
+    )
+
+
+def _c_encode(coding: Coding, value: str, n_values: int) -> str:
+    """Return the loops over steps and values that fill ``inputs``."""
+    if coding.c_step is None:
+        return (
+            "  const int T = CONVEXON_STEPS, LEVELS = (1 << CONVEXON_INPUT_BITS) - 1;\n"
+            "  (void)T, (void)LEVELS;\n"
+            "  for (int t = 0; t < CONVEXON_STEPS; t++)\n"
+            "    for (int i = 0; i < CONVEXON_INPUTS; i++) {\n"
+            f"      double u = {value};\n"
+            f"      inputs[t * CONVEXON_INPUTS + i] = (uint8_t)({coding.c_expression});\n"
+            "    }\n"
+        )
+    return (
+        f"  for (int i = 0; i < {n_values}; i++)\n"
+        "    for (int t = 0, held = 0; t < CONVEXON_STEPS; t++) {\n"
+        f"      int level = (int)rint({value} * 255), on, off;\n"
+        f"      {coding.c_step}\n"
+        "      inputs[t * CONVEXON_INPUTS + 2 * i] = (uint8_t)on;\n"
+        "      inputs[t * CONVEXON_INPUTS + 2 * i + 1] = (uint8_t)off;\n"
+        "    }\n"
     )
 
 

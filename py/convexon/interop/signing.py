@@ -27,15 +27,12 @@ def sign(path: Path, output: Path | None = None) -> tuple[FixedPointNetwork, boo
 
     Parameters
     ----------
-    path : Path
-    output : Path, optional
-        Where to write; ``path`` itself by default.
+    output : where to write; ``path`` itself by default
 
     Returns
     -------
     network : FixedPointNetwork
-    changed : bool
-        Whether anything had to be written.
+    changed : whether anything had to be written
 
     Raises
     ------

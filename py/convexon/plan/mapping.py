@@ -174,6 +174,11 @@ class Mapping:
             isinstance(choice, Spatial) and choice.registers for choice in choices
         )
 
+    @property
+    def makes_steps(self) -> bool:
+        """Whether all steps of an inference are made on chip, of one transfer."""
+        return self.encoder is not None and not self.encoder.per_step
+
     def check(self, network: FixedPointNetwork) -> None:
         """Raise `InputError` unless this mapping suits ``network``, with a choice per layer."""
         own = [len(layers) for layers in self.layers]
@@ -185,5 +190,5 @@ class Mapping:
             self.encoder.check(network)
 
 
-MAPPING: Codec[Mapping] = Codec(Mapping, "convexon.mapping", 2, made_by="convexon map")
+MAPPING: Codec[Mapping] = Codec(Mapping, "convexon.mapping", 3, made_by="convexon map")
 """File form of a `Mapping`."""

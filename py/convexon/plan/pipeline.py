@@ -223,7 +223,7 @@ def run_pipeline(
     stages.append(_readout(network, mapping, trace))
     line = Line(stages, Registers(mapping.decision.registers(mapping.decision_registers)))
     used = steps_used(network, mapping, trace)
-    encodes, n_steps = mapping.encoder is not None, network.n_steps
+    encodes, n_steps = mapping.makes_steps, network.n_steps
     always = network.readout_mode is ReadoutMode.STEP or mapping.decision.is_early
     taken = np.zeros(len(inputs), dtype=np.int64)
     given = np.zeros(len(inputs), dtype=np.int64)

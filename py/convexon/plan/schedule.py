@@ -94,7 +94,7 @@ class Schedule:
 
     @property
     def _encodes(self) -> bool:
-        return self.mapping.encoder is not None
+        return self.mapping.makes_steps
 
     def _require_constant(self) -> None:
         if not self.is_constant:

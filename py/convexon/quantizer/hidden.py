@@ -27,7 +27,7 @@ from convexon.settings import Settings, setting
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.interface import Interface
 from convexon.snn.network import Branch, FixedPointNetwork, FloatArray, IntArray, Layer
-from convexon.snn.neuron import MAX_LEAK_SHIFT, Leak, Reset
+from convexon.snn.neuron import Leak, Reset
 from convexon.snn.real import RealLayer, RealNetwork, stack_spikes
 from convexon.snn.simulate import layer_spikes, spikes_of
 
@@ -307,19 +307,6 @@ def _leak_of(layer: RealLayer) -> float:
     return (low + high) / 2
 
 
-LEAK_TOLERANCE = 1e-3
-"""Most that a leak may miss of what a membrane loses in a step, and so of its time constant."""
-
-
-def shortest_leak(factor: float) -> Leak:
-    """Return the leak of fewest bits within `LEAK_TOLERANCE`; the nearest of all where none is."""
-    for bits in range(MAX_LEAK_SHIFT + 1):
-        leak = Leak.nearest(factor, bits=bits)
-        if abs(leak.error) <= LEAK_TOLERANCE * (1.0 - factor):
-            break
-    return leak
-
-
 def _time_constant(factor: float) -> float:
     """Steps in which a membrane falls to 1/e."""
     if factor <= 0:
@@ -393,7 +380,7 @@ class _Work:
         self.limit = max(1, (1 << (bits - 1)) - 1)
         self.signal, self.target = signal[:_SAMPLES], target[:_SAMPLES]
         self.weights = layer.weights.astype(np.float64)
-        self.leak = shortest_leak(_leak_of(layer))
+        self.leak = Leak.nearest(_leak_of(layer))
         stride = max(1, -(-signal.shape[0] * signal.shape[1] // _ROWS))
         rows = slice(None, None, stride)
         self.rows = signal.reshape(-1, signal.shape[2])[rows].astype(np.float64)

@@ -16,6 +16,12 @@ from convexon.errors import InputError
 from convexon.registry import Registry
 from convexon.snn.fixed import MAX_INPUT_BITS
 
+LEVEL_BITS = 8
+"""Bits of the levels that codings of a series compare."""
+
+RESOLUTIONS = (2, 3, 4)
+"""B of the built-in codings ``delta-B`` and ``crossing-B``."""
+
 FloatArray = npt.NDArray[np.float64]
 Steps = npt.NDArray[np.uint8]
 
@@ -32,12 +38,20 @@ class Coding(ABC):
     c_expression : the same in C99, for the header that runs the network: the value at step ``t`` of
         ``T``, from the value ``u`` (a double) and ``LEVELS``, the largest input. None: the header
         takes encoded steps alone.
+    inputs_per_value : inputs that a value of a step becomes, one after the other
+    c_step : in place of ``c_expression`` where there are two: statements that set the ints ``on``
+        and ``off`` from ``level``, the nearest of 256, at step ``t``; the int ``held`` is theirs to
+        keep from step to step of a channel
+    resolution : B of codings that tell 2**B parts of a channel's range apart
     """
 
     scaled: ClassVar[bool] = True
     per_step: ClassVar[bool] = False
     max_bits: ClassVar[int] = 1
     c_expression: ClassVar[str | None] = None
+    inputs_per_value: ClassVar[int] = 1
+    c_step: str | None = None
+    resolution: int | None = None
 
     @abstractmethod
     def encode(self, values: FloatArray, *, n_steps: int, bits: int) -> Steps:
@@ -124,6 +138,91 @@ class DirectCoding(Coding):
         return values.astype(np.uint8)
 
 
+class MidpointCoding(Coding):
+    """A spike at each step of a series in which a channel is in the upper half of its range."""
+
+    per_step = True
+    c_expression = "rint(u * 255) >= 128"
+
+    def encode(self, values: FloatArray, *, n_steps: int, bits: int) -> Steps:
+        """Compare each channel with the middle of its range."""
+        return upper_halves(quantized(values, bits=LEVEL_BITS), bits=LEVEL_BITS)
+
+
+class DeltaCoding(Coding):
+    """Two inputs a channel of a series: one spikes where it has risen, the other where it fell.
+
+    By more than 2**-B of the channel's range from a reference, which starts at the first value and
+    follows by that much with each spike.
+    """
+
+    per_step = True
+    inputs_per_value = 2
+
+    def __init__(self, resolution: int) -> None:
+        self.resolution = resolution
+        step = 1 << (LEVEL_BITS - resolution)
+        self.c_step = (
+            f"held = t ? held : level; on = level >= held + {step}; off = held >= level + {step}; "
+            f"held += {step} * (on - off);"
+        )
+
+    def encode(self, values: FloatArray, *, n_steps: int, bits: int) -> Steps:
+        """Follow each channel by its spikes."""
+        levels = quantized(values, bits=LEVEL_BITS)
+        return deltas(levels, bits=LEVEL_BITS, resolution=int(self.resolution or 0))
+
+
+class CrossingCoding(Coding):
+    """Two inputs a channel of a series, which spike where it enters a higher or a lower band.
+
+    The bands are 2**B equal parts of the channel's range; the first step is no crossing.
+    """
+
+    per_step = True
+    inputs_per_value = 2
+
+    def __init__(self, resolution: int) -> None:
+        self.resolution = resolution
+        low = LEVEL_BITS - resolution
+        self.c_step = (
+            f"on = t && level >> {low} > held; off = t && level >> {low} < held; "
+            f"held = level >> {low};"
+        )
+
+    def encode(self, values: FloatArray, *, n_steps: int, bits: int) -> Steps:
+        """Compare the band of each channel with that of the step before."""
+        levels = quantized(values, bits=LEVEL_BITS)
+        return crossings(levels, bits=LEVEL_BITS, resolution=int(self.resolution or 0))
+
+
+def upper_halves(levels: npt.NDArray[np.integer], *, bits: int) -> Steps:
+    """Spikes of levels of k bits, shape (samples, steps, channels), from 2**(k - 1) on."""
+    return (levels >= 1 << (bits - 1)).astype(np.uint8)
+
+
+def deltas(levels: npt.NDArray[np.integer], *, bits: int, resolution: int) -> Steps:
+    """Rises and falls of levels of k bits by 2**(k - B), shape (samples, steps, 2 * channels)."""
+    known = levels.astype(np.int64)
+    step = 1 << (bits - resolution)
+    spikes = np.zeros((*known.shape, 2), np.uint8)
+    reference = known[:, 0].copy()
+    for t in range(known.shape[1]):
+        rises = known[:, t] - reference >= step
+        falls = reference - known[:, t] >= step
+        reference += step * (rises.astype(np.int64) - falls)
+        spikes[:, t, :, 0], spikes[:, t, :, 1] = rises, falls
+    return spikes.reshape(len(known), known.shape[1], -1)
+
+
+def crossings(levels: npt.NDArray[np.integer], *, bits: int, resolution: int) -> Steps:
+    """Bands of 2**(k - B) levels entered from below and above, of the shape of `deltas`."""
+    bands = levels.astype(np.int64) >> (bits - resolution)
+    change = np.diff(bands, axis=1, prepend=bands[:, :1])
+    spikes = np.stack([change > 0, change < 0], axis=-1).astype(np.uint8)
+    return spikes.reshape(len(bands), bands.shape[1], -1)
+
+
 THRESHOLD, LATENCY, INTENSITY, SERIES, DIRECT = (
     "threshold",
     "latency",
@@ -131,11 +230,17 @@ THRESHOLD, LATENCY, INTENSITY, SERIES, DIRECT = (
     "series",
     "direct",
 )
+MIDPOINT = "midpoint"
 CODINGS.add(THRESHOLD, ThresholdCoding())
 CODINGS.add(LATENCY, LatencyCoding())
 CODINGS.add(INTENSITY, IntensityCoding())
 CODINGS.add(SERIES, SeriesCoding())
 CODINGS.add(DIRECT, DirectCoding())
+CODINGS.add(MIDPOINT, MidpointCoding())
+for _bits in RESOLUTIONS:
+    CODINGS.add(f"delta-{_bits}", DeltaCoding(_bits))
+for _bits in RESOLUTIONS:
+    CODINGS.add(f"crossing-{_bits}", CrossingCoding(_bits))
 
 
 def require_bits(coding: str, bits: int) -> None:

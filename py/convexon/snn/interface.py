@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from convexon.errors import InputError
 from convexon.snn.coding import CODINGS, FloatArray, Steps, finite, quantized, require_bits
+from convexon.snn.series import is_ragged, rectangular
 
 ClassName = bool | int | float | str
 """What a class may be called in a file."""
@@ -32,7 +33,7 @@ class Interface:
     coding : of `convexon.snn.coding.CODINGS`
     shape : of one raw sample: (features,), (height, width), (steps, channels)
     classes : name of each class, in the order of the scores
-    low, high : float64 array, shape (inputs,), or None
+    low, high : float64 array, shape (values,), or None
         Range of each feature; None where the coding takes integers as they are.
 
     Raises
@@ -59,8 +60,8 @@ class Interface:
             raise InputError(f"low and high must be given for codings that scale ({self.coding})")
         if self.low is not None and self.high is not None:
             for name, ends in (("low", self.low), ("high", self.high)):
-                if ends.shape != (self.n_inputs,):
-                    raise InputError(f"{name} must have shape ({self.n_inputs},), not {ends.shape}")
+                if ends.shape != (self.n_values,):
+                    raise InputError(f"{name} must have shape ({self.n_values},), not {ends.shape}")
                 finite(ends, name)
             if (self.low > self.high).any():
                 raise InputError("low must be no larger than high, feature by feature")
@@ -98,9 +99,14 @@ class Interface:
         return cls(coding=coding, shape=x.shape[1:], classes=classes, low=low, high=high)
 
     @property
+    def n_values(self) -> int:
+        """Values that are encoded: the channels of a step, or all features of a sample."""
+        return self.shape[-1] if CODINGS[self.coding].per_step else math.prod(self.shape)
+
+    @property
     def n_inputs(self) -> int:
         """Inputs that the network reads at each step."""
-        return self.shape[-1] if CODINGS[self.coding].per_step else math.prod(self.shape)
+        return self.n_values * CODINGS[self.coding].inputs_per_value
 
     @property
     def constant_features(self) -> list[int]:
@@ -114,18 +120,19 @@ class Interface:
 
         Parameters
         ----------
-        values : array, shape (samples, ...), or flat (samples, features)
+        values : array, shape (samples, ...), or flat (samples, features), or series of unequal
+            lengths up to the network's steps (`convexon.snn.series`)
 
         Raises
         ------
         InputError
             If the shape is another one, or a value is not a finite number.
         """
-        x = np.asarray(values)
+        x = self._as_array(values)
         if x.shape[1:] not in (self.shape, (math.prod(self.shape),)) or not len(x):
             told = ", ".join(str(length) for length in self.shape)
             raise InputError(f"samples must have shape (samples, {told}), not {x.shape}")
-        inner = self.shape if CODINGS[self.coding].per_step else (self.n_inputs,)
+        inner = self.shape if CODINGS[self.coding].per_step else (self.n_values,)
         known = finite(x.reshape(len(x), *inner), "samples")
         if self.low is None or self.high is None:
             return known
@@ -134,6 +141,16 @@ class Interface:
         with np.errstate(over="ignore"):
             unit = (0.5 * known - 0.5 * self.low) / np.where(span > 0, span, 1.0)
         return np.where(span > 0, np.clip(unit, 0.0, 1.0), 0.0)
+
+    def _as_array(self, values: Any) -> npt.NDArray[Any]:
+        """Return raw samples as one array; series shorter than the network's are padded."""
+        coding = CODINGS[self.coding]
+        if coding.per_step:
+            ragged = is_ragged(values)
+            x = values if ragged else np.asarray(values)
+            if ragged or (x.ndim == 3 and x.shape[1] < self.shape[0] and len(x)):
+                return rectangular(x, hold=coding.scaled, n_steps=self.shape[0])
+        return np.asarray(values)
 
     def encode(self, values: npt.ArrayLike, *, n_steps: int, bits: int) -> Steps:
         """Return what the network reads, shape (samples, n_steps, inputs).

@@ -19,6 +19,7 @@ parametrised by. It is computed four times, by programs that share no arithmetic
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import SupportsFloat
@@ -27,9 +28,6 @@ from convexon.errors import FormatError, InputError, require_integer
 
 MAX_LEAK_SHIFT = 16
 """Largest f of a leak d / 2**f. Sixteen bits resolve time constants up to 65,536 steps."""
-
-LEAK_BITS = 12
-"""f at most where a leak is made of a real factor: time constants up to 4,096 steps."""
 
 
 class Reset(Enum):
@@ -63,9 +61,7 @@ class Leak:
 
     Members
     -------
-    d, f : int
-    error : float
-        `factor` less the real factor that `nearest` was asked for; 0 for a leak that was given.
+    error : `factor` less the real factor that `nearest` was asked for; 0 for a leak that was given
 
     Raises
     ------
@@ -92,15 +88,14 @@ class Leak:
             raise FormatError(f"leak d must be 0 to 2**f = {1 << self.f}, not {self.d!r}")
 
     @classmethod
-    def nearest(cls, factor: float, *, bits: int = LEAK_BITS) -> Leak:
-        """Return the leak nearest to a real factor, in lowest terms; its ``error`` is known.
+    def nearest(cls, factor: float, *, bits: int = MAX_LEAK_SHIFT, tolerance: float = 1e-3) -> Leak:
+        """Return the shortest leak whose factor is near enough to a real one.
 
         Parameters
         ----------
-        factor : float
-            What is left of the membrane after a step, 0 to 1.
-        bits : int
-            f at most; fewer bits make smaller hardware and a larger error.
+        factor : what is left of the membrane after a step, 0 to 1
+        bits : f at most; where no leak is near enough, it is the nearest of so many bits
+        tolerance : relative to ``1 - factor``, and so to the time constant
 
         Raises
         ------
@@ -111,13 +106,14 @@ class Leak:
         """
         if not isinstance(factor, SupportsFloat) or not 0.0 <= float(factor) <= 1.0:
             raise InputError(f"leak factor must be a number in 0..1, not {factor!r}")
-        f = require_integer("bits", bits)
-        if not 0 <= f <= MAX_LEAK_SHIFT:
-            raise FormatError(f"bits must be 0 to {MAX_LEAK_SHIFT}, not {f!r}")
-        d = round((1.0 - float(factor)) * (1 << f))
-        while f and d % 2 == 0:
-            d, f = d // 2, f - 1
-        leak = cls(d, f)
+        most = require_integer("bits", bits)
+        if not 0 <= most <= MAX_LEAK_SHIFT:
+            raise FormatError(f"bits must be 0 to {MAX_LEAK_SHIFT}, not {most!r}")
+        lost = 1.0 - float(factor)
+        nearest = (cls(round(math.ldexp(lost, f)), f) for f in range(most + 1))
+        by_error = {each: abs((1.0 - each.factor) - lost) for each in nearest}
+        enough = (each for each, error in by_error.items() if error <= tolerance * lost)
+        leak = next(enough, min(by_error, key=by_error.__getitem__))
         object.__setattr__(leak, "error", leak.factor - float(factor))
         return leak
 

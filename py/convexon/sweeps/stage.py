@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from convexon.data.samples import EMBEDDED, load_samples
+from convexon.data.loading import EMBEDDED, load_samples
 from convexon.errors import ArtefactError, InputError
 from convexon.progress import QUIET, Progress
 from convexon.store.artefact import atomic_write, load, save

@@ -36,7 +36,7 @@ from typing import Any
 
 import numpy as np
 
-from convexon.data.samples import EMBEDDED
+from convexon.data.loading import EMBEDDED
 from convexon.errors import InputError
 from convexon.plan.cost.budget import Budget, Limits
 from convexon.plan.family import Family
@@ -106,7 +106,7 @@ class Sweep:
 
     Members
     -------
-    data : ``digits``, or the path of an npz file
+    data : ``digits``, or the path of a file
     axes : values to try, by name in `AXES`
     rho : strengths of the l1 penalty that each network chooses from; the default ones where empty
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from convexon.data.dataset import DATASET, SpikeDataset
-from convexon.data.samples import Samples, load_samples
+from convexon.data.loading import load_samples
+from convexon.data.samples import Samples
 from convexon.errors import ArtefactError, InputError, SolverError, ToolError
 from convexon.flow import solve as flow
 from convexon.flow.map import map_stage
@@ -72,7 +73,7 @@ class Job:
     Members
     -------
     root : folder of the sweep; absolute
-    source : where the samples are (`convexon.data.samples.load_samples`)
+    source : where the samples are (`convexon.data.loading.load_samples`)
     data : their digest
     version : digest of Convexon's source
     """

@@ -14,7 +14,7 @@ from convexon.convex.model.penalty import L1, GroupL2, Penalty
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.record import GapRecord
 from convexon.convex.solvers.solver import gap_target, path, solve
-from convexon.data.split import stratified
+from convexon.data.split import apart, stratified
 from convexon.errors import InputError, SolverError
 from convexon.progress import Progress
 from convexon.snn.simulate import decisions
@@ -138,7 +138,7 @@ def _validate(
 ) -> dict[float, float]:
     """Validation accuracy of each rho, columns selected and weights fitted without that share."""
     rows = pool.rows
-    fit, held = validation_split(rows.labels, seed=settings.seed)
+    fit, held = validation_split(rows.labels, rows.subjects, seed=settings.seed)
     # Rows of one input with another label must not be on both sides.
     fit = fit[~np.isin(rows.groups[fit], rows.groups[held])]
     progress.begin("choosing rho on validation")
@@ -178,6 +178,10 @@ def _select(settings: SolveSettings, pool: Pool, rows: Indices | None, watch: Wa
     return columns
 
 
-def validation_split(labels: Labels, *, seed: int) -> tuple[Indices, Indices]:
+def validation_split(
+    labels: Labels, groups: Labels | None, *, seed: int
+) -> tuple[Indices, Indices]:
     """Return training samples to fit on, and those on which the regularisation is chosen."""
+    if groups is not None:
+        return apart(labels, groups, VALIDATION_SHARE, seed=(seed, 1))
     return stratified(labels, VALIDATION_SHARE, seed=(seed, 1))

@@ -15,7 +15,7 @@ import pytest
 from hdl_bench import random_layer, random_network
 from proof_bench import Subject, replaced
 
-from convexon.data.encoder import Encoder, EncoderKind
+from convexon.data.encoder import LEVEL_KINDS, SERIES_KINDS, Encoder, EncoderKind
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.snn.decision import Decision, Rule
 from convexon.snn.network import FixedPointNetwork
@@ -51,12 +51,14 @@ def seeded_network() -> FixedPointNetwork:
     return random_network(rng, ((layer,),), mode=ReadoutMode.COUNT, n_steps=3)
 
 
-def small_network(*, input_bits: int = 1, n_classes: int = 3) -> FixedPointNetwork:
+def small_network(
+    *, input_bits: int = 1, n_classes: int = 3, n_inputs: int = 5
+) -> FixedPointNetwork:
     """Three neurons."""
     rng = np.random.default_rng(6)
     return random_network(
         rng,
-        ((random_layer(rng, 5, 3),),),
+        ((random_layer(rng, n_inputs, 3),),),
         mode=ReadoutMode.COUNT,
         n_steps=4,
         n_classes=n_classes,
@@ -73,7 +75,15 @@ def single_network() -> FixedPointNetwork:
 def encoded(kind: EncoderKind, decision: Decision | None = None) -> Subject:
     """The small network with an encoder, in logic."""
     network = small_network(input_bits=3 if kind is EncoderKind.HOLD else 1)
-    encoder = Encoder(kind=kind, bits=3, seed=5 if kind is EncoderKind.RATE else None)
+    changes = kind in (EncoderKind.DELTA, EncoderKind.CROSSING)
+    if changes:
+        network = small_network(n_inputs=6)
+    encoder = Encoder(
+        kind=kind,
+        bits=3,
+        seed=5 if kind is EncoderKind.RATE else None,
+        resolution=2 if changes else None,
+    )
     mapping = dataclasses.replace(Mapping.spatial(network), encoder=encoder)
     if decision is not None:
         mapping = dataclasses.replace(mapping, decision=decision)
@@ -108,6 +118,7 @@ def subject(name: str) -> Subject:
             "registers": lambda: early(CERTAIN, registers=1),
             "one class": lambda: early(CERTAIN, n_classes=1),
             "encoder": lambda: encoded(EncoderKind.LATENCY, CERTAIN),
+            "series": lambda: encoded(EncoderKind.DELTA, CERTAIN),
         }[rest]()
     seeded = Folded(lanes=2, banks=2, weights=SEEDED, seed=SEED)
     layers = {
@@ -138,7 +149,12 @@ KINDS = {
     "certain registers": {"step counter": 1, "exit": 1, "rule": 3, "buffer": 1},
     "certain one class": {"rule": 2, "tournament": 1},
     "certain encoder": {"encoder": 1, "exit": 1, "rule": 3},
-    **{f"encoder {kind.value}": {"encoder": 1, "code": 1} for kind in EncoderKind},
+    "certain series": {"step counter": 1, "code": 1, "connections": 2, "exit": 1},
+    **{f"encoder {kind.value}": {"encoder": 1, "code": 1} for kind in LEVEL_KINDS},
+    **{
+        f"encoder {kind.value}": {"step counter": 1, "code": 1, "connections": 1}
+        for kind in SERIES_KINDS
+    },
 }
 """Subjects, and how many obligations of some kinds they have."""
 
@@ -234,6 +250,22 @@ MUTANTS = {
     "a spike above the threshold alone": (
         "encoder threshold", "encoder ",
         r"level0 >= threshold", r"level0 > threshold", "code",
+    ),
+    "a rise by more than a part alone": (
+        "encoder delta", "encoder ",
+        r"i__payload\[2:0\] >= (\S+) ", r"i__payload[2:0] > \1 ", "code",
+    ),
+    "a reference of the inference before": (
+        "encoder delta", "encoder ",
+        r"o__payload\[6\] \? \{ 2'h0, i__payload\[2:0\] \} : (\S+) ;", r"\1 ;", "code",
+    ),
+    "a fall at the first step": (
+        "encoder crossing", "encoder ",
+        r"(\[1\] = \S+ ) & \S+ ;", r"\1;", "code",
+    ),
+    "a channel in place of another": (
+        "encoder midpoint", "encoder ",
+        r"(\.\S+ \(\S+ )\[5\]\)", r"\1[4])", "code",
     ),
     "a latency that spikes again": (
         "encoder latency", "encoder ",

@@ -17,7 +17,7 @@ from convexon.link.transport import Connection
     "--data",
     default="test",
     show_default=True,
-    help="Samples to send: test, train, or an npz file with new ones.",
+    help="Samples to send: test, train, or a file with new ones.",
 )
 @click.option(
     "--samples", "limit", type=click.IntRange(min=1), help="How many to send; all by default."

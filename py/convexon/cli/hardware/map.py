@@ -12,7 +12,9 @@ from convexon.data.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
 from convexon.plan.cost.budget import Limits
 from convexon.settings import Settings, setting
+from convexon.snn.coding import CODINGS
 from convexon.snn.decision import Decision, Rule
+from convexon.snn.network import FixedPointNetwork
 from convexon_boards.settings import Placement
 
 
@@ -23,23 +25,35 @@ class OnChip(Settings):
     encoder: EncoderKind | None = setting(None, "What makes the steps on chip; the host without.")
     encoder_bits: int | None = setting(None, "Bits of a level that it reads; 8 by default.")
     encoder_seed: int | None = setting(None, "Seed of the rate encoder.")
+    encoder_resolution: int | None = setting(
+        None, "B of delta and crossing encoders; that of the card's coding by default."
+    )
     decision: Rule = setting(Rule.END, "When an inference ends.")
     threshold: int | None = setting(None, "Score that ends an inference, by --decision threshold.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.encoder is None and (self.encoder_bits, self.encoder_seed) != (None, None):
-            raise InputError("encoder must be named for its bits and its seed: add --encoder")
+        details = (self.encoder_bits, self.encoder_seed, self.encoder_resolution)
+        if self.encoder is None and any(each is not None for each in details):
+            raise InputError(
+                "encoder must be named for its bits, seed and resolution: add --encoder"
+            )
 
-    def encoder_for(self, input_bits: int) -> Encoder | None:
+    def encoder_for(self, network: FixedPointNetwork) -> Encoder | None:
         """Return the encoder of a network; levels that are held are as wide as its inputs."""
         if self.encoder is None:
             return None
         bits = self.encoder_bits
         if bits is None:
-            bits = input_bits if self.encoder is EncoderKind.HOLD else 8
+            bits = network.input_bits if self.encoder is EncoderKind.HOLD else 8
+        resolution = self.encoder_resolution
+        if resolution is None and self.encoder in (EncoderKind.DELTA, EncoderKind.CROSSING):
+            interface = network.interface
+            resolution = None if interface is None else CODINGS[interface.coding].resolution
         try:
-            return Encoder(kind=self.encoder, bits=bits, seed=self.encoder_seed)
+            return Encoder(
+                kind=self.encoder, bits=bits, seed=self.encoder_seed, resolution=resolution
+            )
         except InputError as error:
             raise InputError(f"encoder_{error}") from None
 
@@ -59,8 +73,8 @@ def map(run: Path, file: Path | None, limits: Limits, place: Placement, chip: On
 
     Without options everything stands in logic, which is fastest. With a budget, the fastest mapping
     that fits it is chosen. With an encoder, the chip makes the steps of one vector of levels per
-    inference; with an early decision, an inference may end before its last step. The next emit and
-    verify take it.
+    inference, or of a series the spikes of each step; with an early decision, an inference may end
+    before its last step. The next emit and verify take it.
     """
     from convexon.cli.console import Console
     from convexon.flow.map import map_stage
@@ -76,7 +90,7 @@ def map(run: Path, file: Path | None, limits: Limits, place: Placement, chip: On
             raise InputError("file must stand alone: write tables [encoder] and [decision] in it")
     decision = Decision(rule=chip.decision, threshold=chip.threshold)
     with Console() as console, Run(run).locked() as folder:
-        encoder = chip.encoder_for(folder.read("card", CARD).value.input_bits)
+        encoder = chip.encoder_for(folder.read("card", CARD).value)
         with console.stage("map") as line:
             result = map_stage(
                 folder,

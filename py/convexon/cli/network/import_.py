@@ -37,12 +37,12 @@ def import_(
     FILE is a silicon card, or a NIR graph (.nir), whose real weights are quantized on samples.
     """
     from convexon.cli.console import Console
-    from convexon.data.samples import load_samples
+    from convexon.data.loading import load_samples
     from convexon.flow.bring import BringSettings, bring
     from convexon.flow.run import Run
 
     chosen = BringSettings(reading=reading, hidden=hidden, inputs=inputs)
-    samples = None if data is None else load_samples(data)
+    samples = None if data is None else load_samples(data, n_steps=inputs.steps)
     with Console() as console, Run(run).locked(new=True) as folder:
         for line in bring(folder, file, kind=kind, samples=samples, settings=chosen):
             console.line(line)

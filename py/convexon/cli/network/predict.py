@@ -13,7 +13,7 @@ from convexon.cli.options import RUN, command
 
 @command
 @RUN
-@click.option("--data", required=True, help="An npz file with raw samples, labelled or not.")
+@click.option("--data", required=True, help="A file with raw samples, labelled or not.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -23,12 +23,12 @@ def predict(run: Path, data: str, output: Path | None) -> None:
     """Apply the network of RUN, or of a card's file, to new samples."""
     from convexon.api.network import Network, load
     from convexon.cli.console import Console
-    from convexon.data.samples import load_samples
+    from convexon.data.loading import load_samples
     from convexon.snn.health import notices
     from convexon.store.artefact import atomic_write
 
     network: Network = load(run if run.is_file() else run / "card.json")
-    samples = load_samples(data)
+    samples = load_samples(data, n_steps=network.card.n_steps)
     scores = network.scores(samples.values)
     answers = network.interface.named(scores.argmax(axis=1))
     table = io.StringIO()

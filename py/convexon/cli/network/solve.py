@@ -31,11 +31,11 @@ def solve(
     The dictionary is built in chunks: by threads, or by the workers of a Dask cluster.
     """
     from convexon.cli.console import Console
-    from convexon.data.samples import load_samples
+    from convexon.data.loading import load_samples
     from convexon.flow import solve as flow
     from convexon.flow.run import Run
 
-    samples = load_samples(data)
+    samples = load_samples(data, n_steps=settings.steps)
     with Console() as console, Run(run).locked(new=True) as folder, _builders(cluster) as executor:
         with console.stage("solve") as line:
             made = flow.solve(

@@ -85,6 +85,8 @@ class Logic(Enum):
     LEVEL_LATENCY = "latency encoder"
     LEVEL_BIT_PLANE = "bit-plane encoder"
     LEVEL_RATE = "rate encoder"
+    LEVEL_DELTA = "delta encoder"
+    LEVEL_CROSSING = "crossing encoder"
     LOADER = "loader"
     LOADED_BIT = "loaded bit"
 
@@ -103,6 +105,8 @@ ENCODERS = {
     EncoderKind.LATENCY: Logic.LEVEL_LATENCY,
     EncoderKind.BIT_PLANE: Logic.LEVEL_BIT_PLANE,
     EncoderKind.RATE: Logic.LEVEL_RATE,
+    EncoderKind.DELTA: Logic.LEVEL_DELTA,
+    EncoderKind.CROSSING: Logic.LEVEL_CROSSING,
 }
 EXITS = {Rule.CERTAIN: Logic.EXIT_CERTAIN, Rule.THRESHOLD: Logic.EXIT_THRESHOLD}
 
@@ -314,7 +318,9 @@ def surroundings_amounts(
         amounts[Logic.EXIT] = 1
         amounts[EXITS[decision.rule]] = width * classes
     if encoder is not None and encoder.kind in ENCODERS:
-        amounts[ENCODERS[encoder.kind]] = network.n_inputs * encoder.bits
+        compared = encoder.resolution if encoder.kind is EncoderKind.CROSSING else encoder.bits
+        channels = network.n_inputs // encoder.inputs_per_level
+        amounts[ENCODERS[encoder.kind]] = channels * int(compared or 0)
     return amounts
 
 

@@ -37,6 +37,7 @@ class Rows:
     groups: IntArray
     per_sample: int  # rows of one sample: T for STEP, else 1
     mode: ReadoutMode
+    subjects: IntArray | None = None  # (m,), group of each row's samples, where they have groups
 
     @property
     def n_rows(self) -> int:
@@ -61,6 +62,7 @@ class Rows:
             labels=self.labels[chosen],
             counts=self.counts[chosen],
             groups=np.unique(self.groups[chosen], return_inverse=True)[1],
+            subjects=None if self.subjects is None else self.subjects[chosen],
         )
 
     def problem(self, loss: Loss, penalty: Penalty, rho: float, *, n_outputs: int) -> Problem:
@@ -77,7 +79,7 @@ class Rows:
 
 
 def distinct_rows(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:
-    """Merge the rows of ``dataset`` that have both input and label in common.
+    """Merge the rows of ``dataset`` that have input, label and group in common.
 
     Raises `InputError` if every step has a label but the readout gives one score a sample.
     """
@@ -90,6 +92,10 @@ def distinct_rows(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:
     if stepwise and not dataset.has_step_labels:
         labels = np.repeat(labels, per_sample)
     pairs = inputs * (int(labels.max()) + 1) + labels
+    subjects = None if dataset.groups is None else np.repeat(dataset.groups, per_sample)
+    if subjects is not None:
+        _, known = np.unique(pairs, return_inverse=True)
+        pairs = known.ravel() * (int(subjects.max()) + 1) + subjects
     _, first, counts = np.unique(pairs, return_index=True, return_counts=True)
     order = np.argsort(first)  # first come, first kept
     index = first[order]
@@ -102,6 +108,7 @@ def distinct_rows(dataset: SpikeDataset, mode: ReadoutMode) -> Rows:
         groups=groups.astype(np.int64),
         per_sample=per_sample,
         mode=mode,
+        subjects=None if subjects is None else subjects[index],
     )
 
 
