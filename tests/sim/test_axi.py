@@ -34,7 +34,7 @@ from convexon_hdl.emit.emitter import AXI_TOP, to_verilog
 from convexon_hdl.ports import describe
 from convexon_hdl.streams import SkidBuffer
 from convexon_sim.bench.packing import pack
-from convexon_sim.bench.runner import probed, run_bench
+from convexon_sim.bench.runner import CocotbTests, probed, run_bench
 from convexon_sim.build import bench_program
 from convexon_sim.simulator import Simulator, SimulatorKind, find
 from mutants import mutated
@@ -148,20 +148,13 @@ def verdicts(
     (folder / "order.json").write_text(pretty(order))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parent)
-        ended = run_bench(
-            program,
-            simulator,
-            top=AXI_TOP,
-            module="axi_bench",
-            folder=folder,
-            environment={
-                "CONVEXON_AXI_ORDER": str(folder / "order.json"),
-                "CONVEXON_AXI_TIMEOUT_US": limit,
-                "COCOTB_TEST_FILTER": test_filter,
-            },
-            seed=SEED,
-            timeout=600,
-        )
+        environment = {
+            "CONVEXON_AXI_ORDER": str(folder / "order.json"),
+            "CONVEXON_AXI_TIMEOUT_US": limit,
+            "COCOTB_TEST_FILTER": test_filter,
+        }
+        tests = CocotbTests(top=AXI_TOP, module="axi_bench", seed=SEED, environment=environment)
+        ended = run_bench(program, simulator, tests, folder=folder, timeout=600)
     assert (folder / "results.xml").exists(), ended.output[-3000:]
     (folder / "log").write_text(ended.output)
     cases = ElementTree.parse(folder / "results.xml").iter("testcase")

@@ -30,7 +30,6 @@ from convexon_boards.design.clocking import clocking
 from convexon_boards.design.top import TOP, Design, design_of
 from convexon_hdl.link.link import Uart
 from convexon_sim.programs.serial_board import SimulatedBoard
-from convexon_sim.simulator import SimulatorKind, find
 
 DIVISOR = 4
 """Clocks of a bit: as few as a receiver can do with, as each costs time."""
@@ -236,12 +235,7 @@ def simulated_board(folder: Run) -> SimulatedBoard:
     ConvexonError
         As `design_of_run` does; `MissingToolError` too if Verilator is not installed.
     """
-    return SimulatedBoard(
-        design_of_run(folder).verilog,
-        top=TOP,
-        simulator=find(SimulatorKind.VERILATOR),
-        divisor=DIVISOR,
-    )
+    return SimulatedBoard(design_of_run(folder).verilog, top=TOP, divisor=DIVISOR)
 
 
 @contextmanager
