@@ -23,7 +23,7 @@ from convexon.plan.image import image_where_loaded
 from convexon.progress import QUIET, Progress
 from convexon.snn import simulate
 from convexon.snn.decision import decided_trace
-from convexon.snn.trace import SpikeTrace, differing_samples, first_mismatch
+from convexon.snn.trace import SpikeTrace, first_mismatch, mismatched_samples
 from convexon_boards.board import Board
 from convexon_boards.build import results_of
 from convexon_boards.design.clocking import clocking
@@ -171,13 +171,12 @@ def send(
     progress: Progress = QUIET,
 ) -> SpikeTrace:
     """Return scores and labels of all samples, ``results`` each; `LinkError` as `Session.infer`."""
-    labels, scores = [], []
+    found = []
     for k, body in enumerate(request_bodies(ports, transfers)):
-        found = read_results(ports, session.infer(body.tobytes()), count=results)
-        labels.append(found.labels)
-        scores.append(found.scores)
+        found.append(read_results(ports, session.infer(body.tobytes()), count=results))
         progress.advance(f"{k + 1} of {len(transfers)}")
-    return SpikeTrace(layers=(), scores=np.stack(scores), labels=np.stack(labels))
+    labels, scores = map(np.stack, zip(*found, strict=True))
+    return SpikeTrace(layers=(), scores=scores, labels=labels)
 
 
 def _judge(
@@ -196,7 +195,7 @@ def _judge(
         correct = int((actual.labels[:, -1] == truth).sum())
     return BoardRun(
         inferences=actual.n_samples,
-        mismatches=int(differing_samples(wanted, actual).sum()),
+        mismatches=mismatched_samples(wanted, actual),
         first=None if first is None else str(first),
         correct=correct,
         seconds=seconds,

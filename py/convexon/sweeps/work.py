@@ -309,23 +309,21 @@ def _figures(
     operations = operations_of(card, test.inputs, simulate.run(card, test.inputs))
     energy = neutral_energy(card, operations)
     counted = f"operations of the test samples, {SOURCE}; not of an FPGA"
-    rows = [
-        ("accuracy.test", _accuracy(card, test), "1", FigureKind.MEASURED, test.name),
-        ("accuracy.train", _accuracy(card, train), "1", FigureKind.MEASURED, train.name),
-        ("latency.cycles.mean", float(latency.mean()), "cycles", FigureKind.ESTIMATED, cycles),
-        ("latency.cycles.max", int(latency.max()), "cycles", FigureKind.ESTIMATED, cycles),
-        ("estimate.luts", round(mapped.cost.luts), "LUTs", FigureKind.ESTIMATED, estimate),
-        (
-            *("estimate.block_rams", int(mapped.cost.block_rams), "block RAMs"),
-            *(FigureKind.ESTIMATED, estimate),
+    measured, estimated = FigureKind.MEASURED, FigureKind.ESTIMATED
+    return (
+        Figure("accuracy.test", _accuracy(card, test), "1", measured, test.name),
+        Figure("accuracy.train", _accuracy(card, train), "1", measured, train.name),
+        Figure("latency.cycles.mean", float(latency.mean()), "cycles", estimated, cycles),
+        Figure("latency.cycles.max", int(latency.max()), "cycles", estimated, cycles),
+        Figure("estimate.luts", round(mapped.cost.luts), "LUTs", estimated, estimate),
+        Figure(
+            "estimate.block_rams", int(mapped.cost.block_rams), "block RAMs", estimated, estimate
         ),
-        ("energy.neutral.low", energy.low, "J", FigureKind.ESTIMATED, counted),
-        ("energy.neutral.high", energy.high, "J", FigureKind.ESTIMATED, counted),
-        ("network.neurons", card.n_neurons, "neurons", FigureKind.MEASURED, "card"),
-        ("network.synapses", card.n_synapses, "synapses", FigureKind.MEASURED, "card"),
-    ]
-    names = ("name", "value", "unit", "kind", "source")
-    return tuple(Figure(**dict(zip(names, row, strict=True))) for row in rows)
+        Figure("energy.neutral.low", energy.low, "J", estimated, counted),
+        Figure("energy.neutral.high", energy.high, "J", estimated, counted),
+        Figure("network.neurons", card.n_neurons, "neurons", measured, "card"),
+        Figure("network.synapses", card.n_synapses, "synapses", measured, "card"),
+    )
 
 
 def _accuracy(card: FixedPointNetwork, data: SpikeDataset) -> float:
