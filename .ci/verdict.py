@@ -30,7 +30,8 @@ def main(path: str) -> int:
 def simulations(cases: list[ElementTree.Element], simulator: str) -> tuple[int, int]:
     """Return how often the tests simulated, by the bench's own record, and how many of them did.
 
-    The name of a test says nothing: tests/sim/test_bench.py notes each run that compared a sample.
+    The name of a test says nothing: tests/sim/bench/test_bench.py notes each run that compared a
+    sample.
     """
     path = f"./properties/property[@name='simulations.{simulator}']"
     counts = [int(note.get("value", "0")) for case in cases for note in case.findall(path)]

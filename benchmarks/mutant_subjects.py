@@ -247,7 +247,7 @@ class Subject:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AxiSubject:
-    """The top module with AXI, under the bench of tests/sim with cocotbext-axi on every port.
+    """The top module with AXI, under the bench of tests/sim/bench with cocotbext-axi on every port.
 
     Members are those of `Subject`.
     """
@@ -261,7 +261,7 @@ class AxiSubject:
     @cached_property
     def _bench(self) -> Any:
         folder = Path(__file__).parents[1] / "tests"
-        for path in (folder, folder / "sim"):
+        for path in (folder, folder / "sim" / "bench"):
             if str(path) not in sys.path:
                 sys.path.append(str(path))
         return importlib.import_module("test_axi")

@@ -64,18 +64,13 @@ class SpiPins:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Board:
-    """A board; `convexon_boards.catalogue` reads one from its file.
+class Stated:
+    """What a board's file states, and the board has as it stands there.
 
     Members
     -------
-    name : the name of its folder in a run, and what a user types unless there is a file
-    file : what a user types for a board of their own: the path of its file
     title : what the maker calls it
-    part : the part, or its name for the vendor's tool
     vendor : None where open tools build for it
-    clock : site of the oscillator
-    rx, tx : sites of the serial line, as the board sees it: it listens on ``rx``
     high : sites that must be driven high for the board's sake, by name
     io : electrical standard of all pins
     pll_from_pad : on iCE40: whether the clock's pad is the PLL's own
@@ -84,24 +79,39 @@ class Board:
     note : what a user must connect or solder; empty for nothing
     """
 
-    name: str
-    file: str = ""
     title: str
-    part: Part | str
     vendor: Vendor | None = None
     oscillator_mhz: float
-    clock: str
-    rx: str
-    tx: str
-    spi: SpiPins | None = None
-    led: Pin | None = None
-    reset: Pin | None = None
     high: Mapping[str, str] = field(default_factory=dict)
     io: str = "LVCMOS33"
     pll_from_pad: bool = False
     loader: str = ""
     source: str = ""
     note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board(Stated):
+    """A board; `convexon_boards.catalogue` reads one from its file.
+
+    Members
+    -------
+    name : the name of its folder in a run, and what a user types unless there is a file
+    file : what a user types for a board of their own: the path of its file
+    part : the part, or its name for the vendor's tool
+    clock : site of the oscillator
+    rx, tx : sites of the serial line, as the board sees it: it listens on ``rx``
+    """
+
+    name: str
+    file: str = ""
+    part: Part | str
+    clock: str
+    rx: str
+    tx: str
+    spi: SpiPins | None = None
+    led: Pin | None = None
+    reset: Pin | None = None
 
     @property
     def option(self) -> str:

@@ -34,8 +34,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -44,7 +43,7 @@ from typing import Any
 from convexon.errors import InputError
 from convexon.registry import Registry
 from convexon.store.codec import from_json
-from convexon_boards.board import Board, Part, Pin, SpiPins, Vendor
+from convexon_boards.board import Board, Part, Pin, SpiPins, Stated
 from convexon_boards.families import part_of
 
 
@@ -91,20 +90,11 @@ class _Pins:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _File:
+class _File(Stated):
     """A board's file."""
 
-    title: str
     part: str
-    vendor: Vendor | None = None
-    oscillator_mhz: float
-    loader: str = ""
-    source: str = ""
-    note: str = ""
-    io: str = Board.io
-    pll_from_pad: bool = False
     pins: _Pins
-    high: Mapping[str, str] = field(default_factory=dict)
 
 
 def board_of(name: str) -> Board:
@@ -160,7 +150,6 @@ def _board(name: str, path: str, content: dict[str, Any]) -> Board:
     spi = [site for site in lines if site is not None]
     if len(spi) not in (0, len(lines)):
         raise InputError("pins must have all of cs_n, sck, copi, cipo, or none of them")
-    same = ("title", "vendor", "oscillator_mhz", "loader", "source", "note", "io", "pll_from_pad")
     board = Board(
         name=name,
         file=path,
@@ -171,8 +160,7 @@ def _board(name: str, path: str, content: dict[str, Any]) -> Board:
         spi=SpiPins(*spi) if spi else None,
         led=_pin(pins.led),
         reset=_pin(pins.reset),
-        high=stated.high,
-        **{member: getattr(stated, member) for member in same},
+        **{member.name: getattr(stated, member.name) for member in fields(Stated)},
     )
     _require_distinct(board)
     return board

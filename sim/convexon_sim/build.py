@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -154,16 +155,14 @@ def bench_program(
             return
         (folder / "public.vlt").write_text(control)
         libraries = str(config.libs_dir)
-        _verilated(
-            folder,
-            simulator,
+        made = _Executable(
+            name=NAME,
             files=("--vpi", "--prefix", "Vtop", "--top-module", top, "public.vlt", "design.v"),
             main=config.share_dir / "lib" / "verilator" / "verilator.cpp",
             runtime=_RUNTIME_OF_BENCHES,
             link=(f"-Wl,-rpath,{libraries}", f"-L{libraries}", "-lcocotbvpi_verilator"),
-            output=NAME,
-            timeout=timeout,
         )
+        made.build(folder, simulator, timeout=timeout)
 
     key = bench_key(simulator, digest_of([top, control, verilog]))
     return kept(key, NAME, make)
@@ -202,65 +201,71 @@ def program(
     def make(folder: Path) -> None:
         for file, text in sources.items():
             (folder / file).write_text(text, encoding="utf-8")
-        _verilated(
-            folder,
-            simulator,
+        made = _Executable(
+            name=name,
             files=("--top-module", top, "design.v"),
             main=folder / f"{name}.cpp",
-            runtime=_RUNTIME,
-            output=name,
             optimise=optimise,
-            timeout=timeout,
         )
+        made.build(folder, simulator, timeout=timeout)
 
     key = {**toolchain(simulator), "program": [name, top, optimise], "sources": dict(sources)}
     return kept(key, name, make)
 
 
-def _verilated(
-    folder: Path,
-    simulator: Simulator,
-    *,
-    files: Sequence[str],
-    main: Path,
-    runtime: Sequence[str],
-    output: str,
-    timeout: float,
-    link: Sequence[str] = (),
-    optimise: bool = False,
-) -> None:
-    """Verilate the files in a folder, and compile and link what comes of it with ``main``."""
-    verilator = simulator.program("verilator")
-    environment = simulator.environment
-    command = [verilator, "--cc", "--Mdir", "model", *VERILATOR_ARGUMENTS, *files]
-    deep = with_deep_stack(command)
-    run(deep, name="verilator", folder=folder, environment=environment, timeout=timeout).checked()
-    asked = [verilator, "--getenv", "VERILATOR_ROOT"]
-    root = run(asked, environment=environment, timeout=timeout).checked()
-    include = Path(root.strip()) / "include"
+@dataclass(frozen=True, kw_only=True)
+class _Executable:
+    """A model of a folder's Verilog, compiled and linked with ``main``.
 
-    def compiled(source: Path, target: Path, *options: str) -> None:
-        headers = ("-I", str(folder / "model"), "-I", str(folder), "-I", str(include))
-        svdpi = ("-I", str(include / "vltstd"))
-        command = ["c++", *COMPILER_ARGUMENTS, *options, *headers, *svdpi]
-        run([*command, "-c", str(source), "-o", str(target)], timeout=timeout).checked()
+    Members
+    -------
+    files : the Verilog, and what Verilator is told of it
+    runtime : parts of Verilator's own runtime
+    link : options of the linker
+    """
 
-    def of_runtime(name: str) -> Path:
-        def make(scratch: Path) -> None:
-            compiled(include / f"{name}.cpp", scratch / f"{name}.o")
+    name: str
+    files: Sequence[str]
+    main: Path
+    runtime: Sequence[str] = _RUNTIME
+    link: Sequence[str] = ()
+    optimise: bool = False
 
-        return kept({**toolchain(simulator), "runtime": name}, f"{name}.o", make)
+    def build(self, folder: Path, simulator: Simulator, *, timeout: float) -> None:
+        """Leave the program in the folder, under its name."""
+        verilator = simulator.program("verilator")
+        environment = simulator.environment
+        command = [verilator, "--cc", "--Mdir", "model", *VERILATOR_ARGUMENTS, *self.files]
+        deep = with_deep_stack(command)
+        run(
+            deep, name="verilator", folder=folder, environment=environment, timeout=timeout
+        ).checked()
+        asked = [verilator, "--getenv", "VERILATOR_ROOT"]
+        root = run(asked, environment=environment, timeout=timeout).checked()
+        include = Path(root.strip()) / "include"
 
-    def of_unit(source: Path) -> Path:
-        compiled(source, source.with_suffix(".o"), "-O1" if optimise else "-O0")
-        return source.with_suffix(".o")
+        def compiled(source: Path, target: Path, *options: str) -> None:
+            headers = ("-I", str(folder / "model"), "-I", str(folder), "-I", str(include))
+            svdpi = ("-I", str(include / "vltstd"))
+            command = ["c++", *COMPILER_ARGUMENTS, *options, *headers, *svdpi]
+            run([*command, "-c", str(source), "-o", str(target)], timeout=timeout).checked()
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        shared = pool.map(of_runtime, runtime)
-        own = pool.map(of_unit, _units(folder, main))
-        objects = [str(file) for file in (*own, *shared)]
-    linked = ["c++", "-pthread", "-o", output, *objects, *link]
-    run(linked, folder=folder, timeout=timeout).checked()
+        def of_runtime(name: str) -> Path:
+            def make(scratch: Path) -> None:
+                compiled(include / f"{name}.cpp", scratch / f"{name}.o")
+
+            return kept({**toolchain(simulator), "runtime": name}, f"{name}.o", make)
+
+        def of_unit(source: Path) -> Path:
+            compiled(source, source.with_suffix(".o"), "-O1" if self.optimise else "-O0")
+            return source.with_suffix(".o")
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            shared = pool.map(of_runtime, self.runtime)
+            own = pool.map(of_unit, _units(folder, self.main))
+            objects = [str(file) for file in (*own, *shared)]
+        linked = ["c++", "-pthread", "-o", self.name, *objects, *self.link]
+        run(linked, folder=folder, timeout=timeout).checked()
 
 
 def _units(folder: Path, main: Path) -> list[Path]:

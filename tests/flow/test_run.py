@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +52,9 @@ def in_use(folder: Run) -> None:
         pass
 
 
-def test_one_process_holds_a_folder(tmp_path: Path) -> None:
-    folder = Run(tmp_path / "run")
+@contextmanager
+def held_by_another(folder: Run) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the folder until it is told to end."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, folder.path],
         stdin=subprocess.PIPE,
@@ -60,6 +63,12 @@ def test_one_process_holds_a_folder(tmp_path: Path) -> None:
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
+        yield other
+
+
+def test_one_process_holds_a_folder(tmp_path: Path) -> None:
+    folder = Run(tmp_path / "run")
+    with held_by_another(folder) as other:
         in_use(folder)
         with Run(tmp_path / "another").locked(new=True):
             pass
@@ -70,14 +79,7 @@ def test_one_process_holds_a_folder(tmp_path: Path) -> None:
 
 def test_the_lock_goes_with_a_process_that_is_killed(tmp_path: Path) -> None:
     folder = Run(tmp_path / "run")
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, folder.path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
+    with held_by_another(folder) as other:
         other.kill()
     with folder.locked(new=True):
         pass

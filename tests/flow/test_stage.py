@@ -14,7 +14,7 @@ import pytest
 
 from convexon.data.samples import Samples
 from convexon.flow import run as run_module
-from convexon.flow.run import Made, Memory, Run
+from convexon.flow.run import Keeper, Made, Run
 from convexon.flow.stage import stage, stages
 from convexon.progress import QUIET, Progress
 from convexon.settings import Settings, setting
@@ -118,7 +118,7 @@ def test_only_a_changed_setting_that_was_read_makes_anew(
     again = first(run, Choices(**now))
     assert again.reused == reused
     assert ["first"] * (1 if reused else 2) == CALLS
-    assert again.value == first(Memory(), Choices(**now)).value, "equal or made anew, it is right"
+    assert again.value == first(Keeper(), Choices(**now)).value, "equal or made anew, it is right"
 
 
 def test_parents_are_followed_by_their_content(run: Run) -> None:
@@ -238,7 +238,7 @@ def test_a_setting_that_is_gone_makes_anew(run: Run) -> None:
 
 
 def test_memory_keeps_nothing_and_makes_the_same(run: Run) -> None:
-    memory = Memory()
+    memory = Keeper()
     made = second(memory, Choices(), first(memory, Choices()), 3)
     assert made.value == second(run, Choices(), first(run, Choices()), 3).value
     assert not first(memory, Choices()).reused

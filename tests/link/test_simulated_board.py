@@ -25,7 +25,6 @@ from convexon_boards.tools.netlist_model import simulation_model
 from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.link.link import Uart
 from convexon_sim.programs.serial_board import SimulatedBoard
-from convexon_sim.simulator import SimulatorKind, find
 from small_run import small_network, small_run
 from tiers import leading
 
@@ -56,7 +55,6 @@ def simulated(
     return SimulatedBoard(
         change(design.verilog),
         top=TOP,
-        simulator=find(SimulatorKind.VERILATOR),
         divisor=DIVISOR,
         host_divisor=host,
         pins={"button": 1},
@@ -246,7 +244,6 @@ def test_the_netlist_of_a_whole_board_gives_the_golden_models_answers(
     with SimulatedBoard(
         simulation_model(netlist),
         top=TOP,
-        simulator=find(SimulatorKind.VERILATOR),
         divisor=DIVISOR,
     ) as placed:
         result = sent(run, placed)

@@ -6,7 +6,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from sim_bench import icarus, inputs_of, rich_network, small_network
 
 from convexon.errors import InputError
 from convexon.plan.image import fingerprint, weight_image
@@ -14,43 +13,23 @@ from convexon.plan.mapping import Folded, Mapping, Weights
 from convexon.plan.schedule import Schedule
 from convexon.snn import golden
 from convexon.snn.fixed import QFormat
-from convexon.snn.network import Branch, FixedPointNetwork
+from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Leak, ReadoutMode
 from convexon.snn.seeded import seeded_weights
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.bench.runner import simulate_all
 from convexon_sim.trial import Trial
+from sim_bench import icarus, inputs_of, loaded_mapping, other_weights, rich_network, small_network
 from strategies import image_words, layer_of, network_of
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 
 
-def mapping_of(network: FixedPointNetwork) -> Mapping:
-    """Everything loaded, two lanes where there are two neurons."""
-    layers = tuple(
-        tuple(
-            Folded(lanes=min(2, layer.n_neurons), banks=2, weights=Weights.LOADED)
-            for layer in branch.layers
-        )
-        for branch in network.branches
-    )
-    return Mapping(layers=layers)
-
-
-def other_weights(network: FixedPointNetwork) -> FixedPointNetwork:
-    """The same network with the weights of each layer negated."""
-    branches = tuple(
-        Branch(tuple(dataclasses.replace(layer, weights=-layer.weights) for layer in branch.layers))
-        for branch in network.branches
-    )
-    return dataclasses.replace(network, branches=branches)
-
-
 @pytest.mark.parametrize("network", [small_network(), rich_network()], ids=["small", "rich"])
 def test_one_accelerator_runs_two_networks(network: FixedPointNetwork) -> None:
     simulator = icarus()
-    mapping = mapping_of(network)
+    mapping = loaded_mapping(network)
     bundle = emit(network, mapping)
     trials = []
     for own in (network, other_weights(network)):
@@ -108,7 +87,7 @@ def test_an_image_is_needed_where_weights_are_loaded_and_nowhere_else() -> None:
     network = small_network()
     inputs = inputs_of(network, 2)
     expected = golden.run(network, inputs)
-    for mapping, image in ((mapping_of(network), None), (Mapping.spatial(network), b"1234")):
+    for mapping, image in ((loaded_mapping(network), None), (Mapping.spatial(network), b"1234")):
         with pytest.raises(InputError, match=r"^image must be given where weights are loaded"):
             Trial(
                 bundle=emit(network, mapping),

@@ -8,15 +8,6 @@ import functools
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from sim_bench import (
-    SIMULATIONS,
-    bundle_of,
-    cycles_of,
-    icarus,
-    inputs_of,
-    rich_network,
-    small_network,
-)
 
 from convexon.plan.mapping import Mapping, Spatial
 from convexon.plan.schedule import Schedule
@@ -31,6 +22,15 @@ from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.bench.runner import simulate_all
 from convexon_sim.simulator import Simulator, SimulatorKind, find
 from convexon_sim.trial import Trial
+from sim_bench import (
+    SIMULATIONS,
+    bundle_of,
+    cycles_of,
+    icarus,
+    inputs_of,
+    rich_network,
+    small_network,
+)
 from strategies import layer_of, network_of, networks_with_inputs, random_mapping
 from tiers import leading
 
@@ -46,7 +46,7 @@ Case = tuple[FixedPointNetwork, np.ndarray]
 
 @pytest.fixture
 def recorded(request: pytest.FixtureRequest) -> object:
-    """Notes in the JUnit file how many simulations a test ran, as tests/sim/test_bench.py does."""
+    """Note in the JUnit file how many simulations a test ran, as test_bench.py does."""
     before = SIMULATIONS.copy()
     yield
     for name, count in (SIMULATIONS - before).items():

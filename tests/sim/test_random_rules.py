@@ -7,8 +7,6 @@ import dataclasses
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from rules_cases import N_SAMPLES, Case
-from sim_bench import icarus
 
 from convexon.data.encoder import LEVEL_KINDS, Encoder, EncoderKind
 from convexon.snn.decision import Decision, Rule
@@ -16,6 +14,8 @@ from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
 from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.bench.runner import simulate_all
+from rules_cases import N_SAMPLES, Case
+from sim_bench import icarus
 from strategies import networks_with_inputs, random_mapping
 
 pytestmark = pytest.mark.usefixtures("build_cache")

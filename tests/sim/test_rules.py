@@ -7,8 +7,6 @@ import re
 
 import numpy as np
 import pytest
-from rules_cases import N_SAMPLES, Case
-from sim_bench import icarus, rich_network, small_network
 
 from convexon.data.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
@@ -21,6 +19,8 @@ from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.bench.runner import observe_all, simulate_all
 from convexon_sim.trial import Trial
 from convexon_sim.verification import Verification
+from rules_cases import N_SAMPLES, Case
+from sim_bench import icarus, rich_network, small_network
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 

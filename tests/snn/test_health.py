@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from convexon.data.samples import Samples
-from convexon.flow.run import Memory
+from convexon.flow.run import Keeper
 from convexon.flow.solve import fit
 from convexon.snn.health import notices
 from convexon.snn.network import FixedPointNetwork
@@ -72,7 +72,7 @@ def test_many_are_cut() -> None:
 def test_a_solve_says_what_its_training_samples_leave_unused() -> None:
     X, y = toy_arrays()
     X = np.insert(X, [0, 8], [5.0, -1.0], axis=1)
-    memory = Memory()
+    memory = Keeper()
     from convexon.data.samples import SAMPLES
 
     samples = memory.keep("samples-train", SAMPLES, Samples.of(X, y), parents={}, recipe={})

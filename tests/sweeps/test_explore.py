@@ -394,7 +394,7 @@ def test_a_point_that_was_written_meanwhile_is_compared(
     monkeypatch.setattr("convexon.sweeps.work.is_point", lambda *_: False)
     assert measure(job, settings) is Ended.REPEATED
     assert results(root) == before
-    monkeypatch.setattr("convexon.sweeps.work._accuracy", lambda *_: 0.5)
+    monkeypatch.setattr("convexon.snn.simulate.accuracy", lambda *_: 0.5)
     with pytest.raises(ArtefactError, match=r"point\.json was computed twice, with different"):
         measure(job, settings)
     assert results(root) == before

@@ -61,19 +61,16 @@ module DP16KD(
     DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9, DOB8, DOB7, DOB6, DOB5, DOB4,
     DOB3, DOB2, DOB1, DOB0} = DATA_WIDTH_B == 36 ? outB[35:18] : outB[17:0];
 
-  // Port A: a byte has nine bits, of which words of one, two and four bits leave out the ninth.
+  // A byte has nine bits, of which words of one, two and four bits leave out the ninth.
+  function [14:0] base(input [13:0] address, input integer width);
+    if (width < 9) base = address[13:3] * 9 + (address[2:0] & ~(width - 1));
+    else base = address[13:3] / (width / 9) * width;
+  endfunction
+
   wire [13:0] addressA = {
     ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7, ADA6, ADA5, ADA4, ADA3, ADA2, ADA1, ADA0};
+  wire [14:0] baseA = base(addressA, DATA_WIDTH_A);
   reg [35:0] outA = 0;
-  reg [14:0] baseA;
-  always @* case (DATA_WIDTH_A)
-    1: baseA = addressA[13:3] * 9 + addressA[2:0];
-    2: baseA = addressA[13:3] * 9 + {addressA[2:1], 1'b0};
-    4: baseA = addressA[13:3] * 9 + {addressA[2], 2'b00};
-    9: baseA = addressA[13:3] * 9;
-    18: baseA = addressA[13:4] * 18;
-    default: baseA = addressA[13:5] * 36;
-  endcase
   always @(posedge CLKA) if (CEA) begin
     if (WEA) begin
       for (jA = 0; jA < DATA_WIDTH_A; jA = jA + 1)
@@ -85,19 +82,10 @@ module DP16KD(
     else if (WRITEMODE_A == "WRITETHROUGH") outA <= dataA;
   end
 
-  // Port B: a byte has nine bits, of which words of one, two and four bits leave out the ninth.
   wire [13:0] addressB = {
     ADB13, ADB12, ADB11, ADB10, ADB9, ADB8, ADB7, ADB6, ADB5, ADB4, ADB3, ADB2, ADB1, ADB0};
+  wire [14:0] baseB = base(addressB, DATA_WIDTH_B);
   reg [35:0] outB = 0;
-  reg [14:0] baseB;
-  always @* case (DATA_WIDTH_B)
-    1: baseB = addressB[13:3] * 9 + addressB[2:0];
-    2: baseB = addressB[13:3] * 9 + {addressB[2:1], 1'b0};
-    4: baseB = addressB[13:3] * 9 + {addressB[2], 2'b00};
-    9: baseB = addressB[13:3] * 9;
-    18: baseB = addressB[13:4] * 18;
-    default: baseB = addressB[13:5] * 36;
-  endcase
   always @(posedge CLKB) if (CEB) begin
     if (WEB) begin
       for (jB = 0; jB < DATA_WIDTH_B; jB = jB + 1)

@@ -67,67 +67,41 @@ module convexon_bsram #(parameter SLICE = 9, WIDTH_A = 9, WIDTH_B = 9, MODE_A = 
     else if (ceB && MODE_B == 2) doB <= cells[base(adB, WIDTH_B) +: 36];
   end
 endmodule
-module SP(output [31:0] DO, input [31:0] DI, input [2:0] BLKSEL, input [13:0] AD, input WRE, CLK,
-  CE, OCE, RESET);
-  parameter READ_MODE = 0, WRITE_MODE = 0, BIT_WIDTH = 32, BLK_SEL = 0;
-  parameter RESET_MODE = "SYNC";
-  `CONVEXON_ROWS(256)
-  convexon_bsram #(.SLICE(8), .WIDTH_A(BIT_WIDTH), .MODE_A(WRITE_MODE), .INIT(`CONVEXON_INIT))
-    memory(
-    .clkA(CLK), .ceA(CE), .weA(WRE), .rstA(RESET), .adA(AD), .diA(DI), .doA(DO), .clkB(1'b0),
-      .ceB(1'b0), .weB(1'b0), .rstB(1'b0), .adB(14'b0), .diB(36'b0), .doB());
+
+// The memories with one port, with two, and with one to write and one to read, of BITS to a byte.
+`define CONVEXON_MEMORIES(SINGLE, DUAL, SEMI, BITS) \
+module SINGLE(output [4*BITS-1:0] DO, input [4*BITS-1:0] DI, input [2:0] BLKSEL, \
+  input [13:0] AD, input WRE, CLK, CE, OCE, RESET); \
+  parameter READ_MODE = 0, WRITE_MODE = 0, BIT_WIDTH = 32, BLK_SEL = 0; \
+  parameter RESET_MODE = "SYNC"; \
+  `CONVEXON_ROWS(32*BITS) \
+  convexon_bsram #(.SLICE(BITS), .WIDTH_A(BIT_WIDTH), .MODE_A(WRITE_MODE), \
+      .INIT(`CONVEXON_INIT)) memory( \
+    .clkA(CLK), .ceA(CE), .weA(WRE), .rstA(RESET), .adA(AD), .diA(DI), .doA(DO), \
+    .clkB(1'b0), .ceB(1'b0), .weB(1'b0), .rstB(1'b0), .adB(14'b0), .diB(36'b0), .doB()); \
+endmodule \
+module DUAL(output [2*BITS-1:0] DOA, DOB, input [2*BITS-1:0] DIA, DIB, \
+  input [2:0] BLKSELA, BLKSELB, input [13:0] ADA, ADB, \
+  input WREA, WREB, CLKA, CLKB, CEA, CEB, OCEA, OCEB, RESETA, RESETB); \
+  parameter BIT_WIDTH_0 = 16, BIT_WIDTH_1 = 16, BLK_SEL_0 = 0, BLK_SEL_1 = 0; \
+  parameter READ_MODE0 = 0, READ_MODE1 = 0, WRITE_MODE0 = 0, WRITE_MODE1 = 0; \
+  parameter RESET_MODE = "SYNC"; \
+  `CONVEXON_ROWS(32*BITS) \
+  convexon_bsram #(.SLICE(BITS), .WIDTH_A(BIT_WIDTH_0), .WIDTH_B(BIT_WIDTH_1), \
+      .MODE_A(WRITE_MODE0), .MODE_B(WRITE_MODE1), .INIT(`CONVEXON_INIT)) memory( \
+    .clkA(CLKA), .ceA(CEA), .weA(WREA), .rstA(RESETA), .adA(ADA), .diA(DIA), .doA(DOA), \
+    .clkB(CLKB), .ceB(CEB), .weB(WREB), .rstB(RESETB), .adB(ADB), .diB(DIB), .doB(DOB)); \
+endmodule \
+module SEMI(output [4*BITS-1:0] DO, input [4*BITS-1:0] DI, input [2:0] BLKSELA, BLKSELB, \
+  input [13:0] ADA, ADB, input CLKA, CLKB, CEA, CEB, OCE, RESETA, RESETB); \
+  parameter BIT_WIDTH_0 = 16, BIT_WIDTH_1 = 16, BLK_SEL_0 = 0, BLK_SEL_1 = 0; \
+  parameter READ_MODE = 0; \
+  parameter RESET_MODE = "SYNC"; \
+  `CONVEXON_ROWS(32*BITS) \
+  convexon_bsram #(.SLICE(BITS), .WIDTH_A(BIT_WIDTH_0), .WIDTH_B(BIT_WIDTH_1), \
+      .INIT(`CONVEXON_INIT)) memory( \
+    .clkA(CLKA), .ceA(CEA), .weA(1'b1), .rstA(1'b0), .adA(ADA), .diA(DI), .doA(), \
+    .clkB(CLKB), .ceB(CEB), .weB(1'b0), .rstB(RESETB), .adB(ADB), .diB(36'b0), .doB(DO)); \
 endmodule
-module DPB(output [15:0] DOA, DOB, input [15:0] DIA, DIB, input [2:0] BLKSELA, BLKSELB, input [13:0]
-  ADA, ADB, input WREA, WREB, CLKA, CLKB, CEA, CEB, OCEA, OCEB, RESETA, RESETB);
-  parameter BIT_WIDTH_0 = 16, BIT_WIDTH_1 = 16, BLK_SEL_0 = 0, BLK_SEL_1 = 0;
-  parameter READ_MODE0 = 0, READ_MODE1 = 0, WRITE_MODE0 = 0, WRITE_MODE1 = 0;
-  parameter RESET_MODE = "SYNC";
-  `CONVEXON_ROWS(256)
-  convexon_bsram #(.SLICE(8), .WIDTH_A(BIT_WIDTH_0), .WIDTH_B(BIT_WIDTH_1), .MODE_A(WRITE_MODE0),
-    .MODE_B(WRITE_MODE1), .INIT(`CONVEXON_INIT)) memory(
-    .clkA(CLKA), .ceA(CEA), .weA(WREA), .rstA(RESETA), .adA(ADA), .diA(DIA), .doA(DOA), .clkB(CLKB),
-      .ceB(CEB), .weB(WREB), .rstB(RESETB), .adB(ADB), .diB(DIB), .doB(DOB));
-endmodule
-module SDPB(output [31:0] DO, input [31:0] DI, input [2:0] BLKSELA, BLKSELB, input [13:0] ADA, ADB,
-  input CLKA, CLKB, CEA, CEB, OCE, RESETA, RESETB);
-  parameter BIT_WIDTH_0 = 16, BIT_WIDTH_1 = 16, BLK_SEL_0 = 0, BLK_SEL_1 = 0;
-  parameter READ_MODE = 0;
-  parameter RESET_MODE = "SYNC";
-  `CONVEXON_ROWS(256)
-  convexon_bsram #(.SLICE(8), .WIDTH_A(BIT_WIDTH_0), .WIDTH_B(BIT_WIDTH_1), .INIT(`CONVEXON_INIT))
-    memory(
-    .clkA(CLKA), .ceA(CEA), .weA(1'b1), .rstA(1'b0), .adA(ADA), .diA(DI), .doA(), .clkB(CLKB),
-      .ceB(CEB), .weB(1'b0), .rstB(RESETB), .adB(ADB), .diB(36'b0), .doB(DO));
-endmodule
-module SPX9(output [35:0] DO, input [35:0] DI, input [2:0] BLKSEL, input [13:0] AD, input WRE, CLK,
-  CE, OCE, RESET);
-  parameter READ_MODE = 0, WRITE_MODE = 0, BIT_WIDTH = 32, BLK_SEL = 0;
-  parameter RESET_MODE = "SYNC";
-  `CONVEXON_ROWS(288)
-  convexon_bsram #(.SLICE(9), .WIDTH_A(BIT_WIDTH), .MODE_A(WRITE_MODE), .INIT(`CONVEXON_INIT))
-    memory(
-    .clkA(CLK), .ceA(CE), .weA(WRE), .rstA(RESET), .adA(AD), .diA(DI), .doA(DO), .clkB(1'b0),
-      .ceB(1'b0), .weB(1'b0), .rstB(1'b0), .adB(14'b0), .diB(36'b0), .doB());
-endmodule
-module DPX9B(output [17:0] DOA, DOB, input [17:0] DIA, DIB, input [2:0] BLKSELA, BLKSELB, input
-  [13:0] ADA, ADB, input WREA, WREB, CLKA, CLKB, CEA, CEB, OCEA, OCEB, RESETA, RESETB);
-  parameter BIT_WIDTH_0 = 16, BIT_WIDTH_1 = 16, BLK_SEL_0 = 0, BLK_SEL_1 = 0;
-  parameter READ_MODE0 = 0, READ_MODE1 = 0, WRITE_MODE0 = 0, WRITE_MODE1 = 0;
-  parameter RESET_MODE = "SYNC";
-  `CONVEXON_ROWS(288)
-  convexon_bsram #(.SLICE(9), .WIDTH_A(BIT_WIDTH_0), .WIDTH_B(BIT_WIDTH_1), .MODE_A(WRITE_MODE0),
-    .MODE_B(WRITE_MODE1), .INIT(`CONVEXON_INIT)) memory(
-    .clkA(CLKA), .ceA(CEA), .weA(WREA), .rstA(RESETA), .adA(ADA), .diA(DIA), .doA(DOA), .clkB(CLKB),
-      .ceB(CEB), .weB(WREB), .rstB(RESETB), .adB(ADB), .diB(DIB), .doB(DOB));
-endmodule
-module SDPX9B(output [35:0] DO, input [35:0] DI, input [2:0] BLKSELA, BLKSELB, input [13:0] ADA,
-  ADB, input CLKA, CLKB, CEA, CEB, OCE, RESETA, RESETB);
-  parameter BIT_WIDTH_0 = 16, BIT_WIDTH_1 = 16, BLK_SEL_0 = 0, BLK_SEL_1 = 0;
-  parameter READ_MODE = 0;
-  parameter RESET_MODE = "SYNC";
-  `CONVEXON_ROWS(288)
-  convexon_bsram #(.SLICE(9), .WIDTH_A(BIT_WIDTH_0), .WIDTH_B(BIT_WIDTH_1), .INIT(`CONVEXON_INIT))
-    memory(
-    .clkA(CLKA), .ceA(CEA), .weA(1'b1), .rstA(1'b0), .adA(ADA), .diA(DI), .doA(), .clkB(CLKB),
-      .ceB(CEB), .weB(1'b0), .rstB(RESETB), .adB(ADB), .diB(36'b0), .doB(DO));
-endmodule
+`CONVEXON_MEMORIES(SP, DPB, SDPB, 8)
+`CONVEXON_MEMORIES(SPX9, DPX9B, SDPX9B, 9)

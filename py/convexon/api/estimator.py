@@ -24,7 +24,7 @@ from convexon.certify.finding import Finding
 from convexon.data.labels import MULTI_LABEL, Numbered, numbered
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import InputError
-from convexon.flow.run import Keeper, Memory
+from convexon.flow.run import Keeper
 from convexon.flow.solve import Solved, fit, require_same
 from convexon.settings import settings_of
 from convexon.snn.coding import CODINGS
@@ -157,7 +157,7 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(samples.classes) < 2:
             raise InputError("y must have two classes or more, and has one class")
         settings = self.settings()
-        keeper: Keeper = Memory()
+        keeper = Keeper()
         if run is not None:
             keeper = run.folder
             require_same(run.folder, samples)

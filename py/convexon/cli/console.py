@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
 from rich.console import Console as RichConsole
 from rich.progress import Progress as RichProgress
 from rich.progress import SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+
+class Summed(Protocol):
+    """The result of a stage, which says in a line what came of it."""
+
+    @property
+    def summary(self) -> str:
+        """The line with the figures that matter."""
+
+
+T = TypeVar("T", bound=Summed)
 
 
 class StageLine:
@@ -58,6 +70,13 @@ class Console:
             yield StageLine(self._live, task)
         finally:
             self._live.remove_task(task)
+
+    def show(self, name: str, call: Callable[[StageLine], T]) -> T:
+        """Run a stage behind its live line, and print what it says of its result."""
+        with self.stage(name) as line:
+            result = call(line)
+        self.line(result.summary)
+        return result
 
     def line(self, text: str) -> None:
         """Print a line that stays."""

@@ -27,8 +27,5 @@ def report(run: Path, synthesize: bool) -> None:
     with Console() as console, Run(run).locked() as folder:
         collect(folder)  # what is missing or damaged is said before minutes of synthesis
         if synthesize and bundle_of_card(folder) is not None:
-            with console.stage("synthesize") as line:
-                console.line(synthesize_stage(folder, line).summary)
-        with console.stage("report") as line:
-            result = report_stage(folder, progress=line)
-        console.line(result.summary)
+            console.show("synthesize", lambda line: synthesize_stage(folder, line))
+        console.show("report", lambda line: report_stage(folder, progress=line))

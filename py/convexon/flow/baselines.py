@@ -34,7 +34,8 @@ def baselines(
     began = time.monotonic()
     train, test = held_out(run, settings, samples)
     spikes = train_spikes(run, settings, train, train), test_spikes(run, settings, test, train)
-    made = _compared(run, settings, train, test, *spikes, sklearn.__version__, progress=progress)
+    progress.begin("logistic regression on raw features, random reservoir with ridge readout")
+    made = _compared(run, settings, train, test, *spikes, sklearn.__version__)
     if not made.reused:
         run.time("baselines", time.monotonic() - began)
     return made
@@ -48,8 +49,6 @@ def _compared(
     train: Made[SpikeDataset],
     test: Made[SpikeDataset],
     scikit_learn: str,
-    *,
-    progress: Progress,
 ) -> Baselines:
     """Compare on scaled features, and on spikes; ``scikit_learn`` is its version."""
     labels = train.value.labels
@@ -57,14 +56,12 @@ def _compared(
     interface = interface_of(settings, raw_train.value)
     features = interface.scaled(raw_train.value.values).reshape(len(labels), -1)
     unseen = interface.scaled(raw_test.value.values).reshape(len(test.value.labels), -1)
-    progress.begin("logistic regression on raw features")
     with threadpool_limits(limits=1, user_api="blas"):  # its products are thin
         logistic = logistic_regression(
             (features[fit], labels[fit]),
             (features[held], labels[held]),
             (unseen, test.value.labels),
         )
-    progress.begin("random reservoir with ridge readout")
     return Baselines(
         logistic=logistic,
         reservoir=reservoir(

@@ -23,14 +23,13 @@ from convexon.plan.image import image_where_loaded
 from convexon.progress import QUIET, Progress
 from convexon.snn import simulate
 from convexon.snn.decision import decided_trace
-from convexon.snn.trace import SpikeTrace, differing_samples, first_mismatch
+from convexon.snn.trace import SpikeTrace, first_mismatch, mismatched_samples
 from convexon_boards.board import Board
 from convexon_boards.build import results_of
 from convexon_boards.design.clocking import clocking
 from convexon_boards.design.top import TOP, Design, design_of
 from convexon_hdl.link.link import Uart
 from convexon_sim.programs.serial_board import SimulatedBoard
-from convexon_sim.simulator import SimulatorKind, find
 
 DIVISOR = 4
 """Clocks of a bit: as few as a receiver can do with, as each costs time."""
@@ -172,13 +171,12 @@ def send(
     progress: Progress = QUIET,
 ) -> SpikeTrace:
     """Return scores and labels of all samples, ``results`` each; `LinkError` as `Session.infer`."""
-    labels, scores = [], []
+    found = []
     for k, body in enumerate(request_bodies(ports, transfers)):
-        found = read_results(ports, session.infer(body.tobytes()), count=results)
-        labels.append(found.labels)
-        scores.append(found.scores)
+        found.append(read_results(ports, session.infer(body.tobytes()), count=results))
         progress.advance(f"{k + 1} of {len(transfers)}")
-    return SpikeTrace(layers=(), scores=np.stack(scores), labels=np.stack(labels))
+    labels, scores = map(np.stack, zip(*found, strict=True))
+    return SpikeTrace(layers=(), scores=scores, labels=labels)
 
 
 def _judge(
@@ -197,7 +195,7 @@ def _judge(
         correct = int((actual.labels[:, -1] == truth).sum())
     return BoardRun(
         inferences=actual.n_samples,
-        mismatches=int(differing_samples(wanted, actual).sum()),
+        mismatches=mismatched_samples(wanted, actual),
         first=None if first is None else str(first),
         correct=correct,
         seconds=seconds,
@@ -236,12 +234,7 @@ def simulated_board(folder: Run) -> SimulatedBoard:
     ConvexonError
         As `design_of_run` does; `MissingToolError` too if Verilator is not installed.
     """
-    return SimulatedBoard(
-        design_of_run(folder).verilog,
-        top=TOP,
-        simulator=find(SimulatorKind.VERILATOR),
-        divisor=DIVISOR,
-    )
+    return SimulatedBoard(design_of_run(folder).verilog, top=TOP, divisor=DIVISOR)
 
 
 @contextmanager

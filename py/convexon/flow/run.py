@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Generic, Protocol, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 import convexon_boards
 import convexon_hdl
@@ -67,36 +67,16 @@ class Made(Generic[T]):
     reused: bool
 
 
-class Keeper(Protocol):
-    """Where stages keep what they make: a `Run`, or `Memory`."""
+class Keeper:
+    """Where stages keep what they make: here nowhere, so that nothing is written or reused.
+
+    A `Run` keeps it in a folder.
+    """
 
     def current(
         self, name: str, codec: Codec[T], is_current: Callable[[Record], bool]
     ) -> Made[T] | None:
         """Return the artefact ``name`` if it is there and current."""
-
-    def keep(
-        self,
-        name: str,
-        codec: Codec[T],
-        value: T,
-        *,
-        parents: Mapping[str, str],
-        recipe: Mapping[str, Any],
-    ) -> Made[T]:
-        """Keep an artefact, and return it."""
-
-    def time(self, stage: str, seconds: float, *, first: bool = False) -> None:
-        """Note the wall time of a stage."""
-
-
-class Memory:
-    """A run that lives in memory alone: nothing is written, and nothing is reused."""
-
-    def current(
-        self, name: str, codec: Codec[T], is_current: Callable[[Record], bool]
-    ) -> Made[T] | None:
-        """Return None: there is nothing."""
         return None
 
     def keep(
@@ -108,16 +88,16 @@ class Memory:
         parents: Mapping[str, str],
         recipe: Mapping[str, Any],
     ) -> Made[T]:
-        """Return the artefact."""
+        """Keep an artefact, and return it."""
         return Made(value, Record(codec.schema, codec.version, "", parents, recipe), False)
 
     def time(self, stage: str, seconds: float, *, first: bool = False) -> None:
-        """Ignore."""
+        """Note the wall time of a stage."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """A folder with one artefact of each kind; a `Keeper`.
+class Run(Keeper):
+    """A folder with one artefact of each kind.
 
     Members
     -------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,8 @@ import numpy.typing as npt
 
 from convexon.errors import LinkError
 from convexon.link.protocol import bytes_of
+
+Ints = npt.NDArray[np.int64]
 
 
 def request_bodies(
@@ -34,22 +35,8 @@ def request_bodies(
     return packed.reshape(len(transfers), -1)
 
 
-@dataclass(frozen=True, eq=False)
-class Results:
-    """Results of one inference.
-
-    Members
-    -------
-    labels : int64 array, shape (results,)
-    scores : int64 array, shape (results, classes)
-    """
-
-    labels: npt.NDArray[np.int64]
-    scores: npt.NDArray[np.int64]
-
-
-def read_results(ports: Mapping[str, Any], body: bytes, *, count: int) -> Results:
-    """Return the ``count`` results in an answer.
+def read_results(ports: Mapping[str, Any], body: bytes, *, count: int) -> tuple[Ints, Ints]:
+    """Return the ``count`` results in an answer: labels, (count,), and scores, (count, classes).
 
     Raises
     ------
@@ -68,15 +55,15 @@ def read_results(ports: Mapping[str, Any], body: bytes, *, count: int) -> Result
         raise LinkError("the board must answer with results, and set bits beyond them")
     fields = {field["name"]: field for field in stream["fields"]}
 
-    def values(name: str) -> npt.NDArray[np.int64]:
+    def values(name: str) -> Ints:
         field = fields[name]
         width, count = field["width"], field["count"]
         part = bits[:, field["offset"] : field["offset"] + width * count]
         weights = np.int64(1) << np.arange(width, dtype=np.int64)
         weights[-1] *= -1 if field["signed"] else 1
-        found: npt.NDArray[np.int64] = part.reshape(-1, count, width) @ weights
+        found: Ints = part.reshape(-1, count, width) @ weights
         return found
 
     if values("last").ravel().tolist() != [0] * (count - 1) + [1]:
         raise LinkError("the board must mark the last result of an inference, and no other")
-    return Results(values("label")[:, 0], values("scores"))
+    return values("label")[:, 0], values("scores")

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 from convexon.flow.run import Run
 from convexon.plan.pipeline import Cycles
 from convexon.report.figure import Figure, FigureKind
+from convexon.store.codec import Codec
 from convexon_boards.built import BUILD, Build
 from convexon_boards.energy.estimate import ENERGY, EnergyEstimate
 
+T = TypeVar("T")
+
+ESTIMATED, MEASURED = FigureKind.ESTIMATED, FigureKind.MEASURED
+
 
 def builds_in(folder: Run, rtl: str) -> dict[str, Build]:
-    """Read the builds of the bundle with the digest ``rtl``, by board.
-
-    Raises
-    ------
-    ArtefactError
-        If a file is damaged or was changed.
-    """
-    names = sorted(path.stem for path in folder.path.glob("build-*.json"))
-    made = (folder.read(name, BUILD) for name in names)
-    return {m.value.board: m.value for m in made if m.record.parents.get("rtl") == rtl}
+    """Read the builds of the bundle with the digest ``rtl``, by board."""
+    return {build.board: build for build in _of_bundle(folder, "build", BUILD, rtl)}
 
 
 def energies_in(folder: Run, rtl: str) -> dict[str, EnergyEstimate]:
-    """Read the energies of the bundle with the digest ``rtl``, by part; raises as `builds_in`."""
-    names = sorted(path.stem for path in folder.path.glob("energy-*.json"))
-    made = (folder.read(name, ENERGY) for name in names)
-    return {m.value.part: m.value for m in made if m.record.parents.get("rtl") == rtl}
+    """Read the energies of the bundle with the digest ``rtl``, by part."""
+    return {energy.part: energy for energy in _of_bundle(folder, "energy", ENERGY, rtl)}
+
+
+def _of_bundle(folder: Run, kind: str, codec: Codec[T], rtl: str) -> Iterator[T]:
+    """Read the artefacts of a kind that are of a bundle; `ArtefactError` if one is damaged."""
+    for path in sorted(folder.path.glob(f"{kind}-*.json")):
+        made = folder.read(path.stem, codec)
+        if made.record.parents.get("rtl") == rtl:
+            yield made.value
 
 
 def build_figures(builds: Mapping[str, Build], cycles: Cycles | None) -> Iterator[Figure]:
@@ -36,16 +40,16 @@ def build_figures(builds: Mapping[str, Build], cycles: Cycles | None) -> Iterato
     for board, build in builds.items():
         mhz = build.clock_mhz
         route = "nextpnr, static timing of the route that was kept"
-        yield _figure(f"build.{board}.fmax_mhz", build.route.fmax_mhz, "MHz", route, measured=True)
+        yield Figure(f"build.{board}.fmax_mhz", build.route.fmax_mhz, "MHz", MEASURED, route)
         if cycles is None:
             continue
         source = f"schedule's mean cycles of a test sample, at the build's {mhz:g} MHz"
         latency = float(cycles.latency.mean()) / mhz
-        yield _figure(f"build.{board}.latency_us", latency, "us", source)
+        yield Figure(f"build.{board}.latency_us", latency, "us", ESTIMATED, source)
         if cycles.interval.size:
             per_second = mhz * 1e6 / float(cycles.interval.mean())
             name = f"build.{board}.throughput"
-            yield _figure(name, per_second, "inferences per second", source)
+            yield Figure(name, per_second, "inferences per second", ESTIMATED, source)
 
 
 def energy_figures(energies: Mapping[str, EnergyEstimate]) -> Iterator[Figure]:
@@ -57,12 +61,7 @@ def energy_figures(energies: Mapping[str, EnergyEstimate]) -> Iterator[Figure]:
         )
         for end in ("low", "high"):
             name = f"energy.{part.lower()}"
-            yield _figure(f"{name}.{end}", getattr(energy.total, end), "J", source)
+            yield Figure(f"{name}.{end}", getattr(energy.total, end), "J", ESTIMATED, source)
             for resource, own in energy.resources.items():
                 key = resource.lower().replace(" ", "_")
-                yield _figure(f"{name}.{key}.{end}", getattr(own, end), "J", source)
-
-
-def _figure(name: str, value: float, unit: str, source: str, *, measured: bool = False) -> Figure:
-    kind = FigureKind.MEASURED if measured else FigureKind.ESTIMATED
-    return Figure(name=name, value=value, unit=unit, kind=kind, source=source)
+                yield Figure(f"{name}.{key}.{end}", getattr(own, end), "J", ESTIMATED, source)

@@ -33,7 +33,7 @@ from convexon_sim.verification import VERIFICATION, Verification
 
 T = TypeVar("T")
 
-MEASURED, PROVED = FigureKind.MEASURED, FigureKind.PROVED
+MEASURED, ESTIMATED, PROVED = FigureKind.MEASURED, FigureKind.ESTIMATED, FigureKind.PROVED
 SIMULATORS = ("verilator", "icarus")
 OPERATIONS = {
     "synaptic": "additions",
@@ -196,14 +196,10 @@ def figures_of(content: RunContent) -> list[Figure]:
         *_operations(content),
         *energy_figures(content.energies),
         *(
-            _figure(f"{stage}.seconds", seconds, "seconds", MEASURED, "wall clock")
+            Figure(f"{stage}.seconds", seconds, "seconds", MEASURED, "wall clock")
             for stage, seconds in sorted(content.timing.items())
         ),
     ]
-
-
-def _figure(name: str, value: float, unit: str, kind: FigureKind, source: str) -> Figure:
-    return Figure(name=name, value=value, unit=unit, kind=kind, source=source)
 
 
 def _accuracy(content: RunContent) -> Iterator[Figure]:
@@ -214,7 +210,7 @@ def _accuracy(content: RunContent) -> Iterator[Figure]:
         if trace is None or data is None:
             continue
         share = float((trace.labels[:, 0] == data.labels).mean())
-        yield _figure(f"accuracy.{name}", share, "1", MEASURED, f"integer network, {data.name}")
+        yield Figure(f"accuracy.{name}", share, "1", MEASURED, f"integer network, {data.name}")
     if content.baselines is None:
         return
     for name in ("logistic", "reservoir"):
@@ -222,9 +218,9 @@ def _accuracy(content: RunContent) -> Iterator[Figure]:
         source = f"scikit-learn, regularisation {baseline.chosen:g} chosen on validation"
         for split in ("train", "test"):
             share = getattr(baseline, f"accuracy_{split}")
-            yield _figure(f"baseline.{name}.accuracy.{split}", share, "1", MEASURED, source)
+            yield Figure(f"baseline.{name}.accuracy.{split}", share, "1", MEASURED, source)
         if baseline.neurons:
-            yield _figure(f"baseline.{name}.neurons", baseline.neurons, "neurons", MEASURED, source)
+            yield Figure(f"baseline.{name}.neurons", baseline.neurons, "neurons", MEASURED, source)
 
 
 def _certificate(content: RunContent) -> Iterator[Figure]:
@@ -233,7 +229,7 @@ def _certificate(content: RunContent) -> Iterator[Figure]:
     if certificate is None:
         return
     n_columns = len(certificate.W)
-    yield _figure("certificate.columns", n_columns, "columns", MEASURED, "with the intercept")
+    yield Figure("certificate.columns", n_columns, "columns", MEASURED, "with the intercept")
     source = f"certificate.json, over {n_columns} columns"
     primal = certificate.primal
     for name, value, kind in (
@@ -243,17 +239,17 @@ def _certificate(content: RunContent) -> Iterator[Figure]:
         ("relative_gap", certificate.gap / primal if primal else 0.0, PROVED),
         ("rho", certificate.statement.rho, MEASURED),
     ):
-        yield _figure(f"certificate.{name}", value, "1", kind, source)
+        yield Figure(f"certificate.{name}", value, "1", kind, source)
     for part in certificate.priced:
         told = f"certificate.json: over {part.about}"
-        yield _figure(f"certificate.{part.name}.violation", part.violation, "1", PROVED, told)
+        yield Figure(f"certificate.{part.name}.violation", part.violation, "1", PROVED, told)
         if part.lower_bound is not None:
             gap = gap_above(primal, part.lower_bound)
             name = "drawn" if part.name == "dictionary" else part.name
-            yield _figure(f"certificate.{name}.dual", part.lower_bound, "1", PROVED, told)
-            yield _figure(f"certificate.{name}.gap", gap, "1", PROVED, told)
+            yield Figure(f"certificate.{name}.dual", part.lower_bound, "1", PROVED, told)
+            yield Figure(f"certificate.{name}.gap", gap, "1", PROVED, told)
     if certificate.universal is not None:
-        yield _figure(
+        yield Figure(
             "certificate.universal_lower_bound",
             certificate.universal.lower_bound,
             "1",
@@ -267,50 +263,50 @@ def _certificate(content: RunContent) -> Iterator[Figure]:
 def _rounding(rounded: Rounded) -> Iterator[Figure]:
     """What rounding the readout can have changed."""
     source = "worst case of rounding the readout, over the training samples"
-    yield _figure("quantization.score_error", rounded.score_error, "1", PROVED, source)
-    yield _figure("quantization.objective_change", rounded.objective_change, "1", PROVED, source)
+    yield Figure("quantization.score_error", rounded.score_error, "1", PROVED, source)
+    yield Figure("quantization.objective_change", rounded.objective_change, "1", PROVED, source)
     name = "quantization.certified_decisions"
-    yield _figure(name, rounded.train.n_certified, "samples", PROVED, source)
+    yield Figure(name, rounded.train.n_certified, "samples", PROVED, source)
     for margins in rounded.others:
         source = f"margins above what rounding can do, {margins.name} samples"
-        yield _figure(f"{name}.{margins.name}", margins.n_certified, "samples", PROVED, source)
+        yield Figure(f"{name}.{margins.name}", margins.n_certified, "samples", PROVED, source)
 
 
 def _network(content: RunContent) -> Iterator[Figure]:
     card, dictionary = content.card, content.dictionary
     if dictionary is not None:
-        yield _figure("dictionary.drawn", dictionary.n_drawn, "witnesses", MEASURED, "dictionary")
-        yield _figure("dictionary.columns", dictionary.n_columns, "columns", MEASURED, "dictionary")
+        yield Figure("dictionary.drawn", dictionary.n_drawn, "witnesses", MEASURED, "dictionary")
+        yield Figure("dictionary.columns", dictionary.n_columns, "columns", MEASURED, "dictionary")
     source = f"silicon card {content.card_digest[:19]}"
-    yield _figure("network.branches", len(card.branches), "branches", MEASURED, source)
-    yield _figure("network.neurons", card.n_neurons, "neurons", MEASURED, source)
-    yield _figure("network.synapses", card.n_synapses, "synapses", MEASURED, source)
+    yield Figure("network.branches", len(card.branches), "branches", MEASURED, source)
+    yield Figure("network.neurons", card.n_neurons, "neurons", MEASURED, source)
+    yield Figure("network.synapses", card.n_synapses, "synapses", MEASURED, source)
     bits = max(layer.weight_format.width for branch in card.branches for layer in branch.layers)
-    yield _figure("network.weight_bits", bits, "bits", MEASURED, source)
-    yield _figure("network.readout_bits", card.readout_format.width, "bits", MEASURED, source)
+    yield Figure("network.weight_bits", bits, "bits", MEASURED, source)
+    yield Figure("network.readout_bits", card.readout_format.width, "bits", MEASURED, source)
     layers = () if content.test_trace is None else content.test_trace.flat_layers()
     for branch, depth, trace in layers:
         name = f"network.branch{branch}.layer{depth}.firing_rate"
-        yield _figure(name, float(trace.spikes.mean()), "1", MEASURED, "test samples")
+        yield Figure(name, float(trace.spikes.mean()), "1", MEASURED, "test samples")
 
 
 def _verification(content: RunContent) -> Iterator[Figure]:
     latencies: set[int] = set()
     for name, found in content.verifications.items():
         source = f"{name} {found.version}, against the golden model"
-        yield _figure(f"verify.{name}.passed", int(found.passed), "1", MEASURED, source)
+        yield Figure(f"verify.{name}.passed", int(found.passed), "1", MEASURED, source)
         if found.finished:  # a run that broke off did not obtain the figures of a whole one
             for key in ("inferences", "mismatches"):
                 value = getattr(found, key)
-                yield _figure(f"verify.{name}.{key}", value, "inferences", MEASURED, source)
-            yield _figure(f"verify.{name}.clocks", found.clocks, "cycles", MEASURED, source)
+                yield Figure(f"verify.{name}.{key}", value, "inferences", MEASURED, source)
+            yield Figure(f"verify.{name}.clocks", found.clocks, "cycles", MEASURED, source)
             latencies |= set(found.latency_cycles)
     cycles = content.cycles
     if cycles is None:
         return
     predicted = {int(x) for x in cycles.latency}
     intervals = {int(x) for x in cycles.interval}
-    estimated = (FigureKind.ESTIMATED, "schedule")
+    estimated = (ESTIMATED, "schedule")
     yield from _cycles("latency.cycles.predicted", predicted, *estimated)
     yield from _cycles("interval.cycles.predicted", intervals, *estimated)
     source = " and ".join(content.verifications)
@@ -320,10 +316,10 @@ def _verification(content: RunContent) -> Iterator[Figure]:
 def _cycles(name: str, cycles: set[int], kind: FigureKind, source: str) -> Iterator[Figure]:
     """Cycles of all samples: one figure where all are equal, else the smallest and the largest."""
     if len(cycles) == 1:
-        yield _figure(name, next(iter(cycles)), "cycles", kind, source)
+        yield Figure(name, next(iter(cycles)), "cycles", kind, source)
     elif cycles:
-        yield _figure(f"{name}.smallest", min(cycles), "cycles", kind, source)
-        yield _figure(f"{name}.largest", max(cycles), "cycles", kind, source)
+        yield Figure(f"{name}.smallest", min(cycles), "cycles", kind, source)
+        yield Figure(f"{name}.largest", max(cycles), "cycles", kind, source)
 
 
 def _operations(content: RunContent) -> Iterator[Figure]:
@@ -333,11 +329,11 @@ def _operations(content: RunContent) -> Iterator[Figure]:
     counted = operations_of(content.card, content.test.inputs, content.test_trace)
     source = "spikes of the test samples"
     for name, unit in OPERATIONS.items():
-        yield _figure(f"operations.{name}", getattr(counted, name), unit, MEASURED, source)
+        yield Figure(f"operations.{name}", getattr(counted, name), unit, MEASURED, source)
     energy = neutral_energy(content.card, counted)
     for end in ("low", "high"):
         value = getattr(energy, end)
-        yield _figure(f"energy.neutral.{end}", value, "J", FigureKind.ESTIMATED, ENERGY_SOURCE)
+        yield Figure(f"energy.neutral.{end}", value, "J", ESTIMATED, ENERGY_SOURCE)
 
 
 def _cells(content: RunContent) -> Iterator[Figure]:
@@ -347,7 +343,7 @@ def _cells(content: RunContent) -> Iterator[Figure]:
     source = f"{cells.tool}, tables and carry chains mapped by hand, out of context"
     for key in ("lut4", "carry", "lut4_sites", "ff", "mult18", "block_ram"):
         name = f"cells.{cells.family.value}.{key}"
-        yield _figure(name, getattr(cells, key), "cells", MEASURED, source)
+        yield Figure(name, getattr(cells, key), "cells", MEASURED, source)
     estimate = content.resources
     if estimate is None or estimate.family is not cells.family:
         return
@@ -358,4 +354,4 @@ def _cells(content: RunContent) -> Iterator[Figure]:
     )
     for key, value in (("lut4_sites", estimate.lut_sites), ("block_ram", estimate.block_rams)):
         name = f"cells.{cells.family.value}.{key}.estimated"
-        yield _figure(name, value, "cells", FigureKind.ESTIMATED, about)
+        yield Figure(name, value, "cells", ESTIMATED, about)

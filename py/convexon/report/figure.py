@@ -27,7 +27,7 @@ class FigureKind(Enum):
     PROVED = "proved"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Figure:
     """One figure.
 

@@ -98,31 +98,27 @@ def _certificate_table(figures: Mapping[str, Figure]) -> list[Table]:
 
 def _hardware_table(figures: Mapping[str, Figure]) -> Table:
     groups = ("verify.", "latency.", "interval.", "build.", "cells.", "network.")
-    return Table(
+    return _listed(
         "Network and hardware",
         "A mismatch is an inference that differs in any spike, membrane, score or label, or comes "
         "at another cycle than the schedule says.",
-        ("figure", "value", "unit", "kind"),
-        [
-            (name, value_text(figure), figure.unit, figure.kind.value)
-            for name, figure in figures.items()
-            if name.startswith(groups) and not name.endswith(".seconds")
-        ],
+        [f for n, f in figures.items() if n.startswith(groups) and not n.endswith(".seconds")],
     )
 
 
 def _operations_table(figures: Mapping[str, Figure]) -> Table:
-    return Table(
+    return _listed(
         "Operations and energy",
         "Means of a test sample. The energy is that of the counted operations in the technology "
         "that papers compare networks by, between the two ends; an FPGA takes more.",
-        ("figure", "value", "unit", "kind"),
-        [
-            (name, value_text(figure), figure.unit, figure.kind.value)
-            for name, figure in figures.items()
-            if name.startswith(("operations.", "energy.neutral."))
-        ],
+        [f for n, f in figures.items() if n.startswith(("operations.", "energy.neutral."))],
     )
+
+
+def _listed(title: str, note: str, figures: Sequence[Figure]) -> Table:
+    """Figures as they are, with their units and kinds."""
+    rows = [(f.name, value_text(f), f.unit, f.kind.value) for f in figures]
+    return Table(title, note, ("figure", "value", "unit", "kind"), rows)
 
 
 def _energy_table(figures: Mapping[str, Figure]) -> list[Table]:

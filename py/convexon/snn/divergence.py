@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from convexon.snn.trace import LayerTrace, SpikeTrace, differences, require_one_shape
+from convexon.snn.trace import SpikeTrace, differences, require_one_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +78,18 @@ def first_divergence(expected: SpikeTrace, actual: SpikeTrace) -> Divergence | N
         return None
     sample, step, layer, branch, neuron = min(found)
     want, have = expected.layers[branch][layer], actual.layers[branch][layer]
+
+    def until(values: npt.NDArray[np.integer]) -> tuple[int, ...]:
+        return tuple(values[sample, : step + 1, neuron].tolist())
+
     return Divergence(
         sample=sample,
         step=step,
         branch=branch,
         layer=layer,
         neuron=neuron,
-        expected_spikes=_until(want, "spikes", sample, step, neuron),
-        actual_spikes=_until(have, "spikes", sample, step, neuron),
-        expected_membranes=_until(want, "membranes", sample, step, neuron),
-        actual_membranes=_until(have, "membranes", sample, step, neuron),
+        expected_spikes=until(want.spikes),
+        actual_spikes=until(have.spikes),
+        expected_membranes=until(want.membranes),
+        actual_membranes=until(have.membranes),
     )
-
-
-def _until(trace: LayerTrace, what: str, sample: int, step: int, neuron: int) -> tuple[int, ...]:
-    return tuple(int(x) for x in getattr(trace, what)[sample, : step + 1, neuron])

@@ -11,7 +11,7 @@ words modulo 2**16 and keys that follow from the seed::
 
     a = a + b;  b = rotate(b) ^ a;  c = c + d;  d = rotate(d) ^ c;  b, d = d, b;  all words ^= keys
 
-This is no cipher, and does not claim to be one: ``tests/kernel/test_seeded.py`` says what was
+This is no cipher, and does not claim to be one: ``tests/snn/test_seeded.py`` says what was
 looked at. Weights depend on nothing but seed, row and neuron: neither on how a layer is laid out
 nor on how many neurons it has, so that a pruned layer is still made from its seed (`identify`).
 """

@@ -107,14 +107,12 @@ class SpikeTrace:
 
     def head(self, n_samples: int) -> SpikeTrace:
         """Return the first ``n_samples`` samples."""
+        layers = tuple(
+            tuple(LayerTrace(each.spikes[:n_samples], each.membranes[:n_samples]) for each in own)
+            for own in self.layers
+        )
         return SpikeTrace(
-            layers=tuple(
-                tuple(
-                    LayerTrace(layer.spikes[:n_samples], layer.membranes[:n_samples])
-                    for layer in layers
-                )
-                for layers in self.layers
-            ),
+            layers=layers,
             scores=self.scores[:n_samples],
             labels=self.labels[:n_samples],
             latency_cycles=None if self.latency_cycles is None else self.latency_cycles[:n_samples],

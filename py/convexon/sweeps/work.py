@@ -12,7 +12,7 @@ import contextlib
 import os
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -26,7 +26,6 @@ from convexon.flow import solve as flow
 from convexon.flow.map import map_stage
 from convexon.flow.run import Made, Run, source_digest
 from convexon.plan.cost.resource_model import resource_model
-from convexon.plan.family import Family
 from convexon.plan.mapping import MAPPING
 from convexon.plan.operations import SOURCE, neutral_energy, operations_of
 from convexon.report.figure import Figure, FigureKind
@@ -103,7 +102,7 @@ class Job:
             "network": self.network(point.solve).path.name,
             "board": point.place.board,
             "budget": {name: plain(value) for name, value in vars(point.budget).items()},
-            "model": _model(point.family),
+            "model": resource_model(point.family).digest,
         }
         return Run(self.root / "points" / self.key("p", made_by))
 
@@ -117,26 +116,20 @@ def draw(job: Job, settings: SolveSettings) -> str:
         Of what ends the sweep: other samples, or a folder that cannot be written.
     """
     samples = _samples(job)
-    try:
-        flow.draw(job.dictionary(settings), samples, settings)
-    except INFEASIBLE as error:
-        return _line(error)
-    return ""
+    return _reason(lambda: flow.draw(job.dictionary(settings), samples, settings))
 
 
 def solve(job: Job, settings: SolveSettings) -> str:
-    """Make a network on its dictionary; return why it cannot be made, or nothing.
-
-    Raises
-    ------
-    ConvexonError
-        As `draw`.
-    """
-    samples = _samples(job)
-    folder = job.network(settings)
+    """Make a network on its dictionary; return and raise as `draw`."""
+    samples, folder = _samples(job), job.network(settings)
     share(job.dictionary(settings), folder)
+    return _reason(lambda: flow.solve(folder, samples, settings))
+
+
+def _reason(make: Callable[[], object]) -> str:
+    """Why something cannot be made, in a line; nothing where it was."""
     try:
-        flow.solve(folder, samples, settings)
+        make()
     except INFEASIBLE as error:
         return _line(error)
     return ""
@@ -295,11 +288,6 @@ def _samples(job: Job) -> Samples:
     return samples
 
 
-def _model(family: Family) -> str:
-    """Digest of the model that LUTs are estimated by."""
-    return resource_model(family).digest
-
-
 def _figures(
     card: FixedPointNetwork, train: SpikeDataset, test: SpikeDataset, mapped: Any
 ) -> tuple[Figure, ...]:
@@ -310,28 +298,25 @@ def _figures(
     operations = operations_of(card, test.inputs, simulate.run(card, test.inputs))
     energy = neutral_energy(card, operations)
     counted = f"operations of the test samples, {SOURCE}; not of an FPGA"
-    rows = [
-        ("accuracy.test", _accuracy(card, test), "1", FigureKind.MEASURED, test.name),
-        ("accuracy.train", _accuracy(card, train), "1", FigureKind.MEASURED, train.name),
-        ("latency.cycles.mean", float(latency.mean()), "cycles", FigureKind.ESTIMATED, cycles),
-        ("latency.cycles.max", int(latency.max()), "cycles", FigureKind.ESTIMATED, cycles),
-        ("estimate.luts", round(mapped.cost.luts), "LUTs", FigureKind.ESTIMATED, estimate),
-        (
-            *("estimate.block_rams", int(mapped.cost.block_rams), "block RAMs"),
-            *(FigureKind.ESTIMATED, estimate),
+    measured, estimated = FigureKind.MEASURED, FigureKind.ESTIMATED
+
+    def accuracy(data: SpikeDataset) -> float:
+        return simulate.accuracy(card, data.inputs, data.labels)
+
+    return (
+        Figure("accuracy.test", accuracy(test), "1", measured, test.name),
+        Figure("accuracy.train", accuracy(train), "1", measured, train.name),
+        Figure("latency.cycles.mean", float(latency.mean()), "cycles", estimated, cycles),
+        Figure("latency.cycles.max", int(latency.max()), "cycles", estimated, cycles),
+        Figure("estimate.luts", round(mapped.cost.luts), "LUTs", estimated, estimate),
+        Figure(
+            "estimate.block_rams", int(mapped.cost.block_rams), "block RAMs", estimated, estimate
         ),
-        ("energy.neutral.low", energy.low, "J", FigureKind.ESTIMATED, counted),
-        ("energy.neutral.high", energy.high, "J", FigureKind.ESTIMATED, counted),
-        ("network.neurons", card.n_neurons, "neurons", FigureKind.MEASURED, "card"),
-        ("network.synapses", card.n_synapses, "synapses", FigureKind.MEASURED, "card"),
-    ]
-    names = ("name", "value", "unit", "kind", "source")
-    return tuple(Figure(**dict(zip(names, row, strict=True))) for row in rows)
-
-
-def _accuracy(card: FixedPointNetwork, data: SpikeDataset) -> float:
-    """Share of right decisions of the integer network."""
-    return float((simulate.run(card, data.inputs).labels[:, 0] == data.labels).mean())
+        Figure("energy.neutral.low", energy.low, "J", estimated, counted),
+        Figure("energy.neutral.high", energy.high, "J", estimated, counted),
+        Figure("network.neurons", card.n_neurons, "neurons", measured, "card"),
+        Figure("network.synapses", card.n_synapses, "synapses", measured, "card"),
+    )
 
 
 def _line(error: Exception) -> str:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -70,16 +71,13 @@ def observe_all(
         file = Path(name) / "jobs.json"
         save(JOBS, jobs, file)
         began = time.monotonic()
-        ended = run_bench(
-            program,
-            simulator,
+        tests = CocotbTests(
             top=batch.top,
             module="convexon_sim.bench.bench",
-            folder=Path(name),
-            environment={JOBS_VARIABLE: str(file)},
             seed=trials[0].traffic.seed,
-            timeout=timeout_seconds,
+            environment={JOBS_VARIABLE: str(file)},
         )
+        ended = run_bench(program, simulator, tests, folder=Path(name), timeout=timeout_seconds)
         seconds = time.monotonic() - began
         if not file.with_name(RECORDS).exists():
             raise ToolError(f"{simulator.kind.value} failed before the bench ended: {ended.reason}")
@@ -122,21 +120,22 @@ def probed(ports: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield ".".join(["*", *path[:-1]]) if path[1:] else "*", path[-1]
 
 
-def run_bench(
-    program: Path,
-    simulator: Simulator,
-    *,
-    top: str,
-    module: str,
-    folder: Path,
-    environment: Mapping[str, str],
-    seed: int,
-    timeout: float,
-) -> Ended:
-    """Run the cocotb tests of a module in a compiled simulation.
+@dataclass(frozen=True, kw_only=True)
+class CocotbTests:
+    """The tests of a module, on a top module; ``environment`` is what they read of it."""
 
-    The variables are those that cocotb documents for its libraries; results.xml is left in
-    ``folder``.
+    top: str
+    module: str
+    seed: int
+    environment: Mapping[str, str]
+
+
+def run_bench(
+    program: Path, simulator: Simulator, tests: CocotbTests, *, folder: Path, timeout: float
+) -> Ended:
+    """Run cocotb tests in a compiled simulation; results.xml is left in ``folder``.
+
+    The variables are those that cocotb documents for its libraries.
 
     Raises
     ------
@@ -148,9 +147,9 @@ def run_bench(
         library = config.lib_entry("vpi", "icarus")
         command = [simulator.program("vvp"), "-m", str(library), str(program), "-none"]
     cocotb = {
-        "COCOTB_TOPLEVEL": top,
-        "COCOTB_TEST_MODULES": module,
-        "COCOTB_RANDOM_SEED": str(seed),
+        "COCOTB_TOPLEVEL": tests.top,
+        "COCOTB_TEST_MODULES": tests.module,
+        "COCOTB_RANDOM_SEED": str(tests.seed),
         "COCOTB_RESULTS_FILE": str(folder / "results.xml"),
         "COCOTB_TRUST_INERTIAL_WRITES": str(int(simulator.kind is SimulatorKind.VERILATOR)),
         "TOPLEVEL_LANG": "verilog",
@@ -163,7 +162,7 @@ def run_bench(
         command,
         name=simulator.kind.value,
         folder=folder,
-        environment={**simulator.environment, **cocotb, **environment},
+        environment={**simulator.environment, **cocotb, **tests.environment},
         timeout=timeout,
     )
 

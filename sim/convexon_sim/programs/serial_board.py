@@ -11,12 +11,12 @@ from convexon.errors import InputError, ToolError
 from convexon_sim.build import program
 from convexon_sim.process import started
 from convexon_sim.programs.words import shipped
-from convexon_sim.simulator import Simulator, SimulatorKind
+from convexon_sim.simulator import SimulatorKind, find
 
 NAME = "serial_board"
 """Name of the program."""
 
-_START_SECONDS = 30.0
+_COMPILE_SECONDS, _START_SECONDS = 600.0, 30.0
 
 
 class SimulatedBoard:
@@ -29,11 +29,9 @@ class SimulatedBoard:
     ----------
     verilog : the whole design
     top : its top module
-    simulator : a Verilator
     divisor : clocks of a bit
     host_divisor : clocks of a bit that the host sends; ``divisor`` by default
     pins : levels of further inputs
-    timeout : seconds that compiling may take
 
     Members
     -------
@@ -42,9 +40,9 @@ class SimulatedBoard:
     Raises
     ------
     InputError
-        If the simulator is not Verilator, or a bit has no clock.
+        If a bit has no clock.
     ToolError
-        If the design does not compile, or the program does not start.
+        If Verilator is missing, the design does not compile, or the program does not start.
     """
 
     def __init__(
@@ -52,14 +50,10 @@ class SimulatedBoard:
         verilog: str,
         *,
         top: str,
-        simulator: Simulator,
         divisor: int,
         host_divisor: int | None = None,
         pins: Mapping[str, int] | None = None,
-        timeout: float = 600.0,
     ) -> None:
-        if simulator.kind is not SimulatorKind.VERILATOR:
-            raise InputError(f"a simulated board needs verilator, not {simulator.kind.value}")
         self._divisors = (divisor if host_divisor is None else host_divisor, divisor)
         if min(self._divisors) < 1:
             raise InputError(f"divisors must be 1 clock or more, not {min(self._divisors)!r}")
@@ -70,7 +64,10 @@ class SimulatedBoard:
             f"inline void idle_pins(Top& top) {{\n    top.rx = 1;\n{levels}}}\n",
             **shipped(f"{NAME}.cpp"),
         }
-        self._program = program(NAME, sources, top=top, simulator=simulator, timeout=timeout)
+        simulator = find(SimulatorKind.VERILATOR)
+        self._program = program(
+            NAME, sources, top=top, simulator=simulator, timeout=_COMPILE_SECONDS
+        )
         self._running = ExitStack()
         self.port = ""
 

@@ -29,6 +29,4 @@ def build(run: Path, board: str, options: BuildOptions) -> None:
         if chosen.vendor is not None:
             console.line(project_stage(folder, board=chosen, options=options).summary)
             return
-        with console.stage("build") as line:
-            result = build_stage(folder, line, board=chosen, options=options)
-        console.line(result.summary)
+        console.show("build", lambda line: build_stage(folder, line, board=chosen, options=options))

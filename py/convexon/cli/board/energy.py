@@ -51,8 +51,9 @@ def energy(
             mhz = freq
         else:
             raise InputError("one of --board and --part must be given, and not both")
-        with console.stage("energy") as line:
-            result = energy_stage(folder, line, part=chosen, clock_mhz=mhz, samples=samples)
-        console.line(result.summary)
+        result = console.show(
+            "energy",
+            lambda line: energy_stage(folder, line, part=chosen, clock_mhz=mhz, samples=samples),
+        )
         for text in result.lines:
             console.line(text)

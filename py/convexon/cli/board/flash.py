@@ -22,6 +22,6 @@ def flash(run: Path, board: str, persist: bool) -> None:
 
     chosen = board_of(board)
     with Console() as console:
-        with console.stage("flash") as line:
-            result = flash_stage(Run(run), line, board=chosen, persist=persist)
-        console.line(result.summary)
+        console.show(
+            "flash", lambda line: flash_stage(Run(run), line, board=chosen, persist=persist)
+        )

@@ -35,6 +35,5 @@ def emit(run: Path, host: str, axi_width: int | None) -> None:
     if axi_width is not None and chosen is not Host.AXI:
         raise InputError("axi_width must come with --host axi")
     with Console() as console, Run(run).locked() as folder:
-        with console.stage("emit") as line:
-            result = emit_stage(folder, line, host=chosen, axi_width=axi_width or 32)
-        console.line(result.summary)
+        width = axi_width or 32
+        console.show("emit", lambda line: emit_stage(folder, line, host=chosen, axi_width=width))

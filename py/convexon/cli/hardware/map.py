@@ -91,13 +91,14 @@ def map(run: Path, file: Path | None, limits: Limits, place: Placement, chip: On
     decision = Decision(rule=chip.decision, threshold=chip.threshold)
     with Console() as console, Run(run).locked() as folder:
         encoder = chip.encoder_for(folder.read("card", CARD).value)
-        with console.stage("map") as line:
-            result = map_stage(
+        console.show(
+            "map",
+            lambda line: map_stage(
                 folder,
-                file=file,
-                progress=line,
                 budget=place.budget(limits),
+                file=file,
                 encoder=encoder,
                 decision=decision,
-            )
-        console.line(result.summary)
+                progress=line,
+            ),
+        )

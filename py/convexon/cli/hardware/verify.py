@@ -44,9 +44,9 @@ def verify(
 
     with Console() as console, Run(run).locked() as folder:
         if volume:
-            with console.stage("verify in volume") as line:
-                checked = volume_stage(folder, progress=line)
-            console.line(checked.summary)
+            checked = console.show(
+                "verify in volume", lambda line: volume_stage(folder, progress=line)
+            )
             checked.raise_if_different()
             return
         results: list[VerifyResult] = []

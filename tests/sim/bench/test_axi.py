@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.hdl import Const, Module, Value
-from rules_cases import Case
-from sim_bench import icarus, rich_network, small_network
-from test_load import mapping_of, other_weights
 
 from convexon.data.encoder import Encoder, EncoderKind
 from convexon.plan.image import weight_image
@@ -34,10 +31,12 @@ from convexon_hdl.emit.emitter import AXI_TOP, to_verilog
 from convexon_hdl.ports import describe
 from convexon_hdl.streams import SkidBuffer
 from convexon_sim.bench.packing import pack
-from convexon_sim.bench.runner import probed, run_bench
+from convexon_sim.bench.runner import CocotbTests, probed, run_bench
 from convexon_sim.build import bench_program
 from convexon_sim.simulator import Simulator, SimulatorKind, find
 from mutants import mutated
+from rules_cases import Case
+from sim_bench import icarus, loaded_mapping, other_weights, rich_network, small_network
 from strategies import image_words
 from tiers import exhaustive, leading
 
@@ -148,20 +147,13 @@ def verdicts(
     (folder / "order.json").write_text(pretty(order))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parent)
-        ended = run_bench(
-            program,
-            simulator,
-            top=AXI_TOP,
-            module="axi_bench",
-            folder=folder,
-            environment={
-                "CONVEXON_AXI_ORDER": str(folder / "order.json"),
-                "CONVEXON_AXI_TIMEOUT_US": limit,
-                "COCOTB_TEST_FILTER": test_filter,
-            },
-            seed=SEED,
-            timeout=600,
-        )
+        environment = {
+            "CONVEXON_AXI_ORDER": str(folder / "order.json"),
+            "CONVEXON_AXI_TIMEOUT_US": limit,
+            "COCOTB_TEST_FILTER": test_filter,
+        }
+        tests = CocotbTests(top=AXI_TOP, module="axi_bench", seed=SEED, environment=environment)
+        ended = run_bench(program, simulator, tests, folder=folder, timeout=600)
     assert (folder / "results.xml").exists(), ended.output[-3000:]
     (folder / "log").write_text(ended.output)
     cases = ElementTree.parse(folder / "results.xml").iter("testcase")
@@ -270,7 +262,7 @@ def test_engine_of_two_branches_behind_axi(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("network", leading([rich_network(), wide_network()]), ids=["rich", "wide"])
 def test_loaded_weights_behind_axi(network: FixedPointNetwork, tmp_path: Path) -> None:
-    passes(axi(network, 32, mapping=mapping_of(network)), icarus(), tmp_path)
+    passes(axi(network, 32, mapping=loaded_mapping(network)), icarus(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -391,9 +383,9 @@ STEPS = small_network(ReadoutMode.STEP)
         ("ResultPacker", DroppingPacker, rich_network(), None, RESULTS),
         ("AxiAccelerator", EarlyCounters, rich_network(), None, RESULTS),
         ("AxiAccelerator", GenerousCounters, STEPS, None, RESET),
-        ("AxiAccelerator", HurriedLoad, wide_network(), mapping_of(wide_network()), IMAGE),
-        ("InferenceGuard", ZealousGuard, wide_network(), mapping_of(wide_network()), IMAGE),
-        ("RegisterBank", OverwritingBank, wide_network(), mapping_of(wide_network()), LOAD),
+        ("AxiAccelerator", HurriedLoad, wide_network(), loaded_mapping(wide_network()), IMAGE),
+        ("InferenceGuard", ZealousGuard, wide_network(), loaded_mapping(wide_network()), IMAGE),
+        ("RegisterBank", OverwritingBank, wide_network(), loaded_mapping(wide_network()), LOAD),
     ],
 )
 def test_axi_mutant_is_caught(

@@ -11,15 +11,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 from amaranth.hdl import Const, Module, Signal, Value
-from sim_bench import (
-    SIMULATIONS,
-    icarus,
-    inputs_of,
-    rich_network,
-    small_network,
-    verify,
-    with_first_layer,
-)
 
 from convexon.plan.mapping import Mapping
 from convexon.plan.pipeline import Cycles
@@ -35,6 +26,15 @@ from convexon_hdl.core.stage import Stage
 from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.simulator import Simulator, SimulatorKind, find
 from mutants import ComparesAfterReset, LeakTowardZero, ResetsBeforeStep, StrictThreshold
+from sim_bench import (
+    SIMULATIONS,
+    icarus,
+    inputs_of,
+    rich_network,
+    small_network,
+    verify,
+    with_first_layer,
+)
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from convexon.errors import MissingToolError
-from convexon.plan.mapping import Mapping
+from convexon.plan.mapping import Folded, Mapping, Weights
 from convexon.plan.pipeline import Cycles
 from convexon.plan.schedule import Schedule
 from convexon.snn import golden
@@ -130,3 +130,24 @@ def verify(
     (verdict,) = simulate_all([trial], simulator)
     SIMULATIONS[verdict.simulator] += verdict.inferences > 0
     return verdict
+
+
+def loaded_mapping(network: FixedPointNetwork) -> Mapping:
+    """Every layer folded with loaded weights, two lanes where there are two neurons."""
+    layers = tuple(
+        tuple(
+            Folded(lanes=min(2, layer.n_neurons), banks=2, weights=Weights.LOADED)
+            for layer in branch.layers
+        )
+        for branch in network.branches
+    )
+    return Mapping(layers=layers)
+
+
+def other_weights(network: FixedPointNetwork) -> FixedPointNetwork:
+    """The same network with the weights of each layer negated."""
+    branches = tuple(
+        Branch(tuple(dataclasses.replace(layer, weights=-layer.weights) for layer in branch.layers))
+        for branch in network.branches
+    )
+    return dataclasses.replace(network, branches=branches)

@@ -6,9 +6,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from rules_cases import Case
-from sim_bench import bundle_of, cycles_of, icarus, inputs_of, rich_network
-from test_load import mapping_of, other_weights
 
 from convexon.data.encoder import Encoder, EncoderKind
 from convexon.errors import InputError
@@ -25,6 +22,16 @@ from convexon_sim.programs.volume import run_volume
 from convexon_sim.programs.words import integers, packed
 from convexon_sim.simulator import SimulatorKind, find
 from convexon_sim.trial import Observation, Trial
+from rules_cases import Case
+from sim_bench import (
+    bundle_of,
+    cycles_of,
+    icarus,
+    inputs_of,
+    loaded_mapping,
+    other_weights,
+    rich_network,
+)
 from strategies import copied
 
 pytestmark = pytest.mark.usefixtures("build_cache")
@@ -102,7 +109,7 @@ def test_packing_is_undone_by_unpacking(width: int) -> None:
 
 def loaded_trials() -> list[Trial]:
     """Weights that are loaded: right ones, those of another network, and a broken image."""
-    case = Case(NETWORK, mapping_of(NETWORK))
+    case = Case(NETWORK, loaded_mapping(NETWORK))
     image = weight_image(NETWORK, case.mapping)
     other = weight_image(other_weights(NETWORK), case.mapping)
     broken = bytearray(image)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-FILE = Path(__file__).parents[2] / ".ci" / "verdict.py"
+FILE = Path(__file__).parents[1] / ".ci" / "verdict.py"
 SPEC = importlib.util.spec_from_file_location("ci_verdict", FILE)
 assert SPEC is not None
 assert SPEC.loader is not None

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from sim_bench import icarus
 
 from convexon.data.encoder import EncoderKind
 from convexon.plan.mapping import Folded, Weights
@@ -17,6 +16,7 @@ from convexon.snn.decision import Rule
 from convexon_sim.bench.runner import simulate_all
 from convexon_sim.programs.volume import run_volume
 from convexon_sim.simulator import SimulatorKind, find
+from sim_bench import icarus
 from tiers import exhaustive, leading
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from sim_bench import icarus, small_network
 
 from convexon.cli import app
 from convexon.data.dataset import DATASET
@@ -25,6 +24,7 @@ from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.trace import TRACE
 from convexon.store.artefact import load, save
+from sim_bench import icarus, small_network
 from strategies import interface_of
 
 pytestmark = pytest.mark.usefixtures("build_cache")

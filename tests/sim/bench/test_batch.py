@@ -6,7 +6,6 @@ import dataclasses
 import re
 
 import pytest
-from sim_bench import bundle_of, cycles_of, icarus, inputs_of, small_network, with_first_layer
 
 from convexon.snn import golden
 from convexon.snn.network import FixedPointNetwork
@@ -14,6 +13,7 @@ from convexon.snn.neuron import Reset
 from convexon_sim.bench.batch import Instance, combine, renamed
 from convexon_sim.bench.runner import simulate_all
 from convexon_sim.trial import Trial
+from sim_bench import bundle_of, cycles_of, icarus, inputs_of, small_network, with_first_layer
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from sim_bench import icarus, inputs_of, small_network, with_first_layer
 
 from convexon.cli import app
 from convexon.data.dataset import DATASET, SpikeDataset
@@ -17,6 +16,7 @@ from convexon.plan.image import image_digest, weight_image
 from convexon.plan.mapping import MAPPING
 from convexon.snn.card import CARD
 from convexon.store.artefact import save
+from sim_bench import icarus, inputs_of, small_network, with_first_layer
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 
