@@ -25,7 +25,9 @@ from hardware_tables import (
 )
 from tabling import figures_of, number, share, table, two_columns
 
+from convexon.interop.importers import ReadingSettings
 from convexon.plan.cost.budget import Limits
+from convexon.quantizer.settings import HiddenSettings, InputSettings
 from convexon.settings import Setting, Settings, settings_of
 from convexon.snn.card import schema
 from convexon.store.codec import Json
@@ -396,6 +398,9 @@ TABLES |= {
     ),
     "solve_settings": lambda: settings_table(SolveSettings),
     "placement": lambda: settings_table(Placement),
+    "reading_settings": lambda: settings_table(ReadingSettings),
+    "hidden_settings": lambda: settings_table(HiddenSettings),
+    "input_settings": lambda: settings_table(InputSettings),
     "limits": lambda: settings_table(Limits),
 }
 

@@ -32,7 +32,7 @@ from convexon.data.loading import TOLD
         ("report", "Write report.json, report.md and report.html"),
         ("doctor", "say how to install what is missing"),
         ("predict", "Apply the network of RUN, or of a card's file, to new samples"),
-        ("import", "Bring a network of integers into a run folder"),
+        ("import", "Bring a trained network into a run folder"),
         ("explore", "print those that nothing beats"),
     ],
 )

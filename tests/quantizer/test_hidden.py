@@ -12,14 +12,11 @@ import pytest
 from convexon.errors import InputError
 from convexon.quantizer.hidden import (
     Calibration,
-    Grid,
-    HiddenSettings,
-    Rounding,
     disagreement,
     quantize_network,
-    shortest_leak,
 )
-from convexon.snn.neuron import Reset
+from convexon.quantizer.settings import Grid, HiddenSettings, Rounding
+from convexon.snn.neuron import Leak, Reset
 from convexon.snn.real import RealLayer, RealNetwork, stack_spikes
 from convexon.snn.simulate import run
 
@@ -188,7 +185,7 @@ def test_intensities_stand_for_the_values_that_were_trained_on() -> None:
 
 @pytest.mark.parametrize("factor", [0.0, 0.3, 0.5, 0.9, 0.99, 0.9995, 1.0])
 def test_the_shortest_leak_keeps_the_time_constant(factor: float) -> None:
-    leak = shortest_leak(factor)
+    leak = Leak.nearest(factor, tolerance=1e-3)
     assert abs(leak.factor - factor) <= 1e-3 * (1 - factor) + 2.0**-17
     if leak.f:
         shorter = round((1 - factor) * 2 ** (leak.f - 1)) / 2 ** (leak.f - 1)

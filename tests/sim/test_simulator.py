@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sim_bench import cycles_of, icarus, small_network
 
 from convexon.errors import InputError, ToolError
 from convexon.plan.pipeline import Cycles
@@ -22,6 +21,7 @@ from convexon_sim.bench import runner
 from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.simulator import INSTALL, Simulator, SimulatorKind, find
 from convexon_sim.trial import Trial
+from sim_bench import cycles_of, icarus, small_network
 
 VERILATOR, ICARUS = SimulatorKind.VERILATOR, SimulatorKind.ICARUS
 

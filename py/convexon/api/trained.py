@@ -10,11 +10,11 @@ import numpy.typing as npt
 from convexon.api.network import Network
 from convexon.data.samples import Samples
 from convexon.interop import modules, nir
-from convexon.quantizer.hidden import HiddenSettings, LayerChange
+from convexon.quantizer.hidden import LayerChange
+from convexon.quantizer.settings import HiddenSettings, InputSettings
 from convexon.quantizer.trained import (
     Choice,
     Comparison,
-    InputSettings,
     Trained,
     quantize_trained,
     search_bits,
@@ -102,8 +102,8 @@ def quantize(
     labels : array, shape (samples,), optional
         They name the classes, and tell accuracies.
     settings
-        Members of `convexon.quantizer.hidden.HiddenSettings` (``bits=4``) and
-        `convexon.quantizer.trained.InputSettings` (``steps=10``).
+        Members of `convexon.quantizer.settings.HiddenSettings` (``bits=4``) and
+        `InputSettings` there (``steps=10``).
 
     Raises
     ------

@@ -10,8 +10,8 @@ from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import InputError
 from convexon.flow.run import Run
 from convexon.interop.importers import ReadingSettings, importer_for
-from convexon.quantizer.hidden import HiddenSettings
-from convexon.quantizer.trained import InputSettings, quantize_trained
+from convexon.quantizer.settings import HiddenSettings, InputSettings
+from convexon.quantizer.trained import quantize_trained
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.real import RealNetwork

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import FormatError, InputError
 from convexon.quantizer.readout import quantize_readout
-from convexon.settings import Settings, setting
+from convexon.quantizer.settings import Grid, HiddenSettings, Rounding
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.interface import Interface
 from convexon.snn.network import Branch, FixedPointNetwork, FloatArray, IntArray, Layer
@@ -31,73 +30,7 @@ from convexon.snn.neuron import Leak, Reset
 from convexon.snn.real import RealLayer, RealNetwork, stack_spikes
 from convexon.snn.simulate import layer_spikes, spikes_of
 
-MAX_BITS = 16
-"""Most bits of a hidden weight."""
-
 Spikes = npt.NDArray[np.uint8]
-
-
-class Grid(Enum):
-    """Integers that a weight of b bits may be.
-
-    ``LINEAR``: all of ``-(2**(b-1) - 1) .. 2**(b-1) - 1``; of 1 bit -1 and 1, of 2 bits -1, 0, 1.
-    ``POWER``: 0 and the powers of two among them, of either sign.
-    """
-
-    LINEAR = "linear"
-    POWER = "power"
-
-
-class Rounding(Enum):
-    """How far the quantizer goes.
-
-    ``NEAREST``: each weight to the nearest integer, at the finest scale. ``FEEDBACK``: the error of
-    one weight is made up for by the next, on calibration samples. ``SEARCH``: the better of both
-    for each neuron and scale, then steps of thresholds and single weights that restore spikes.
-    """
-
-    NEAREST = "nearest"
-    FEEDBACK = "feedback"
-    SEARCH = "search"
-
-
-@dataclass(frozen=True, kw_only=True)
-class HiddenSettings(Settings):
-    """How hidden layers are quantized.
-
-    Raises
-    ------
-    InputError
-        If a value is out of its range.
-    """
-
-    bits: tuple[int, ...] = setting(
-        (8,), "Bits of a hidden weight; several are of the layers in turn.", least=1, most=MAX_BITS
-    )
-    grid: Grid = setting(Grid.LINEAR, "Integers that a weight may be: all, or powers of two alone.")
-    rounding: Rounding = setting(
-        Rounding.SEARCH,
-        "How far the quantizer goes: nearest integers, error feedback over the fan-in, or a search "
-        "that restores spikes.",
-    )
-    guard_bits: int = setting(
-        4, "Bits of a membrane below the last bit of a weight.", least=0, most=MAX_BITS
-    )
-    readout_bits: int = setting(8, "Bits of a readout weight.", least=2, most=24)
-    least_rate: float = setting(
-        1e-4,
-        "Spikes a neuron and step below which a layer is silent, and refused.",
-        least=0,
-        most=1,
-    )
-
-    def bits_of(self, depth: int, n_layers: int) -> int:
-        """Bits of a weight of the layer at ``depth``; raises `InputError` if they do not fit."""
-        if len(self.bits) == 1:
-            return self.bits[0]
-        if len(self.bits) != n_layers:
-            raise InputError(f"bits must be one number, or one of each of the {n_layers} layers")
-        return self.bits[depth]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

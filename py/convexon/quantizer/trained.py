@@ -13,13 +13,12 @@ from convexon.data.samples import Samples
 from convexon.errors import InputError
 from convexon.quantizer.hidden import (
     Calibration,
-    HiddenSettings,
     LayerChange,
     Quantized,
     disagreement,
     quantize_network,
 )
-from convexon.settings import Settings, setting
+from convexon.quantizer.settings import HiddenSettings, InputSettings
 from convexon.snn.coding import CODINGS, DIRECT, INTENSITY, SERIES
 from convexon.snn.interface import ClassName, Interface
 from convexon.snn.network import FixedPointNetwork, FloatArray
@@ -29,28 +28,6 @@ from convexon.snn.simulate import scores as integer_scores
 
 LEVELS = (INTENSITY, SERIES)
 """Codings whose integers stand for the values that the real network reads."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputSettings(Settings):
-    """How samples of a trained network come in.
-
-    Raises
-    ------
-    InputError
-        If a value is out of its range.
-    """
-
-    coding: str | None = setting(
-        None,
-        "What a value becomes over the steps; by default spikes, or a series, as they are where "
-        "samples have steps, else the same value at each step.",
-        names=CODINGS.__iter__,
-    )
-    steps: int | None = setting(
-        None, "T, the steps of an inference, where samples have none.", least=1, most=1 << 16
-    )
-    input_bits: int = setting(8, "Bits of a value that is no spike.", least=1, most=8)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -8,8 +8,7 @@ import click
 
 from convexon.cli.options import RUN, command, settings
 from convexon.interop.importers import ReadingSettings
-from convexon.quantizer.hidden import HiddenSettings
-from convexon.quantizer.trained import InputSettings
+from convexon.quantizer.settings import HiddenSettings, InputSettings
 
 
 @command
