@@ -1,10 +1,11 @@
 """Measure convex training without any gradient: `python benchmarks/engine.py --data FOLDER`.
 
-FOLDER holds MNIST's idx files (or set CONVEXON_DATA); any idx folder of 28 x 28 images will do. With
-6,000 training images, over three seeds, in T = 4 chunks: ternary threshold neurons that see
+FOLDER holds MNIST's idx files (or set CONVEXON_DATA); any idx folder of 28 x 28 images will do.
+With 6,000 training images, over three seeds, in T = 4 chunks: ternary threshold neurons that see
 rectangles, drawn eightfold, selected by the residual and weighed by the convex program
-(examples/mnist_convex.py), with at most 1,024 and at most 256 of them. `--full` takes all 60,000, one seed.
-Everything is chosen on validation images. Writes benchmarks/results/engine.json.
+(examples/mnist_convex.py), with at most 1,024 and at most 256 of them. --full takes all 60,000
+images and one seed. Everything is chosen on validation images. Writes
+benchmarks/results/engine.json.
 """
 
 from __future__ import annotations
