@@ -9,3 +9,4 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
 
 from example import example as example  # noqa: E402
+from hostile import HOSTILE as HOSTILE  # noqa: E402

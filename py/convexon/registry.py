@@ -15,12 +15,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
-from importlib.metadata import entry_points
+from importlib.metadata import distributions, entry_points
 from typing import Generic, TypeVar
 
 from convexon.errors import InputError
 
 T = TypeVar("T")
+
+
+def plugins() -> list[tuple[str, ...]]:
+    """Return everything that other packages announce: group, name, what it is, package, version."""
+    found = {
+        (point.group, point.name, point.value, package.name, package.version)
+        for package in distributions()
+        for point in package.entry_points
+        if point.group.startswith("convexon.")
+    }
+    return sorted(found)
 
 
 class Registry(Generic[T]):

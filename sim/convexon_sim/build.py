@@ -8,12 +8,10 @@ same for every design, so each of its objects is kept too.
 from __future__ import annotations
 
 import fcntl
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,11 +21,10 @@ from cocotb_tools import config
 from convexon.errors import ToolError
 from convexon.store.artefact import digest_of
 from convexon.store.codec import Json
-from convexon_sim.process import run, with_deep_stack
+from convexon.tools.environment import require_cache
+from convexon.tools.process import run, side_by_side, with_deep_stack
+from convexon.tools.scratch import Scratch
 from convexon_sim.simulator import Simulator, SimulatorKind
-
-CACHE_VARIABLE = "CONVEXON_CACHE"
-"""Environment variable that moves the cache."""
 
 TIMESCALE = "1ns/1ps"
 """The emitted Verilog has none, so that it fits any project; a simulation needs one."""
@@ -53,30 +50,27 @@ Signals = Iterable[tuple[str, str]]
 """Pairs of a module and a variable in it, each of which may have ``*`` for any characters."""
 
 
-def cache_folder() -> Path:
-    """Return the folder of the cache: ``$CONVEXON_CACHE``, or the user's cache folder."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "convexon"
-
-
 def kept(key: Json, name: str, make: Callable[[Path], None]) -> Path:
     """Return file ``name`` from the cache, which ``make`` leaves in its folder if it is not there.
 
     ``key`` is all that the file depends on. Two processes that want the same file make it once, and
     what was cut off is made again.
+
+    Raises
+    ------
+    ToolError
+        If the cache cannot be written.
     """
-    folder = cache_folder() / digest_of(key).removeprefix("sha256:")[:20]
-    folder.mkdir(parents=True, exist_ok=True)
+    cache = require_cache()
+    folder = cache / digest_of(key).removeprefix("sha256:")[:20]
+    folder.mkdir(exist_ok=True)
     file = folder / name
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not file.exists():
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                make(Path(scratch))
-                (Path(scratch) / name).rename(file)
+            with Scratch(cache) as scratch:
+                make(scratch)
+                (scratch / name).rename(file)
     return file
 
 
@@ -155,12 +149,13 @@ def bench_program(
             return
         (folder / "public.vlt").write_text(control)
         libraries = str(config.libs_dir)
+        rpath = ("-Xlinker", "-rpath", "-Xlinker", libraries)
         made = _Executable(
             name=NAME,
             files=("--vpi", "--prefix", "Vtop", "--top-module", top, "public.vlt", "design.v"),
             main=config.share_dir / "lib" / "verilator" / "verilator.cpp",
             runtime=_RUNTIME_OF_BENCHES,
-            link=(f"-Wl,-rpath,{libraries}", f"-L{libraries}", "-lcocotbvpi_verilator"),
+            link=(*rpath, f"-L{libraries}", "-lcocotbvpi_verilator"),
         )
         made.build(folder, simulator, timeout=timeout)
 
@@ -234,42 +229,42 @@ class _Executable:
     def build(self, folder: Path, simulator: Simulator, *, timeout: float) -> None:
         """Leave the program in the folder, under its name."""
         verilator = simulator.program("verilator")
-        environment = simulator.environment
+        own = simulator.environment
         command = [verilator, "--cc", "--Mdir", "model", *VERILATOR_ARGUMENTS, *self.files]
         deep = with_deep_stack(command)
-        run(
-            deep, name="verilator", folder=folder, environment=environment, timeout=timeout
-        ).checked()
-        asked = [verilator, "--getenv", "VERILATOR_ROOT"]
-        root = run(asked, environment=environment, timeout=timeout).checked()
-        include = Path(root.strip()) / "include"
+        run(deep, name="verilator", folder=folder, variables=own, timeout=timeout).checked()
+        root = run([verilator, "--getenv", "VERILATOR_ROOT"], variables=own, timeout=timeout)
+        include = Path(root.checked().strip()) / "include"
 
-        def compiled(source: Path, target: Path, *options: str) -> None:
-            headers = ("-I", str(folder / "model"), "-I", str(folder), "-I", str(include))
-            svdpi = ("-I", str(include / "vltstd"))
-            command = ["c++", *COMPILER_ARGUMENTS, *options, *headers, *svdpi]
-            run([*command, "-c", str(source), "-o", str(target)], timeout=timeout).checked()
+        def compiled(source: Path, at: Path, *options: str) -> Path:
+            headers = [f"-I{place}" for place in (".", "model", include, include / "vltstd")]
+            target = at / f"{source.stem}.o"
+            command = ["c++", *COMPILER_ARGUMENTS, *options, *headers, "-c", str(source)]
+            run([*command, "-o", target.name], folder=at, timeout=timeout).checked()
+            return target
 
-        def of_runtime(name: str) -> Path:
+        def of_runtime(source: Path) -> Path:
             def make(scratch: Path) -> None:
-                compiled(include / f"{name}.cpp", scratch / f"{name}.o")
+                compiled(source, scratch)
 
-            return kept({**toolchain(simulator), "runtime": name}, f"{name}.o", make)
+            return kept({**toolchain(simulator), "runtime": source.stem}, f"{source.stem}.o", make)
 
         def of_unit(source: Path) -> Path:
-            compiled(source, source.with_suffix(".o"), "-O1" if self.optimise else "-O0")
-            return source.with_suffix(".o")
+            return compiled(source, folder, "-O1" if self.optimise else "-O0")
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            shared = pool.map(of_runtime, self.runtime)
-            own = pool.map(of_unit, _units(folder, self.main))
-            objects = [str(file) for file in (*own, *shared)]
+        work = [partial(of_runtime, include / f"{name}.cpp") for name in self.runtime]
+        work += [partial(of_unit, unit) for unit in _units(folder, self.main)]
+        objects = [str(file) for file in side_by_side(lambda make: make(), work)]
         linked = ["c++", "-pthread", "-o", self.name, *objects, *self.link]
         run(linked, folder=folder, timeout=timeout).checked()
 
 
 def _units(folder: Path, main: Path) -> list[Path]:
-    """Write the units to compile: the files of the model together, and ``main`` behind the last."""
+    """Write the units to compile: the files of the model together, and ``main`` behind the last.
+
+    Files are named from ``folder``, in which they are compiled: its own name may hold anything.
+    """
+    (folder / "main.inc").write_bytes(main.read_bytes())
     groups: list[list[Path]] = [[]]
     size = 0
     for file in sorted((folder / "model").glob("*.cpp")):
@@ -278,8 +273,8 @@ def _units(folder: Path, main: Path) -> list[Path]:
             groups.append([])
             size = file.stat().st_size
         groups[-1].append(file)
-    groups[-1].append(main)
+    groups[-1].append(folder / "main.inc")
     units = [folder / f"unit{k}.cc" for k in range(len(groups))]
     for unit, group in zip(units, groups, strict=True):
-        unit.write_text("".join(f'#include "{file}"\n' for file in group))
+        unit.write_text("".join(f'#include "{file.relative_to(folder)}"\n' for file in group))
     return units

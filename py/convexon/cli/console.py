@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
@@ -52,7 +53,7 @@ class Console:
             TimeElapsedColumn(),
             console=self._rich,
             transient=True,
-            disable=not self._rich.is_terminal,
+            disable=not sys.stdout.isatty(),  # a log gets lines, whatever FORCE_COLOR says
         )
 
     def __enter__(self) -> Console:

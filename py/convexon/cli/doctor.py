@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from packaging.requirements import Requirement
 
 from convexon.cli.options import command
 from convexon.errors import EXIT_USAGE, ConvexonError, ToolError
+from convexon.tools.environment import require_cache
+from convexon.tools.process import run
 
 MINIMUM_PYTHON = (3, 11)
 BY_PROGRAM = ("verilator", "pyosys")
@@ -65,6 +66,7 @@ def checks() -> Iterator[Check]:
     for name, minimum in PROGRAMS.items():
         yield _tool(name, partial(_program, name, minimum), needed=True)
     yield _tool("openFPGALoader", _loader, needed=False)
+    yield _tool("cache", lambda: str(require_cache()), needed=True)
 
 
 @command
@@ -119,10 +121,10 @@ def _program(name: str, minimum: tuple[int, int]) -> str:
     if shutil.which(name) is None:
         raise ToolError(f"missing: {install}")
     try:
-        result = subprocess.run([name, "--version"], capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ToolError(f"cannot be run ({error}): {install}") from error
-    match = re.search(r"(\d+)\.(\d+)", result.stdout)
+        stated = run([name, "--version"], timeout=30).output
+    except ToolError as error:
+        raise ToolError(f"{error}: {install}") from error
+    match = re.search(r"(\d+)\.(\d+)", stated)
     if match is None:
         raise ToolError(f"states no version: {install}")
     if (int(match[1]), int(match[2])) < minimum:

@@ -17,6 +17,7 @@ from convexon_boards.energy.estimate import ENERGY, EnergyEstimate, energy_on
 from convexon_boards.tools.synthesis import FLOW_VERSION
 from convexon_hdl.emit import yosys
 from convexon_sim.programs.activity import count_switching
+from convexon_sim.simulator import SimulatorKind, ready
 
 ENERGY_VERSION = 1
 """Raised whenever a constant, or how pins are counted, changes."""
@@ -108,6 +109,7 @@ def energy_stage(
     used = min(samples, len(stimulus.transfers))
 
     def compute() -> EnergyEstimate:
+        ready(SimulatorKind.VERILATOR)  # before the netlist is made
         progress.begin(f"counting what {device.part} switches")
         return energy_on(
             bundle.value,

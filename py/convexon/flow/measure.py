@@ -30,6 +30,7 @@ from convexon_boards.design.clocking import clocking
 from convexon_boards.design.top import TOP, Design, design_of
 from convexon_hdl.link.link import Uart
 from convexon_sim.programs.serial_board import SimulatedBoard
+from convexon_sim.simulator import SimulatorKind, ready
 
 DIVISOR = 4
 """Clocks of a bit: as few as a receiver can do with, as each costs time."""
@@ -234,6 +235,8 @@ def simulated_board(folder: Run) -> SimulatedBoard:
     ConvexonError
         As `design_of_run` does; `MissingToolError` too if Verilator is not installed.
     """
+    require_serial()
+    ready(SimulatorKind.VERILATOR)  # before the design is made
     return SimulatedBoard(design_of_run(folder).verilog, top=TOP, divisor=DIVISOR)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ import convexon_hdl
 import convexon_sim
 from convexon import version
 from convexon.errors import ArtefactError
+from convexon.registry import plugins
 from convexon.store.artefact import (
     Record,
     atomic_write,
@@ -25,6 +27,7 @@ from convexon.store.artefact import (
     load,
     open_artefact,
     pretty,
+    remove_drafts,
     save,
 )
 from convexon.store.codec import Codec
@@ -38,8 +41,11 @@ _TIMING = threading.Lock()
 
 @cache
 def source_digest() -> str:
-    """Digest of Convexon's own source: an update never takes for current what the last one made."""
-    digest = hashlib.sha256()
+    """Digest of Convexon's own source, and of what plug-ins there are in which version.
+
+    An update never takes for current what the last one made.
+    """
+    digest = hashlib.sha256(canonical(plugins()))
     for module in (version, convexon_hdl, convexon_sim, convexon_boards):
         root = Path(str(module.__file__)).parent
         for path in sorted(root.rglob("*")):
@@ -219,6 +225,7 @@ class Run(Keeper):
             yield self
             return
         with _lock_of(self.path):
+            remove_drafts(self.path)
             yield self
 
 
@@ -243,3 +250,32 @@ def _lock_of(path: Path) -> Iterator[None]:
     finally:
         if stream is not None:
             stream.close()
+
+
+@contextmanager
+def joined(path: Path) -> Iterator[None]:
+    """Hold a folder in which others may write too, if they hold it so.
+
+    Who comes first removes the drafts of processes that were killed.
+
+    Raises
+    ------
+    ArtefactError
+        If the folder cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise ArtefactError(
+            f"{path} cannot be written: {error.strerror or error}; choose another folder"
+        ) from error
+    try:
+        with suppress(OSError):  # others are there, or the file system has no such locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_drafts(path)
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)

@@ -25,7 +25,7 @@ from convexon.store.codec import to_json
 from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.judge import observe
 from convexon_sim.programs.volume import run_volume
-from convexon_sim.simulator import SimulatorKind, find
+from convexon_sim.simulator import SimulatorKind, find, ready
 from convexon_sim.trial import Observation, Trial
 from convexon_sim.verification import VERIFICATION, Verification
 
@@ -126,7 +126,7 @@ def verify_stage(
     ArtefactError
         If the folder lacks a card, test samples or a bundle, or the bundle is of another card.
     """
-    simulator = find(kind)
+    simulator = ready(kind)
     design, bundle = emitted(folder)  # before the golden model's long run
     stimulus, trace = golden_trace(folder, design, progress)
 
@@ -178,7 +178,7 @@ def chosen_simulators(names: Sequence[str] | None) -> list[SimulatorKind]:
     """
     if names:
         return [choice(SimulatorKind, name, "simulator") for name in names]
-    find(SimulatorKind.VERILATOR)
+    ready(SimulatorKind.VERILATOR)
     kinds = [SimulatorKind.VERILATOR]
     try:
         find(SimulatorKind.ICARUS)
@@ -228,7 +228,7 @@ def volume_stage(folder: Run, *, progress: Progress = QUIET) -> VolumeResult:
     ArtefactError
         If the folder lacks a card, samples or a bundle, or the bundle is of another card.
     """
-    simulator = find(SimulatorKind.VERILATOR)
+    simulator = ready(SimulatorKind.VERILATOR)
     design, bundle = emitted(folder)
     network, schedule = design.network, design.schedule
     parts = [stimulus_of(folder, schedule.mapping, name) for name in ("train", "test")]

@@ -19,11 +19,13 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tempfile
 import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -41,6 +43,9 @@ HEAD = {
     *("parents", "recipe", "arrays", "content"),
 }
 """Fields of an artefact's file."""
+
+DRAFT = ".draft"
+"""How names end of files that are being written, which begin with a dot."""
 
 _UMASK = threading.Lock()
 """To ask for the umask is to set it, which two threads must not do at once."""
@@ -274,7 +279,7 @@ def atomic_write(path: Path, data: bytes) -> None:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(suffix=DRAFT, prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
@@ -292,6 +297,19 @@ def atomic_write(path: Path, data: bytes) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what a process that was killed had begun to write in ``folder``, at any depth.
+
+    Nobody else may be writing there.
+    """
+    for draft in folder.rglob(f".*{DRAFT}"):
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                draft.unlink()
 
 
 def _reason(error: Exception) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 from joblib import Parallel, delayed, parallel_config
 
 from convexon.errors import InputError, MissingToolError, ToolError
+from convexon.tools.process import end_with
 from convexon.train.columns.parallel import Executor, Task, on_cores, usable_cores
 
 T = TypeVar("T")
@@ -65,7 +67,11 @@ class ProcessExecutor:
             return
         with parallel_config(backend="loky", inner_max_num_threads=1):
             pool = Parallel(
-                n_jobs=min(self._jobs, len(tasks)), batch_size=1, return_as="generator_unordered"
+                n_jobs=min(self._jobs, len(tasks)),
+                batch_size=1,
+                return_as="generator_unordered",
+                initializer=end_with,
+                initargs=(os.getpid(),),
             )
             running = pool(delayed(_on_one_core)(k, work, task) for k, task in enumerate(tasks))
         try:

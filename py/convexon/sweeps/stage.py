@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from convexon.data.loading import EMBEDDED, load_samples
 from convexon.errors import ArtefactError, InputError
+from convexon.flow.run import joined
 from convexon.progress import QUIET, Progress
 from convexon.store.artefact import atomic_write, load, save
 from convexon.sweeps.executor import ProcessExecutor
@@ -108,7 +109,8 @@ def explore_stage(
     samples = load_samples(sweep.data)
     job = Job(root=root.resolve(), source=sweep.data, data=samples.digest)
     pending = [point for point in points if not is_point(job, point)]
-    ended = _compute(job, pending, executor or ProcessExecutor(), progress)
+    with joined(job.root):
+        ended = _compute(job, pending, executor or ProcessExecutor(), progress)
     exploration, digests = _gathered(job, points)
     explored = root / "explore.json"
     save(EXPLORATION, exploration, explored, parents=digests, source=job.version)

@@ -33,7 +33,7 @@ from convexon.settings import settings_of
 from convexon.snn import simulate
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork
-from convexon.store.artefact import atomic_write, digest_of, open_artefact, save
+from convexon.store.artefact import DRAFT, atomic_write, digest_of, open_artefact, save
 from convexon.store.codec import Codec, to_json
 from convexon.sweeps.point import POINT, Point
 from convexon.sweeps.sweep import PointSettings, plain
@@ -205,7 +205,7 @@ def share(source: Run, target: Run) -> None:
         own = target.path / path.name
         if own.exists() and own.samefile(path):
             continue
-        draft = own.with_name(f".{own.name}.{uuid.uuid4().hex}")
+        draft = own.with_name(f".{own.name}.{uuid.uuid4().hex}{DRAFT}")
         try:
             target.path.mkdir(parents=True, exist_ok=True)
             os.link(path, draft)
@@ -236,7 +236,7 @@ def save_once(
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        own = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.")
+        own = tempfile.TemporaryDirectory(DRAFT, f".{path.stem}.", path.parent)
     except OSError as error:
         raise ArtefactError(f"{path} cannot be written: {error.strerror or error}") from error
     with own as folder:

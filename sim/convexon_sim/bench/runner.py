@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +19,13 @@ from cocotb_tools import config
 
 from convexon.errors import InputError, ToolError
 from convexon.store.artefact import load, save
+from convexon.tools.environment import import_path
+from convexon.tools.process import Ended, run
+from convexon.tools.scratch import Scratch
 from convexon_sim.bench.batch import Batch, Instance, combine
 from convexon_sim.bench.job import JOBS, JOBS_VARIABLE, RECORDS, Job
 from convexon_sim.bench.record import SEEN
 from convexon_sim.build import bench_program
-from convexon_sim.process import Ended, run
 from convexon_sim.scoreboard import Scoreboard
 from convexon_sim.simulator import Simulator, SimulatorKind
 from convexon_sim.trial import Observation, Trial
@@ -67,20 +68,20 @@ def observe_all(
         public=_public(batch, trials),
         timeout=timeout_seconds,
     )
-    with tempfile.TemporaryDirectory(prefix="convexon-sim-") as name:
-        file = Path(name) / "jobs.json"
+    with Scratch() as folder:
+        file = folder / "jobs.json"
         save(JOBS, jobs, file)
         began = time.monotonic()
         tests = CocotbTests(
             top=batch.top,
             module="convexon_sim.bench.bench",
             seed=trials[0].traffic.seed,
-            environment={JOBS_VARIABLE: str(file)},
+            variables={JOBS_VARIABLE: str(file)},
         )
-        ended = run_bench(program, simulator, tests, folder=Path(name), timeout=timeout_seconds)
+        ended = run_bench(program, simulator, tests, folder=folder, timeout=timeout_seconds)
         seconds = time.monotonic() - began
         if not file.with_name(RECORDS).exists():
-            raise ToolError(f"{simulator.kind.value} failed before the bench ended: {ended.reason}")
+            raise ended.failure
         records, _ = load(SEEN, file.with_name(RECORDS))
     return tuple(
         Scoreboard(trial).observation(record, simulator, seconds)
@@ -122,12 +123,12 @@ def probed(ports: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class CocotbTests:
-    """The tests of a module, on a top module; ``environment`` is what they read of it."""
+    """The tests of a module, on a top module; ``variables`` is what they read of them."""
 
     top: str
     module: str
     seed: int
-    environment: Mapping[str, str]
+    variables: Mapping[str, str]
 
 
 def run_bench(
@@ -153,7 +154,7 @@ def run_bench(
         "COCOTB_RESULTS_FILE": str(folder / "results.xml"),
         "COCOTB_TRUST_INERTIAL_WRITES": str(int(simulator.kind is SimulatorKind.VERILATOR)),
         "TOPLEVEL_LANG": "verilog",
-        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONPATH": os.pathsep.join(import_path()),
         "PYGPI_PYTHON_BIN": sys.executable,
         "GPI_USERS": f"{_libpython()};{config.pygpi_entry_point()}",
         "PATH": os.pathsep.join([os.environ.get("PATH", ""), str(config.libs_dir)]),
@@ -162,7 +163,7 @@ def run_bench(
         command,
         name=simulator.kind.value,
         folder=folder,
-        environment={**simulator.environment, **cocotb, **tests.environment},
+        variables={**simulator.environment, **cocotb, **tests.variables},
         timeout=timeout,
     )
 

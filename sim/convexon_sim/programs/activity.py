@@ -6,7 +6,6 @@ net is looked at once a clock, after all has settled: there are no delays, so no
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ import numpy.typing as npt
 from convexon.errors import InputError, MismatchError, ToolError
 from convexon.plan.switching import Switching, Watch
 from convexon.snn.trace import SpikeTrace, first_mismatch
+from convexon.tools.process import run
+from convexon.tools.scratch import Scratch
 from convexon_sim.bench.packing import field_of, unpack_field
 from convexon_sim.build import program
-from convexon_sim.process import run
 from convexon_sim.programs.words import (
     STREAM_PORTS,
     Words,
@@ -84,8 +84,7 @@ def count_switching(
     (field,) = streams["i"]["fields"]
     words = packed(transfers.reshape(-1, transfers.shape[2]), field["width"])
     due = len(transfers) * expected.labels.shape[1]
-    with tempfile.TemporaryDirectory(prefix="convexon-activity-") as name:
-        folder = Path(name)
+    with Scratch() as folder:
         _run(watch, folder, words, (due, IDLE_LIMIT), timeout_seconds)
         _require_results(folder, streams["o"], expected, due)
         return _counted(watch, folder, len(transfers))
@@ -103,8 +102,7 @@ def count_free(watch: Watch, clocks: int, *, timeout_seconds: float = 1800.0) ->
     """
     if clocks < 2:
         raise InputError(f"clocks must be 2 or more, not {clocks!r}")
-    with tempfile.TemporaryDirectory(prefix="convexon-activity-") as name:
-        folder = Path(name)
+    with Scratch() as folder:
         words = np.zeros((0, words_of(1)), dtype=np.uint32)
         _run(watch, folder, words, (1, clocks + 1), timeout_seconds)
         return _counted(watch, folder, 1)

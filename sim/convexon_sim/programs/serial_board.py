@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import select
-import subprocess
 from collections.abc import Mapping
 from contextlib import ExitStack
 
 from convexon.errors import InputError, ToolError
+from convexon.tools.process import started
 from convexon_sim.build import program
-from convexon_sim.process import started
 from convexon_sim.programs.words import shipped
 from convexon_sim.simulator import SimulatorKind, find
 
@@ -74,10 +73,10 @@ class SimulatedBoard:
     def __enter__(self) -> SimulatedBoard:
         command = [str(self._program), *map(str, self._divisors)]
         with ExitStack() as stack:
-            process = stack.enter_context(started(command, stdin=subprocess.PIPE))
+            process = stack.enter_context(started(command))
             out = process.stdout
             if out is not None and select.select([out], [], [], _START_SECONDS)[0]:
-                self.port = out.readline().strip()
+                self.port = out.readline().decode().strip()
             if not self.port:
                 raise ToolError(f"{NAME} did not start: pseudo-terminals may be missing")
             self._running = stack.pop_all()

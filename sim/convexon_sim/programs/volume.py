@@ -7,7 +7,6 @@ ready. It records what the bench's monitors would, and the same scoreboard judge
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
+from convexon.tools.process import run
+from convexon.tools.scratch import Scratch
 from convexon_sim.bench.job import QUIET_CLOCKS, RESET_CLOCKS, clock_limit
 from convexon_sim.bench.record import LayerRecord, Record
 from convexon_sim.bench.runner import TIMEOUT_SECONDS
 from convexon_sim.build import program
-from convexon_sim.process import run
 from convexon_sim.programs.words import (
     STREAM_PORTS,
     integers,
@@ -79,8 +79,7 @@ def run_volume(
         timeout=timeout_seconds,
         optimise=bool(trial.cycles.given[-1] > LONG_RUN),
     )
-    with tempfile.TemporaryDirectory(prefix="convexon-volume-") as name:
-        folder = Path(name)
+    with Scratch() as folder:
         design.write_stimulus(folder)
         run([str(built), str(folder)], folder=folder, timeout=timeout_seconds).checked()
         record, seconds = design.record(folder)

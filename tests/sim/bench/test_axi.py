@@ -152,7 +152,7 @@ def verdicts(
             "CONVEXON_AXI_TIMEOUT_US": limit,
             "COCOTB_TEST_FILTER": test_filter,
         }
-        tests = CocotbTests(top=AXI_TOP, module="axi_bench", seed=SEED, environment=environment)
+        tests = CocotbTests(top=AXI_TOP, module="axi_bench", seed=SEED, variables=environment)
         ended = run_bench(program, simulator, tests, folder=folder, timeout=600)
     assert (folder / "results.xml").exists(), ended.output[-3000:]
     (folder / "log").write_text(ended.output)

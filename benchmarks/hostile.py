@@ -1,0 +1,72 @@
+"""Variables of other projects, and of attackers, that must change nothing: name and value."""
+
+from __future__ import annotations
+
+HOSTILE = {
+    # compilers and linkers
+    **dict.fromkeys(("CXXFLAGS", "CFLAGS", "CPPFLAGS", "LDFLAGS", "LDLIBS"), "-no-such-option"),
+    **dict.fromkeys(("CC", "CXX", "LD", "AR", "CPP"), "/no/such/compiler"),
+    **dict.fromkeys(("CPATH", "CPLUS_INCLUDE_PATH", "C_INCLUDE_PATH"), "/tmp/hostile"),
+    **dict.fromkeys(("LIBRARY_PATH", "COMPILER_PATH", "GCC_EXEC_PREFIX"), "/tmp/hostile/"),
+    "GCC_COMPARE_DEBUG": "-gtoggle",
+    "DEPENDENCIES_OUTPUT": "/no/such/folder/deps",
+    "SOURCE_DATE_EPOCH": "never",
+    "OBJCACHE": "/no/such/ccache",
+    "CCACHE_DISABLE": "0",
+    # make
+    **dict.fromkeys(("MAKEFLAGS", "GNUMAKEFLAGS", "MFLAGS"), "-n --no-such-option"),
+    "MAKEFILES": "/no/such/makefile",
+    # Verilator and Icarus
+    "VERILATOR_ROOT": "/no/such/verilator",
+    "VERILATOR_BIN": "/no/such/verilator_bin",
+    "VERILATOR_SOLVER": "/no/such/solver",
+    "IVERILOG_VPI_MODULE_PATH": "/no/such/modules",
+    "IVERILOG_DUMPER": "none",
+    "SYSTEMC_INCLUDE": "/no/such/systemc",
+    # cocotb
+    "WAVES": "1",
+    "COCOTB_TESTCASE": "none",
+    "COCOTB_TEST_FILTER": "none",
+    "COCOTB_TEST_MODULES": "none",
+    "COCOTB_TOPLEVEL": "none",
+    "COCOTB_USER_COVERAGE": "1",
+    "COCOTB_RANDOM_SEED": "1234",
+    "COCOTB_RESULTS_FILE": "/no/such/folder/results.xml",
+    "COCOTB_LOG_LEVEL": "NONSENSE",
+    "COCOTB_RESOLVE_X": "RANDOM",
+    "COCOTB_SCHEDULER_DEBUG": "1",
+    "COCOTB_PLUSARGS": "+none",
+    "COCOTB_ENABLE_PROFILING": "1",
+    "GPI_EXTRA": "/no/such/library.so:entry",
+    "GPI_USERS": "/no/such/library.so,entry",
+    "PYGPI_PYTHON_BIN": "/no/such/python",
+    "PYGPI_USERS": "none",
+    "SIM_CMD_PREFIX": "/no/such/debugger",
+    "MODULE": "none",
+    "TOPLEVEL": "none",
+    # Yosys and its wheels
+    "YOSYS_DATDIR": "/no/such/share",
+    "YOSYS_ABC": "/no/such/abc",
+    "ABC": "/no/such/abc",
+    "YOWASP_CACHE_DIR": "/no/such/cache",
+    "YOWASP_MOUNT": "/=/no/such/folder",
+    # Python of children; what this process would read itself is left out
+    "PYTHONINSPECT": "",
+    "PYTHONSTARTUP": "/no/such/startup.py",
+    "PYTHONBREAKPOINT": "no.such.thing",
+    "PYTHONHASHSEED": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONNOUSERSITE": "1",
+    # shells, languages, colours
+    "ENV": "/no/such/profile",
+    "BASH_ENV": "/no/such/profile",
+    "IFS": "/",
+    "CDPATH": "/tmp",
+    "LANG": "de_DE.UTF-8",
+    "LANGUAGE": "de",
+    "PERL5OPT": "-MNo::Such::Module",
+    "PERL5LIB": "/no/such/perl",
+    "GCC_COLORS": "error=01;31",
+    "FORCE_COLOR": "1",
+    "CLICOLOR_FORCE": "1",
+}

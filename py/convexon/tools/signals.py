@@ -1,0 +1,50 @@
+"""SIGTERM and SIGHUP as interrupts: what runs is cleared up, and shells are told the signal."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked for an end.
+
+    Members
+    -------
+    number : int
+        Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def ending(interrupt: BaseException | None) -> tuple[str, int]:
+    """Return what an interrupt was, and the exit code that shells have for it.
+
+    130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
+    """
+    number = interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT
+    if number == signal.SIGINT:
+        return "interrupted", 128 + number
+    return f"ended by {signal.Signals(number).name}", 128 + number
+
+
+def as_interrupts() -> None:
+    """Make SIGINT, SIGTERM and SIGHUP raise `Stopped`; what nohup has switched off stays so.
+
+    A second one ends the process at once, without clearing up.
+    """
+    for number in _STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    for each in _STOPPING:
+        if signal.getsignal(each) is _stop:
+            signal.signal(each, signal.SIG_DFL)
+    raise Stopped(number)
