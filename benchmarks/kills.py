@@ -82,7 +82,7 @@ class Place:
         own = {"CONVEXON_CACHE": str(self.root / "cache"), "TMPDIR": str(self.root / "tmp")}
         words = [str(self.run) if word == "RUN" else word for word in command]
         return subprocess.Popen(
-            [sys.executable, "-m", "convexon.cli", *words],
+            [sys.executable, "-m", "convexon", *words],
             env={**os.environ, **self.environment, **own},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

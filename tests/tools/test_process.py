@@ -208,8 +208,8 @@ def test_signals_end_the_command_line_in_a_line_and_with_the_code_of_shells(
     import signal, sys, time
     from pathlib import Path
     import click
-    from convexon import cli
-    from convexon.cli import Command, app, main
+    from convexon.__main__ import main
+    from convexon.cli import Command, app
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     @click.command(cls=Command)
@@ -239,3 +239,34 @@ def test_nohup_is_respected() -> None:
         "os.kill(os.getpid(), signal.SIGHUP); print('still here')"
     )
     assert run(in_python(script), timeout=20).checked() == "still here\n"
+
+
+def test_a_signal_while_the_command_line_is_loaded_ends_in_a_line() -> None:
+    script = """
+import builtins, os, signal, sys
+found = builtins.__import__
+def importing(name, *rest):
+    if name == "click":
+        os.kill(os.getpid(), signal.SIGTERM)
+    return found(name, *rest)
+builtins.__import__ = importing
+from convexon.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (143, "convexon: ended by SIGTERM\n")
+
+
+def test_output_that_cannot_be_written_is_told_in_a_line() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "convexon", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("convexon: No space left on device")
+    assert done.stderr.count("\n") == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import os
 import re
 import sys
 import traceback
@@ -19,7 +20,7 @@ import click
 
 from convexon.errors import EXIT_USAGE, ConvexonError, MismatchError
 from convexon.tools.reason import keep_log
-from convexon.tools.signals import as_interrupts, ending
+from convexon.tools.signals import ending
 from convexon.version import __version__
 
 COMMANDS = {
@@ -122,6 +123,7 @@ class CommandGroup(click.Group):
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             told = f"{place}{error.strerror or error}: free space or choose another place"
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what it still holds is lost)
             _fail(told, EXIT_USAGE)
         except Exception as error:
             log = keep_log("convexon", traceback.format_exc())
@@ -180,6 +182,5 @@ def app() -> None:
 
 
 def main() -> None:
-    """Run the command line; SIGTERM and SIGHUP end it as an interrupt does."""
-    as_interrupts()
+    """Run the command line."""
     app()

@@ -1,5 +1,5 @@
 """``python -m convexon.cli``: the command line without its script."""
 
-from convexon.cli import main
+from convexon.__main__ import main
 
 main()

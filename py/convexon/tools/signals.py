@@ -43,8 +43,13 @@ def as_interrupts() -> None:
             signal.signal(number, _stop)
 
 
+def at_the_end() -> None:
+    """Let a signal end the process at once again: nothing is left to clear up."""
+    for number in _STOPPING:
+        if signal.getsignal(number) is _stop:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
-    for each in _STOPPING:
-        if signal.getsignal(each) is _stop:
-            signal.signal(each, signal.SIG_DFL)
+    at_the_end()
     raise Stopped(number)
