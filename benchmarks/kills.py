@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -314,32 +313,31 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=8, help="kills of each stage")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
-        counted = kills(Path(name) / "kills", random.Random(arguments.seed), arguments.each)
-        affected = environment(Path(name) / "environment")
-    stages = ", ".join(f"{count} of {stage}" for stage, count in counted.by_stage.items())
-    signals = ", ".join(number.name for number in SIGNALS)
-    rows = [
-        ("kills.total", counted.total, "kills", f"{signals} at random moments: {stages}"),
-        ("kills.wrong", counted.wrong, "kills", "exit code, or the result of the next run"),
-        ("kills.leftovers", counted.leftovers, "files", "after the next run"),
-        ("signals.orphans", counted.orphans, "processes", f"{ORPHAN_SECONDS:g} s after the end"),
-        ("environment.variables", len(HOSTILE), "variables", f"{', '.join(HARDWARE)}"),
-        ("environment.affected", len(affected), "variables", ", ".join(affected) or "none"),
-    ]
+        scratch = Path(name)
+        counted = kills(scratch / "kills", random.Random(arguments.seed), arguments.each)
+        stages = ", ".join(f"{count} of {stage}" for stage, count in counted.by_stage.items())
+        signals = ", ".join(number.name for number in SIGNALS)
+        keep("kills.total", counted.total, "kills", f"{signals} at random moments: {stages}")
+        keep("kills.wrong", counted.wrong, "kills", "exit code, or the result of the next run")
+        keep("kills.leftovers", counted.leftovers, "files", "after the next run")
+        keep("signals.orphans", counted.orphans, "processes", f"{ORPHAN_SECONDS:g} s after the end")
+        affected = environment(scratch / "environment")
+        keep("environment.variables", len(HOSTILE), "variables", f"{', '.join(HARDWARE)}")
+        keep("environment.affected", len(affected), "variables", ", ".join(affected) or "none")
+
+
+def keep(name: str, value: int, unit: str, source: str) -> None:
+    """Write a figure beside those of other benchmarks."""
+    figure = Figure(
+        name=f"trust.{name}",
+        value=value,
+        unit=unit,
+        kind=FigureKind.MEASURED,
+        source=f"benchmarks/kills.py, {source}",
+    )
     known = read_figures(RESULT) if RESULT.exists() else {}
-    figures = {
-        f"trust.{name}": Figure(
-            name=f"trust.{name}",
-            value=value,
-            unit=unit,
-            kind=FigureKind.MEASURED,
-            source=f"benchmarks/kills.py, {re.sub(r'[^ -~]', '?', source)}",
-        )
-        for name, value, unit, source in rows
-    }
-    write_figures(dict(sorted({**known, **figures}.items())).values(), RESULT)
-    for name, figure in figures.items():
-        print(name, figure.value)
+    write_figures(dict(sorted({**known, figure.name: figure}.items())).values(), RESULT)
+    print(figure.name, figure.value, flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,10 @@ from convexon.train.settings import SolveSettings
 from convexon_boards.settings import Placement
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "docs/benchmarks.md", "docs/card.md", "docs/settings.md")
+DOCUMENTS = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("benchmarks", "card", "reliability", "settings")),
+)
 MARKED = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- figures:end -->)", re.DOTALL)
 DEMO_ROWS = (
     ("accuracy.test", "test accuracy, integer network"),
@@ -299,6 +302,62 @@ def memory() -> str:
     return two_columns(figures_of("scaling"), rows)
 
 
+TRUST_ROWS = (
+    (
+        "tampers.total",
+        "changes of a certificate and of what it speaks of, digests made again",
+        (("tampers.accepted_false", "a false claim passed"), ("tampers.tracebacks", "a traceback")),
+    ),
+    (
+        "attacks.total",
+        "ways to make a certificate say what is not so",
+        (("attacks.stopped", "stopped"),),
+    ),
+    (
+        "files.fuzzed",
+        "broken files, given to every reader",
+        (("files.crashes", "a crash"), ("files.hangs", "no end")),
+    ),
+    (
+        "link.inferences",
+        "inferences on a board behind a faulty line",
+        (
+            ("link.faults", "kinds of fault"),
+            ("link.wrong", "a wrong answer"),
+            ("link.hangs", "no end"),
+        ),
+    ),
+    (
+        "kills.total",
+        "kills by a signal at a random moment of a stage",
+        (
+            ("kills.wrong", "another result of the next run"),
+            ("kills.leftovers", "a file left"),
+            ("signals.orphans", "a process left"),
+        ),
+    ),
+    (
+        "environment.variables",
+        "hostile variables in the environment",
+        (("environment.affected", "something else built or run"),),
+    ),
+)
+
+
+def trust() -> str:
+    """Return what was tried to break a promise, how often, and how often it broke."""
+    figures = figures_of("trust")
+    rows = []
+    for total, tried, outcomes in TRUST_ROWS:
+        if f"trust.{total}" not in figures:
+            continue
+        count = number(figures, f"trust.{total}", ",.0f")
+        for name, outcome in outcomes:
+            rows.append((tried, count, outcome, number(figures, f"trust.{name}", ",.0f")))
+            tried = count = ""
+    return table(("what was tried", "how often", "what came of it", "how often"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
@@ -322,6 +381,7 @@ TABLES: dict[str, Callable[[], str]] = {
         boards,
         predictions,
         estimates,
+        trust,
     )
 }
 

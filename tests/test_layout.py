@@ -65,6 +65,17 @@ def test_nothing_is_pickled() -> None:
     assert [name_of(p) for p in MODULES if allowed.search(p.read_text(encoding="utf-8"))] == []
 
 
+def test_programs_are_started_by_one_module_alone() -> None:
+    starts = re.compile(
+        r"\b(?:os\.(?:system|popen|fork|forkpty|exec\w+|spawn\w+|posix_spawn\w*|startfile)"
+        r"|subprocess\.\w+|create_subprocess_\w+|ProcessPoolExecutor|pty\.\w+)\("
+    )
+    found = {name_of(path) for path in MODULES if starts.search(path.read_text(encoding="utf-8"))}
+    assert found == {"py/convexon/tools/process.py"}
+    asks = {name_of(path) for path in MODULES if {"subprocess", "pty"} & set(imported(path))}
+    assert asks == found
+
+
 def test_the_golden_model_and_the_hardware_share_no_code() -> None:
     golden = (ROOT / "py/convexon/snn/golden.py").read_text(encoding="utf-8")
     assert "convexon.snn.simulate" not in re.findall(

@@ -15,7 +15,7 @@ from convexon.convex.model.loss import LOSSES
 from convexon.convex.model.penalty import PENALTIES
 from convexon.errors import InputError
 from convexon.interop.importers import IMPORTERS
-from convexon.registry import Registry
+from convexon.registry import Registry, plugins
 from convexon.snn.coding import CODINGS
 from convexon.train.pricing.oracles import ORACLES
 
@@ -171,3 +171,19 @@ def test_another_package_adds_a_coding_to_the_command_line(tmp_path: Path) -> No
     assert "crossing-4, dark; threshold by default" in told("solve", "--help")
     small = ("--witnesses", "20", "--max-neurons", "8", "--steps", "2", "--rho", "0.01")
     assert "solve: " in told("solve", str(tmp_path / "run"), "--coding", "dark", *small)
+
+
+def test_what_others_announce_is_known_with_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "others-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(
+        "[convexon.losses]\nhuber = mine:Huber\n[console_scripts]\nmine = mine:main\n"
+    )
+    before = plugins()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert set(plugins()) - set(before) == {
+        ("convexon.losses", "huber", "mine:Huber", "others", "1.2")
+    }

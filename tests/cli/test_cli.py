@@ -112,13 +112,13 @@ def test_no_command_is_the_help_and_a_usage_error() -> None:
 # Processes
 
 
-def process(*arguments: object) -> subprocess.CompletedProcess[str]:
+def process(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
     hidden = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
     return subprocess.run(
         [sys.executable, "-c", "from convexon.cli import main; main()", *map(str, arguments)],
         capture_output=True,
         text=True,
-        env={name: value for name, value in os.environ.items() if name not in hidden},
+        env={**{k: v for k, v in os.environ.items() if k not in hidden}, **variables},
     )
 
 
@@ -130,8 +130,8 @@ def test_output_to_a_pipe_is_results_and_nothing_else(data: Path, tmp_path: Path
         r"(certificate: .*\n){6}",
         result.stdout,
     )
-    again = process("solve", tmp_path / "run", "--data", data, *SMALL, "--max-neurons", "6")
-    assert again.stdout == result.stdout
+    again = ("solve", tmp_path / "run", "--data", data, *SMALL, "--max-neurons", "6")
+    assert process(*again).stdout == process(*again, FORCE_COLOR="1").stdout == result.stdout
 
 
 def test_a_process_that_is_refused_exits_with_2_and_shows_no_traceback(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ import pytest
 
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import ArtefactError, InputError
-from convexon.flow.run import Run
+from convexon.flow.run import Run, joined, source_digest
 from convexon.flow.solve import solve
 from convexon.snn.card import CARD
+from convexon.store.artefact import DRAFT
 from toy import toy_arrays, toy_samples, toy_settings
 
 HOLD = """
@@ -92,6 +93,49 @@ def test_the_lock_goes_with_an_error_and_is_no_artefact(tmp_path: Path) -> None:
     with folder.locked(new=True):
         in_use(folder)
     assert [path.name for path in folder.path.iterdir()] == [".lock"]
+
+
+def draft(folder: Path) -> Path:
+    """What a process that was killed while it wrote has left."""
+    file = folder / f".card.json.lost{DRAFT}"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    return file
+
+
+def test_who_holds_a_folder_removes_the_drafts_of_who_was_killed(tmp_path: Path) -> None:
+    drafts = [draft(tmp_path), draft(tmp_path / "rtl")]
+    with Run(tmp_path).locked():
+        assert not any(file.exists() for file in drafts)
+
+
+def test_those_who_share_a_folder_leave_each_others_drafts(tmp_path: Path) -> None:
+    old = draft(tmp_path / "points")
+    with joined(tmp_path):
+        assert not old.exists()
+        new = draft(tmp_path / "points")
+        with joined(tmp_path):
+            assert new.exists()
+        assert new.exists()
+    with joined(tmp_path):
+        assert not new.exists()
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ArtefactError, match=r"/file cannot be written: "),
+        joined(tmp_path / "file"),
+    ):
+        pass
+
+
+def test_what_was_made_with_another_version_of_a_plug_in_is_not_current(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+    for version in ("1.0", "1.1", "1.0"):
+        announced = [("convexon.losses", "huber", "mine:Huber", "mine", version)]
+        monkeypatch.setattr("convexon.flow.run.plugins", lambda given=announced: given)
+        found.append(source_digest.__wrapped__())
+    assert found[0] == found[2] != found[1]
 
 
 def test_a_folder_that_cannot_be_made_cannot_be_held(tmp_path: Path) -> None:
