@@ -17,6 +17,7 @@ from convexon.plan.mapping import Mapping
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.tools.process import Ended
 from convexon_boards.board import Part
 from convexon_boards.built import RouteReport
 from convexon_boards.design import shell
@@ -128,9 +129,10 @@ ERROR: Unable to place cell
 def test_what_is_missing_decides_what_would_mend_it(
     logic: int, memory: int, message: str | None
 ) -> None:
-    text = nextpnr._failure(LOG.format(logic=logic, memory=memory), ICE40UP5K)
+    ended = Ended("nextpnr", 1, LOG.format(logic=logic, memory=memory))
+    text = str(nextpnr._failure(ended, ICE40UP5K))
     if message is None:
-        assert text == "nextpnr failed on iCE40UP5K-SG48: Unable to place cell"
+        assert text.startswith("nextpnr on iCE40UP5K-SG48 failed: Unable to place cell (log: ")
     else:
         assert re.match(f"iCE40UP5K-SG48 has {message}", text), text
 
@@ -140,7 +142,7 @@ def test_a_failure_is_one_line() -> None:
     text = json.dumps({"design": {"num_cells_by_type": {"LUT4": 1}}})
     cells = parse_stat(text, family=Family.ECP5, tool="yosys")
     broken = Netlist(top="top", cells=cells, verilog="", json="{}")
-    with pytest.raises(ToolError, match=r"^nextpnr failed on LFE5U-25F-6: .+$"):
+    with pytest.raises(ToolError, match=r"^nextpnr on LFE5U-25F-6 failed: .+ \(log: .+\)$"):
         place(broken, LFE5U_25F, target_mhz=50.0, seed=1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from convexon.errors import InputError, ToolError
@@ -238,7 +238,7 @@ def _failure(ended: Ended, part: Part) -> ToolError:
     ]
     if missing:
         return ToolError(f"{part.name} has {'; '.join(missing)}: {_remedy(missing, part)}")
-    return ended.failure
+    return replace(ended, name=f"nextpnr on {part.name}").failure
 
 
 def _remedy(missing: Sequence[str], part: Part) -> str:
