@@ -13,6 +13,7 @@ down, and `convexon.certify.check` refuses what is off by a single unit in the l
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -37,7 +38,8 @@ class PricedSet:
     Members
     -------
     name, about : str
-        A short name; what the columns are, in words that follow "over".
+        ``dictionary``, or ``search`` and a number; what the columns are, in words that follow
+        "over".
     is_dictionary : bool
         Whether the set is the dictionary, all of it, with the always-firing column. A checker sees
         the columns of no other.
@@ -67,7 +69,9 @@ class PricedSet:
     dual: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        require_text("name", self.name, word=True)
+        pattern = "dictionary" if self.is_dictionary else r"search\d{1,4}"
+        if not re.fullmatch(pattern, self.name, re.ASCII):
+            raise InputError(f"name must be dictionary or search0, search1, not {self.name[:40]!a}")
         require_text("about", self.about)
         if self.n_columns < 1:
             raise InputError(f"{self.name} must have a column or more, not {self.n_columns!r}")

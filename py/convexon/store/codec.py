@@ -283,6 +283,8 @@ class _Reader:
             array = np.array(value)
         except ValueError:
             raise InputError(f"{_told(place)} must be a table of numbers") from None
+        if array.dtype.kind != "b" and bool in {*map(type, np.array(value, dtype=object).flat)}:
+            raise InputError(f"{_told(place)} must hold numbers, not true or false")
         whole = array.dtype.kind in "iu" or not array.size
         fits = whole or (array.dtype.kind == "f" and np.issubdtype(kind, np.floating))
         converted = array.astype(kind) if fits else array
