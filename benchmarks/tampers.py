@@ -14,6 +14,7 @@ import re
 import shutil
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
@@ -27,15 +28,13 @@ from forgery import Forger  # noqa: E402
 from tampering import RUNS, Outcome, Trial, tampers  # noqa: E402
 
 
-def tampered(folder: Path, every: int) -> Outcome:
-    """Try every so many of all tampers of all runs."""
-    outcome = Outcome()
-    for k, (name, make) in enumerate(RUNS.items()):
-        before = outcome.total
-        trial = Trial(make(folder / f"run{k}"), folder / f"tampered{k}")
-        for tamper in list(tampers(trial.forger))[::every]:
-            trial.run(tamper, outcome)
-        print(f"{name}: {outcome.total - before} tampers", flush=True)
+def tampered(name: str, folder: Path, every: int) -> Outcome:
+    """Try every so many of all tampers of a run."""
+    folder.mkdir()
+    outcome, trial = Outcome(), Trial(RUNS[name](folder / "run"), folder / "tampered")
+    for tamper in list(tampers(trial.forger))[::every]:
+        trial.run(tamper, outcome)
+    print(f"{name}: {outcome.accepted} of {outcome.total} tampers accepted", flush=True)
     return outcome
 
 
@@ -57,15 +56,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="of how many tampers one is tried")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        outcome = tampered(Path(folder), arguments.every)
-        attacks = stopped(Path(folder))
-    for line in (*outcome.false, *outcome.tracebacks):
+    with tempfile.TemporaryDirectory() as made, ProcessPoolExecutor() as pool:
+        folder = Path(made)
+        tasks = [pool.submit(tampered, n, folder / f"run{k}", arguments.every)
+                 for k, n in enumerate(RUNS)]  # fmt: skip
+        outcomes = [task.result() for task in tasks]
+        attacks = stopped(folder)
+    false = [line for outcome in outcomes for line in outcome.false]
+    tracebacks = [line for outcome in outcomes for line in outcome.tracebacks]
+    for line in (*false, *tracebacks):
         print(line)
     rows = [
-        ("tampers.total", outcome.total, "tampers"),
-        ("tampers.accepted_false", len(outcome.false), "tampers"),
-        ("tampers.tracebacks", len(outcome.tracebacks), "tampers"),
+        ("tampers.total", sum(outcome.total for outcome in outcomes), "tampers"),
+        ("tampers.accepted_false", len(false), "tampers"),
+        ("tampers.tracebacks", len(tracebacks), "tampers"),
         ("attacks.total", len(attacks), "attacks"),
         ("attacks.stopped", sum(attacks), "attacks"),
     ]
@@ -78,8 +82,6 @@ def main() -> None:
     }
     known = read_figures(RESULT) if RESULT.exists() else {}
     write_figures({**known, **figures}.values(), RESULT)
-    print(f"{outcome.accepted} of {outcome.total} tampers accepted, all of them true"
-          if not outcome.false else f"{len(outcome.false)} tampers believed")  # fmt: skip
     for name, figure in figures.items():
         print(name, figure.value)
 

@@ -23,7 +23,7 @@ from convexon.convex.model.penalty import L1
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import solve
 from convexon.errors import ConvexonError
-from convexon.quantize.readout import quantize, rounded_readout, sample_margins
+from convexon.quantizer.readout import quantize, rounded_readout, sample_margins
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset

@@ -28,7 +28,7 @@ from convexon.data.samples import Samples
 from convexon.errors import ConvexonError
 from convexon.flow.run import Run
 from convexon.flow.solve import solve
-from convexon.quantize.readout import sample_margins
+from convexon.quantizer.readout import sample_margins
 from convexon.snn.card import CARD
 from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
 from convexon.store.artefact import save
@@ -112,7 +112,7 @@ RUNS = {
     "softmax, costs": lambda path: small_run(path, loss="softmax", cost="events"),
     "logistic, one output": lambda path: small_run(path, 2, loss="logistic", readout="sign"),
     "hinge, deep, priced": lambda path: small_run(
-        path, loss="hinge", depth=2, hidden=6, pricing_rounds=1, witnesses=8
+        path, loss="hinge", depth=2, hidden=4, pricing_rounds=1, witnesses=8
     ),
     "squared, one output, group_l2": grouped_run,
 }

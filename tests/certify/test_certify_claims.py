@@ -283,15 +283,19 @@ def test_the_file_form_keeps_every_claim(tmp_path) -> None:
 def test_a_set_that_is_not_in_the_dictionary_is_left_open() -> None:
     certificate, columns = certified("squared", "l1", 4)
     elsewhere = _with_set(
-        certificate, is_dictionary=False, every_network_of_form=True, about="some other columns"
+        certificate,
+        name="search0",
+        is_dictionary=False,
+        every_network_of_form=True,
+        about="some other columns",
     )
-    (found,) = [f for f in check(elsewhere, columns) if f.claim == "dictionary"]
+    (found,) = [f for f in check(elsewhere, columns) if f.claim == "search0"]
     assert found.line == (
-        "not checkable here: dictionary, because the dictionary does not hold some other columns"
+        "not checkable here: search0, because the dictionary does not hold some other columns"
     )
     # What can be checked of it is: the dual vector's value.
     louder = _with_set(elsewhere, lower_bound=elsewhere.priced[0].lower_bound + 1e-6)
-    with pytest.raises(ClaimError, match=r"^claim dictionary does not hold"):
+    with pytest.raises(ClaimError, match=r"^claim search0 does not hold"):
         list(check(louder, columns))
 
 

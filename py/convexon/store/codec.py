@@ -299,7 +299,7 @@ def _of_type(array: npt.NDArray[Any], kind: Any, place: str) -> npt.NDArray[Any]
         if np.issubdtype(kind, np.floating) and not np.isfinite(array).all():
             raise InputError(f"{place} must be finite, not NaN or infinite")
         return array
-    both_whole = array.dtype.kind in "iub" and np.issubdtype(kind, np.integer)
+    both_whole = array.dtype.kind in "iu" and np.issubdtype(kind, np.integer)
     converted = array.astype(kind) if both_whole else array
     if not both_whole or (converted != array).any():
         raise InputError(f"{place} must be {np.dtype(kind)}, not {array.dtype}")

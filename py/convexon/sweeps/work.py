@@ -255,8 +255,8 @@ def save_once(
                 return True
         if _says(codec, path, parents, recipe):
             there = open_artefact(codec, path)
-            own = open_artefact(codec, draft)
-            if there.record.digest != own.record.digest and not alike(there.content, own.content):
+            mine = open_artefact(codec, draft)
+            if there.record.digest != mine.record.digest and not alike(there.content, mine.content):
                 raise ArtefactError(
                     f"{path} was computed twice, with different results: machines differ in "
                     "their libraries; make it again on machines that are alike"
