@@ -26,8 +26,7 @@ from convexon.snn.card import CARD
 from convexon.store.codec import DERIVED, Codec
 from convexon.train.columns.dictionary import DICTIONARY
 from convexon.train.settings import SolveSettings
-from convexon.train.solved import SOLVED
-from convexon.train.witnesses.branches import BRANCHES, NETWORK
+from convexon.train.solved import BRANCHES, NETWORK, SOLVED
 
 CODECS: Mapping[str, Codec[Any]] = {
     "samples-train": SAMPLES,

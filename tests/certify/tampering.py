@@ -37,11 +37,11 @@ from convexon.train.claims import certified
 from convexon.train.columns.dictionary import DICTIONARY, patterns
 from convexon.train.fit import Plan, fit
 from convexon.train.generation import GenerationBudget
-from convexon.train.pricing.oracles import oracle_for
+from convexon.train.pricing.local import LocalSearch
 from convexon.train.pricing.site import site_on
 from convexon.train.settings import SolveSettings
+from convexon.train.solved import NETWORK
 from convexon.train.witnesses.alphabet import Alphabet
-from convexon.train.witnesses.branches import NETWORK
 from convexon.train.witnesses.witness import WitnessFamily
 
 ARTEFACTS = ("certificate", "card", "network", "dictionary", "solution")
@@ -80,7 +80,7 @@ def grouped_run(path: Path) -> Path:
     plan = Plan(
         mode=ReadoutMode.LAST,
         sites=lambda train, rows: [site_on(train, rows, family)],
-        oracles=[oracle_for("local")],
+        oracles=[LocalSearch()],
         loss=Squared(),
         penalty=GroupL2(),
         rhos=(0.01,),

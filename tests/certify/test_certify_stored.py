@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from forgery import CODECS, Forger, optimal_run
 
+from convexon.certify import folder
 from convexon.errors import ArtefactError
 from convexon.store.artefact import load
 
@@ -23,6 +24,13 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def forger(solved: Path, tmp_path: Path) -> Forger:
     return Forger(Path(shutil.copytree(solved, tmp_path / "run")))
+
+
+@pytest.mark.parametrize("name", ["branches", "dictionary", "network", "solution"])
+def test_the_checker_reads_the_files_that_are_written(name: str) -> None:
+    """Two statements of one form, as the checker shares no code with what writes it."""
+    read, written = getattr(folder, name.upper()), CODECS[name]
+    assert (read.schema, read.version) == (written.schema, written.version)
 
 
 def refused(forger: Forger, name: str) -> str:

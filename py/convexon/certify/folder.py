@@ -143,4 +143,4 @@ DICTIONARY: Codec[Dictionary] = Codec(
 )
 BRANCHES: Codec[tuple[Branch, ...]] = Codec(tuple[Branch, ...], "convexon.branches", 2)
 NETWORK: Codec[Network] = Codec(Network, "convexon.network", 2)
-SOLUTION: Codec[Solution] = Codec(Solution, "convexon.solution", 3)
+SOLUTION: Codec[Solution] = Codec(Solution, "convexon.solution", 4)

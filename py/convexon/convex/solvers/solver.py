@@ -80,8 +80,9 @@ def solve(
     """Solve a convex program to a certified duality gap: see `gap_target`.
 
     Raises `InputError` if the tolerance or the time is not positive, ``start`` has the wrong shape,
-    rho is so small that rounding hides it, or there is no such device; `MissingToolError` if the device needs torch or a GPU that is not
-    there; and `SolverError` if the gap does not reach the tolerance, and no time was given.
+    rho is so small that rounding hides it, or there is no such device; `MissingToolError` if the
+    device needs torch or a GPU that is not there; and `SolverError` if the gap does not reach the
+    tolerance, and no time was given.
 
     Parameters
     ----------
