@@ -92,7 +92,7 @@ def test_another_example_takes_the_folder_over(tmp_path: Path) -> None:
     rows = distinct_rows(train, ReadoutMode.LAST).n_rows
     data = next(finding for finding in verdict.findings if finding.claim == "data")
     assert data.checked
-    assert data.detail == f"{train.n_samples} samples, {rows} distinct inputs"
+    assert data.detail == f"{train.n_samples} samples with their labels, {rows} distinct inputs"
     card, _ = load(CARD, tmp_path / "card.json")
     assert np.abs(card.readout_weights).max() <= 15
 

@@ -326,11 +326,12 @@ def _margins(e: Evidence, part: SampleMargins) -> str:
     """Margins on samples that were not fitted, by the network and the card."""
     claim = margins_of(part)
     data, _ = e.folder.read(part.name, DATASET)
-    if (part.counts != 1).any() or len(part.counts) != data.n_samples:
+    per_sample = data.n_steps if e.card.readout_mode is ReadoutMode.STEP else 1
+    each = np.arange(data.n_samples * per_sample)
+    if (part.counts != 1).any() or len(part.counts) != len(each):
         raise _fail(claim, f"its rows are not the samples of {part.name}.json")
     _require_reads(claim, e.card, data)
-    each = np.arange(data.n_samples)
-    where = (data.inputs, each, np.zeros_like(each))
+    where = (data.inputs, each // per_sample, each % per_sample)
     columns = _with_ones(e.network.branches, e.card.readout_mode, *where)
     Q = _integers(e, np.vstack([_network_readout(e), e.card.readout_biases]))
     W = Dyadic.of(np.vstack([e.network.readout_weights, e.network.readout_biases]))
