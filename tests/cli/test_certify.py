@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,6 +175,22 @@ def test_inputs_that_are_not_equal_may_not_be_called_so(run: Path) -> None:
     merged = replace(certificate, statement=replace(certificate.statement, groups=groups))
     rewrite(run, replace(merged, universal=None))
     refused(certify(run), 1, "claim data does not hold: the rows are not .*train.json")
+
+
+@pytest.mark.parametrize(
+    ("grouped", "changes"),
+    [
+        (True, {}),
+        (False, {"cost": "luts", "depth": 2, "hidden": 16}),
+        (False, {"cost": "memory", "coding": "intensity", "bits": 4, "readout": "sign"}),
+    ],
+)
+def test_every_link_of_other_runs_is_checked(grouped: bool, changes: Any, tmp_path: Path) -> None:
+    samples = toy_samples()
+    if grouped:
+        samples = replace(samples, groups=np.arange(samples.n_samples) // 3 % 9)
+    solve(Run(tmp_path / "run"), samples, toy_settings(**changes))
+    assert certify(tmp_path / "run").stdout.endswith("18 of 18 claims checked, none fails\n")
 
 
 NEEDED = {

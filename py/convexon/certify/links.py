@@ -185,8 +185,10 @@ def _samples(e: Evidence) -> str:
         coded = raw.encoded(interface, n_steps=e.card.n_steps, bits=e.card.input_bits)
         if not np.array_equal(coded.inputs, spikes.inputs):
             raise _fail("samples", f"{name}.json is not what the card makes of samples-{name}.json")
-        if not np.array_equal(raw.labels, spikes.labels):
-            raise _fail("samples", f"{name}.json has other labels than samples-{name}.json")
+        for what in ("labels", "groups"):
+            mine, stated = getattr(raw, what), getattr(spikes, what)
+            if (mine is None) is not (stated is None) or not np.array_equal(mine, stated):
+                raise _fail("samples", f"{name}.json has other {what} than samples-{name}.json")
     return f"{' and '.join(names)}: what the card makes of the raw samples, label by label"
 
 

@@ -17,7 +17,7 @@ from convexon.snn.neuron import ReadoutMode
 
 @dataclass(frozen=True, eq=False)
 class DataRows:
-    """Distinct pairs of input and label, in the order in which they come first.
+    """Distinct inputs with a label, and a group of samples, in the order in which they come first.
 
     Members
     -------
@@ -39,12 +39,15 @@ def rows_of(data: SpikeDataset, mode: ReadoutMode) -> DataRows:
     stepwise = mode is ReadoutMode.STEP
     ends = range(1, data.n_steps + 1) if stepwise else [data.n_steps]
     groups: dict[bytes, int] = {}
-    rows: dict[tuple[int, int], list[int]] = {}
-    for sample, (steps, label) in enumerate(zip(data.inputs, data.labels, strict=True)):
+    rows: dict[tuple[int, int, int], list[int]] = {}
+    subjects = np.zeros(data.n_samples, dtype=np.int64) if data.groups is None else data.groups
+    samples = zip(data.inputs, data.labels, subjects.tolist(), strict=True)
+    for sample, (steps, label, subject) in enumerate(samples):
         labels = np.broadcast_to(label, len(ends)).tolist()
         for readout, (end, own) in enumerate(zip(ends, labels, strict=True)):
             group = groups.setdefault(steps[:end].tobytes(), len(groups))
-            rows.setdefault((group, own), [sample, readout, own, 0, group])[3] += 1
+            row = rows.setdefault((group, own, subject), [sample, readout, own, 0, group])
+            row[3] += 1
     return DataRows(*np.array(list(rows.values()), dtype=np.int64).T)
 
 
