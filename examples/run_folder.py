@@ -116,6 +116,6 @@ def keep(
         fitted, tolerance=TOLERANCE, readout_bits=bits, others=(margins,)
     )
     write("dictionary", DICTIONARY, dictionary, "train")
-    write("certificate", CERTIFICATE, certificate, "train", "dictionary", "network")
+    write("certificate", CERTIFICATE, certificate, "train", "test", "dictionary", "network", "card")
     for sentence in certificate.sentences:
         print(f"certificate: {sentence}")

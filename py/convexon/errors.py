@@ -65,6 +65,13 @@ def require_positive(**values: float | None) -> None:
             raise InputError(f"{name} must be positive, not {value!r}")
 
 
+def require_counts(of: object, *names: str) -> None:
+    """Raise `InputError` for the first of these members that is negative."""
+    for name in names:
+        if getattr(of, name) < 0:
+            raise InputError(f"{name} must be 0 or more, not {getattr(of, name)!r}")
+
+
 def require_integer(name: str, value: object) -> int:
     """Return an integer of any type, numpy's too, as an int; no bool, and no float.
 

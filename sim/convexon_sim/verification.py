@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from convexon.errors import require_counts
 from convexon.store.codec import Codec
 
 
@@ -31,6 +32,9 @@ class Verification:
     first: str | None
     latency_cycles: tuple[int, ...]
     clocks: int
+
+    def __post_init__(self) -> None:
+        require_counts(self, "inferences", "mismatches", "clocks")
 
     @property
     def passed(self) -> bool:

@@ -22,18 +22,20 @@ from convex_programs import LOSS_NAMES, PENALTY_NAMES
 from convexon.certify.certificate import CERTIFICATE, Certificate
 from convexon.certify.check import Verdict, check
 from convexon.certify.columns import Columns
-from convexon.certify.data import check_data
 from convexon.certify.dyadic import Dyadic
 from convexon.certify.finding import Finding
+from convexon.certify.links import LINKS
 from convexon.certify.losses import DOWN, EXACT_LOSSES, UP
 from convexon.certify.penalties import EXACT_PENALTIES
+from convexon.certify.rows import require_rows, rows_of
 from convexon.certify.statement import Statement
 from convexon.convex.model.loss import LOSSES
 from convexon.convex.model.penalty import PENALTIES
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import solve
-from convexon.data.dataset import DATASET, SpikeDataset
+from convexon.data.dataset import SpikeDataset
 from convexon.errors import ArtefactError, ClaimError, InputError
+from convexon.snn.neuron import ReadoutMode
 from convexon.store.artefact import load, save
 from convexon.train.claims import Scope, Weighed, certificate_of
 from convexon.train.columns.bits import BitColumns
@@ -281,15 +283,19 @@ def test_the_file_form_keeps_every_claim(tmp_path) -> None:
 def test_a_set_that_is_not_in_the_dictionary_is_left_open() -> None:
     certificate, columns = certified("squared", "l1", 4)
     elsewhere = _with_set(
-        certificate, columns=None, every_network_of_form=True, about="some other columns"
+        certificate,
+        name="search0",
+        is_dictionary=False,
+        every_network_of_form=True,
+        about="some other columns",
     )
-    (found,) = [f for f in check(elsewhere, columns) if f.claim == "dictionary"]
+    (found,) = [f for f in check(elsewhere, columns) if f.claim == "search0"]
     assert found.line == (
-        "not checkable here: dictionary, because the dictionary does not hold some other columns"
+        "not checkable here: search0, because the dictionary does not hold some other columns"
     )
     # What can be checked of it is: the dual vector's value.
     louder = _with_set(elsewhere, lower_bound=elsewhere.priced[0].lower_bound + 1e-6)
-    with pytest.raises(ClaimError, match=r"^claim dictionary does not hold"):
+    with pytest.raises(ClaimError, match=r"^claim search0 does not hold"):
         list(check(louder, columns))
 
 
@@ -355,28 +361,41 @@ def test_globally_optimal_is_said_only_where_a_bound_closes() -> None:
     everything = np.array(list(itertools.product([0, 1], repeat=5))).T.astype(np.uint8)
     some = everything[:, [3, 5, 9, 12, 20, 27]]
     whole, part = certified_over(everything, complete=False), certified_over(some, complete=False)
-    said = "globally optimal over any network of any depth, width and weights on these inputs"
-    assert said in whole.sentences[-1]
-    assert "globally optimal" not in " ".join(part.sentences)
+    assert whole.optimal_over == "any network of any depth, width and weights on these inputs"
+    assert part.optimal_over is None
     assert part.closes(part.lower)  # its own gap is closed all the same
     named = certified_over(some, complete=True)
-    assert "globally optimal over one threshold unit on five points" in named.sentences[-1]
+    assert named.optimal_over == "one threshold unit on five points"
     # A checker cannot know that the columns are all of a form, so it does not conclude it.
-    for certificate, patterns, conclusion in (
-        (whole, everything, whole.optimality), (part, some, None), (named, some, None),
+    links = tuple(Finding.held(name, "") for name in LINKS)
+    for certificate, patterns, concluded in (
+        (whole, everything, True), (part, some, False), (named, some, False),
     ):  # fmt: skip
-        findings = tuple(check(certificate, Columns.packed(patterns)))
+        # Nor does a certificate say it of itself.
+        assert "globally optimal" not in " ".join(certificate.sentences)
+        findings = (*check(certificate, Columns.packed(patterns)), *links)
         assert all(found.checked for found in findings) is not (certificate is named)
-        assert Verdict(certificate, findings).conclusion == conclusion
+        assert (Verdict(certificate, findings).conclusion is not None) is concluded
 
 
-def test_a_conclusion_from_common_inputs_needs_the_data() -> None:
+@pytest.mark.parametrize("missing", [*LINKS, "dual", "universal"])
+def test_globally_optimal_is_not_said_while_anything_is_unchecked(missing: str) -> None:
     everything = np.array(list(itertools.product([0, 1], repeat=5))).T.astype(np.uint8)
     whole = certified_over(everything, complete=False)
-    shared = replace(whole, statement=replace(whole.statement, groups=np.zeros(5, dtype=np.int64)))
-    findings = tuple(check(whole, Columns.packed(everything)))
-    assert Verdict(shared, findings).conclusion is None
-    assert Verdict(shared, (*findings, Finding.held("data", ""))).conclusion is not None
+    links = (Finding.held(name, "") for name in LINKS)
+    findings = (*check(whole, Columns.packed(everything)), *links)
+    assert "globally optimal" in Verdict(whole, findings).summary
+    without = tuple(found for found in findings if found.claim != missing)
+    for told in (without, (*without, Finding.open(missing, "it is not there"))):
+        assert "globally optimal" not in Verdict(whole, told).summary
+
+
+@pytest.mark.parametrize("tolerance", [2e-3, 1.0, 1e300])
+def test_no_bound_closes_to_a_tolerance_that_says_nothing(tolerance: float) -> None:
+    everything = np.array(list(itertools.product([0, 1], repeat=5))).T.astype(np.uint8)
+    whole = replace(certified_over(everything, complete=False), tolerance=tolerance)
+    assert whole.optimal_over is None
+    assert not whole.closes(whole.primal)
 
 
 def merged_statement(**changes: object) -> Statement:
@@ -402,26 +421,29 @@ def merged_statement(**changes: object) -> Statement:
     [
         ({}, True),
         ({"groups": np.array([5, 2, 2, 0])}, True),
-        ({"groups": np.arange(4)}, True),  # says less than it could
+        ({"groups": np.arange(4)}, False),
         ({"groups": np.array([0, 0, 1, 2])}, False),
         ({"counts": np.array([1, 2, 1, 2])}, False),
         ({"counts": np.array([2, 1, 1, 3])}, False),
-        ({"targets": np.eye(2)[[0, 0, 1, 1]], "groups": np.arange(4)}, True),
-        ({"targets": np.eye(2)[[0, 0, 1, 0]], "groups": np.arange(4)}, False),
+        ({"targets": np.eye(2)[[0, 0, 1, 1]]}, False),
+        ({"targets": np.eye(2)[[1, 0, 1, 0]] * 1e-6, "loss": "squared"}, False),
+        ({"targets": np.eye(2)[[1, 0, 1, 0]], "loss": "squared"}, True),
+        ({"targets": np.array([[1.0], [-1.0], [1.0], [-1.0]]), "loss": "squared"}, True),
+        ({"targets": np.array([[1.0], [-1.0], [1.0], [-1.0]]) / 8, "loss": "squared"}, False),
+        ({"targets": np.array([[1.0], [-1.0], [1.0], [-1.5]]), "loss": "squared"}, False),
     ],
 )
-def test_merged_rows_are_compared_with_the_samples(changes, holds, tmp_path) -> None:
-    inputs = np.array([0, 1, 2, 0, 1, 2], dtype=np.uint8)[:, None, None]
+def test_merged_rows_are_compared_with_the_samples(changes, holds) -> None:
+    inputs = np.array([0, 1, 1, 2, 0, 2], dtype=np.uint8)[:, None, None]
     dataset = SpikeDataset(
-        inputs=inputs, labels=np.array([1, 0, 0, 1, 1, 0]), n_classes=2, input_bits=2, name="six"
+        inputs=inputs, labels=np.array([1, 0, 1, 0, 1, 0]), n_classes=2, input_bits=2, name="six"
     )
-    record = save(DATASET, dataset, tmp_path / "train.json")
-    statement, parents = merged_statement(**changes), {"train": record.digest}
+    statement, rows = merged_statement(**changes), rows_of(dataset, ReadoutMode.LAST)
     if holds:
-        assert check_data(statement, tmp_path / "train.json", parents).checked
+        require_rows(statement, rows, 2, "train.json")
         return
     with pytest.raises(ClaimError, match=r"^claim data does not hold: "):
-        check_data(statement, tmp_path / "train.json", parents)
+        require_rows(statement, rows, 2, "train.json")
 
 
 @pytest.mark.parametrize(
@@ -437,7 +459,10 @@ def test_merged_rows_are_compared_with_the_samples(changes, holds, tmp_path) -> 
         ({"columns": np.array([1])}, "columns must be ascending columns of the dictionary"),
         ({"weights": np.array([1.0, 0.5])}, "weights must be no less than min_weight, 1.0"),
         ({"targets": np.ones((4, 2))}, "targets must be one-hot for softmax"),
-        ({"targets": np.full((4, 2), np.nan)}, "targets must be finite float64 of shape (4, 2)"),
+        (
+            {"targets": np.full((4, 2), np.nan)},
+            "targets must be finite float64 of at most 1e+60, not nan",
+        ),
         ({"loss": "hinge"}, "targets must be -1 or +1 for hinge"),
         ({"loss": "logistic"}, "targets must have one column for logistic"),
     ],

@@ -33,7 +33,7 @@ from convexon.train.columns.dictionary import DICTIONARY, patterns
 from convexon.train.columns.rows import distinct_rows
 from convexon.train.cost import CostKind
 from convexon.train.selection import validation_split
-from convexon.train.settings import SolveSettings
+from convexon.train.settings import ProgramSolver, SolveSettings
 from convexon.train.solved import BRANCHES, NETWORK, SOLVED
 from toy import N_INPUTS, toy_arrays, toy_file, toy_samples, toy_settings
 
@@ -389,6 +389,49 @@ def test_groups_are_apart_in_the_test_and_in_the_validation(
     fit, held = validation_split(rows.labels, rows.subjects, seed=settings.seed)
     assert len(held)
     assert not np.intersect1d(rows.subjects[fit], rows.subjects[held]).size
+
+
+@pytest.mark.parametrize("rho", [1e-300, 1e-20, 1e-13])
+def test_a_rho_that_rounding_would_hide_is_refused(tmp_path: Path, rho: float) -> None:
+    message = (
+        r"^rho must be at least \S+ here, 1e-12 of the strength at which every weight is zero, "
+    )
+    with pytest.raises(InputError, match=f"{message}not {rho!r}: "):
+        flow.solve(Run(tmp_path), toy_samples(), toy_settings(rho=(rho,)))
+    assert not Run(tmp_path).has("card")
+
+
+def test_a_small_rho_that_can_be_solved_is(tmp_path: Path) -> None:
+    made = flow.solve(Run(tmp_path), toy_samples(), toy_settings(rho=(1e-11,)))
+    assert made.certificate.value.gap <= 1e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("readout", "sign", ReadoutMode.SIGN),
+        ("cost", "memory", CostKind.MEMORY),
+        ("solver", "convexon", ProgramSolver.CONVEXON),
+        ("rho", 0.01, (0.01,)),
+        ("steps", np.int64(5), 5),
+    ],
+)
+def test_a_setting_in_another_form_is_the_same_setting(
+    tmp_path: Path, name: str, text: object, value: object
+) -> None:
+    """What is written down as the same is the same program, to the byte."""
+    given = [toy_settings(**{name: form}) for form in (text, value)]
+    assert given[0] == given[1]
+    made = [flow.solve(Run(tmp_path), toy_samples(), each) for each in given]
+    assert made[1].certificate.reused
+    assert made[0].certificate.record.digest == made[1].certificate.record.digest
+
+
+@pytest.mark.parametrize("name", ["loss", "coding", "readout", "cost", "solver", "oracle"])
+@pytest.mark.parametrize("value", ["squard", "", 3, True, ["squared"]])
+def test_a_setting_of_another_kind_is_refused_by_its_name(name: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"^{name} must be one of "):
+        toy_settings(**{name: value})
 
 
 def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(

@@ -33,9 +33,10 @@ from convexon.plan.fold import engines_at
 from convexon.plan.mapping import MAPPING, Folded, Spatial, Style
 from convexon.plan.operations import neutral_energy, operations_of
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
+from convexon.snn import golden, simulate
 from convexon.snn.card import CARD
 from convexon.store.artefact import load
+from convexon.sweeps import work
 from convexon.sweeps.executor import ProcessExecutor
 from convexon.sweeps.point import EXPLORATION, POINT, Point
 from convexon.sweeps.stage import ExploreResult, explore_stage
@@ -372,6 +373,22 @@ def test_two_that_write_different_results_are_told(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        ({"x": [1.0, "y"]}, {"x": [1.0 + 1e-12, "y"]}, True),
+        ({"x": [1.0, "y"]}, {"x": [1.0 + 1e-6, "y"]}, False),
+        ({"x": [1.0, "y"]}, {"x": [1.0, "z"]}, False),
+        ([1, 2.0], [1, 2.0, 3.0], False),
+        ([1], [1.0], False),
+        ([True], [1], False),
+        ({"x": None}, {"y": None}, False),
+    ],
+)
+def test_contents_are_alike_to_the_last_digits_of_real_numbers(a, b, same) -> None:
+    assert work.alike(a, b) is same
+
+
 def test_a_damaged_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "point.json"
     path.write_text("{")
@@ -394,7 +411,12 @@ def test_a_point_that_was_written_meanwhile_is_compared(
     monkeypatch.setattr("convexon.sweeps.work.is_point", lambda *_: False)
     assert measure(job, settings) is Ended.REPEATED
     assert results(root) == before
-    monkeypatch.setattr("convexon.snn.simulate.accuracy", lambda *_: 0.5)
+    # Another kind of processor leaves other last digits; what was there first stays.
+    accurate = simulate.accuracy
+    monkeypatch.setattr(simulate, "accuracy", lambda *given: accurate(*given) * (1 - 1e-12))
+    assert measure(job, settings) is Ended.REPEATED
+    assert results(root) == before
+    monkeypatch.setattr(simulate, "accuracy", lambda *_: 0.5)
     with pytest.raises(ArtefactError, match=r"point\.json was computed twice, with different"):
         measure(job, settings)
     assert results(root) == before

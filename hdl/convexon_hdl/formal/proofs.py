@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convexon.errors import MismatchError
+from convexon.errors import MismatchError, require_counts
 from convexon.store.codec import Codec
 
 
@@ -19,6 +19,9 @@ class KindOfProof:
     passed: int
     total: int
     distinct: int
+
+    def __post_init__(self) -> None:
+        require_counts(self, "passed", "total", "distinct")
 
 
 @dataclass(frozen=True, kw_only=True)

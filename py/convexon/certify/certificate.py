@@ -13,19 +13,22 @@ down, and `convexon.certify.check` refuses what is off by a single unit in the l
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from convexon.certify.dyadic import FloatArray
-from convexon.certify.statement import (
-    IntArray,
-    Statement,
-    require_floats,
-)
+from convexon.certify.statement import IntArray, Statement, require_floats, require_text
 from convexon.errors import InputError
 from convexon.store.codec import Codec, Json
+
+ANY_NETWORK = "any network of any depth, width and weights on these inputs"
+"""What the universal bound is over, in words."""
+
+LARGEST_TOLERANCE = 1e-3
+"""No bound closes to a tolerance above this: to be near an optimum would mean nothing."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,7 +38,11 @@ class PricedSet:
     Members
     -------
     name, about : str
-        A short name; what the columns are, in words that follow "over".
+        ``dictionary``, or ``search`` and a number; what the columns are, in words that follow
+        "over".
+    is_dictionary : bool
+        Whether the set is the dictionary, all of it, with the always-firing column. A checker sees
+        the columns of no other.
     n_columns : int
         Columns that were seen, the always-firing one among them.
     violation : float
@@ -49,21 +56,25 @@ class PricedSet:
         No network with columns of the set has a smaller objective.
     dual : float64 array, shape (n, C), or None
         A dual vector that is feasible over the set and attains `lower_bound`.
-    columns : int64 array, or None
-        The set as columns of the dictionary; None where the dictionary does not hold it.
     """
 
     name: str
     about: str
+    is_dictionary: bool
     n_columns: int
     violation: float
     exact: bool
     every_network_of_form: bool = False
     lower_bound: float | None = None
     dual: FloatArray | None = None
-    columns: IntArray | None = None
 
     def __post_init__(self) -> None:
+        pattern = "dictionary" if self.is_dictionary else r"search\d{1,4}"
+        if not re.fullmatch(pattern, self.name, re.ASCII):
+            raise InputError(f"name must be dictionary or search0, search1, not {self.name[:40]!a}")
+        require_text("about", self.about)
+        if self.n_columns < 1:
+            raise InputError(f"{self.name} must have a column or more, not {self.n_columns!r}")
         if (self.lower_bound is None) != (self.dual is None):
             raise InputError(f"{self.name} must have both a lower bound and its dual, or neither")
         if not self.exact and (self.lower_bound is not None or self.every_network_of_form):
@@ -104,6 +115,9 @@ class SampleMargins:
     counts: IntArray
 
     def __post_init__(self) -> None:
+        require_text("name", self.name, word=True)
+        if self.counts.ndim != 1 or (self.counts < 1).any():
+            raise InputError(f"counts of {self.name} must be positive, one a row")
         for name in ("margin", "rounding"):
             require_floats(f"{self.name} {name}", getattr(self, name), self.counts.shape)
 
@@ -200,7 +214,9 @@ class Certificate:
         for name in ("primal", "lower", "gap", "tolerance"):
             if not math.isfinite(getattr(self, name)):
                 raise InputError(f"{name} must be finite, not {getattr(self, name)!r}")
-        if len({part.name for part in self.priced}) != len(self.priced):
+        if self.tolerance <= 0.0:
+            raise InputError(f"tolerance must be positive, not {self.tolerance!r}")
+        if len(set(self.claims)) != len(self.claims):
             raise InputError("priced sets must have names of their own")
         for part in self.priced:
             if part.dual is not None:
@@ -227,19 +243,21 @@ class Certificate:
 
     def closes(self, lower_bound: float) -> bool:
         """Whether a lower bound comes within the tolerance of the primal value."""
+        if self.tolerance > LARGEST_TOLERANCE:
+            return False
         upper = Fraction(self.primal)
         allowed = Fraction(self.tolerance) * min(Fraction(1), upper)
         return upper - Fraction(lower_bound) <= allowed
 
     @property
     def optimal_over(self) -> str | None:
-        """Over what the weights are globally optimal, in words; None where nothing shows it.
+        """Over what a bound closes, so that nothing does better; None where none does.
 
         Either the universal bound closes, or that of a set that holds every column which any
         network of some form can have. The gap over a sample of columns never shows it.
         """
         if self.universal is not None and self.closes(self.universal.lower_bound):
-            return "any network of any depth, width and weights on these inputs"
+            return ANY_NETWORK
         for part in self.priced:
             bound = part.lower_bound
             if part.every_network_of_form and bound is not None and self.closes(bound):
@@ -281,17 +299,12 @@ class Certificate:
                 f"{m.n_certified} of {m.n_decisions} decisions on {m.name} samples cannot flip"
                 for m in (r.train, *r.others)
             ]
-        return lines if self.optimality is None else [*lines, self.optimality]
-
-    @property
-    def optimality(self) -> str | None:
-        """The sentence with the words "globally optimal", where `optimal_over` has something."""
-        if self.optimal_over is None:
-            return None
-        return (
-            f"the weights are globally optimal over {self.optimal_over}, "
-            f"to the tolerance {self.tolerance:g}"
-        )
+        if self.optimal_over is not None:
+            lines.append(
+                f"the bound over {self.optimal_over} closes, to the tolerance {self.tolerance:g}: "
+                "`convexon certify` says whether all of this holds"
+            )
+        return lines
 
 
 def gap_above(primal: float, lower: float) -> float:
@@ -309,6 +322,6 @@ def _counts(certificate: Certificate) -> Json:
 
 
 CERTIFICATE: Codec[Certificate] = Codec(
-    Certificate, "convexon.certificate", 2, derived=_counts, made_by="convexon solve"
+    Certificate, "convexon.certificate", 3, derived=_counts, made_by="convexon solve"
 )
 """File form of a `Certificate`."""

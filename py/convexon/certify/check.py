@@ -1,9 +1,10 @@
-"""The independent checker: every claim of a certificate, from the dictionary and exact arithmetic.
+"""The independent checker: every claim of a certificate, from the files and exact arithmetic.
 
-It takes nothing from the solver: the columns come from the dictionary's file, the weights and dual
-vectors from the certificate's, and everything else is computed anew by `convexon.certify.losses`
-and `convexon.certify.penalties`, which share no code with `convexon.convex`. What is compared at
-the end are exact rationals, or decimals rounded against the claim.
+It takes nothing from the solver. `check` shows that the figures follow from the dictionary's
+columns: what `convexon.certify.losses` and `convexon.certify.penalties` compute anew, sharing no
+code with `convexon.convex`, are exact rationals, or decimals rounded against the claim. That
+columns, targets and weights are those of the card and of its samples is shown by
+`convexon.certify.links`.
 """
 
 from __future__ import annotations
@@ -15,15 +16,23 @@ from pathlib import Path
 
 import numpy as np
 
-from convexon.certify.certificate import CERTIFICATE, Certificate, PricedSet, Rounded
-from convexon.certify.columns import Columns, read_columns
-from convexon.certify.data import check_data
-from convexon.certify.dyadic import Dyadic, FloatArray, ObjectArray
+from convexon.certify.certificate import (
+    ANY_NETWORK,
+    CERTIFICATE,
+    Certificate,
+    PricedSet,
+    Rounded,
+    gap_above,
+)
+from convexon.certify.columns import Columns
+from convexon.certify.dyadic import Dyadic, FloatArray
 from convexon.certify.finding import Finding
+from convexon.certify.folder import DICTIONARY, Folder, NotHere
+from convexon.certify.links import LINKS, Evidence, linked
 from convexon.certify.losses import DOWN, EXACT_LOSSES, UP
+from convexon.certify.margins import require_margins
 from convexon.certify.penalties import EXACT_PENALTIES
 from convexon.errors import ArtefactError, ClaimError, InputError
-from convexon.store.artefact import load
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,30 +54,61 @@ class Verdict:
 
     @property
     def conclusion(self) -> str | None:
-        """That the weights are globally optimal, where the checked claims alone show it."""
-        claimed, groups = self.certificate, self.certificate.statement.groups
-        universal = claimed.universal
-        # That rows share an input raises the bound: the data must say so too.
-        inputs_known = self.holds("data") or len(np.unique(groups)) == len(groups)
-        if universal is None or not self.holds("universal") or not inputs_known:
+        """That the weights are globally optimal, where all was checked and a bound closes."""
+        claimed = self.certificate
+        complete = {*claimed.claims, *LINKS} <= {found.claim for found in self.findings}
+        if not complete or not all(found.checked for found in self.findings):
             return None
-        return claimed.optimality if claimed.closes(universal.lower_bound) else None
+        over = claimed.optimal_over
+        if over is None:
+            return None
+        return (
+            f"the weights are globally optimal over {over}, to the tolerance {claimed.tolerance:g}"
+        )
+
+    @property
+    def claim(self) -> str:
+        """What was checked of the weights, over which sets, and to what tolerance, in one line."""
+        claimed = self.certificate
+        n_dictionary = claimed.statement.n_dictionary + claimed.statement.intercept
+        bounds = [
+            ("gap", f"its own {len(claimed.W)} columns", claimed.lower),
+            *(
+                (part.name, f"the dictionary's {n_dictionary}", part.lower_bound)
+                for part in claimed.priced
+                if part.is_dictionary
+            ),
+        ]
+        if claimed.universal is not None:
+            bounds.append(("universal", ANY_NETWORK, claimed.universal.lower_bound))
+        within = [
+            f"{gap_above(claimed.primal, bound):.1e} of the least over {over}"
+            for name, over, bound in bounds
+            if bound is not None and self.holds(name)
+        ]
+        if not within:
+            return "claimed: nothing that can be checked here"
+        return (
+            f"claimed, to a tolerance of {claimed.tolerance:g}: an objective of "
+            f"{claimed.primal:.8f}, within {', '.join(within)}"
+        )
 
     @property
     def summary(self) -> str:
-        """All of it in one line."""
+        """How much was checked, in one line."""
         checked = sum(found.checked for found in self.findings)
         told = f"certify: {checked} of {len(self.findings)} claims checked, none fails"
         return told if self.conclusion is None else f"{told}; {self.conclusion}"
 
 
 def check_file(path: Path) -> Verdict:
-    """Check the certificate at ``path`` against the dictionary beside it.
+    """Check the certificate at ``path`` against all that lies beside it.
 
     Parameters
     ----------
     path : Path
-        A certificate's file, or the run folder that holds it as certificate.json.
+        A certificate's file, or the run folder that holds it as certificate.json. Its dictionary
+        must be there; what else is not leaves links unchecked.
 
     Returns
     -------
@@ -80,17 +120,16 @@ def check_file(path: Path) -> Verdict:
     ClaimError
         If a claim does not hold.
     ArtefactError
-        If a file is missing, damaged or changed, or the dictionary is not the certificate's.
+        If a file is missing, damaged or changed, or is not the one that the certificate names.
     """
-    path = path if path.suffix == ".json" else path / "certificate.json"
-    certificate, record = load(CERTIFICATE, path)
-    dictionary = path.with_name("dictionary.json")
-    columns, digest = read_columns(dictionary)
-    if record.parents.get("dictionary") != digest:
-        raise ArtefactError(f"{dictionary} is not the dictionary of {path}: solve again")
-    findings = list(check(certificate, columns))
-    findings.append(check_data(certificate.statement, path.with_name("train.json"), record.parents))
-    return Verdict(certificate, tuple(findings))
+    folder = Folder(path if path.suffix == ".json" else path / "certificate.json")
+    certificate, record = folder.first(CERTIFICATE)
+    try:
+        dictionary, _ = folder.read("dictionary", DICTIONARY)
+    except NotHere as missing:
+        raise ArtefactError(f"{folder.path} cannot be checked: {missing}; solve again") from None
+    evidence = Evidence(certificate, record, dictionary, folder)
+    return Verdict(certificate, (*check(certificate, dictionary.columns), *linked(evidence)))
 
 
 def check(certificate: Certificate, columns: Columns) -> Iterator[Finding]:
@@ -196,18 +235,16 @@ class _Check:
         value = None if part.dual is None else self._point(name, part.dual).value
         if value is not None and part.lower_bound is not None:
             _require_below(name, part.lower_bound, value)
-        if part.columns is None:
+        if not part.is_dictionary:
             yield Finding.open(name, f"the dictionary does not hold {part.about}")
             return
-        if (part.columns < 0).any() or (part.columns >= s.n_dictionary).any():
-            raise ArtefactError(f"the columns of {name} must be columns of the dictionary")
-        columns = self._all.chosen(part.columns, intercept=s.intercept)
+        columns = self._all.chosen(np.arange(s.n_dictionary), intercept=s.intercept)
         if columns.n_columns != part.n_columns:
             raise ClaimError(
                 f"claim {name} does not hold: it has {columns.n_columns} columns, "
                 f"not {part.n_columns}"
             )
-        weights = Dyadic.of(s.weights)[s.with_intercept(part.columns)]
+        weights = Dyadic.of(s.weights)
         limits = (self._rho + Dyadic.of(np.array([part.violation]))) * weights
         G = columns.transposed_times(Dyadic.of(self._claimed.dual))
         if self._penalty.exceeds(G, limits).any():
@@ -215,7 +252,10 @@ class _Check:
                 f"claim {name} does not hold: a column violates the dual constraint by more than "
                 f"{part.violation!r}"
             )
-        told = f"over {part.about} no constraint is exceeded by more than {part.violation!r}"
+        told = (
+            f"over all {columns.n_columns} columns no constraint is exceeded by more than "
+            f"{part.violation!r}"
+        )
         if part.dual is not None:
             self._feasible(name, part.dual, columns, weights)
             told += f", and no network goes below {part.lower_bound!r}"
@@ -274,51 +314,7 @@ class _Check:
             "objective_change",
             f"rounding moves the objective by no more than {rounded.objective_change!r}",
         )
-        margin, rounding = _margins(scores, error)
-        _require_margins(rounded.train.margin, margin, most=True)
-        _require_margins(rounded.train.rounding, rounding, most=False)
-        train = rounded.train
-        yield Finding.held(
-            "margins", f"{train.n_certified} of {train.n_decisions} decisions cannot flip"
-        )
-        for part in rounded.others:
-            yield Finding.open(
-                f"margins ({part.name})", "the dictionary does not hold these samples"
-            )
-
-
-def _margins(scores: Dyadic, error: Dyadic) -> tuple[Dyadic, Dyadic]:
-    """Exact margin of each row, and how much rounding can have changed it, shape (n,)."""
-    if scores.units.shape[1] == 1:  # one score is read as the pair (0, score)
-        return abs(scores)[:, 0], error[:, 0]
-    rows = np.arange(len(scores.units))
-    winner = np.array([row.index(max(row)) for row in scores.units.tolist()])
-    margin = scores.units[rows, winner] - _largest_but(scores.units, winner)
-    rounding = error.units[rows, winner] + _largest_but(error.units, winner)
-    return Dyadic(margin, scores.exponent), Dyadic(rounding, error.exponent)
-
-
-def _largest_but(
-    values: ObjectArray, left_out: np.ndarray[tuple[int], np.dtype[np.intp]]
-) -> ObjectArray:
-    """Largest entry of each row but the one left out."""
-    rows = values.tolist()
-    return np.array(
-        [max(row[:k] + row[k + 1 :]) for row, k in zip(rows, left_out, strict=True)], dtype=object
-    )
-
-
-def _require_margins(claimed: FloatArray, exact: Dyadic, *, most: bool) -> None:
-    """Raise `ClaimError` unless claimed entries are at most (or at least) the exact ones."""
-    stated = Dyadic.of(claimed)
-    excess = stated - exact if most else exact - stated
-    wrong = np.flatnonzero((excess.units > 0).astype(bool))
-    if len(wrong):
-        what = "margin" if most else "rounding"
-        raise ClaimError(
-            f"claim margins does not hold: the {what} of row {int(wrong[0])} is not "
-            f"{float(claimed[wrong[0]])!r}"
-        )
+        yield Finding.held("margins", require_margins("margins", rounded.train, scores, error))
 
 
 def _require_above(claim: str, stated: float, exact: Fraction) -> None:

@@ -1,4 +1,4 @@
-"""Columns of a spike dictionary as a checker reads them: from the file, and nothing else.
+"""Columns of a spike dictionary as a checker reads them.
 
 Bit planes are unpacked in blocks of columns, so that n = 60,000 rows by P = 20,000 columns need no
 more than a few hundred MB.
@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from convexon.certify.dyadic import Dyadic, Limbs
 from convexon.errors import InputError
-from convexon.store.artefact import load
-from convexon.store.codec import Codec
 
 _BLOCK_ENTRIES = 1 << 23
 """Entries that are unpacked to float64 at once: 64 MiB."""
@@ -116,41 +113,3 @@ class Columns:
         return all(
             np.array_equal(block[:, others], block[:, leaders]) for _, block in self.blocks()
         )
-
-
-def read_columns(path: Path) -> tuple[Columns, str]:
-    """Columns of the dictionary's file, and its digest.
-
-    Raises
-    ------
-    ArtefactError
-        If the file is missing, foreign, damaged, or does not match its digest.
-    """
-    found, record = load(_FILE, path)
-    bits = found.bits
-    return Columns(planes=bits.planes, n_rows=bits.n_rows), record.digest
-
-
-@dataclass(frozen=True, eq=False)
-class _Bits:
-    """Bit planes, as they lie in the file."""
-
-    planes: npt.NDArray[np.uint8]
-    n_rows: int
-
-
-@dataclass(frozen=True, eq=False)
-class _Dictionary:
-    """Everything in a dictionary's file, of which columns alone are looked at."""
-
-    bits: _Bits
-    witnesses: Indices
-    n_drawn: int
-    n_silent: int
-    n_constant: int
-    n_duplicate: int
-    n_complement: int
-    max_feature: int
-
-
-_FILE: Codec[_Dictionary] = Codec(_Dictionary, "convexon.dictionary", 3, made_by="convexon solve")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,11 +66,10 @@ class Statement:
 
     def __post_init__(self) -> None:
         for name in ("loss", "penalty"):
-            if type(getattr(self, name)) is not str or not getattr(self, name):
-                raise InputError(f"{name} must be a name, not {getattr(self, name)!r}")
+            require_text(name, getattr(self, name), word=True)
         for name in ("rho", "min_weight"):
             value = getattr(self, name)
-            if type(value) is not float or not 0.0 < value < np.inf:
+            if type(value) is not float or not 0.0 < value <= LARGEST:
                 raise InputError(f"{name} must be a positive finite number, not {value!r}")
         if type(self.max_feature) is not int or not 1 <= self.max_feature <= 255:
             raise InputError(f"max_feature must be 1 to 255, not {self.max_feature!r}")
@@ -142,9 +142,31 @@ class Statement:
         return np.concatenate([columns, last])
 
 
+LARGEST = 1e60
+"""Largest magnitude of a number in a certificate: what is made of them then stays a float64."""
+
+
 def require_floats(name: str, values: npt.NDArray[np.generic], shape: tuple[int, ...]) -> None:
-    """Raise `InputError` unless ``values`` are finite float64 of this shape."""
-    if values.dtype != np.float64 or values.shape != shape or not np.isfinite(values).all():
+    """Raise `InputError` unless ``values`` are float64 of this shape, none above `LARGEST`."""
+    if values.dtype != np.float64 or values.shape != shape:
         raise InputError(
             f"{name} must be finite float64 of shape {shape}, not {values.dtype} of {values.shape}"
         )
+    within = np.abs(values) <= LARGEST  # which NaN is not
+    if not within.all():
+        raise InputError(
+            f"{name} must be finite float64 of at most {LARGEST:g}, not {values[~within][0]}"
+        )
+
+
+def require_text(name: str, value: object, *, word: bool = False) -> None:
+    """Raise `InputError` unless ``value`` is a line that prints as it is, or one ``word`` of it."""
+    text = value if isinstance(value, str) and len(value) <= LONGEST else ""
+    fits = re.fullmatch(r"[\w.-]+", text, re.ASCII) if word else text and text.isprintable()
+    if not fits:
+        kind = "a name" if word else "a line of printable text"
+        raise InputError(f"{name} must be {kind}, not {ascii(value)[:60]}")
+
+
+LONGEST = 2000
+"""Characters of a text in a certificate."""

@@ -165,7 +165,7 @@ def fit(
     network = rebuilt(run, settings, spikes, branches, columns, solution)
     card = rounded(run, settings, train, network)
     progress.begin("writing the certificate")
-    certificate = certified(run, settings, spikes, drawn.test, columns, solution, network)
+    certificate = certified(run, settings, spikes, drawn.test, columns, solution, network, card)
     if not card.reused:
         run.time("solve", time.monotonic() - began, first=True)
     return Solved(
@@ -345,8 +345,9 @@ def certified(
     dictionary: Made[SpikeDictionary],
     solution: Made[SolvedProgram],
     network: Made[Network],
+    card: Made[FixedPointNetwork],
 ) -> Certificate:
-    """Certify the solution anew, and bound what rounding its readout does.
+    """Certify the solution anew, and bound what rounding its readout to the ``card`` does.
 
     The universal bound counts samples with equal inputs as one input, whatever their labels are.
     """

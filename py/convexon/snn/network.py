@@ -17,7 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.errors import FormatError, InputError, require_integer, require_type
+from convexon.errors import (
+    FormatError,
+    InputError,
+    require_integer,
+    require_type,
+    require_within,
+)
 from convexon.snn.coding import CODINGS, require_bits
 from convexon.snn.fixed import MAX_INPUT_BITS, Interval, QFormat, width_of
 from convexon.snn.interface import Interface
@@ -26,6 +32,10 @@ from convexon.snn.ranges import LayerRanges, layer_ranges, score_range
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+
+
+MAX_STEPS = 1 << 16
+"""Most steps of an inference: the exact ranges are a walk over all of them."""
 
 
 def integer_array(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> IntArray:
@@ -268,8 +278,7 @@ class _Hidden:
         require_type("readout_mode", self.readout_mode, ReadoutMode)
         for name in ("n_steps", "input_bits"):
             object.__setattr__(self, name, require_integer(name, getattr(self, name)))
-        if self.n_steps < 1:
-            raise InputError(f"n_steps must be at least 1, not {self.n_steps!r}")
+        require_within("n_steps", self.n_steps, 1, MAX_STEPS)
         if not 1 <= self.input_bits <= MAX_INPUT_BITS:
             raise InputError(f"input_bits must be 1 to {MAX_INPUT_BITS}, not {self.input_bits!r}")
         widths = {branch.n_inputs for branch in self.branches}

@@ -12,9 +12,10 @@ inference, with v[j] = 0 and all recurrent spikes 0 before the first step::
 
 ``x`` is a spike, or an unsigned intensity of k bits. ``sat`` is the identity, unless the layer
 chooses a saturating membrane format, and then clamps to it. This module holds what the contract is
-parametrised by. It is computed four times, by programs that share no arithmetic: plainly in
+parametrised by. It is computed five times, by programs that share no arithmetic: plainly in
 `convexon.snn.golden`, vectorised in `convexon.snn.simulate`, in hardware by
-`convexon_hdl.core.lif`, and in C by the header of `convexon.interop.export`.
+`convexon_hdl.core.lif`, in C by the header of `convexon.interop.export`, and by the checker of
+certificates in `convexon.certify.neurons`.
 """
 
 from __future__ import annotations

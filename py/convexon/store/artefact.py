@@ -222,7 +222,11 @@ def read_head(path: Path, again: str = "make it again") -> Json:
     head = read_json(path, again)
     if not isinstance(head, dict) or {"source", *head} != HEAD:
         raise ArtefactError(f"{path} is not an artefact of Convexon: its fields differ")
-    return {"source": "", **head}  # which files of earlier versions lack
+    head = {"source": "", **head}  # which files of earlier versions lack
+    for name, kind in (("parents", dict), ("recipe", dict), ("arrays", dict), ("source", str)):
+        if not isinstance(head[name], kind):
+            raise ArtefactError(f"{path} is not an artefact of Convexon: its {name} are garbled")
+    return head
 
 
 def read_json(path: Path, again: str = "make it again") -> Any:

@@ -16,7 +16,7 @@ an Enum                    its value
 a dataclass                an object with a member for each field
 a union of dataclasses     the same, and ``kind``: the class's name in lower case
 ``NDArray[dtype]``         an array of the npz beside the file, named by where it stands in the
-                           content; a nested list where the codec is ``inline``
+                           content; a nested list where the codec is ``inline``; floats are finite
 ``Any``                    any JSON
 =========================  =======================================================================
 """
@@ -283,6 +283,8 @@ class _Reader:
             array = np.array(value)
         except ValueError:
             raise InputError(f"{_told(place)} must be a table of numbers") from None
+        if array.dtype.kind != "b" and bool in {*map(type, np.array(value, dtype=object).flat)}:
+            raise InputError(f"{_told(place)} must hold numbers, not true or false")
         whole = array.dtype.kind in "iu" or not array.size
         fits = whole or (array.dtype.kind == "f" and np.issubdtype(kind, np.floating))
         converted = array.astype(kind) if fits else array
@@ -294,8 +296,10 @@ class _Reader:
 def _of_type(array: npt.NDArray[Any], kind: Any, place: str) -> npt.NDArray[Any]:
     """The array in the type of its hint; integers may have come in another width."""
     if np.issubdtype(array.dtype, kind):
+        if np.issubdtype(kind, np.floating) and not np.isfinite(array).all():
+            raise InputError(f"{place} must be finite, not NaN or infinite")
         return array
-    both_whole = array.dtype.kind in "iub" and np.issubdtype(kind, np.integer)
+    both_whole = array.dtype.kind in "iu" and np.issubdtype(kind, np.integer)
     converted = array.astype(kind) if both_whole else array
     if not both_whole or (converted != array).any():
         raise InputError(f"{place} must be {np.dtype(kind)}, not {array.dtype}")

@@ -9,6 +9,7 @@ verified and reported on like any other run folder.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
 import uuid
@@ -57,7 +58,7 @@ class Ended(Enum):
     """How a point came to be there.
 
     ``WRITTEN``: by this call. ``FOUND``: it was there. ``REPEATED``: somebody else wrote it
-    meanwhile, the same to the byte.
+    meanwhile, the same but for the last digits that another kind of processor leaves.
     """
 
     WRITTEN = "written"
@@ -145,7 +146,8 @@ def measure(job: Job, point: PointSettings, reason: str = "") -> Ended:
     Raises
     ------
     ConvexonError
-        If the folder cannot be written, or the point is there with other figures.
+        If the folder cannot be written, or the point is there with figures that differ by more
+        than `DIGITS`.
     """
     folder = job.point(point)
     recipe = recipe_of(job, point)
@@ -227,12 +229,12 @@ def save_once(
 ) -> bool:
     """Write an artefact without arrays unless it is there; return whether this call wrote it.
 
-    Of several that write it at once, one does. A damaged file is replaced.
+    Of several that write it at once, one does, and what it wrote stays. A damaged file is replaced.
 
     Raises
     ------
     ArtefactError
-        If it is there with another content, or the folder cannot be written.
+        If it is there with a content that is not `alike`, or the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,7 +243,7 @@ def save_once(
         raise ArtefactError(f"{path} cannot be written: {error.strerror or error}") from error
     with own as folder:
         draft = Path(folder) / path.name
-        record = save(codec, artefact, draft, parents=parents, recipe=recipe)
+        save(codec, artefact, draft, parents=parents, recipe=recipe)
         try:
             os.link(draft, path)
             return True
@@ -252,7 +254,9 @@ def save_once(
                 os.replace(draft, path)
                 return True
         if _says(codec, path, parents, recipe):
-            if open_artefact(codec, path).record.digest != record.digest:
+            there = open_artefact(codec, path)
+            mine = open_artefact(codec, draft)
+            if there.record.digest != mine.record.digest and not alike(there.content, mine.content):
                 raise ArtefactError(
                     f"{path} was computed twice, with different results: machines differ in "
                     "their libraries; make it again on machines that are alike"
@@ -260,6 +264,21 @@ def save_once(
             return False
         os.replace(draft, path)
         return True
+
+
+DIGITS = 1e-9
+"""Share by which figures may differ that unlike processors computed from the same inputs."""
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether two contents agree, real numbers to `DIGITS` and all else exactly."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(alike(a[name], b[name]) for name in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(alike, a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=DIGITS)
+    return type(a) is type(b) and bool(a == b)
 
 
 def _says(

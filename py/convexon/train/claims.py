@@ -125,13 +125,13 @@ def _priced(drawn: ConvexProgram, W: FloatArray, point: FloatArray, scope: Scope
     return PricedSet(
         name="dictionary",
         about=scope.about,
+        is_dictionary=True,
         n_columns=drawn.n_columns,
         violation=violation_of(drawn, point),
         exact=True,
         every_network_of_form=scope.every_network_of_form,
         lower_bound=float(bound.dual),
         dual=feasible,
-        columns=np.arange(drawn.n_columns - 1, dtype=np.int64),
     )
 
 
@@ -202,6 +202,7 @@ def _searched(fitted: Fitted) -> Iterator[PricedSet]:
         yield PricedSet(
             name=f"search{k}",
             about=f"what {label} found in its last round",
+            is_dictionary=False,
             n_columns=found.n_seen,
             violation=max(0.0, fitted.rho * (found.largest_ratio - 1.0) * (1.0 + 1e-9)),
             exact=False,

@@ -9,13 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.convex.bounds.gap import GapCertificate
+from convexon.errors import InputError
 from convexon.snn.network import Branch, Network
 from convexon.store.codec import Codec
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SolvedProgram:
-    """A certified solution over a dictionary."""
+    """A certified solution over a dictionary.
+
+    Raises
+    ------
+    InputError
+        If the members do not fit each other.
+    """
 
     # Columns of the drawn dictionary that the program is over, besides the always-firing one.
     columns: npt.NDArray[np.int64]
@@ -29,6 +36,17 @@ class SolvedProgram:
     # `convexon.flow.run.Run.timing`.
     history: npt.NDArray[np.float64]
     validation: Mapping[str, float]  # validation accuracy of each rho that was tried
+
+    def __post_init__(self) -> None:
+        n_rows, n_outputs = len(self.columns) + 1, self.dual.shape[-1]
+        if self.W.shape != (n_rows, n_outputs) or self.dual.ndim != 2 or self.weights.ndim != 1:
+            raise InputError(f"W must have shape ({n_rows}, {n_outputs}), not {self.W.shape}")
+        if self.columns.ndim != 1 or (np.diff(self.columns, prepend=-1) <= 0).any():
+            raise InputError("columns must be ascending columns of the dictionary")
+        if (self.weights <= 0.0).any() or (self.columns >= len(self.weights)).any():
+            raise InputError("weights must be positive, one for each column of the dictionary")
+        if self.history.ndim != 2 or self.history.shape[1] != 4:
+            raise InputError(f"history must have 4 figures a record, not {self.history.shape}")
 
 
 Branches = tuple[Branch, ...]

@@ -293,6 +293,23 @@ def test_a_loss_that_lacks_a_statement_is_refused_by_its_name(
     assert "mine" not in LOSSES
 
 
+@pytest.mark.parametrize("slope", [0.25, 1.0, 3.0, 50.0])
+def test_what_rounding_does_to_a_loss_follows_from_the_slope_that_it_states(slope: float) -> None:
+    class Steep(Huber):
+        def value(self, Z: FloatArray, Y: Targets) -> float:
+            return slope * Huber.value(self, Z, Y)
+
+    Steep.slope = slope
+    rng = np.random.default_rng(5)
+    targets, loss = 2.0 * rng.normal(size=(9, 2)), Steep()
+    Y = loss.encode(targets, n_rows=9, n_classes=2)
+    Z, moved = 3.0 * rng.normal(size=(2, 9, 2))
+    bound = loss.change_terms(Z, np.zeros_like(Z), np.abs(moved), Y)
+    change = abs(loss.value(Z + moved, Y) - loss.value(Z, Y))
+    assert change <= (Y.shares[:, 0] * bound).sum()
+    assert change > 0.0
+
+
 def test_other_forms_that_lack_a_statement_are_refused() -> None:
     with pytest.raises(InputError, match=r"^loss 'hinge' is there already: choose another name$"):
         LOSSES.add("hinge", Huber)

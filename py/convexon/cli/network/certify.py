@@ -13,11 +13,12 @@ from convexon.cli.options import RUN, command
 @RUN
 @click.option("--resolve", help="Solve the program once more by a cone solver: clarabel or scs.")
 def certify(run: Path, resolve: str | None) -> None:
-    """Check a certificate from its dictionary, weights and dual vectors alone.
+    """Check a certificate: its figures, and that they are of this card and these samples.
 
     RUN is a run folder, or a certificate.json with its dictionary beside. Every figure is
-    recomputed in exact or directed-rounding arithmetic, by code that the solver does not share.
-    Exit code 1 if a claim does not hold, 2 if a file is broken or foreign.
+    recomputed in exact or directed-rounding arithmetic, every column by a neuron model of its
+    own; no code is the solver's. The last lines say what is claimed, over which sets and to what
+    tolerance. Exit code 1 if a claim does not hold, 2 if a file is broken or foreign.
     """
     from convexon.certify.check import check_file
     from convexon.cli.console import Console
@@ -33,6 +34,7 @@ def certify(run: Path, resolve: str | None) -> None:
             verdict = check_file(run)
         for finding in verdict.findings:
             console.line(finding.line)
+        console.line(verdict.claim)
         console.line(verdict.summary)
         if solver is not None:
             with console.stage("resolve") as line:

@@ -35,6 +35,9 @@ _ROUNDING = 1e-13
 It leaves room for what a certificate allows for rounding.
 """
 
+_LEAST_RHO = 1e-12
+"""Share of rho_max below which a program is refused: its penalty is lost in rounding."""
+
 MAX_ITERATIONS = 100_000
 """Inner steps of any kind that a solution may take."""
 
@@ -77,8 +80,9 @@ def solve(
     """Solve a convex program to a certified duality gap: see `gap_target`.
 
     Raises `InputError` if the tolerance or the time is not positive, ``start`` has the wrong shape,
-    or there is no such device; `MissingToolError` if the device needs torch or a GPU that is not
-    there; and `SolverError` if the gap does not reach the tolerance, and no time was given.
+    rho is so small that rounding hides it, or there is no such device; `MissingToolError` if the
+    device needs torch or a GPU that is not there; and `SolverError` if the gap does not reach the
+    tolerance, and no time was given.
 
     Parameters
     ----------
@@ -88,6 +92,11 @@ def solve(
     device : where products run: NumPy where None, torch on ``"cpu"`` or ``"cuda"``
     """
     require_positive(tolerance=tolerance, max_seconds=max_seconds)
+    if program.rho < (least := _LEAST_RHO * program.rho_max()):
+        raise InputError(
+            f"rho must be at least {least:.1e} here, {_LEAST_RHO:g} of the strength at which every "
+            f"weight is zero, not {program.rho!r}: rounding would hide the penalty"
+        )
     W = np.zeros((program.n_columns, program.n_outputs))
     if start is not None:
         W = program.checked(start, name="start").copy()
@@ -101,11 +110,13 @@ def solve(
         judge = Judge(program, budget, target, progress)
         minimize_over_all(_method_for(program, budget), W, maker=maker, judge=judge)
         certificate, dual = _certified(judge, tolerance)
-    converged = certificate.gap <= gap_target(program, certificate.primal, tolerance=tolerance)
+    needed = gap_target(program, certificate.primal, tolerance=tolerance)
+    converged = certificate.gap <= needed
     if not converged and max_seconds is None:
         raise SolverError(
-            f"duality gap must reach the tolerance {tolerance:.1e}, not {certificate.gap:.3e}, "
-            f"within {budget.iterations} iterations: loosen the tolerance"
+            f"duality gap must reach {needed:.1e}, the tolerance {tolerance:g} relative to an "
+            f"objective of {min(1.0, certificate.primal):.1e}, not {certificate.gap:.1e}, in "
+            f"{budget.iterations} iterations: raise tolerance or rho"
         )
     return Solution(
         W=judge.W,

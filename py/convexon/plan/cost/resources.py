@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from convexon.errors import InputError
+from convexon.errors import InputError, require_counts
 from convexon.plan.family import Family
 from convexon.store.codec import Codec
 
@@ -29,6 +29,10 @@ class CellReport:
     raw: Mapping[str, int]  # every cell type that Yosys counted
     tool: str  # name and version of the tool
     lone_carry: int = 0  # on iCE40, carries that share no logic cell with a LUT; 0 elsewhere
+
+    def __post_init__(self) -> None:
+        counts = ("lut4", "carry", "wide_mux", "ff", "lutram", "mult18", "block_ram", "lone_carry")
+        require_counts(self, *counts)
 
     @property
     def lut4_sites(self) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.data.dataset import SpikeDataset
-from convexon.errors import InputError
+from convexon.errors import InputError, require_counts, require_within
 from convexon.snn.fixed import Interval
 from convexon.snn.network import Branch
 from convexon.snn.neuron import ReadoutMode
@@ -31,7 +31,13 @@ _SAMPLES, _NEURONS = 1024, 1024
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SpikeDictionary:
-    """Distinct columns with their witnesses."""
+    """Distinct columns with their witnesses.
+
+    Raises
+    ------
+    InputError
+        If a column has no witness, or a count is out of its range.
+    """
 
     # P columns over the rows. Column j is realised by the witness `witnesses[j]`. No two are equal,
     # none is all zero, and none is all one: that is the intercept's.
@@ -51,6 +57,8 @@ class SpikeDictionary:
                 f"witnesses must have shape ({self.bits.n_columns}, 2), one for each column, "
                 f"not {self.witnesses.shape}"
             )
+        require_counts(self, "n_drawn", "n_silent", "n_constant", "n_duplicate", "n_complement")
+        require_within("max_feature", self.max_feature, 1, 255)
 
     @property
     def columns(self) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,141 @@
+"""The checker's own model of the neuron: what witnesses do on samples, from the contract alone.
+
+`convexon.snn.neuron` states the contract. The models that the solver's columns come from
+(`convexon.snn.golden`, `convexon.snn.simulate`) are not used, so that a column which they had
+wrong would be told here. The currents of all steps are one product, the membranes a scan over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.certify.columns import Columns
+from convexon.certify.statement import IntArray
+from convexon.errors import InputError
+from convexon.snn.network import Branch, Layer
+from convexon.snn.neuron import ReadoutMode, Reset
+
+Signal = npt.NDArray[np.uint8]
+Integers = npt.NDArray[Any]
+"""Exact integers: int64, or Python's own where those could overflow."""
+
+_AT_ONCE = 1 << 22
+"""Membranes over all steps that are computed at once: 32 MiB."""
+
+
+def columns_of(
+    branches: Sequence[Branch],
+    inputs: Signal,
+    mode: ReadoutMode,
+    samples: IntArray,
+    readouts: IntArray,
+) -> Columns:
+    """Return what the readout weighs of the last layers' neurons, branch after branch.
+
+    Parameters
+    ----------
+    branches : sequence of Branch
+    inputs : uint8 array, shape (samples, steps, inputs)
+    mode : ReadoutMode
+    samples, readouts : int64 array, shape (n,)
+        Sample of each row, and its step for `ReadoutMode.STEP`, else 0.
+
+    Raises
+    ------
+    InputError
+        If a branch reads other inputs, or counts do not fit 8 bits.
+    """
+    n_steps, n_inputs = inputs.shape[1:]
+    if any(branch.n_inputs != n_inputs for branch in branches):
+        raise InputError(f"branches must read the {n_inputs} inputs of the samples")
+    n_planes = n_steps.bit_length() if mode is ReadoutMode.COUNT else 1
+    n_columns = sum(branch.n_outputs for branch in branches)
+    planes = np.zeros((n_planes, n_columns, (len(samples) + 7) // 8), dtype=np.uint8)
+    widest = max((layer.n_neurons for b in branches for layer in b.layers), default=1)
+    size = 8 * max(1, _AT_ONCE // (8 * n_steps * widest))
+    for first in range(0, len(samples), size):
+        part = slice(first, first + size)
+        distinct, place = np.unique(samples[part], return_inverse=True)
+        weighed = [weighed_of(branch, inputs[distinct], mode) for branch in branches]
+        values = np.concatenate(weighed, axis=2)[place.reshape(-1), readouts[part]].T
+        for b, plane in enumerate(planes):
+            packed = np.packbits((values >> b & 1).astype(np.uint8), axis=1)
+            plane[:, first // 8 : first // 8 + packed.shape[1]] = packed
+    return Columns(planes=planes, n_rows=len(samples))
+
+
+def weighed_of(branch: Branch, inputs: Signal, mode: ReadoutMode) -> IntArray:
+    """Return what the readout weighs of the last layer, shape (samples, readouts, neurons)."""
+    spikes, membranes = inputs, np.zeros(0)
+    for layer in branch.layers:
+        spikes, membranes = run(layer, spikes)
+    match mode:
+        case ReadoutMode.STEP:
+            weighed: Integers = spikes
+        case ReadoutMode.COUNT:
+            weighed = spikes.sum(axis=1, dtype=np.int64)[:, None]
+        case ReadoutMode.LAST:
+            weighed = spikes[:, -1:]
+        case ReadoutMode.SIGN:
+            weighed = (membranes >= 0)[:, None]
+    return weighed.astype(np.int64)
+
+
+def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
+    """Spikes of a layer, shape (samples, steps, neurons), and its membranes after the last step."""
+    n_samples, n_steps, n_inputs = signal.shape
+    rows = signal.reshape(n_samples * n_steps, n_inputs)
+    currents = _product(rows, layer.weights).reshape(n_samples, n_steps, layer.n_neurons)
+    number = _number(layer, n_steps, int(signal.max()))
+    biases: Integers = layer.biases.astype(number)
+    thresholds: Integers = layer.thresholds.astype(number)
+    v: Integers = np.zeros((n_samples, layer.n_neurons), dtype=number)
+    spikes = np.zeros(currents.shape, dtype=np.uint8)
+    for t in range(n_steps):
+        total: Integers = currents[:, t].astype(number) + biases
+        if layer.recurrent is not None and t:
+            total = total + _product(spikes[:, t - 1], layer.recurrent)
+        u = _saturated(layer, v - (v * layer.leak.d >> layer.leak.f) + total)
+        fires = u >= thresholds
+        match layer.reset:
+            case Reset.SUBTRACT:
+                v = _saturated(layer, np.where(fires, u - thresholds, u))
+            case Reset.ZERO:
+                v = np.where(fires, 0, u)
+            case Reset.NONE:
+                v = u
+        spikes[:, t] = fires
+    return spikes, v
+
+
+def _saturated(layer: Layer, values: Integers) -> Integers:
+    if layer.saturation is None:
+        return values
+    limits = layer.saturation.interval
+    return np.minimum(np.maximum(values, limits.low), limits.high)
+
+
+def _product(rows: Signal, weights: IntArray) -> Integers:
+    """An exact product: floats hold integers below 2**53, whatever order they are added in."""
+    most = int(rows.max(initial=0)) * _magnitude(weights)
+    if most < 1 << 53:
+        return (rows.astype(np.float64) @ weights.astype(np.float64)).astype(np.int64)
+    return np.asarray(rows.astype(object) @ weights.astype(object))
+
+
+def _magnitude(weights: IntArray) -> int:
+    """Largest sum of magnitudes that reaches a neuron."""
+    sums = [sum(abs(w) for w in column) for column in weights.T.tolist()]
+    return int(max(sums))
+
+
+def _number(layer: Layer, n_steps: int, largest: int) -> type:
+    """A type that holds every membrane, and its product with the leak."""
+    lateral = 0 if layer.recurrent is None else _magnitude(layer.recurrent)
+    ends = [abs(n) for n in (*layer.biases.tolist(), *layer.thresholds.tolist())]
+    step = largest * _magnitude(layer.weights) + lateral + 2 * max(ends)
+    return object if n_steps * step << layer.leak.f >= 1 << 62 else np.int64
