@@ -170,7 +170,7 @@ LAYER = ["branches", 0, "layers", 0]
         ),
         ([*LAYER, "biases"], [0], "branches.0.layers.0: biases must have shape (2,), not (1,)"),
         ([*LAYER, "leak", "d"], 17, "branches.0.layers.0.leak: leak d must be 0 to 2**f = 16, not"),
-        (["n_steps"], 0, "n_steps must be at least 1, not 0"),
+        (["n_steps"], 0, "n_steps must be 1 to 65536, not 0"),
         (["input_bits"], 9, "input_bits must be 1 to 8, not 9"),
         (["readout_weights", 0, 0], 200, "readout_weights[0, 0] must lie in -128..127 (8 bits)"),
         (["branches"], [], "branches must hold at least one branch, not none"),

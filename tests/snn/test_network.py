@@ -113,7 +113,7 @@ def test_branch_refuses_layers_that_do_not_fit() -> None:
 @pytest.mark.parametrize(
     ("error", "changes", "message"),
     [
-        (InputError, {"n_steps": 0}, "n_steps must be at least 1, not 0"),
+        (InputError, {"n_steps": 0}, "n_steps must be 1 to 65536, not 0"),
         (InputError, {"input_bits": 0}, "input_bits must be 1 to 8, not 0"),
         (InputError, {"input_bits": 9}, "input_bits must be 1 to 8, not 9"),
         (InputError, {"branches": ()}, "branches must hold at least one branch, not none"),
@@ -172,7 +172,7 @@ def test_network_refuses_what_does_not_fit(
         ({"readout_biases": [np.inf]}, "readout_biases must be finite, not NaN or infinite"),
         ({"readout_weights": [1.0]}, "readout_weights must have shape (1, classes), not (1,)"),
         ({"readout_biases": [1.0, 2.0]}, "readout_biases must have shape (1,), not (2,)"),
-        ({"n_steps": 0}, "n_steps must be at least 1, not 0"),
+        ({"n_steps": 0}, "n_steps must be 1 to 65536, not 0"),
     ],
 )
 def test_real_readout_refuses_what_does_not_fit(changes: dict[str, Any], message: str) -> None:

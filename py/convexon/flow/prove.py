@@ -102,10 +102,9 @@ def prove_stage(folder: Run, progress: Progress = QUIET) -> ProveResult:
 
 def _bundle(folder: Run, design: Design, progress: Progress) -> Made[RtlBundle]:
     """The bundle on disk, for whatever host, if it is of this design; else a new one."""
-    if (folder.rtl / MANIFEST_NAME).exists():
-        bundle = folder.bundle()
-        if bundle.record.parents == design.digests:
-            return bundle
+    there = (folder.rtl / MANIFEST_NAME).exists()
+    if there and folder.bundle().record.parents == design.digests:
+        return design.bundle(folder)
     return emit_stage(folder, progress).bundle
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +26,8 @@ from convexon.store.artefact import (
     pretty,
     save,
 )
-from convexon.store.codec import Codec
+from convexon.store.codec import Codec, from_json
+from convexon.store.untrusted import Amount, parse_json, read_text
 from convexon_hdl.emit.bundle import SCHEMA, SCHEMA_VERSION, RtlBundle
 
 T = TypeVar("T")
@@ -102,9 +102,12 @@ class Run(Keeper):
     Members
     -------
     path : Path
+    edited : bool
+        Whether its Verilog is taken as it is, where the card emits other.
     """
 
     path: Path
+    edited: bool = False
 
     def file(self, name: str) -> Path:
         """Return where the artefact ``name`` lies."""
@@ -118,9 +121,9 @@ class Run(Keeper):
     def timing(self) -> dict[str, float]:
         """Return the wall time in seconds of every stage that ran; no artefact depends on it."""
         try:
-            content = json.loads(self.file("timing").read_text())
-            return {name: float(content[name]) for name in content if content[name] >= 0}
-        except (OSError, ValueError, TypeError, AttributeError):
+            content = parse_json(read_text(self.file("timing")))
+            return from_json(dict[str, Amount], content)
+        except (OSError, ValueError):
             return {}  # a damaged note of times is no reason to fail
 
     def time(self, stage: str, seconds: float, *, first: bool = False) -> None:

@@ -17,7 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.errors import FormatError, InputError, require_integer, require_type
+from convexon.errors import (
+    FormatError,
+    InputError,
+    require_integer,
+    require_type,
+    require_within,
+)
 from convexon.snn.coding import CODINGS, require_bits
 from convexon.snn.fixed import MAX_INPUT_BITS, Interval, QFormat, width_of
 from convexon.snn.interface import Interface
@@ -26,6 +32,9 @@ from convexon.snn.ranges import LayerRanges, layer_ranges, score_range
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+
+MAX_STEPS = 1 << 16
+"""Most steps of an inference."""
 
 
 def integer_array(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> IntArray:
@@ -266,12 +275,10 @@ class _Hidden:
         if not self.branches:
             raise InputError("branches must hold at least one branch, not none")
         require_type("readout_mode", self.readout_mode, ReadoutMode)
-        for name in ("n_steps", "input_bits"):
-            object.__setattr__(self, name, require_integer(name, getattr(self, name)))
-        if self.n_steps < 1:
-            raise InputError(f"n_steps must be at least 1, not {self.n_steps!r}")
-        if not 1 <= self.input_bits <= MAX_INPUT_BITS:
-            raise InputError(f"input_bits must be 1 to {MAX_INPUT_BITS}, not {self.input_bits!r}")
+        for name, most in (("n_steps", MAX_STEPS), ("input_bits", MAX_INPUT_BITS)):
+            value = require_integer(name, getattr(self, name))
+            require_within(name, value, 1, most)
+            object.__setattr__(self, name, value)
         widths = {branch.n_inputs for branch in self.branches}
         if len(widths) > 1:
             raise InputError(f"branches must all read the same inputs, not {sorted(widths)} inputs")

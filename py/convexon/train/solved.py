@@ -11,6 +11,7 @@ import numpy.typing as npt
 from convexon.convex.bounds.gap import GapCertificate
 from convexon.snn.network import Branch, Network
 from convexon.store.codec import Codec
+from convexon.store.untrusted import Share
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,7 +29,7 @@ class SolvedProgram:
     # times are not part of an artefact, whose bytes must not depend on the machine's mood; see
     # `convexon.flow.run.Run.timing`.
     history: npt.NDArray[np.float64]
-    validation: Mapping[str, float]  # validation accuracy of each rho that was tried
+    validation: Mapping[str, Share]  # validation accuracy of each rho that was tried
 
 
 Branches = tuple[Branch, ...]

@@ -16,10 +16,40 @@ from convexon.store import artefact
 from convexon.store.artefact import canonical
 from convexon_hdl.emit.bundle import RtlBundle
 
+
+def stream(name: str) -> dict[str, Any]:
+    field = {"name": "inputs", "offset": 0, "width": 1, "count": 6, "signed": False}
+    parts = {part: f"{name}__{part}" for part in ("payload", "valid", "ready")}
+    return {**parts, "width": 6, "fields": [field]}
+
+
+PORTS: dict[str, Any] = {
+    "schema": "convexon.ports",
+    "schema_version": 2,
+    "top": "accelerator",
+    "clock": "clk",
+    "reset": "rst",
+    "streams": {"i": stream("i"), "o": stream("o")},
+    "transfers_per_inference": 4,
+    "decision": {"rule": "end", "threshold": None},
+    "probes": [
+        {
+            "kind": "registers",
+            "branch": 0,
+            "layer": 0,
+            "valid": ["stage0", "o__valid"],
+            "ready": ["stage0", "o__ready"],
+            "spikes": {"path": ["stage0", "spikes"], "width": 1, "count": 5},
+            "membranes": {"path": ["stage0", "membranes"], "width": 7, "count": 5},
+        }
+    ],
+    "components": {},
+    "host": "streams",
+}
 BUNDLE = RtlBundle(
     top="accelerator",
     verilog="module accelerator;\nendmodule\n",
-    ports={"schema": "convexon.ports", "probes": [{"layer": 0}]},
+    ports=PORTS,
     tools={"yosys": "0.70"},
     parents={"card": "sha256:01"},
     others={"accelerator.vhd": "package accelerator_pkg is\n", "registers.json": "{}\n"},
