@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from convexon.errors import ArtefactError, InputError
 from convexon.store import artefact
+from convexon.store.archive import read_npz
 from convexon.store.artefact import (
     atomic_write,
     canonical,
@@ -28,7 +29,6 @@ from convexon.store.artefact import (
     save,
 )
 from convexon.store.codec import Codec
-from convexon.store.untrusted import read_npz
 
 
 @dataclass(frozen=True, eq=False)

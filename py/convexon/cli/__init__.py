@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import io
 import re
 import sys
 from importlib.resources import files
@@ -17,6 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from convexon.errors import EXIT_USAGE, ConvexonError, MismatchError
+from convexon.store.untrusted import printable
 from convexon.version import __version__
 
 COMMANDS = {
@@ -155,7 +157,7 @@ def _told(error: click.UsageError) -> str:
 
 def _fail(message: str, code: int) -> NoReturn:
     """Print one line and leave."""
-    click.echo(f"convexon: {' '.join(message.split())}", err=True)
+    click.echo(f"convexon: {printable(' '.join(message.split()))}", err=True)
     sys.exit(code)
 
 
@@ -170,5 +172,8 @@ def app() -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; what the terminal's encoding lacks is shown as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console as RichConsole
 from rich.progress import Progress as RichProgress
 from rich.progress import SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from convexon.store.untrusted import printable
+
+MIN_WIDTH = 20
+"""Columns that a terminal has at least, whatever it says: COLUMNS may be 0."""
+
+
+def rich_console(**options: Any) -> RichConsole:
+    """Return rich's console, wide enough to show something."""
+    columns = os.environ.get("COLUMNS", "")
+    is_narrow = columns.isdigit() and (not columns.isdecimal() or int(columns) < MIN_WIDTH)
+    return RichConsole(highlight=False, width=MIN_WIDTH if is_narrow else None, **options)
 
 
 class Summed(Protocol):
@@ -32,19 +46,19 @@ class StageLine:
 
     def begin(self, what: str) -> None:
         """Say what is being done now."""
-        self._what = what
-        self._live.update(self._task, what=what, detail="")
+        self._what = printable(what)
+        self._live.update(self._task, what=self._what, detail="")
 
     def advance(self, detail: str) -> None:
         """Say how far it is."""
-        self._live.update(self._task, what=self._what, detail=detail)
+        self._live.update(self._task, what=self._what, detail=printable(detail))
 
 
 class Console:
     """Live lines on a terminal; nothing but results elsewhere."""
 
     def __init__(self) -> None:
-        self._rich = RichConsole(highlight=False, soft_wrap=True)
+        self._rich = rich_console(soft_wrap=True)
         self._live = RichProgress(
             SpinnerColumn(),
             TextColumn("{task.fields[what]}"),
@@ -52,7 +66,7 @@ class Console:
             TimeElapsedColumn(),
             console=self._rich,
             transient=True,
-            disable=not self._rich.is_terminal,
+            disable=not (self._rich.is_terminal and sys.stdout.isatty()),
         )
 
     def __enter__(self) -> Console:
@@ -80,4 +94,4 @@ class Console:
 
     def line(self, text: str) -> None:
         """Print a line that stays."""
-        self._rich.print(text, markup=False)
+        self._rich.print(printable(text), markup=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -234,6 +235,8 @@ def _lock_of(path: Path) -> Iterator[None]:
             path.mkdir(parents=True, exist_ok=True)
             stream = (path / ".lock").open("ab")
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with tempfile.TemporaryFile(dir=path):  # said before anything is computed
+                pass
         except BlockingIOError:
             raise ArtefactError(
                 f"{path} is in use by another convexon: wait for it, or choose another folder"

@@ -31,11 +31,11 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import ArtefactError, ConvexonError, InputError
+from convexon.store.archive import read_npz
 from convexon.store.codec import Arrays, Codec, Json
 from convexon.store.untrusted import (
     parse_json,
     printable,
-    read_npz,
     read_text,
     require_plain,
 )

@@ -1,8 +1,8 @@
 """What a file may hold: one statement of the limits, which every reader keeps to.
 
 A run folder, a card, samples, a mapping, a sweep, a board's file may come from anywhere. They are
-regular files of limited size, whose declared sizes are checked before anything is unpacked; their
-JSON and TOML is nested to a limited depth; their texts are single printable lines, so that no file
+regular files of limited size, and so are the arrays in them (`convexon.store.archive`); their JSON
+and TOML is nested to a limited depth; their texts are single printable lines, so that no file
 speaks to a terminal; and what reaches a tool is an identifier.
 """
 
@@ -14,17 +14,10 @@ import math
 import os
 import re
 import stat
-import struct
 import tomllib
-import zipfile
-import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
-
-import numpy as np
-import numpy.typing as npt
 
 from convexon.errors import InputError
 
@@ -48,12 +41,6 @@ MAX_INTEGER = (1 << 63) - 1
 
 MAX_BITS = 128
 """Most bits of an integer that has no hint, so that it can be told in a message."""
-
-MAX_DEFLATION = 1032
-"""Most bytes that one byte of a deflated archive can stand for."""
-
-_MAX_HEADER = 10_000
-"""Most bytes of the header of an array."""
 
 MAX_TOML = 1_000_000
 """Most characters of TOML, which people write."""
@@ -252,82 +239,3 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise InputError(f"content must be nested at most {MAX_DEPTH} levels deep") from None
     require_plain(value)
     return value
-
-
-# -- arrays ----------------------------------------------------------------------------------------
-
-
-def read_npz(path: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
-    """Read those of the arrays ``names`` that an npz file has, whatever its bytes.
-
-    Nothing is unpacked before all sizes that the file declares were found to agree with each other,
-    and to be within the limit.
-
-    Raises
-    ------
-    OSError
-        If the file is missing or cannot be read, as `open_regular`.
-    ValueError
-        If it is no npz file, is damaged or too large, or holds objects.
-    """
-    with open_regular(path) as stream:
-        try:
-            with zipfile.ZipFile(stream) as archive:
-                there = set(archive.namelist())
-                entries = {
-                    name: archive.getinfo(f"{name}.npy") for name in names if f"{name}.npy" in there
-                }
-                left = limit_bytes()
-                for entry in entries.values():
-                    left -= _declared(archive, entry)
-                    if left < 0:
-                        raise InputError(
-                            f"its arrays take more than {limit_bytes():,} bytes: "
-                            f"raise {LIMIT_VARIABLE}"
-                        )
-                return {name: _array(archive, entry) for name, entry in entries.items()}
-        except _DAMAGES as error:
-            raise ValueError(f"damaged archive: {printable(str(error))}") from error
-
-
-_DAMAGES = (
-    *(EOFError, RuntimeError, MemoryError, SyntaxError, TypeError, LookupError, ArithmeticError),
-    *(OSError, zipfile.BadZipFile, zlib.error, struct.error, AssertionError),
-)
-"""What zipfile and numpy make of bytes that are no archive and no array."""
-
-
-def _declared(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
-    """Bytes of an array as its header declares them, checked against those of the archive."""
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{entry.filename} is packed in another way than deflated")
-    if entry.file_size > (entry.compress_size + 1) * MAX_DEFLATION:
-        raise ValueError(f"{entry.filename} is too small for the size that it declares")
-    with archive.open(entry) as member:
-        version = np.lib.format.read_magic(member)
-        readers = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        if version not in readers:
-            raise ValueError(f"{entry.filename} has the unknown version {version}")
-        shape, _, dtype = readers[version](member, max_header_size=_MAX_HEADER)
-        header = member.tell()
-    if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded, as they run what they hold")
-    if len(shape) > 32 or any(type(n) is not int or n < 0 for n in shape):
-        raise ValueError(f"{entry.filename} has no shape that an array can have")
-    count = math.prod(shape)
-    if entry.file_size != header + count * dtype.itemsize:
-        raise ValueError(f"{entry.filename} has another size than its shape")
-    return count * max(1, dtype.itemsize)
-
-
-def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    with archive.open(entry) as member:
-        array: npt.NDArray[Any] = np.lib.format.read_array(
-            member, allow_pickle=False, max_header_size=_MAX_HEADER
-        )
-        if member.read(1):  # reading to the end also checks the checksum
-            raise ValueError(f"{entry.filename} is longer than its shape")
-    return array
