@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,15 +15,16 @@ from rich.progress import SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from convexon.store.untrusted import printable
 
-MIN_WIDTH = 20
-"""Columns that a terminal has at least, whatever it says: COLUMNS may be 0."""
-
 
 def rich_console(**options: Any) -> RichConsole:
-    """Return rich's console, wide enough to show something."""
-    columns = os.environ.get("COLUMNS", "")
-    is_narrow = columns.isdigit() and (not columns.isdecimal() or int(columns) < MIN_WIDTH)
-    return RichConsole(highlight=False, width=MIN_WIDTH if is_narrow else None, **options)
+    """Return rich's console; a width that is none, or 0, it is not told of."""
+    sizes = ("COLUMNS", "LINES")
+    known = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in sizes or re.fullmatch("0*[1-9]\\d*", v, re.ASCII)
+    }
+    return RichConsole(highlight=False, _environ=known, **options)
 
 
 class Summed(Protocol):

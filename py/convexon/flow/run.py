@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -233,7 +234,8 @@ def _lock_of(path: Path) -> Iterator[None]:
     try:
         try:
             path.mkdir(parents=True, exist_ok=True)
-            stream = (path / ".lock").open("ab")
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            stream = os.fdopen(os.open(path / ".lock", flags, 0o666), "ab")
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with tempfile.TemporaryFile(dir=path):  # said before anything is computed
                 pass
