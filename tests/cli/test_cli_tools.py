@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import os
@@ -13,15 +14,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from cli_bench import SMALL, invoke, refused
 
+from convexon.data.dataset import DATASET
 from convexon.data.samples import SAMPLES
 from convexon.errors import ArtefactError
 from convexon.flow.emit import Design
 from convexon.flow.run import Run
-from convexon.store.artefact import digest_of
+from convexon.snn.card import CARD
+from convexon.store.artefact import digest_of, save
+from convexon.store.codec import Codec
+from convexon.train.columns.dictionary import DICTIONARY
+from convexon.train.solved import SOLVED
+from convexon.train.witnesses.branches import BRANCHES, NETWORK
 from convexon_hdl.emit.bundle import RtlBundle
+from convexon_sim.verification import VERIFICATION, Verification
 
 
 def changed(text: str, old: str, new: str) -> str:
@@ -379,3 +388,111 @@ def test_an_empty_name_of_a_folder_is_refused(data: Path, tmp_path: Path, monkey
     message = "RUN must name a folder, and is empty: give one, or \\. for this one"
     refused(invoke("solve", "", "--data", data, *SMALL), message)
     assert list(tmp_path.iterdir()) == []
+
+
+# Values that no stage writes, under digests that fit
+
+
+def restated(path: Path, keys: tuple[Any, ...], value: object) -> None:
+    """Change a value of an artefact, and give file and arrays the digest that then fits."""
+    head = json.loads(path.read_text())
+    before = head["digest"]
+    place: Any = head["content"]
+    for key in keys[:-1]:
+        place = place[key]
+    assert keys[-1] in (place if isinstance(place, dict) else range(len(place)))
+    place[keys[-1]] = value
+    head["digest"] = digest_of({**head, "digest": "", "source": ""})
+    path.write_text(json.dumps(head))
+    arrays = path.with_name(f"{path.stem}.{before[7:19]}.npz")
+    if arrays.exists():
+        arrays.rename(path.with_name(f"{path.stem}.{head['digest'][7:19]}.npz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "keys", "value"),
+    [
+        ("dictionary", DICTIONARY, ("max_feature",), -1),
+        ("dictionary", DICTIONARY, ("max_feature",), 300),
+        ("dictionary", DICTIONARY, ("n_drawn",), -3),
+        ("dictionary", DICTIONARY, ("bits", "n_rows"), 10**9),
+        ("solution", SOLVED, ("validation",), {"0.01": 1.5}),
+        ("solution", SOLVED, ("gap", "n_rows"), 1.5),
+        ("train", DATASET, ("n_classes",), 1),
+        ("train", DATASET, ("input_bits",), 0),
+        ("train", DATASET, ("name",), "a\nb"),
+        ("samples-train", SAMPLES, ("classes",), ["a"]),
+        ("samples-train", SAMPLES, ("classes", 0), "\x1b[2J"),
+        ("network", NETWORK, ("n_steps",), 1 << 40),
+        ("network", NETWORK, ("branches", 0, "layers", 0, "leak", "f"), 17),
+        ("branches", BRANCHES, (0, "layers", 0, "weight_format", "frac"), 10**9),
+        ("card", CARD, ("n_steps",), 1 << 20),
+        ("card", CARD, ("readout_format", "frac"), -1),
+        ("card", CARD, ("interface", "classes", 0), "\u202ea"),
+        ("card", CARD, ("interface", "shape", 0), 10**18),
+    ],
+)
+def test_a_value_that_means_nothing_is_refused_on_reading(
+    run: Path, name: str, codec: Codec[Any], keys: tuple[Any, ...], value: object
+) -> None:
+    restated(run / f"{name}.json", keys, value)
+    with pytest.raises(ArtefactError, match=rf"/{name}\.json ") as caught:
+        Run(run).read(name, codec)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "array"),
+    [
+        ("network", NETWORK, "readout_weights"),
+        ("solution", SOLVED, "W"),
+        ("solution", SOLVED, "dual"),
+        ("samples-train", SAMPLES, "values"),
+    ],
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_array_that_is_not_finite_is_refused_on_reading(
+    run: Path, name: str, codec: Codec[Any], array: str, value: float
+) -> None:
+    made = Run(run).read(name, codec)
+    changed = copy.copy(made.value)
+    values = getattr(changed, array).copy()
+    values.flat[0] = value
+    object.__setattr__(changed, array, values)
+    save(codec, changed, run / f"{name}.json")
+    with pytest.raises(
+        ArtefactError, match=r" must hold finite numbers, not NaN or infinite ones$"
+    ):
+        Run(run).read(name, codec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mismatches": 5}, "mismatches must be at most the 3 inferences, not 5"),
+        ({"mismatches": 1.5}, "mismatches must be an integer, not 1.5"),
+        ({"mismatches": -1}, "mismatches must be 0 or more, not -1"),
+        ({"clocks": -1}, "clocks must be 0 or more, not -1"),
+        ({"latency_cycles": [3, -4]}, "latency_cycles.1 must be 0 or more, not -4"),
+        ({"first": "a\nb"}, "first must be one line of printable text, .*"),
+    ],
+)
+def test_a_verdict_that_no_simulation_can_give_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    verdict = Verification(
+        simulator="icarus",
+        version="12",
+        finished=True,
+        inferences=3,
+        mismatches=0,
+        first=None,
+        latency_cycles=(3, 4),
+        clocks=9,
+    )
+    path = tmp_path / "verify.json"
+    save(VERIFICATION, verdict, path)
+    ((member, value),) = changes.items()
+    restated(path, (member,), value)
+    with pytest.raises(ArtefactError, match=message):
+        Run(tmp_path).read("verify", VERIFICATION)

@@ -21,7 +21,7 @@ from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
 from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon_hdl.emit import emitter, yosys
-from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.bundle import VERILOG_NAME, RtlBundle
 from convexon_hdl.emit.emitter import WAIVERS, emit
 from convexon_sim.lint import lint
 from convexon_sim.simulator import SimulatorKind, find
@@ -81,6 +81,20 @@ def test_emission_is_the_same_in_every_process(bundle: RtlBundle) -> None:
 def test_verilator_lint_is_clean(mode: ReadoutMode) -> None:
     net = network(mode)
     assert lint(emit(net, Mapping.spatial(net))) == ()
+
+
+def test_verilator_takes_the_emitted_file_as_it_is(bundle: RtlBundle, tmp_path: Path) -> None:
+    verilator = find(SimulatorKind.VERILATOR)
+    (tmp_path / VERILOG_NAME).write_text(bundle.verilog)
+    for options in ([], ["-Wall"]):
+        done = subprocess.run(
+            [verilator.program("verilator"), "--lint-only", *options, VERILOG_NAME],
+            env={**os.environ, **verilator.environment},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def without_waivers(bundle: RtlBundle) -> RtlBundle:
@@ -258,6 +272,9 @@ def test_failure_of_yosys_is_one_clear_line() -> None:
         yosys.run(["nonsense"], inputs={})
     with refuses(ToolError, "Yosys wrote no result.v"):
         yosys.run(["log"], inputs={}, outputs=["result.v"])
+    for command in ("!touch x", "log; exec -- touch x", "log\n!touch x", "log\r!x", "", " log"):
+        with pytest.raises(InputError, match=r"^a command for Yosys must be one command of Yosys'"):
+            yosys.run([command], inputs={})
 
 
 def test_missing_yosys_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
