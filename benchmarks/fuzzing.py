@@ -373,9 +373,7 @@ class Fuzzer:
         elif r.random() < 0.3:
             path.write_bytes(self._bytes(self._sound[name]))
         elif name in ("report.json", "timing.json"):
-            path.write_text(
-                json.dumps(self._json(json.loads(self._sound[name]))), "utf-8", "surrogatepass"
-            )
+            path.write_text(_dumped(self._json(json.loads(self._sound[name]))))
         else:
             written += self._artefact(path, name)
         yield Case(kind, path)
@@ -471,11 +469,7 @@ class Fuzzer:
                     written[0].write_bytes(packed)
         except (ValueError, TypeError, LookupError, RecursionError):
             pass
-        try:
-            text = json.dumps(head)
-        except (ValueError, RecursionError):
-            text = "[" * 100_000
-        path.write_text(text)
+        path.write_text(_dumped(head))
         return written
 
     def _npz(self, data: bytes) -> bytes:
@@ -621,7 +615,7 @@ class Fuzzer:
             ports = json.loads(self._sound[name])
             components = ports.pop("components")
             changed = {**self._json(ports), "components": components}
-            path.write_text(json.dumps(changed))
+            path.write_text(_dumped(changed))
         elif r.random() < 0.5:
             lines = self._sound[name].decode().split("\n")
             evil = (
@@ -642,7 +636,7 @@ class Fuzzer:
         if r.random() < 0.8:
             _make_again(path.parent, manifest)
         elif name == "rtl/manifest.json":
-            manifest_path.write_text(json.dumps(manifest))
+            manifest_path.write_text(_dumped(manifest))
         return [manifest_path]
 
     def _reply(self) -> bytes:
@@ -654,6 +648,14 @@ class Fuzzer:
             frame = encode(Frame(kind, r.choice((0, 1, 2, r.randrange(256))), body))
             out += frame if r.random() < 0.7 else self._bytes(frame)
         return out + r.randbytes(r.choice((0, 30, 3000)))
+
+
+def _dumped(value: object) -> str:
+    """JSON of a value, or brackets without end in the place of what cannot be written."""
+    try:
+        return json.dumps(value)
+    except (ValueError, RecursionError):
+        return "[" * 100_000
 
 
 def _describe(head: dict[str, Any], packed: bytes) -> None:
@@ -698,10 +700,7 @@ def _make_again(folder: Path, manifest: Any) -> None:
         manifest = {**manifest, "files": files, "digest": bundle.digest}
     except Exception:  # a manifest that no bundle can have: it stays as it was changed
         pass
-    try:
-        path.write_text(json.dumps(manifest))
-    except (ValueError, RecursionError):
-        path.write_text("[" * 100_000)
+    path.write_text(_dumped(manifest))
 
 
 def verdict(fuzzer: Fuzzer, case: Case) -> Exception | None:

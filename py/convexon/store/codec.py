@@ -38,7 +38,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import ConvexonError, InputError
-from convexon.store.untrusted import MAX_INTEGER, require_line
+from convexon.store.untrusted import MAX_INTEGER, AnyWidth, require_line
 
 Json = dict[str, Any]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -201,7 +201,8 @@ class _Reader:
             return value
         origin, members = get_origin(hint), get_args(hint)
         if origin is Annotated:
-            found = self.read(value, members[0], place)
+            is_wide = isinstance(members[1], AnyWidth)
+            found = value if is_wide else self.read(value, members[0], place)
             for bound in members[1:]:
                 bound.require(found, _told(place))
             return found

@@ -39,8 +39,8 @@ MAX_TEXT = 10_000
 MAX_INTEGER = (1 << 63) - 1
 """Largest integer of a file; the least is its complement."""
 
-MAX_BITS = 128
-"""Most bits of an integer that has no hint, so that it can be told in a message."""
+MAX_BITS = 14_000
+"""Most bits of any integer, so that it can be told in a message: Python limits its digits."""
 
 MAX_TOML = 1_000_000
 """Most characters of TOML, which people write."""
@@ -69,6 +69,15 @@ class Within:
             raise InputError(f"{place} must be {told}, not {value!r}")
 
 
+class AnyWidth:
+    """Of an integer, in a hint: it is unsigned, and may be wider than 64 bits."""
+
+    def require(self, value: Any, place: str) -> None:
+        """Raise `InputError` unless ``value`` is such an integer."""
+        if type(value) is not int or value < 0:
+            raise InputError(f"{place} must be an integer of 0 or more, not {str(value)[:40]!r}")
+
+
 @dataclass(frozen=True)
 class Form:
     """Form of a text, in a hint: a pattern, and the same in words."""
@@ -85,6 +94,9 @@ class Form:
         if not self.fits(value):
             raise InputError(f"{place} must be {self.words}, not {value!r}")
 
+
+Payload = Annotated[int, AnyWidth()]
+"""What a stream carries in a transfer."""
 
 Count = Annotated[int, Within(0)]
 Size = Annotated[int, Within(1)]

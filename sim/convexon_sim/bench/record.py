@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.store.codec import Codec
-from convexon.store.untrusted import Count
+from convexon.store.untrusted import Count, Payload
 
 
 def begin_of(sample: int, n_steps: int, begins: list[int] | None, n_seen: int) -> int:
@@ -68,7 +68,7 @@ class Record:
     layers: list[LayerRecord] = field(default_factory=list)
     taken_at: list[int] = field(default_factory=list)
     given_at: list[int] = field(default_factory=list)
-    results: list[int] = field(default_factory=list)
+    results: list[Payload] = field(default_factory=list)
     clocks: int = 0
     failure: str | None = None
 
