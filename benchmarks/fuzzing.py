@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from convexon.train.witnesses.branches import BRANCHES, NETWORK
 
 from convexon.certify.certificate import CERTIFICATE
 from convexon.data.dataset import DATASET
@@ -52,7 +53,6 @@ from convexon.train.baseline import BASELINES, Baseline, Baselines
 from convexon.train.columns.dictionary import DICTIONARY
 from convexon.train.settings import SolveSettings
 from convexon.train.solved import SOLVED
-from convexon.train.witnesses.branches import BRANCHES, NETWORK
 from convexon_boards.built import BUILD, Build, CriticalPath, Route, RouteReport
 from convexon_boards.catalogue import read_board
 from convexon_boards.energy.estimate import ENERGY, EnergyEstimate
