@@ -1,9 +1,10 @@
 """Files that are wrong against all that reads files: `python benchmarks/fuzz.py [--seconds N]`.
 
 Sound files of every kind (`fuzzing`) are changed, one after the other, and read in processes that
-are watched. A crash is an error of any other kind than Convexon's own, or the end of a process; a
-hang is a reader that has not ended after `MOST_SECONDS`; and no process may take more memory than
-`MOST_MB`. Prints what was found, and writes the figures into benchmarks/results/trust.json.
+are watched. A crash is an error of any other kind than Convexon's own, or the end of a process. A
+hang is a reader that has not ended after `MOST_SECONDS` of computing, or `MOST_WAITING` of
+waiting. No process may take `MOST_MB` more memory than it began with. Prints what was found, and
+writes the figures into benchmarks/results/trust.json.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from fuzzing import Fuzzer, verdict, write_corpus
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 
 RESULT = Path(__file__).parent / "results" / "trust.json"
-MOST_SECONDS = 5.0
+MOST_SECONDS, MOST_WAITING = 5.0, 60.0
 MOST_MB = 500
 LEAST_FILES = 100_000
 
@@ -44,7 +45,8 @@ def _hang(*_: object) -> NoReturn:
 def work(corpus: Path, seed: int, seconds: float, least: int) -> None:
     """Change and read files for some seconds, and at least so many; print what came of it."""
     warnings.simplefilter("error")  # what a library would print of a file is a fault too
-    signal.signal(signal.SIGALRM, _hang)
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, _hang)
     before = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     most = before + MOST_MB * 1_000_000
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -57,7 +59,8 @@ def work(corpus: Path, seed: int, seconds: float, least: int) -> None:
             if time.monotonic() > end and found["files"] >= least:
                 break
             found["files"] += 1
-            signal.setitimer(signal.ITIMER_REAL, MOST_SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, MOST_WAITING)
             try:
                 error = verdict(fuzzer, case)
             except _HangError:
@@ -65,7 +68,8 @@ def work(corpus: Path, seed: int, seconds: float, least: int) -> None:
                 faults.append(f"{case.kind}: hang")
                 continue
             finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+                    signal.setitimer(timer, 0)
             if error is not None:
                 found["crashes"] += 1
                 faults.append(f"{case.kind}: {type(error).__name__}: {error}"[:300])

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from convexon.train.witnesses.branches import BRANCHES, NETWORK
 
 from convexon.certify.certificate import CERTIFICATE
 from convexon.data.dataset import DATASET
@@ -52,7 +51,7 @@ from convexon.sweeps.sweep import read_sweep, sweep_from
 from convexon.train.baseline import BASELINES, Baseline, Baselines
 from convexon.train.columns.dictionary import DICTIONARY
 from convexon.train.settings import SolveSettings
-from convexon.train.solved import SOLVED
+from convexon.train.solved import BRANCHES, NETWORK, SOLVED
 from convexon_boards.built import BUILD, Build, CriticalPath, Route, RouteReport
 from convexon_boards.catalogue import read_board
 from convexon_boards.energy.estimate import ENERGY, EnergyEstimate
@@ -313,7 +312,12 @@ SPECIAL: tuple[Any, ...] = (
 CHUNKS = (*(bytes([byte]) for byte in b'\x00\xff\n{}[]"-'), b"\x1b[31m", b"1e999", b"NaN")
 
 
-OFTEN = {"sweep.toml": 0.05, "certificate.json": 0.4, "rtl/accelerator.v": 0.4}
+OFTEN = {
+    "sweep.toml": 0.02,
+    "certificate.json": 0.2,
+    **dict.fromkeys(("rtl/manifest.json", "rtl/ports.json", "rtl/accelerator.v"), 0.2),
+    **dict.fromkeys(("card.json", "signing", "golden.json", "network.json", "branches.json"), 0.5),
+}
 """Shares of the rounds in which files that take long to read have their turn."""
 
 
@@ -376,7 +380,13 @@ class Fuzzer:
             path.write_text(_dumped(self._json(json.loads(self._sound[name]))))
         else:
             written += self._artefact(path, name)
-        yield Case(kind, path)
+        try:
+            yield Case(kind, path)
+        finally:
+            self._restore(written)
+
+    def _restore(self, written: list[Path]) -> None:
+        """Write sound files in the place of changed ones, and remove what was not there."""
         for changed in written:
             sound = self._sound.get(changed.relative_to(self._folder).as_posix())
             if sound is None:

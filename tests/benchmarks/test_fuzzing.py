@@ -30,11 +30,13 @@ def test_every_sound_file_is_read(corpus: Path) -> None:
 def test_changed_files_are_read_or_refused_in_a_line(corpus: Path, tmp_path: Path) -> None:
     fuzzer = Fuzzer(corpus, tmp_path / "work", seed=1)
     seen = set()
-    for case in islice(fuzzer.cases(), N_FILES):
+    cases = fuzzer.cases()
+    for case in islice(cases, N_FILES):
         error = verdict(fuzzer, case)
         assert error is None, (case, error)
         seen.add(case.kind)
     assert seen >= set(fuzzer.readers) - {"sweep.toml"}
+    cases.close()
     for path in (tmp_path / "work").rglob("*.json"):  # each is sound again after its turn
         if path.name != "signed.json":
             assert path.read_bytes() == (corpus / path.relative_to(tmp_path / "work")).read_bytes()

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pytest
 from cli_bench import SMALL, invoke, refused
-from convexon.train.witnesses.branches import BRANCHES, NETWORK
 
 from convexon.data.dataset import DATASET
 from convexon.data.samples import SAMPLES
@@ -28,7 +27,7 @@ from convexon.snn.card import CARD
 from convexon.store.artefact import digest_of, save
 from convexon.store.codec import Codec
 from convexon.train.columns.dictionary import DICTIONARY
-from convexon.train.solved import SOLVED
+from convexon.train.solved import BRANCHES, NETWORK, SOLVED
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_sim.verification import VERIFICATION, Verification
 

@@ -16,7 +16,6 @@ from subprocess import PIPE
 
 import numpy as np
 import pytest
-from convexon.train.witnesses.branches import BRANCHES
 
 from convexon.data.encoder import Encoder, EncoderKind
 from convexon.data.samples import SAMPLES, Samples
@@ -27,6 +26,7 @@ from convexon.flow.solve import draw, solve
 from convexon.flow.stimulus import stimulus_of
 from convexon.plan.mapping import Mapping
 from convexon.snn.card import CARD
+from convexon.train.solved import BRANCHES
 from toy import toy_arrays, toy_file, toy_samples, toy_settings
 
 HOLD = """
