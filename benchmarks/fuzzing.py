@@ -32,7 +32,7 @@ from convexon.flow.verify import golden_trace
 from convexon.interop.signing import sign
 from convexon.link.codec import read_results
 from convexon.link.frame import Frame, FrameReader, encode
-from convexon.link.protocol import ANSWER, VERSION, Kind
+from convexon.link.protocol import ANSWER, FINGERPRINT_BYTES, NONCE_BYTES, VERSION, Kind
 from convexon.link.session import Patience, Session
 from convexon.plan.cost.resources import CELLS, RESOURCES, CellReport, ResourceEstimate
 from convexon.plan.family import Family
@@ -273,16 +273,21 @@ def _used(value: object, network: FixedPointNetwork) -> object:
 
 
 class _Line:
-    """A line on which a board says what a file holds, whatever it is asked."""
+    """A line on which a board says what a file holds, in frames of the session or as it is."""
 
     def __init__(self, said: bytes) -> None:
-        self._said, self._nonce = [said[k : k + 40] for k in range(0, len(said), 40)], b""
+        self._said = [said[k : k + 40] for k in range(0, len(said), 40)]
+        self._reader = FrameReader(_nonce(NONCE_BYTES))
 
     def write(self, data: bytes) -> None:
-        for frame in FrameReader().feed(data):
-            if frame.kind == Kind.HELLO and len(self._said) % 2:  # now and then a sound greeting
-                told = frame.body + bytes([VERSION, 0]) + bytes(8)
-                self._said.insert(0, encode(Frame(Kind.HELLO | ANSWER, frame.sequence, told)))
+        for frame in self._reader.feed(data):
+            odd = len(self._said) % 2
+            body = frame.body + bytes([VERSION, 0]) + bytes(FINGERPRINT_BYTES)
+            if frame.kind != Kind.HELLO:
+                body = self._said.pop(0)[: 1 + odd * 2] if self._said else b""
+            if odd or frame.kind != Kind.HELLO:
+                answer = Frame(frame.kind | ANSWER, frame.sequence, body)
+                self._said.insert(0, encode(answer, self._reader.nonce))
 
     def read(self, seconds: float) -> bytes:
         return self._said.pop(0) if self._said else b""
@@ -291,9 +296,13 @@ class _Line:
         """Nothing to give back."""
 
 
+def _nonce(count: int) -> bytes:
+    return bytes(range(count))
+
+
 def _heard(said: bytes, ports: dict[str, Any]) -> object:
     patience = Patience(seconds=0.0, quiet_seconds=0.0, tries=3, sessions=2)
-    session = Session(_Line(said), fingerprint=0, patience=patience)
+    session = Session(_Line(said), fingerprint=0, patience=patience, nonce=_nonce)
     return read_results(ports, session.infer(bytes(9)), count=1)
 
 
