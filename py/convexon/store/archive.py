@@ -65,7 +65,7 @@ _DAMAGES = (
 _MAX_HEADER = 10_000
 _CHUNK = 1 << 20
 _KEYS = {
-    "descr": r"""['"]descr['"]\s*:\s*['"]([<>|=]?[biufcSUO][0-9]{0,9})['"]""",
+    "descr": r"""['"]descr['"]\s*:\s*['"]([<>|=]?(?:f[248]|[biucSUO][0-9]{0,9}))['"]""",
     "fortran_order": r"""['"]fortran_order['"]\s*:\s*(True|False)""",
     "shape": r"""['"]shape['"]\s*:\s*\(([0-9,\sL]*)\)""",
 }
