@@ -7,6 +7,7 @@ file has a digest, half of the cases state the right one, so that what lies behi
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -23,7 +24,8 @@ import numpy as np
 
 from convexon.certify.certificate import CERTIFICATE
 from convexon.data.dataset import DATASET
-from convexon.data.samples import SAMPLES, Samples, from_file
+from convexon.data.loading import from_file
+from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import ConvexonError
 from convexon.flow.emit import Design, emit_stage
 from convexon.flow.run import Run
@@ -137,6 +139,9 @@ def write_corpus(folder: Path) -> None:
     labels = np.repeat([0, 1, 2], 12)
     features = np.clip(rng.random((3, 6))[labels] + rng.normal(0, 0.1, (36, 6)), 0, 1)
     np.savez_compressed(folder / "data.npz", features=features, labels=labels)
+    np.save(folder / "data.npy", features)
+    rows = [",".join(map(str, (*row, label))) for row, label in zip(features, labels, strict=True)]
+    (folder / "data.csv").write_text("\n".join(["a,b,c,d,e,f,label", *rows]))
     run = Run(folder)
     settings = SolveSettings(steps=3, witnesses=30, fan_in=3, max_neurons=5, rho=(0.01,))
     solve(run, Samples.of(features, labels, name="fuzz"), settings)
@@ -249,7 +254,7 @@ def readers(folder: Path) -> dict[str, Callable[[Path], object]]:
     return {
         **{f"{name}.json": artefact(name) for name in ARTEFACTS},
         **rtl,
-        "data.npz": from_file,
+        **dict.fromkeys(("data.npz", "data.npy", "data.csv"), from_file),
         "mapping.toml": lambda path: _used(read_mapping(path, network), network),
         "sweep.toml": lambda path: sweep_from(read_sweep(path)),
         "board.toml": read_board,
@@ -379,6 +384,8 @@ class Fuzzer:
             written = [path]
         elif name.endswith(".npz"):
             path.write_bytes(self._npz(self._sound[name]))
+        elif name.endswith((".npy", ".csv")):
+            path.write_bytes(self._table(self._sound[name]))
         elif name.endswith(".toml"):
             path.write_bytes(self._toml(self._sound[name]))
         elif name.startswith("rtl/"):
@@ -522,6 +529,19 @@ class Fuzzer:
                 4, "little"
             )
         return bytes(packed)
+
+    def _table(self, data: bytes) -> bytes:
+        """Change an array alone, or a cell of a table."""
+        r = self._random
+        if data.startswith(b"\x93NUMPY"):
+            with contextlib.suppress(ValueError, OverflowError, RuntimeWarning):
+                return self._member(np.lib.format.read_array(io.BytesIO(data)), data)
+        elif r.random() < 0.6:
+            lines = [line.split(",") for line in data.decode().split("\n")]
+            line = r.choice(lines)
+            line[r.randrange(len(line))] = str(r.choice(SPECIAL))[:5000]
+            return "\n".join(map(",".join, lines)).encode("utf-8", "surrogatepass")
+        return self._bytes(data)
 
     def _member(self, array: np.ndarray, member: bytes) -> bytes:
         """Change an array, or what its header says of it."""

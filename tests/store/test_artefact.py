@@ -431,3 +431,9 @@ def test_arrays_that_lack_are_left_out_of_what_is_read_and_refused_in_an_artefac
     arrays = npz_of(path)
     np.savez(arrays, a=NUMBERS["a"])
     refuses(path, f"{arrays} is truncated or damaged: {again(path)}")
+
+
+def test_a_file_that_no_digest_can_be_of_is_refused_whatever_it_states(path: Path) -> None:
+    head = json.loads(path.read_text())
+    path.write_text(json.dumps({**head, "content": {"text": float("nan")}, "digest": None}))
+    refuses(path, f"{path} does not match its digest: it was changed or damaged; {again(path)}")

@@ -7,6 +7,7 @@ All sizes that an archive declares must agree with each other, and lie within th
 from __future__ import annotations
 
 import math
+import os
 import re
 import struct
 import zipfile
@@ -54,6 +55,19 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
                 return {name: _array(archive, entry) for name, entry in entries.items()}
         except _DAMAGES as error:
             raise ValueError(f"damaged archive: {printable(str(error))}") from error
+
+
+def read_npy(path: Path) -> npt.NDArray[Any]:
+    """Read an array alone; raises as `read_npz`."""
+    with open_regular(path) as stream:
+        try:
+            header = _header(stream, path.name)
+            size = math.prod(header.shape) * header.dtype.itemsize
+            if os.fstat(stream.fileno()).st_size != header.n_bytes + size:
+                raise ValueError(f"{path.name} has another size than its shape")
+            return _content(stream, header, size, path.name)
+        except _DAMAGES as error:
+            raise ValueError(f"damaged array: {printable(str(error))}") from error
 
 
 _DAMAGES = (
@@ -127,16 +141,21 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> npt.NDArray[Any]
     """Unpack an array whose declared size was checked; its end is where its checksum is."""
     with archive.open(entry) as member:
         header = _header(member, entry.filename)
-        raw = np.empty(entry.file_size - header.n_bytes, dtype=np.uint8)
-        for begin in range(0, len(raw), _CHUNK):
-            part = raw[begin : begin + _CHUNK]
-            found = member.read(len(part))
-            if len(found) != len(part):
-                raise ValueError(f"{entry.filename} is cut off")
-            part[:] = np.frombuffer(found, dtype=np.uint8)
-        if member.read(1):
-            raise ValueError(f"{entry.filename} is longer than its shape")
+        return _content(member, header, entry.file_size - header.n_bytes, entry.filename)
+
+
+def _content(member: IO[bytes], header: _Header, size: int, name: str) -> npt.NDArray[Any]:
+    """Read ``size`` bytes of an array, which must be all there are."""
+    raw = np.empty(size, dtype=np.uint8)
+    for begin in range(0, size, _CHUNK):
+        part = raw[begin : begin + _CHUNK]
+        found = member.read(len(part))
+        if len(found) != len(part):
+            raise ValueError(f"{name} is cut off")
+        part[:] = np.frombuffer(found, dtype=np.uint8)
+    if member.read(1):
+        raise ValueError(f"{name} is longer than its shape")
     if header.dtype.kind == "b" and raw.max(initial=0) > 1:
-        raise ValueError(f"{entry.filename} has truth values that are neither")
+        raise ValueError(f"{name} has truth values that are neither")
     array: npt.NDArray[Any] = raw.view(header.dtype)
     return array.reshape(header.shape, order="F" if header.is_fortran else "C")

@@ -196,7 +196,7 @@ def open_artefact(codec: Codec[T], path: Path) -> Opened[T]:
         actual = digest_of({**head, "digest": "", "source": ""})
     except ValueError:  # NaN, or text that is no Unicode: Convexon writes neither
         actual = None
-    if actual != stated:
+    if actual is None or actual != stated:
         accept = f", or `{codec.accepted_by} {path}` if you changed it" if codec.accepted_by else ""
         raise ArtefactError(
             f"{path} does not match its digest: it was changed or damaged; {again}{accept}"

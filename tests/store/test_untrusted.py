@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon.data.samples import from_file
+from convexon.data.loading import from_file
 from convexon.errors import ArtefactError, ConvexonError, InputError
 from convexon.store.archive import read_npz
 from convexon.store.codec import from_json
@@ -245,7 +245,7 @@ def test_only_regular_files_are_read_and_none_is_waited_for(
         with pytest.raises(OSError, match=r".") as caught:
             read(path)
         assert re.fullmatch(reason, str(caught.value.strerror))
-    with pytest.raises(ArtefactError, match=r" give an npz with features or spikes, and labels$"):
+    with pytest.raises(ArtefactError, match=r" give an npz with features, series, spikes "):
         from_file(path)
     assert time.monotonic() - began < 2.0
 
