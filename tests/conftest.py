@@ -19,9 +19,9 @@ settings.register_profile(
 settings.load_profile("convexon")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folder of compiled simulations: the one that is set, or else a temporary one."""
+    """Folder of compiled simulations and the like: the one that is set, or else a temporary one."""
     chosen = os.environ.get("CONVEXON_CACHE")
     if chosen:
         yield Path(chosen)

@@ -6,6 +6,7 @@ import hashlib
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.plan.cost.resources import CellReport
 from convexon.store.codec import Codec, Json
+from convexon.store.untrusted import FILE_NAME, Amount, Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +30,9 @@ class CriticalPath:
 
     start: str
     end: str
-    logic_ns: float
-    routing_ns: float
-    cells: int
+    logic_ns: Amount
+    routing_ns: Amount
+    cells: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +46,9 @@ class Route:
     used : sites of the part in use, by type, those of the registers at the ports included
     """
 
-    seed: int
-    fmax_mhz: float
-    used: Mapping[str, int]
+    seed: Count
+    fmax_mhz: Amount
+    used: Mapping[str, Count]
     critical_path: CriticalPath
 
 
@@ -68,8 +70,8 @@ class RouteReport:
     """
 
     part: str
-    target_mhz: float
-    available: Mapping[str, int]
+    target_mhz: Amount
+    available: Mapping[str, Count]
     routes: tuple[Route, ...]
     tools: Mapping[str, str]
 
@@ -104,13 +106,13 @@ class Build:
     """
 
     board: str
-    clock_mhz: float
+    clock_mhz: Amount
     line: str
     cells: CellReport
     routes: RouteReport
     seed: int
     bitstream: npt.NDArray[np.uint8]
-    suffix: str
+    suffix: Annotated[str, FILE_NAME]
 
     def __post_init__(self) -> None:
         if self.seed not in [route.seed for route in self.routes.routes]:

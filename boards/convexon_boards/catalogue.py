@@ -33,7 +33,6 @@ package announces by an entry point of the group ``convexon.boards``: a `Board`,
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
@@ -43,6 +42,7 @@ from typing import Any
 from convexon.errors import InputError
 from convexon.registry import Registry
 from convexon.store.codec import from_json
+from convexon.store.untrusted import read_toml
 from convexon_boards.board import Board, Part, Pin, SpiPins, Stated
 from convexon_boards.families import part_of
 
@@ -61,13 +61,11 @@ for _file in sorted(Path(str(files("convexon_boards") / "catalogue")).glob("*.to
 _SITE = r"[A-Za-z0-9_]+", "a site of the package, of letters and digits"
 _SIGNAL = r"[a-z][a-z0-9_]*", "a name of small letters, digits and underscores"
 _WORD = r"[A-Za-z0-9._ -]*", "of letters, digits, dots, hyphens and spaces"
-_LINE = r"[^\x00-\x1f]*", "one line of text"
 _FORMS = {
     "name": (r"[a-z0-9][a-z0-9_-]*", "of small letters, digits and hyphens"),
     "part": (r"[A-Za-z0-9/-]+", "a part's name, of letters, digits, / and -"),
     "io": _WORD,
     "loader": _WORD,
-    **dict.fromkeys(("title", "source", "note"), _LINE),
 }
 """Patterns of what goes into scripts, constraints and file names, and the same in words."""
 
@@ -124,13 +122,9 @@ def read_board(path: Path, name: str | None = None) -> Board:
     InputError
         If the file cannot be read, or a field is missing, unknown or not what it must be.
     """
+    content = read_toml(path, "a board")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
         return _board(path.stem if name is None else name, "" if name else str(path), content)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} must be TOML: {error}") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -21,6 +21,7 @@ from cocotb_tools import config
 from convexon.errors import ToolError
 from convexon.store.artefact import digest_of
 from convexon.store.codec import Json
+from convexon.store.untrusted import Form, require_identifier
 from convexon.tools.environment import require_cache
 from convexon.tools.process import run, side_by_side, with_deep_stack
 from convexon.tools.scratch import Scratch
@@ -120,6 +121,9 @@ def bench_key(simulator: Simulator, digest: str) -> Json:
     }
 
 
+_SIGNAL = Form("[A-Za-z0-9_.*]+ [A-Za-z0-9_.*]+", "names, with * for any characters")
+
+
 def bench_program(
     verilog: str, simulator: Simulator, *, top: str, public: Signals, timeout: float
 ) -> Path:
@@ -136,7 +140,11 @@ def bench_program(
     ToolError
         If a tool is missing, fails, or runs out of time.
     """
-    signals = [f'public_flat_rw -module "{module}" -var "{name}"' for module, name in public]
+    require_identifier(top, "top of a design")
+    signals = []
+    for module, name in public:
+        _SIGNAL.require(f"{module} {name}", "a module and a variable")
+        signals.append(f'public_flat_rw -module "{module}" -var "{name}"')
     control = "\n".join(["`verilator_config", *signals, ""])
 
     def make(folder: Path) -> None:
@@ -192,6 +200,7 @@ def program(
     ToolError
         If Verilator or the compiler is missing, fails, or runs out of time.
     """
+    require_identifier(top, "top of a design")
 
     def make(folder: Path) -> None:
         for file, text in sources.items():

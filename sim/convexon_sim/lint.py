@@ -1,4 +1,4 @@
-"""Verilator's linter on the emitted Verilog, with every waiver and its reason."""
+"""Verilator's linter on the emitted Verilog, which states its own waivers."""
 
 from __future__ import annotations
 
@@ -10,19 +10,6 @@ from convexon.tools.process import run, with_deep_stack
 from convexon.tools.scratch import Scratch
 from convexon_hdl.emit.bundle import VERILOG_NAME, RtlBundle
 from convexon_sim.simulator import Simulator, SimulatorKind, find
-
-WAIVERS = MappingProxyType(
-    {
-        "DECLFILENAME": "the whole hierarchy is one file, named after its top module alone",
-        "PROCASSINIT": "a register states its value at power-up beside its value after reset",
-        "UNUSEDSIGNAL": "fields of payloads and ports of parts keep their names where other nets "
-        "carry the bits",
-        "WIDTHEXPAND": "Yosys writes operands in their own widths; Verilog extends them as the "
-        "cells do. Truncation (WIDTHTRUNC) is not waived",
-    }
-)
-"""Warnings of ``verilator --lint-only -Wall`` that are not errors here, and why."""
-
 
 UNITS = MappingProxyType(
     {
@@ -37,15 +24,12 @@ UNITS = MappingProxyType(
 )
 """Further top modules of a bundle, and the files that each is compiled from."""
 
-GENERATED = (VERILOG_NAME, "accelerator_axi.v")
-"""Files from Yosys; no warning is waived in any other."""
-
 LINT_SECONDS = 600.0
 """Wall time after which the linter is stopped."""
 
 
 def lint(bundle: RtlBundle) -> tuple[str, ...]:
-    """Run ``verilator --lint-only -Wall`` with `WAIVERS`; return the warnings that are left.
+    """Run ``verilator --lint-only -Wall``; return the warnings, of which there should be none.
 
     Every top module of the bundle is linted: the accelerator, and those of `UNITS` that it has.
 
@@ -61,10 +45,6 @@ def lint(bundle: RtlBundle) -> tuple[str, ...]:
     with Scratch() as folder:
         for file_name, text in bundle.files.items():
             (folder / file_name).write_text(text, encoding="utf-8")
-        waivers = [
-            f'lint_off -rule {rule} -file "*/{file}"' for rule in WAIVERS for file in GENERATED
-        ]
-        (folder / "waivers.vlt").write_text("\n".join(["`verilator_config", *waivers, ""]))
         for top, files in units.items():
             found += _warnings(verilator, folder, top, files)
     return tuple(found)
@@ -74,7 +54,7 @@ def _warnings(
     verilator: Simulator, folder: Path, top: str, files: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Warnings and errors of one top module."""
-    sources = [str(folder / file) for file in ("waivers.vlt", *files)]
+    sources = [str(folder / file) for file in files]
     command = [verilator.program("verilator"), "--lint-only", "-Wall", "--top-module", top]
     ended = run(
         with_deep_stack([*command, *sources]),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convexon.errors import require_counts
+from convexon.errors import InputError, require_counts
 from convexon.store.codec import Codec
+from convexon.store.untrusted import Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,19 +23,29 @@ class Verification:
         is equal
     latency_cycles : all latencies that occurred, each once
     clocks : clocks simulated
+
+    Raises
+    ------
+    InputError
+        If more samples differ than were compared.
     """
 
     simulator: str
     version: str
     finished: bool
-    inferences: int
-    mismatches: int
+    inferences: Count
+    mismatches: Count
     first: str | None
-    latency_cycles: tuple[int, ...]
-    clocks: int
+    latency_cycles: tuple[Count, ...]
+    clocks: Count
 
     def __post_init__(self) -> None:
         require_counts(self, "inferences", "mismatches", "clocks")
+        if self.mismatches > self.inferences:
+            raise InputError(
+                f"mismatches must be at most the {self.inferences} inferences, "
+                f"not {self.mismatches}"
+            )
 
     @property
     def passed(self) -> bool:

@@ -427,6 +427,10 @@ def test_verify_finds_one_weight_off_by_one_and_names_the_place(
     emit(mutant, Mapping.spatial(mutant), parents={"card": record.digest}).write(folder.rtl)
     first = first_mismatch(run(card, test.inputs), run(mutant, test.inputs))
     arguments = ["verify", str(folder.path), "--simulator", "verilator"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "is not what" in result.stderr
+    arguments.append("--edited")
 
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1

@@ -227,7 +227,7 @@ def test_hardware_of_other_weights_is_found(acc: cx.Accelerator, data: Any) -> N
         parents={},
         recipe={},
     )
-    result = verify_stage(folder, SimulatorKind.ICARUS)
+    result = verify_stage(replace(folder, edited=True), SimulatorKind.ICARUS)
     bundle.value.write(folder.rtl)
     with pytest.raises(MismatchError, match=r"^icarus: 3 of 3 inferences differ; first score at "):
         result.raise_if_different()

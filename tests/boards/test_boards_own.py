@@ -137,7 +137,7 @@ def test_what_may_be_left_out(tmp_path: Path) -> None:
         ("iCE40UP5K-SG48", "iCE40UP5K", 'part must be .* such as .*; or add vendor = "vivado" .*'),
         ("iCE40UP5K-SG48", "x; exec rm", "part must be a part's name, of letters, .*"),
         ("[pins]", "vendor = 'lattice'\n[pins]", r".*vendor must be .*vivado, .*, not 'lattice'"),
-        ("iCESugar", "iCESugar\\nexec", "title must be one line of text, not .*"),
+        ("iCESugar", "iCESugar\\nexec", "title must be one line of printable text, not .*"),
         ("[pins]", "[high]\nled = '5'\n[pins]", r"led of \[high\] must have another name: .*"),
         ("[pins]", "[high]\n'a;b' = '5'\n[pins]", r"a name in \[high\] must be .*, not 'a;b'"),
         ("[pins]", "[pins", "must be TOML: .*"),
@@ -154,7 +154,8 @@ def test_what_is_wrong_in_a_file_is_one_line(
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.toml cannot be read: No such file or directory$"):
+    message = r"none\.toml cannot be read: No such file or directory: give a TOML file with"
+    with pytest.raises(InputError, match=message):
         board_of(str(tmp_path / "none.toml"))
     path = board_file(tmp_path, name="My Board.toml")
     with pytest.raises(InputError, match=r"name must be of small letters, .* not 'My Board'$"):

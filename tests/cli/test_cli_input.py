@@ -148,7 +148,7 @@ ONE = "must hold one of features, series, spikes, events"
         ),
         (
             with_arrays(features=FEATURES.astype(object), labels=LABELS),
-            ".*samples.npz is not a readable npz file: Object arrays cannot be loaded .*",
+            ".*samples.npz is not a readable npz file: Object arrays cannot be loaded, .*",
         ),
         (truncated, f".*samples.npz is damaged and no npz: {TOLD}"),
         (one_bit_flipped, ".*samples.npz is not a readable npz file: .*"),

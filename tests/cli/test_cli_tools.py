@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from cli_bench import invoke, refused
+from cli_bench import SMALL, invoke, refused
 
-from convexon.store.artefact import digest_of
+from convexon.data.dataset import DATASET
+from convexon.data.samples import SAMPLES
+from convexon.errors import ArtefactError
+from convexon.flow.emit import Design
+from convexon.flow.run import Run
+from convexon.snn.card import CARD
+from convexon.store.artefact import digest_of, save
+from convexon.store.codec import Codec
+from convexon.train.columns.dictionary import DICTIONARY
+from convexon.train.solved import BRANCHES, NETWORK, SOLVED
 from convexon_hdl.emit.bundle import RtlBundle
+from convexon_sim.verification import VERIFICATION, Verification
 
 
 def changed(text: str, old: str, new: str) -> str:
@@ -224,3 +240,258 @@ def test_doctor_finds_what_the_tests_themselves_need(monkeypatch: pytest.MonkeyP
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "ready")
     for name in ("python", "numpy", "amaranth", "cocotb", "yosys", "verilator", "g++"):
         assert re.search(rf"^{re.escape(name)} +\S.* ok\s*$", result.stdout, re.MULTILINE), name
+
+
+# A run folder that someone else wrote
+
+
+def forged(folder: Path, **changes: Any) -> None:
+    """Write a bundle with other members, unchecked, so that hashes and digest are right."""
+    before = RtlBundle.read(folder / "rtl")
+    bundle = RtlBundle.__new__(RtlBundle)
+    vars(bundle).update({**vars(before), **changes})
+    bundle.write(folder / "rtl")
+
+
+@pytest.mark.parametrize("parting", ["\n", "; ", " "])
+@pytest.mark.parametrize("command", ["report", "verify", "prove", "emit"])
+def test_a_top_that_is_a_command_for_yosys_runs_nothing(
+    rtl_run: Path, tmp_path: Path, command: str, parting: str
+) -> None:
+    top = f"accelerator{parting}exec -- touch {tmp_path}/ran"
+    ports = json.loads((rtl_run / "rtl" / "ports.json").read_text())
+    forged(rtl_run, top=top, ports={**ports, "top": top})
+    result = invoke(command, rtl_run)
+    assert not (tmp_path / "ran").exists()
+    if command == "emit":  # which writes the folder anew
+        assert result.exit_code == 0
+        assert RtlBundle.read(rtl_run / "rtl").top == "accelerator"
+    else:
+        refused(result, r"\S*/rtl(/manifest\.json is damaged| holds a garbled bundle): top .*")
+
+
+@pytest.mark.parametrize("edited", [(), ("--edited",)])
+@pytest.mark.parametrize(
+    "line", ['initial $system("touch x");', '`include "/etc/passwd"', "/*verilator public*/"]
+)
+def test_verilog_that_asks_for_more_than_a_circuit_is_refused_always(
+    rtl_run: Path, line: str, edited: tuple[str, ...]
+) -> None:
+    text = (rtl_run / "rtl" / "accelerator.v").read_text()
+    forged(rtl_run, verilog=text.replace("endmodule", f"{line}\nendmodule", 1))
+    message = r"\S*/rtl holds a foreign bundle: accelerator\.v must describe a circuit and .*"
+    refused(invoke("verify", rtl_run, *edited), message)
+
+
+def test_verilog_that_the_card_does_not_emit_is_refused_unless_asked_for(rtl_run: Path) -> None:
+    text = (rtl_run / "rtl" / "accelerator.v").read_text()
+    forged(rtl_run, verilog=text + "// mine\n")
+    message = (
+        r"\S*/rtl is not what \S*/card\.json emits: run `convexon emit \S*` again, or give "
+        "--edited to take it as it is"
+    )
+    for command, *options in (
+        ("verify", "--simulator", "icarus"),
+        ("prove",),
+        ("report",),
+        ("build", "--board", "icebreaker"),
+        ("energy", "--part", "iCE40UP5K-SG48", "--freq", "12"),
+    ):
+        refused(invoke(command, rtl_run, *options), message)
+    folder = Run(rtl_run, edited=True)
+    assert Design.of(folder).bundle(folder).value.verilog.endswith("// mine\n")
+    assert invoke("emit", rtl_run).exit_code == 0
+    assert (rtl_run / "rtl" / "accelerator.v").read_text() == text
+
+
+def test_emission_is_not_taken_from_the_word_of_a_folder(
+    rtl_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no cache of the user's own, what the card emits is emitted again."""
+    monkeypatch.setenv("CONVEXON_CACHE", str(tmp_path / "fresh"))
+    folder = Run(rtl_run)
+    assert Design.of(folder).bundle(folder).reused
+    forged(rtl_run, tools={"yosys": "9.9"})
+    with pytest.raises(ArtefactError, match=r"rtl is not what "):
+        Design.of(folder).bundle(folder)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CONVEXON_CACHE", str(tmp_path / "file" / "below"))
+    with pytest.raises(ArtefactError, match=r"rtl is not what "):
+        Design.of(folder).bundle(folder)
+
+
+# Text that a file brings to a terminal
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nconvexon: all proved", "\x1b[2Jred", "\u202edetrevni", "\x9b2J"]
+)
+def test_a_name_in_a_file_never_speaks_to_the_terminal(run: Path, text: str) -> None:
+    head = json.loads((run / "samples-train.json").read_text())
+    head["content"]["name"] = text
+    before = head["digest"]
+    head["digest"] = digest_of({**head, "digest": "", "source": ""})
+    (run / "samples-train.json").write_text(json.dumps(head))
+    for arrays in run.glob("samples-train.*.npz"):
+        arrays.rename(run / f"samples-train.{head['digest'][7:19]}.npz")
+    assert before != head["digest"]
+    with pytest.raises(ArtefactError, match=r"name must be one line of printable text, not '"):
+        Run(run).read("samples-train", SAMPLES)
+    result = invoke("certify", run)
+    assert text not in result.output
+    assert all(line.isprintable() for line in result.output.splitlines())
+
+
+@pytest.mark.parametrize("name", ["umläut", "new\nline", "esc\x1b[2J", "bidi\u202e", b"latin\xe4"])
+def test_a_file_of_any_name_is_solved_and_told_of(
+    data: Path, tmp_path: Path, name: str | bytes
+) -> None:
+    path = tmp_path / f"{os.fsdecode(name)}.npz"
+    shutil.copy(data, path)
+    result = invoke("solve", tmp_path / "run", "--data", path, *SMALL)
+    assert result.exit_code == 0, result.output
+    assert Run(tmp_path / "run").read("samples-train", SAMPLES).value.name.isprintable()
+    missing = invoke("predict", tmp_path / "run", "--data", f"{path}.none")
+    assert missing.exit_code == 2
+    assert re.fullmatch(r"convexon: [^\n]* is missing: [^\n]*\n", missing.stderr)
+    assert missing.stderr[:-1].isprintable()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"COLUMNS": "0"},
+        {"COLUMNS": "²"},
+        {"FORCE_COLOR": "1"},
+    ],
+)
+def test_whatever_the_terminal_says_of_itself_the_line_comes_out(
+    run: Path, tmp_path: Path, data: Path, environment: dict[str, str]
+) -> None:
+    path = tmp_path / "umläut.npz"
+    shutil.copy(data, path)
+    done = subprocess.run(
+        [sys.executable, "-m", "convexon.cli", "predict", run, "--data", path],
+        env={**os.environ, **environment},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert re.match(rb"predict: 108 samples, [^\n]* % correct", done.stdout)
+    assert b"\x1b[?25l" not in done.stdout, "no spinner where there is no terminal"
+
+
+def test_an_empty_name_of_a_folder_is_refused(data: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = "RUN must name a folder, and is empty: give one, or \\. for this one"
+    refused(invoke("solve", "", "--data", data, *SMALL), message)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Values that no stage writes, under digests that fit
+
+
+def restated(path: Path, keys: tuple[Any, ...], value: object) -> None:
+    """Change a value of an artefact, and give file and arrays the digest that then fits."""
+    head = json.loads(path.read_text())
+    before = head["digest"]
+    place: Any = head["content"]
+    for key in keys[:-1]:
+        place = place[key]
+    assert keys[-1] in (place if isinstance(place, dict) else range(len(place)))
+    place[keys[-1]] = value
+    head["digest"] = digest_of({**head, "digest": "", "source": ""})
+    path.write_text(json.dumps(head))
+    arrays = path.with_name(f"{path.stem}.{before[7:19]}.npz")
+    if arrays.exists():
+        arrays.rename(path.with_name(f"{path.stem}.{head['digest'][7:19]}.npz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "keys", "value"),
+    [
+        ("dictionary", DICTIONARY, ("max_feature",), -1),
+        ("dictionary", DICTIONARY, ("max_feature",), 300),
+        ("dictionary", DICTIONARY, ("n_drawn",), -3),
+        ("dictionary", DICTIONARY, ("bits", "n_rows"), 10**9),
+        ("solution", SOLVED, ("validation",), {"0.01": 1.5}),
+        ("solution", SOLVED, ("gap", "n_rows"), 1.5),
+        ("train", DATASET, ("n_classes",), 1),
+        ("train", DATASET, ("input_bits",), 0),
+        ("train", DATASET, ("name",), "a\nb"),
+        ("samples-train", SAMPLES, ("classes",), ["a"]),
+        ("samples-train", SAMPLES, ("classes", 0), "\x1b[2J"),
+        ("network", NETWORK, ("n_steps",), 1 << 40),
+        ("network", NETWORK, ("branches", 0, "layers", 0, "leak", "f"), 17),
+        ("branches", BRANCHES, (0, "layers", 0, "weight_format", "frac"), 10**9),
+        ("card", CARD, ("n_steps",), 1 << 20),
+        ("card", CARD, ("readout_format", "frac"), -1),
+        ("card", CARD, ("interface", "classes", 0), "\u202ea"),
+        ("card", CARD, ("interface", "shape", 0), 10**18),
+    ],
+)
+def test_a_value_that_means_nothing_is_refused_on_reading(
+    run: Path, name: str, codec: Codec[Any], keys: tuple[Any, ...], value: object
+) -> None:
+    restated(run / f"{name}.json", keys, value)
+    with pytest.raises(ArtefactError, match=rf"/{name}\.json ") as caught:
+        Run(run).read(name, codec)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "array"),
+    [
+        ("network", NETWORK, "readout_weights"),
+        ("solution", SOLVED, "W"),
+        ("solution", SOLVED, "dual"),
+        ("samples-train", SAMPLES, "values"),
+    ],
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_array_that_is_not_finite_is_refused_on_reading(
+    run: Path, name: str, codec: Codec[Any], array: str, value: float
+) -> None:
+    made = Run(run).read(name, codec)
+    changed = copy.copy(made.value)
+    values = getattr(changed, array).copy()
+    values.flat[0] = value
+    object.__setattr__(changed, array, values)
+    save(codec, changed, run / f"{name}.json")
+    with pytest.raises(
+        ArtefactError, match=r" must hold finite numbers, not NaN or infinite ones$"
+    ):
+        Run(run).read(name, codec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mismatches": 5}, "mismatches must be at most the 3 inferences, not 5"),
+        ({"mismatches": 1.5}, "mismatches must be an integer, not 1.5"),
+        ({"mismatches": -1}, "mismatches must be 0 or more, not -1"),
+        ({"clocks": -1}, "clocks must be 0 or more, not -1"),
+        ({"latency_cycles": [3, -4]}, "latency_cycles.1 must be 0 or more, not -4"),
+        ({"first": "a\nb"}, "first must be one line of printable text, .*"),
+    ],
+)
+def test_a_verdict_that_no_simulation_can_give_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    verdict = Verification(
+        simulator="icarus",
+        version="12",
+        finished=True,
+        inferences=3,
+        mismatches=0,
+        first=None,
+        latency_cycles=(3, 4),
+        clocks=9,
+    )
+    path = tmp_path / "verify.json"
+    save(VERIFICATION, verdict, path)
+    ((member, value),) = changes.items()
+    restated(path, (member,), value)
+    with pytest.raises(ArtefactError, match=message):
+        Run(tmp_path).read("verify", VERIFICATION)

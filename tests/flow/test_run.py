@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 import pytest
 
+from convexon.data.encoder import Encoder, EncoderKind
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import ArtefactError, InputError
+from convexon.flow.prove import KNOWN, _Cache
 from convexon.flow.run import Run, joined, source_digest
-from convexon.flow.solve import solve
+from convexon.flow.solve import draw, solve
+from convexon.flow.stimulus import stimulus_of
+from convexon.plan.mapping import Mapping
 from convexon.snn.card import CARD
 from convexon.store.artefact import DRAFT
-from toy import toy_arrays, toy_samples, toy_settings
+from convexon.train.solved import BRANCHES
+from toy import toy_arrays, toy_file, toy_samples, toy_settings
 
 HOLD = """
 import sys
@@ -202,3 +211,95 @@ def test_a_damaged_file_names_the_command_that_makes_it_again(folder: Run) -> No
     with pytest.raises(ArtefactError, match=f"^{re.escape(message)}") as caught:
         folder.read("card", CARD)
     assert str(caught.value).endswith(f": run `convexon solve {folder.path}` again")
+
+
+# Two at once, and what a failed solve leaves behind
+
+SOLVE = """
+import sys
+from convexon.cli import app
+app(["solve", *sys.argv[1:]])
+"""
+
+
+def test_two_solves_at_once_never_leave_a_mixture(tmp_path: Path) -> None:
+    data = toy_file(tmp_path)
+    small = ("--steps", "4", "--witnesses", "20", "--fan-in", "3", "--rho", "0.01")
+    command = [sys.executable, "-c", SOLVE, tmp_path / "run", "--data", data, *small]
+    both = [
+        subprocess.Popen([*command, "--seed", str(seed)], stdout=PIPE, stderr=PIPE, text=True)
+        for seed in (1, 2)
+    ]
+    told = [process.communicate()[1] for process in both]
+    codes = [process.returncode for process in both]
+    assert 0 in codes
+    for code, text in zip(codes, told, strict=True):
+        if code:  # unless one had ended before the other began
+            assert code == 2
+            told_so = r"convexon: \S+ is in use by another convexon: wait for it, .*\n"
+            assert re.fullmatch(told_so, text)
+    folder = Run(tmp_path / "run")
+    card = folder.read("card", CARD)
+    seeds = {
+        folder.read(name, codec).record.recipe["settings"]["seed"]
+        for name, codec in (("samples-train", SAMPLES), ("branches", BRANCHES))
+    }
+    assert len(seeds) == 1
+    assert card.record.parents["samples"] == folder.read("samples-train", SAMPLES).record.digest
+
+
+@pytest.mark.parametrize("name", ["test", "train"])
+@pytest.mark.parametrize("encoded", [False, True])
+def test_samples_of_another_split_are_not_used(folder: Run, name: str, encoded: bool) -> None:
+    """As a solve leaves them that failed after it had split the samples anew."""
+    card = folder.read("card", CARD).value
+    mapping = Mapping.spatial(card)
+    if encoded:
+        mapping = replace(mapping, encoder=Encoder(kind=EncoderKind.THRESHOLD, bits=8))
+    assert stimulus_of(folder, mapping, name).labels is not None
+    draw(folder, toy_samples(), toy_settings(max_neurons=6, seed=5))
+    message = f"{folder.file(name)} is of another solve than {folder.file('card')}: run "
+    with pytest.raises(ArtefactError, match=f"^{re.escape(message)}"):
+        stimulus_of(folder, mapping, name)
+
+
+def test_raw_samples_of_another_split_are_not_used(folder: Run) -> None:
+    mapping = replace(
+        Mapping.spatial(folder.read("card", CARD).value),
+        encoder=Encoder(kind=EncoderKind.THRESHOLD, bits=8),
+    )
+    raw = folder.read("samples-test", SAMPLES)
+    other = replace(raw.value, values=raw.value.values[::-1].copy())
+    folder.keep("samples-test", SAMPLES, other, parents={}, recipe=raw.record.recipe)
+    message = f"{folder.file('samples-test')} is of another solve than {folder.file('test')}: run "
+    with pytest.raises(ArtefactError, match=f"^{re.escape(message)}"):
+        stimulus_of(folder, mapping)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(
+    folder: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(**_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("convexon.flow.run.tempfile.TemporaryFile", no_room)
+    with (
+        pytest.raises(ArtefactError, match=r" cannot be written: Read-only file system; choose "),
+        folder.locked(),
+    ):
+        pytest.fail("the folder was held")
+
+
+@pytest.mark.parametrize("place", [".lock", KNOWN])
+def test_a_link_in_a_folder_is_not_followed_to_another_file(folder: Run, place: str) -> None:
+    target = folder.path.parent / "mine"
+    target.write_text("mine")
+    (folder.path / place).unlink(missing_ok=True)
+    (folder.path / place).symlink_to(target)
+    writes = {
+        ".lock": lambda: folder.locked().__enter__(),
+        KNOWN: lambda: _Cache(folder.path / KNOWN, "versions").add("key"),
+    }
+    with pytest.raises((ArtefactError, OSError), match=r"Too many levels of symbolic links"):
+        writes[place]()
+    assert target.read_text() == "mine"

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
 import nir
 import numpy as np
 import pytest
@@ -274,12 +275,28 @@ def test_bad_parameters_are_refused_by_name() -> None:
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "net.nir"
-    with pytest.raises(InputError, match=r"net\.nir is not a file"):
+    with pytest.raises(InputError, match=r"net\.nir cannot be read: No such file or directory"):
         read_nir(file)
+    for place in (tmp_path, Path("/dev/zero")):
+        with pytest.raises(InputError, match=r" cannot be read: (Is a directory|it is no regular)"):
+            read_nir(place)
     for content in (b"", b"no graph", b"\x89HDF\r\n\x1a\n" + b"\0" * 600):
         file.write_bytes(content)
         with pytest.raises(InputError, match=r"net\.nir is no NIR graph that nir .* reads: "):
             read_nir(file)
+
+
+def test_a_file_of_arrays_beyond_the_limit_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "net.nir"
+    with h5py.File(file, "w") as made:
+        made.create_dataset("node/w", (400, 1000), dtype="f8", compression="gzip")
+    assert file.stat().st_size < 20_000
+    monkeypatch.setenv("CONVEXON_LIMIT_MB", "2")
+    monkeypatch.setattr("nir.read", lambda _: pytest.fail("was unpacked"))
+    with pytest.raises(InputError, match=r"arrays take more than 2,000,000 bytes: raise CONVEXON_"):
+        read_nir(file)
 
 
 @pytest.mark.parametrize("name", GRAPHS)

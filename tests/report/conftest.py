@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,7 +80,7 @@ def mutated(verified: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The same with hardware that has a fault, and its report."""
     folder = copied(verified, tmp_path_factory.mktemp("mutated") / "run")
     mutate(folder)
-    verify_stage(folder, KIND)
+    verify_stage(dataclasses.replace(folder, edited=True), KIND)
     report_stage(folder)
     return folder
 

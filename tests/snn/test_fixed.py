@@ -82,7 +82,7 @@ def test_formats_hold_two_s_complement_or_unsigned_integers() -> None:
         (InputError, lambda: Interval.hull([]), "values must hold at least one integer, not none"),
         (FormatError, lambda: QFormat(0), "width must be 1 to 62 bits, not 0"),
         (FormatError, lambda: QFormat(63), "width must be 1 to 62 bits, not 63"),
-        (FormatError, lambda: QFormat(8, -1), "frac must be 0 or more bits, not -1"),
+        (FormatError, lambda: QFormat(8, -1), "frac must be 0 to 1074 bits, not -1"),
         (
             FormatError,
             lambda: QFormat.covering(Interval(0, 1 << MAX_WIDTH)),

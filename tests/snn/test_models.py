@@ -260,3 +260,26 @@ def test_vectorised_model_refuses_scores_that_could_leave_int64() -> None:
     message = "scores must fit 62 bits, not 64: use smaller weights"
     with pytest.raises(FormatError, match=f"^{message}$"):
         simulate.run(network, np.ones((1, 1, 1), np.uint8))
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 40])
+@pytest.mark.parametrize("model", [golden, simulate])
+def test_the_widest_weights_run_or_are_refused_in_both_models(model: Any, n_steps: int) -> None:
+    widest = QFormat(62)
+    layer = layer_of(
+        [[widest.interval.high]] * 8,
+        [1],
+        leak=Leak(0, 0),
+        reset=Reset.NONE,
+        weight_format=widest,
+        threshold_format=QFormat(2),
+    )
+    network = network_of((layer,), n_steps=n_steps)
+    assert network.ranges[0][0].current[0].high == 8 * widest.interval.high
+    inputs = np.ones((1, n_steps, 8), dtype=np.uint8)
+    with pytest.raises(FormatError, match=r"(64 bits|int64|62 bits)"):
+        model.run(network, inputs)
+    one = np.zeros_like(inputs)
+    one[:, 0, 0] = 1
+    if model is golden:  # which refuses what does not fit, and no more
+        assert model.run(network, one).layers[0][0].membranes[0, -1, 0] == widest.interval.high

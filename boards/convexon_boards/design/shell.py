@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.described import require_names
 
 TOP = "shell"
 """Name of the shell's module."""
@@ -24,6 +25,7 @@ TOP = "shell"
 def in_shell(bundle: RtlBundle) -> str:
     """Return the Verilog of ``bundle`` and of a module `TOP` around it."""
     ports = bundle.ports
+    require_names(ports)
     sources = _streams(ports, "i")
     sinks = _streams(ports, "o")
     bits_in = sum(stream["width"] for stream in sources)

@@ -11,6 +11,7 @@ from convexon.link.protocol import DEFAULT_BAUD
 from convexon_boards.board import Board, Pin
 from convexon_boards.toolchain import Clocking, Port
 from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.described import require_names
 from convexon_hdl.link.link import TOP as LINK
 from convexon_hdl.link.link import Line, Spi, Uart, link_verilog
 from convexon_hdl.link.shape import LinkShape
@@ -91,6 +92,7 @@ def design_of(
     ToolError
         If Yosys is missing or fails.
     """
+    require_names(bundle.ports)
     shape = LinkShape.of(bundle.ports, results=results, digest=bundle.digest)
     timeout = max(1, round(silence_seconds * clocking.mhz * 1e6))
     ports = _ports(board, line)

@@ -13,6 +13,7 @@ from convexon.plan.operations import EnergyRange
 from convexon.plan.switching import Switching, Watch
 from convexon.snn.trace import SpikeTrace
 from convexon.store.codec import Codec
+from convexon.store.untrusted import Amount
 from convexon_boards.board import Part
 from convexon_boards.energy.device import MULTIPLIER_CELLS, Constant, Device, device_of
 from convexon_boards.energy.nets import Nets, nets_of, watch_of
@@ -55,7 +56,7 @@ class EnergyEstimate:
     clock_mhz: float
     samples: int
     clocks: float
-    toggles: float
+    toggles: Amount
     resources: Mapping[str, EnergyRange]
 
     def __post_init__(self) -> None:

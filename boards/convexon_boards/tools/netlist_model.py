@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from convexon.errors import MissingToolError
+from convexon.store.untrusted import require_identifier
 from convexon_boards.families import TOOLCHAINS
 from convexon_boards.tools.synthesis import Netlist
 from convexon_hdl.emit import yosys
@@ -52,7 +53,7 @@ def simulation_model(netlist: Netlist, *, watched: Sequence[int] = ()) -> str:
     script = [
         *read,
         *tools.models,
-        f"hierarchy -check -top {netlist.top}",
+        f"hierarchy -check -top {require_identifier(netlist.top, 'top of a netlist')}",
         "proc",
         "flatten",
         "opt_clean",

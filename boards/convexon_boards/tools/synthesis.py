@@ -24,6 +24,7 @@ from convexon.errors import ToolError
 from convexon.plan.cost.memory import CONSTANT_BIT
 from convexon.plan.cost.resources import CellReport
 from convexon.plan.family import Family
+from convexon.store.untrusted import require_identifier
 from convexon_boards.families import TOOLCHAINS
 from convexon_boards.toolchain import Toolchain
 from convexon_hdl.emit import yosys
@@ -60,6 +61,7 @@ def synthesis_script(tools: Toolchain, top: str) -> list[str]:
 
     They read techmap.v as convexon.v, and write stat.json, netlist.v and netlist.json.
     """
+    require_identifier(top, "top of a design")
     libraries = "".join(f" -lib {file}" for file in tools.memory_libraries)
     return [
         _NO_VERIFY,

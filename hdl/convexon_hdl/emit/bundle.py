@@ -9,15 +9,16 @@ files and nothing else of the generator.
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from convexon.errors import ArtefactError
+from convexon.errors import ArtefactError, InputError
 from convexon.store.artefact import atomic_write, digest_of, pretty
 from convexon.store.codec import Json
+from convexon.store.untrusted import FILE_NAME, IDENTIFIER, parse_json, read_text
+from convexon_hdl.emit.described import require_described, require_names
+from convexon_hdl.emit.scan import require_inert
 
 SCHEMA = "convexon.rtl"
 SCHEMA_VERSION = 2
@@ -31,7 +32,8 @@ _OWN_NAMES = frozenset({VERILOG_NAME, PORTS_NAME, MANIFEST_NAME})
 class RtlBundle:
     """An emitted accelerator.
 
-    Raises `ArtefactError` if the name of a file is none, or is one of the bundle's own.
+    Raises `ArtefactError` if the name of a file is none, or is one of the bundle's own, and
+    `InputError` if the name of the top, of a port or of a probed signal is no identifier.
     """
 
     top: str
@@ -48,8 +50,10 @@ class RtlBundle:
     """Texts of further files, by name."""
 
     def __post_init__(self) -> None:
+        IDENTIFIER.require(self.top, "top of a bundle")
+        require_names(self.ports)
         for name in self.others:
-            if not _is_file_name(name) or name in _OWN_NAMES:
+            if not FILE_NAME.fits(name) or name in _OWN_NAMES:
                 raise ArtefactError(f"file of a bundle must have a plain name, not {name!r}")
 
     @property
@@ -94,7 +98,8 @@ class RtlBundle:
     def read(cls, folder: Path) -> RtlBundle:
         """Read the bundle in ``folder`` and check every file against the manifest.
 
-        Raises `ArtefactError` if a file is missing, damaged, changed, or of an unknown schema.
+        Raises `ArtefactError` if a file is missing, damaged, changed, of an unknown schema, or no
+        description of a circuit and its ports.
         """
         manifest = _read_json(folder / MANIFEST_NAME)
         schema = (manifest.get("schema"), manifest.get("schema_version"))
@@ -107,7 +112,7 @@ class RtlBundle:
         try:
             stated = (manifest["digest"], dict(manifest["files"]))
             names = sorted(set(stated[1]) - _OWN_NAMES)
-            if not all(_is_file_name(name) for name in names):
+            if not all(FILE_NAME.fits(name) for name in names):
                 raise ValueError("a file outside the folder")
             bundle = cls(
                 top=manifest["top"],
@@ -120,7 +125,9 @@ class RtlBundle:
             files, digest = bundle.files, bundle.digest
         except KeyError as error:
             raise ArtefactError(f"{folder / MANIFEST_NAME} lacks {error}: emit it again") from error
-        except (TypeError, ValueError) as error:
+        except InputError as error:
+            raise ArtefactError(f"{folder} holds a garbled bundle: {error}") from None
+        except (TypeError, ValueError, AttributeError) as error:
             raise ArtefactError(f"{folder} holds a garbled bundle: emit it again") from error
         for name, text in files.items():
             if stated[1].get(name) != _sha256(text):
@@ -131,6 +138,13 @@ class RtlBundle:
             raise ArtefactError(
                 f"{folder / MANIFEST_NAME} does not match its digest: emit it again"
             )
+        try:
+            require_described(bundle.ports, bundle.top)
+            for name, text in files.items():
+                if name.endswith(".v"):
+                    require_inert(text, name)
+        except InputError as error:
+            raise ArtefactError(f"{folder} holds a foreign bundle: {error}") from None
         return bundle
 
 
@@ -138,16 +152,11 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _is_file_name(name: object) -> bool:
-    """Whether ``name`` is that of a file right in the folder."""
-    return isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name, re.ASCII) is not None
-
-
 def _listed(folder: Path) -> set[str]:
     """Return the further files that the manifest in ``folder`` lists; none if it is unsound."""
     try:
-        files = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))["files"]
-        return {name for name in files if _is_file_name(name)} - _OWN_NAMES
+        files = parse_json(read_text(folder / MANIFEST_NAME))["files"]
+        return {name for name in files if FILE_NAME.fits(name)} - _OWN_NAMES
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 
@@ -155,7 +164,7 @@ def _listed(folder: Path) -> set[str]:
 def _read_text(path: Path) -> str:
     """Read a text; raises `ArtefactError` naming the file."""
     try:
-        return path.read_bytes().decode()
+        return read_text(path)
     except (OSError, ValueError) as error:
         raise ArtefactError(f"{path} cannot be read: emit it again") from error
 
@@ -163,9 +172,11 @@ def _read_text(path: Path) -> str:
 def _read_json(path: Path) -> Json:
     """Read a JSON object; raises `ArtefactError` naming the file."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(read_text(path))
     except FileNotFoundError:
         raise ArtefactError(f"{path} is missing: run convexon emit first") from None
+    except InputError as error:
+        raise ArtefactError(f"{path} is damaged: {error}: emit it again") from None
     except (OSError, ValueError) as error:
         raise ArtefactError(f"{path} is truncated or damaged: emit it again") from error
     if not isinstance(value, dict):

@@ -11,6 +11,7 @@ import importlib.metadata
 import re
 from collections.abc import Mapping as MappingType
 from enum import Enum
+from types import MappingProxyType
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
@@ -34,8 +35,21 @@ TOP = "accelerator"
 AXI_TOP = "accelerator_axi"
 """Name of the top module with AXI."""
 
+DEFAULT_WIDTH = 32
+"""Bits of tdata."""
+
 REGISTERS_NAME = "registers.json"
 """Register map of the top module with AXI."""
+
+WAIVERS = MappingProxyType(
+    {
+        "DECLFILENAME": "the whole hierarchy is one file, named after its top module",
+        "PROCASSINIT": "a register states its value at power-up beside its value after reset",
+        "UNUSEDSIGNAL": "payloads and ports of parts keep their names where other nets have bits",
+        "WIDTHEXPAND": "operands stand in their own widths, and are extended as cells do it",
+    }
+)
+"""Warnings of Verilator's linter that the emitted Verilog turns off, and why."""
 
 _SCRIPT = (
     "read_rtlil design.il",
@@ -68,7 +82,7 @@ def emit(
     *,
     parents: MappingType[str, str] | None = None,
     host: Host = Host.STREAMS,
-    axi_width: int = 32,
+    axi_width: int = DEFAULT_WIDTH,
 ) -> RtlBundle:
     """Generate the accelerator of ``network``.
 
@@ -123,6 +137,13 @@ def host_name(host: Host, axi_width: int) -> str:
     return f"axi{axi_width}" if host is Host.AXI else host.value
 
 
+def host_of(name: str) -> tuple[Host, int]:
+    """Inverse of `host_name`: the host, and the bits of tdata."""
+    if name == Host.STREAMS.value:
+        return Host.STREAMS, DEFAULT_WIDTH
+    return Host.AXI, int(name.removeprefix(Host.AXI.value))
+
+
 def _constants(accelerator: Accelerator) -> dict[str, int]:
     """Parameters of the packages; the cycles only where they are constant."""
     network, schedule = accelerator.network, accelerator.schedule
@@ -175,6 +196,7 @@ def _header(accelerator: Accelerator, parents: MappingType[str, str]) -> str:
             f"latency {schedule.latency_cycles} clocks, a new inference every "
             f"{schedule.initiation_interval_cycles}"
         )
+    lines += (f"verilator lint_off {rule}" for rule in WAIVERS)
     return "".join(f"// {line}\n" for line in lines) + "\n"
 
 

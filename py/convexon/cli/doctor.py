@@ -72,9 +72,10 @@ def checks() -> Iterator[Check]:
 @command
 def doctor() -> None:
     """Check every tool and its version, and say how to install what is missing."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from convexon.cli.console import rich_console
 
     results = list(checks())
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -83,7 +84,7 @@ def doctor() -> None:
     for check in results:
         state = "ok" if check.fine else "needed" if check.needed else "optional"
         table.add_row(*(Text(cell) for cell in (check.name, check.found, state, check.install)))
-    console = Console(highlight=False)
+    console = rich_console()
     console.print(table)
     bad = [check.name for check in results if check.needed and not check.fine]
     if bad:

@@ -10,11 +10,29 @@ from typing import Any, TypeVar
 import click
 
 from convexon.cli import Command
+from convexon.errors import InputError
 from convexon.settings import Setting, Settings, settings_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-RUN = click.argument("run", type=click.Path(path_type=Path), default=Path("build/run"))
+
+class Folder(click.Path):
+    """A folder that is named: an empty name, as of a variable that is not set, would be here."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; raises `InputError` if the name is empty."""
+        if value == "":
+            raise InputError("RUN must name a folder, and is empty: give one, or . for this one")
+        return super().convert(value, param, ctx)
+
+
+RUN = click.argument("run", type=Folder(), default=Path("build/run"))
+EDITED = click.option(
+    "--edited", is_flag=True, help="Take RUN/rtl as it is, though the card emits other Verilog."
+)
 DATA = click.option(
     "--data",
     default="digits",

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 from convexon.errors import ArtefactError
+from convexon.store.untrusted import open_regular
 
 NPZ, NPY, PARQUET, TEXT = "npz", "npy", "parquet", "csv"
 """Kinds that are read, by name."""
@@ -52,7 +53,7 @@ def kind_of(path: Path, told: str) -> str:
     if not path.is_file():
         raise ArtefactError(f"{path} is no regular file: {told}")
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             head = stream.read(4096)
     except OSError as error:
         raise ArtefactError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -118,7 +118,8 @@ def _whole(array: npt.NDArray[Any], what: str) -> npt.NDArray[np.int64]:
     missing = np.flatnonzero(np.isnan(array))
     if len(missing):
         raise InputError(f"{what}[{missing[0]}] is missing: label every sample, or leave it out")
-    if not (np.isfinite(array) & (array == np.rint(array))).all():
+    array = array.astype(np.float64)
+    if not ((np.abs(array) < 2.0**63) & (array == np.rint(array))).all():
         raise InputError(REAL.format(what))
     return array.astype(np.int64)
 

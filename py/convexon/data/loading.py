@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from convexon.data.kinds import NPY, NPZ, PARQUET, TEXT, kind_of
 from convexon.data.samples import Samples
 from convexon.errors import ArtefactError, InputError
 from convexon.snn.series import rectangular, split_at
-from convexon.store.artefact import read_npz
+from convexon.store.archive import read_npy, read_npz
+from convexon.store.untrusted import printable
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -79,7 +79,7 @@ def from_file(path: Path, *, n_steps: int | None = None) -> Samples:
         arrays.get("labels"),
         groups=arrays.get("groups"),
         split=arrays.get("split"),
-        name=path.stem,
+        name=printable(path.stem),
         are_spikes=kind in ("spikes", "events"),
     )
 
@@ -133,21 +133,17 @@ def _sensor(arrays: Arrays) -> tuple[int, int] | None:
 def _read_npz(path: Path) -> Arrays:
     """The arrays of an npz file that are known."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            held = archive.namelist()
-        return read_npz(path, [name for name in ARRAYS if f"{name}.npy" in held])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        return read_npz(path, ARRAYS)
+    except (OSError, ValueError) as error:
         raise ArtefactError(f"{path} is not a readable npz file: {error}") from error
 
 
 def _read_npy(path: Path) -> Arrays:
     """An array alone: features without labels."""
     try:
-        with path.open("rb") as stream:
-            values = np.lib.format.read_array(stream, allow_pickle=False)
-    except (OSError, ValueError, EOFError, TypeError, SyntaxError, MemoryError) as error:
+        return {"features": read_npy(path)}
+    except (OSError, ValueError) as error:
         raise ArtefactError(f"{path} is not a readable npy file: {error}") from error
-    return {"features": values}
 
 
 _READERS: dict[str, Callable[[Path], Arrays]] = {

@@ -15,6 +15,7 @@ from convexon.quantizer.trained import quantize_trained
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.real import RealNetwork
+from convexon.store.untrusted import printable
 
 CALIBRATION_SEED = 0
 """Seed of the split of labelled samples into those that calibrate and those that test."""
@@ -56,7 +57,7 @@ def bring(
         raise InputError(f"{run.path} has a network already: choose another folder")
     chosen = settings or BringSettings()
     network = importer_for(file, kind).read(file, chosen.reading)
-    recipe = {"file": file.name}
+    recipe = {"file": printable(file.name)}
     lines: list[str] = []
     if isinstance(network, RealNetwork):
         network, samples, lines = _quantized(network, samples, chosen)

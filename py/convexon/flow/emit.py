@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from convexon.errors import ArtefactError
-from convexon.flow.run import Made, Run
+from convexon.flow.run import Made, Run, source_digest
 from convexon.interop.export import write_exports
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.plan.schedule import Schedule
 from convexon.progress import QUIET, Progress
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork
-from convexon.store.codec import Codec
 from convexon_hdl.emit.bundle import RtlBundle
-from convexon_hdl.emit.emitter import Host, emit, tools
+from convexon_hdl.emit.emitter import Host, emit, host_name, host_of, tools
+from convexon_sim.build import kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,8 @@ class Design:
         Raises
         ------
         ArtefactError
-            If there is no sound bundle, or it is of another card or mapping.
+            If there is no sound bundle, it is of another card or mapping, or it is not what they
+            emit, unless ``run.edited`` asks for it.
         """
         bundle = run.bundle()
         own, stated = self.digests, dict(bundle.record.parents)
@@ -92,6 +94,12 @@ class Design:
             raise ArtefactError(
                 f"{run.rtl} is of another {names[0]} than {run.file(names[0])}: "
                 f"run `convexon emit {run.path}` again"
+            )
+        emission = Emission(self, *host_of(bundle.value.ports["host"]))
+        if not run.edited and bundle.record.digest != emission.digest:
+            raise ArtefactError(
+                f"{run.rtl} is not what {run.file('card')} emits: run `convexon emit {run.path}` "
+                "again, or give --edited to take it as it is"
             )
         return bundle
 
@@ -117,15 +125,54 @@ class EmitResult:
         return f"emit: {kilobytes:.0f} kB of Verilog, {self.schedule.summary}"
 
 
-@dataclass(frozen=True)
-class Emitted:
-    """Note of a bundle in a run folder: its digest, beside what it was made by."""
+@dataclass(frozen=True, eq=False)
+class Emission:
+    """What a design emits for a host: the same bundle, whenever it is asked for.
 
-    digest: str
+    Members
+    -------
+    design : Design
+    host : Host
+    axi_width : int
+    """
+
+    design: Design
+    host: Host
+    axi_width: int
+
+    @cached_property
+    def bundle(self) -> RtlBundle:
+        """The bundle, emitted."""
+        design = self.design
+        return emit(
+            design.network,
+            design.mapping,
+            parents=design.digests,
+            host=self.host,
+            axi_width=self.axi_width,
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """Its digest, from the user's own cache where it is there: a folder's word is not taken."""
+        key = {
+            "emitted": self.design.digests,
+            "host": host_name(self.host, self.axi_width),
+            "tools": tools(),
+            "source": source_digest(),
+        }
+
+        def make(folder: Path) -> None:
+            (folder / _DIGEST).write_text(self.bundle.digest)
+
+        try:
+            return kept(key, _DIGEST, make).read_text()
+        except (OSError, RuntimeError):  # no folder for a cache, or none that can be written
+            return self.bundle.digest
 
 
-EMITTED: Codec[Emitted] = Codec(Emitted, "convexon.emitted", 1, made_by="convexon emit")
-"""File form of the note."""
+_DIGEST = "digest"
+"""Name of the file in the cache."""
 
 
 def emit_stage(
@@ -141,32 +188,18 @@ def emit_stage(
         If there is no sound card, the network cannot be mapped, Yosys fails, or the folder cannot
         be written.
     """
-    design = Design.of(run)
-
-    def write() -> Emitted:
+    emission = Emission(Design.of(run), host, axi_width)
+    design, bundle = emission.design, _sound(run)
+    if bundle is None or bundle.record.digest != emission.digest:
         began = time.monotonic()
         progress.begin("elaborating and emitting")
-        new = emit(
-            design.network, design.mapping, parents=design.digests, host=host, axi_width=axi_width
-        )
-        new.write(run.rtl)
-        run.time("emit", time.monotonic() - began)
-        return Emitted(new.digest)
-
-    made = run.made(
-        "emitted",
-        EMITTED,
-        write,
-        parents=design.parents,
-        recipe={"host": host.value, "axi_width": axi_width, "tools": tools()},
-    )
-    bundle = _sound(run)
-    if bundle is None or bundle.record.digest != made.value.digest:  # changed since
-        write()
+        emission.bundle.write(run.rtl)
         bundle = replace(run.bundle(), reused=False)
+        _ = emission.digest  # kept for what reads the folder next
+        run.time("emit", time.monotonic() - began)
     exports = write_exports(design.network, run.path / "export", digest=design.digests["card"])
     return EmitResult(
-        bundle=replace(bundle, reused=bundle.reused and made.reused),
+        bundle=bundle,
         schedule=design.schedule,
         exports=tuple(exports),
     )

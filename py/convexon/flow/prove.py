@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from convexon.flow.emit import Design, emit_stage
 from convexon.flow.run import Made, Run, source_digest
 from convexon.progress import QUIET, Progress
+from convexon.store.untrusted import read_text
 from convexon_hdl.emit import yosys
 from convexon_hdl.emit.bundle import MANIFEST_NAME, RtlBundle
 from convexon_hdl.formal.network import left_to_simulation, obligations
@@ -102,10 +104,9 @@ def prove_stage(folder: Run, progress: Progress = QUIET) -> ProveResult:
 
 def _bundle(folder: Run, design: Design, progress: Progress) -> Made[RtlBundle]:
     """The bundle on disk, for whatever host, if it is of this design; else a new one."""
-    if (folder.rtl / MANIFEST_NAME).exists():
-        bundle = folder.bundle()
-        if bundle.record.parents == design.digests:
-            return bundle
+    there = (folder.rtl / MANIFEST_NAME).exists()
+    if there and folder.bundle().record.parents == design.digests:
+        return design.bundle(folder)
     return emit_stage(folder, progress).bundle
 
 
@@ -114,7 +115,10 @@ class _Cache:
 
     def __init__(self, path: Path, versions: str) -> None:
         self._path, self._versions = path, versions
-        text = path.read_text("utf-8", errors="replace") if path.exists() else ""
+        try:
+            text = read_text(path)
+        except (OSError, ValueError):  # what was not proved yet is proved anew
+            text = ""
         self._lines = set(text.split())
 
     def _line(self, key: str) -> str:
@@ -126,5 +130,6 @@ class _Cache:
     def add(self, key: str) -> None:
         """Note a key on disk."""
         self._lines.add(self._line(key))
-        with self._path.open("a", encoding="utf-8") as file:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        with os.fdopen(os.open(self._path, flags, 0o666), "a", encoding="utf-8") as file:
             file.write(self._line(key) + "\n")

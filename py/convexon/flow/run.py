@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -30,7 +30,8 @@ from convexon.store.artefact import (
     remove_drafts,
     save,
 )
-from convexon.store.codec import Codec
+from convexon.store.codec import Codec, from_json
+from convexon.store.untrusted import Amount, parse_json, read_text
 from convexon_hdl.emit.bundle import SCHEMA, SCHEMA_VERSION, RtlBundle
 
 T = TypeVar("T")
@@ -108,9 +109,12 @@ class Run(Keeper):
     Members
     -------
     path : Path
+    edited : bool
+        Whether its Verilog is taken as it is, where the card emits other.
     """
 
     path: Path
+    edited: bool = False
 
     def file(self, name: str) -> Path:
         """Return where the artefact ``name`` lies."""
@@ -124,9 +128,9 @@ class Run(Keeper):
     def timing(self) -> dict[str, float]:
         """Return the wall time in seconds of every stage that ran; no artefact depends on it."""
         try:
-            content = json.loads(self.file("timing").read_text())
-            return {name: float(content[name]) for name in content if content[name] >= 0}
-        except (OSError, ValueError, TypeError, AttributeError):
+            content = parse_json(read_text(self.file("timing")))
+            return from_json(dict[str, Amount], content)
+        except (OSError, ValueError):
             return {}  # a damaged note of times is no reason to fail
 
     def time(self, stage: str, seconds: float, *, first: bool = False) -> None:
@@ -236,8 +240,11 @@ def _lock_of(path: Path) -> Iterator[None]:
     try:
         try:
             path.mkdir(parents=True, exist_ok=True)
-            stream = (path / ".lock").open("ab")
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            stream = os.fdopen(os.open(path / ".lock", flags, 0o666), "ab")
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with tempfile.TemporaryFile(dir=path):  # said before anything is computed
+                pass
         except BlockingIOError:
             raise ArtefactError(
                 f"{path} is in use by another convexon: wait for it, or choose another folder"

@@ -87,6 +87,11 @@ def stimulus_of(folder: Run, mapping: Mapping, name: str = "test") -> Stimulus:
             transfers=inputs, inputs=inputs, labels=samples.value.labels, origins={name: samples}
         )
     raw = folder.read(f"samples-{name}", SAMPLES)
+    if samples.record.parents.get("samples", raw.record.digest) != raw.record.digest:
+        raise ArtefactError(
+            f"{folder.file(f'samples-{name}')} is of another solve than {folder.file(name)}: "
+            f"run `convexon solve {folder.path}` again"
+        )
     return _of_levels(
         card.value,
         mapping,

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from convexon.errors import InputError, MissingToolError
 from convexon.interop.profiles import PROFILES, Node, Profile
 from convexon.snn.real import Real, RealLayer, RealNetwork
+from convexon.store.untrusted import LIMIT_VARIABLE, limit_bytes, open_regular, printable
 
 if TYPE_CHECKING:
     import nir
@@ -47,14 +48,30 @@ MAX_NESTING = 32
 def read_nir(path: Path, *, profile: str = DEFAULT_PROFILE, dt: float | None = None) -> RealNetwork:
     """Read a NIR file; raises as `from_nir`, and if the file is none."""
     nir = _nir()
-    if not path.is_file():
-        raise InputError(f"{path} is not a file: give a NIR graph")
     try:
+        open_regular(path).close()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}: give a NIR graph") from None
+    try:
+        _require_within_limit(path)
         graph = nir.read(path)
     except Exception as error:  # what a broken file makes h5py raise is not documented
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} is no NIR graph that nir {nir.version} reads: {told}") from error
-    return from_nir(graph, profile=profile, dt=dt, name=path.name)
+    return from_nir(graph, profile=profile, dt=dt, name=printable(path.name))
+
+
+def _require_within_limit(path: Path) -> None:
+    """Raise `InputError` if the arrays that a file declares are more than the limit."""
+    import h5py
+
+    sizes: list[int] = []
+    with h5py.File(path) as file:
+        file.visititems(lambda _, item: sizes.append(int(getattr(item, "nbytes", 0))))
+    if sum(sizes) > limit_bytes():
+        raise InputError(
+            f"its arrays take more than {limit_bytes():,} bytes: raise {LIMIT_VARIABLE}"
+        )
 
 
 def from_nir(

@@ -12,6 +12,7 @@ from convexon.snn.fixed import MAX_WIDTH, width_of
 from convexon.snn.network import FixedPointNetwork
 from convexon.store.artefact import HEAD, digest_of, read_json, save
 from convexon.store.codec import DERIVED, from_json
+from convexon.store.untrusted import printable
 
 NAMED = ("schema", "schema_version", "content")
 """Fields that the file must have; the others are for signing to fill in."""
@@ -53,7 +54,7 @@ def sign(path: Path, output: Path | None = None) -> tuple[FixedPointNetwork, boo
     target = path if output is None else output
     if target == path and _is_signed(head, network):
         return network, False
-    save(CARD, network, target, recipe={"signed": path.name})
+    save(CARD, network, target, recipe={"signed": printable(path.name)})
     return network, True
 
 

@@ -31,7 +31,6 @@ Later tables win over earlier ones. What is left out is spatial without register
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ from convexon.plan.mapping import PLAIN, LayerMapping, Mapping
 from convexon.snn.decision import Decision
 from convexon.snn.network import FixedPointNetwork
 from convexon.store.codec import from_json
+from convexon.store.untrusted import parse_toml, read_toml
 
 _TABLES = ("decision_registers", "default", "readout", "layer", "encoder", "decision")
 
@@ -51,12 +51,9 @@ def read_mapping(path: Path, network: FixedPointNetwork) -> Mapping:
     Raises `InputError` if it cannot be read, is not TOML, or a table does not fit the network; it
     names the table.
     """
+    content = read_toml(path, "a mapping")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: give a TOML file with a mapping") from error
-    try:
-        return parse_mapping(text, network)
+        return _mapping(content, network)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -64,9 +61,15 @@ def read_mapping(path: Path, network: FixedPointNetwork) -> Mapping:
 def parse_mapping(text: str, network: FixedPointNetwork) -> Mapping:
     """Parse TOML; see `read_mapping`."""
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(text)
+    except InputError:
+        raise
+    except ValueError as error:
         raise InputError(f"a mapping must be TOML: {error}") from None
+    return _mapping(content, network)
+
+
+def _mapping(content: dict[str, Any], network: FixedPointNetwork) -> Mapping:
     for name in content:
         if name not in _TABLES:
             raise InputError(f"a mapping must have the keys {', '.join(_TABLES)}, not {name!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from pathlib import Path
 from convexon.errors import ArtefactError, InputError
 from convexon.store.artefact import atomic_write, pretty
 from convexon.store.codec import from_json, to_json
+from convexon.store.untrusted import parse_json, read_text
 
 SCHEMA = "convexon.report"
 SCHEMA_VERSION = 1
@@ -89,7 +89,7 @@ def read_figures(path: Path) -> dict[str, Figure]:
         If the file is missing, damaged, or of another schema.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path))
         head = (content["schema"], content["schema_version"])
         if head != (SCHEMA, SCHEMA_VERSION):
             raise ArtefactError(f"{path} must be {SCHEMA} version {SCHEMA_VERSION}, not {head}")

@@ -16,6 +16,9 @@ from convexon.errors import FormatError, InputError, require_integer
 MAX_INPUT_BITS = 8
 """Widest input intensity, in bits."""
 
+MAX_POINT = 1074
+"""Most bits behind the binary point: those of the least number that a float64 can be."""
+
 MAX_WIDTH = 62
 """Widest format, in bits: the vectorised model computes in int64, with room for one addition."""
 
@@ -96,7 +99,9 @@ class QFormat:
     InputError
         If ``width`` or ``frac`` is not an integer.
     FormatError
-        If ``width`` lies outside 1..62 or ``frac`` is negative.
+        If ``width`` lies outside 1..62 or ``frac`` outside 0..1074.
+    InputError
+        If one of them is no integer.
     """
 
     width: int
@@ -108,8 +113,8 @@ class QFormat:
             object.__setattr__(self, name, require_integer(name, getattr(self, name)))
         if not 1 <= self.width <= MAX_WIDTH:
             raise FormatError(f"width must be 1 to {MAX_WIDTH} bits, not {self.width!r}")
-        if self.frac < 0:
-            raise FormatError(f"frac must be 0 or more bits, not {self.frac!r}")
+        if not 0 <= self.frac <= MAX_POINT:
+            raise FormatError(f"frac must be 0 to {MAX_POINT} bits, not {self.frac!r}")
 
     @property
     def signed(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from convexon.errors import FormatError
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import ReadoutMode, Reset
 from convexon.snn.trace import LayerTrace, SpikeTrace
@@ -105,6 +106,8 @@ def run(network: FixedPointNetwork, inputs: npt.NDArray[np.unsignedinteger]) -> 
     ------
     InputError
         If the shape differs from the network's, or an input exceeds the network's input bits.
+    FormatError
+        If a membrane or a score does not fit 64 bits, as no trace can hold it then.
     """
     network.check_inputs(inputs)
     columns: list[list[list[list[list[int]]]]] = []  # [sample][flat layer][spikes, membranes]
@@ -132,7 +135,7 @@ def run(network: FixedPointNetwork, inputs: npt.NDArray[np.unsignedinteger]) -> 
             traces.append(
                 LayerTrace(
                     spikes=np.array([flat[position][0] for flat in columns], dtype=np.uint8),
-                    membranes=np.array([flat[position][1] for flat in columns], dtype=np.int64),
+                    membranes=_integers("membranes", [flat[position][1] for flat in columns]),
                 )
             )
             position += 1
@@ -140,6 +143,14 @@ def run(network: FixedPointNetwork, inputs: npt.NDArray[np.unsignedinteger]) -> 
     labels = [[decide(scores) for scores in rows] for rows in all_scores]
     return SpikeTrace(
         layers=tuple(layers),
-        scores=np.array(all_scores, dtype=np.int64),
+        scores=_integers("scores", all_scores),
         labels=np.array(labels, dtype=np.int64),
     )
+
+
+def _integers(name: str, values: object) -> npt.NDArray[np.int64]:
+    """Nested lists as an array; raises `FormatError` where one does not fit."""
+    try:
+        return np.array(values, dtype=np.int64)
+    except OverflowError:
+        raise FormatError(f"{name} must fit 64 bits: use smaller weights") from None

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.snn.coding import CODINGS, FloatArray, Steps, finite, quantized, require_bits
 from convexon.snn.series import is_ragged, rectangular
+from convexon.store.untrusted import require_line
 
 ClassName = bool | int | float | str
 """What a class may be called in a file."""
@@ -54,6 +55,9 @@ class Interface:
             raise InputError(f"shape must have lengths of at least 1, not {self.shape}")
         if coding.per_step and len(self.shape) != 2:
             raise InputError(f"shape must be (steps, inputs) for {self.coding}, not {self.shape}")
+        for name in self.classes:
+            if isinstance(name, str):
+                require_line(name, "a class")
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
             raise InputError(f"classes must be two or more different names, not {self.classes}")
         if coding.scaled != (self.low is not None) or (self.low is None) != (self.high is None):

@@ -33,6 +33,9 @@ from convexon.snn.ranges import LayerRanges, layer_ranges, score_range
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
+MAX_STEPS = 1 << 16
+"""Most steps of an inference."""
+
 
 MAX_STEPS = 1 << 16
 """Most steps of an inference: the exact ranges are a walk over all of them."""
@@ -276,11 +279,10 @@ class _Hidden:
         if not self.branches:
             raise InputError("branches must hold at least one branch, not none")
         require_type("readout_mode", self.readout_mode, ReadoutMode)
-        for name in ("n_steps", "input_bits"):
-            object.__setattr__(self, name, require_integer(name, getattr(self, name)))
-        require_within("n_steps", self.n_steps, 1, MAX_STEPS)
-        if not 1 <= self.input_bits <= MAX_INPUT_BITS:
-            raise InputError(f"input_bits must be 1 to {MAX_INPUT_BITS}, not {self.input_bits!r}")
+        for name, most in (("n_steps", MAX_STEPS), ("input_bits", MAX_INPUT_BITS)):
+            value = require_integer(name, getattr(self, name))
+            require_within(name, value, 1, most)
+            object.__setattr__(self, name, value)
         widths = {branch.n_inputs for branch in self.branches}
         if len(widths) > 1:
             raise InputError(f"branches must all read the same inputs, not {sorted(widths)} inputs")

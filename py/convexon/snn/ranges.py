@@ -117,8 +117,9 @@ def layer_ranges(layer: Layer, inputs: Interval, n_steps: int) -> LayerRanges:
 def weighted_range(weights: npt.NDArray[np.int64], inputs: Interval) -> Interval:
     """Range of sum_i w[i] * x[i] for independent x[i] in ``inputs``; x = 0 is always possible."""
     span = inputs | Interval(0, 0)
-    positive = int(weights[weights > 0].sum())
-    negative = int(weights[weights < 0].sum())
+    values = weights.tolist()  # Python's integers, as a sum may leave 64 bits
+    positive = sum(value for value in values if value > 0)
+    negative = sum(value for value in values if value < 0)
     return Interval(
         positive * span.low + negative * span.high, positive * span.high + negative * span.low
     )

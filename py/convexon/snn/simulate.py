@@ -42,9 +42,9 @@ def _arithmetic(layer: Layer, input_range: Interval, steps: int) -> _Arithmetic:
     and threshold. Only where that is too coarse for int64 the exact ranges decide.
     """
     span = max(abs(input_range.low), abs(input_range.high))
-    current = int(np.abs(layer.weights).sum(axis=0).max()) * span
+    current = _magnitude(layer.weights) * span
     if layer.recurrent is not None:
-        current += int(np.abs(layer.recurrent).sum(axis=0).max())
+        current += _magnitude(layer.recurrent)
     current += int(np.abs(layer.biases).max())
     product = next(
         (dtype for dtype, bits in _EXACT if current.bit_length() <= bits), np.dtype(np.int64)
@@ -62,6 +62,14 @@ def _arithmetic(layer: Layer, input_range: Interval, steps: int) -> _Arithmetic:
                 f"membranes must fit {MAX_WIDTH} bits, not {width}: use smaller weights"
             )
     return _Arithmetic(product, np.dtype(np.int64))
+
+
+def _magnitude(weights: npt.NDArray[np.int64]) -> int:
+    """A number that no sum of magnitudes of a column exceeds: the largest, where it fits int64."""
+    largest = int(np.abs(weights).max())
+    if (largest * len(weights)).bit_length() < 64:
+        return int(np.abs(weights).sum(axis=0).max())
+    return largest * len(weights)
 
 
 def _steps(

@@ -23,8 +23,7 @@ import shutil
 import tempfile
 import threading
 import zipfile
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +32,15 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from convexon.errors import ArtefactError, ConvexonError
+from convexon.errors import ArtefactError, ConvexonError, InputError
+from convexon.store.archive import read_npz
 from convexon.store.codec import Arrays, Codec, Json
+from convexon.store.untrusted import (
+    parse_json,
+    printable,
+    read_text,
+    require_plain,
+)
 
 T = TypeVar("T")
 
@@ -106,8 +112,11 @@ def save(
         "content": content,
     }
     try:
+        require_plain(head)  # nothing is written that would be refused when it is read
         digest = head["digest"] = digest_of(head)
         head["source"] = source
+    except InputError as error:
+        raise ArtefactError(f"{path} cannot be written: {error}") from None
     except ValueError as error:
         raise ArtefactError(f"{path} cannot hold NaN or infinite numbers: {error}") from error
     arrays_path = _arrays_path(path, digest)
@@ -163,8 +172,11 @@ class Opened(Generic[T]):
             TypeError,
             ValueError,
             ArithmeticError,
+            LookupError,
+            MemoryError,
         ) as error:  # what classes make of odd numbers
-            raise ArtefactError(f"{self.path} garbles {self.codec.schema}: {error}") from error
+            told = printable(str(error))
+            raise ArtefactError(f"{self.path} garbles {self.codec.schema}: {told}") from error
 
 
 def open_artefact(codec: Codec[T], path: Path) -> Opened[T]:
@@ -189,7 +201,7 @@ def open_artefact(codec: Codec[T], path: Path) -> Opened[T]:
         actual = digest_of({**head, "digest": "", "source": ""})
     except ValueError:  # NaN, or text that is no Unicode: Convexon writes neither
         actual = None
-    if actual != stated:
+    if actual is None or actual != stated:
         accept = f", or `{codec.accepted_by} {path}` if you changed it" if codec.accepted_by else ""
         raise ArtefactError(
             f"{path} does not match its digest: it was changed or damaged; {again}{accept}"
@@ -223,27 +235,41 @@ def read_head(path: Path, again: str = "make it again") -> Json:
     if not isinstance(head, dict) or {"source", *head} != HEAD:
         raise ArtefactError(f"{path} is not an artefact of Convexon: its fields differ")
     head = {"source": "", **head}  # which files of earlier versions lack
-    for name, kind in (("parents", dict), ("recipe", dict), ("arrays", dict), ("source", str)):
-        if not isinstance(head[name], kind):
-            raise ArtefactError(f"{path} is not an artefact of Convexon: its {name} are garbled")
+    if not _is_head(head):
+        raise ArtefactError(f"{path} is damaged: a field of its head has another form; {again}")
     return head
+
+
+def _is_head(head: Json) -> bool:
+    """Whether the fields around the content have the form that `save` gives them."""
+    parents, arrays = head["parents"], head["arrays"]
+    return (
+        isinstance(head["recipe"], dict)
+        and isinstance(head["source"], str)
+        and isinstance(parents, dict)
+        and all(isinstance(digest, str) for digest in parents.values())
+        and isinstance(arrays, dict)
+        and all(isinstance(described, dict) for described in arrays.values())
+    )
 
 
 def read_json(path: Path, again: str = "make it again") -> Any:
     """Read any JSON; raises `ArtefactError` if the file is missing, unreadable or truncated."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         raise ArtefactError(f"{path} is missing: {again.replace('again', 'first')}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ArtefactError(f"{path} cannot be read: {_reason(error)}") from error
     try:
-        return json.loads(text)
+        return parse_json(text)
     except json.JSONDecodeError as error:
         raise ArtefactError(
             f"{path} is truncated or not JSON (line {error.lineno}): {again}"
         ) from error
-    except (ValueError, RecursionError) as error:  # digits or brackets past Python's limits
+    except InputError as error:
+        raise ArtefactError(f"{path} is damaged: {error}; {again}") from error
+    except ValueError as error:  # digits past Python's limits
         raise ArtefactError(f"{path} is damaged JSON: {again}") from error
 
 
@@ -356,8 +382,14 @@ def _load_arrays(path: Path, described: Mapping[str, Json], again: str) -> Array
         arrays = read_npz(path, described)
     except FileNotFoundError:
         raise ArtefactError(f"{path} is missing: {again}") from None
-    except (OSError, KeyError, ValueError) as error:
+    except InputError as error:  # too much for the limit, which can be raised
+        raise ArtefactError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be read: {_reason(error)}; {again}") from error
+    except ValueError as error:
         raise ArtefactError(f"{path} is truncated or damaged: {again}") from error
+    if set(arrays) != set(described):
+        raise ArtefactError(f"{path} is truncated or damaged: {again}")
     for name, array in arrays.items():
         if _describe(array) != described[name]:
             raise ArtefactError(
@@ -376,33 +408,3 @@ def _npz(arrays: Arrays) -> bytes:
             entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, whatever the day
             archive.writestr(entry, member.getbuffer(), zipfile.ZIP_DEFLATED, compresslevel=1)
     return buffer.getvalue()
-
-
-def read_npz(path: Path, names: Iterable[str]) -> Arrays:
-    """Read the arrays ``names`` of an npz file, whatever its bytes.
-
-    Raises
-    ------
-    OSError
-        If the file is missing or cannot be read.
-    KeyError
-        If it lacks one of the arrays.
-    ValueError
-        If it is no npz file, is damaged, or holds objects.
-    """
-    try:
-        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
-            members = set(archive.namelist())
-            arrays: Arrays = {}
-            for name in names:
-                if f"{name}.npy" not in members:
-                    raise KeyError(name)
-                with archive.open(f"{name}.npy") as member:
-                    arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
-                    if member.read(1):  # reading to the end also checks the checksum
-                        raise ValueError(f"{name} is longer than its shape")
-            return arrays
-    except (EOFError, RuntimeError, MemoryError, SyntaxError, TypeError) as error:
-        raise ValueError(f"damaged archive: {error}") from error
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"damaged archive: {error}") from error

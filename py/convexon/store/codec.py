@@ -7,7 +7,9 @@ the class's own ``__post_init__`` checks what they mean together.
 =========================  =======================================================================
 hint                       in the file
 =========================  =======================================================================
-bool, int, float, str      themselves; an int is no bool, a float is finite and may be written 1
+bool, int, float, str      themselves; an int is no bool and of 64 bits, a float is finite and may
+                           be written 1, a str is one printable line
+``Annotated[X, bound]``    X, within the bound (`convexon.store.untrusted`)
 a Path, bytes              their text, and in hexadecimal
 an Enum                    its value
 ``X | None``               null, or X; ``int | str`` is whichever of them it is
@@ -16,7 +18,7 @@ an Enum                    its value
 a dataclass                an object with a member for each field
 a union of dataclasses     the same, and ``kind``: the class's name in lower case
 ``NDArray[dtype]``         an array of the npz beside the file, named by where it stands in the
-                           content; a nested list where the codec is ``inline``; floats are finite
+                           content; a nested list where the codec is ``inline``; numbers are finite
 ``Any``                    any JSON
 =========================  =======================================================================
 """
@@ -30,12 +32,13 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import ConvexonError, InputError
+from convexon.store.untrusted import MAX_INTEGER, AnyWidth, require_line
 
 Json = dict[str, Any]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -129,6 +132,8 @@ def _write(value: Any, hint: Any, place: str, arrays: Arrays | None) -> Any:
     """Return ``value`` as JSON; arrays go to ``arrays`` under their place, or inline if None."""
     if value is None or hint is Any or hint is object:
         return value
+    if get_origin(hint) is Annotated:
+        return _write(value, get_args(hint)[0], place, arrays)
     origin, members = get_origin(hint), get_args(hint)
     if _is_union(hint):
         chosen = _member_of(hint, value)
@@ -195,6 +200,12 @@ class _Reader:
         if hint is Any or hint is object:
             return value
         origin, members = get_origin(hint), get_args(hint)
+        if origin is Annotated:
+            is_wide = isinstance(members[1], AnyWidth)
+            found = value if is_wide else self.read(value, members[0], place)
+            for bound in members[1:]:
+                bound.require(found, _told(place))
+            return found
         if _is_union(hint):
             return self._union(value, hint, place)
         if origin in (tuple, list):
@@ -213,7 +224,7 @@ class _Reader:
         if _is_mapping(origin or hint):
             part = members[1] if members else Any
             return {
-                name: self.read(item, part, _under(place, name))
+                require_line(name, "a name"): self.read(item, part, _under(place, name))
                 for name, item in _an_object(value, place).items()
             }
         if _is_array(hint):
@@ -287,6 +298,8 @@ class _Reader:
             raise InputError(f"{_told(place)} must hold numbers, not true or false")
         whole = array.dtype.kind in "iu" or not array.size
         fits = whole or (array.dtype.kind == "f" and np.issubdtype(kind, np.floating))
+        if array.dtype.kind == "f":
+            _require_finite(array, place)
         converted = array.astype(kind) if fits else array
         if not fits or (whole and (converted != array).any()):
             raise InputError(f"{_told(place)} must hold {np.dtype(kind)}, not {array.dtype}")
@@ -295,6 +308,8 @@ class _Reader:
 
 def _of_type(array: npt.NDArray[Any], kind: Any, place: str) -> npt.NDArray[Any]:
     """The array in the type of its hint; integers may have come in another width."""
+    if array.dtype.kind == "f":
+        _require_finite(array, place)
     if np.issubdtype(array.dtype, kind):
         if np.issubdtype(kind, np.floating) and not np.isfinite(array).all():
             raise InputError(f"{place} must be finite, not NaN or infinite")
@@ -306,8 +321,17 @@ def _of_type(array: npt.NDArray[Any], kind: Any, place: str) -> npt.NDArray[Any]
     return converted
 
 
+def _require_finite(array: npt.NDArray[Any], place: str) -> None:
+    if not np.isfinite(array).all():
+        raise InputError(f"{_told(place)} must hold finite numbers, not NaN or infinite ones")
+
+
 def _plain(value: Any, hint: Any, place: str) -> Any:
-    """Return a bool, int, float or str."""
+    """Return a bool, int, float, str, path or bytes."""
+    if type(value) is int and not ~MAX_INTEGER <= value <= MAX_INTEGER:
+        raise InputError(f"{_told(place)} must be an integer of 64 bits, not {_short(value)}")
+    if type(value) is str and hint is not bytes:
+        require_line(value, _told(place))
     if hint is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if number and math.isfinite(value):
@@ -363,7 +387,7 @@ class _FieldHint:
 @cache
 def _hints(cls: Any) -> dict[str, _FieldHint]:
     """Fields of a dataclass that its constructor takes, in order."""
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
 
     def told(field: Field[Any]) -> _FieldHint:
         hint = hints[field.name]

@@ -27,7 +27,6 @@ left out has the value that ``convexon solve`` and ``convexon map`` take by defa
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -44,6 +43,7 @@ from convexon.plan.mapping import Style
 from convexon.settings import Setting, settings_of
 from convexon.snn.coding import CODINGS
 from convexon.store.codec import Json
+from convexon.store.untrusted import read_toml
 from convexon.train.settings import SolveSettings
 from convexon_boards.catalogue import board_of
 from convexon_boards.settings import Placement
@@ -182,12 +182,7 @@ def read_sweep(path: Path) -> dict[str, Any]:
     InputError
         If it cannot be read, or is not TOML.
     """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: give a TOML file with a sweep") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} must be TOML: {error}") from None
+    return read_toml(path, "a sweep")
 
 
 def sweep_from(tables: Values) -> Sweep:

@@ -15,6 +15,7 @@ from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.snn.simulate import branch_trace
 from convexon.store.codec import Codec
+from convexon.store.untrusted import Amount, Count, Share
 from convexon.train.columns.dictionary import patterns
 
 FloatArray = npt.NDArray[np.float64]
@@ -31,10 +32,10 @@ Group = tuple[FloatArray, npt.NDArray[np.int64]]
 class Baseline:
     """A baseline's accuracy: shares of correct decisions."""
 
-    accuracy_train: float
-    accuracy_test: float
-    chosen: float  # the regularisation that did best on validation
-    neurons: int  # hidden neurons; 0 for logistic regression
+    accuracy_train: Share
+    accuracy_test: Share
+    chosen: Amount  # the regularisation that did best on validation
+    neurons: Count  # hidden neurons; 0 for logistic regression
 
 
 @dataclass(frozen=True, kw_only=True)

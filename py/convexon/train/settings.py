@@ -9,6 +9,7 @@ from convexon.convex.model.loss import LOSSES
 from convexon.errors import InputError
 from convexon.settings import Settings, setting
 from convexon.snn.coding import CODINGS, THRESHOLD, require_bits
+from convexon.snn.network import MAX_STEPS
 from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.train.cost import CostKind
 from convexon.train.pricing.oracles import ORACLES
@@ -46,7 +47,7 @@ class SolveSettings(Settings):
     """
 
     coding: str = setting(THRESHOLD, "What a value becomes over the steps.", names=CODINGS.__iter__)
-    steps: int = setting(8, "T, the steps of an inference.", least=1, most=1 << 16)
+    steps: int = setting(8, "T, the steps of an inference.", least=1, most=MAX_STEPS)
     bits: int = setting(1, "Bits of an input; 1 for spikes.", least=1, most=8)
     loss: str = setting(
         "squared",

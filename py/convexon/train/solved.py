@@ -12,6 +12,7 @@ from convexon.convex.bounds.gap import GapCertificate
 from convexon.errors import InputError
 from convexon.snn.network import Branch, Network
 from convexon.store.codec import Codec
+from convexon.store.untrusted import Share
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,7 +36,7 @@ class SolvedProgram:
     # times are not part of an artefact, whose bytes must not depend on the machine's mood; see
     # `convexon.flow.run.Run.timing`.
     history: npt.NDArray[np.float64]
-    validation: Mapping[str, float]  # validation accuracy of each rho that was tried
+    validation: Mapping[str, Share]  # validation accuracy of each rho that was tried
 
     def __post_init__(self) -> None:
         n_rows, n_outputs = len(self.columns) + 1, self.dual.shape[-1]

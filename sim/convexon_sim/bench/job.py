@@ -12,6 +12,7 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.settings import Settings, setting
 from convexon.store.codec import Codec
+from convexon.store.untrusted import Size
 
 JOBS_VARIABLE = "CONVEXON_JOBS"
 """Environment variable that names the file of the jobs inside the simulator."""
@@ -89,9 +90,9 @@ class Job:
 
     ports: Mapping[str, Any]
     inputs: npt.NDArray[np.uint8]
-    n_steps: int
-    per_sample: int
-    slowest: int
+    n_steps: Size
+    per_sample: Size
+    slowest: Size
     image: bytes | None
     scope: tuple[str, ...]
     design: tuple[str, ...]

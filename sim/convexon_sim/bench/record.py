@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.store.codec import Codec
+from convexon.store.untrusted import Count, Payload
 
 
 def begin_of(sample: int, n_steps: int, begins: list[int] | None, n_seen: int) -> int:
@@ -35,8 +36,8 @@ class LayerRecord:
     begins : as in `begin_of`
     """
 
-    branch: int
-    layer: int
+    branch: Count
+    layer: Count
     spikes: npt.NDArray[np.uint8]
     membranes: npt.NDArray[np.int64]
     begins: list[int] | None = None
@@ -67,7 +68,7 @@ class Record:
     layers: list[LayerRecord] = field(default_factory=list)
     taken_at: list[int] = field(default_factory=list)
     given_at: list[int] = field(default_factory=list)
-    results: list[int] = field(default_factory=list)
+    results: list[Payload] = field(default_factory=list)
     clocks: int = 0
     failure: str | None = None
 

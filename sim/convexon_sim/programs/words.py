@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from convexon.store.untrusted import require_identifier
+
 WORD_BITS = 32
 
 Words = npt.NDArray[np.uint32]
@@ -72,6 +74,8 @@ def module_around(
     connections : the design's ports, and what they are connected to
     lines : what else stands in the module
     """
+    for text in (name, design, *connections):
+        require_identifier(text, "a module or a port")
     joined = ", ".join(f".{port}({signal})" for port, signal in connections.items())
     body = "".join(f"  {line};\n" for line in (*lines, f"{design} core ({joined})"))
     return f"module {name}({', '.join(ports)});\n{body}endmodule\n"

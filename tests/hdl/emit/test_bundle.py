@@ -11,15 +11,47 @@ from typing import Any
 
 import pytest
 
-from convexon.errors import ArtefactError
+from convexon.errors import ArtefactError, InputError
 from convexon.store import artefact
 from convexon.store.artefact import canonical
 from convexon_hdl.emit.bundle import RtlBundle
+from convexon_hdl.emit.described import require_names
+from convexon_hdl.emit.scan import require_inert
 
+
+def stream(name: str) -> dict[str, Any]:
+    field = {"name": "inputs", "offset": 0, "width": 1, "count": 6, "signed": False}
+    parts = {part: f"{name}__{part}" for part in ("payload", "valid", "ready")}
+    return {**parts, "width": 6, "fields": [field]}
+
+
+PORTS: dict[str, Any] = {
+    "schema": "convexon.ports",
+    "schema_version": 2,
+    "top": "accelerator",
+    "clock": "clk",
+    "reset": "rst",
+    "streams": {"i": stream("i"), "o": stream("o")},
+    "transfers_per_inference": 4,
+    "decision": {"rule": "end", "threshold": None},
+    "probes": [
+        {
+            "kind": "registers",
+            "branch": 0,
+            "layer": 0,
+            "valid": ["stage0", "o__valid"],
+            "ready": ["stage0", "o__ready"],
+            "spikes": {"path": ["stage0", "spikes"], "width": 1, "count": 5},
+            "membranes": {"path": ["stage0", "membranes"], "width": 7, "count": 5},
+        }
+    ],
+    "components": {},
+    "host": "streams",
+}
 BUNDLE = RtlBundle(
     top="accelerator",
     verilog="module accelerator;\nendmodule\n",
-    ports={"schema": "convexon.ports", "probes": [{"layer": 0}]},
+    ports=PORTS,
     tools={"yosys": "0.70"},
     parents={"card": "sha256:01"},
     others={"accelerator.vhd": "package accelerator_pkg is\n", "registers.json": "{}\n"},
@@ -186,3 +218,149 @@ def test_files_of_an_earlier_bundle_go_and_others_stay(folder: Path) -> None:
     assert not (folder / "accelerator.vhd").exists()
     assert (folder / "notes.txt").read_text() == "mine"
     assert RtlBundle.read(folder).others == {"registers.json": "{}\n"}
+
+
+# Bundles that someone else wrote, with digests that fit
+
+
+def forged(folder: Path, **changes: Any) -> Path:
+    """Write a bundle with other members, unchecked, so that hashes and digest are right."""
+    bundle = RtlBundle.__new__(RtlBundle)
+    vars(bundle).update({**vars(BUNDLE), **changes})
+    bundle.write(folder)
+    return folder
+
+
+NO_NAMES = [
+    "accelerator\nexec -- touch x",
+    "accelerator; exec -- touch x",
+    "a b",
+    "a)b",
+    "a$(touch x)",
+    "\\a ",
+    "",
+    "\x1b[2J",
+    "\u202ea",
+]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_a_top_that_is_no_identifier_is_refused(folder: Path, name: str) -> None:
+    forged(folder, top=name, ports={**PORTS, "top": name})
+    refuses(folder, str(folder))
+    with pytest.raises(InputError, match=r"^top of a bundle must be an identifier of letters, "):
+        RtlBundle(**{**vars(BUNDLE), "top": name})
+
+
+def changed(keys: tuple[Any, ...], value: object) -> dict[str, Any]:
+    """The ports with another value at a place."""
+    ports: dict[str, Any] = json.loads(json.dumps(PORTS))
+    place: Any = ports
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    return ports
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("clock",),
+        ("reset",),
+        ("streams", "i", "payload"),
+        ("streams", "o", "ready"),
+        ("probes", 0, "valid", 1),
+        ("probes", 0, "membranes", "path", 0),
+    ],
+)
+def test_a_port_that_is_no_identifier_is_refused(
+    folder: Path, keys: tuple[Any, ...], name: str
+) -> None:
+    ports = changed(keys, name)
+    refuses(forged(folder, ports=ports), str(folder))
+    with pytest.raises(InputError, match=r" of ports\.json must be an identifier of letters, "):
+        require_names(ports)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("streams", "i", "width"), 0),
+        (("streams", "i", "width"), 1 << 40),
+        (("streams", "i", "width"), "7:0] x; initial $system(1); wire [7"),
+        (("streams", "i", "width"), 3),
+        (("streams", "i", "fields", 0, "count"), 7),
+        (("streams", "i", "fields", 0, "offset"), -1),
+        (("streams", "i", "fields", 0, "width"), 65),
+        (("streams", "x"), {}),
+        (("streams",), {"i": stream("i")}),
+        (("transfers_per_inference",), 1.5),
+        (("probes", 0, "spikes", "count"), -5),
+        (("probes", 0, "kind"), "others"),
+        (("decision",), {"rule": "never"}),
+        (("host",), "axi64; exec"),
+        (("top",), "another"),
+        (("weights",), {}),
+        (("schema_version",), 3),
+        (("extra",), 1),
+    ],
+)
+def test_ports_that_describe_no_accelerator_are_refused(
+    folder: Path, keys: tuple[Any, ...], value: object
+) -> None:
+    refuses(forged(folder, ports=changed(keys, value)), f"{folder} holds a ")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "ports.json"])
+@pytest.mark.parametrize("depth", [100, 900, 200_000])
+def test_brackets_without_end_are_one_line(folder: Path, name: str, depth: int) -> None:
+    (folder / name).write_text("[" * depth + "]" * depth)
+    refuses(folder, f"{folder / name} is damaged: content must be nested at most 64 levels deep")
+
+
+EVIL = [
+    'initial $system("touch x");',
+    'initial $c("system(0);");',
+    "initial $c1;",
+    'initial $readmemh("/etc/passwd", m);',
+    'initial $fopen("x");',
+    "initial $display(1);",
+    "initial $ system;",
+    '`include "/etc/passwd"',
+    "`define x",
+    "`systemc_header",
+    'import "DPI-C" function int system(input string s);',
+    'export "DPI-C" task t;',
+    "bind a b c();",
+    'library l "/etc/*";',
+    "/* verilator public */",
+    "// synthesis translate_off",
+    "// synopsys translate_off",
+    "(* blackbox *)",
+    "/* never closed",
+    '"never closed',
+    "\\escaped`name ",
+    "// \x1b[2J",
+    "é",
+]
+
+
+@pytest.mark.parametrize("line", EVIL)
+@pytest.mark.parametrize("name", ["accelerator.v", "accelerator_axi.v"])
+def test_verilog_that_does_more_than_describe_a_circuit_is_refused(
+    folder: Path, line: str, name: str
+) -> None:
+    text = f"// a comment\nmodule accelerator;\n{line}\nendmodule\n"
+    changes = {"verilog": text} if name == "accelerator.v" else {"others": {name: text}}
+    told = f"{folder} holds a foreign bundle: {name} must describe a circuit and nothing else: line"
+    refuses(forged(folder, **changes), told)
+
+
+def test_words_that_only_look_like_a_system_task_pass() -> None:
+    require_inert(
+        "// verilator lint_off WIDTHEXPAND\n/* $system */ // `include\n"
+        'wire \\i__payload$13.first , a$system, includes; parameter s = "$system `x";\n'
+        "assign a = $signed(b) + $unsigned(8'hff) / 2; always @(*) c = d * (e);\n",
+        "design",
+    )

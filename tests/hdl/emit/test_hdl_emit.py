@@ -21,9 +21,9 @@ from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
 from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon_hdl.emit import emitter, yosys
-from convexon_hdl.emit.bundle import RtlBundle
-from convexon_hdl.emit.emitter import emit
-from convexon_sim.lint import WAIVERS, lint
+from convexon_hdl.emit.bundle import VERILOG_NAME, RtlBundle
+from convexon_hdl.emit.emitter import WAIVERS, emit
+from convexon_sim.lint import lint
 from convexon_sim.simulator import SimulatorKind, find
 
 
@@ -83,13 +83,30 @@ def test_verilator_lint_is_clean(mode: ReadoutMode) -> None:
     assert lint(emit(net, Mapping.spatial(net))) == ()
 
 
-def test_lint_waivers_are_few_and_each_is_needed(
-    bundle: RtlBundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_verilator_takes_the_emitted_file_as_it_is(bundle: RtlBundle, tmp_path: Path) -> None:
+    verilator = find(SimulatorKind.VERILATOR)
+    (tmp_path / VERILOG_NAME).write_text(bundle.verilog)
+    for options in ([], ["-Wall"]):
+        done = subprocess.run(
+            [verilator.program("verilator"), "--lint-only", *options, VERILOG_NAME],
+            env={**os.environ, **verilator.environment},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def without_waivers(bundle: RtlBundle) -> RtlBundle:
+    text = re.sub(r"^// verilator lint_off \w+\n", "", bundle.verilog, flags=re.MULTILINE)
+    return dataclasses.replace(bundle, verilog=text)
+
+
+def test_lint_waivers_are_few_and_each_is_needed(bundle: RtlBundle) -> None:
     assert len(WAIVERS) <= 4
     assert all(len(reason) > 20 for reason in WAIVERS.values())
-    monkeypatch.setattr("convexon_sim.lint.WAIVERS", {})
-    found = {match[1] for line in lint(bundle) if (match := re.match(r"%Warning-(\w+)", line))}
+    warnings = lint(without_waivers(bundle))
+    found = {match[1] for line in warnings if (match := re.match(r"%Warning-(\w+)", line))}
     assert found == set(WAIVERS)
 
 
@@ -102,8 +119,7 @@ def test_verilator_without_its_binary_beside_it_lints_through_its_wrapper(
         "convexon_sim.lint.find", lambda kind: dataclasses.replace(found, folder=tmp_path)
     )
     assert lint(bundle) == ()
-    monkeypatch.setattr("convexon_sim.lint.WAIVERS", {})
-    assert lint(bundle)
+    assert lint(without_waivers(bundle))
 
 
 def test_ports_describe_streams_and_probes(bundle: RtlBundle) -> None:
@@ -258,6 +274,9 @@ def test_failure_of_yosys_is_one_clear_line() -> None:
     assert "nonsense" in Path(log[1]).read_text()
     with refuses(ToolError, "Yosys wrote no result.v"):
         yosys.run(["log"], inputs={}, outputs=["result.v"])
+    for command in ("!touch x", "log; exec -- touch x", "log\n!touch x", "log\r!x", "", " log"):
+        with pytest.raises(InputError, match=r"^a command for Yosys must be one command of Yosys'"):
+            yosys.run([command], inputs={})
 
 
 def test_missing_yosys_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

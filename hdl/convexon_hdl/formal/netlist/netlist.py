@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from convexon.errors import ConvexonError
+from convexon.store.untrusted import require_identifier
 from convexon_hdl.emit import yosys
 
 Bit = int | str
@@ -88,6 +89,7 @@ class Netlist:
     """
 
     def __init__(self, verilog: str, *, top: str) -> None:
+        require_identifier(top, "top of a design")
         script = [line.format(top=top) for line in SCRIPT]
         result = yosys.run(script, inputs={"design.v": verilog}, outputs=["design.json"])
         module: dict[str, Any] = json.loads(result.files["design.json"])["modules"][top]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convexon.cli.options import BOARD, RUN, command, settings
+from convexon.cli.options import BOARD, EDITED, RUN, command, settings
 from convexon_boards.settings import BuildOptions
 
 
@@ -12,7 +12,8 @@ from convexon_boards.settings import BuildOptions
 @RUN
 @BOARD
 @settings(BuildOptions, "options")
-def build(run: Path, board: str, options: BuildOptions) -> None:
+@EDITED
+def build(run: Path, board: str, options: BuildOptions, edited: bool) -> None:
     """Build the emitted accelerator for a board: synthesis, placement, routing, bitstream.
 
     RUN/build/BOARD gets the bitstream, the sources and constraints, and what the tools reported.
@@ -25,7 +26,7 @@ def build(run: Path, board: str, options: BuildOptions) -> None:
     from convexon_boards.catalogue import board_of
 
     chosen = board_of(board)
-    with Console() as console, Run(run).locked() as folder:
+    with Console() as console, Run(run, edited).locked() as folder:
         if chosen.vendor is not None:
             console.line(project_stage(folder, board=chosen, options=options).summary)
             return

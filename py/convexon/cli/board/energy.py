@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from convexon.cli.options import RUN, command
+from convexon.cli.options import EDITED, RUN, command
 
 
 @command
@@ -22,8 +22,14 @@ from convexon.cli.options import RUN, command
     show_default=True,
     help="Test samples whose switching is counted.",
 )
+@EDITED
 def energy(
-    run: Path, board: str | None, part: str | None, freq: float | None, samples: int
+    run: Path,
+    board: str | None,
+    part: str | None,
+    freq: float | None,
+    samples: int,
+    edited: bool,
 ) -> None:
     """Estimate the energy of an inference, as a range, by resource.
 
@@ -39,7 +45,7 @@ def energy(
 
     if freq is not None and not 0 < freq < math.inf:
         raise InputError(f"freq must be a number of MHz above 0, not {freq!r}")
-    with Console() as console, Run(run).locked() as folder:
+    with Console() as console, Run(run, edited).locked() as folder:
         if board is not None and part is None:
             chosen_board = board_of(board)
             chosen = chosen_board.open_part

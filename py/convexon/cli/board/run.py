@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from convexon.cli.options import RUN, command, settings
+from convexon.cli.options import EDITED, RUN, command, settings
 from convexon.link.transport import Connection
 
 
@@ -22,7 +22,8 @@ from convexon.link.transport import Connection
 @click.option(
     "--samples", "limit", type=click.IntRange(min=1), help="How many to send; all by default."
 )
-def run(run: Path, connection: Connection, data: str, limit: int | None) -> None:
+@EDITED
+def run(run: Path, connection: Connection, data: str, limit: int | None, edited: bool) -> None:
     """Send samples to a board and compare all scores and labels with the golden model's.
 
     The board must hold this run's design. Lost and damaged bytes are made up for and counted. Exit
@@ -33,7 +34,7 @@ def run(run: Path, connection: Connection, data: str, limit: int | None) -> None
     from convexon.flow.run import Run
     from convexon.link.session import Patience
 
-    folder, patience = Run(run), Patience(seconds=connection.wait)
+    folder, patience = Run(run, edited), Patience(seconds=connection.wait)
     with Console() as console:
         with console.stage("run") as line, connected(folder, connection) as transport:
             result = run_stage(folder, transport, line, name=data, limit=limit, patience=patience)

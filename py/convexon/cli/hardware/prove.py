@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convexon.cli.options import RUN, command
+from convexon.cli.options import EDITED, RUN, command
 
 
 @command
 @RUN
-def prove(run: Path) -> None:
+@EDITED
+def prove(run: Path, edited: bool) -> None:
     """Prove the emitted network, part by part, for all inputs.
 
     Each neuron's Verilog is proved equal to its contract by induction, each sum of synapses equal
@@ -20,7 +21,7 @@ def prove(run: Path) -> None:
     from convexon.flow.prove import prove_stage
     from convexon.flow.run import Run
 
-    with Console() as console, Run(run).locked() as folder:
+    with Console() as console, Run(run, edited).locked() as folder:
         with console.stage("prove") as line:
             result = prove_stage(folder, progress=line)
         for text in result.lines:

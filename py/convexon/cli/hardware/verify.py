@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from convexon.cli.options import RUN, command, settings
+from convexon.cli.options import EDITED, RUN, command, settings
 from convexon_sim.bench.job import Traffic
 
 
@@ -26,12 +26,14 @@ from convexon_sim.bench.job import Traffic
     is_flag=True,
     help="Run all training and test samples through Verilator, without cocotb.",
 )
+@EDITED
 def verify(
     run: Path,
     simulator: tuple[str, ...],
     traffic: Traffic,
     first_divergence: bool,
     volume: bool,
+    edited: bool,
 ) -> None:
     """Simulate the test samples on the emitted Verilog and compare with the golden model.
 
@@ -42,7 +44,7 @@ def verify(
     from convexon.flow.run import Run
     from convexon.flow.verify import VerifyResult, chosen_simulators, verify_stage, volume_stage
 
-    with Console() as console, Run(run).locked() as folder:
+    with Console() as console, Run(run, edited).locked() as folder:
         if volume:
             checked = console.show(
                 "verify in volume", lambda line: volume_stage(folder, progress=line)

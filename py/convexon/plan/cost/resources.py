@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from convexon.errors import InputError, require_counts
 from convexon.plan.family import Family
 from convexon.store.codec import Codec
+from convexon.store.untrusted import Amount, Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,20 +16,22 @@ class CellReport:
     """Cells of a netlist, before placement."""
 
     family: Family
-    lut4: int  # LUT4 cells (SB_LUT4 on iCE40, LUT1 to LUT4 on Gowin)
+    lut4: Count  # LUT4 cells (SB_LUT4 on iCE40, LUT1 to LUT4 on Gowin)
     # CCU2C cells, each of which takes the place of two LUT4s; SB_CARRY cells on iCE40, which stand
     # beside a LUT4; ALU cells on Gowin, each in the place of one.
-    carry: int
-    wide_mux: int  # PFUMX, L6MUX21 and MUX2_LUT cells, which join LUT4s and take the place of none
-    ff: int  # flip-flops
-    lutram: int  # LUT4 sites that serve as memory: four for each TRELLIS_DPR16X4 or RAM16SDP4
-    mult18: int  # MULT18X18D cells; on Gowin all multipliers
+    carry: Count
+    wide_mux: (
+        Count  # PFUMX, L6MUX21 and MUX2_LUT cells, which join LUT4s and take the place of none
+    )
+    ff: Count  # flip-flops
+    lutram: Count  # LUT4 sites that serve as memory: four for each TRELLIS_DPR16X4 or RAM16SDP4
+    mult18: Count  # MULT18X18D cells; on Gowin all multipliers
     # DP16KD (and PDPW16KD) blocks of 18 Kib on ECP5, SB_RAM40_4K of 4 Kib on iCE40, memories of 18
     # Kib on Gowin.
-    block_ram: int
-    raw: Mapping[str, int]  # every cell type that Yosys counted
+    block_ram: Count
+    raw: Mapping[str, Count]  # every cell type that Yosys counted
     tool: str  # name and version of the tool
-    lone_carry: int = 0  # on iCE40, carries that share no logic cell with a LUT; 0 elsewhere
+    lone_carry: Count = 0  # on iCE40, carries that share no logic cell with a LUT; 0 elsewhere
 
     def __post_init__(self) -> None:
         counts = ("lut4", "carry", "wide_mux", "ff", "lutram", "mult18", "block_ram", "lone_carry")
@@ -47,23 +50,15 @@ CELLS: Codec[CellReport] = Codec(CellReport, "convexon.cells", 4, made_by="conve
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceEstimate:
-    """What an accelerator is estimated to take, without a link.
-
-    Raises `InputError` if a member is negative.
-    """
+    """What an accelerator is estimated to take, without a link."""
 
     family: Family
-    lut_sites: int
-    block_rams: int
+    lut_sites: Count
+    block_rams: Count
     # Shares by which LUT sites differed from synthesis, on designs that the fit has not seen:
-    median_error: float
-    usual_error: float  # in nine of ten
-    max_error: float
-
-    def __post_init__(self) -> None:
-        for name in ("lut_sites", "block_rams", "median_error", "usual_error", "max_error"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must be 0 or more, not {getattr(self, name)!r}")
+    median_error: Amount
+    usual_error: Amount  # in nine of ten
+    max_error: Amount
 
     def error(self, cells: CellReport) -> float:
         """Share by which the LUT sites differ from those that synthesis counted.

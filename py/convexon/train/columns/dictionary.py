@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,13 @@ from convexon.snn.network import Branch
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.simulate import layer_features, spikes_of
 from convexon.store.codec import Codec
+from convexon.store.untrusted import Count, Within
 from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.parallel import THREADS, Executor, Progress
 from convexon.train.columns.rows import Rows
+
+MAX_FEATURE = 255
+"""Largest value of a column: it has a byte."""
 
 _SAMPLES, _NEURONS = 1024, 1024
 """Samples and neurons that are simulated at once: their membranes stay in the cache."""
@@ -43,13 +48,14 @@ class SpikeDictionary:
     # none is all zero, and none is all one: that is the intercept's.
     bits: BitColumns
     witnesses: npt.NDArray[np.int64]  # (P, 2), branch, and neuron of its last layer
-    n_drawn: int  # witnesses simulated, of which these are left out:
-    n_silent: int  # never fired
-    n_constant: int  # fired in every row once, as the intercept does
-    n_duplicate: int  # repeated a column
+    n_drawn: Count  # witnesses simulated, of which these are left out:
+    n_silent: Count  # never fired
+    n_constant: Count  # fired in every row once, as the intercept does
+    n_duplicate: Count  # repeated a column
     # Kept although another is their complement: the two cost differently, so both may be active.
-    n_complement: int
-    max_feature: int  # largest value that a column can take: 1, or T for counts
+    n_complement: Count
+    # Largest value that a column can take: 1, or T for counts.
+    max_feature: Annotated[int, Within(1, MAX_FEATURE)]
 
     def __post_init__(self) -> None:
         if self.witnesses.shape != (self.bits.n_columns, 2):
@@ -59,6 +65,8 @@ class SpikeDictionary:
             )
         require_counts(self, "n_drawn", "n_silent", "n_constant", "n_duplicate", "n_complement")
         require_within("max_feature", self.max_feature, 1, 255)
+        if (self.witnesses < 0).any():
+            raise InputError("witnesses must be counted from 0")
 
     @property
     def columns(self) -> npt.NDArray[np.uint8]:
