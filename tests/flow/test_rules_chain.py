@@ -131,7 +131,7 @@ def test_trace_is_made_anew_when_the_encoder_changes(folder: Run) -> None:
             ["--encoder", "wavelet"],
             "--encoder must be one of threshold, latency, bit-plane, rate, ",
         ),
-        (["--encoder-seed", "1"], "--encoder must be named for its bits and its seed: "),
+        (["--encoder-seed", "1"], "--encoder must be named for its bits, seed and resolution: "),
         (
             ["--encoder", "rate"],
             "--encoder-seed must be given for rate coding, and for nothing else, ",
