@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from convexon.errors import ArtefactError
+from convexon.errors import ArtefactError, ToolError
 from convexon.flow.run import Made, Run, source_digest
 from convexon.interop.export import write_exports
 from convexon.plan.mapping import MAPPING, Mapping
@@ -167,7 +167,7 @@ class Emission:
 
         try:
             return kept(key, _DIGEST, make).read_text()
-        except (OSError, RuntimeError):  # no folder for a cache, or none that can be written
+        except (OSError, ToolError):  # no folder for a cache, or none that can be written
             return self.bundle.digest
 
 
