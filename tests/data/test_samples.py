@@ -237,7 +237,7 @@ def test_labels_that_are_none_are_refused(labels: Any, message: str) -> None:
         ([{1}, {2}, {1, 2}], "labels must be one class a sample, not several"),
         ([Text("a"), Text("b"), Text("a", 1)], "labels must have names of their own: two read 'a'"),
     ],
-    ids=str,
+    ids=lambda value: type(value[0]).__name__ if isinstance(value, list) else "",
 )
 def test_objects_that_are_no_classes_are_refused(labels: list[Any], message: str) -> None:
     objects = np.empty(3, dtype=object)
