@@ -35,10 +35,10 @@ SIDE = 28
 SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 """Pixels down and right by which training digits are shifted."""
 
-RHOS = (3e-4, 1e-4, 3e-5)
+RHOS = (1e-3, 3e-4, 1e-4)
 """Strengths of the row-group penalty to choose from."""
 
-TOLERANCE = 3e-3
+TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True)
