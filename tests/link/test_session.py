@@ -229,7 +229,8 @@ def test_what_a_board_makes_up_is_an_error_or_results_of_the_right_form(seed: in
         except LinkError as error:
             told.append(str(error))
         else:
-            assert (found.labels.shape, found.scores.shape) == ((1,), (1, 3))
+            labels, scores = found
+            assert (labels.shape, scores.shape) == ((1,), (1, 3))
     assert all(line.isprintable() and len(line) < 300 for line in told)
 
 

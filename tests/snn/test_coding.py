@@ -77,7 +77,7 @@ def test_delta_coding_follows_a_slow_series(values: np.ndarray, resolution: int)
     """What its spikes sum up to stays within a part of a series that moves by less a step."""
     part = 2.0**-resolution
     slow = np.clip(values[:, :1] + 0.9 * part * (values - values[:, :1]).clip(-1, 1), 0, 1)
-    walk = slow[:, :1] + np.diff(slow, axis=1, prepend=slow[:, :1]).cumsum(axis=1)
+    walk = (slow[:, :1] + np.diff(slow, axis=1, prepend=slow[:, :1]).cumsum(axis=1)).clip(0, 1)
     spikes = encode(walk, f"delta-{resolution}", n_steps=9).reshape(2, 9, 3, 2).astype(int)
     assert not (spikes[..., 0] & spikes[..., 1]).any()
     followed = walk[:, :1] + part * (spikes[..., 0] - spikes[..., 1]).cumsum(axis=1)

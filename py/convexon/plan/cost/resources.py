@@ -60,6 +60,10 @@ class ResourceEstimate:
     usual_error: Amount  # in nine of ten
     max_error: Amount
 
+    def __post_init__(self) -> None:
+        errors = ("median_error", "usual_error", "max_error")
+        require_counts(self, "lut_sites", "block_rams", *errors)
+
     def error(self, cells: CellReport) -> float:
         """Share by which the LUT sites differ from those that synthesis counted.
 
