@@ -290,6 +290,123 @@ def test_what_sinabs_can_do_besides_is_refused(members: dict[str, Any], message:
         from_torch(model, torch.zeros(1, 3, 6))
 
 
+class Own(torch.nn.Module):
+    """Two layers and a linear readout, gone through as a test says."""
+
+    def __init__(self, forward: Callable[[Any, torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.fc, self.n1, self.fc2, self.n2 = linear(6, 6), leaky(), linear(6, 6), leaky()
+        self.o, self.drop, self.act = linear(6, 2), torch.nn.Dropout(0.5), torch.nn.Identity()
+        self.given = forward
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.given(self, x)
+
+    def first(self, x: torch.Tensor) -> torch.Tensor:
+        return self.drop(self.n1(self.fc(x))[0])
+
+    def hidden(self, x: torch.Tensor) -> torch.Tensor:
+        return self.drop(self.n2(self.fc2(self.first(x)))[0])
+
+
+def linear(n_inputs: int, n: int) -> torch.nn.Module:
+    return torch.nn.Linear(n_inputs, n)
+
+
+def steps_in_turn(m: Own, x: torch.Tensor) -> list[torch.Tensor]:
+    """Layer by layer, each through all steps."""
+    below = [m.first(x[:, t]) for t in range(3)]
+    return [m.o(m.n2(m.fc2(each))[0]) for each in below]
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda m, x: torch.stack([m.o(m.hidden(x[:, t])) for t in range(3)]),
+        lambda m, x: torch.stack([m.o(m.hidden(x[:, t])) for t in range(3)], -1),
+        lambda m, x: [m.o(m.hidden(each)) for each in x.permute(1, 0, 2)],
+        lambda m, x: {"scores": sum(m.o(m.hidden(x[:, t])) for t in range(3)) / 3},
+        lambda m, x: ([m.o(m.hidden(x[:, t])) for t in range(3)][-1], None),
+        steps_in_turn,
+    ],
+)
+def test_steps_are_gone_through_in_any_order(forward: Any) -> None:
+    torch.manual_seed(0)
+    real = from_torch(Own(forward), torch.rand(2, 3, 6))
+    assert [layer.name for layer in real.layers] == ["n1", "n2"]
+    assert real.readout_weights.shape == (6, 2)
+
+
+def scaled_in_place(m: Own, x: torch.Tensor) -> torch.Tensor:
+    current = m.fc(x)
+    current *= 0.1
+    return m.o(m.n2(m.fc2(m.n1(current)[0]))[0])
+
+
+@pytest.mark.parametrize(
+    ("forward", "message"),
+    [
+        (lambda m, x: m.o(m.hidden((x - 0.5) * 10)), "fc must read the sample, or a step of it, "),
+        (lambda m, x: m.o(m.hidden(x[None].mT)), "fc must read the sample, or a step of it, "),
+        (lambda m, x: m.o(m.hidden(x.mul_(2))), "fc must read the sample, or a step of it, "),
+        (lambda m, x: -m.o(m.hidden(x)), "the model must return what o gives, of each step or "),
+        (lambda m, x: m.o(m.hidden(x)).flip(1), "the model must return what o gives, "),
+        (lambda m, x: m.o(m.hidden(x)).argmax(), "the model must return what o gives, "),
+        (scaled_in_place, "n1 must read what fc gives, unchanged: "),
+        (
+            lambda m, x: m.o(m.n2(m.fc2(m.n1(m.fc(x).T)[0]))[0]),
+            "n1 must read what fc gives, unchanged: ",
+        ),
+        (
+            lambda m, x: m.o(m.n2(m.fc2(m.fc2(m.first(x))))[0]),
+            "fc2 must be called as often as fc, once a step, not 2 times to 1: give each layer ",
+        ),
+        (
+            lambda m, x: m.n1(m.fc(m.first(x)))[0],
+            "fc must read the sample, or a step of it, unchanged: ",
+        ),
+    ],
+)
+def test_what_is_computed_outside_of_modules_is_refused(forward: Any, message: str) -> None:
+    """As many samples as inputs, so that a transposed tensor has the same shape."""
+    torch.manual_seed(0)
+    with pytest.raises(InputError, match=f"^{message}"):
+        from_torch(Own(forward), torch.rand(6, 6))
+
+
+def sub_class(**defined: Any) -> torch.nn.Module:
+    """Neurons that are a sub-class of lateral ones, and define what is given."""
+    base = snntorch("RLeaky", beta=torch.tensor(0.9), recurrent=recurrent)(4)
+    base.__class__ = type("Mine", (type(base),), defined)
+    return base
+
+
+def test_a_sub_class_is_read_only_where_it_changes_nothing() -> None:
+    real = from_torch(Row(linear(6, 4), sub_class(__init__=lambda self: None)), torch.rand(1, 6))
+    assert real.layers[0].lateral is not None
+    changed = Row(linear(6, 4), sub_class(fire=lambda self, mem: mem))
+    with pytest.raises(InputError, match=r"^each.1 is a Mine, which changes .*: RLeaky itself is"):
+        from_torch(changed, torch.rand(1, 6))
+
+
+def test_state_of_training_is_told_in_one_line() -> None:
+    model = Row(linear(6, 4), leaky())
+    model.state = model.each[0](torch.rand(1, 6))
+    with pytest.raises(InputError, match=r"^the model holds state of a training step: [^\n]*$"):
+        from_torch(model, torch.rand(1, 6))
+
+
+def test_parameters_of_a_channel_are_those_of_its_neurons() -> None:
+    def image(n: int, *lengths: int) -> torch.nn.Module:
+        beta = torch.linspace(0.5, 0.9, n).reshape(n, *lengths)
+        return Row(torch.nn.Conv2d(1, 3, 3), snntorch("Leaky", beta=beta)(n), torch.nn.Flatten())
+
+    real = from_torch(image(3, 1, 1), torch.rand(1, 1, 5, 5))
+    np.testing.assert_allclose(real.layers[0].leak, np.repeat([0.5, 0.7, 0.9], 9), rtol=1e-6)
+    with pytest.raises(InputError, match=r"^parameters of each.1 must have shape \(3, 3, 3\), or"):
+        from_torch(image(4, 1, 1), torch.rand(1, 1, 5, 5))
+
+
 def test_the_page_names_every_module_and_its_test() -> None:
     page = (Path(__file__).parent.parent.parent / "docs" / "import.md").read_text()
     assert {name for name in MODULES if f"`test_modules[{name}]`" in page} == set(MODULES)

@@ -9,8 +9,9 @@ class and its members.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,8 @@ def from_torch(model: torch.nn.Module, sample: Any) -> RealNetwork:
     Parameters
     ----------
     model : torch.nn.Module
-        Linear modules and neurons in a row, each called in ``forward``. Dropout does nothing here,
+        Linear modules and neurons in a row, each called once a step in ``forward``, which returns
+        what the last of them gives: of each step, or their sum or mean. Dropout does nothing here,
         and BatchNorm is folded, with its running statistics.
     sample : tensor or array
         What the model takes: its values do not matter.
@@ -39,18 +41,49 @@ def from_torch(model: torch.nn.Module, sample: Any) -> RealNetwork:
     Raises
     ------
     InputError
-        If a module has no counterpart, or its input comes from no module; it names the module.
+        If a module has no counterpart, or ``forward`` computes anything outside of modules; it
+        names the module.
     ConvexonError
         If torch is not installed.
     """
     torch = _torch()
-    traced = copy.deepcopy(model).eval()
+    try:
+        traced = copy.deepcopy(model).eval()
+    except RuntimeError as error:  # torch copies no tensor that a gradient may still flow through
+        raise InputError(
+            "the model holds state of a training step: reset or detach its states first"
+        ) from error
     calls = _calls(torch, traced, sample)
-    steps_lead = any(_steps_inside(each.module) for each in calls if _reader(each.module))
-    stack = _Stack(torch, lead=2 if steps_lead else 1)
+    stack = _Stack(torch, lead=_lead(calls))
     for call in calls:
         stack.take(call)
     return stack.network(type(model).__name__)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A tensor, and how often it had been written to when it was seen.
+
+    It is kept, so that no other takes its memory while the model runs.
+    """
+
+    tensor: Any
+    version: int
+
+    @classmethod
+    def now(cls, tensor: Any) -> _Seen:
+        return cls(tensor.detach(), tensor._version)
+
+    def is_all_of(self, other: _Seen) -> bool:
+        """Whether this is the other, or the same numbers in the same order in another shape."""
+        mine, its = self.tensor, other.tensor
+        if mine.data_ptr() != its.data_ptr() or mine.numel() != its.numel():
+            return False
+        if self.version != other.version:
+            return False
+        if mine.shape == its.shape:
+            return bool(mine.stride() == its.stride())
+        return bool(mine.is_contiguous() and its.is_contiguous())
 
 
 @dataclass(frozen=True)
@@ -59,38 +92,48 @@ class _Call:
 
     name: str
     module: Any
-    read: Any
-    gave: Any
+    read: _Seen
+    gave: _Seen
 
 
 def _calls(torch: Any, model: Any, sample: Any) -> list[_Call]:
     """Run the model, and return the first call of each leaf module, in order."""
-    found: dict[str, _Call] = {}
+    found: dict[str, list[_Call]] = {}
     handles = []
 
     def watch(name: str, module: Any) -> None:
-        def hook(_: Any, read: tuple[Any, ...], gave: Any) -> None:
-            first = gave[0] if isinstance(gave, tuple) else gave
-            if name not in found and read and isinstance(read[0], torch.Tensor):
-                found[name] = _Call(name, module, read[0].detach(), first)
+        reading: list[_Seen] = []
 
-        handles.append(module.register_forward_hook(hook))
+        def before(_: Any, read: tuple[Any, ...]) -> None:
+            reading[:] = [_Seen.now(each) for each in read[:1] if isinstance(each, torch.Tensor)]
+
+        def after(_: Any, __: Any, gave: Any) -> None:
+            first = gave[0] if isinstance(gave, tuple) else gave
+            if reading:
+                call = _Call(name, module, reading[0], _Seen.now(first))
+                found.setdefault(name, []).append(call)
+
+        handles.append(module.register_forward_pre_hook(before))
+        handles.append(module.register_forward_hook(after))
 
     inside: tuple[str, ...] = ()
     for name, module in model.named_modules():
         if inside and name.startswith(inside):
             continue
-        if _reader(module) is not None:
+        if _reader(module, name) is not None:
             inside = (*inside, f"{name}.")  # a neuron's own parts are read with it
         elif any(True for _ in module.children()):
             continue
+        elif isinstance(module, torch.nn.Identity | torch.nn.modules.dropout._DropoutNd):
+            continue  # they hand on what they read, and often serve several layers
         watch(name or type(module).__name__, module)
     given = sample if isinstance(sample, torch.Tensor) else torch.as_tensor(np.asarray(sample))
     if given.dtype == torch.float64 or not given.is_floating_point():
         given = given.to(torch.float32)
+    start = _Seen.now(given)
     try:
         with torch.no_grad():
-            model(given)
+            result = model(given)
     except Exception as error:  # whatever the user's own forward raises
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"the model does not run on the sample: {told}") from error
@@ -99,7 +142,85 @@ def _calls(torch: Any, model: Any, sample: Any) -> list[_Call]:
             handle.remove()
     if not found:
         raise InputError("the model must call modules in its forward")
-    return list(found.values())
+    _require_row(list(found.values()), start)
+    row = [calls[0] for calls in found.values()]
+    _require_returned(torch, result, found[row[-1].name], lead=_lead(row))
+    return row
+
+
+def _lead(row: list[_Call]) -> int:
+    """Axes ahead of features: samples, and steps where modules take all of them at once."""
+    return (
+        2
+        if any(_steps_inside(each.module) for each in row if _kind(each.module) is not None)
+        else 1
+    )
+
+
+_OUTSIDE = "what the forward computes between them belongs into a module"
+
+
+def _require_row(modules: list[list[_Call]], sample: _Seen) -> None:
+    """At each step the first module must read the sample, and any other what the last one gave.
+
+    Steps may be gone through one by one, or by each module in turn.
+    """
+    first = modules[0]
+    for calls in modules:
+        if len(calls) != len(first):
+            raise InputError(
+                f"{calls[0].name} must be called as often as {first[0].name}, once a step, not "
+                f"{len(calls)} times to {len(first)}: give each layer modules of its own"
+            )
+    memory = sample.tensor.untyped_storage().data_ptr()
+    for call in first:
+        read = call.read.tensor
+        lengths = zip(read.shape[1:], read.stride()[1:], strict=True)
+        strides = [stride for length, stride in lengths if length > 1]
+        if (
+            read.untyped_storage().data_ptr() != memory
+            or call.read.version != sample.version
+            or strides != sorted(strides, reverse=True)
+        ):
+            raise InputError(
+                f"{call.name} must read the sample, or a step of it, unchanged: {_OUTSIDE}"
+            )
+    for below, above in pairwise(modules):
+        for gave, call in zip(below, above, strict=True):
+            if not call.read.is_all_of(gave.gave):
+                raise InputError(
+                    f"{call.name} must read what {gave.name} gives, unchanged: {_OUTSIDE}"
+                )
+
+
+def _require_returned(torch: Any, result: Any, last: list[_Call], *, lead: int) -> None:
+    """The model must return what its last module gives: of each step, or their sum or mean."""
+    steps = torch.stack([call.gave.tensor for call in last])
+    ways = [steps[-1], *(steps.movedim(0, axis) for axis in range(steps.ndim))]
+    for axis in range(lead + 1 if lead > 1 else 1):
+        ways += [steps.sum(axis), steps.mean(axis)]
+    for each in _tensors(torch, result):
+        values = each.detach().to(steps.dtype).flatten()
+        if any(
+            len(values) == way.numel() and torch.allclose(values, way.flatten()) for way in ways
+        ):
+            return
+    raise InputError(
+        f"the model must return what {last[0].name} gives, of each step or their sum or mean: "
+        "what the forward computes after it belongs into a module"
+    )
+
+
+def _tensors(torch: Any, result: Any) -> Iterator[Any]:
+    """Each tensor of what a model returns, and those of a list, one a step, as one."""
+    if isinstance(result, torch.Tensor):
+        yield result
+    elif isinstance(result, list | tuple | Mapping):
+        held = list(result.values()) if isinstance(result, Mapping) else list(result)
+        if held and all(isinstance(each, torch.Tensor) for each in held):
+            yield torch.cat([each.flatten() for each in held])
+        for each in held:
+            yield from _tensors(torch, each)
 
 
 class _Stack:
@@ -108,31 +229,17 @@ class _Stack:
     def __init__(self, torch: Any, *, lead: int) -> None:
         self._torch, self._lead = torch, lead
         self._layers: list[RealLayer] = []
-        self._before: _Call | None = None
         self._weights: Real | None = None
         self._biases: Real | None = None
 
     def take(self, call: _Call) -> None:
         """Go on with one module."""
-        shape = tuple(int(length) for length in call.read.shape[self._lead :])
-        self._require_follows(call)
-        reader = _reader(call.module)
+        shape = tuple(int(length) for length in call.read.tensor.shape[self._lead :])
+        reader = _reader(call.module, call.name)
         if reader is None:
             self._linear(call, shape)
         else:
-            self._neurons(call, reader(call.module, call.name))
-        self._before = call
-
-    def _require_follows(self, call: _Call) -> None:
-        """The module must read what the one before gave, or a view of it."""
-        if self._before is None:
-            return
-        before, read = self._before.gave, call.read
-        if before.data_ptr() != read.data_ptr() or before.numel() != read.numel():
-            raise InputError(
-                f"{call.name} must read what {self._before.name} gives, unchanged: what the "
-                "forward computes between them belongs into a module"
-            )
+            self._neurons(call, reader(call.module, call.name), shape)
 
     def _linear(self, call: _Call, shape: Shape) -> None:
         matrix, bias = _affine(self._torch, call, shape)
@@ -141,13 +248,20 @@ class _Stack:
         else:
             self._weights, self._biases = self._weights @ matrix, self._biases @ matrix + bias
 
-    def _neurons(self, call: _Call, found: _Neurons) -> None:
-        size = int(np.prod(call.read.shape[self._lead :]))
+    def _neurons(self, call: _Call, found: _Neurons, shape: Shape) -> None:
+        size = int(np.prod(shape))
         if self._weights is None or self._biases is None:
             self._weights, self._biases = np.eye(size), np.zeros(size)
 
         def spread(value: Real | float) -> Real:
-            return np.broadcast_to(np.asarray(value, dtype=np.float64), (size,))
+            given = np.asarray(value, dtype=np.float64)
+            try:
+                return np.broadcast_to(given, shape).ravel()
+            except ValueError:
+                raise InputError(
+                    f"parameters of {call.name} must have shape {shape}, or one that is broadcast "
+                    f"to it, not {given.shape}"
+                ) from None
 
         gain = spread(found.gain)
         self._layers.append(
@@ -218,7 +332,7 @@ def _affine(torch: Any, call: _Call, shape: Shape) -> tuple[Real, Real]:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Neurons:
-    """What a neuron module does in a step; arrays are of one value, or of one a neuron.
+    """What a neuron module does in a step; arrays are broadcast to the shape of its neurons.
 
     ``gain`` multiplies what comes in, and ``offset`` is added to it.
     """
@@ -239,27 +353,56 @@ class _Neurons:
 _Reader = Callable[[Any, str], _Neurons]
 
 
-def _reader(module: Any) -> _Reader | None:
+class _Bare:
+    """A class that defines nothing but how it is made."""
+
+    size: int
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
+_OWN = frozenset(vars(_Bare))
+"""What a class may define and still be the neuron that it is a sub-class of."""
+
+
+def _kind(module: Any) -> type | None:
+    """The neuron's class that is known here, of which a module is a sub-class or itself."""
+    return next((kind for kind in type(module).__mro__ if _key(kind) in _READERS), None)
+
+
+def _key(kind: type) -> tuple[str, str]:
+    return kind.__module__.partition(".")[0], kind.__name__
+
+
+def _reader(module: Any, name: str) -> _Reader | None:
     """How a module's neurons are read; None for one that is no neuron known here."""
+    known = _kind(module)
+    if known is None:
+        return None
     for kind in type(module).__mro__:
-        found = _READERS.get((kind.__module__.partition(".")[0], kind.__name__))
-        if found is not None:
-            return found
-    return None
+        if kind is known:
+            break
+        if set(vars(kind)) - _OWN:
+            raise InputError(
+                f"{name} is a {type(module).__name__}, which changes what it is a sub-class of: "
+                f"{known.__name__} itself is known here"
+            )
+    return _READERS[_key(known)]
 
 
 def _steps_inside(module: Any) -> bool:
     """Whether the module takes all steps in one call, samples and steps ahead of features."""
-    root = type(module).__module__.partition(".")[0]
+    kind = _kind(module)
     return getattr(module, "step_mode", None) == "m" or (
-        root == "sinabs" and not type(module).__name__.endswith("Squeeze")
+        kind is not None and _key(kind) in (("sinabs", "LIF"), ("sinabs", "IAF"))
     )
 
 
 def _array(value: Any) -> Real:
-    """A parameter as a flat array."""
+    """A parameter as an array."""
     given = value.detach().cpu().numpy() if hasattr(value, "detach") else value
-    return np.ravel(np.asarray(given, dtype=np.float32))
+    return np.asarray(given, dtype=np.float32)
 
 
 def _require(holds: bool, name: str, told: str) -> None:
@@ -276,7 +419,7 @@ def _snntorch(module: Any, name: str) -> _Neurons:
     _require(not module.state_quant, name, "must not quantize its state (state_quant)")
     factor = _array(module.graded_spikes_factor)
     _require(bool((factor == 1).all()), name, "must have graded_spikes_factor 1: spikes are bits")
-    kind = type(module).__name__
+    kind = _called(_kind(module))
     reset = _SNNTORCH_RESETS[str(module.reset_mechanism)]
     if reset is Reset.SUBTRACT and not getattr(module, "reset_delay", True):
         raise InputError(
@@ -331,7 +474,7 @@ def _spikingjelly(module: Any, name: str) -> _Neurons:
     base = 0.0 if value is None else float(value)
     thresholds = _array(module.v_threshold)
     reset = Reset.SUBTRACT if value is None else Reset.ZERO
-    kind = type(module).__name__
+    kind = _called(_kind(module))
     if kind == "IFNode":
         return _Neurons(leak=np.ones(1), thresholds=thresholds - base, reset=reset, strict=False)
     if kind == "ParametricLIFNode":
@@ -391,7 +534,7 @@ def _norse(module: Any, name: str) -> _Neurons:
     reset = Reset.ZERO
     if "subtract" in getattr(getattr(p, "reset_method", None), "__name__", ""):
         reset = Reset.SUBTRACT
-    if type(module).__name__.startswith("IAF"):
+    if _called(_kind(module)).startswith("IAF"):
         return _Neurons(leak=np.ones(1), thresholds=_array(p.v_th), reset=reset, strict=True)
     share = float(module.dt) * _array(p.tau_mem_inv)
     return _Neurons(
@@ -412,10 +555,10 @@ _READERS: Mapping[tuple[str, str], _Reader] = {
     **{
         ("spikingjelly", kind): _spikingjelly for kind in ("IFNode", "LIFNode", "ParametricLIFNode")
     },
-    **{("sinabs", kind): _sinabs for kind in ("LIF", "IAF")},
-    **{("norse", kind): _norse for kind in ("LIFBoxCell", "LIFBox", "IAFCell")},
+    **{("sinabs", kind): _sinabs for kind in ("LIF", "IAF", "LIFSqueeze", "IAFSqueeze")},
+    **{("norse", kind): _norse for kind in ("LIFBoxCell", "IAFCell")},
 }
-"""Neuron modules by their framework and class; sub-classes are read as their base."""
+"""Neuron modules by their framework and class."""
 
 
 def _torch() -> Any:
