@@ -161,6 +161,26 @@ def test_powers_of_two_and_single_bits_stay_on_their_grids() -> None:
         assert set(np.unique(each.weights)) == {-1, 1}
 
 
+@pytest.mark.parametrize("rounding", list(Rounding))
+def test_more_powers_of_two_lose_fewer_spikes(rounding: Rounding) -> None:
+    """The largest weight is the largest power: none is clipped to half of itself."""
+    real = network(layer(INPUTS, 12, gain=2.0))
+    lost = []
+    for bits in (4, 8):
+        chosen = HiddenSettings(bits=bits, grid=Grid.POWER, rounding=rounding)
+        lost.append(float(quantize_network(real, spikes(), chosen).layers[0].after.mean()))
+    assert lost[0] > lost[1]
+
+
+def test_the_search_looks_at_samples_from_everywhere() -> None:
+    """The first samples are empty, and tell nothing of how to round."""
+    busy = spikes()
+    few = replace(busy, inputs=np.concatenate([np.zeros((600, STEPS, INPUTS), "u1"), busy.inputs]))
+    real = network(layer(INPUTS, 12, gain=2.0, biases=np.zeros(12)))
+    found = quantize_network(real, few, HiddenSettings(bits=3)).layers[0]
+    assert found.after.mean() < found.before.mean()
+
+
 def test_a_weight_of_zero_stays_out() -> None:
     weights = np.random.default_rng(0).normal(size=(INPUTS, 6))
     weights[::2] = 0

@@ -311,7 +311,11 @@ class _Work:
     ) -> None:
         self.layer, self.settings, self.bits, self.reach = layer, settings, bits, reach
         self.limit = max(1, (1 << (bits - 1)) - 1)
-        self.signal, self.target = signal[:_SAMPLES], target[:_SAMPLES]
+        if settings.grid is Grid.POWER:
+            self.limit = 1 << (self.limit.bit_length() - 1)
+        # Files are often sorted by class: look at samples from everywhere.
+        looked_at = np.linspace(0, len(signal) - 1, min(len(signal), _SAMPLES)).astype(np.intp)
+        self.signal, self.target = signal[looked_at], target[looked_at]
         self.weights = layer.weights.astype(np.float64)
         self.leak = Leak.nearest(_leak_of(layer))
         stride = max(1, -(-signal.shape[0] * signal.shape[1] // _ROWS))
@@ -348,8 +352,7 @@ class _Work:
 
     def _on_grid(self, values: FloatArray) -> FloatArray:
         """The nearest integers that a weight may be."""
-        limit = self.limit
-        clipped = np.clip(values, -limit, limit)
+        clipped = np.clip(values, -self.limit, self.limit)
         if self.bits == 1:
             return np.where(clipped < 0, -1.0, 1.0)
         if self.settings.grid is Grid.LINEAR:
@@ -357,7 +360,6 @@ class _Work:
         size = np.abs(clipped)
         # Between two powers of two the nearest changes at their mean, 3/2 of the lower one.
         power = np.exp2(np.floor(np.log2(np.maximum(size, 0.5) * (4.0 / 3.0))))
-        power = np.minimum(power, float(1 << (limit.bit_length() - 1)))
         return np.where(size < 0.5, 0.0, np.sign(clipped) * power)
 
     def _rounded(self, scales: FloatArray) -> FloatArray:
