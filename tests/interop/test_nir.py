@@ -273,6 +273,55 @@ def test_bad_parameters_are_refused_by_name() -> None:
         from_nir(graph_of(linear(4, 3), lif(4)), profile="brian")
 
 
+def conv(shape: tuple[int, ...] = (3, 2, 2, 2), **members: Any) -> nir.Conv2d:
+    full = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": np.zeros(shape[0])}
+    node = nir.Conv2d(input_shape=(4, 4), weight=np.ones(shape), **full)
+    for name, value in members.items():
+        setattr(node, name, value)
+    return node
+
+
+def pool(**members: Any) -> nir.SumPool2d:
+    full = {"kernel_size": np.array([2, 2]), "stride": np.array([2, 2]), "padding": np.zeros(2)}
+    return nir.SumPool2d(**{**full, **members})
+
+
+def biased(bias: Any) -> nir.Affine:
+    node = linear(4, 4)
+    node.bias = bias
+    return node
+
+
+@pytest.mark.parametrize(
+    ("node", "shape", "told"),
+    [
+        (pool(), (4,), r"fc must read shape \(channels, 2 lengths\), not \(4,\)"),
+        (pool(stride=np.zeros(2)), (2, 4, 4), "stride of fc must be one or two lengths from 1"),
+        (conv(stride=(0, 1)), (2, 4, 4), "stride of fc must be one or two lengths from 1, not"),
+        (conv(padding=(-1, 0)), (2, 4, 4), "padding of fc must be one or two lengths from 0, not"),
+        (conv(dilation=(1, 1, 1)), (2, 4, 4), "dilation of fc must be one or two lengths from 1"),
+        (conv(), (5, 4, 4), "weight of fc must be of 5 channels, as come in, not 2 in 1 groups"),
+        (conv(groups=2), (4, 4, 4), "weight of fc must have shape .* a multiple of its 2 groups"),
+        (conv(bias=np.zeros(1)), (2, 4, 4), r"bias of fc must have shape \(3,\), not \(1,\)"),
+        (biased(np.zeros(1)), (4,), r"bias of fc must have shape \(4,\), not \(1,\)"),
+        (nir.Scale(np.ones(3)), (4,), r"scale of fc must have shape \(4,\), not \(3,\)"),
+        (nir.Scale(np.ones((2, 4))), (4,), r"scale of fc must have shape \(4,\), not \(2, 4\)"),
+    ],
+)
+def test_a_linear_node_that_does_not_fit_is_refused_by_name(
+    node: Any, shape: tuple[int, ...], told: str
+) -> None:
+    nodes = {
+        "input": nir.Input({"input": np.array(shape)}),
+        "fc": node,
+        "n": lif(4),
+        "output": nir.Output({"output": np.array([4])}),
+    }
+    graph = nir.NIRGraph(nodes, list(pairwise(nodes)), type_check=False)
+    with pytest.raises(InputError, match=f"^{told}"):
+        from_nir(graph, dt=1e-3)
+
+
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "net.nir"
     with pytest.raises(InputError, match=r"net\.nir cannot be read: No such file or directory"):

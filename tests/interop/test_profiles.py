@@ -110,3 +110,66 @@ def test_what_a_tool_does_not_read_is_refused(
     graph = graph_of(nir.Linear(np.ones((2, 3))), lif(2, **{"tau": 1e-2, "r": 10.0, **change}))
     with pytest.raises(InputError, match=f"^{message}"):
         from_nir(graph, profile=profile, dt=1e-3)
+
+
+def cuba(n: int = 2, **changes: float) -> nir.CubaLIF:
+    """A node that every tool which has it reads, at a step of 1 ms."""
+    full = {
+        "tau_syn": 5e-3,
+        "tau_mem": 1e-2,
+        "r": 10.0,
+        "w_in": 5.0,
+        "v_leak": 0.0,
+        "v_threshold": 1.0,
+        "v_reset": 0.0,
+    }
+    return nir.CubaLIF(**{name: np.full(n, value) for name, value in {**full, **changes}.items()})
+
+
+@pytest.mark.parametrize(
+    ("profile", "change", "message"),
+    [
+        ("spikingjelly", {"r": 1.0}, "r of n1 must be tau_mem / dt, as SpikingJelly asks"),
+        ("spikingjelly", {"w_in": 1.0}, "w_in of n1 must be tau_syn / dt, as SpikingJelly asks"),
+        ("snntorch-nir", {"r": 1.0}, "r of n1 must be tau_mem / dt, as snnTorch asks"),
+    ],
+)
+def test_a_current_based_node_is_one_that_the_tool_reads(
+    profile: str, change: dict[str, float], message: str
+) -> None:
+    fc = nir.Linear(np.ones((2, 3)))
+    assert from_nir(graph_of(fc, cuba()), profile=profile, dt=1e-3).layers[0].synapse is not None
+    with pytest.raises(InputError, match=f"^{message}"):
+        from_nir(graph_of(fc, cuba(**change)), profile=profile, dt=1e-3)
+
+
+def lateral(node: nir.NIRNode, bias: float) -> nir.NIRGraph:
+    """A layer that reads itself."""
+    graph = graph_of(nir.Linear(np.ones((2, 3))), node)
+    nodes = {**graph.nodes, "back": nir.Affine(np.eye(2), np.full(2, bias))}
+    return nir.NIRGraph(nodes, [*graph.edges, ("n1", "back"), ("back", "n1")], type_check=False)
+
+
+def test_lateral_weights_are_refused_where_the_tool_reads_others() -> None:
+    with pytest.raises(InputError, match=r"^n1 reads itself, which this profile's tool does not"):
+        from_nir(lateral(lif(2), 0.0), profile="snntorch-nir")
+    with pytest.raises(
+        InputError, match=r"^n1 has a lateral bias, which this profile's tool drops"
+    ):
+        from_nir(lateral(cuba(), 0.5), profile="rockpool")
+    assert from_nir(lateral(cuba(), 0.0), profile="rockpool").layers[0].lateral is not None
+
+
+def test_rockpools_step_is_guessed_as_it_does() -> None:
+    graph = graph_of(nir.Linear(np.ones((2, 3))), cuba(tau_mem=22e-3))
+    assert "dt = 0.002 s" in from_nir(graph, profile="rockpool").origin
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_threshold_is_what_nir_states(profile: str) -> None:
+    """One spike where the input is above; none where it only reaches the threshold."""
+    graph = graph_of(nir.Linear(np.ones((1, 1))), nir.Threshold(np.array([1.0])))
+    real = from_nir(graph, profile=profile, dt=1e-3)
+    inputs = np.array([0, 1, 2, 5])
+    spikes = stack_spikes(real.layers, inputs[None, :, None])[0][0, :, 0]
+    assert spikes.tolist() == [0, 0, 1, 1]

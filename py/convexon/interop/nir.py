@@ -85,8 +85,8 @@ def from_nir(
     profile : str
         Whose reading of spiking nodes counts: a name of `convexon.interop.profiles.PROFILES`.
     dt : float, optional
-        The step in seconds. By default what the profile's tool takes; else ``tau / r`` where that
-        is one number for all leaky nodes, as tools write it.
+        The step in seconds. By default what the profile's tool takes: for most ``tau / r`` where
+        that is one number for all leaky nodes, as tools write it.
     name : str
         What messages call the graph.
 
@@ -333,34 +333,70 @@ def _linear(name: str, node: Any, shape: tuple[int, ...]) -> tuple[Apply, Real |
         weight = np.asarray(node.weight)
         if weight.ndim != 2 or shape[-1] != weight.shape[1]:
             raise InputError(f"weight of {name} must have shape (outputs, {shape[-1]})")
-        return lambda x: x @ weight.T, np.asarray(node.bias) if kind == "Affine" else None
+        if kind == "Linear":
+            return lambda x: x @ weight.T, None
+        return lambda x: x @ weight.T, _bias(name, node, len(weight))
     if kind == "Scale":
         scale = np.asarray(node.scale)
+        fits = [mine in (1, its) for mine, its in zip(scale.shape, shape, strict=False)]
+        if scale.ndim not in (0, len(shape)) or not all(fits):
+            raise InputError(f"scale of {name} must have shape {shape}, not {scale.shape}")
         return lambda x: x * scale, None
     if kind == "Flatten":
         start, end = int(node.start_dim), int(node.end_dim) % max(1, len(shape))
         inner = (*shape[:start], -1, *shape[end + 1 :])
         return lambda x: x.reshape(len(x), *inner), None
     if kind in ("SumPool2d", "AvgPool2d"):
+        _require_images(name, shape, 2)
         kernel, stride = _pair(node.kernel_size), _pair(node.stride)
+        _require_lengths(name, kernel_size=kernel, stride=stride)
         share = 1.0 if kind == "SumPool2d" else 1.0 / math.prod(kernel)
         weights = np.full((1, 1, *kernel), share, dtype=np.float32)
-        pooling = _Window(weights, stride, _padding(node.padding, [], 2), (1, 1), groups=1)
+        pooling = _Window(weights, stride, _padding(name, node.padding, [], 2), (1, 1), groups=1)
         return lambda x: pooling.each_channel(x), None
     dims = int(kind[4])
-    if len(shape) != dims + 1:
-        raise InputError(f"{name} must read shape (channels, {dims} lengths), not {shape}")
-    weights = np.asarray(node.weight)
+    _require_images(name, shape, dims)
+    weights, groups = np.asarray(node.weight), int(node.groups)
+    if weights.ndim != dims + 2 or groups < 1 or len(weights) % groups:
+        raise InputError(
+            f"weight of {name} must have shape (outputs, channels of a group, {dims} lengths), "
+            f"outputs a multiple of its {groups} groups, not {weights.shape}"
+        )
+    if weights.shape[1] * groups != shape[0]:
+        raise InputError(
+            f"weight of {name} must be of {shape[0]} channels, as come in, not "
+            f"{weights.shape[1]} in {groups} groups"
+        )
     if dims == 1:
         weights = weights[:, :, None, :]
     dilation, stride = _pair(node.dilation, dims), _pair(node.stride, dims)
+    _require_lengths(name, dilation=dilation, stride=stride)
     reach = [(k - 1) * d for k, d in zip(weights.shape[2:], dilation, strict=True)]
-    padding = _padding(node.padding, reach, dims)
-    window = _Window(weights, stride, padding, dilation, groups=int(node.groups))
-    bias = np.asarray(node.bias).reshape(-1, *(1,) * dims)
+    padding = _padding(name, node.padding, reach, dims)
+    window = _Window(weights, stride, padding, dilation, groups=groups)
+    bias = _bias(name, node, len(weights)).reshape(-1, *(1,) * dims)
     if dims == 1:
         return lambda x: window(x[:, :, None, :])[:, :, 0], bias
     return window, bias
+
+
+def _bias(name: str, node: Any, n_outputs: int) -> Real:
+    bias = np.asarray(node.bias)
+    if bias.shape != (n_outputs,):
+        raise InputError(f"bias of {name} must have shape ({n_outputs},), not {bias.shape}")
+    return bias
+
+
+def _require_images(name: str, shape: tuple[int, ...], dims: int) -> None:
+    if len(shape) != dims + 1:
+        raise InputError(f"{name} must read shape (channels, {dims} lengths), not {shape}")
+
+
+def _require_lengths(name: str, **lengths: tuple[int, ...]) -> None:
+    """Raise `InputError` unless each has one or two lengths of at least 1."""
+    for parameter, pair in lengths.items():
+        if len(pair) != 2 or min(pair) < 1:
+            raise InputError(f"{parameter} of {name} must be one or two lengths from 1, not {pair}")
 
 
 def _pair(value: Any, dims: int = 2) -> tuple[int, ...]:
@@ -370,7 +406,7 @@ def _pair(value: Any, dims: int = 2) -> tuple[int, ...]:
     return (1, *full) if dims == 1 else full
 
 
-def _padding(value: Any, reach: list[int], dims: int) -> list[tuple[int, int]]:
+def _padding(name: str, value: Any, reach: list[int], dims: int) -> list[tuple[int, int]]:
     """Zeros on each side; ``same`` puts the odd one behind, as torch does."""
     if isinstance(value, (str, bytes)) or np.asarray(value).dtype.kind in "SU":
         word = str(np.asarray(value).item() if not isinstance(value, str) else value)
@@ -379,6 +415,8 @@ def _padding(value: Any, reach: list[int], dims: int) -> list[tuple[int, int]]:
         sides = [(each // 2, each - each // 2) for each in reach]
         return sides
     pair = _pair(value, dims)
+    if len(pair) != 2 or min(pair[2 - dims :]) < 0:
+        raise InputError(f"padding of {name} must be one or two lengths from 0, not {pair}")
     return [(each, each) for each in ((0, pair[1]) if dims == 1 else pair)]
 
 
@@ -443,6 +481,8 @@ def _layer(flat: _Flat, name: str, below: str, profile: Profile, dt: float) -> R
     n = math.prod(came.shape)
     found = profile.dynamics(_node(name, node, came.shape), dt)
     lateral = came.parts.get(name)
+    if lateral is not None:
+        profile.require_lateral(name, bias=bool(np.any(came.biases.get(name, 0.0))))
     others = [bias for key, bias in came.biases.items() if key != name]
     return RealLayer(
         name=name,
@@ -486,23 +526,19 @@ def _node(name: str, node: Any, shape: tuple[int, ...]) -> Node:
 
 
 def _step(flat: _Flat, profile: Profile, dt: float | None) -> float:
-    """The step in seconds: what was asked for, else the tool's own, else tau / r if it is one."""
+    """The step in seconds: what was asked for, else what the tool takes."""
     if dt is not None:
         if not (math.isfinite(dt) and dt > 0):
             raise InputError(f"dt must be a positive number of seconds, not {dt!r}")
         return dt
-    if profile.dt is not None:
-        return profile.dt
-    ratios = [
-        float(each)
-        for node in flat.nodes.values()
-        for tau in ("tau", "tau_mem")
-        if getattr(node, tau, None) is not None
-        for each in np.ravel(np.asarray(getattr(node, tau)) / np.asarray(node.r))
-    ]
-    if ratios and max(ratios) > 0 and max(ratios) - min(ratios) <= 1e-5 * max(ratios):
-        return float(f"{np.median(ratios):.6g}")  # float32 in the file: keep what it resolves
-    raise InputError("dt must be given: the graph's time constants and r do not agree on a step")
+    taus, scales = [np.zeros(0)], [np.zeros(0)]
+    for node in flat.nodes.values():
+        for name in ("tau", "tau_mem"):
+            if getattr(node, name, None) is not None:
+                tau, r = (np.asarray(each, np.float64) for each in (getattr(node, name), node.r))
+                taus.append(np.ravel(tau + 0.0 * r))
+                scales.append(np.ravel(r + 0.0 * tau))
+    return profile.step(np.concatenate(taus), np.concatenate(scales))
 
 
 def _readout(flat: _Flat, last: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -2,15 +2,16 @@
 
 NIR states differential equations; it states neither the step nor how a membrane is reset, and each
 tool fills that in by itself. A profile is one tool's reading: order, comparison, reset, leak and
-input scale, as a layer of `convexon.snn.real`. docs/import.md has them as a table, and each is
-tested against spikes that the tool itself produced.
+input scale, as a layer of `convexon.snn.real`. docs/import.md has them as a table. LIF and IF of
+`Norse`, `Sinabs` and `SpikingJelly`, and LIF of `SnnTorchNir`, are tested against spikes that the
+tool itself produced; the rest follows what it documents.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -44,6 +45,11 @@ class Node:
                     "counterpart in the neuron's contract"
                 )
 
+    def require(self, name: str, wanted: Real, told: str) -> None:
+        """Raise `InputError` unless a parameter is ``wanted``, which ``told`` states."""
+        if not np.allclose(self.values[name], wanted, rtol=1e-5, atol=0.0):
+            raise InputError(f"{name} of {self.name} must be {told}")
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dynamics:
@@ -73,6 +79,8 @@ class Profile(ABC):
         As for `convexon.snn.real.RealLayer`.
     dt : float or None
         The step in seconds that the tool takes by itself; None where it has to be known.
+    lateral, lateral_bias : bool
+        Whether the tool reads a layer that reads itself, and the bias of that branch.
     """
 
     strict: ClassVar[bool] = True
@@ -80,6 +88,40 @@ class Profile(ABC):
     late: ClassVar[bool] = False
     several: ClassVar[bool] = False
     dt: ClassVar[float | None] = None
+    lateral: ClassVar[bool] = True
+    lateral_bias: ClassVar[bool] = True
+
+    def step(self, tau: Real, r: Real) -> float:
+        """Return the step of a graph that does not state it, of its leaky nodes' parameters.
+
+        Raises
+        ------
+        InputError
+            If the step has to be given.
+        """
+        if self.dt is not None:
+            return self.dt
+        if not len(tau) or not (np.isfinite(tau) & (tau > 0) & np.isfinite(r) & (r > 0)).all():
+            raise InputError("dt must be given: the graph's time constants and r state no step")
+        return self._step(tau, r)
+
+    def _step(self, tau: Real, r: Real) -> float:
+        found = tau / r
+        if found.max() - found.min() > 1e-5 * found.max():
+            raise InputError(
+                "dt must be given: the graph's time constants and r do not agree on a step"
+            )
+        return float(f"{np.median(found):.6g}")  # float32 in the file: keep what it resolves
+
+    def require_lateral(self, name: str, *, bias: bool) -> None:
+        """Raise `InputError` if the tool does not read lateral weights of a node, or their bias."""
+        if not self.lateral:
+            raise InputError(
+                f"{name} reads itself, which this profile's tool does not read as NIR states it: "
+                "choose the profile nir-euler"
+            )
+        if bias and not self.lateral_bias:
+            raise InputError(f"{name} has a lateral bias, which this profile's tool drops")
 
     def dynamics(self, node: Node, dt: float) -> Dynamics:
         """Return what ``node`` does in a step of ``dt`` seconds.
@@ -89,12 +131,15 @@ class Profile(ABC):
         InputError
             If the tool has no such node, or its parameters have no counterpart here.
         """
+        found: Dynamics
         if node.kind == "Threshold":
             n = node["threshold"]
-            return self._as(node, leak=0.0 * n, thresholds=n, reset=Reset.NONE)
+            # NIR states it in full: z = 1 if v > threshold, whatever the tool's neurons do.
+            found = self._as(node, leak=0.0 * n, thresholds=n, reset=Reset.NONE)
+            return replace(found, strict=True, several=False)
         if node.kind not in ("IF", "LIF", "CubaLIF"):
             raise InputError(f"{node.name} is a {node.kind}, which is no spiking node")
-        found: Dynamics = getattr(self, f"_{node.kind.lower()}")(node, dt)
+        found = getattr(self, f"_{node.kind.lower()}")(node, dt)
         if (found.leak < 0).any() or (found.synapse is not None and (found.synapse < 0).any()):
             raise InputError(
                 f"dt must be at most the time constants of {node.name}, not {dt:g} s: give --dt"
@@ -202,6 +247,7 @@ class SnnTorchNir(Profile):
     """What snnTorch 1.0 makes of a NIR file: a step of 0.1 ms, a reset to zero, v_reset unread."""
 
     dt = 1e-4
+    lateral = False
 
     def _lif(self, node: Node, dt: float) -> Dynamics:
         node.require_zero("v_leak")
@@ -216,6 +262,7 @@ class SnnTorchNir(Profile):
 
     def _cubalif(self, node: Node, dt: float) -> Dynamics:
         node.require_zero("v_leak")
+        node.require("r", node["tau_mem"] / dt, "tau_mem / dt, as snnTorch asks")
         of_current = dt / node["tau_syn"]
         return self._as(
             node,
@@ -293,13 +340,14 @@ class SpikingJelly(Profile):
         )
 
     def _if(self, node: Node, dt: float) -> Dynamics:
-        if not np.allclose(node["r"] * dt, 1.0, rtol=1e-5):
-            raise InputError(f"r of {node.name} must be 1 / dt, as SpikingJelly asks")
+        node.require("r", _one(node) / dt, "1 / dt, as SpikingJelly asks")
         thresholds = node["v_threshold"] - node["v_reset"]
         return self._as(node, leak=_one(node), thresholds=thresholds)
 
     def _cubalif(self, node: Node, dt: float) -> Dynamics:
         node.require_zero("v_leak", "v_reset")
+        node.require("r", node["tau_mem"] / dt, "tau_mem / dt, as SpikingJelly asks")
+        node.require("w_in", node["tau_syn"] / dt, "tau_syn / dt, as SpikingJelly asks")
         return self._as(
             node,
             leak=1 - dt / node["tau_mem"],
@@ -311,7 +359,10 @@ class SpikingJelly(Profile):
 class Rockpool(Profile):
     """Rockpool 3.1: current-based neurons alone, whose current decays after it was added to."""
 
-    strict, reset, several = False, Reset.SUBTRACT, True
+    strict, reset, several, lateral_bias = False, Reset.SUBTRACT, True, False
+
+    def _step(self, tau: Real, r: Real) -> float:
+        return float(f"{(tau / (1 + r)).min():.6g}")
 
     def _lif(self, node: Node, dt: float) -> Dynamics:
         raise InputError(f"{node.name} is a LIF, which Rockpool 3.1 does not read")
