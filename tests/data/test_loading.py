@@ -255,6 +255,15 @@ def test_csv_that_is_no_table_is_refused(tmp_path: Path, text: str | bytes, mess
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("cell", ["", "  ", '""'])
+@pytest.mark.parametrize("name", ["a", "3"])
+def test_an_empty_label_is_missing_and_no_class(tmp_path: Path, name: str, cell: str) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text(f"x,label\n1,{name}\n2,{cell}\n3,{name}\n")
+    with pytest.raises(InputError, match=r"^labels\[1\] is missing: label every sample, or leave"):
+        from_file(path)
+
+
 def test_csv_with_a_byte_order_mark_and_quotes_is_read(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_bytes('\ufeff"x",label\r\n"1","salt, pepper"\r\n2,plain\r\n'.encode())

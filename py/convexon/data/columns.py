@@ -122,7 +122,7 @@ def read_parquet(path: Path) -> Arrays:
     Raises
     ------
     ArtefactError
-        If the file is damaged, or neither pyarrow nor pandas is installed.
+        If the file is damaged, or pyarrow is not installed.
     InputError
         If columns do not go together.
     """

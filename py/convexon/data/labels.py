@@ -127,7 +127,8 @@ def _whole(array: npt.NDArray[Any], what: str) -> npt.NDArray[np.int64]:
 def _require_one_kind(each: list[Any], what: str) -> None:
     """Raise `InputError` where labels are missing, no classes, or of several kinds."""
     for k, label in enumerate(each):
-        if label is None or (isinstance(label, float) and math.isnan(label)):
+        empty = isinstance(label, str) and not label.strip()
+        if label is None or empty or (isinstance(label, float) and math.isnan(label)):
             raise InputError(f"{what}[{k}] is missing: label every sample, or leave it out")
         try:
             hash(label)

@@ -57,7 +57,10 @@ class HiddenSettings(Settings):
         "that restores spikes.",
     )
     guard_bits: int = setting(
-        4, "Bits of a membrane below the last bit of a weight.", least=0, most=MAX_BITS
+        4,
+        "Bits of a membrane below the last bit of a weight, which stored weights have too.",
+        least=0,
+        most=MAX_BITS,
     )
     readout_bits: int = setting(8, "Bits of a readout weight.", least=2, most=24)
     least_rate: float = setting(

@@ -108,7 +108,7 @@ def quantize_trained(
 ) -> Trained:
     """Quantize a trained network on raw samples, which calibrate it.
 
-    Labels name the classes; without them classes are numbers.
+    Labels name the classes, if all classes occur; without labels, classes are numbers.
 
     Raises
     ------
@@ -146,8 +146,14 @@ def _interface(
         raise InputError("steps must be given: the samples have one value an input, and no steps")
     n_labels = max(2, real.n_classes)
     classes: tuple[ClassName, ...] = tuple(range(n_labels))
-    if samples.labels is not None and len(samples.classes) == n_labels:
-        classes = samples.classes
+    if samples.labels is not None:
+        if len(samples.classes) == n_labels:
+            classes = samples.classes
+        elif 0 not in samples.classes or not set(samples.classes) <= set(classes):
+            raise InputError(
+                f"samples must have all {n_labels} classes of the network, which take their names "
+                f"from them, or be labelled by number from 0 on; they have {len(samples.classes)}"
+            )
     interface = Interface.fitted(values, coding=coding, classes=classes)
     if interface.n_inputs != real.n_inputs:
         raise InputError(
@@ -219,7 +225,7 @@ class Choice:
     -------
     bits : tuple of int
     weight_bits : int
-        Bits of all weights that are not zero together.
+        Bits in which the network stores its hidden weights that are not zero.
     accuracy : float
         Of decisions, on the labelled samples; of decisions as in real numbers without labels.
     """
@@ -240,8 +246,9 @@ def search_bits(
     """Take bits away, layer by layer, while at most ``most_lost`` of the accuracy goes.
 
     From the bits of ``settings`` on, each round takes a bit from the layer where it costs least
-    accuracy, and among equals saves most. The front of what was met is returned, from most bits to
-    fewest; its last is the network with the fewest bits within the bound.
+    accuracy, and among equals saves most: a greedy path, which may miss better networks. Of the
+    networks on it those are returned that no other on it beats, from most ``weight_bits`` to
+    fewest; its last stores the fewest within the bound.
 
     Raises
     ------
@@ -257,17 +264,17 @@ def search_bits(
             real, samples, settings=replace(chosen, bits=tuple(each)), inputs=inputs
         )
         layers = found.card.branches[0].layers
-        used = sum(b * layer.n_synapses for b, layer in zip(each, layers, strict=True))
+        used = sum(layer.weight_format.width * layer.n_synapses for layer in layers)
         reached = found.calibration
         value = reached.same if reached.integer is None else reached.integer
         return Choice(bits=tuple(each), weight_bits=used, accuracy=value)
 
-    front = [tried(bits)]
-    bound = front[0].accuracy - most_lost
+    path = [tried(bits)]
+    bound = path[0].accuracy - most_lost
     while True:
         steps = []
         for depth in range(n_layers):
-            fewer = [b - (k == depth) for k, b in enumerate(front[-1].bits)]
+            fewer = [b - (k == depth) for k, b in enumerate(path[-1].bits)]
             if min(fewer) >= 1:
                 try:
                     steps.append(tried(fewer))
@@ -275,5 +282,14 @@ def search_bits(
                     continue
         legal = [step for step in steps if step.accuracy >= bound]
         if not legal:
-            return tuple(front)
-        front.append(max(legal, key=lambda step: (step.accuracy, -step.weight_bits)))
+            return _front(path)
+        path.append(max(legal, key=lambda step: (step.accuracy, -step.weight_bits)))
+
+
+def _front(path: list[Choice]) -> tuple[Choice, ...]:
+    """Choices that no other beats, from most bits to fewest."""
+    front: list[Choice] = []
+    for choice in sorted(path, key=lambda each: (each.weight_bits, -each.accuracy)):
+        if not front or choice.accuracy > front[-1].accuracy:
+            front.append(choice)
+    return tuple(reversed(front))
