@@ -146,7 +146,7 @@ def test_samples_that_do_not_fit_are_refused(graph: nir.NIRGraph, digits: Data) 
         cx.quantize(net, calibrate=X)
     with pytest.raises(InputError, match=r"^samples must have 64 inputs, as the network, not 63"):
         cx.quantize(net, calibrate=X[:, :63], steps=4)
-    with pytest.raises(TypeError, match="bitz"):
+    with pytest.raises(InputError, match=r"^bitz is no setting: did you mean bits\?$"):
         cx.quantize(net, calibrate=X, steps=4, bitz=4)
     with pytest.raises(InputError, match=r"^bits must be an integer of 1 to 16, not 17"):
         cx.quantize(net, calibrate=X, steps=4, bits=17)
@@ -157,6 +157,8 @@ def test_spikes_come_in_as_they_are(graph: nir.NIRGraph) -> None:
     found = cx.quantize(cx.from_nir(graph), calibrate=spikes, bits=8, least_rate=0.0)
     assert (found.network.interface.coding, found.network.card.input_bits) == ("direct", 1)
     assert found.network.classes == (0, 1, 2, 3)
+    short = cx.quantize(cx.from_nir(graph), calibrate=spikes[:, :1], bits=8, least_rate=0.0)
+    assert (short.network.interface.coding, short.network.card.n_steps) == ("direct", 1)
     series = np.random.default_rng(0).normal(size=(60, 5, 64))
     other = cx.quantize(cx.from_nir(graph), calibrate=series, bits=8, least_rate=0.0)
     assert (other.network.interface.coding, other.network.card.input_bits) == ("series", 8)

@@ -80,6 +80,15 @@ def test_raw_samples_come_in_by_a_coding_where_one_is_named() -> None:
     assert net.predict(image).tolist() == [0, 3]
 
 
+def test_two_inputs_a_channel_are_one_value() -> None:
+    net = cx.Network.from_arrays(
+        weights=np.eye(4, dtype=int), thresholds=1, n_steps=3, coding="delta-3", high=[8.0, 16.0]
+    )
+    assert net.interface.shape == (3, 2)
+    series = np.array([[[0, 16], [0, 16], [8, 16]], [[0, 16], [0, 0], [0, 0]]])
+    assert net.predict(series).tolist() == [0, 3]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -97,6 +106,15 @@ def test_raw_samples_come_in_by_a_coding_where_one_is_named() -> None:
         ({"readout_weights": [[1]]}, "readout_weights must have shape (2, classes), not (1, 1)"),
         ({"classes": ("a", "b", "c")}, "interface must have 2 classes and 3 inputs, not 3 and 3"),
         ({"coding": "morse"}, "coding must be one of threshold"),
+        ({"weights": [[1, 2], [3]], "thresholds": 1}, "weights must have rows of equal length"),
+        ({"weights": [[[1], [2, 3]]], "thresholds": 1}, "weights must have rows of equal length"),
+        ({"biases": [None, [[1], [2, 3]]]}, "layer 1: biases must have rows of equal length"),
+        ({"recurrent": [None, [[1], [2, 3]]]}, "layer 1: recurrent must have rows of equal length"),
+        ({"readout_weights": 5}, "readout_weights must have shape (2, classes), not ()"),
+        ({"readout_weights": [[1, 2], [3]]}, "readout_weights must have rows of equal length"),
+        ({"readout_biases": 5}, "readout_biases must have shape (2,), not ()"),
+        ({"coding": "intensity", "low": [0, 0]}, "low must be one number, or one of each of the 3"),
+        ({"coding": "intensity", "high": "all"}, "high must be one number, or one of each of the"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(changes: dict[str, Any], message: str) -> None:

@@ -18,7 +18,7 @@ from convexon.quantizer.hidden import (
 from convexon.quantizer.settings import Grid, HiddenSettings, Rounding
 from convexon.snn.neuron import Leak, Reset
 from convexon.snn.real import RealLayer, RealNetwork, stack_spikes
-from convexon.snn.simulate import run
+from convexon.snn.simulate import decisions, run, scores
 
 SAMPLES, STEPS, INPUTS = 40, 12, 16
 
@@ -179,6 +179,15 @@ def test_the_search_looks_at_samples_from_everywhere() -> None:
     real = network(layer(INPUTS, 12, gain=2.0, biases=np.zeros(12)))
     found = quantize_network(real, few, HiddenSettings(bits=3)).layers[0]
     assert found.after.mean() < found.before.mean()
+
+
+def test_a_large_readout_is_scaled_down() -> None:
+    """By a power of two, with its biases: decisions are those of the small one."""
+    small = replace(TWO, readout_weights=100.0 * np.eye(5), readout_biases=np.arange(5.0))
+    large = replace(small, readout_weights=1600.0 * np.eye(5), readout_biases=16 * np.arange(5.0))
+    cards = [quantize_network(real, spikes()).card for real in (small, large)]
+    found = [decisions(scores(card, spikes(3).inputs)) for card in cards]
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_a_weight_of_zero_stays_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from convexon.api.network import Network
 from convexon.data.samples import Samples
+from convexon.errors import InputError
 from convexon.interop import modules, nir
 from convexon.quantizer.hidden import LayerChange
 from convexon.quantizer.settings import HiddenSettings, InputSettings
@@ -130,8 +132,16 @@ def bit_widths(
 
 
 def _settings(given: dict[str, Any]) -> tuple[HiddenSettings, InputSettings]:
-    inputs = {each.name for each in settings_of(InputSettings)}
+    hidden, inputs = (
+        {each.name for each in settings_of(kind)} for kind in (HiddenSettings, InputSettings)
+    )
+    known = sorted(hidden | inputs)
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            told = f"did you mean {near[0]}?" if near else f"choose of {', '.join(known)}"
+            raise InputError(f"{name} is no setting: {told}")
     return (
-        HiddenSettings(**{name: value for name, value in given.items() if name not in inputs}),
+        HiddenSettings(**{name: value for name, value in given.items() if name in hidden}),
         InputSettings(**{name: value for name, value in given.items() if name in inputs}),
     )

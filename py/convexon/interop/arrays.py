@@ -73,7 +73,7 @@ def network_of_arrays(
     InputError, FormatError
         If a type, shape or value does not fit; of several layers it names the one.
     """
-    stack = [np.asarray(each) for each in _layers(weights)]
+    stack = [_table("weights", each) for each in _layers(weights)]
     count = len(stack)
     members = {
         "biases": _of_each("biases", biases, count),
@@ -91,9 +91,15 @@ def network_of_arrays(
             raise type(error)(f"layer {depth}: {error}" if count > 1 else str(error)) from None
     n_features = layers[-1].n_neurons
     scores = np.eye(n_features, dtype=np.int64) if readout_weights is None else readout_weights
-    final = integer_array("readout_weights", scores, np.shape(scores))
-    offset = np.zeros(final.shape[-1], dtype=np.int64) if readout_biases is None else readout_biases
-    last = integer_array("readout_biases", offset, np.shape(offset))
+    table = _table("readout_weights", scores)
+    if table.ndim != 2:
+        raise InputError(
+            f"readout_weights must have shape ({n_features}, classes), not {table.shape}"
+        )
+    final = integer_array("readout_weights", table, table.shape)
+    n_scores = final.shape[1]
+    offset = np.zeros(n_scores, dtype=np.int64) if readout_biases is None else readout_biases
+    last = integer_array("readout_biases", offset, (n_scores,))
     n_inputs = layers[0].n_inputs
     return FixedPointNetwork(
         branches=(Branch(tuple(layers)),),
@@ -116,9 +122,21 @@ def network_of_arrays(
 
 def _layers(weights: Any) -> list[Any]:
     """One array a layer: a list of tables is several of them, and a table is one."""
-    if isinstance(weights, list | tuple) and len(weights) and np.ndim(weights[0]) == 2:
+    if (
+        isinstance(weights, list | tuple)
+        and len(weights)
+        and _table("weights", weights[0]).ndim == 2
+    ):
         return list(weights)
     return [weights]
+
+
+def _table(name: str, values: Any) -> npt.NDArray[Any]:
+    """Rows of equal length as an array."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError(f"{name} must have rows of equal length") from None
 
 
 def _of_each(name: str, values: Any, count: int) -> list[Any]:
@@ -157,10 +175,15 @@ def _layer(
         raise InputError(f"weights must have shape (inputs, neurons), not {weights.shape}")
     n = weights.shape[1]
     forward = integer_array("weights", weights, weights.shape)
-    lateral = None if recurrent is None else integer_array("recurrent", recurrent, (n, n))
-    theta = np.full(n, thresholds) if np.ndim(thresholds) == 0 else np.asarray(thresholds)
-    levels = integer_array("thresholds", theta, (n,))
-    offsets = integer_array("biases", np.zeros(n, np.int64) if biases is None else biases, (n,))
+    lateral = (
+        None
+        if recurrent is None
+        else integer_array("recurrent", _table("recurrent", recurrent), (n, n))
+    )
+    theta = _table("thresholds", thresholds)
+    levels = integer_array("thresholds", np.full(n, theta) if theta.ndim == 0 else theta, (n,))
+    given = np.zeros(n, np.int64) if biases is None else _table("biases", biases)
+    offsets = integer_array("biases", given, (n,))
     return Layer(
         weights=forward,
         recurrent=lateral,
@@ -197,9 +220,12 @@ def _interface(
 ) -> Interface:
     """How raw samples come in; one range for all features, or one for each."""
     known = CODINGS[coding]
-    n_inputs = per_step[1]
-    default = per_step if known.per_step else (n_inputs,)
-    low, high = (np.broadcast_to(np.asarray(end, np.float64), (n_inputs,)).copy() for end in ends)
+    n_steps, n_inputs = per_step
+    n_values = n_inputs // known.inputs_per_value
+    default = (n_steps, n_values) if known.per_step else (n_values,)
+    low, high = (
+        _range_end(name, end, n_values) for name, end in zip(("low", "high"), ends, strict=True)
+    )
     return Interface(
         coding=coding,
         shape=default if shape is None else tuple(shape),
@@ -207,3 +233,13 @@ def _interface(
         low=low if known.scaled else None,
         high=high if known.scaled else None,
     )
+
+
+def _range_end(name: str, end: npt.ArrayLike, n_values: int) -> npt.NDArray[np.float64]:
+    """One end of the range of each feature."""
+    try:
+        return np.broadcast_to(np.asarray(end, np.float64), (n_values,)).copy()
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{name} must be one number, or one of each of the {n_values} features"
+        ) from None

@@ -177,8 +177,14 @@ def _assembled(
 ) -> FixedPointNetwork:
     n_steps = calibration.inputs.shape[1]
     times = n_steps if real.readout_mode.value == "count" else 1
+    limit = (1 << (settings.readout_bits - 1)) - 1
+    largest = float(np.abs(real.readout_weights).max(initial=0.0))
+    excess = math.ceil(math.log2(largest / limit)) if largest > limit else 0
+    share = math.ldexp(1.0, -excess)  # scores that are all divided by one number decide alike
     readout = quantize_readout(
-        real.readout_weights, times * real.readout_biases, bits=settings.readout_bits
+        share * real.readout_weights,
+        share * times * real.readout_biases,
+        bits=settings.readout_bits,
     )
     return FixedPointNetwork(
         branches=(Branch(tuple(layers)),),

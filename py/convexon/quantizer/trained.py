@@ -164,7 +164,7 @@ def _interface(
 
 def _coding_for(values: npt.NDArray[np.generic], real: RealNetwork) -> str:
     """The coding that changes least."""
-    if values.ndim == 3 and values.shape[2] == real.n_inputs != math.prod(values.shape[1:]):
+    if values.ndim == 3 and values.shape[2] == real.n_inputs:
         low, high = values.min(), values.max()
         whole = bool((values == np.rint(values.astype(np.float64))).all())
         return DIRECT if low >= 0 and high <= 255 and whole else SERIES

@@ -7,9 +7,12 @@ import pytest
 
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
+from convexon.progress import Quiet
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Reset
+from convexon.train.columns.rows import distinct_rows
 from convexon.train.settings import Sight, SolveSettings
 from convexon.train.witnesses.alphabet import Alphabet
+from convexon.train.witnesses.stage import witnesses_for
 from convexon.train.witnesses.witness import Field, WitnessFamily, draw_branch
 
 SHAPE = (7, 9)
@@ -109,6 +112,13 @@ def test_settings_choose_rectangles_for_images_alone() -> None:
     assert SolveSettings(sight="rectangle").sight is Sight.RECTANGLE
     with pytest.raises(InputError, match=r"^sight must be all for samples of shape \(64,\)"):
         SolveSettings(sight="rectangle").families(64, (64,))
+
+
+def test_rectangles_of_series_are_refused() -> None:
+    settings = SolveSettings(sight="rectangle", coding="delta-3")
+    rows = distinct_rows(images(), settings.readout)
+    with pytest.raises(InputError, match=r"^sight must be all for the coding delta-3, which reads"):
+        witnesses_for(settings, images(), (), rows, Quiet())
 
 
 @pytest.mark.parametrize(

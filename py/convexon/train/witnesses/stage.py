@@ -9,6 +9,7 @@ import numpy as np
 from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
+from convexon.errors import InputError
 from convexon.progress import Progress
 from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.columns.rows import Rows
@@ -17,7 +18,7 @@ from convexon.train.generation import GenerationBudget, Round, generate
 from convexon.train.pricing.oracles import ORACLES
 from convexon.train.pricing.site import Site, site_on
 from convexon.train.selection import Pool
-from convexon.train.settings import SolveSettings
+from convexon.train.settings import Sight, SolveSettings
 from convexon.train.solved import Branches
 from convexon.train.witnesses.witness import WitnessFamily, draw_branch
 
@@ -40,7 +41,8 @@ def witnesses_for(
     ones. Drawing and pricing see all training samples, those too on which rho is chosen later; test
     samples are never seen.
 
-    Raises `SolverError` if a master's gap is not reached.
+    Raises `InputError` if rectangles are asked for where the samples are no images, and
+    `SolverError` if a master's gap is not reached.
     """
     drawn = _draw(settings, train, shape)
     if not settings.pricing_rounds:
@@ -84,6 +86,10 @@ def pool_for(
 def _draw(settings: SolveSettings, train: SpikeDataset, shape: tuple[int, ...]) -> Branches:
     """Draw one branch a family, the witnesses shared out evenly."""
     families = settings.families(train.n_inputs, shape)
+    if settings.sight is Sight.RECTANGLE and all(family.field is None for family in families):
+        raise InputError(
+            f"sight must be all for the coding {settings.coding}, which reads series and no image"
+        )
     counts = [len(part) for part in np.array_split(np.arange(settings.witnesses), len(families))]
     below = settings.depth - 1
     return tuple(
