@@ -343,6 +343,22 @@ def scaled_in_place(m: Own, x: torch.Tensor) -> torch.Tensor:
     return m.o(m.n2(m.fc2(m.n1(current)[0]))[0])
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_sample_may_be_repeated_for_modules_that_take_all_steps(axis: int) -> None:
+    """As is usual with SpikingJelly's multi-step mode; of its copies nothing may be computed."""
+
+    def row(factor: float) -> torch.nn.Module:
+        made = Own(lambda m, x: m.n1(m.fc(factor * torch.stack([x] * 5, axis)))[0].mean(axis))
+        made.n1 = jelly("IFNode", step_mode="m")(6)
+        return made
+
+    real = from_torch(row(1.0), torch.rand(2, 6))
+    assert real.layers[0].weights.shape == (6, 6)
+    for factor, sample in ((2.0, torch.rand(2, 6)), (1.0, torch.zeros(2, 6))):
+        with pytest.raises(InputError, match=r"^fc must read the sample, or a step of it"):
+            from_torch(row(factor), sample)
+
+
 @pytest.mark.parametrize(
     ("forward", "message"),
     [

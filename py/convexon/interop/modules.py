@@ -36,7 +36,7 @@ def from_torch(model: torch.nn.Module, sample: Any) -> RealNetwork:
         what the last of them gives: of each step, or their sum or mean. Dropout does nothing here,
         and BatchNorm is folded, with its running statistics.
     sample : tensor or array
-        What the model takes: its values do not matter.
+        What the model takes, such as random numbers; its shape is what matters.
 
     Raises
     ------
@@ -157,9 +157,6 @@ def _lead(row: list[_Call]) -> int:
     )
 
 
-_OUTSIDE = "what the forward computes between them belongs into a module"
-
-
 def _require_row(modules: list[list[_Call]], sample: _Seen) -> None:
     """At each step the first module must read the sample, and any other what the last one gave.
 
@@ -172,25 +169,36 @@ def _require_row(modules: list[list[_Call]], sample: _Seen) -> None:
                 f"{calls[0].name} must be called as often as {first[0].name}, once a step, not "
                 f"{len(calls)} times to {len(first)}: give each layer modules of its own"
             )
-    memory = sample.tensor.untyped_storage().data_ptr()
     for call in first:
-        read = call.read.tensor
-        lengths = zip(read.shape[1:], read.stride()[1:], strict=True)
-        strides = [stride for length, stride in lengths if length > 1]
-        if (
-            read.untyped_storage().data_ptr() != memory
-            or call.read.version != sample.version
-            or strides != sorted(strides, reverse=True)
-        ):
+        if not _is_step_of(call.read, sample):
             raise InputError(
-                f"{call.name} must read the sample, or a step of it, unchanged: {_OUTSIDE}"
+                f"{call.name} must read the sample, or a step of it, unchanged: what the forward "
+                "computes before it belongs into a module (a sample that it repeats must hold "
+                "different numbers)"
             )
     for below, above in pairwise(modules):
         for gave, call in zip(below, above, strict=True):
             if not call.read.is_all_of(gave.gave):
                 raise InputError(
-                    f"{call.name} must read what {gave.name} gives, unchanged: {_OUTSIDE}"
+                    f"{call.name} must read what {gave.name} gives, unchanged: what the forward "
+                    "computes between them belongs into a module"
                 )
+
+
+def _is_step_of(read: _Seen, sample: _Seen) -> bool:
+    """Whether a module reads the sample, a part of it in its order, or the sample at each step."""
+    mine, its = read.tensor, sample.tensor
+    if its._version != sample.version:
+        return False
+    if mine.untyped_storage().data_ptr() == its.untyped_storage().data_ptr():
+        lengths = zip(mine.shape[1:], mine.stride()[1:], strict=True)
+        strides = [stride for length, stride in lengths if length > 1]
+        return strides == sorted(strides, reverse=True)
+    # A sample of one number cannot tell whether anything was computed of it.
+    if mine.ndim != its.ndim + 1 or bool((its == its.flatten()[0]).all()):
+        return False
+    axes = [axis for axis in (0, 1) if mine.select(axis, 0).shape == its.shape]
+    return any(bool((mine == its.unsqueeze(axis)).all()) for axis in axes)
 
 
 def _require_returned(torch: Any, result: Any, last: list[_Call], *, lead: int) -> None:
