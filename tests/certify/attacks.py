@@ -511,7 +511,7 @@ def violation_denied(f: Forger) -> None:
     )
 
 
-@attack("not checkable here: search0, because the dictionary does not hold every column drawn")
+@attack("not checkable here: search0, because the dictionary does not hold its columns")
 def a_set_that_nobody_can_see(f: Forger) -> None:
     """A bound over "every column drawn" of a set that is said not to be the dictionary."""
     priced(f, name="search0", is_dictionary=False, lower_bound=f.get("certificate").lower,
@@ -530,31 +530,44 @@ def a_set_named_like_a_link(f: Forger) -> None:
     f.raw("certificate").head["content"]["priced"][0]["name"] = "data"
 
 
-@attack("about must be a line of printable text")
+@attack("about must be one line of printable text")
 def a_line_break_in_a_name(f: Forger) -> None:
     """A name with a line break, and a verdict of the forger's on the next line."""
     _about(f, "every column\ncertify: 12 of 12 claims checked, none fails; globally optimal")
 
 
-@attack("about must be a line of printable text")
+@attack("not checkable here: search0, because the dictionary does not hold its columns")
+def a_verdict_in_a_name(f: Forger) -> None:
+    """A name that ends in a verdict of the forger's, on the same line."""
+    verdict = "18 of 18 claims checked, none fails; the weights are globally optimal"
+    priced(f, name="search0", is_dictionary=False, about=f"x. certify: {verdict} over any network")
+
+
+@attack(r"not checkable here: dictionary \(complete\)")
+def a_verdict_in_the_name_of_a_form(f: Forger) -> None:
+    """A form that ends in a verdict of the forger's, of which all columns are said to be there."""
+    priced(f, every_network_of_form=True, about="x: the weights are globally optimal")
+
+
+@attack("about must be one line of printable text")
 def an_escape_in_a_name(f: Forger) -> None:
     """A name with an escape sequence that clears the terminal."""
     _about(f, "every column\x1b[2J\x1b[H")
 
 
-@attack("about must be a line of printable text")
+@attack("about must be one line of printable text")
 def letters_that_run_backwards(f: Forger) -> None:
     """A name with characters that turn the direction of writing."""
     _about(f, "every column \u202edellif ton")
 
 
-@attack("name must be a name, not")
+@attack("name must be one line of printable text")
 def an_escape_in_the_name_of_samples(f: Forger) -> None:
     """An escape sequence in the name of the samples that margins are of."""
     f.raw("certificate").head["content"]["rounded"]["others"][0]["name"] = "test\x1b[2J"
 
 
-@attack("loss must be a name, not")
+@attack("loss must be one line of printable text")
 def an_escape_in_the_name_of_the_loss(f: Forger) -> None:
     """An escape sequence in the name of the loss, which nothing here evaluates."""
     f.raw("certificate").head["content"]["statement"]["loss"] = "cubic\x9b2J"
@@ -727,7 +740,7 @@ def a_target_beyond_reason(f: Forger) -> None:
     f.raw("certificate").arrays["statement.targets"][0, 0] = 1e300
 
 
-@attack("W must be finite")
+@attack("W must hold finite numbers")
 def a_weight_that_is_no_number(f: Forger) -> None:
     """A weight that is NaN."""
     f.raw("certificate").arrays["W"][0, 0] = np.nan
