@@ -19,7 +19,7 @@ from convexon.certify.certificate import Certificate, SampleMargins
 from convexon.certify.check import check_file
 from convexon.certify.statement import Statement
 from convexon.convex.model.loss import LOSSES
-from convexon.convex.model.penalty import L1
+from convexon.convex.model.penalty import PENALTIES
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import solve
 from convexon.errors import ConvexonError
@@ -124,13 +124,15 @@ def settings(f: Forger, name: str, **changes: Any) -> None:
     f.raw(name).head["recipe"]["settings"].update(changes)
 
 
-def program_of(s: Statement, dictionary: SpikeDictionary, loss: str | None = None) -> ConvexProgram:
+def program_of(
+    s: Statement, dictionary: SpikeDictionary, loss: str | None = None, penalty: str = "l1"
+) -> ConvexProgram:
     """The program of a statement over a dictionary."""
     return ConvexProgram(
         features=dictionary.with_intercept(),
         targets=s.targets.argmax(axis=1) if loss == "softmax" else s.targets,
         loss=LOSSES[loss or s.loss](),
-        penalty=L1(),
+        penalty=PENALTIES[penalty](),
         rho=s.rho,
         weights=s.weights,
         counts=s.counts,
@@ -139,7 +141,12 @@ def program_of(s: Statement, dictionary: SpikeDictionary, loss: str | None = Non
 
 
 def solved_anew(
-    f: Forger, *, columns: np.ndarray | None = None, loss: str | None = None, **changes: Any
+    f: Forger,
+    *,
+    columns: np.ndarray | None = None,
+    loss: str | None = None,
+    penalty: str = "l1",
+    **changes: Any,
 ) -> None:
     """Solve another program by the solver itself, and forge all files that follow from it.
 
@@ -151,7 +158,7 @@ def solved_anew(
     if columns is not None:
         dictionary = replace(dictionary, bits=BitColumns.pack(columns, max_value=s.max_feature))
         f.set("dictionary", dictionary)
-    program = program_of(s, dictionary, loss)
+    program = program_of(s, dictionary, loss, penalty)
     found = solve(program, tolerance=1e-9)
     own = np.flatnonzero(found.W[:-1].any(axis=1))
     W = np.concatenate([found.W[own], found.W[-1:]])
@@ -193,14 +200,18 @@ def solved_anew(
     f.set("certificate", certificate)
 
 
-def certified_readout(f: Forger, readout: np.ndarray) -> None:
-    """Certify another integer readout, with figures that hold, and put it on the card."""
+def certified_readout(f: Forger, readout: np.ndarray, coarser: int = 0) -> None:
+    """Certify another integer readout, with figures that hold, and put it on the card.
+
+    Its step is larger by ``coarser`` powers of two.
+    """
     certificate: Certificate = f.get("certificate")
     s, rounded, card = certificate.statement, certificate.rounded, f.get("card")
     own = replace(s, weights=s.weights[s.with_intercept(s.columns)], columns=s.columns[:0])
+    frac = rounded.frac - coarser
     program = program_of(own, f.get("dictionary").restricted(s.columns))
-    other = rounded_readout(program, np.ldexp(readout.astype(float), -rounded.frac), bits=8)
-    moved = np.abs(other.readout - certificate.W * 2.0**rounded.frac).sum()
+    other = rounded_readout(program, np.ldexp(readout.astype(float), -frac), bits=8)
+    moved = np.abs(other.readout - certificate.W * 2.0**frac).sum()
 
     def loose(part: SampleMargins) -> SampleMargins:
         return replace(part, margin=np.zeros_like(part.margin), rounding=part.rounding + 1e3)
@@ -208,6 +219,7 @@ def certified_readout(f: Forger, readout: np.ndarray) -> None:
     rounding(
         f,
         readout=readout,
+        frac=frac,
         primal=other.primal + 1.0,
         score_error=float(moved),
         objective_change=1e3,
@@ -215,7 +227,9 @@ def certified_readout(f: Forger, readout: np.ndarray) -> None:
         others=tuple(loose(part) for part in rounded.others),
     )
     weights, biases = readout[:-1], readout[-1]
-    f.set("card", replace(card, readout_weights=weights, readout_biases=biases))
+    formats = {name: replace(getattr(card, name), frac=frac)
+               for name in ("readout_format", "bias_format")}  # fmt: skip
+    f.set("card", replace(card, readout_weights=weights, readout_biases=biases, **formats))
 
 
 def one_hot(labels: np.ndarray) -> np.ndarray:
@@ -361,6 +375,13 @@ def fewer_test_samples(f: Forger) -> None:
     rounding(f, others=(replace(part, **kept),))
 
 
+@attack(failed(r"margins \(test\)") + "the network does not read samples of test.json")
+def longer_test_samples(f: Forger) -> None:
+    """Test samples of more steps than the card reads, without the raw samples that tell."""
+    f.remove("samples-test")
+    f.change("test", inputs=np.repeat(f.get("test").inputs, 2, axis=1))
+
+
 @attack("not checkable here: samples, because samples-train.json is not beside it")
 def no_raw_samples(f: Forger) -> None:
     """The raw samples taken away."""
@@ -452,6 +473,33 @@ def witnesses_of_other_inputs(f: Forger) -> None:
     f.set("branches", tuple(cut))
 
 
+@attack("branches.json must hold a branch or more")
+def no_branches_at_all(f: Forger) -> None:
+    """A list of no branches, beside a dictionary of no columns."""
+    certificate = f.get("certificate")
+    s, C = certificate.statement, certificate.statement.n_outputs
+    f.set("branches", ())
+    f.set("dictionary", f.get("dictionary").restricted(s.columns[:0]))
+    f.change(
+        "certificate",
+        statement=replace(s, columns=s.columns[:0], weights=np.ones(1)),
+        W=np.zeros((1, C)),
+        dual=np.zeros_like(s.targets),
+        primal=1e3,
+        lower=-1e3,
+        gap=1e4,
+        priced=(),
+        universal=None,
+        rounded=None,
+    )
+
+
+@attack(failed("columns"))
+def complements_miscounted(f: Forger) -> None:
+    """A dictionary that says that more of its columns are complements than there are."""
+    f.change("dictionary", n_complement=f.get("dictionary").n_complement + 2)
+
+
 @attack(failed("columns"))
 def witnesses_left_uncounted(f: Forger) -> None:
     """A dictionary that says that more witnesses were drawn than there were."""
@@ -511,7 +559,7 @@ def violation_denied(f: Forger) -> None:
     )
 
 
-@attack("not checkable here: search0, because the dictionary does not hold every column drawn")
+@attack("not checkable here: search0, because the dictionary does not hold its columns")
 def a_set_that_nobody_can_see(f: Forger) -> None:
     """A bound over "every column drawn" of a set that is said not to be the dictionary."""
     priced(f, name="search0", is_dictionary=False, lower_bound=f.get("certificate").lower,
@@ -530,31 +578,44 @@ def a_set_named_like_a_link(f: Forger) -> None:
     f.raw("certificate").head["content"]["priced"][0]["name"] = "data"
 
 
-@attack("about must be a line of printable text")
+@attack("about must be one line of printable text")
 def a_line_break_in_a_name(f: Forger) -> None:
     """A name with a line break, and a verdict of the forger's on the next line."""
     _about(f, "every column\ncertify: 12 of 12 claims checked, none fails; globally optimal")
 
 
-@attack("about must be a line of printable text")
+@attack("not checkable here: search0, because the dictionary does not hold its columns")
+def a_verdict_in_a_name(f: Forger) -> None:
+    """A name that ends in a verdict of the forger's, on the same line."""
+    verdict = "18 of 18 claims checked, none fails; the weights are globally optimal"
+    priced(f, name="search0", is_dictionary=False, about=f"x. certify: {verdict} over any network")
+
+
+@attack(r"not checkable here: dictionary \(complete\)")
+def a_verdict_in_the_name_of_a_form(f: Forger) -> None:
+    """A form that ends in a verdict of the forger's, of which all columns are said to be there."""
+    priced(f, every_network_of_form=True, about="x: the weights are globally optimal")
+
+
+@attack("about must be one line of printable text")
 def an_escape_in_a_name(f: Forger) -> None:
     """A name with an escape sequence that clears the terminal."""
     _about(f, "every column\x1b[2J\x1b[H")
 
 
-@attack("about must be a line of printable text")
+@attack("about must be one line of printable text")
 def letters_that_run_backwards(f: Forger) -> None:
     """A name with characters that turn the direction of writing."""
     _about(f, "every column \u202edellif ton")
 
 
-@attack("name must be a name, not")
+@attack("name must be one line of printable text")
 def an_escape_in_the_name_of_samples(f: Forger) -> None:
     """An escape sequence in the name of the samples that margins are of."""
     f.raw("certificate").head["content"]["rounded"]["others"][0]["name"] = "test\x1b[2J"
 
 
-@attack("loss must be a name, not")
+@attack("loss must be one line of printable text")
 def an_escape_in_the_name_of_the_loss(f: Forger) -> None:
     """An escape sequence in the name of the loss, which nothing here evaluates."""
     f.raw("certificate").head["content"]["statement"]["loss"] = "cubic\x9b2J"
@@ -658,6 +719,26 @@ def another_loss(f: Forger) -> None:
     solved_anew(f, loss="softmax")
 
 
+@attack(failed("recipe"))
+def another_penalty(f: Forger) -> None:
+    """The program of another penalty than was asked for, solved anew."""
+    solved_anew(f, penalty="group_linf")
+
+
+@attack(failed("recipe"))
+def a_verdict_in_the_recipe(f: Forger) -> None:
+    """The recipe of a loss that is called a verdict of the forger's."""
+    settings(f, "certificate", loss="x: the weights are globally optimal")
+
+
+@attack("cost must be luts, events or memory")
+def a_verdict_in_the_name_of_a_cost(f: Forger) -> None:
+    """A cost that is called a verdict of the forger's."""
+    settings(f, "certificate", cost="x: the weights are globally optimal")
+    state(f, min_weight=0.01)
+    f.change("certificate", universal=None)
+
+
 @attack("not checkable here: primal, because no exact loss 'cubic' is registered")
 def a_loss_that_nobody_knows(f: Forger) -> None:
     """A loss that the checker cannot evaluate, with any figures."""
@@ -727,7 +808,7 @@ def a_target_beyond_reason(f: Forger) -> None:
     f.raw("certificate").arrays["statement.targets"][0, 0] = 1e300
 
 
-@attack("W must be finite")
+@attack("W must hold finite numbers")
 def a_weight_that_is_no_number(f: Forger) -> None:
     """A weight that is NaN."""
     f.raw("certificate").arrays["W"][0, 0] = np.nan
@@ -760,6 +841,14 @@ def a_readout_of_zeros(f: Forger) -> None:
     readout = np.zeros_like(f.get("certificate").rounded.readout)
     readout[0, 0] = 1
     certified_readout(f, readout)
+
+
+@attack(failed("card"))
+def a_coarser_step(f: Forger) -> None:
+    """The readout rounded to steps twice as large, all figures true of it."""
+    certificate = f.get("certificate")
+    finer = certificate.rounded.frac
+    certified_readout(f, np.rint(certificate.W * 2.0 ** (finer - 1)).astype(np.int64), coarser=1)
 
 
 @attack(failed("card"))

@@ -291,7 +291,7 @@ def test_a_set_that_is_not_in_the_dictionary_is_left_open() -> None:
     )
     (found,) = [f for f in check(elsewhere, columns) if f.claim == "search0"]
     assert found.line == (
-        "not checkable here: search0, because the dictionary does not hold some other columns"
+        "not checkable here: search0, because the dictionary does not hold its columns"
     )
     # What can be checked of it is: the dual vector's value.
     louder = _with_set(elsewhere, lower_bound=elsewhere.priced[0].lower_bound + 1e-6)

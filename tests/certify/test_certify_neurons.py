@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convexon.certify import costs, neurons
+from convexon.certify.costs import weights_of
 from convexon.certify.neurons import columns_of, weighed_of
 from convexon.errors import InputError
 from convexon.snn import golden
 from convexon.snn.fixed import QFormat
-from convexon.snn.network import FixedPointNetwork
+from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.snn.simulate import features
 from strategies import layer_of, network_of, networks_with_inputs
@@ -75,6 +77,36 @@ def test_weights_of_62_bits_do_not_overflow() -> None:
     network = network_of((layer,), n_steps=3)
     ones = np.ones((1, 3, 2), dtype=np.uint8)
     assert weighed_of(network.branches[0], ones, ReadoutMode.COUNT).tolist() == [[[3]]]
+
+
+def test_no_more_rows_are_simulated_at_once_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs count where they are more than neurons, and for costs as well."""
+    rng = np.random.default_rng(3)
+    layers = (
+        layer_of(rng.integers(-1, 2, (64, 3)), [1, 1, 1]),
+        layer_of(rng.integers(0, 2, (3, 2)), [1, 1]),
+    )
+    branches = network_of(layers, n_steps=2).branches
+    inputs = rng.integers(0, 2, (40, 2, 64)).astype(np.uint8)
+    rows, witnesses = np.arange(40), np.array([[0, 0], [0, 1]])
+    sizes: list[int] = []
+    run = neurons.run
+
+    def measured(layer: Layer, signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        sizes.append(signal.size)
+        return run(layer, signal)
+
+    def found() -> tuple[np.ndarray, np.ndarray]:
+        columns = columns_of(branches, inputs, ReadoutMode.LAST, rows, np.zeros_like(rows))
+        return columns.planes, weights_of("events", branches, witnesses, inputs, 1)
+
+    whole = found()
+    monkeypatch.setattr(neurons, "_AT_ONCE", 1 << 11)
+    for module in (neurons, costs):
+        monkeypatch.setattr(module, "run", measured)
+    for a, b in zip(found(), whole, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert max(sizes) <= 1 << 11
 
 
 def test_branches_of_other_inputs_are_refused() -> None:

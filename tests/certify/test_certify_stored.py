@@ -110,5 +110,5 @@ def test_no_head_is_garbled(forger: Forger, member: str, value: Any) -> None:
     path = forger.path / "certificate.json"
     head = {**json.loads(path.read_text()), member: value}
     path.write_text(json.dumps(head))
-    with pytest.raises(ArtefactError, match=rf"its {member} are garbled$"):
+    with pytest.raises(ArtefactError, match=r"is damaged: a field of its head has another form; "):
         load(CODECS["certificate"], path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,8 +47,8 @@ def xor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_three_layers_are_proved_best_of_all_networks(xor: Path) -> None:
     verdict = check_file(xor)
     assert all(verdict.holds(claim) for claim in ("primal", "universal", "data"))
-    # The folder does not hold what its witnesses were drawn from, so no more is concluded.
-    assert verdict.conclusion is None
+    assert [found.line for found in verdict.findings if not found.checked] == []
+    assert verdict.conclusion.startswith("the weights are globally optimal over any network of any")
     assert verdict.certificate.statement.loss == "squared"
     assert verdict.certificate.closes(verdict.certificate.universal.lower_bound)
 
@@ -95,6 +96,15 @@ def test_another_example_takes_the_folder_over(tmp_path: Path) -> None:
     assert data.detail == f"{train.n_samples} samples with their labels, {rows} distinct inputs"
     card, _ = load(CARD, tmp_path / "card.json")
     assert np.abs(card.readout_weights).max() <= 15
+
+
+def test_nothing_of_an_earlier_certificate_stays(xor: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(xor, tmp_path / "run"))
+    assert ran("automata --states 3 --length 5 --train 100 --test 8 --seed 11", run).returncode == 0
+    left = {"branches", "solution", "samples-train", "samples-test"}
+    assert left <= {path.name.split(".")[0] for path in xor.iterdir()}
+    assert not left & {path.name.split(".")[0] for path in run.iterdir()}
+    assert check_file(run).conclusion is None
 
 
 def test_the_form_that_was_enumerated_is_named(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ class _Check:
         if value is not None and part.lower_bound is not None:
             _require_below(name, part.lower_bound, value)
         if not part.is_dictionary:
-            yield Finding.open(name, f"the dictionary does not hold {part.about}")
+            yield Finding.open(name, "the dictionary does not hold its columns")
             return
         columns = self._all.chosen(np.arange(s.n_dictionary), intercept=s.intercept)
         if columns.n_columns != part.n_columns:
@@ -262,7 +262,7 @@ class _Check:
         yield Finding.held(name, told)
         if part.every_network_of_form:
             yield Finding.open(
-                f"{name} (complete)", f"whether these are all of {part.about} is not in the files"
+                f"{name} (complete)", "whether these are all columns of a form is not in the files"
             )
 
     def _universal(self, lower_bound: float, dual: FloatArray) -> Finding:

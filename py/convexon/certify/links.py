@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -37,6 +38,7 @@ from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.samples import SAMPLES
 from convexon.errors import ArtefactError, ClaimError
 from convexon.snn.card import CARD
+from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Network
 from convexon.snn.neuron import ReadoutMode
 from convexon.store.artefact import Record
@@ -88,6 +90,8 @@ class Evidence:
     def branches(self) -> tuple[Branch, ...]:
         """The branches that hold every witness."""
         branches, _ = self.folder.read("branches", BRANCHES)
+        if not branches:
+            raise ArtefactError("branches.json must hold a branch or more")
         sizes = np.array([branch.n_outputs for branch in branches], dtype=np.int64)
         b, j = self.dictionary.witnesses.T
         if ((b < 0) | (b >= len(sizes))).any() or ((j < 0) | (j >= sizes[b])).any():
@@ -122,11 +126,13 @@ class Evidence:
         return found
 
 
-def _require_reads(name: str, network: FixedPointNetwork | Network, data: SpikeDataset) -> None:
-    """Raise `ClaimError` unless the network takes the data set's samples."""
+def _require_reads(
+    claim: str, network: FixedPointNetwork | Network, data: SpikeDataset, name: str = "train"
+) -> None:
+    """Raise `ClaimError` unless the network takes the samples of ``name``.json."""
     reads = (network.n_steps, network.n_inputs, network.input_bits)
     if reads != (data.n_steps, data.n_inputs, data.input_bits):
-        raise ClaimError(f"claim {name} does not hold: it does not read samples of train.json")
+        raise _fail(claim, f"the network does not read samples of {name}.json")
 
 
 def linked(evidence: Evidence) -> Iterator[Finding]:
@@ -206,10 +212,22 @@ def _columns(e: Evidence) -> str:
     told_apart = [key for key in keys if key not in (silent, constant)]
     if len(set(own)) != len(own) or set(own) != set(told_apart):
         raise _fail("columns", "the dictionary is not every distinct column of its witnesses")
-    counts = (len(keys), keys.count(silent), keys.count(constant), len(told_apart) - len(own))
-    if counts != (stated.n_drawn, stated.n_silent, stated.n_constant, stated.n_duplicate):
+    counts = {
+        "n_drawn": len(keys),
+        "n_silent": keys.count(silent),
+        "n_constant": keys.count(constant),
+        "n_duplicate": len(told_apart) - len(own),
+        "n_complement": _complements(own, constant) if len(found.planes) == 1 else 0,
+    }
+    if any(getattr(stated, name) != count for name, count in counts.items()):
         raise _fail("columns", f"the dictionary counts other witnesses than {len(keys)}")
     return f"all {len(own)} are what their witnesses do, of {len(keys)} that were drawn"
+
+
+def _complements(spikes: Sequence[bytes], ones: bytes) -> int:
+    """How many columns of spikes have their complement among them."""
+    every, all_ones = {int.from_bytes(column) for column in spikes}, int.from_bytes(ones)
+    return sum(all_ones ^ column in every for column in every)
 
 
 def _costs(e: Evidence) -> str:
@@ -274,6 +292,8 @@ def _card(e: Evidence) -> str:
     moved = abs(_integers(e, rounded.readout) - Dyadic.of(e.certificate.W))
     if moved.largest() > power_of_two(-rounded.frac - 1):
         raise _fail("card", "a weight of the readout is not rounded to nearest")
+    if rounded.frac != _finest(e.certificate.W[: len(e.statement.columns)], card.readout_format):
+        raise _fail("card", "the step of its readout is not the finest that holds every weight")
     readout = _network_readout(e)
     used = np.flatnonzero(readout.any(axis=1))
     branches, weights = kept(e.network.branches, used, readout[used])
@@ -291,20 +311,31 @@ def _card(e: Evidence) -> str:
     return f"{card.n_neurons} neurons, rounded to nearest, score every row as is claimed"
 
 
+def _finest(weights: FloatArray, stored: QFormat) -> int:
+    """Fractional bits of the finest step at which the format holds every weight, rounded."""
+    most = Fraction(float(np.abs(weights).max(initial=0.0)))
+    steps = range(MOST_FRAC, 0, -1)
+    return next((frac for frac in steps if round(most * 2**frac) <= stored.interval.high), 0)
+
+
+MOST_FRAC = 30
+"""Fractional bits that a readout has at most."""
+
+
 def _recipe(e: Evidence) -> str:
     """The certificate is of the settings that made it."""
     said = e.settings(e.record)
     stated = {
         "loss": e.statement.loss,
+        "penalty": e.statement.penalty,
         "tolerance": e.certificate.tolerance,
         "readout": e.card.readout_mode.value,
         "readout_bits": e.card.readout_format.width,
     }
+    asked = {"penalty": "l1", **said}  # that of every program, unless another is named
     for name, value in stated.items():
-        if said.get(name) != value:
-            raise _fail(
-                "recipe", f"its {name} is {value!r}, and the run's {said.get(name)!r}"[:200]
-            )
+        if asked.get(name) != value:
+            raise _fail("recipe", f"its {name}, {value!r}, is not what the run was asked for")
     rhos = e.settings(e.solution[1]).get("rho")
     if not isinstance(rhos, list) or e.statement.rho not in rhos:
         raise _fail("recipe", f"its rho {e.statement.rho!r} is none of the run's")
@@ -332,7 +363,7 @@ def _margins(e: Evidence, part: SampleMargins) -> str:
     each = np.arange(data.n_samples * per_sample)
     if (part.counts != 1).any() or len(part.counts) != len(each):
         raise _fail(claim, f"its rows are not the samples of {part.name}.json")
-    _require_reads(claim, e.card, data)
+    _require_reads(claim, e.card, data, part.name)
     where = (data.inputs, each // per_sample, each % per_sample)
     columns = _with_ones(e.network.branches, e.card.readout_mode, *where)
     Q = _integers(e, np.vstack([_network_readout(e), e.card.readout_biases]))

@@ -7,7 +7,7 @@ wrong would be told here. The currents of all steps are one product, the membran
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ Integers = npt.NDArray[Any]
 """Exact integers: int64, or Python's own where those could overflow."""
 
 _AT_ONCE = 1 << 22
-"""Membranes over all steps that are computed at once: 32 MiB."""
+"""Inputs or membranes over all steps that are computed at once: 32 MiB."""
 
 
 def columns_of(
@@ -55,17 +55,24 @@ def columns_of(
     n_planes = n_steps.bit_length() if mode is ReadoutMode.COUNT else 1
     n_columns = sum(branch.n_outputs for branch in branches)
     planes = np.zeros((n_planes, n_columns, (len(samples) + 7) // 8), dtype=np.uint8)
-    widest = max((layer.n_neurons for b in branches for layer in b.layers), default=1)
-    size = 8 * max(1, _AT_ONCE // (8 * n_steps * widest))
-    for first in range(0, len(samples), size):
-        part = slice(first, first + size)
+    for part in blocks_of(len(samples), branches, inputs):
         distinct, place = np.unique(samples[part], return_inverse=True)
         weighed = [weighed_of(branch, inputs[distinct], mode) for branch in branches]
         values = np.concatenate(weighed, axis=2)[place.reshape(-1), readouts[part]].T
         for b, plane in enumerate(planes):
             packed = np.packbits((values >> b & 1).astype(np.uint8), axis=1)
-            plane[:, first // 8 : first // 8 + packed.shape[1]] = packed
+            start = part.start // 8
+            plane[:, start : start + packed.shape[1]] = packed
     return Columns(planes=planes, n_rows=len(samples))
+
+
+def blocks_of(count: int, branches: Sequence[Branch], inputs: Signal) -> Iterator[slice]:
+    """Cut rows into blocks that are simulated at once, each a multiple of 8 but for the last."""
+    n_steps, n_inputs = inputs.shape[1:]
+    widest = max((n_inputs, *(layer.n_neurons for b in branches for layer in b.layers)))
+    size = 8 * max(1, _AT_ONCE // (8 * n_steps * widest))
+    for first in range(0, count, size):
+        yield slice(first, min(first + size, count))
 
 
 def weighed_of(branch: Branch, inputs: Signal, mode: ReadoutMode) -> IntArray:

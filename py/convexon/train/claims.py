@@ -158,42 +158,50 @@ def certified(
     Returns
     -------
     tuple of Certificate and SpikeDictionary
-        The certificate, and the dictionary that it is over: every column of every network of the
-        sites' form where an oracle listed them and pricing closed; else the master's columns.
+        The certificate, and the dictionary that it is over. Where the bound over any network
+        closes, that is the master's columns, and nothing weaker is claimed beside. Else it is every
+        column of every network of the sites' form, where an oracle listed them and pricing closed;
+        else the master's columns, with what pricing found.
     """
-    generated, sites, problem = fitted.generated, fitted.sites, fitted.problem
-    listing = next((o for o in fitted.oracles if isinstance(o, Exhaustive)), None)
-    dictionary, weights = generated.dictionary, generated.weights
-    places = np.arange(dictionary.n_columns)
-    about, whole = "the columns that pricing has grown", False
-    if listing is not None and generated.closed and all(site.cost is None for site in sites):
-        own = dictionary.bits.keys()
-        dictionary, whole = _grid(listing, sites), True
-        weights = np.ones(dictionary.n_columns)
+    generated, sites = fitted.generated, fitted.sites
+
+    def over(
+        dictionary: SpikeDictionary, weights: FloatArray, about: str, *, whole: bool
+    ) -> Certificate:
         numbers = {key: j for j, key in enumerate(dictionary.bits.keys())}
-        places = np.array([numbers[key] for key in own], dtype=np.intp)
+        own = generated.dictionary.bits.keys()
+        places = np.array([numbers[key] for key in own], dtype=np.int64)
+        order = np.argsort(places, kind="stable")
+        W = generated.solution.W
+        return certificate_of(
+            program_over(fitted.problem, dictionary.bits, weights),
+            Weighed(
+                columns=places[order],
+                W=np.concatenate([W[:-1][order], W[-1:]]),
+                dual=generated.solution.dual,
+            ),
+            Scope(
+                max_feature=dictionary.max_feature,
+                min_weight=min(site.least_weight for site in sites),
+                about=about,
+                every_network_of_form=whole,
+            ),
+            tolerance=tolerance,
+            readout_bits=readout_bits,
+            others=others,
+        )
+
+    about = "the columns that pricing has grown"
+    grown = over(generated.dictionary, generated.weights, about, whole=False)
+    if grown.optimal_over is not None:
+        return grown, generated.dictionary
+    listing = next((o for o in fitted.oracles if isinstance(o, Exhaustive)), None)
+    if listing is not None and generated.closed and all(site.cost is None for site in sites):
+        dictionary = _grid(listing, sites)
         about = "every network of " + ", or ".join(site.form for site in sites)
-    order = np.argsort(places, kind="stable")
-    W = generated.solution.W
-    certificate = certificate_of(
-        program_over(problem, dictionary.bits, weights),
-        Weighed(
-            columns=places[order].astype(np.int64),
-            W=np.concatenate([W[:-1][order], W[-1:]]),
-            dual=generated.solution.dual,
-        ),
-        Scope(
-            max_feature=dictionary.max_feature,
-            min_weight=min(site.least_weight for site in sites),
-            about=about,
-            every_network_of_form=whole,
-        ),
-        tolerance=tolerance,
-        readout_bits=readout_bits,
-        others=others,
-    )
-    searched = () if whole else tuple(_searched(fitted))
-    return replace(certificate, priced=(*certificate.priced, *searched)), dictionary
+        return over(dictionary, np.ones(dictionary.n_columns), about, whole=True), dictionary
+    priced = (*grown.priced, *_searched(fitted))
+    return replace(grown, priced=priced), generated.dictionary
 
 
 def _searched(fitted: Fitted) -> Iterator[PricedSet]:

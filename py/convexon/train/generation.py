@@ -180,8 +180,7 @@ def _generated(
     master: Master, solution: Solution, rounds: Sequence[Round], tolerance: float
 ) -> Generated:
     """What the rounds have grown; closed if the last one proves that no column is missing."""
-    n_seen = sum(found.n_seen for record in rounds for found in record.oracles.values())
-    branches, places, dictionary = master.dictionary(n_seen)
+    branches, places, dictionary = master.dictionary()
     last = rounds[-1]
     return Generated(
         branches=branches,

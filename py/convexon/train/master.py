@@ -84,9 +84,7 @@ class Master:
         """Whether the pattern is not there yet, or only at a higher weight."""
         return key not in self.known or weight < self.known[key] * (1.0 - 1e-9)
 
-    def dictionary(
-        self, n_seen: int
-    ) -> tuple[tuple[Branch, ...], tuple[Site, ...], SpikeDictionary]:
+    def dictionary(self) -> tuple[tuple[Branch, ...], tuple[Site, ...], SpikeDictionary]:
         """Return a branch for each site, those sites, and the columns with their neurons."""
         members: dict[int, list[int]] = {}
         for j, (site, _) in enumerate(self.places):
@@ -109,7 +107,7 @@ class Master:
         dictionary = SpikeDictionary(
             bits=self.columns,
             witnesses=witnesses,
-            n_drawn=max(n_seen, len(witnesses)),
+            n_drawn=len(witnesses),
             max_feature=self.max_feature,
             **counts,
         )

@@ -17,8 +17,9 @@ def certify(run: Path, resolve: str | None) -> None:
 
     RUN is a run folder, or a certificate.json with its dictionary beside. Every figure is
     recomputed in exact or directed-rounding arithmetic, every column by a neuron model of its
-    own; no code is the solver's. The last lines say what is claimed, over which sets and to what
-    tolerance. Exit code 1 if a claim does not hold, 2 if a file is broken or foreign.
+    own; no code is the solver's, but for what docs/certificates.md names. The last lines say what
+    is claimed, over which sets and to what tolerance. Exit code 1 if a claim does not hold, 2 if
+    a file is broken or foreign.
     """
     from convexon.certify.check import check_file
     from convexon.cli.console import Console
