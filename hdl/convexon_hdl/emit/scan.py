@@ -21,7 +21,9 @@ _READERS = (
     "altera|ambit|cadence|coverage|exemplar|leda|pragma|quartus|rtl_synthesis|spyglass|surefire"
     "|synopsys|synthesis|synplify|verilator(?! lint_off [A-Z]+$)|vcs|vivado|xilinx"
 )
-_SPOKEN = re.compile(rf"/[/*]\W*(?:{_READERS})|.*?(?:translate_o(?:n|ff)|lint_checking)", re.I | re.S)
+_SPOKEN = re.compile(
+    rf"/[/*]\W*(?:{_READERS})|.*?(?:translate_o(?:n|ff)|lint_checking)", re.I | re.S
+)
 """A comment that a tool reads: it begins with the tool's name, or holds what several obey."""
 
 _TOKEN = re.compile(
