@@ -81,6 +81,8 @@ def test_only_our_own_folders_are_removed(tmp_path: Path) -> None:
     (tmp_path / f"{PREFIX}full").mkdir()
     (tmp_path / f"{PREFIX}full" / "a user's own").touch()
     (tmp_path / f"{PREFIX}empty").mkdir()
+    (tmp_path / f"{PREFIX}unlocked" / "files" / "deeper").mkdir(parents=True)
+    (tmp_path / f"{PREFIX}unlocked" / "files" / "deeper" / "file").touch()
     (tmp_path / f"{PREFIX}file").touch()
     (tmp_path / "convexon-demo").mkdir()
     sweep(tmp_path)
