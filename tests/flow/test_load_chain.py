@@ -71,9 +71,8 @@ def test_image_is_that_of_the_card_and_the_chain_loads_it(folder: Run, tmp_path:
 
     bundle = folder.bundle().value
     dataclasses.replace(bundle, verilog=bundle.verilog + "// mine\n").write(folder.rtl)
-    for command in ("weights", "report"):
-        assert "is not what " in convexon(command, run, code=2)
-        convexon(command, run, "--edited")
+    assert "is not what " in convexon("weights", run, code=2)
+    convexon("weights", run, "--edited")
 
 
 def test_an_accelerator_that_loads_nothing_is_refused(folder: Run) -> None:

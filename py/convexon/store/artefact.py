@@ -37,6 +37,7 @@ from convexon.errors import ArtefactError, ConvexonError, InputError
 from convexon.store.archive import read_npz
 from convexon.store.codec import Arrays, Codec, Json
 from convexon.store.untrusted import (
+    DIGEST,
     parse_json,
     printable,
     read_text,
@@ -251,7 +252,7 @@ def _is_head(head: Json) -> bool:
         isinstance(head["recipe"], dict)
         and isinstance(head["source"], str)
         and isinstance(parents, dict)
-        and all(isinstance(digest, str) for digest in parents.values())
+        and all(DIGEST.fits(digest) for digest in parents.values())
         and isinstance(arrays, dict)
         and all(isinstance(described, dict) for described in arrays.values())
     )
