@@ -311,6 +311,12 @@ def test_emission_is_not_taken_from_the_word_of_a_folder(
     monkeypatch.setenv("CONVEXON_CACHE", str(tmp_path / "fresh"))
     folder = Run(rtl_run)
     assert Design.of(folder).bundle(folder).reused
+    (kept,) = (tmp_path / "fresh").glob("*/digest")
+    whole = kept.read_text()
+    for damaged in (b"", b"\xff", whole[:20].encode()):  # as where the power fails
+        kept.write_bytes(damaged)
+        assert Design.of(folder).bundle(folder).reused
+        assert kept.read_text() == whole
     forged(rtl_run, tools={"yosys": "9.9"})
     with pytest.raises(ArtefactError, match=r"rtl is not what "):
         Design.of(folder).bundle(folder)

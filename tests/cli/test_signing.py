@@ -84,7 +84,13 @@ def test_every_card_is_valid_under_the_schema(
 ) -> None:
     network, _ = case
     path = tmp_path_factory.mktemp("card") / "card.json"
-    save(CARD, network, path, recipe={"settings": {"steps": 4}}, parents={"samples": "sha256:0"})
+    save(
+        CARD,
+        network,
+        path,
+        recipe={"settings": {"steps": 4}},
+        parents={"samples": "sha256:" + "0" * 64},
+    )
     VALIDATOR.validate(json.loads(path.read_text()))
 
 

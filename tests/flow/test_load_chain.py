@@ -69,6 +69,11 @@ def test_image_is_that_of_the_card_and_the_chain_loads_it(folder: Run, tmp_path:
     error = convexon("weights", run, "--card", tmp_path / "foreign.json", code=2)
     assert error.startswith("convexon: network must be that of the accelerator")
 
+    bundle = folder.bundle().value
+    dataclasses.replace(bundle, verilog=bundle.verilog + "// mine\n").write(folder.rtl)
+    assert "is not what " in convexon("weights", run, code=2)
+    convexon("weights", run, "--edited")
+
 
 def test_an_accelerator_that_loads_nothing_is_refused(folder: Run) -> None:
     convexon("emit", folder.path)

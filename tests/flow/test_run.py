@@ -106,27 +106,49 @@ def test_the_lock_goes_with_an_error_and_is_no_artefact(tmp_path: Path) -> None:
 
 def draft(folder: Path) -> Path:
     """What a process that was killed while it wrote has left."""
-    file = folder / f".card.json.lost{DRAFT}"
+    file = folder / f".card.json.lost_one{DRAFT}"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch()
     return file
 
 
 def test_who_holds_a_folder_removes_the_drafts_of_who_was_killed(tmp_path: Path) -> None:
-    drafts = [draft(tmp_path), draft(tmp_path / "rtl")]
+    own = ("", "rtl", "export", "build", "build/icestick")
+    drafts = [draft(tmp_path / place) for place in own]
+    others = [draft(tmp_path / place) for place in ("notes", "rtl/notes", "build/icestick/notes")]
     with Run(tmp_path).locked():
         assert not any(file.exists() for file in drafts)
+        assert all(file.exists() for file in others)
+
+
+@pytest.mark.parametrize("place", ["rtl", "export", "build", "build/icestick"])
+def test_a_folder_within_that_leads_out_of_it_is_refused(tmp_path: Path, place: str) -> None:
+    lost = draft(tmp_path / "mine")
+    link = tmp_path / "run" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "mine")
+    message = f"{link} must be a folder, not a link to another: remove the link"
+    with (
+        pytest.raises(ArtefactError, match=f"^{re.escape(message)}$"),
+        Run(tmp_path / "run").locked(),
+    ):
+        pytest.fail("the folder was held")
+    with pytest.raises(ArtefactError, match=r"must be a folder, not a link"):
+        joined(tmp_path / "run", [place]).__enter__()
+    assert lost.exists()
 
 
 def test_those_who_share_a_folder_leave_each_others_drafts(tmp_path: Path) -> None:
     old = draft(tmp_path / "points")
-    with joined(tmp_path):
+    with joined(tmp_path, ["points"]):
         assert not old.exists()
         new = draft(tmp_path / "points")
-        with joined(tmp_path):
+        with joined(tmp_path, ["points"]):
             assert new.exists()
         assert new.exists()
     with joined(tmp_path):
+        assert new.exists()
+    with joined(tmp_path, ["points"]):
         assert not new.exists()
     (tmp_path / "file").touch()
     with (

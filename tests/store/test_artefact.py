@@ -53,7 +53,7 @@ class Thing:
 
 THING: Codec[Thing] = Codec(Thing, "convexon.thing", 3, made_by="convexon make")
 NUMBERS = {"a": np.arange(6, dtype=np.int64).reshape(2, 3), "b": np.array([1, 0], np.uint8)}
-PARENTS = {"card": "sha256:01"}
+PARENTS = {"card": "sha256:" + "01" * 32}
 RECIPE = {"stage": "make", "seed": 3}
 
 
@@ -122,7 +122,7 @@ def test_same_artefact_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
         (Thing("a text", **{**NUMBERS, "b": np.array([1, 1], np.uint8)}), PARENTS, RECIPE),
         (Thing("a text", **{**NUMBERS, "b": np.array([1, 0], np.int8)}), PARENTS, RECIPE),
         (Thing("a text", **{**NUMBERS, "b": np.array([[1, 0]], np.uint8)}), PARENTS, RECIPE),
-        (Thing("a text", **NUMBERS), {"card": "sha256:02"}, RECIPE),
+        (Thing("a text", **NUMBERS), {"card": "sha256:" + "02" * 32}, RECIPE),
         (Thing("a text", **NUMBERS), PARENTS, {**RECIPE, "seed": 4}),
     ],
 )
@@ -222,7 +222,7 @@ def test_unknown_schema_version_is_refused(path: Path, version: object) -> None:
     [
         ("content", {"text": "another text"}),
         ("content", {"text": float("nan")}),
-        ("parents", {"card": "sha256:02"}),
+        ("parents", {"card": "sha256:" + "02" * 32}),
         ("recipe", {}),
         ("arrays", {}),
         ("digest", "sha256:0000"),
@@ -233,6 +233,13 @@ def test_edited_file_is_refused(path: Path, field: str, value: object) -> None:
     head = json.loads(path.read_text())
     path.write_text(json.dumps({**head, field: value}))
     refuses(path, f"{path} does not match its digest: it was changed or damaged; {again(path)}")
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:01", "sha256:" + "0G" * 32, "0" * 64, None])
+def test_parents_are_named_by_digests(path: Path, digest: str | None) -> None:
+    head = {**json.loads(path.read_text()), "parents": {"card": digest}}
+    path.write_text(json.dumps(head))
+    refuses(path, f"{path} is damaged: a field of its head has another form; {again(path)}")
 
 
 @pytest.mark.parametrize(

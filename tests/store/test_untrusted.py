@@ -178,6 +178,17 @@ def test_json_too_deep_is_one_line(depth: int, open_: str, close: str) -> None:
         parse_json(text)
 
 
+@pytest.mark.parametrize("value", ["[]", "{}", "0.5", '"ab"'])
+def test_json_of_too_many_values_is_refused_before_they_take_memory(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LIMIT_VARIABLE, "1")
+    most = 1_000_000 // 16 // 16
+    parse_json(f"[{','.join([value] * (most // 2))}]")
+    with pytest.raises(InputError, match=f"at most {most:,} values: raise {LIMIT_VARIABLE}$"):
+        parse_json(f"[{','.join([value] * (most + 1))}]")
+
+
 def test_json_of_the_allowed_depth_passes() -> None:
     require_plain(parse_json(nested(MAX_DEPTH, "[", "]")))
 
@@ -341,6 +352,14 @@ def test_what_inflates_beyond_the_limit_is_not_inflated(
     monkeypatch.setattr(np.lib.format, "read_array", read)
     monkeypatch.setenv(LIMIT_VARIABLE, "5")
     assert from_file(path).n_samples == 1000
+
+
+def test_an_archive_of_too_many_files_is_refused_before_they_are_listed(tmp_path: Path) -> None:
+    few = archive(tmp_path / "few.npz", **{f"file{k}": b"" for k in range(10_000)})
+    assert read_npz(few, ["x"]) == {}
+    many = archive(tmp_path / "many.npz", **{f"file{k}": b"" for k in range(25_000)})
+    with pytest.raises(ValueError, match="its list of files is too long"):
+        read_npz(many, ["x"])
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

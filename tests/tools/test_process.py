@@ -71,6 +71,12 @@ def test_what_a_program_leaves_running_ends_with_it(tmp_path: Path) -> None:
     assert ends(pid_in(tmp_path / "child"))
 
 
+def test_what_a_program_leaves_running_is_not_waited_for() -> None:
+    began = time.monotonic()
+    assert run(["sh", "-c", "sleep 8 & echo done"], timeout=6).output == "done\n"
+    assert time.monotonic() - began < 4
+
+
 def test_output_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "MOST_OUTPUT", 1 << 20)
     with pytest.raises(ToolError, match=r"^yes wrote more than 1 MiB of messages, and was stopped"):

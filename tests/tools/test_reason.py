@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,14 @@ COCOTB = """\
 )
 def test_each_tool_s_own_form_is_known(log: str, told: str) -> None:
     assert reason_of(log) == told
+
+
+@pytest.mark.parametrize("long", ["\n", " ", "x", "x.", ": ", ":1", "A", "E.A", "ld", "a b: \n"])
+def test_a_long_log_is_searched_in_time_that_grows_with_it(long: str) -> None:
+    log = long * 100_000 + "\nERROR: no\n"
+    began = time.process_time()
+    assert reason_of(log) == "no"
+    assert time.process_time() - began < 2
 
 
 def test_a_signal_is_named() -> None:

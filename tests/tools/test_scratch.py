@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,8 @@ def test_only_our_own_folders_are_removed(tmp_path: Path) -> None:
     (tmp_path / f"{PREFIX}full").mkdir()
     (tmp_path / f"{PREFIX}full" / "a user's own").touch()
     (tmp_path / f"{PREFIX}empty").mkdir()
+    (tmp_path / f"{PREFIX}unlocked" / "files" / "deeper").mkdir(parents=True)
+    (tmp_path / f"{PREFIX}unlocked" / "files" / "deeper" / "file").touch()
     (tmp_path / f"{PREFIX}file").touch()
     (tmp_path / "convexon-demo").mkdir()
     sweep(tmp_path)
@@ -120,8 +124,10 @@ def test_a_place_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> Non
         Scratch(tmp_path / "file")
 
 
-def test_drafts_of_atomic_writes_are_removed_at_any_depth(tmp_path: Path) -> None:
-    for folder in (tmp_path, tmp_path / "rtl"):
+def test_drafts_are_removed_by_their_whole_name_and_nothing_deeper(
+    tmp_path: Path,
+) -> None:
+    for folder in (tmp_path, tmp_path / "elsewhere"):
         atomic_write(folder / "kept.json", b"{}")
         script = (
             "import os; from pathlib import Path; from convexon.store import artefact\n"
@@ -130,10 +136,16 @@ def test_drafts_of_atomic_writes_are_removed_at_any_depth(tmp_path: Path) -> Non
         )
         done = subprocess.run([sys.executable, "-c", script], check=False)
         assert done.returncode == -9
-    (tmp_path / ".mine").touch()
-    (tmp_path / ".point.x.draft").mkdir()
-    (tmp_path / ".point.x.draft" / "point.json").touch()
+    others = {".mine", ".letter.draft", ".a.letter.draft", ".my.notes.draft", "a.abcdefgh.draft"}
+    for name in others:
+        (tmp_path / name).touch()
+    (tmp_path / ".link.abcdefgh.draft").symlink_to(tmp_path / "elsewhere")
+    (Path(tempfile.mkdtemp(".draft", ".point.", tmp_path)) / "point.json").touch()
+    (tmp_path / f".card.json.{uuid.uuid4().hex}.draft").touch()
     assert len([name for name in os.listdir(tmp_path) if name.startswith(".lost.json.")]) == 1
     remove_drafts(tmp_path)
-    names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
-    assert names == [".mine", "kept.json", "rtl", "rtl/kept.json"]
+    assert set(os.listdir(tmp_path)) == {
+        *others,
+        *(".link.abcdefgh.draft", "kept.json", "elsewhere"),
+    }
+    assert len(os.listdir(tmp_path / "elsewhere")) == 2

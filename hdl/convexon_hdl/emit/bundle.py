@@ -16,7 +16,7 @@ from pathlib import Path
 from convexon.errors import ArtefactError, InputError
 from convexon.store.artefact import atomic_write, digest_of, pretty
 from convexon.store.codec import Json
-from convexon.store.untrusted import FILE_NAME, IDENTIFIER, parse_json, read_text
+from convexon.store.untrusted import DIGEST, FILE_NAME, IDENTIFIER, parse_json, read_text
 from convexon_hdl.emit.described import require_described, require_names
 from convexon_hdl.emit.scan import require_inert
 
@@ -114,6 +114,8 @@ class RtlBundle:
             names = sorted(set(stated[1]) - _OWN_NAMES)
             if not all(FILE_NAME.fits(name) for name in names):
                 raise ValueError("a file outside the folder")
+            if not all(DIGEST.fits(digest) for digest in manifest["parents"].values()):
+                raise ValueError("a parent without a digest")
             bundle = cls(
                 top=manifest["top"],
                 verilog=verilog,

@@ -17,8 +17,14 @@ _SYSTEM = frozenset({"$signed", "$unsigned"})
 _WORDS = frozenset({"bind", "export", "import", "include", "library"})
 """Keywords that reach another file, or C."""
 
-_SPOKEN = re.compile(r"/[/*]\s*(pragma|synopsys|synthesis|verilator)\b(?! lint_off [A-Z]+$)", re.I)
-"""A comment that a tool reads."""
+_READERS = (
+    "altera|ambit|cadence|coverage|exemplar|leda|pragma|quartus|rtl_synthesis|spyglass|surefire"
+    "|synopsys|synthesis|synplify|verilator(?! lint_off [A-Z]+$)|vcs|vivado|xilinx"
+)
+_SPOKEN = re.compile(
+    rf"/[/*]\W*(?:{_READERS})|.*?(?:translate_o(?:n|ff)|lint_checking)", re.I | re.S
+)
+"""A comment that a tool reads: it begins with the tool's name, or holds what several obey."""
 
 _TOKEN = re.compile(
     r"""

@@ -16,6 +16,8 @@ from convexon.plan.schedule import Schedule
 from convexon.progress import QUIET, Progress
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork
+from convexon.store.artefact import atomic_write
+from convexon.store.untrusted import DIGEST
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.emit.emitter import Host, emit, host_name, host_of, tools
 from convexon_sim.build import kept
@@ -166,8 +168,17 @@ class Emission:
             (folder / _DIGEST).write_text(self.bundle.digest)
 
         try:
-            return kept(key, _DIGEST, make).read_text()
-        except (OSError, ToolError):  # no folder for a cache, or none that can be written
+            file = kept(key, _DIGEST, make)
+            known = file.read_text(errors="replace")
+            if not DIGEST.fits(known):  # cut off, as where the power fails
+                known = self.bundle.digest
+                atomic_write(file, known.encode())
+            return known
+        except (
+            OSError,
+            ToolError,
+            ArtefactError,
+        ):  # no folder for a cache, or none that can be written
             return self.bundle.digest
 
 

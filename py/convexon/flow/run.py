@@ -7,7 +7,7 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +35,9 @@ from convexon.store.untrusted import Amount, parse_json, read_text
 from convexon_hdl.emit.bundle import SCHEMA, SCHEMA_VERSION, RtlBundle
 
 T = TypeVar("T")
+
+WITHIN = ("rtl", "export", "build", "build/*")
+"""Folders that are written within a run's."""
 
 _TIMING = threading.Lock()
 """Stages that run side by side note their times in one file."""
@@ -222,15 +225,25 @@ class Run(Keeper):
         Raises
         ------
         ArtefactError
-            If another process holds it, or it cannot be written.
+            If another process holds it, it cannot be written, or a folder in it is a link.
         """
         is_below_file = any(parent.is_file() for parent in self.path.parents)
         if not new and not self.path.exists() and not is_below_file:
             yield self
             return
         with _lock_of(self.path):
-            remove_drafts(self.path)
+            for place in _places(self.path, WITHIN):
+                remove_drafts(place)
             yield self
+
+
+def _places(path: Path, within: Iterable[str]) -> list[Path]:
+    """A folder, and those within that are there; `ArtefactError` if one leads out of it."""
+    found = [place for pattern in within for place in path.glob(pattern)]
+    for place in found:
+        if place.is_symlink():
+            raise ArtefactError(f"{place} must be a folder, not a link to another: remove the link")
+    return [path, *(place for place in found if place.is_dir())]
 
 
 @contextmanager
@@ -260,15 +273,16 @@ def _lock_of(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def joined(path: Path) -> Iterator[None]:
+def joined(path: Path, within: Iterable[str] = ()) -> Iterator[None]:
     """Hold a folder in which others may write too, if they hold it so.
 
-    Who comes first removes the drafts of processes that were killed.
+    Who comes first removes the drafts of processes that were killed, there and in the folders
+    ``within``, which are patterns.
 
     Raises
     ------
     ArtefactError
-        If the folder cannot be made.
+        If the folder cannot be made, or one of those within is a link.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -278,9 +292,11 @@ def joined(path: Path) -> Iterator[None]:
             f"{path} cannot be written: {error.strerror or error}; choose another folder"
         ) from error
     try:
+        places = _places(path, within)
         with suppress(OSError):  # others are there, or the file system has no such locks
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove_drafts(path)
+            for place in places:
+                remove_drafts(place)
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_SH)
         yield

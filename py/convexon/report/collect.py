@@ -155,11 +155,18 @@ def _if_digest(folder: Run, name: str, codec: Codec[T], digest: str | None) -> T
 
 
 def bundle_of_card(folder: Run) -> Made[RtlBundle] | None:
-    """Return the emitted bundle, or None if there is none or it is of another card or mapping."""
+    """Return the emitted bundle, or None if there is none or it is of another card or mapping.
+
+    Raises
+    ------
+    ArtefactError
+        If it is not sound, or not what they emit, as `Design.bundle`.
+    """
     if not folder.rtl.exists():
         return None
-    bundle, digests = folder.bundle(), Design.of(folder).digests
-    return bundle if dict(bundle.record.parents) == digests else None
+    design = Design.of(folder)
+    is_own = dict(folder.bundle().record.parents) == design.digests
+    return design.bundle(folder) if is_own else None
 
 
 def current(folder: Run, name: str, codec: Codec[T], parents: dict[str, str]) -> Made[T] | None:

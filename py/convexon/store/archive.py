@@ -6,6 +6,7 @@ All sizes that an archive declares must agree with each other, and lie within th
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -37,7 +38,7 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
     ValueError
         If it is no npz file, is damaged or too large, or holds objects.
     """
-    with open_regular(path) as stream:
+    with _InChunks(open_regular(path).detach()) as stream:
         try:
             with zipfile.ZipFile(stream) as archive:
                 there = set(archive.namelist())
@@ -84,6 +85,22 @@ _KEYS = {
     "shape": r"""['"]shape['"]\s*:\s*\(([0-9,\sL]*)\)""",
 }
 """Members of an array's header, in whatever order and quotes a program writes them."""
+
+
+class _InChunks(io.BufferedReader):
+    """A file of which no more than `_CHUNK` is ever read at once.
+
+    So much is an archive's list of files, which zipfile reads as a whole, whatever it says of its
+    size: thousands of files, of which each takes ten times the memory.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most ``size`` bytes, or all that is left."""
+        most = _CHUNK + 1
+        data = super().read(most if size is None or size < 0 else min(size, most))
+        if len(data) > _CHUNK:
+            raise ValueError("its list of files is too long")
+        return data
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -36,6 +37,7 @@ from convexon.errors import ArtefactError, ConvexonError, InputError
 from convexon.store.archive import read_npz
 from convexon.store.codec import Arrays, Codec, Json
 from convexon.store.untrusted import (
+    DIGEST,
     parse_json,
     printable,
     read_text,
@@ -52,6 +54,9 @@ HEAD = {
 
 DRAFT = ".draft"
 """How names end of files that are being written, which begin with a dot."""
+
+_DRAFT_NAME = re.compile(rf"\..+\.([a-z0-9_]{{8}}|[0-9a-f]{{32}}){re.escape(DRAFT)}", re.ASCII)
+"""The whole of such a name: before its end comes what `tempfile` draws, or a UUID."""
 
 _UMASK = threading.Lock()
 """To ask for the umask is to set it, which two threads must not do at once."""
@@ -247,7 +252,7 @@ def _is_head(head: Json) -> bool:
         isinstance(head["recipe"], dict)
         and isinstance(head["source"], str)
         and isinstance(parents, dict)
-        and all(isinstance(digest, str) for digest in parents.values())
+        and all(DIGEST.fits(digest) for digest in parents.values())
         and isinstance(arrays, dict)
         and all(isinstance(described, dict) for described in arrays.values())
     )
@@ -330,14 +335,16 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove what a process that was killed had begun to write in ``folder``, at any depth.
+    """Remove what a process that was killed had begun to write in ``folder``, and nothing deeper.
 
     Nobody else may be writing there.
     """
-    for draft in folder.rglob(f".*{DRAFT}"):
+    for draft in folder.glob(f".*{DRAFT}"):
+        if draft.is_symlink() or not _DRAFT_NAME.fullmatch(draft.name):
+            continue
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)
-        else:
+        elif draft.is_file():
             with suppress(OSError):
                 draft.unlink()
 

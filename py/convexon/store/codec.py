@@ -311,8 +311,6 @@ def _of_type(array: npt.NDArray[Any], kind: Any, place: str) -> npt.NDArray[Any]
     if array.dtype.kind == "f":
         _require_finite(array, place)
     if np.issubdtype(array.dtype, kind):
-        if np.issubdtype(kind, np.floating) and not np.isfinite(array).all():
-            raise InputError(f"{place} must be finite, not NaN or infinite")
         return array
     both_whole = array.dtype.kind in "iu" and np.issubdtype(kind, np.integer)
     converted = array.astype(kind) if both_whole else array

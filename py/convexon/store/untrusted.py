@@ -16,8 +16,9 @@ import re
 import stat
 import tomllib
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 from convexon.errors import InputError
 
@@ -29,6 +30,9 @@ LIMIT_MB = 1024
 
 TEXT_SHARE = 16
 """A text may have this part of the limit: as objects it takes many times its size."""
+
+VALUE_BYTES = 16
+"""JSON may have a value for so many bytes of its limit: `[[],[],` takes 20 times its size."""
 
 MAX_DEPTH = 64
 """Most levels of JSON and TOML."""
@@ -163,7 +167,7 @@ def limit_bytes() -> int:
     return int(stated) * 1_000_000
 
 
-def open_regular(path: Path, most: int | None = None) -> BinaryIO:
+def open_regular(path: Path, most: int | None = None) -> BufferedReader:
     """Open a regular file of at most ``most`` bytes for reading, without ever waiting for one.
 
     Raises
@@ -212,6 +216,9 @@ def _too_large(path: Path, size: int, most: int) -> OSError:
 
 def parse_json(text: str) -> Any:
     """Parse JSON, and check it as `require_plain`; raises `ValueError`."""
+    most = limit_bytes() // TEXT_SHARE // VALUE_BYTES
+    if sum(map(text.count, "[{,")) > most:  # before there are any, which take the memory
+        raise InputError(f"content must have at most {most:,} values: raise {LIMIT_VARIABLE}")
     try:
         value = json.loads(text)
     except RecursionError:

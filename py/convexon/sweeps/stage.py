@@ -16,7 +16,7 @@ from convexon.sweeps.executor import ProcessExecutor
 from convexon.sweeps.page import as_page
 from convexon.sweeps.point import EXPLORATION, POINT, Exploration
 from convexon.sweeps.sweep import PointSettings, Sweep
-from convexon.sweeps.work import Ended, Job, draw, is_point, measure, solve
+from convexon.sweeps.work import KINDS, Ended, Job, draw, is_point, measure, solve
 from convexon.train.columns.parallel import Executor, Task
 from convexon.train.settings import SolveSettings
 
@@ -109,7 +109,7 @@ def explore_stage(
     samples = load_samples(sweep.data)
     job = Job(root=root.resolve(), source=sweep.data, data=samples.digest)
     pending = [point for point in points if not is_point(job, point)]
-    with joined(job.root):
+    with joined(job.root, [*KINDS, *(f"{kind}/*" for kind in KINDS)]):
         ended = _compute(job, pending, executor or ProcessExecutor(), progress)
     exploration, digests = _gathered(job, points)
     explored = root / "explore.json"

@@ -66,6 +66,10 @@ class Ended(Enum):
     REPEATED = "repeated"
 
 
+KINDS = ("dictionaries", "networks", "points")
+"""Folders of a sweep; each holds run folders."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """What all calls of a sweep share.

@@ -36,6 +36,9 @@ LONGEST_SECONDS = 4 * 3600.0
 MOST_OUTPUT = 64 << 20
 """Bytes that a program may write to its output: one that never stops must not fill the memory."""
 
+_LOOK_SECONDS = 0.2
+"""How often a program that writes nothing is looked after."""
+
 _WATCHER = ("/bin/sh", "-c", "read -r _; kill -KILL 0")
 
 
@@ -193,8 +196,8 @@ class Scope:
                 group.kill()
 
 
-_EVERYTHING = Scope()
-"""The scope around all others."""
+_UNSCOPED = Scope()
+"""Where programs are started that no `ended_together` is around: it is never ended itself."""
 
 
 @contextmanager
@@ -258,7 +261,7 @@ def started(
     if folder is not None:
         variables = {"TMPDIR": ".", **(variables or {})}
     surroundings = environment(**(variables or {}))
-    scope = _SCOPE.get() or _EVERYTHING
+    scope = _SCOPE.get() or _UNSCOPED
     try:
         group = scope.start(lambda: _Group(command, folder, surroundings))
     except OSError as error:
@@ -298,13 +301,21 @@ def run(
 
 
 def _output(program: subprocess.Popen[bytes], name: str, deadline: float) -> str:
-    """Read all that a program writes; `TimeoutError` where that does not end in time."""
+    """Read all that a program writes; `TimeoutError` where that does not end in time.
+
+    It has ended though what it left running could still write: that is not waited for.
+    """
     assert program.stdout is not None  # noqa: S101  (it was started with a pipe)
     pieces: list[bytes] = []
     size = 0
     with selectors.DefaultSelector() as selector:
         selector.register(program.stdout, selectors.EVENT_READ)
-        while selector.select(max(0.0, deadline - time.monotonic())):
+        while (left := deadline - time.monotonic()) > 0:
+            has_ended = program.poll() is not None
+            if not selector.select(0.0 if has_ended else min(left, _LOOK_SECONDS)):
+                if has_ended:
+                    return b"".join(pieces).decode(errors="replace")
+                continue
             piece = os.read(program.stdout.fileno(), 1 << 16)
             if not piece:
                 return b"".join(pieces).decode(errors="replace")

@@ -20,7 +20,7 @@ _FORMS = (
     (r"(\S.*?: (?:fatal |internal compiler )?error: .+|\S+:\d+: syntax error)", 0),
     # Yosys and nextpnr end with theirs; of Python's exceptions the last is what was not handled.
     (r"(\S+:\d+: )?ERROR: (.+)", -1),
-    (r"\s*((?:\w+\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)(?:: .*)?)", -1),
+    (r"[ \t]*((?:\w+\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)(?:: .*)?)", -1),
     (r"make(?:\[\d+\])?: \*\*\* (.+)", -1),
     (r"\S*(?:ld|collect2): (.+)", 0),
 )

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +19,7 @@ from convexon.errors import ToolError
 
 PREFIX = "convexon-scratch-"
 _LOCK = "lock"
+_FILES = "files"
 _swept: set[Path] = set()
 
 
@@ -45,7 +46,7 @@ class Scratch:
         sweep(place)
         try:
             folder, lock = _locked_folder(place)
-            self.path = folder / "files"
+            self.path = folder / _FILES
             self.path.mkdir()
         except OSError as error:
             raise ToolError(
@@ -68,17 +69,26 @@ class Scratch:
 def _locked_folder(place: Path) -> tuple[Path, IO[bytes]]:
     """Make a folder that this process has locked.
 
-    Between the two steps a sweep may take it for another's leftover: then there is no file any more
-    where the lock was, and another is made.
+    Between the two steps a sweep may take it for another's leftover: then another is made.
     """
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-        with suppress(FileNotFoundError):
-            lock = (folder / _LOCK).open("ab")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if (folder / _LOCK).exists():
-                return folder, lock
-            lock.close()
+        lock = _locked(folder, fcntl.LOCK_EX)
+        if lock is not None:
+            return folder, lock
+
+
+def _locked(folder: Path, how: int) -> IO[bytes] | None:
+    """Lock a folder; None where another process has it locked, or removed it meanwhile."""
+    path = folder / _LOCK
+    with suppress(FileNotFoundError, BlockingIOError), ExitStack() as stack:
+        # opened for writing, as network file systems want of an exclusive lock
+        lock = stack.enter_context(path.open("ab"))
+        fcntl.flock(lock, how)
+        if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+            stack.pop_all()
+            return lock
+    return None
 
 
 def sweep(place: Path) -> None:
@@ -90,20 +100,14 @@ def sweep(place: Path) -> None:
         with suppress(OSError):
             if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
                 continue
-            try:  # opened for writing, as network file systems want of an exclusive lock
-                lock = (folder / _LOCK).open("r+b")
-            except FileNotFoundError:  # its process ended, or is, between two steps
-                folder.rmdir()
-                continue
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                lock.close()
-                continue
-            _remove(folder, lock)
+            lock = _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock is not None:
+                _remove(folder, lock)
 
 
 def _remove(folder: Path, lock: IO[bytes]) -> None:
-    """Remove a folder, and then give up its lock."""
-    shutil.rmtree(folder, ignore_errors=True)
-    lock.close()
+    """Remove a folder's files, then its lock, which keeps others out until there are none."""
+    with lock, suppress(OSError):
+        shutil.rmtree(folder / _FILES, ignore_errors=True)
+        (folder / _LOCK).unlink()
+        folder.rmdir()

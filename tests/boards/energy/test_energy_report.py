@@ -14,7 +14,7 @@ from convexon.plan.operations import EnergyRange
 from convexon.plan.pipeline import Cycles
 from convexon.report.built import build_figures, builds_in, energies_in, energy_figures
 from convexon.report.page import _energy_table
-from convexon.store.artefact import save
+from convexon.store.artefact import digest_of, save
 from convexon_boards.built import BUILD, Build, CriticalPath, Route, RouteReport
 from convexon_boards.energy.estimate import ENERGY, EnergyEstimate
 
@@ -68,13 +68,14 @@ def test_cycles_become_time_by_the_clock_of_the_build() -> None:
 
 def test_energies_and_builds_of_another_bundle_are_left_out(tmp_path: Path) -> None:
     folder = Run(tmp_path)
-    for name, rtl in (("iCE40UP5K", "sha256:this"), ("LFE5U-25F", "sha256:other")):
+    this, other = digest_of("this"), digest_of("other")
+    for name, rtl in (("iCE40UP5K", this), ("LFE5U-25F", other)):
         own = EnergyEstimate(**{**vars(ESTIMATE), "part": name})
         save(ENERGY, own, folder.file(f"energy-{name.lower()}"), parents={"rtl": rtl})
-    for name, rtl in (("icebreaker", "sha256:other"), ("upduino-v3", "sha256:this")):
+    for name, rtl in (("icebreaker", other), ("upduino-v3", this)):
         save(BUILD, build(name), folder.file(f"build-{name}"), parents={"rtl": rtl})
-    assert list(energies_in(folder, "sha256:this")) == ["iCE40UP5K"]
-    assert list(builds_in(folder, "sha256:this")) == ["upduino-v3"]
+    assert list(energies_in(folder, this)) == ["iCE40UP5K"]
+    assert list(builds_in(folder, this)) == ["upduino-v3"]
 
 
 def test_the_table_has_a_row_for_the_whole_and_each_resource() -> None:

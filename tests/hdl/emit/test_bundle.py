@@ -53,7 +53,7 @@ BUNDLE = RtlBundle(
     verilog="module accelerator;\nendmodule\n",
     ports=PORTS,
     tools={"yosys": "0.70"},
-    parents={"card": "sha256:01"},
+    parents={"card": "sha256:" + "01" * 32},
     others={"accelerator.vhd": "package accelerator_pkg is\n", "registers.json": "{}\n"},
 )
 NAMES = ["accelerator.v", "ports.json", "manifest.json", "accelerator.vhd", "registers.json"]
@@ -97,7 +97,7 @@ def test_same_bundle_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
         {"verilog": "module accelerator; endmodule\n"},
         {"ports": {}},
         {"tools": {"yosys": "0.71"}},
-        {"parents": {"card": "sha256:02"}},
+        {"parents": {"card": "sha256:" + "02" * 32}},
         {"others": {}},
         {"others": {**BUNDLE.others, "registers.json": "{ }\n"}},
     ],
@@ -161,6 +161,10 @@ def test_manifest_that_lacks_or_garbles_a_field_is_refused(folder: Path, field: 
     for content in (manifest, garbled):
         (folder / "manifest.json").write_bytes(canonical(content))
         refuses(folder, str(folder))
+
+
+def test_parents_of_a_manifest_are_named_by_digests(folder: Path) -> None:
+    refuses(forged(folder, parents={"card": "sha256:01"}), f"{folder} holds a garbled bundle")
 
 
 @pytest.mark.parametrize("text", ["[]", "3", '{"a": '])
@@ -337,6 +341,18 @@ EVIL = [
     "/* verilator public */",
     "// synthesis translate_off",
     "// synopsys translate_off",
+    "// cadence translate_off",
+    "/*cadence translate_off*/",
+    "// ambit synthesis translate_off",
+    "//\tAltera message_off 10230",
+    "// xilinx synthesis_off",
+    "/* rtl_synthesis off */",
+    "// a tool of ours: TRANSLATE_OFF",
+    "/*\n * translate_on */",
+    "// verilator_config",
+    "// verilator lint_off WIDTH // more",
+    "/* verilator lint_off WIDTH */",
+    "// verilator lint_on WIDTH",
     "(* blackbox *)",
     "/* never closed",
     '"never closed',

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from convexon.cli.options import RUN, command
+from convexon.cli.options import EDITED, RUN, command
 
 FILE = click.Path(path_type=Path)
 
@@ -19,7 +19,8 @@ FILE = click.Path(path_type=Path)
     help="Card with other weights for the same accelerator; RUN's by default.",
 )
 @click.option("--output", type=FILE, help="File of the image; RUN/export/weights.bin by default.")
-def weights(run: Path, card: Path | None, output: Path | None) -> None:
+@EDITED
+def weights(run: Path, card: Path | None, output: Path | None, edited: bool) -> None:
     """Write the image of the weights that the emitted accelerator loads at run time.
 
     The host sends its words in order; the accelerator takes no input until all are there and their
@@ -27,24 +28,22 @@ def weights(run: Path, card: Path | None, output: Path | None) -> None:
     """
     from convexon.cli.console import Console
     from convexon.errors import InputError
+    from convexon.flow.emit import emitted
     from convexon.flow.run import Run
     from convexon.plan.image import WORD_BYTES, image_digest, weight_image
-    from convexon.plan.mapping import MAPPING
     from convexon.snn.card import CARD
     from convexon.store.artefact import atomic_write, load
 
-    folder = Run(run)
-    described = folder.bundle().value.ports.get("weights")
-    if described is None:
-        raise InputError(
-            f"{run} must have an accelerator with loaded weights: "
-            'write weights = "loaded" for a folded layer, then map and emit'
-        )
-    network, _ = load(CARD, folder.file("card") if card is None else card)
-    mapping = folder.read("mapping", MAPPING).value
-    image = weight_image(network, mapping, accelerator=described["fingerprint"])
-    target = run / "export" / "weights.bin" if output is None else output
-    target.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(target, image)
-    with Console() as console:
+    with Console() as console, Run(run, edited).locked() as folder:
+        design, bundle = emitted(folder)
+        described = bundle.value.ports.get("weights")
+        if described is None:
+            raise InputError(
+                f"{run} must have an accelerator with loaded weights: "
+                'write weights = "loaded" for a folded layer, then map and emit'
+            )
+        network = design.network if card is None else load(CARD, card)[0]
+        image = weight_image(network, design.mapping, accelerator=described["fingerprint"])
+        target = run / "export" / "weights.bin" if output is None else output
+        atomic_write(target, image)
         console.line(f"{target}: {len(image) // WORD_BYTES} words, {image_digest(image)}")
