@@ -11,15 +11,20 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import random
 import re
 import shutil
+import signal
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
+import nir
 import numpy as np
 
 from convexon.certify.certificate import CERTIFICATE
@@ -31,6 +36,7 @@ from convexon.flow.emit import Design, emit_stage
 from convexon.flow.run import Run
 from convexon.flow.solve import solve
 from convexon.flow.verify import golden_trace
+from convexon.interop.nir import read_nir
 from convexon.interop.signing import sign
 from convexon.link.codec import read_results
 from convexon.link.frame import Frame, FrameReader, encode
@@ -158,8 +164,26 @@ def write_corpus(folder: Path) -> None:
         for name in OBJECTIVES
     ]
     write_figures(figures, folder / "report.json")
+    nir.write(folder / "graph.nir", _graph(rng))
     for name, value in _made(figures):
         save(ARTEFACTS[name], value, run.file(name))
+
+
+def _graph(rng: np.random.Generator) -> nir.NIRGraph:
+    """A small graph: a window and an affine node, a layer of neurons, and a linear readout."""
+    n, ones = np.ones(4), (1, 1)
+    window = rng.normal(0, 1, (2, 1, 2, 2))
+    nodes = {
+        "input": nir.Input({"input": np.array([1, 3, 3])}),
+        "window": nir.Conv2d((3, 3), window, ones, (0, 0), ones, 1, np.zeros(2)),
+        "flat": nir.Flatten({"input": np.array([2, 2, 2])}, start_dim=0, end_dim=-1),
+        "hidden": nir.Affine(rng.normal(0, 1, (4, 8)), rng.normal(0, 1, 4)),
+        "spikes": nir.LIF(tau=n / 100, r=n, v_leak=0 * n, v_threshold=n, v_reset=0 * n),
+        "readout": nir.Linear(rng.normal(0, 1, (3, 4))),
+        "output": nir.Output({"output": np.array([3])}),
+    }
+    names = list(nodes)
+    return nir.NIRGraph(nodes=nodes, edges=list(pairwise(names)))
 
 
 def _made(figures: list[Figure]) -> Iterator[tuple[str, object]]:
@@ -262,7 +286,38 @@ def readers(folder: Path) -> dict[str, Callable[[Path], object]]:
         "timing.json": lambda path: Run(path.parent).timing(),
         "signing": lambda path: sign(path, path.with_name("signed.json")),
         "replies": lambda path: _heard(path.read_bytes(), ports),
+        "graph.nir": lambda path: _in_child(lambda: read_nir(path, dt=1e-4)),
     }
+
+
+def _in_child(read: Callable[[], object]) -> str:
+    """Read in a process of its own: a library in C may end it, which is told as an error here."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if not child:
+        told = "read"
+        try:
+            read()
+        except ConvexonError as error:
+            told = f"refused {error}"
+        except BaseException as error:
+            told = f"failed {type(error).__name__}: {error}"
+        os.write(writes, told.encode(errors="replace")[:4000])
+        os._exit(0)
+    os.close(writes)
+    try:
+        with os.fdopen(reads, "rb") as stream:
+            verdict, _, told = stream.read().decode(errors="replace").partition(" ")
+    except BaseException:  # a hang
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        _, status = os.waitpid(child, 0)
+    if verdict == "refused":
+        raise ConvexonError(told)
+    if verdict != "read":
+        raise RuntimeError(told or f"the process ended with {os.waitstatus_to_exitcode(status)}")
+    return verdict
 
 
 def _used(value: object, network: FixedPointNetwork) -> object:
@@ -330,7 +385,9 @@ OFTEN = {
     "sweep.toml": 0.02,
     "certificate.json": 0.2,
     **dict.fromkeys(("rtl/manifest.json", "rtl/ports.json", "rtl/accelerator.v"), 0.2),
-    **dict.fromkeys(("card.json", "signing", "golden.json", "network.json", "branches.json"), 0.5),
+    **dict.fromkeys(
+        ("graph.nir", "card.json", "signing", "golden.json", "network.json", "branches.json"), 0.5
+    ),
 }
 """Shares of the rounds in which files that take long to read have their turn."""
 
@@ -386,6 +443,8 @@ class Fuzzer:
             path.write_bytes(self._npz(self._sound[name]))
         elif name.endswith((".npy", ".csv")):
             path.write_bytes(self._table(self._sound[name]))
+        elif name.endswith(".nir"):
+            self._graph(path)
         elif name.endswith(".toml"):
             path.write_bytes(self._toml(self._sound[name]))
         elif name.startswith("rtl/"):
@@ -594,6 +653,29 @@ class Fuzzer:
         out = io.BytesIO()
         np.lib.format.write_array(out, changed)
         return out.getvalue()
+
+    def _graph(self, path: Path) -> None:
+        """Change bytes of a graph's file, or an array, a text or a group in it."""
+        r = self._random
+        if r.random() < 0.5:
+            path.write_bytes(self._bytes(path.read_bytes()))
+            return
+        with h5py.File(path, "r+") as file:
+            places: list[str] = []
+            file.visit(places.append)
+            place = r.choice(places)
+            before = file[place][()] if isinstance(file[place], h5py.Dataset) else None
+            del file[place]
+            if r.random() < 0.2:
+                return
+            if isinstance(before, np.ndarray) and before.dtype.kind == "f" and r.random() < 0.5:
+                before.flat[r.randrange(before.size)] = r.choice((np.nan, np.inf, 1e300, -1, 0))
+                value: Any = r.choice((before, before[:0], before[None], before + 1j))
+            else:
+                kinds = ("LIF", "Conv2d", "NIRGraph", "Input", "Delay", "input", "spikes")
+                value = r.choice((*SPECIAL, *kinds))
+            with contextlib.suppress(TypeError, ValueError, OverflowError):  # HDF5 has no such
+                file[place] = value
 
     def _toml(self, data: bytes) -> bytes:
         """Change a value, a key or bytes, or nest."""

@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import nir
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -333,6 +334,38 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(InputError, match=r"net\.nir is no NIR graph that nir .* reads: "):
             read_nir(file)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        (
+            "fc1/weight",
+            np.array([["a", "b"]] * 3, dtype="S1"),
+            "weight of fc1 must hold real numbers",
+        ),
+        ("fc1/weight", np.full((3, 2), np.nan), "weight of fc1 must be finite"),
+        ("fc1/bias", np.zeros(2), "bias of fc1 must have shape"),
+        ("n1/v_threshold", np.full(3, 1j), "v_threshold of n1 must hold real numbers"),
+    ],
+)
+def test_a_file_of_parameters_that_are_no_numbers_is_refused(
+    tmp_path: Path, place: str, value: npt.NDArray[Any], told: str
+) -> None:
+    file = tmp_path / "net.nir"
+    nir.write(file, graph_of(nir.Affine(np.ones((3, 2)), np.zeros(3)), lif(3)))
+    with h5py.File(file, "r+") as made:
+        del made[f"node/nodes/{place}"]
+        made[f"node/nodes/{place}"] = value
+    with pytest.raises(InputError, match=told):
+        read_nir(file, dt=1e-4)
+
+
+@pytest.mark.parametrize("groups", [0, 2, 1 << 31])
+def test_groups_that_do_not_divide_the_channels_are_refused(groups: int) -> None:
+    window = nir.Conv2d((3, 3), np.ones((2, 1, 2, 2)), 1, 0, 1, groups, np.zeros(2))
+    with pytest.raises(InputError, match="weight of fc1 must "):
+        from_nir(graph_of(window, lif(8), shape=(1, 3, 3)), dt=1e-4)
 
 
 def test_a_file_of_arrays_beyond_the_limit_is_not_unpacked(

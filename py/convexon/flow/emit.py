@@ -174,11 +174,7 @@ class Emission:
                 known = self.bundle.digest
                 atomic_write(file, known.encode())
             return known
-        except (
-            OSError,
-            ToolError,
-            ArtefactError,
-        ):  # no folder for a cache, or none that can be written
+        except (OSError, ToolError, ArtefactError):  # no cache, or none that can be written
             return self.bundle.digest
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.errors import InputError, MissingToolError
+from convexon.errors import ConvexonError, InputError, MissingToolError
 from convexon.interop.profiles import PROFILES, Node, Profile
 from convexon.snn.real import Real, RealLayer, RealNetwork
 from convexon.store.untrusted import LIMIT_VARIABLE, limit_bytes, open_regular, printable
@@ -58,7 +58,13 @@ def read_nir(path: Path, *, profile: str = DEFAULT_PROFILE, dt: float | None = N
     except Exception as error:  # what a broken file makes h5py raise is not documented
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} is no NIR graph that nir {nir.version} reads: {told}") from error
-    return from_nir(graph, profile=profile, dt=dt, name=printable(path.name))
+    try:
+        return from_nir(graph, profile=profile, dt=dt, name=printable(path.name))
+    except ConvexonError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, LookupError, MemoryError) as error:
+        told = printable(str(error))[:200]
+        raise InputError(f"{path} has nodes whose parameters do not fit: {told}") from error
 
 
 def _require_within_limit(path: Path) -> None:
@@ -298,11 +304,29 @@ def _through(flat: _Flat, name: str) -> _Map:
         key: apply(bias.reshape(1, *came.shape)).reshape(-1) for key, bias in came.biases.items()
     }
     if offset is not None:
-        full = np.broadcast_to(offset, shape).reshape(-1)
+        full = _spread(offset, shape, f"bias of {name}")
         # The bias of a lateral branch comes with its spikes; any other is there from the start.
         key = next(iter(came.parts)) if len(came.parts) == 1 else flat.the("Input")
         biases[key] = biases[key] + full if key in biases else full
     return _Map(parts, biases, shape)
+
+
+def _numbers(name: str, node: Any, parameter: str) -> Real:
+    """A parameter of a node, which is to be finite real numbers."""
+    given = np.asarray(getattr(node, parameter))
+    if given.dtype.kind not in "biuf":
+        raise InputError(f"{parameter} of {name} must hold real numbers, not {given.dtype}")
+    if not np.isfinite(given).all():
+        raise InputError(f"{parameter} of {name} must be finite, not NaN or infinite")
+    return given
+
+
+def _spread(given: Real, shape: tuple[int, ...], place: str) -> Real:
+    """One value for each of a shape, in a row."""
+    try:
+        return np.broadcast_to(given, shape).reshape(-1)
+    except ValueError:
+        raise InputError(f"{place} must have shape {shape}, not {given.shape}") from None
 
 
 def _require_size(name: str, rows: int, columns: int) -> None:
@@ -330,14 +354,14 @@ def _linear(name: str, node: Any, shape: tuple[int, ...]) -> tuple[Apply, Real |
     """Return the map of a linear node on arrays (rows, *shape), and what it adds to each row."""
     kind = type(node).__name__
     if kind in ("Linear", "Affine"):
-        weight = np.asarray(node.weight)
+        weight = _numbers(name, node, "weight")
         if weight.ndim != 2 or shape[-1] != weight.shape[1]:
             raise InputError(f"weight of {name} must have shape (outputs, {shape[-1]})")
         if kind == "Linear":
             return lambda x: x @ weight.T, None
         return lambda x: x @ weight.T, _bias(name, node, len(weight))
     if kind == "Scale":
-        scale = np.asarray(node.scale)
+        scale = _numbers(name, node, "scale")
         fits = [mine in (1, its) for mine, its in zip(scale.shape, shape, strict=False)]
         if scale.ndim not in (0, len(shape)) or not all(fits):
             raise InputError(f"scale of {name} must have shape {shape}, not {scale.shape}")
@@ -356,7 +380,7 @@ def _linear(name: str, node: Any, shape: tuple[int, ...]) -> tuple[Apply, Real |
         return lambda x: pooling.each_channel(x), None
     dims = int(kind[4])
     _require_images(name, shape, dims)
-    weights, groups = np.asarray(node.weight), int(node.groups)
+    weights, groups = _numbers(name, node, "weight"), int(node.groups)
     if weights.ndim != dims + 2 or groups < 1 or len(weights) % groups:
         raise InputError(
             f"weight of {name} must have shape (outputs, channels of a group, {dims} lengths), "
@@ -381,7 +405,7 @@ def _linear(name: str, node: Any, shape: tuple[int, ...]) -> tuple[Apply, Real |
 
 
 def _bias(name: str, node: Any, n_outputs: int) -> Real:
-    bias = np.asarray(node.bias)
+    bias = _numbers(name, node, "bias")
     if bias.shape != (n_outputs,):
         raise InputError(f"bias of {name} must have shape ({n_outputs},), not {bias.shape}")
     return bias
@@ -441,6 +465,8 @@ class _Window:
     def __call__(self, x: Real) -> Real:
         """Return (rows, outputs, height, width) of (rows, inputs, height, width)."""
         outputs, inputs, rows, columns = self.weights.shape
+        sides = [x.shape[2 + a] + sum(self.padding[a]) for a in range(2)]
+        _require_size("a padded window", x.shape[0] * x.shape[1], math.prod(sides))
         padded = np.pad(x, ((0, 0), (0, 0), *self.padding))
         height, width = (
             (padded.shape[2 + a] - (k - 1) * self.dilation[a] - 1) // self.stride[a] + 1
@@ -510,15 +536,8 @@ def _node(name: str, node: Any, shape: tuple[int, ...]) -> Node:
     for parameter in (*_PARAMETERS, "threshold"):
         if getattr(node, parameter, None) is None:
             continue
-        given = np.asarray(getattr(node, parameter), dtype=np.float64)
-        try:
-            values[parameter] = np.broadcast_to(given, shape).reshape(-1)
-        except ValueError:
-            raise InputError(
-                f"{parameter} of {name} must have shape {shape}, not {given.shape}"
-            ) from None
-        if not np.isfinite(values[parameter]).all():
-            raise InputError(f"{parameter} of {name} must be finite, not NaN or infinite")
+        given = _numbers(name, node, parameter).astype(np.float64)
+        values[parameter] = _spread(given, shape, f"{parameter} of {name}")
     for parameter in ("tau", "tau_syn", "tau_mem"):
         if parameter in values and (values[parameter] <= 0).any():
             raise InputError(f"{parameter} of {name} must be positive")
