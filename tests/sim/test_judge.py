@@ -8,7 +8,6 @@ import re
 import numpy as np
 import pytest
 from amaranth.hdl import Const, Value
-from sim_bench import cycles_of, icarus, inputs_of, small_network
 
 from convexon.plan.mapping import Mapping
 from convexon.snn import golden
@@ -18,6 +17,7 @@ from convexon_sim import judge
 from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.simulator import SimulatorKind, find
 from convexon_sim.trial import Trial
+from sim_bench import cycles_of, icarus, inputs_of, small_network
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 
