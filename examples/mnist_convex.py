@@ -35,10 +35,11 @@ SIDE = 28
 SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 """Pixels down and right by which training digits are shifted."""
 
-RHOS = (1e-3, 3e-4, 1e-4)
+RHOS = (3e-4, 1e-4)
 """Strengths of the row-group penalty to choose from."""
 
-TOLERANCE = 1e-2
+TOLERANCE, SECONDS = 1e-2, 60.0
+"""Gap of each program, and the time after which the best weights that were found are taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +111,7 @@ def fit_convex(
         chosen_on,
         rhos=plan.rhos,
         tolerance=TOLERANCE,
+        max_seconds=SECONDS,
     )
 
 
