@@ -1,0 +1,81 @@
+"""Digits without any gradient, on templates with noise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from convexon.quantizer.readout import quantize
+from convexon.snn.simulate import accuracy, spikes_of
+from scripts import example
+
+convex = example("mnist_convex")
+SIDE = convex.SIDE
+
+
+def digits(n: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images of ten templates, one pixel in seven changed."""
+    templates = np.random.default_rng(0).random((10, SIDE * SIDE)) < 0.3
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 10
+    flips = rng.random((n, SIDE * SIDE)) < 1 / 7
+    return (255 * (templates[labels] ^ flips)).astype(np.uint8), labels.astype(np.int64)
+
+
+PLAN = convex.ConvexPlan(neurons=48, drawn=4, shifts=((0, 0), (0, 1)), rhos=(1e-3,))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return convex.fit_convex(*digits(400, seed=1), PLAN)
+
+
+def test_it_tells_digits_apart_that_it_has_not_seen(network) -> None:
+    test = convex.sequential(*digits(200, seed=2), n_steps=PLAN.n_steps)
+    card = quantize(network, bits=8)
+    assert accuracy(card, test.inputs, test.labels) > 0.85
+    assert card.n_features <= 48
+
+
+def test_a_neuron_sees_a_rectangle_by_few_ternary_weights(network) -> None:
+    (branch,) = network.branches
+    weights = branch.layers[-1].weights
+    assert set(np.unique(weights)) <= {-1, 0, 1}
+    assert np.count_nonzero(weights, axis=0).max() <= PLAN.fan_in
+
+
+def test_the_delay_line_holds_each_pixel_where_the_field_looks() -> None:
+    """At the last step, whatever the number of chunks."""
+    images, labels = digits(10, seed=3)
+    for n_steps in (1, 3, 4, 7):
+        data = convex.sequential(images, labels, n_steps=n_steps)
+        line = convex.delay_line(data.inputs.shape[2], n_steps)
+        held, _ = spikes_of([line], data.inputs, data.input_range)
+        seen = held[:, -1][:, convex.pixels(n_steps)]
+        np.testing.assert_array_equal(seen, images.reshape(-1, SIDE, SIDE) >= 128)
+
+
+def test_images_move_by_a_pixel_and_black_comes_in() -> None:
+    image = np.zeros((1, SIDE, SIDE), dtype=np.uint8)
+    image[0, 5, 0], image[0, SIDE - 1, 7] = 200, 100
+    moved = convex.shifted(image.reshape(1, -1), 1, -1).reshape(SIDE, SIDE)
+    assert not moved.any()
+    moved = convex.shifted(image.reshape(1, -1), -1, 1).reshape(SIDE, SIDE)
+    assert {(r, c): moved[r, c] for r, c in np.argwhere(moved).tolist()} == {
+        (4, 1): 200,
+        (SIDE - 2, 8): 100,
+    }
+
+
+def test_more_drawn_for_each_that_is_kept_say_more() -> None:
+    """The program's loss on what was fitted falls where there is more to select from."""
+    images, labels = digits(300, seed=4)
+    reached = []
+    for drawn in (1, 12):
+        plan = replace(PLAN, neurons=6, drawn=drawn, shifts=((0, 0),))
+        card = quantize(convex.fit_convex(images, labels, plan), bits=8)
+        data = convex.sequential(images, labels, n_steps=plan.n_steps)
+        reached.append(accuracy(card, data.inputs, data.labels))
+    assert reached[1] > reached[0]
