@@ -104,7 +104,7 @@ def test_every_board_states_where_its_pins_are_from() -> None:
         board_of("nexys")
 
 
-@pytest.mark.parametrize("board", ALL, ids=lambda board: board.name)
+@pytest.mark.parametrize("board", leading(ALL, 7), ids=lambda board: board.name)
 @pytest.mark.parametrize("spi", leading([True, False]))
 def test_constraints_name_the_ports_that_exist(run: Run, board: Board, spi: bool) -> None:
     made = design(run, board, spi=spi)
@@ -169,7 +169,7 @@ def test_open_boards_have_no_project(run: Run) -> None:
         ("icebreaker", 18),
         pytest.param("upduino-v3", 24, marks=exhaustive),
         pytest.param("orangecrab", 40, marks=exhaustive),
-        ("tang-nano-9k", 18),
+        pytest.param("tang-nano-9k", 18, marks=exhaustive),
     ],
 )
 def test_plls_are_the_parts_own(run: Run, name: str, mhz: float) -> None:
@@ -280,6 +280,7 @@ def test_a_network_becomes_a_bitstream(run: Run, name: str) -> None:
     assert name in again.summary
 
 
+@exhaustive
 @needs_tools
 def test_a_second_build_has_the_same_digest_and_the_best_seed_is_kept(
     run: Run, tmp_path: Path

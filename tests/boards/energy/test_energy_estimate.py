@@ -35,7 +35,7 @@ from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.programs.activity import count_free, count_switching
 from small_run import small_network, small_run
-from tiers import leading
+from tiers import exhaustive, leading
 
 ICE40UP5K = part_of("iCE40UP5K-SG48")
 LFE5U_25F = part_of("LFE5U-25F-6")
@@ -162,6 +162,7 @@ def of_part(part: Part, activity: float) -> EnergyEstimate:
     )
 
 
+@exhaustive
 @pytest.mark.parametrize("part", leading([ICE40UP5K, LFE5U_25F]), ids=lambda part: part.name)
 def test_silence_takes_less_than_activity(part: Part) -> None:
     silent, active = of_part(part, 0.0), of_part(part, 0.5)

@@ -40,6 +40,7 @@ from convexon_hdl.formal.prover import Verdict, prove
 from convexon_hdl.formal.specs.contract import NeuronSpecification
 from convexon_hdl.formal.specs.handshake import StreamSpecification
 from mutants import SplitKeepsThreshold, SplitStrictThreshold, StrictThreshold
+from tiers import leading
 
 
 def verdict_on(choice: NeuronParameters, neuron: wiring.Component | None = None) -> Verdict:
@@ -49,7 +50,7 @@ def verdict_on(choice: NeuronParameters, neuron: wiring.Component | None = None)
 
 
 @pytest.mark.parametrize(
-    "obligation", component_obligations(), ids=lambda each: f"{each.kind} {each.where}"
+    "obligation", leading(component_obligations(), 45), ids=lambda each: f"{each.kind} {each.where}"
 )
 def test_component_is_proved(obligation: Obligation) -> None:
     assert obligation.check() is Verdict.PROVED
