@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiers import exhaustive
 
 from convexon.certify.check import check_file
 from convexon.data.dataset import DATASET
@@ -22,6 +21,7 @@ from convexon.train.columns.rows import distinct_rows
 from convexon.train.solved import NETWORK
 from idx_files import write_digits
 from scripts import ROOT, example
+from tiers import exhaustive
 
 
 def ran(line: str, run: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -160,7 +160,6 @@ def test_digits_that_are_too_few_are_refused(tmp_path: Path, n_train: int, messa
 
 
 def test_digits_leave_a_card_and_no_certificate(xor: Path, tmp_path: Path) -> None:
-@exhaustive
     pytest.importorskip("torch")
     run = tmp_path / "run"
     run.mkdir()
@@ -176,6 +175,9 @@ def test_digits_leave_a_card_and_no_certificate(xor: Path, tmp_path: Path) -> No
     test, _ = load(DATASET, run / "test.json")
     reached = accuracy(card, test.inputs, test.labels)
     assert f"test {100 * reached:.2f} %" in result.stdout
+
+
+@exhaustive
 def test_real_digits_are_fitted_where_the_data_folder_is_given(mnist: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     result = ran(f"mnist --data {mnist} --train 1000 --neurons 64 --seconds 20", tmp_path)
