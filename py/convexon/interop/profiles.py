@@ -155,6 +155,17 @@ class Profile(ABC):
     def _cubalif(self, node: Node, dt: float) -> Dynamics:
         raise InputError(f"{node.name} is a CubaLIF, which this profile's tool does not read")
 
+    def _euler_cubalif(self, node: Node, dt: float) -> Dynamics:
+        """Current, then membrane, each by an Euler step: i sees the input, and v the new i."""
+        of_current, of_membrane = dt / node["tau_syn"], dt / node["tau_mem"]
+        return self._as(
+            node,
+            leak=1 - of_membrane,
+            thresholds=node["v_threshold"],
+            gain=of_current * node["w_in"] * of_membrane * node["r"],
+            synapse=1 - of_current,
+        )
+
     def _as(
         self,
         node: Node,
@@ -202,14 +213,7 @@ class NirEuler(Profile):
 
     def _cubalif(self, node: Node, dt: float) -> Dynamics:
         node.require_zero("v_reset", "v_leak")
-        of_current, of_membrane = dt / node["tau_syn"], dt / node["tau_mem"]
-        return self._as(
-            node,
-            leak=1 - of_membrane,
-            thresholds=node["v_threshold"],
-            gain=of_current * node["w_in"] * of_membrane * node["r"],
-            synapse=1 - of_current,
-        )
+        return self._euler_cubalif(node, dt)
 
 
 class SnnTorch(Profile):
@@ -234,13 +238,7 @@ class SnnTorch(Profile):
 
     def _cubalif(self, node: Node, dt: float) -> Dynamics:
         node.require_zero("v_reset", "v_leak")
-        return self._as(
-            node,
-            leak=1 - dt / node["tau_mem"],
-            thresholds=node["v_threshold"],
-            gain=dt / node["tau_syn"] * node["w_in"] * dt / node["tau_mem"] * node["r"],
-            synapse=1 - dt / node["tau_syn"],
-        )
+        return self._euler_cubalif(node, dt)
 
 
 class SnnTorchNir(Profile):
@@ -292,14 +290,7 @@ class Norse(Profile):
 
     def _cubalif(self, node: Node, dt: float) -> Dynamics:
         node.require_zero("v_leak")
-        of_current, of_membrane = dt / node["tau_syn"], dt / node["tau_mem"]
-        return self._as(
-            node,
-            leak=1 - of_membrane,
-            thresholds=node["v_threshold"],
-            gain=of_current * node["w_in"] * of_membrane * node["r"],
-            synapse=1 - of_current,
-        )
+        return self._euler_cubalif(node, dt)
 
 
 class Sinabs(Profile):

@@ -15,7 +15,7 @@ spikes, so that a later layer makes up for what an earlier one lost.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -139,8 +139,8 @@ def quantize_network(
         notes.extend(_require_contract(layer, target))
         folded = _folded(layer, calibration) if depth == 0 else layer
         given = inputs.astype(np.float64) if depth == 0 else real_signal
-        bits = chosen.bits_of(depth, len(real.layers))
-        work = _Work(folded, chosen, bits, signal, given, target, reach)
+        own = replace(chosen, bits=(chosen.bits_of(depth, len(real.layers)),))
+        work = _Work(folded, own, signal, given, target, reach)
         found, saturated, moved = work.quantized()
         layers.append(found)
         plain.append(work.nearest())
@@ -293,8 +293,7 @@ class _Work:
     ----------
     layer : RealLayer
     settings : HiddenSettings
-    bits : int
-        Of a weight.
+        With the bits of this layer alone.
     signal : uint8 array, shape (samples, steps, inputs)
         Integer spikes of the layer below.
     given : float64 array, of the same shape
@@ -309,14 +308,14 @@ class _Work:
         self,
         layer: RealLayer,
         settings: HiddenSettings,
-        bits: int,
         signal: Spikes,
         given: FloatArray,
         target: Spikes,
         reach: Interval,
     ) -> None:
-        self.layer, self.settings, self.bits, self.reach = layer, settings, bits, reach
-        self.limit = max(1, (1 << (bits - 1)) - 1)
+        self.layer, self.settings, self.reach = layer, settings, reach
+        (self.bits,) = settings.bits
+        self.limit = max(1, (1 << (self.bits - 1)) - 1)
         if settings.grid is Grid.POWER:
             self.limit = 1 << (self.limit.bit_length() - 1)
         # Files are often sorted by class: look at samples from everywhere.

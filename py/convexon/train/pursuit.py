@@ -81,15 +81,11 @@ def pursue(
     alive = spread > np.sqrt(plan.rare * (1 - plan.rare)) * np.sqrt(n)
     if not alive.any():
         raise InputError("columns must fire in some rows and be silent in others: draw more")
+    fit = _Fit(root, targets)
     taken: list[int] = []
-    # The Gram matrix grows by a block at a time; the always-firing column comes first.
-    features = [root[:, None]]
-    gram = np.array([[float(root @ root)]])
-    moments = np.asarray(root[None] @ targets, dtype=np.float64)
-    residual = targets - root[:, None] * (moments / gram[0, 0]).astype(np.float32)
     twins = slice(None, None, max(1, -(-n // _TWIN_ROWS)))
     while len(taken) < plan.keep:
-        pull = _pull(columns, root, mean, residual) / np.maximum(spread, 1.0)
+        pull = _pull(columns, root, mean, fit.residual) / np.maximum(spread, 1.0)
         pull[~alive] = -1.0
         pull[taken] = -1.0
         order = np.argsort(-pull, kind="stable")[: 8 * plan.block]
@@ -99,20 +95,35 @@ def pursue(
         if not len(fresh):
             break
         new = order[fresh]
-        block = root[:, None] * columns.dense(new).astype(np.float32)
-        before = np.concatenate(features, axis=1)
-        cross = np.asarray(block.T @ before, dtype=np.float64)
-        own = np.asarray(block.T @ block, dtype=np.float64)
-        own[np.diag_indices(len(new))] += plan.ridge
-        gram = np.block([[gram, cross.T], [cross, own]])
-        moments = np.concatenate([moments, block.T @ targets])
-        features.append(block)
+        fit.add(root[:, None] * columns.dense(new).astype(np.float32), plan.ridge)
         taken.extend(int(each) for each in new)
-        weights = solve(gram, moments, assume_a="pos").astype(np.float32)
-        residual = targets - np.concatenate([before, block], axis=1) @ weights
         if progress is not None:
             progress(len(taken))
     return np.array(taken, dtype=np.intp)
+
+
+class _Fit:
+    """Least squares of the targets on the columns so far, the always-firing one first.
+
+    The Gram matrix grows by a block at a time, so that no product is taken twice.
+    """
+
+    def __init__(self, root: Float32, targets: Float32) -> None:
+        self._targets, self._features = targets, root[:, None]
+        self._gram = np.array([[float(root @ root)]])
+        self._moments = np.asarray(root[None] @ targets, dtype=np.float64)
+        self.residual = targets - root[:, None] * (self._moments / self._gram).astype(np.float32)
+
+    def add(self, block: Float32, ridge: float) -> None:
+        """Take in a block of columns, (n, k), and leave what all of them do not explain."""
+        cross = np.asarray(block.T @ self._features, dtype=np.float64)
+        own = np.asarray(block.T @ block, dtype=np.float64)
+        own[np.diag_indices(len(own))] += ridge
+        self._gram = np.block([[self._gram, cross.T], [cross, own]])
+        self._moments = np.concatenate([self._moments, block.T @ self._targets])
+        self._features = np.concatenate([self._features, block], axis=1)
+        weights = solve(self._gram, self._moments, assume_a="pos").astype(np.float32)
+        self.residual = self._targets - self._features @ weights
 
 
 def _blocks(columns: BitColumns) -> list[slice]:
