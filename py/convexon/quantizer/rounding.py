@@ -1,0 +1,267 @@
+"""One hidden layer rounded to integers: scale and rounding of each neuron, chosen by its spikes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from convexon.errors import FormatError, InputError
+from convexon.quantizer.settings import Grid, HiddenSettings, Rounding
+from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.network import FloatArray, IntArray, Layer
+from convexon.snn.neuron import Leak, Reset
+from convexon.snn.real import RealLayer
+from convexon.snn.simulate import layer_spikes
+
+Spikes = npt.NDArray[np.uint8]
+
+
+LEAK_SPREAD = 1e-3
+"""Most that the leak factors of one layer may differ, which share one integer leak."""
+
+
+def leak_of(layer: RealLayer) -> float:
+    """The one leak factor of a layer."""
+    low, high = float(layer.leak.min()), float(layer.leak.max())
+    if high - low > LEAK_SPREAD:
+        raise InputError(
+            f"leak of {layer.name} must be the same for all its neurons, not {low:.4g} to "
+            f"{high:.4g}: train one time constant a layer"
+        )
+    return (low + high) / 2
+
+
+_CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+"""Shares of the largest weight that the largest integer may stand for."""
+
+_ROWS = 4096
+"""Most samples and steps that error feedback looks at."""
+
+_SAMPLES = 256
+"""Most samples whose spikes the search compares."""
+
+_MOVES = 64
+"""Most weights of a neuron that the search tries to move at once."""
+
+_ROUNDS = 8
+"""Most moves of one neuron."""
+
+
+class LayerRounding:
+    """One layer on its way to integers.
+
+    Parameters
+    ----------
+    layer : RealLayer
+    settings : HiddenSettings
+        With the bits of this layer alone.
+    signal : uint8 array, shape (samples, steps, inputs)
+        Integer spikes of the layer below.
+    given : float64 array, of the same shape
+        What the real layer reads.
+    target : uint8 array, shape (samples, steps, neurons)
+        Its spikes.
+    reach : Interval
+        Of one input.
+    """
+
+    def __init__(
+        self,
+        layer: RealLayer,
+        settings: HiddenSettings,
+        signal: Spikes,
+        given: FloatArray,
+        target: Spikes,
+        reach: Interval,
+    ) -> None:
+        self.layer, self.settings, self.reach = layer, settings, reach
+        (self.bits,) = settings.bits
+        self.limit = max(1, (1 << (self.bits - 1)) - 1)
+        if settings.grid is Grid.POWER:
+            self.limit = 1 << (self.limit.bit_length() - 1)
+        # Files are often sorted by class: look at samples from everywhere.
+        looked_at = np.linspace(0, len(signal) - 1, min(len(signal), _SAMPLES)).astype(np.intp)
+        self.signal, self.target = signal[looked_at], target[looked_at]
+        self.weights = layer.weights.astype(np.float64)
+        self.leak = Leak.nearest(leak_of(layer))
+        stride = max(1, -(-signal.shape[0] * signal.shape[1] // _ROWS))
+        rows = slice(None, None, stride)
+        self.rows = signal.reshape(-1, signal.shape[2])[rows].astype(np.float64)
+        self.given = given.reshape(-1, given.shape[2])[rows]
+        largest = np.abs(self.weights).max(axis=0)
+        if layer.lateral is not None:
+            largest = np.maximum(largest, np.abs(layer.lateral).max(axis=0))
+        # A neuron without weights lives on its bias: any scale does.
+        self.finest = self.limit / np.where(largest > 0, largest, layer.thresholds)
+
+    def nearest(self) -> Layer:
+        """The layer with each weight at the nearest integer, at the finest scale."""
+        return self._layer(self._rounded(self.finest), self.finest)
+
+    def quantized(self) -> tuple[Layer, int, int]:
+        """Return the layer, how many of its weights are clipped, and how many steps were made."""
+        if self.settings.rounding is Rounding.NEAREST:
+            return self.nearest(), 0, 0
+        if self.settings.rounding is Rounding.FEEDBACK:
+            fed = self._fed_back(self.finest)
+            return self._layer(fed, self.finest), self._clipped(self.finest), 0
+        scales, weights = self._best_of_scales()
+        layer = self._layer(weights, scales)
+        moved = 0
+        # A neuron that others write to cannot be moved by itself.
+        if self.layer.lateral is None:
+            layer, moved = self._searched(layer)
+        return layer, self._clipped(scales), moved
+
+    def _clipped(self, scales: FloatArray) -> int:
+        return int((np.abs(self.weights * scales) > self.limit + 0.5).sum())
+
+    def _on_grid(self, values: FloatArray) -> FloatArray:
+        """The nearest integers that a weight may be."""
+        clipped = np.clip(values, -self.limit, self.limit)
+        if self.bits == 1:
+            return np.where(clipped < 0, -1.0, 1.0)
+        if self.settings.grid is Grid.LINEAR:
+            return np.asarray(np.rint(clipped))
+        size = np.abs(clipped)
+        # Between two powers of two the nearest changes at their mean, 3/2 of the lower one.
+        power = np.exp2(np.floor(np.log2(np.maximum(size, 0.5) * (4.0 / 3.0))))
+        return np.where(size < 0.5, 0.0, np.sign(clipped) * power)
+
+    def _rounded(self, scales: FloatArray) -> FloatArray:
+        kept = self._on_grid(self.weights * scales)
+        # What the other tool left out stays out, where the grid can say so.
+        return kept if self.bits == 1 else np.where(self.weights == 0, 0.0, kept)
+
+    def _fed_back(self, scales: FloatArray) -> FloatArray:
+        """Round input by input; what one leaves of the current is carried to the next."""
+        result = np.empty_like(self.weights)
+        carried = np.zeros((len(self.rows), self.weights.shape[1]))
+        plain = self._rounded(scales)
+        for i, wanted in enumerate(self.weights * scales):
+            read = self.rows[:, i]
+            power = float(read @ read)
+            carried += np.outer(self.given[:, i], wanted)
+            if power:
+                best = self._on_grid(read @ carried / power)
+                result[i] = best if self.bits == 1 else np.where(wanted == 0, 0.0, best)
+                carried -= np.outer(read, result[i])
+            else:
+                result[i] = plain[i]
+        return result
+
+    def _best_of_scales(self) -> tuple[FloatArray, FloatArray]:
+        """For each neuron the scale and rounding whose spikes differ least from the real ones."""
+        kept_scales, kept = self.finest.copy(), self._rounded(self.finest)
+        least = self._wrong(self._layer(kept, kept_scales))
+        for clip in _CLIPS:
+            scales = self.finest / clip
+            for weights in (self._rounded(scales), self._fed_back(scales)):
+                wrong = self._wrong(self._layer(weights, scales))
+                better = wrong < least
+                least = np.where(better, wrong, least)
+                kept[:, better] = weights[:, better]
+                kept_scales[better] = scales[better]
+        return kept_scales, kept
+
+    def _wrong(self, layer: Layer) -> IntArray:
+        """Spikes of each neuron that differ from the real ones."""
+        spikes = layer_spikes(layer, self.signal, self.reach)
+        return np.asarray((spikes != self.target).sum(axis=(0, 1)))
+
+    def _layer(self, weights: FloatArray, scales: FloatArray) -> Layer:
+        """The integer layer of weights on the grid, ``scales`` to the weight."""
+        real = self.layer
+        guard = 1 << self.settings.guard_bits
+        scaled = scales * guard
+        biases = real.biases.astype(np.float64)
+        lateral = None
+        if real.lateral is not None:
+            lateral = self._on_grid(real.lateral * scales) * guard
+        if real.lateral_biases is not None:
+            biases = biases + real.lateral_biases
+        level = real.thresholds * scaled
+        # On integers u > theta is u >= floor(theta) + 1.
+        thresholds = np.floor(level) + 1 if real.strict else np.ceil(level)
+        reset = real.reset
+        if real.late:
+            # A reset one step late is an inhibition of the neuron by its own spike.
+            own = np.diag(np.rint(level))
+            lateral = -own if lateral is None else lateral - own
+            reset = Reset.NONE
+        return _integer_layer(
+            weights * guard, lateral, thresholds, np.rint(biases * scaled), self.leak, reset
+        )
+
+    def _searched(self, layer: Layer) -> tuple[Layer, int]:
+        """Move thresholds, then single weights, as long as a step restores spikes."""
+        weights = layer.weights.astype(np.float64)
+        thresholds = layer.thresholds.astype(np.float64)
+        moved = 0
+        for j in range(layer.n_neurons):
+            for _ in range(_ROUNDS):
+                w, theta = self._candidates(weights[:, j], float(thresholds[j]))
+                biases = np.full(len(theta), float(layer.biases[j]))
+                own = None
+                if layer.recurrent is not None:
+                    own = np.diag(np.full(len(theta), float(layer.recurrent[j, j])))
+                tried = _integer_layer(w, own, theta, biases, layer.leak, layer.reset)
+                spikes = layer_spikes(tried, self.signal, self.reach)
+                wrong = (spikes != self.target[:, :, j : j + 1]).sum(axis=(0, 1))
+                best = int(wrong.argmin())
+                if wrong[best] >= wrong[0]:
+                    break
+                weights[:, j], thresholds[j] = w[:, best], theta[best]
+                moved += 1
+        lateral = None if layer.recurrent is None else layer.recurrent.astype(np.float64)
+        biases = layer.biases.astype(np.float64)
+        return _integer_layer(weights, lateral, thresholds, biases, layer.leak, layer.reset), moved
+
+    def _candidates(self, weights: FloatArray, threshold: float) -> tuple[FloatArray, FloatArray]:
+        """The neuron as it is, then with another threshold, then with one other weight."""
+        guard = 1 << self.settings.guard_bits
+        reach = max(4.0, abs(threshold) / 4.0)
+        shifts = np.unique(
+            np.rint(np.concatenate([np.linspace(-reach, reach, 33), [-2, -1, 1, 2]]))
+        )
+        thetas = np.concatenate([[threshold], threshold + shifts[shifts != 0]])
+        columns = [np.repeat(weights[:, None], len(thetas), axis=1)]
+        busy = np.argsort(-self.rows.sum(axis=0), kind="stable")[:_MOVES]
+        for step in (-guard, guard):
+            moved = np.repeat(weights[:, None], len(busy), axis=1)
+            moved[busy, np.arange(len(busy))] += step
+            legal = self._on_grid(moved / guard) * guard == moved
+            columns.append(moved[:, legal.all(axis=0)])
+        tried = np.concatenate(columns, axis=1)
+        extra = tried.shape[1] - len(thetas)
+        return tried, np.concatenate([thetas, np.full(extra, threshold)])
+
+
+def _integer_layer(
+    weights: FloatArray,
+    lateral: FloatArray | None,
+    thresholds: FloatArray,
+    biases: FloatArray,
+    leak: Leak,
+    reset: Reset,
+) -> Layer:
+    """A layer with the narrowest formats that hold its integers."""
+    held = weights if lateral is None else np.concatenate([weights, lateral])
+    largest = max(float(np.abs(held).max()), float(np.abs(thresholds).max()), 1.0)
+    if largest >= 2.0**52:
+        raise FormatError("weights and thresholds must stay below 2**52 at the chosen bits")
+
+    def covering(*arrays: FloatArray) -> QFormat:
+        ends = [int(f(a)) for a in arrays for f in (np.min, np.max)]
+        return QFormat.covering(Interval.hull(ends))
+
+    return Layer(
+        weights=weights.astype(np.int64),
+        thresholds=thresholds.astype(np.int64),
+        biases=biases.astype(np.int64),
+        recurrent=None if lateral is None else lateral.astype(np.int64),
+        leak=leak,
+        reset=reset,
+        weight_format=covering(held),
+        threshold_format=covering(thresholds, biases),
+    )
