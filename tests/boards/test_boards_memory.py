@@ -94,7 +94,7 @@ def outputs(verilog: str, depth: int, width: int, folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("depth", "width", "writable"),
     [
-        (512, 36, False),
+        pytest.param(512, 36, False, marks=exhaustive),
         (512, 36, True),
         pytest.param(1024, 18, True, marks=exhaustive),
         pytest.param(1024, 8, True, marks=exhaustive),

@@ -104,6 +104,20 @@ def test_the_lock_goes_with_an_error_and_is_no_artefact(tmp_path: Path) -> None:
     assert [path.name for path in folder.path.iterdir()] == [".lock"]
 
 
+def test_a_folder_in_which_nothing_was_made_is_taken_back(tmp_path: Path) -> None:
+    folder = Run(tmp_path / "runs" / "a")
+    with pytest.raises(KeyboardInterrupt), folder.locked(new=True):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyboardInterrupt), folder.locked(new=True):
+        (folder.path / "made").touch()
+        raise KeyboardInterrupt
+    assert (folder.path / "made").exists()
+    with pytest.raises(KeyboardInterrupt), folder.locked(new=True):
+        raise KeyboardInterrupt
+    assert (folder.path / "made").exists(), "a folder that stood stays"
+
+
 def draft(folder: Path) -> Path:
     """What a process that was killed while it wrote has left."""
     file = folder / f".card.json.lost_one{DRAFT}"

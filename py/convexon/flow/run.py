@@ -231,10 +231,24 @@ class Run(Keeper):
         if not new and not self.path.exists() and not is_below_file:
             yield self
             return
-        with _lock_of(self.path):
-            for place in _places(self.path, WITHIN):
-                remove_drafts(place)
-            yield self
+        missing = [place for place in (self.path, *self.path.parents) if not place.exists()]
+        try:
+            with _lock_of(self.path):
+                for place in _places(self.path, WITHIN):
+                    remove_drafts(place)
+                yield self
+        except BaseException:
+            _remove_empty(missing)
+            raise
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Take back folders, the innermost first, in which nothing but a lock was made."""
+    for folder in folders:
+        with suppress(OSError):
+            if all(path.name == ".lock" for path in folder.iterdir()):
+                (folder / ".lock").unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def _places(path: Path, within: Iterable[str]) -> list[Path]:

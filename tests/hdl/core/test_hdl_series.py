@@ -15,7 +15,7 @@ from convexon.data.encoder import SERIES_KINDS, Encoder, EncoderKind, encode_lev
 from convexon.errors import InputError
 from convexon.snn.network import FixedPointNetwork
 from convexon_hdl.core.series import SeriesEncoder
-from tiers import leading
+from tiers import exhaustive, leading
 
 CHANNELS = 3
 
@@ -122,12 +122,12 @@ class MovesWhileStalled(SeriesEncoder):
     ("mutant", "kind"),
     [
         (SpikesAtTheFirstStep, EncoderKind.DELTA),
-        (SpikesAtTheFirstStep, EncoderKind.CROSSING),
-        (Swapped, EncoderKind.DELTA),
+        pytest.param(SpikesAtTheFirstStep, EncoderKind.CROSSING, marks=exhaustive),
+        pytest.param(Swapped, EncoderKind.DELTA, marks=exhaustive),
         (Swapped, EncoderKind.CROSSING),
         (JumpsToTheLevel, EncoderKind.DELTA),
         (KeepsTheReference, EncoderKind.DELTA),
-        (MovesWhileStalled, EncoderKind.DELTA),
+        pytest.param(MovesWhileStalled, EncoderKind.DELTA, marks=exhaustive),
         (MovesWhileStalled, EncoderKind.CROSSING),
     ],
 )

@@ -228,7 +228,7 @@ FOLDED = Mapping(layers=((Folded(lanes=4, updates=2),),))
         pytest.param(
             dataclasses.replace(FOLDED, encoder=RATE, decision=FIRST), 32, marks=exhaustive
         ),
-        (dataclasses.replace(FOLDED, decision=FIRST), 32),
+        pytest.param(dataclasses.replace(FOLDED, decision=FIRST), 32, marks=exhaustive),
     ],
     ids=["rate", "levels-first", "rate-certain", "first", "folded-rate-first", "folded-first"],
 )
