@@ -15,7 +15,7 @@ from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import ConvexonError
 from convexon.flow.run import Run
-from convexon.quantizer.readout import quantize, sample_margins
+from convexon.quantizer.readout import quantize, quantize_readout, sample_margins
 from convexon.snn.card import CARD
 from convexon.snn.coding import DIRECT
 from convexon.snn.interface import Interface
@@ -146,11 +146,11 @@ PROOF = ("certificate", "solution", "dictionary", "branches", "samples-train", "
 def _claims(fitted: Fitted, test: SpikeDataset, bits: int) -> tuple[Certificate, SpikeDictionary]:
     """What is certified of a fit, its margins on test samples included."""
     network = fitted.network
+    weights, biases = network.readout_weights, network.readout_biases
     margins = sample_margins(
         patterns(network.branches, test, network.readout_mode),
-        network.readout_weights,
-        network.readout_biases,
-        bits=bits,
+        np.concatenate([weights, biases[None]]),
+        quantize_readout(weights, biases, bits=bits),
         name="test",
     )
     return certified(fitted, tolerance=TOLERANCE, readout_bits=bits, others=(margins,))

@@ -23,7 +23,13 @@ from convexon.convex.model.penalty import PENALTIES
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import solve
 from convexon.errors import ConvexonError
-from convexon.quantizer.readout import quantize, rounded_readout, sample_margins
+from convexon.quantizer.readout import (
+    QuantizedReadout,
+    quantize,
+    quantize_readout,
+    rounded_readout,
+    sample_margins,
+)
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
@@ -173,9 +179,8 @@ def solved_anew(
     )
     margins = sample_margins(
         patterns(network.branches, test, card.readout_mode),
-        network.readout_weights,
-        network.readout_biases,
-        bits=8,
+        np.concatenate([network.readout_weights, network.readout_biases[None]]),
+        quantize_readout(network.readout_weights, network.readout_biases, bits=8),
         name="test",
     )
     certificate = certificate_of(
@@ -183,7 +188,7 @@ def solved_anew(
         Weighed(columns=own, W=W, dual=found.dual),
         Scope(max_feature=s.max_feature, min_weight=s.min_weight, about="every column drawn"),
         tolerance=before.tolerance,
-        readout_bits=8,
+        readout=quantize_readout(W[:-1], W[-1], bits=8),
         others=(margins,),
     )
     solution = f.get("solution")
@@ -196,6 +201,7 @@ def solved_anew(
         gap=replace(solution.gap, rho=s.rho),
     )
     f.set("network", network)
+    f.set("readout", quantize_readout(W[:-1], W[-1], bits=8))
     f.set("card", quantize(network, bits=8, interface=card.interface))
     f.set("certificate", certificate)
 
@@ -210,7 +216,8 @@ def certified_readout(f: Forger, readout: np.ndarray, coarser: int = 0) -> None:
     own = replace(s, weights=s.weights[s.with_intercept(s.columns)], columns=s.columns[:0])
     frac = rounded.frac - coarser
     program = program_of(own, f.get("dictionary").restricted(s.columns))
-    other = rounded_readout(program, np.ldexp(readout.astype(float), -frac), bits=8)
+    W = np.ldexp(readout.astype(float), -frac)
+    other = rounded_readout(program, W, quantize_readout(W[:-1], W[-1], bits=8))
     moved = np.abs(other.readout - certificate.W * 2.0**frac).sum()
 
     def loose(part: SampleMargins) -> SampleMargins:
@@ -230,6 +237,9 @@ def certified_readout(f: Forger, readout: np.ndarray, coarser: int = 0) -> None:
     formats = {name: replace(getattr(card, name), frac=frac)
                for name in ("readout_format", "bias_format")}  # fmt: skip
     f.set("card", replace(card, readout_weights=weights, readout_biases=biases, **formats))
+    stated = {"weights": weights, "biases": biases}
+    stated |= {"weight_format": formats["readout_format"], "bias_format": formats["bias_format"]}
+    f.set("readout", QuantizedReadout(**stated))
 
 
 def one_hot(labels: np.ndarray) -> np.ndarray:
@@ -270,7 +280,7 @@ def zeros_that_are_optimal(f: Forger) -> None:
         Weighed(columns=s.columns, W=np.zeros_like(certificate.W), dual=np.zeros_like(s.targets)),
         Scope(max_feature=1, about="every column drawn"),
         tolerance=1e-6,
-        readout_bits=8,
+        readout=quantize_readout(certificate.W[:-1] * 0.0, certificate.W[-1] * 0.0, bits=8),
     )
     f.set("certificate", optimal)
 
@@ -833,6 +843,20 @@ def a_negated_readout(f: Forger) -> None:
 def a_negated_readout_with_figures_that_hold(f: Forger) -> None:
     """The readout negated on the card and in the certificate, all its figures true of it."""
     certified_readout(f, -f.get("certificate").rounded.readout)
+
+
+@attack(failed("card"))
+def a_negated_readout_that_descent_chose(f: Forger) -> None:
+    """The readout negated, all figures true of it, and said to be what descent chose."""
+    certified_readout(f, -f.get("certificate").rounded.readout)
+    settings(f, "readout", readout_rounding="descent")
+
+
+@attack(failed("card"))
+def other_integers_in_the_readouts_file(f: Forger) -> None:
+    """A readout.json of other integers, said to be what descent chose."""
+    f.change("readout", biases=f.get("readout").biases + 1)
+    settings(f, "readout", readout_rounding="descent")
 
 
 @attack(failed("card"))

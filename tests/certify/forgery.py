@@ -22,6 +22,7 @@ from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import ConvexonError
 from convexon.flow.run import Run
 from convexon.flow.solve import solve
+from convexon.quantizer.readout import READOUT
 from convexon.snn.card import CARD
 from convexon.store.codec import DERIVED, Codec
 from convexon.train.columns.dictionary import DICTIONARY
@@ -37,6 +38,7 @@ CODECS: Mapping[str, Codec[Any]] = {
     "dictionary": DICTIONARY,
     "solution": SOLVED,
     "network": NETWORK,
+    "readout": READOUT,
     "card": CARD,
     "certificate": CERTIFICATE,
 }

@@ -29,7 +29,7 @@ class File:
 
     def __init__(self, path: Path) -> None:
         head = json.loads(path.read_text())
-        self.content, self.recipe = head["content"], head["recipe"]
+        self.content, self.recipe, self.parents = head["content"], head["recipe"], head["parents"]
         self.arrays: dict[str, Any] = {}
         if head["arrays"]:
             name = f"{path.stem}.{head['digest'].removeprefix('sha256:')[:12]}.npz"
@@ -425,12 +425,14 @@ class Judge:
         return scores(columns, [[Fraction(q, 2**frac) for q in row] for row in rows])
 
     def is_recipe(self) -> bool:
-        said = self.certificate.recipe["settings"]
+        said = rounding = self.certificate.recipe["settings"]
+        if "readout" in self.certificate.parents:
+            rounding = self.file("readout").recipe["settings"]
         return (
             said["loss"] == self.s["loss"]
             and said["tolerance"] == self.certificate["tolerance"]
             and said["readout"] == self.mode
-            and said["readout_bits"] == self.card["readout_format.width"]
+            and rounding["readout_bits"] == self.card["readout_format.width"]
             and self.s["rho"] in self.file("solution").recipe["settings"]["rho"]
         )
 

@@ -28,7 +28,7 @@ from convexon.data.samples import Samples
 from convexon.errors import ConvexonError
 from convexon.flow.run import Run
 from convexon.flow.solve import solve
-from convexon.quantizer.readout import sample_margins
+from convexon.quantizer.readout import quantize_readout, sample_margins
 from convexon.snn.card import CARD
 from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
 from convexon.store.artefact import save
@@ -90,9 +90,8 @@ def grouped_run(path: Path) -> Path:
     network = fitted.network
     margins: SampleMargins = sample_margins(
         patterns(network.branches, data, ReadoutMode.LAST),
-        network.readout_weights,
-        network.readout_biases,
-        bits=8,
+        np.concatenate([network.readout_weights, network.readout_biases[None]]),
+        quantize_readout(network.readout_weights, network.readout_biases, bits=8),
         name="test",
     )
     certificate, dictionary = certified(fitted, tolerance=1e-6, readout_bits=8, others=(margins,))

@@ -35,6 +35,7 @@ from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import solve
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import ArtefactError, ClaimError, InputError
+from convexon.quantizer.readout import quantize_readout
 from convexon.snn.neuron import ReadoutMode
 from convexon.store.artefact import load, save
 from convexon.train.claims import Scope, Weighed, certificate_of
@@ -78,7 +79,7 @@ def certified(kind: str, penalty: str, seed: int, *, high: int = 1) -> tuple[Cer
         Weighed(columns=np.array([0, 2, 3, 6]), W=W, dual=np.zeros((N, program.n_outputs))),
         Scope(max_feature=high),
         tolerance=1e-6,
-        readout_bits=8,
+        readout=quantize_readout(W[:-1], W[-1], bits=8),
     )
     return certificate, Columns.packed(columns)
 

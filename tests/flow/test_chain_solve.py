@@ -39,9 +39,9 @@ from toy import N_INPUTS, toy_arrays, toy_file, toy_samples, toy_settings
 
 ARTEFACTS = (
     *("samples-train", "samples-test", "train", "test"),
-    *("branches", "dictionary", "solution", "network", "card", "certificate"),
+    *("branches", "dictionary", "solution", "network", "readout", "card", "certificate"),
 )
-ENDS = ("card", "certificate")
+ENDS = ("readout", "card", "certificate")
 
 SOLVING = (selection, solver)
 """Modules that call the solver."""
@@ -168,7 +168,13 @@ def test_a_second_run_computes_nothing(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a current artefact was computed again")
 
-    for name in ("solve_program", "build_dictionary", "witnesses_for", "reconstruct", "quantize"):
+    for name in (
+        "solve_program",
+        "build_dictionary",
+        "witnesses_for",
+        "reconstruct",
+        "with_readout",
+    ):
         monkeypatch.setattr(f"convexon.flow.solve.{name}", refuse)
     before, times, timing = contents(folder), written(folder), folder.timing()
     result = flow.solve(folder, toy_samples(), settings)

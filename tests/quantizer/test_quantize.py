@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import convexon.quantizer.readout
 from convex_programs import LOSS_NAMES
+from convexon.certify.certificate import Rounded
 from convexon.convex.model.loss import LOSSES
 from convexon.convex.model.penalty import L1, GroupL2
 from convexon.convex.model.program import ConvexProgram
@@ -221,6 +222,10 @@ def programs(draw: st.DrawFn) -> tuple[ConvexProgram, np.ndarray, int]:
     return program, W, draw(st.integers(2, 8))
 
 
+def nearest(program: ConvexProgram, W: np.ndarray) -> Rounded:
+    return rounded_readout(program, W, quantize_readout(W[:-1], W[-1], bits=6))
+
+
 def decided(scores: np.ndarray) -> np.ndarray:
     return scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
 
@@ -229,7 +234,7 @@ def decided(scores: np.ndarray) -> np.ndarray:
 def test_bound_holds_what_rounding_does(case: tuple[ConvexProgram, np.ndarray, int]) -> None:
     program, W, bits = case
     try:
-        bound = rounded_readout(program, W, bits=bits)
+        bound = rounded_readout(program, W, quantize_readout(W[:-1], W[-1], bits=bits))
     except FormatError:
         assert np.abs(W[:-1]).max() > (1 << (bits - 1)) - 1
         return
@@ -250,7 +255,7 @@ def test_certified_decisions_survive_any_error_within_the_bound(
 ) -> None:
     program, W, _ = case
     bits = 12  # wide enough for every weight
-    bound = rounded_readout(program, W, bits=bits)
+    bound = rounded_readout(program, W, quantize_readout(W[:-1], W[-1], bits=bits))
     readout = quantize_readout(W[:-1], W[-1], bits=bits)
     rounded = np.concatenate([readout.real_weights, readout.real_biases[None]])
     size = np.abs(rounded - W)
@@ -271,11 +276,11 @@ def test_exact_readout_has_no_error_and_certifies_every_clear_decision() -> None
         penalty=L1(),
         rho=0.1,
     )
-    bound = rounded_readout(program, np.array([[1.5], [-0.5]]), bits=6)
+    bound = nearest(program, np.array([[1.5], [-0.5]]))
     assert (bound.score_error, bound.objective_change) == (0.0, 0.0)
     assert (bound.train.n_decisions, bound.train.n_certified) == (3, 3)
     # A score of zero is a tie, which any error could turn.
-    tied = rounded_readout(program, np.array([[0.5], [-0.5]]), bits=6)
+    tied = nearest(program, np.array([[0.5], [-0.5]]))
     assert tied.train.n_certified == 2
 
 
@@ -290,9 +295,8 @@ def test_margins_are_those_of_the_integer_networks_scores(
     monkeypatch.setattr(convexon.quantizer.readout, "_ROWS", 7)
     margins = sample_margins(
         features_of(network).astype(np.uint8),
-        network.readout_weights,
-        network.readout_biases,
-        bits=6,
+        np.concatenate([network.readout_weights, network.readout_biases[None]]),
+        quantize_readout(network.readout_weights, network.readout_biases, bits=6),
         name="anything",
     )
     ordered = np.sort(scores, axis=1)
@@ -313,7 +317,7 @@ def test_margins_are_those_of_the_integer_networks_scores(
         penalty=L1(),
         rho=0.05,
     )
-    own = rounded_readout(program, W, bits=6).train
+    own = rounded_readout(program, W, quantize_readout(W[:-1], W[-1], bits=6)).train
     assert own.margin.tolist() == margins.margin.tolist()
     np.testing.assert_allclose(own.rounding, margins.rounding, rtol=1e-12)
 
@@ -327,7 +331,7 @@ def test_a_sample_counts_as_often_as_its_row_stands_for() -> None:
         rho=0.1,
         counts=[5, 1, 2],
     )
-    tied = rounded_readout(program, np.array([[0.5], [-0.5]]), bits=6)
+    tied = nearest(program, np.array([[0.5], [-0.5]]))
     assert (tied.train.n_decisions, tied.train.n_certified) == (8, 3)
 
 
@@ -341,7 +345,7 @@ def test_the_integer_readouts_objective_is_certified() -> None:
         rho=0.05,
     )
     W = rng.normal(size=(5, 3)) / 4
-    rounded = rounded_readout(program, W, bits=4)
+    rounded = rounded_readout(program, W, quantize_readout(W[:-1], W[-1], bits=4))
     real = np.ldexp(rounded.readout.astype(np.float64), -rounded.frac)
     assert program.objective(real) <= rounded.primal <= program.objective(real) + 1e-12
     assert abs(program.objective(real) - program.objective(W)) <= rounded.objective_change

@@ -29,8 +29,9 @@ from convexon.certify.dyadic import Dyadic, FloatArray
 from convexon.certify.finding import Finding
 from convexon.certify.folder import DICTIONARY, Folder, NotHere
 from convexon.certify.links import LINKS, Evidence, linked
-from convexon.certify.losses import DOWN, EXACT_LOSSES, UP
+from convexon.certify.losses import EXACT_LOSSES
 from convexon.certify.margins import require_margins
+from convexon.certify.objective import objective
 from convexon.certify.penalties import EXACT_PENALTIES
 from convexon.errors import ArtefactError, ClaimError, InputError
 
@@ -181,7 +182,7 @@ class _Check:
         claimed = self._claimed
         Z = self._own.times(Dyadic.of(claimed.W))
         W = Dyadic.of(claimed.W)
-        primal = self._objective(Z, W, up=True)
+        primal = objective(self._statement, Z, W, up=True)
         _require_above("primal", claimed.primal, primal)
         yield Finding.held("primal", f"the weights' objective is at most {claimed.primal!r}")
         point = self._feasible("dual", claimed.dual, self._own, self._own_weights)
@@ -197,13 +198,6 @@ class _Check:
             yield self._universal(claimed.universal.lower_bound, claimed.universal.dual)
         if claimed.rounded is not None:
             yield from self._rounding(claimed.rounded, Z, W, primal)
-
-    def _objective(self, Z: Dyadic, W: Dyadic, *, up: bool) -> Fraction:
-        """Objective of exact weights and predictions, rounded to one side where it must be."""
-        s = self._statement
-        fit = self._loss.mean(Z, s.targets, s.counts, UP if up else DOWN)
-        norms = self._penalty.norms(W, up=up)
-        return fit + Fraction(s.rho) * (norms * self._own_weights).sum()
 
     def _point(self, claim: str, dual: FloatArray) -> _Point:
         """A dual vector in the conjugate's domain, with its value."""
@@ -301,13 +295,14 @@ class _Check:
         scores, error = self._own.times(Q), self._own.times(abs(Q - W))
         _require_above("score_error", rounded.score_error, error.largest())
         yield Finding.held("score_error", f"no score moves by more than {rounded.score_error!r}")
-        after = self._objective(scores, Q, up=True)
+        after = objective(self._statement, scores, Q, up=True)
         _require_above("rounded primal", rounded.primal, after)
         yield Finding.held(
             "rounded primal", f"the integer readout's objective is at most {rounded.primal!r}"
         )
         change = max(
-            after - self._objective(Z, W, up=False), primal - self._objective(scores, Q, up=False)
+            after - objective(self._statement, Z, W, up=False),
+            primal - objective(self._statement, scores, Q, up=False),
         )
         _require_above("objective_change", rounded.objective_change, change)
         yield Finding.held(

@@ -14,6 +14,7 @@ from convexon.certify.columns import Columns
 from convexon.certify.dyadic import FloatArray
 from convexon.certify.statement import IntArray
 from convexon.errors import ArtefactError, InputError
+from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, Network
 from convexon.store.artefact import Record, load
 from convexon.store.codec import Codec
@@ -126,6 +127,16 @@ class Dictionary:
 
 
 @dataclass(frozen=True, eq=False)
+class Readout:
+    """A readout's file: the integers of the weights and, apart, of the biases."""
+
+    weights: IntArray
+    biases: IntArray
+    weight_format: QFormat
+    bias_format: QFormat
+
+
+@dataclass(frozen=True, eq=False)
 class Solution:
     """A solution's file, of which columns, weights and rho are looked at."""
 
@@ -143,4 +154,5 @@ DICTIONARY: Codec[Dictionary] = Codec(
 )
 BRANCHES: Codec[tuple[Branch, ...]] = Codec(tuple[Branch, ...], "convexon.branches", 2)
 NETWORK: Codec[Network] = Codec(Network, "convexon.network", 2)
+READOUT: Codec[Readout] = Codec(Readout, "convexon.readout", 1)
 SOLUTION: Codec[Solution] = Codec(Solution, "convexon.solution", 4)

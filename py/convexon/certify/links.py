@@ -24,6 +24,7 @@ from convexon.certify.finding import Finding
 from convexon.certify.folder import (
     BRANCHES,
     NETWORK,
+    READOUT,
     SOLUTION,
     Dictionary,
     Folder,
@@ -32,6 +33,7 @@ from convexon.certify.folder import (
 )
 from convexon.certify.margins import require_margins
 from convexon.certify.neurons import Signal, columns_of
+from convexon.certify.objective import nearest, objective
 from convexon.certify.rows import DataRows, require_rows, rows_of
 from convexon.certify.statement import IntArray, Statement
 from convexon.data.dataset import DATASET, SpikeDataset
@@ -117,6 +119,25 @@ class Evidence:
         if self.certificate.rounded is None:
             raise NotHere("the certificate claims nothing of an integer readout")
         return self.certificate.rounded
+
+    @cached_property
+    def rounding(self) -> Mapping[str, Any]:
+        """The settings by which the readout became integers: of readout.json, where it is named.
+
+        Raises `ClaimError` if its integers are not the certificate's.
+        """
+        if "readout" not in self.record.parents:
+            return self.settings(self.record)
+        found, record = self.folder.read("readout", READOUT)
+        stated = np.concatenate([found.weights, found.biases[None]])
+        if not np.array_equal(stated, self.rounded.readout):
+            raise _fail("card", "readout.json has other integers than the certificate")
+        return self.settings(record)
+
+    @property
+    def is_descended(self) -> bool:
+        """Whether the integers are said to be of descent, not the nearest."""
+        return self.rounding.get("readout_rounding") == "descent"
 
     def settings(self, record: Record) -> Mapping[str, Any]:
         """The settings that a file says it was made by."""
@@ -287,13 +308,9 @@ def _network(e: Evidence) -> str:
 
 
 def _card(e: Evidence) -> str:
-    """The card is the network, its readout rounded to nearest, and scores as is claimed."""
+    """The card is the network, its readout rounded as is stated, and scores as is claimed."""
     rounded, card = e.rounded, e.card
-    moved = abs(_integers(e, rounded.readout) - Dyadic.of(e.certificate.W))
-    if moved.largest() > power_of_two(-rounded.frac - 1):
-        raise _fail("card", "a weight of the readout is not rounded to nearest")
-    if rounded.frac != _finest(e.certificate.W[: len(e.statement.columns)], card.readout_format):
-        raise _fail("card", "the step of its readout is not the finest that holds every weight")
+    told = _no_worse_than_nearest(e) if e.is_descended else _rounded_to_nearest(e)
     readout = _network_readout(e)
     used = np.flatnonzero(readout.any(axis=1))
     branches, weights = kept(e.network.branches, used, readout[used])
@@ -308,7 +325,34 @@ def _card(e: Evidence) -> str:
     own = e.dictionary.columns.chosen(s.columns, intercept=s.intercept)
     if not _equal(scores, own.times(_integers(e, rounded.readout))):
         raise _fail("card", "it scores a sample otherwise than the certificate's readout")
-    return f"{card.n_neurons} neurons, rounded to nearest, score every row as is claimed"
+    return f"{card.n_neurons} neurons, {told}, score every row as is claimed"
+
+
+def _rounded_to_nearest(e: Evidence) -> str:
+    """Each weight is rounded to nearest, at the finest step."""
+    rounded = e.rounded
+    moved = abs(_integers(e, rounded.readout) - Dyadic.of(e.certificate.W))
+    if moved.largest() > power_of_two(-rounded.frac - 1):
+        raise _fail("card", "a weight of the readout is not rounded to nearest")
+    if rounded.frac != _finest(_own_part(e), e.card.readout_format):
+        raise _fail("card", "the step of its readout is not the finest that holds every weight")
+    return "rounded to nearest"
+
+
+def _no_worse_than_nearest(e: Evidence) -> str:
+    """The objective is at most that of the nearest integers at the finest step."""
+    s = e.statement
+    frac = _finest(_own_part(e), e.card.readout_format)
+    Q = nearest(e.certificate.W, len(s.columns), frac, e.card.readout_format)
+    own = e.dictionary.columns.chosen(s.columns, intercept=s.intercept)
+    if Fraction(e.rounded.primal) > objective(s, own.times(Q), Q, up=True):
+        raise _fail("card", "its readout is worse than the one that is rounded to nearest")
+    return "of integers that are no worse than the nearest"
+
+
+def _own_part(e: Evidence) -> FloatArray:
+    """The weights, without the intercept."""
+    return e.certificate.W[: len(e.statement.columns)]
 
 
 def _finest(weights: FloatArray, stored: QFormat) -> int:
@@ -332,7 +376,10 @@ def _recipe(e: Evidence) -> str:
         "readout": e.card.readout_mode.value,
         "readout_bits": e.card.readout_format.width,
     }
-    asked = {"penalty": "l1", **said}  # that of every program, unless another is named
+    bits = e.rounding.get("readout_bits")
+    if e.rounding.get("bit_penalty") and isinstance(bits, int):  # fewer may be worth it
+        bits = min(bits, e.card.readout_format.width)
+    asked = {"penalty": "l1", **said, "readout_bits": bits}  # l1, unless another is named
     for name, value in stated.items():
         if asked.get(name) != value:
             raise _fail("recipe", f"its {name}, {value!r}, is not what the run was asked for")
@@ -403,8 +450,7 @@ def _same_branches(a: Sequence[Branch], b: Sequence[Branch]) -> bool:
 
 def _chosen(e: Evidence) -> npt.NDArray[np.intp]:
     """Rows of the weights that are not zero: the network has no other neurons."""
-    own = e.certificate.W[: len(e.statement.columns)]
-    return np.flatnonzero(own.any(axis=1))
+    return np.flatnonzero(_own_part(e).any(axis=1))
 
 
 def _active(e: Evidence) -> IntArray:

@@ -2,8 +2,8 @@
 
 The street, each step an artefact of the run::
 
-    samples -> spikes -> branches of witnesses -> dictionary -> solution -> network -> card
-                                                      certificate, of all of them
+    samples -> spikes -> branches of witnesses -> dictionary -> solution -> network
+                                       card, of network and integer readout; certificate, of all
 """
 
 from __future__ import annotations
@@ -11,15 +11,26 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+import numpy as np
+
 from convexon.certify.certificate import CERTIFICATE, Certificate, SampleMargins
 from convexon.convex.model.penalty import L1
+from convexon.convex.model.program import ConvexProgram
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import ArtefactError, InputError
 from convexon.flow.run import Keeper, Made, Run
 from convexon.flow.stage import stage, stages
 from convexon.progress import QUIET, Progress
-from convexon.quantizer.readout import quantize, sample_margins
+from convexon.quantizer.descent import descended
+from convexon.quantizer.readout import (
+    READOUT,
+    QuantizedReadout,
+    quantize_readout,
+    sample_margins,
+    with_readout,
+)
+from convexon.quantizer.settings import ReadoutRounding
 from convexon.snn.card import CARD
 from convexon.snn.coding import CODINGS
 from convexon.snn.health import notices
@@ -38,7 +49,7 @@ from convexon.train.columns.rows import distinct_rows
 from convexon.train.selection import Pool, least_weight, solve_program
 from convexon.train.settings import SolveSettings
 from convexon.train.solved import BRANCHES, NETWORK, SOLVED, Branches, SolvedProgram
-from convexon.train.witnesses.reconstruct import reconstruct
+from convexon.train.witnesses.reconstruct import kept_neurons, reconstruct
 from convexon.train.witnesses.stage import pool_for, witnesses_for
 
 
@@ -163,9 +174,12 @@ def fit(
     solution = solved(run, settings, spikes, branches, columns, progress=progress)
     progress.begin("reconstructing and quantizing")
     network = rebuilt(run, settings, spikes, branches, columns, solution)
-    card = rounded(run, settings, train, network)
+    readout = integers(run, settings, spikes, columns, solution)
+    card = rounded(run, settings, train, branches, columns, solution, network, readout)
     progress.begin("writing the certificate")
-    certificate = certified(run, settings, spikes, drawn.test, columns, solution, network, card)
+    certificate = certified(
+        run, settings, spikes, drawn.test, branches, columns, solution, network, readout, card
+    )
     if not card.reused:
         run.time("solve", time.monotonic() - began, first=True)
     return Solved(
@@ -325,16 +339,65 @@ def rebuilt(
     )
 
 
+@stage("readout", READOUT)
+def integers(
+    settings: SolveSettings,
+    train: Made[SpikeDataset],
+    dictionary: Made[SpikeDictionary],
+    solution: Made[SolvedProgram],
+) -> QuantizedReadout:
+    """Round the weights of the solution."""
+    found = solution.value
+    if settings.readout_rounding is ReadoutRounding.NEAREST:
+        return quantize_readout(found.W[:-1], found.W[-1], bits=settings.readout_bits)
+    drawn = _certified_program(settings, train.value, dictionary.value, found)
+    own = drawn.restricted(np.append(found.columns, drawn.n_columns - 1))
+    return descended(own, found.W, bits=settings.readout_bits, bit_penalty=settings.bit_penalty)
+
+
 @stage("card", CARD)
 def rounded(
-    settings: SolveSettings, samples: Made[Samples], network: Made[Network]
+    settings: SolveSettings,
+    samples: Made[Samples],
+    branches: Made[Branches],
+    dictionary: Made[SpikeDictionary],
+    solution: Made[SolvedProgram],
+    network: Made[Network],
+    readout: Made[QuantizedReadout],
 ) -> FixedPointNetwork:
-    """Round the readout, and put on the card how raw samples come in."""
-    return quantize(
+    """Give the network its integer readout, and put on the card how raw samples come in."""
+    return with_readout(
         network.value,
-        bits=settings.readout_bits,
+        _in_order(branches.value, dictionary.value, solution.value, readout.value),
         interface=interface_of(settings, samples.value),
     )
+
+
+def _in_order(
+    branches: Branches,
+    dictionary: SpikeDictionary,
+    solution: SolvedProgram,
+    readout: QuantizedReadout,
+) -> QuantizedReadout:
+    """The readout of the solution's columns, as one of the network's neurons."""
+    _, rows = kept_neurons(branches, dictionary.restricted(solution.columns), solution.W)
+    return readout.of_rows(rows)
+
+
+def _certified_program(
+    settings: SolveSettings,
+    train: SpikeDataset,
+    dictionary: SpikeDictionary,
+    solution: SolvedProgram,
+) -> ConvexProgram:
+    """The program over the whole dictionary, whose solution is certified."""
+    pool = Pool(
+        rows=distinct_rows(train, settings.readout),
+        n_classes=train.n_classes,
+        dictionary=dictionary,
+        weights=solution.weights,
+    )
+    return pool.program(settings.loss, L1(), solution.gap.rho)
 
 
 @stage("certificate", CERTIFICATE)
@@ -342,26 +405,24 @@ def certified(
     settings: SolveSettings,
     train: Made[SpikeDataset],
     test: Made[SpikeDataset] | None,
+    branches: Made[Branches],
     dictionary: Made[SpikeDictionary],
     solution: Made[SolvedProgram],
     network: Made[Network],
+    readout: Made[QuantizedReadout],
     card: Made[FixedPointNetwork],
 ) -> Certificate:
     """Certify the solution anew, and bound what rounding its readout to the ``card`` does.
 
     The universal bound counts samples with equal inputs as one input, whatever their labels are.
     """
-    rows = distinct_rows(train.value, settings.readout)
     found = solution.value
-    pool = Pool(
-        rows=rows,
-        n_classes=train.value.n_classes,
-        dictionary=dictionary.value,
-        weights=found.weights,
-    )
-    held_out = () if test is None else (_margins(settings, network.value, test.value),)
+    held_out: tuple[SampleMargins, ...] = ()
+    if test is not None:
+        ordered = _in_order(branches.value, dictionary.value, found, readout.value)
+        held_out = (_margins(settings, network.value, ordered, test.value),)
     return certificate_of(
-        pool.program(settings.loss, L1(), found.gap.rho),
+        _certified_program(settings, train.value, dictionary.value, found),
         Weighed(columns=found.columns, W=found.W, dual=found.dual),
         Scope(
             max_feature=dictionary.value.max_feature,
@@ -369,17 +430,18 @@ def certified(
             about="every column drawn",
         ),
         tolerance=settings.tolerance,
-        readout_bits=settings.readout_bits,
+        readout=readout.value,
         others=held_out,
     )
 
 
-def _margins(settings: SolveSettings, network: Network, test: SpikeDataset) -> SampleMargins:
+def _margins(
+    settings: SolveSettings, network: Network, readout: QuantizedReadout, test: SpikeDataset
+) -> SampleMargins:
     """Decisions on test samples that rounding cannot flip."""
     return sample_margins(
         patterns(network.branches, test, settings.readout),
-        network.readout_weights,
-        network.readout_biases,
-        bits=settings.readout_bits,
+        np.concatenate([network.readout_weights, network.readout_biases[None]]),
+        readout,
         name="test",
     )

@@ -25,6 +25,7 @@ from convexon.errors import FormatError, InputError
 from convexon.snn.fixed import MAX_WIDTH, Interval, QFormat, width_of
 from convexon.snn.interface import Interface
 from convexon.snn.network import FixedPointNetwork, FloatArray, IntArray, Network
+from convexon.store.codec import Codec
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,18 @@ class QuantizedReadout:
         """What `stacked` stands for."""
         return np.concatenate([self.real_weights, self.real_biases[None]])
 
+    def with_integers(self, stacked: IntArray) -> QuantizedReadout:
+        """Other integers at the same step, ``stacked`` as they are here."""
+        return _of_integers(stacked, width=self.weight_format.width, frac=self.weight_format.frac)
+
+    def of_rows(self, rows: npt.NDArray[np.intp]) -> QuantizedReadout:
+        """Weights of the given rows, and of none where -1, with the biases."""
+        weights = np.where(rows[:, None] < 0, 0, self.weights[rows])
+        return self.with_integers(np.concatenate([weights, self.biases[None]]))
+
+
+READOUT: Codec[QuantizedReadout] = Codec(QuantizedReadout, "convexon.readout", 1)
+"""File form of an integer readout."""
 
 MAX_FRAC = 30
 """Most fractional bits; past them a float64 readout has nothing left to say."""
@@ -80,37 +93,66 @@ def quantize_readout(weights: FloatArray, biases: FloatArray, *, bits: int) -> Q
             f"readout weights must be at most {limit} for {bits} bits, not {largest:.6g}: "
             "take more bits, or a larger rho"
         )
+    return rounded_to(weights, biases, bits=bits, frac=finest(weights, bits=bits))
+
+
+def finest(weights: FloatArray, *, bits: int) -> int:
+    """Fractional bits of the finest step at which all weights fit ``bits`` bits; 0 if at none."""
+    limit = (1 << (bits - 1)) - 1
+    largest = float(np.abs(weights).max(initial=0.0))
     frac = 0
     while frac < MAX_FRAC and np.rint(np.ldexp(largest, frac + 1)) <= limit:
         frac += 1
+    return frac
+
+
+def rounded_to(
+    weights: FloatArray, biases: FloatArray, *, bits: int, frac: int
+) -> QuantizedReadout:
+    """Nearest integers at the step ``2**-frac``, weights clipped to what ``bits`` bits hold.
+
+    Raises `FormatError` if a bias does not fit.
+    """
+    limit = (1 << (bits - 1)) - 1
     if np.abs(biases).max(initial=0.0) >= math.ldexp(1.0, MAX_WIDTH - 1 - frac):
         raise FormatError(
             f"readout biases must fit {MAX_WIDTH} bits at the weights' step 2**-{frac}: "
             "scale the weights up or the biases down"
         )
-    integer_weights = np.rint(np.ldexp(weights, frac)).astype(np.int64)
-    integer_biases = np.rint(np.ldexp(biases, frac)).astype(np.int64)
-    bias_width = width_of(Interval.hull([0, *integer_biases.tolist()]))
+    clipped = np.clip(np.rint(np.ldexp(weights, frac)), -limit, limit)
+    stacked = np.concatenate([clipped, np.rint(np.ldexp(biases, frac))[None]]).astype(np.int64)
+    return _of_integers(stacked, width=bits, frac=frac)
+
+
+def _of_integers(stacked: IntArray, *, width: int, frac: int) -> QuantizedReadout:
+    """Weights of a width and, last, biases, which have as many bits as they need."""
+    bias_width = width_of(Interval.hull([0, *stacked[-1].tolist()]))
     return QuantizedReadout(
-        integer_weights, integer_biases, QFormat(bits, frac), QFormat(bias_width, frac)
+        stacked[:-1], stacked[-1], QFormat(width, frac), QFormat(bias_width, frac)
     )
 
 
 def quantize(
     network: Network, *, bits: int, interface: Interface | None = None
 ) -> FixedPointNetwork:
-    """Quantize the readout to ``bits`` bits and drop neurons whose weights all round to zero.
+    """Round the readout to nearest in ``bits`` bits; raises as `quantize_readout`, `with_readout`.
 
     ``interface`` is what the card says of raw samples.
+    """
+    readout = quantize_readout(network.readout_weights, network.readout_biases, bits=bits)
+    return with_readout(network, readout, interface=interface)
+
+
+def with_readout(
+    network: Network, readout: QuantizedReadout, *, interface: Interface | None = None
+) -> FixedPointNetwork:
+    """Give a network an integer readout, and drop neurons whose weights are all zero.
 
     Raises
     ------
-    FormatError
-        If the weights do not fit.
     InputError
-        If every weight rounds to zero.
+        If every weight is zero.
     """
-    readout = quantize_readout(network.readout_weights, network.readout_biases, bits=bits)
     used = (readout.weights != 0).any(axis=1)
     branches = []
     rows: list[npt.NDArray[np.intp]] = []
@@ -122,6 +164,7 @@ def quantize(
             rows.append(kept + offset)
         offset += branch.n_outputs
     if not branches:
+        bits = readout.weight_format.width
         raise InputError(f"every readout weight rounds to zero with {bits} bits: take more bits")
     return FixedPointNetwork(
         branches=tuple(branches),
@@ -136,18 +179,12 @@ def quantize(
     )
 
 
-def rounded_readout(program: ConvexProgram, W: FloatArray, *, bits: int) -> Rounded:
-    """Bound what `quantize_readout` changes of a solution ``W``, whose last row is the intercept.
+def rounded_readout(program: ConvexProgram, W: FloatArray, readout: QuantizedReadout) -> Rounded:
+    """Bound what a ``readout`` changes of a solution ``W``, whose last row is the intercept.
 
     The change of the mean loss is bounded row by row, as the loss itself states it
     (`convexon.convex.model.loss.Loss.change_terms`).
-
-    Raises
-    ------
-    FormatError
-        If the weights do not fit ``bits`` bits.
     """
-    readout = quantize_readout(W[:-1], W[-1], bits=bits)
     error = _above(*program.predict_bounded(_step(readout, W)))
     (Z, inexact), Y = program.predict_bounded(W), program.encoded
     per_row = program.loss.change_terms(Z, inexact, error, Y)
@@ -164,7 +201,7 @@ def rounded_readout(program: ConvexProgram, W: FloatArray, *, bits: int) -> Roun
 
 
 def sample_margins(
-    columns: npt.NDArray[np.uint8], weights: FloatArray, biases: FloatArray, *, bits: int, name: str
+    columns: npt.NDArray[np.uint8], W: FloatArray, readout: QuantizedReadout, *, name: str
 ) -> SampleMargins:
     """Decision margins on any samples, labelled or not.
 
@@ -172,18 +209,11 @@ def sample_margins(
     ----------
     columns : uint8 array, shape (n, k)
         What the readout weighs: spikes or counts of each active neuron.
-    weights, biases : float64 arrays, shapes (k, C) and (C,)
-        The readout before rounding.
-    bits : bits of a weight, as for `quantize_readout`
+    W : float64 array, shape (k + 1, C)
+        Weights before rounding and, last, the biases.
+    readout : QuantizedReadout
     name : what the samples are called in the certificate
-
-    Raises
-    ------
-    FormatError
-        If the weights do not fit ``bits`` bits.
     """
-    readout = quantize_readout(weights, biases, bits=bits)
-    W = np.concatenate([weights, biases[None]])
     ones = np.ones((_ROWS, 1))
 
     def predict_bounded(V: FloatArray) -> tuple[FloatArray, FloatArray]:

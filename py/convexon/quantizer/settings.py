@@ -37,6 +37,17 @@ class Rounding(Enum):
     SEARCH = "search"
 
 
+class ReadoutRounding(Enum):
+    """How the readout of a convex program becomes integers.
+
+    ``NEAREST``: each weight to the nearest, so that decisions flip least. ``DESCENT``: integers
+    from which no single step lowers the program's objective, which few bits need.
+    """
+
+    NEAREST = "nearest"
+    DESCENT = "descent"
+
+
 @dataclass(frozen=True, kw_only=True)
 class HiddenSettings(Settings):
     """How hidden layers are quantized.

@@ -49,7 +49,8 @@ MADE_OF: Mapping[str, Codec[Any]] = {"card": CARD, "test": DATASET, "mapping": M
 """Artefacts in a point's folder that it was made of."""
 
 DRAWN_BY = frozenset(each.name for each in settings_of(SolveSettings)) - {
-    *("loss", "max_neurons", "rho", "readout_bits", "solver", "tolerance"),
+    *("loss", "max_neurons", "rho", "readout_bits", "readout_rounding", "bit_penalty"),
+    *("solver", "tolerance"),
 }
 """Settings that a dictionary follows from: all but those of the solver."""
 

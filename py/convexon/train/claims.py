@@ -22,7 +22,7 @@ from convexon.convex.bounds.gap import certify
 from convexon.convex.bounds.universal import universal_bound
 from convexon.convex.model.loss import UNIT, FloatArray
 from convexon.convex.model.program import ConvexProgram
-from convexon.quantizer.readout import rounded_readout
+from convexon.quantizer.readout import QuantizedReadout, quantize_readout, rounded_readout
 from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.dictionary import SpikeDictionary, distinct_columns
 from convexon.train.fit import Fitted
@@ -60,7 +60,7 @@ def certificate_of(
     scope: Scope,
     *,
     tolerance: float,
-    readout_bits: int | None = None,
+    readout: QuantizedReadout | None = None,
     others: tuple[SampleMargins, ...] = (),
 ) -> Certificate:
     """Certificate of weights over some columns of a dictionary.
@@ -72,7 +72,7 @@ def certificate_of(
     drawn : The program over the whole dictionary and, last, the always-firing column. Its groups
         say which rows share an input, which the universal bound rests on.
     tolerance : tolerance to which bounds are to close
-    readout_bits : bits to which the readout is rounded; nothing is claimed of rounding where None
+    readout : what W is rounded to; nothing is claimed of rounding where None
     others : margins on samples that the program does not have
     """
     statement = _statement(drawn, solution.columns, scope)
@@ -80,8 +80,8 @@ def certificate_of(
     program, W = drawn.restricted(places), solution.W
     own, point = certify(program, W, dual=solution.dual)
     rounded = None
-    if readout_bits is not None:
-        rounded = replace(rounded_readout(program, W, bits=readout_bits), others=others)
+    if readout is not None:
+        rounded = replace(rounded_readout(program, W, readout), others=others)
     everywhere = np.zeros((drawn.n_columns, drawn.n_outputs))
     everywhere[places] = W
     bound = universal_bound(
@@ -173,11 +173,12 @@ def certified(
         places = np.array([numbers[key] for key in own], dtype=np.int64)
         order = np.argsort(places, kind="stable")
         W = generated.solution.W
+        W = np.concatenate([W[:-1][order], W[-1:]])
         return certificate_of(
             program_over(fitted.problem, dictionary.bits, weights),
             Weighed(
                 columns=places[order],
-                W=np.concatenate([W[:-1][order], W[-1:]]),
+                W=W,
                 dual=generated.solution.dual,
             ),
             Scope(
@@ -187,7 +188,7 @@ def certified(
                 every_network_of_form=whole,
             ),
             tolerance=tolerance,
-            readout_bits=readout_bits,
+            readout=quantize_readout(W[:-1], W[-1], bits=readout_bits),
             others=others,
         )
 

@@ -7,6 +7,7 @@ from enum import Enum
 
 from convexon.convex.model.loss import LOSSES
 from convexon.errors import InputError
+from convexon.quantizer.settings import ReadoutRounding
 from convexon.settings import Settings, setting
 from convexon.snn.coding import CODINGS, THRESHOLD, require_bits
 from convexon.snn.network import MAX_STEPS
@@ -89,6 +90,17 @@ class SolveSettings(Settings):
         above=0,
     )
     readout_bits: int = setting(8, "Bits of a readout weight.", least=2, most=24)
+    readout_rounding: ReadoutRounding = setting(
+        ReadoutRounding.NEAREST,
+        "How the readout becomes integers: the nearest, or those from which no single step lowers "
+        "the objective.",
+    )
+    bit_penalty: float = setting(
+        0.0,
+        "What a bit of a readout weight adds to the objective: descent then takes as few of the "
+        "readout's bits as that is worth.",
+        least=0,
+    )
     solver: ProgramSolver = setting(
         ProgramSolver.CONVEXON, "What solves the certified program; the others are second opinions."
     )
@@ -103,6 +115,8 @@ class SolveSettings(Settings):
                 f"fan_in must be at most the {self.hidden} hidden neurons below, not {self.fan_in}"
             )
         _ = self.families(self.fan_in)  # they check fan_in and alphabet
+        if self.bit_penalty > 0.0 and self.readout_rounding is not ReadoutRounding.DESCENT:
+            raise InputError("bit_penalty must be 0 where readout_rounding is not descent")
         if self.readout is ReadoutMode.STEP:
             raise InputError("readout must give one decision a sample: last, sign or count")
 

@@ -37,6 +37,7 @@ from convexon.convex.model.program import ConvexProgram
 from convexon.convex.model.target import encode_real
 from convexon.convex.solvers.solver import solve
 from convexon.errors import ClaimError, InputError
+from convexon.quantizer.readout import quantize_readout
 from convexon.train.claims import Scope, Weighed, certificate_of
 from convexon.train.columns.bits import BitColumns
 
@@ -192,7 +193,7 @@ def certified(program: ConvexProgram) -> tuple[Certificate, Columns]:
         Weighed(columns=own, W=solution.W, dual=solution.dual),
         Scope(max_feature=1),
         tolerance=1e-6,
-        readout_bits=8,
+        readout=quantize_readout(solution.W[:-1], solution.W[-1], bits=8),
     )
     return certificate, Columns.packed(np.asarray(program.features.dense()[:, :-1]))
 

@@ -34,6 +34,24 @@ def reconstruct(
 
     Raises `InputError` if the shape of W does not fit the dictionary, or no column is active.
     """
+    pruned, rows = kept_neurons(branches, dictionary, W)
+    return Network(
+        branches=pruned,
+        n_steps=n_steps,
+        input_bits=input_bits,
+        readout_mode=readout_mode,
+        readout_weights=np.where(rows[:, None] < 0, 0.0, W[rows]),
+        readout_biases=W[-1],
+    )
+
+
+def kept_neurons(
+    branches: Sequence[Branch], dictionary: SpikeDictionary, W: npt.NDArray[np.float64]
+) -> tuple[tuple[Branch, ...], npt.NDArray[np.intp]]:
+    """Return the pruned branches, and the row of W of each of their last neurons.
+
+    That is -1 for a neuron which others read, and the readout does not. Raises as `reconstruct`.
+    """
     if W.ndim != 2 or W.shape[0] != dictionary.n_columns + 1:
         raise InputError(
             f"W must have {dictionary.n_columns + 1} rows, one a column and the intercept's, "
@@ -43,19 +61,11 @@ def reconstruct(
     if not len(active):
         raise InputError("W must have an active column: all are zero, so lower rho")
     pruned: list[Branch] = []
-    weights: list[npt.NDArray[np.float64]] = []
+    order: list[npt.NDArray[np.intp]] = []
     for b, branch in enumerate(branches):
         rows = active[dictionary.witnesses[active, 0] == b]
         if len(rows):
             neurons = branch.closed(dictionary.witnesses[rows, 1].astype(np.intp))
             pruned.append(branch.pruned(neurons))
-            read_only = np.zeros((len(neurons) - len(rows), W.shape[1]))
-            weights += [W[rows], read_only]
-    return Network(
-        branches=tuple(pruned),
-        n_steps=n_steps,
-        input_bits=input_bits,
-        readout_mode=readout_mode,
-        readout_weights=np.concatenate(weights),
-        readout_biases=W[-1],
-    )
+            order += [rows, np.full(len(neurons) - len(rows), -1)]
+    return tuple(pruned), np.concatenate(order)
