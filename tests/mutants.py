@@ -10,7 +10,7 @@ from amaranth.hdl import Const, Module, Mux, Value
 
 from convexon.snn.neuron import Leak, Reset
 from convexon_hdl.arith.arithmetic import Operand, node
-from convexon_hdl.core.lif import LIFUpdate, SplitUpdate
+from convexon_hdl.core.lif import LIF, LIFUpdate, SplitUpdate
 
 
 def mutated(cls: type, right: str, wrong: str, **names: object) -> Any:
@@ -64,6 +64,8 @@ ResetsBeforeStep = mutated(
     "reset_of(m, integrated, threshold, self.spike, parameters.reset, membrane)",
     reset_of=reset_of,
 )
+SeesOldCurrent = mutated(LIF, "return total.value", "return state.value")
+KeepsCurrent = mutated(LIF, "Mux(self.first, 0, self.synaptic)", "self.synaptic")
 IgnoresSaturation = mutated(LIFUpdate, LIMITS, "limits = self.parameters, None")
 SplitIgnoresSaturation = mutated(SplitUpdate, LIMITS, "limits = self.parameters, None")
 SplitStrictThreshold = mutated(SplitUpdate, "~above.value[-1]", "above.value > 0")

@@ -92,6 +92,7 @@ def layers(draw: st.DrawFn, n_inputs: int, n_neurons: int) -> Layer:
         weight_format=QFormat(4),
         threshold_format=QFormat(5),
         saturation=None if width is None else QFormat(width),
+        synapse=draw(st.none() | leaks()),
     )
 
 

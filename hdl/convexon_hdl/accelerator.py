@@ -233,8 +233,8 @@ def require_mappable(network: FixedPointNetwork, mapping: Mapping) -> None:
 
 def _require_membranes(where: str, ranges: LayerRanges) -> None:
     """Raise `FormatError` for the first neuron of a layer whose membrane is too wide."""
-    for j, both in enumerate(zip(ranges.integrated, ranges.membrane, strict=True)):
-        _require_width(f"{where} neuron {j}", "membrane", both[0] | both[1])
+    for j, interval in enumerate(ranges.states):
+        _require_width(f"{where} neuron {j}", "membrane", interval)
 
 
 def _require_width(where: str, what: str, interval: Interval) -> None:

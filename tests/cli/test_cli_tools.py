@@ -42,8 +42,8 @@ def changed(text: str, old: str, new: str) -> str:
     [
         (lambda t: changed(t, '"n_steps": 5', '"n_steps": 6'), "does not match its digest: .*"),
         (
-            lambda t: changed(t, '"schema_version": 2', '"schema_version": 99'),
-            "must have convexon.card version 2, not 99: run `convexon solve .*` again .*",
+            lambda t: changed(t, '"schema_version": 3', '"schema_version": 99'),
+            "must have convexon.card version 3, not 99: run `convexon solve .*` again .*",
         ),
         (
             lambda t: changed(t, "convexon.card", "convexon.cart"),

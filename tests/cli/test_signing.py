@@ -177,8 +177,8 @@ def test_edited_card_is_refused_until_it_is_signed(path: Path, tmp_path: Path) -
     ("keys", "value", "message"),
     [
         (["author"], "me", r"must have no field 'author': docs/card\.md lists all"),
-        (["schema"], "nir", "must state schema convexon.card of version 2, not 'nir' of 2"),
-        (["schema_version"], 1, "must state schema convexon.card of version 2, not .* of 1"),
+        (["schema"], "nir", "must state schema convexon.card of version 3, not 'nir' of 3"),
+        (["schema_version"], 1, "must state schema convexon.card of version 3, not .* of 1"),
         (["arrays"], {"w": {}}, r"must keep its arrays in its content: arrays must be \{\}"),
         (["content"], [], "must have an object as its content"),
         (["content", "n_steps"], True, "holds bad content: n_steps must be an integer, not True"),

@@ -123,12 +123,23 @@ def _obligation(kind: str, where: str, specification: Callable[[], Elaboratable]
 
 
 def neuron_parameters(
-    leak: Leak, reset: Reset, *, threshold: int = 5, saturation: QFormat | None = None
+    leak: Leak,
+    reset: Reset,
+    *,
+    threshold: int = 5,
+    saturation: QFormat | None = None,
+    synapse: Leak | None = None,
 ) -> NeuronParameters:
     """A neuron with currents of -7 to 9, sized for `STEPS` steps."""
     current = Interval(-7, 9)
-    integrated, membrane = neuron_ranges(
-        current, threshold=threshold, leak=leak, reset=reset, saturation=saturation, n_steps=STEPS
+    integrated, membrane, synaptic = neuron_ranges(
+        current,
+        threshold=threshold,
+        leak=leak,
+        reset=reset,
+        saturation=saturation,
+        n_steps=STEPS,
+        synapse=synapse,
     )
     return NeuronParameters(
         threshold=threshold,
@@ -138,6 +149,8 @@ def neuron_parameters(
         current=current,
         integrated=integrated,
         membrane=membrane,
+        synapse=synapse,
+        synaptic=synaptic,
     )
 
 
@@ -154,6 +167,8 @@ def _neurons() -> Iterator[Obligation]:
         choice = neuron_parameters(Leak(1, 2), reset)
         beside = replace(choice, lateral=Interval(-3, 2))
         yield _neuron(f"1/2^2 {reset.value} with a lateral current", beside, split=True)
+        kept = neuron_parameters(Leak(1, 2), reset, threshold=20, synapse=Leak(3, 3))
+        yield _neuron(f"1/2^2 {reset.value} with a synaptic current", kept, split=False)
         below = neuron_parameters(Leak(1, 2), reset, threshold=-2, saturation=QFormat(4))
         for split in (False, True):
             yield _neuron(f"1/2^2 {reset.value} in 4 bits, threshold -2", below, split=split)

@@ -28,6 +28,7 @@ def random_layer(
     reset: Reset = Reset.SUBTRACT,
     recurrent: bool = False,
     saturation: QFormat | None = None,
+    synapse: Leak | None = None,
     weight_bits: int = 4,
 ) -> Layer:
     """Layer with random weights, some of them zero, thresholds and biases."""
@@ -47,6 +48,7 @@ def random_layer(
         weight_format=QFormat(weight_bits),
         threshold_format=QFormat(8),
         saturation=saturation,
+        synapse=synapse,
     )
 
 

@@ -40,7 +40,7 @@ def test_formats_follow_from_the_values_and_the_scores_are_spike_counts() -> Non
 
 
 def test_network_of_arrays_computes_what_the_contract_says(tmp_path: Path) -> None:
-    leak = cx.Leak.nearest(0.9, bits=4)
+    leak, synapse = cx.Leak.nearest(0.9, bits=4), cx.Leak(1, 1)
     net = cx.Network.from_arrays(
         weights=[[2, 1], [1, 3]],
         thresholds=[3, 4],
@@ -49,6 +49,7 @@ def test_network_of_arrays_computes_what_the_contract_says(tmp_path: Path) -> No
         leak=leak,
         reset="zero",
         saturation=6,
+        synapse=synapse,
         n_steps=5,
         readout="last",
         readout_weights=[[1], [-2]],
@@ -56,10 +57,11 @@ def test_network_of_arrays_computes_what_the_contract_says(tmp_path: Path) -> No
         classes=("still", "moving"),
     )
     spikes = np.random.default_rng(0).integers(0, 2, (20, 5, 2))
-    v, s = np.zeros((20, 2), np.int64), np.zeros((20, 2), np.int64)
+    v, s, i = np.zeros((3, 20, 2), np.int64)
     for t in range(5):
         current = spikes[:, t] @ [[2, 1], [1, 3]] + s @ [[0, -1], [1, 0]] + [0, -1]
-        v = np.clip(v - (leak.d * v >> leak.f) + current, -32, 31)
+        i = i - (i >> 1) + current
+        v = np.clip(v - (leak.d * v >> leak.f) + i, -32, 31)
         s = (v >= [3, 4]).astype(np.int64)
         v = np.where(s, 0, v)
     expected = s @ [1, -2] + 1

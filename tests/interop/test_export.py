@@ -96,6 +96,12 @@ CASES = {
         8,
         [[(4, {"recurrent": True, "saturation": QFormat(9), "leak": Leak(0, 0)})]],
     ),
+    "synaptic currents": (
+        ReadoutMode.COUNT,
+        3,
+        2,
+        [[(4, {"recurrent": True, "synapse": Leak(5, 3)}), (3, {"synapse": Leak(1, 2)})]],
+    ),
     "step, reset to zero": (ReadoutMode.STEP, 2, 2, [[(4, {"reset": Reset.ZERO}), (3, {})]]),
     "one score": (ReadoutMode.LAST, 1, 1, [[(6, {"reset": Reset.NONE, "saturation": QFormat(3)})]]),
 }

@@ -241,6 +241,14 @@ def test_lateral_weights_and_late_resets_are_kept() -> None:
         assert found.card.branches[0].layers[0].recurrent is not None
 
 
+def test_synaptic_currents_are_integers_too() -> None:
+    real = network(layer(INPUTS, 8, synapse=np.full(8, 0.55)))
+    found = quantize_network(real, spikes(), HiddenSettings(bits=12, guard_bits=8))
+    assert 0.02 < found.layers[0].real_rate < 0.9
+    assert found.layers[0].after.mean() < 0.01
+    assert found.card.branches[0].layers[0].synapse == Leak.nearest(0.55)
+
+
 def test_each_layer_may_have_bits_of_its_own() -> None:
     card = quantize_network(TWO, spikes(), HiddenSettings(bits=(3, 6), guard_bits=0)).card
     first, second = card.branches[0].layers
@@ -253,7 +261,8 @@ def test_each_layer_may_have_bits_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("members", "told"),
     [
-        ({"synapse": np.full(6, 0.5)}, "layer 6 has a synaptic current, "),
+        ({"synapse": np.full(6, 0.5), "late": True}, "layer 6 has a synaptic current and "),
+        ({"synapse": np.linspace(0.5, 0.9, 6)}, "synapse of layer 6 must be the same for all"),
         ({"leak": np.linspace(0.5, 0.9, 6)}, "leak of layer 6 must be the same for all"),
         ({"several": True, "strict": False, "biases": np.full(6, 5.0)}, "layer 6 spikes up to "),
     ],

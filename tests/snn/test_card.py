@@ -25,7 +25,7 @@ from strategies import equal, interface_of, layer_of, network_of, networks_with_
 
 def example() -> FixedPointNetwork:
     first = layer_of([[1, -2], [3, 0]], [2, -3], leak=Leak(3, 4), reset=Reset.ZERO)
-    second = layer_of([[4], [5]], [6], recurrent=[[-1]], saturation=QFormat(5))
+    second = layer_of([[4], [5]], [6], recurrent=[[-1]], saturation=QFormat(5), synapse=Leak(1, 2))
     network = network_of(
         (first, second),
         n_steps=4,
@@ -91,7 +91,7 @@ def test_network_read_from_its_card_is_the_same(
 def test_card_is_one_readable_file(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["card.json"]
     card = json.loads(path.read_text())
-    assert (card["schema"], card["schema_version"], card["arrays"]) == ("convexon.card", 2, {})
+    assert (card["schema"], card["schema_version"], card["arrays"]) == ("convexon.card", 3, {})
     content = card["content"]
     derived = content["derived"]
     assert derived["semantics"] == SEMANTICS
@@ -109,6 +109,7 @@ def test_card_is_one_readable_file(path: Path) -> None:
     assert (first["leak"], first["reset"]) == ({"d": 3, "f": 4}, "zero")
     assert first["weight_format"] == {"width": 8, "frac": 0, "signedness": "signed"}
     assert (second["recurrent"], second["saturation"]["width"]) == ([[-1]], 5)
+    assert (first["synapse"], second["synapse"]) == (None, {"d": 1, "f": 2})
     assert content["readout_mode"] == "count"
     # Scores: 1 + 7 * 4 at most, 2 - 8 * 4 at least.
     assert (derived["n_classes"], derived["score_width"]) == (2, 6)
@@ -120,6 +121,7 @@ def test_card_is_one_readable_file(path: Path) -> None:
 def test_semantics_state_every_part_of_the_contract() -> None:
     assert set(SEMANTICS) == {
         "current",
+        "synapse",
         "integrate",
         "fire",
         "reset",
@@ -222,7 +224,7 @@ def test_a_card_of_the_version_before_is_refused_with_what_makes_a_new_one(path:
     head = {**json.loads(path.read_text()), "schema_version": 1}
     before = {name: head[name] for name in head if name != "source"}
     again = f"run `convexon solve {path.parent}` again"
-    message = f"{path} must have convexon.card version 2, not 1: {again} with this version"
+    message = f"{path} must have convexon.card version 3, not 1: {again} with this version"
     for written in (head, before):
         path.write_text(json.dumps(written))
         with pytest.raises(ArtefactError, match=f"^{re.escape(message)}"):

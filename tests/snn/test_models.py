@@ -55,6 +55,7 @@ def test_models_agree_on_numbers_beyond_float64(bits: int, f: int, reset: Reset,
         rng.integers(-limit, limit, 2),
         recurrent=rng.integers(-limit, limit, (2, 2)),
         leak=Leak((1 << f) // 2, f),
+        synapse=(None, Leak(f, f))[seed % 2],
         reset=reset,
         weight_format=QFormat(bits),
         threshold_format=QFormat(bits),
@@ -76,6 +77,20 @@ def test_models_agree_on_numbers_beyond_float64(bits: int, f: int, reset: Reset,
 def test_each_reset_by_hand(reset: Reset, spikes: list[int], membranes: list[int]) -> None:
     layer = layer_of([[5]], [7], leak=QUARTER, reset=reset)
     assert history(layer, [[1], [1], [1], [0], [0]]) == (spikes, membranes)
+
+
+def test_synaptic_current_leaks_and_the_membrane_sees_the_new_one() -> None:
+    # i: 8, 8 - 2 + 0 = 6, 6 - 1 = 5, 5 - 1 - 9 = -5, -5 + 2 = -3; v sums it up, and fires at 14.
+    layer = layer_of([[8], [-9]], [14], synapse=QUARTER)
+    steps = [[1, 0], [0, 0], [0, 0], [0, 1], [0, 0]]
+    assert history(layer, steps) == ([0, 1, 0, 0, 0], [8, 0, 5, 0, -3])
+
+
+def test_lateral_spikes_and_biases_go_into_the_synaptic_current() -> None:
+    layer = layer_of([[4]], [4], biases=[1], recurrent=[[-3]], synapse=MEMORYLESS)
+    plain = layer_of([[4]], [4], biases=[1], recurrent=[[-3]])
+    steps = [[1], [0], [1], [0]]
+    assert history(layer, steps) == history(plain, steps)
 
 
 def test_leak_of_a_negative_membrane_rounds_to_minus_infinity() -> None:

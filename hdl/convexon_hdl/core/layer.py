@@ -11,7 +11,7 @@ from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.mapping import Sums
 from convexon.snn.network import Layer
 from convexon.snn.ranges import LayerRanges
-from convexon_hdl.arith.arithmetic import resize
+from convexon_hdl.arith.arithmetic import Operand, add_all, resize
 from convexon_hdl.arith.lowering import lower
 from convexon_hdl.core.lif import LIF, NeuronParameters
 from convexon_hdl.streams import Chain
@@ -34,7 +34,7 @@ class LIFLayer(wiring.Component):
     Latency: 1 + registers clocks. Resources: those of the adder graph
     (`convexon.plan.adders.sums`), its registers where it is cut, and the neurons' own. With
     registers, one adder more for each neuron (I - theta), for which its loop is faster
-    (`convexon_hdl.core.lif.SplitUpdate`).
+    (`convexon_hdl.core.lif.SplitUpdate`); not where it has a synaptic current.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class LIFLayer(wiring.Component):
         neurons: list[LIF] = []
         for j in self._neurons:
             parameters = NeuronParameters.of(self.layer, self.ranges, j)
-            m.submodules[f"neuron{j}"] = neuron = LIF(parameters, split=bool(self.registers))
+            m.submodules[f"neuron{j}"] = neuron = LIF(parameters, split=self._is_split)
             neurons.append(neuron)
             m.d.comb += [neuron.enable.eq(self.enable), neuron.first.eq(self.first)]
         if self.registers:
-            self._connect_split(m, neurons, previous)
+            self._connect_ahead(m, neurons, previous)
         else:
             self._connect(m, neurons, previous)
         width = self.ranges.membrane_width
@@ -100,8 +100,15 @@ class LIFLayer(wiring.Component):
             sized = resize(m, current, self.ranges.current[j], name=f"current{j}")
             m.d.comb += neuron.current.eq(sized.value)
 
-    def _connect_split(self, m: Module, neurons: list[LIF], previous: Signal) -> None:
-        """Give each neuron I, I - theta, and the recurrent part of I, which is not in either."""
+    @property
+    def _is_split(self) -> bool:
+        return bool(self.registers) and self.layer.synapse is None
+
+    def _connect_ahead(self, m: Module, neurons: list[LIF], previous: Signal) -> None:
+        """Give each neuron I, of which all but the recurrent part is known a clock ahead.
+
+        A neuron that is split takes the parts, and I - theta.
+        """
         chain = Chain(self.advance)
         builder = GraphBuilder(len(self.inputs))
         rows = [self._forward(j) for j in self._neurons]
@@ -109,19 +116,28 @@ class LIFLayer(wiring.Component):
         below = [
             builder.add_constant(term, -int(threshold))
             for term, threshold in zip(sums, self.layer.thresholds, strict=True)
+            if self._is_split
         ]
         graph, bits, clocks = builder.graph([*sums, *below]), list(self.inputs), self.registers
         operands = lower(m, graph, bits, chain=chain, n_clocks=clocks, name="current")
+        ahead = []
         for k, operand in enumerate(operands):
             j, name = k % len(neurons), "surplus" if k >= len(neurons) else "current"
             carried = chain.carry(m, operand.value, clocks - 1, clocks, name=f"{name}{j}")
-            m.d.comb += getattr(neurons[j], name).eq(carried)
+            ahead.append(Operand(carried, operand.interval))
+            if self._is_split:
+                m.d.comb += getattr(neurons[j], name).eq(carried)
         builder = GraphBuilder(len(previous))
         rows = [self._lateral(j, 0) for j in self._neurons]
         graph = builder.graph(weighted_sums(builder, rows, [0] * len(rows), self.sums))
         laterals = lower(m, graph, list(previous), chain=Chain(()), n_clocks=1, name="lateral")
-        for neuron, lateral in zip(neurons, laterals, strict=True):
-            m.d.comb += neuron.lateral.eq(lateral.value)
+        for j, (neuron, lateral) in enumerate(zip(neurons, laterals, strict=True)):
+            if self._is_split:
+                m.d.comb += neuron.lateral.eq(lateral.value)
+                continue
+            total = add_all(m, [ahead[j], lateral], name=f"total{j}")
+            sized = resize(m, total, self.ranges.current[j], name=f"sum{j}")
+            m.d.comb += neuron.current.eq(sized.value)
 
     def _forward(self, j: int) -> list[Addend]:
         """Addends of neuron ``j``, plane by plane: input i is at bit ``i * input_bits``."""

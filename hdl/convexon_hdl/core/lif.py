@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Const, Module, Mux, signed
+from amaranth.hdl import Const, Module, Mux, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,15 @@ from convexon.snn.network import Layer
 from convexon.snn.neuron import Leak, Reset
 from convexon.snn.ranges import LayerRanges, weighted_range
 from convexon_hdl.arith import neuron
-from convexon_hdl.arith.arithmetic import ZERO, Operand, add_all, resize, saturate, shape_of
+from convexon_hdl.arith.arithmetic import (
+    ZERO,
+    Operand,
+    add_all,
+    node,
+    resize,
+    saturate,
+    shape_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +42,9 @@ class NeuronParameters:
     membrane: Interval
     lateral: Interval = ZERO
     """Range of the recurrent part of I, where a neuron is given it apart."""
+    synapse: Leak | None = None
+    synaptic: Interval = ZERO
+    """Range of i, where the neuron has a synaptic current."""
 
     @classmethod
     def of(cls, layer: Layer, ranges: LayerRanges, j: int) -> NeuronParameters:
@@ -50,12 +61,19 @@ class NeuronParameters:
             integrated=ranges.integrated[j],
             membrane=ranges.membrane[j],
             lateral=lateral,
+            synapse=layer.synapse,
+            synaptic=ranges.synaptic[j] if layer.synapse is not None else ZERO,
         )
 
     @property
     def forward(self) -> Interval:
         """Range of I without its recurrent part."""
         return Interval(self.current.low - self.lateral.low, self.current.high - self.lateral.high)
+
+    @property
+    def integrates(self) -> Interval:
+        """Range of what is added to the membrane: I, or the synaptic current."""
+        return self.current if self.synapse is None else self.synaptic
 
     @property
     def below_threshold(self) -> Interval:
@@ -68,15 +86,16 @@ class LIFUpdate(wiring.Component):
 
     ::
 
-        u = sat(v - ((d * v) >> f) + I)
+        u = sat(v - ((d * v) >> f) + current)
         spike = u >= theta
         next_membrane = sat(u - theta * spike) | 0 if spike else u | u
 
-    Exact for every v and I that can occur in an inference: the widths follow from their ranges.
+    Exact for every v and current that can occur in an inference: the widths follow from their
+    ranges. The current is I, or i where the neuron has a synaptic current.
 
-    Latency: none, combinational. Resources: one adder for I, one for the leak and one more for
-    each signed digit of d beyond the first (none if d = 0), one for threshold and reset, one
-    multiplexer; two comparators where saturation can act.
+    Latency: none, combinational. Resources: one adder for the current, one for the leak and one
+    more for each signed digit of d beyond the first (none if d = 0), one for threshold and reset,
+    one multiplexer; two comparators where saturation can act.
     """
 
     def __init__(self, parameters: NeuronParameters) -> None:
@@ -94,7 +113,7 @@ class LIFUpdate(wiring.Component):
     @classmethod
     def currents(cls, parameters: NeuronParameters) -> dict[str, wiring.Member]:
         """Ports that say what flows in, in the narrowest shapes of their ranges."""
-        return {"current": In(shape_of(parameters.current))}
+        return {"current": In(shape_of(parameters.integrates))}
 
     def elaborate(self, platform: object) -> Module:
         """Build the step."""
@@ -102,7 +121,7 @@ class LIFUpdate(wiring.Component):
         parameters, limits = self.parameters, self.parameters.saturation
         threshold = Operand.constant(parameters.threshold)
         membrane = Operand(self.membrane, parameters.membrane)
-        current = Operand(self.current, parameters.current)
+        current = Operand(self.current, parameters.integrates)
         held = neuron.leaked(m, membrane, parameters.leak)
         integrated = add_all(m, [held, current], name="total")
         integrated = resize(m, integrated, parameters.integrated, name="integrated")
@@ -116,7 +135,7 @@ class LIFUpdate(wiring.Component):
 
 
 class SplitUpdate(LIFUpdate):
-    """The step of `LIFUpdate` for a current that is known a clock ahead, in half the delay.
+    """The step of `LIFUpdate` for an I that is known a clock ahead, in half the delay.
 
     I - theta comes beside I, so that u - theta does not wait for u::
 
@@ -174,29 +193,37 @@ class SplitUpdate(LIFUpdate):
 
 
 class LIF(wiring.Component):
-    """A neuron: one step (`LIFUpdate`), and its two registers.
+    """A neuron: one step (`LIFUpdate`), and its registers.
 
-    In a clock with ``enable``, the neuron takes one step from v (from 0 if ``first``) with
-    ``current``; from the next clock on, ``spike`` and ``membrane`` hold s and v of that step until
-    another one is taken.
+    In a clock with ``enable``, the neuron takes one step from v and i (from 0 if ``first``) with
+    ``current`` I; from the next clock on, ``spike``, ``membrane`` and ``synaptic`` (where there is
+    a synaptic current) hold s, v and i of that step until another one is taken. ::
 
-    With ``split``, the currents are known a clock ahead, and the step is that of `SplitUpdate`.
+        i = i - ((d_i * i) >> f_i) + I
+
+    With ``split``, the currents are known a clock ahead, and the step is that of `SplitUpdate`. A
+    neuron with a synaptic current cannot have it, as i is not known ahead.
 
     Latency: 1 clock. Resources: those of the step, width of v + 1 flip-flops, and one gate per bit
-    of v for ``first``.
+    of v for ``first``; as many for i, and its adders, as for v and its leak.
     """
 
     def __init__(self, parameters: NeuronParameters, *, split: bool = False) -> None:
         self.parameters = parameters
         self.split = split
         self._update = SplitUpdate if split else LIFUpdate
+        currents, states = self._update.currents(parameters), {}
+        if parameters.synapse is not None:
+            currents = {"current": In(shape_of(parameters.current))}
+            states = {"synaptic": Out(signed(width_of(parameters.synaptic)))}
         super().__init__(
             {
                 "enable": In(1),
                 "first": In(1),
-                **self._update.currents(parameters),
+                **currents,
                 "spike": Out(1),
                 "membrane": Out(signed(width_of(parameters.membrane))),
+                **states,
             }
         )
 
@@ -205,8 +232,24 @@ class LIF(wiring.Component):
         m = Module()
         m.submodules.update = update = self._update(self.parameters)
         m.d.comb += update.membrane.eq(Mux(self.first, 0, self.membrane))
-        for name in update.currents(self.parameters):
-            m.d.comb += getattr(update, name).eq(getattr(self, name))
+        if self.parameters.synapse is not None:
+            m.d.comb += update.current.eq(self._synaptic(m, self.parameters.synapse))
+        else:
+            for name in update.currents(self.parameters):
+                m.d.comb += getattr(update, name).eq(getattr(self, name))
         with m.If(self.enable):
             m.d.sync += [self.spike.eq(update.spike), self.membrane.eq(update.next_membrane)]
         return m
+
+    def _synaptic(self, m: Module, leak: Leak) -> Value:
+        """The synaptic current of the step, which its register takes."""
+        parameters = self.parameters
+        start = Mux(self.first, 0, self.synaptic)
+        state = node(m, start, parameters.synaptic, name="synaptic_start")
+        current = Operand(self.current, parameters.current)
+        held = neuron.leaked(m, state, leak)
+        total = add_all(m, [held, current], name="synaptic_total")
+        total = resize(m, total, parameters.synaptic, name="synaptic_resized")
+        with m.If(self.enable):
+            m.d.sync += self.synaptic.eq(total.value)
+        return total.value

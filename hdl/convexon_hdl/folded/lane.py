@@ -8,7 +8,16 @@ from amaranth.lib.wiring import In, Out
 
 from convexon.plan.fold import FoldPlan, sum_intervals
 from convexon.snn.fixed import Interval, width_of
-from convexon_hdl.arith.arithmetic import Operand, add_all, node, registered, resize, saturate
+from convexon.snn.neuron import Leak
+from convexon_hdl.arith.arithmetic import (
+    Operand,
+    add_all,
+    delayed,
+    node,
+    registered,
+    resize,
+    saturate,
+)
 from convexon_hdl.arith.neuron import after_reset, fired, leaked
 
 
@@ -17,17 +26,19 @@ class LIFLane(wiring.Component):
 
     ::
 
-        u = sat(v - ((d * v) >> f) + sum + bias)
+        next_synaptic = synaptic - ((d_i * synaptic) >> f_i) + sum + bias    with a synaptic current
+        u = sat(v - ((d * v) >> f) + sum + bias | next_synaptic)
         spike = u >= theta
         next_membrane = sat(u - theta * spike) | 0 if spike else u | u
 
-    Where ``first`` is high, v is 0, whatever ``membrane`` says. Threshold and bias are inputs, as
-    they differ from neuron to neuron; where all are equal they are constants. Nothing is assumed of
-    the inputs but that they belong together: the ranges that size the lane are the hull of those of
-    all neurons.
+    Where ``first`` is high, v and i are 0, whatever ``membrane`` and ``synaptic`` say. Threshold
+    and bias are inputs, as they differ from neuron to neuron; where all are equal they are
+    constants. Nothing is assumed of the inputs but that they belong together: the ranges that size
+    the lane are the hull of those of all neurons.
 
     Latency: 3 clocks, each with about one adder. Resources: five adders of a membrane's width, one
-    more for each signed digit of d beyond the first, less where bias or threshold is constant.
+    more for each signed digit of d beyond the first, less where bias or threshold is constant; for
+    a synaptic current one adder, and those of its leak, in the first clock.
     """
 
     def __init__(self, plan: FoldPlan) -> None:
@@ -37,6 +48,11 @@ class LIFLane(wiring.Component):
         self.sum_interval = Interval.union(sum_intervals(plan))
         self.membrane_interval = Interval.union(plan.ranges.membrane)
         membrane = signed(width_of(self.membrane_interval))
+        self.synaptic_interval = Interval.union(plan.ranges.synaptic or plan.ranges.current)
+        synaptic = {}
+        if plan.layer.synapse is not None:
+            state = signed(width_of(self.synaptic_interval))
+            synaptic = {"synaptic": In(state), "next_synaptic": Out(state)}
         super().__init__(
             {
                 "first": In(1),
@@ -46,6 +62,7 @@ class LIFLane(wiring.Component):
                 "threshold": In(signed(width_of(self.threshold_interval))),
                 "spike": Out(1),
                 "next_membrane": Out(membrane),  # v after the reset
+                **synaptic,  # i before and after the step
             }
         )
 
@@ -59,6 +76,8 @@ class LIFLane(wiring.Component):
         threshold = _input(self.threshold, self.threshold_interval)
         total = add_all(m, [Operand(self.total, self.sum_interval), bias], name="current")
         total = resize(m, total, Interval.union(ranges.current), name="current")
+        if layer.synapse is not None:
+            total = self._synaptic(m, total, layer.synapse)
         current = registered(m, total, name="current_1")
         remaining = registered(m, leaked(m, start, layer.leak), name="remaining_1")
         threshold = registered(m, threshold, name="threshold_1")
@@ -77,6 +96,15 @@ class LIFLane(wiring.Component):
         after = resize(m, after, self.membrane_interval, name="after_reset_resized")
         m.d.sync += [self.spike.eq(spike), self.next_membrane.eq(after.value)]
         return m
+
+    def _synaptic(self, m: Module, current: Operand, leak: Leak) -> Operand:
+        """The synaptic current of the step, which leaves beside the membrane."""
+        start = Mux(self.first, 0, self.synaptic)
+        state = node(m, start, self.synaptic_interval, name="synaptic_start")
+        total = add_all(m, [leaked(m, state, leak), current], name="synaptic_total")
+        total = resize(m, total, self.synaptic_interval, name="synaptic_resized")
+        m.d.comb += self.next_synaptic.eq(delayed(m, total.value, clocks=3, name="synaptic_"))
+        return total
 
 
 def _input(value: Value, interval: Interval) -> Operand:

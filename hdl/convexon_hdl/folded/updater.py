@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -18,7 +20,8 @@ class Updater(wiring.Component):
     """Takes the sums of a fold and gives spikes and membranes of its neurons, group after group.
 
     The sums are shifted out of a buffer, so that the accumulators are free at once. The membranes
-    lie in a memory with a word for each group; so do thresholds and biases, where they differ.
+    lie in a memory with a word for each group; so do synaptic currents, where there are any, and
+    thresholds and biases, where they differ.
 
     A group read at one edge is written back `convexon.plan.fold.WRITE_CLOCKS` edges later, with
     ``valid`` high in the clock before. Sums must come at least `FoldPlan.spacing` clocks apart.
@@ -66,27 +69,30 @@ class Updater(wiring.Component):
         with m.If(self.enable):
             m.d.sync += [buffer.eq(self.i), left.eq(plan.groups - 1), busy.eq(1)]
 
-        m.submodules.membrane = membrane = Memory(
-            shape=unsigned(len(self.membranes)), depth=n_groups, init=[]
-        )
-        read, write = membrane.read_port(), membrane.write_port()
-        m.d.comb += read.addr.eq(group)
+        states = {"membrane": plan.ranges.membrane_width}
+        if plan.layer.synapse is not None:
+            states["synaptic"] = plan.ranges.synaptic_width
+        memories = {name: self._memory(m, group, name, size) for name, size in states.items()}
         constants = self._constants(m, group)
         sums = [delayed(m, buffer.sums[k], name=f"sum{k}") for k in range(updates)]
         first = delayed(m, buffer.first, name="first_read")
-        spikes, after, size = [], [], plan.ranges.membrane_width
+        lanes = []
         for k, (threshold, bias) in enumerate(constants):
             m.submodules[f"lane{k}"] = lane = LIFLane(plan)
+            m.d.comb += lane.first.eq(first)
+            for name, size in states.items():
+                read, _ = memories[name]
+                m.d.comb += getattr(lane, name).eq(read.data[k * size : (k + 1) * size])
             m.d.comb += [
-                lane.first.eq(first),
-                lane.membrane.eq(read.data[k * size : (k + 1) * size]),
                 lane.total.eq(sums[k]),
                 lane.threshold.eq(threshold),
                 lane.bias.eq(bias),
             ]
-            spikes.append(lane.spike)
-            after.append(lane.next_membrane)
-        m.d.comb += [self.spikes.eq(Cat(spikes)), self.membranes.eq(Cat(after))]
+            lanes.append(lane)
+        m.d.comb += [
+            self.spikes.eq(Cat(lane.spike for lane in lanes)),
+            self.membranes.eq(Cat(lane.next_membrane for lane in lanes)),
+        ]
         # Probes read it under a name of its own: the port's is also that of a lane's.
         first_of_group = Signal(attrs={"keep": 1})
         m.d.comb += first_of_group.eq(self.first)
@@ -97,11 +103,23 @@ class Updater(wiring.Component):
             self.first.eq(delayed(m, buffer.first, clocks=4, name="first_")),
             self.last.eq(delayed(m, buffer.last, clocks=4, name="last_")),
             self.final.eq(delayed(m, buffer.final & ends, clocks=4, name="final_")),
-            write.en.eq(self.valid),
-            write.addr.eq(self.group),
-            write.data.eq(self.membranes),
         ]
+        for name, (_, write) in memories.items():
+            m.d.comb += [
+                write.en.eq(self.valid),
+                write.addr.eq(self.group),
+                write.data.eq(Cat(getattr(lane, f"next_{name}") for lane in lanes)),
+            ]
         return m
+
+    def _memory(self, m: Module, group: Signal, name: str, size: int) -> tuple[Any, Any]:
+        """Ports of the memory of a state of ``size`` bits, which the group at hand is read from."""
+        depth = self.plan.folds * self.plan.groups
+        shape = unsigned(self.plan.choice.updates * size)
+        m.submodules[name] = memory = Memory(shape=shape, depth=depth, init=[])
+        read, write = memory.read_port(), memory.write_port()
+        m.d.comb += read.addr.eq(group)
+        return read, write
 
     def _constants(self, m: Module, group: Signal) -> list[tuple[Value, Value]]:
         """Threshold and bias of every lane of the group that is read, one clock later."""

@@ -101,11 +101,15 @@ def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
     biases: Integers = layer.biases.astype(number)
     thresholds: Integers = layer.thresholds.astype(number)
     v: Integers = np.zeros((n_samples, layer.n_neurons), dtype=number)
+    synaptic = v
     spikes = np.zeros(currents.shape, dtype=np.uint8)
     for t in range(n_steps):
         total: Integers = currents[:, t].astype(number) + biases
         if layer.recurrent is not None and t:
             total = total + _product(spikes[:, t - 1], layer.recurrent)
+        if layer.synapse is not None:
+            lost = synaptic * layer.synapse.d >> layer.synapse.f
+            total = synaptic = synaptic - lost + total
         u = _saturated(layer, v - (v * layer.leak.d >> layer.leak.f) + total)
         fires = u >= thresholds
         match layer.reset:
@@ -145,4 +149,7 @@ def _number(layer: Layer, n_steps: int, largest: int) -> type:
     lateral = 0 if layer.recurrent is None else _magnitude(layer.recurrent)
     ends = [abs(n) for n in (*layer.biases.tolist(), *layer.thresholds.tolist())]
     step = largest * _magnitude(layer.weights) + lateral + 2 * max(ends)
-    return object if n_steps * step << layer.leak.f >= 1 << 62 else np.int64
+    shift = layer.leak.f
+    if layer.synapse is not None:  # a current that is kept adds up over the steps too
+        step, shift = n_steps * step, max(shift, layer.synapse.f)
+    return object if n_steps * step << shift >= 1 << 62 else np.int64

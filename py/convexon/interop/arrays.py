@@ -33,6 +33,7 @@ def network_of_arrays(
     leak: Leak | Sequence[Leak] = INTEGRATE,
     reset: Reset | str | Sequence[Reset | str] = Reset.SUBTRACT,
     saturation: int | Sequence[int | None] | None = None,
+    synapse: Leak | Sequence[Leak | None] | None = None,
     input_bits: int = 1,
     readout: ReadoutMode | str = ReadoutMode.COUNT,
     readout_weights: npt.ArrayLike | None = None,
@@ -45,8 +46,8 @@ def network_of_arrays(
 ) -> FixedPointNetwork:
     """Return a network of one branch, layer upon layer.
 
-    For a single layer, give one array; for several, a list with one for each. ``leak``, ``reset``
-    and ``saturation`` may be the same for all of them.
+    For a single layer, give one array; for several, a list with one for each. ``leak``, ``reset``,
+    ``saturation`` and ``synapse`` may be the same for all of them.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ def network_of_arrays(
         Lateral weights ``recurrent[k, j]`` lead from neuron k to neuron j, one step later.
     leak : `Leak.nearest` makes one of a real factor
     saturation : bits of the membrane to clamp to
+    synapse : leak of a synaptic current, where neurons have one
     input_bits : 1 for spikes, k for intensities of k bits
     readout : what the readout weighs
     readout_weights : integer array, shape (neurons of the last layer, classes), optional
@@ -81,6 +83,7 @@ def network_of_arrays(
         "leak": _of_all("leak", leak, count),
         "reset": _of_all("reset", reset, count),
         "saturation": _of_all("saturation", saturation, count),
+        "synapse": _of_all("synapse", synapse, count),
         "thresholds": _of_each("thresholds", thresholds, count),
     }
     layers = []
@@ -169,6 +172,7 @@ def _layer(
     leak: Leak,
     reset: Reset | str,
     saturation: int | None,
+    synapse: Leak | None,
 ) -> Layer:
     """A layer in the formats that its values ask for."""
     if weights.ndim != 2:
@@ -196,6 +200,7 @@ def _layer(
         saturation=None
         if saturation is None
         else QFormat(require_integer("saturation", saturation)),
+        synapse=synapse,
     )
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from convexon.snn.coding import CODINGS, Coding
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.store.artefact import atomic_write
 
 Matrix = npt.NDArray[np.int64]
@@ -134,7 +134,7 @@ static inline int64_t convexon_clamp(int64_t x, int64_t low, int64_t high) {
 
 
 def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
-    """Yield one step function a layer: ``x`` in, spikes ``s`` and membranes ``v`` updated."""
+    """Yield one step function a layer: ``x`` in, spikes ``s``, membranes ``v`` (and ``i``) kept."""
     for b, branch in enumerate(network.branches):
         for depth, layer in enumerate(branch.layers):
             place = f"branch{b}_layer{depth}"
@@ -152,24 +152,32 @@ def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
                 if layer.recurrent is not None
                 else ""
             )
-            integrated = clamp % (
-                f"v[j] - convexon_leaked(v[j], {layer.leak.d}, {layer.leak.f}) + current"
+            synapse = (
+                f"    current += i[j] - {_c_leaked('i[j]', layer.synapse)};\n    i[j] = current;\n"
+                if layer.synapse is not None
+                else ""
             )
+            integrated = clamp % f"v[j] - {_c_leaked('v[j]', layer.leak)} + current"
+            state = "int64_t *v" if layer.synapse is None else "int64_t *v, int64_t *i"
             yield (
                 f"static inline void convexon_{place}("
-                "const int64_t *x, int64_t *s, int64_t *v) {\n"
+                f"const int64_t *x, int64_t *s, {state}) {{\n"
                 f"  int64_t next[{n}];\n"
                 f"  for (int j = 0; j < {n}; j++) {{\n"
                 f"    int64_t current = convexon_{place}_biases[j];\n"
-                f"    for (int i = 0; i < {layer.n_inputs}; i++) "
-                f"current += convexon_{place}_weights[i * {n} + j] * x[i];\n"
-                f"{lateral}"
+                f"    for (int k = 0; k < {layer.n_inputs}; k++) "
+                f"current += convexon_{place}_weights[k * {n} + j] * x[k];\n"
+                f"{lateral}{synapse}"
                 f"    int64_t u = {integrated};\n"
                 f"    next[j] = u >= convexon_{place}_thresholds[j];\n"
                 f"    v[j] = {after};\n"
                 f"  }}\n"
                 f"  for (int j = 0; j < {n}; j++) s[j] = next[j];\n}}\n\n"
             )
+
+
+def _c_leaked(state: str, leak: Leak) -> str:
+    return f"convexon_leaked({state}, {leak.d}, {leak.f})"
 
 
 def _c_infer(network: FixedPointNetwork) -> str:
@@ -182,9 +190,10 @@ def _c_infer(network: FixedPointNetwork) -> str:
         signal = "x"
         for depth, layer in enumerate(branch.layers):
             place = f"{b}_{depth}"
-            declare.append(f"  int64_t s{place}[{layer.n_neurons}] = {{0}};\n")
-            declare.append(f"  int64_t v{place}[{layer.n_neurons}] = {{0}};\n")
-            step.append(f"    convexon_branch{b}_layer{depth}({signal}, s{place}, v{place});\n")
+            states = [f"{name}{place}" for name in ("sv" if layer.synapse is None else "svi")]
+            declare += [f"  int64_t {name}[{layer.n_neurons}] = {{0}};\n" for name in states]
+            given = ", ".join((signal, *states))
+            step.append(f"    convexon_branch{b}_layer{depth}({given});\n")
             signal = f"s{place}"
         feature = f"v{place}[j] >= 0" if mode is ReadoutMode.SIGN else f"s{place}[j]"
         assign = "+=" if mode is ReadoutMode.COUNT else "="

@@ -99,8 +99,8 @@ def _require_widths(network: FixedPointNetwork) -> None:
     """Raise `InputError` where a number is wider than the models compute with."""
     for b, branch in enumerate(network.ranges):
         for depth, layer in enumerate(branch):
-            for j, intervals in enumerate(zip(layer.integrated, layer.membrane, strict=True)):
-                width = width_of(intervals[0] | intervals[1])
+            for j, interval in enumerate(layer.states):
+                width = width_of(interval)
                 if width > MAX_WIDTH:
                     raise InputError(
                         f"branches.{b}.layers.{depth} must have membranes of at most {MAX_WIDTH} "

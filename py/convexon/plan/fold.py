@@ -12,8 +12,9 @@ from s to the fold's neurons. The membranes of a fold are updated in L = lanes /
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import chain
 from operator import attrgetter
 
 import numpy as np
@@ -25,7 +26,7 @@ from convexon.plan.mapping import Mapping as LayerMappings
 from convexon.snn.fixed import Interval, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import INTEGRATE, ReadoutMode, Reset
-from convexon.snn.ranges import LayerRanges, neuron_ranges
+from convexon.snn.ranges import LayerRanges, ranges_of_currents
 from convexon.snn.seeded import identify
 
 IntArray = npt.NDArray[np.int64]
@@ -212,7 +213,8 @@ def engines_at(network: FixedPointNetwork, depth: int) -> list[list[int]]:
         layer = branch.layers[depth]
         # Where signs are weighed, only a branch's last layer gives them.
         gives_signs = network.readout_mode is ReadoutMode.SIGN and branch.depth == depth + 1
-        kind = (layer.leak, layer.reset, layer.saturation, layer.recurrent is None, gives_signs)
+        of_neurons = (layer.leak, layer.reset, layer.saturation, layer.synapse)
+        kind = (*of_neurons, layer.recurrent is None, gives_signs)
         shared.setdefault(kind if depth == 0 else b, []).append(b)
     return list(shared.values())
 
@@ -250,11 +252,11 @@ def _plan(
         ranges = _ranges_of_any_weights(layer, inputs, network.n_steps)
     else:
         parts = [network.ranges[b][depth] for b in branches]
-        ranges = LayerRanges(
-            current=tuple(x for part in parts for x in part.current),
-            integrated=tuple(x for part in parts for x in part.integrated),
-            membrane=tuple(x for part in parts for x in part.membrane),
+        side_by_side = (
+            tuple(chain.from_iterable(getattr(part, each.name) for part in parts))
+            for each in fields(LayerRanges)
         )
+        ranges = LayerRanges(*side_by_side)
     if choice.lanes > layer.n_neurons:
         raise InputError(
             f"lanes of branch {branches[0]} layer {depth} must be at most its {layer.n_neurons} "
@@ -330,7 +332,7 @@ def readout_plan(network: FixedPointNetwork, choice: Folded) -> FoldPlan:
 def merged(layers: Sequence[Layer]) -> Layer:
     """One layer that computes all of ``layers`` side by side on the same inputs.
 
-    They must agree in leak, reset and saturation, and all or none be recurrent.
+    They must agree in leak, reset, saturation and synapse, and all or none be recurrent.
     """
     if len(layers) == 1:
         return layers[0]
@@ -345,16 +347,14 @@ def merged(layers: Sequence[Layer]) -> Layer:
             if layer.recurrent is not None:
                 recurrent[part, part] = layer.recurrent
             begin = part.stop
-    return Layer(
+    return replace(
+        first,
         weights=np.concatenate([layer.weights for layer in layers], axis=1),
         thresholds=np.concatenate([layer.thresholds for layer in layers]),
         biases=np.concatenate([layer.biases for layer in layers]),
         recurrent=recurrent,
-        leak=first.leak,
-        reset=first.reset,
         weight_format=max((layer.weight_format for layer in layers), key=width),
         threshold_format=max((layer.threshold_format for layer in layers), key=width),
-        saturation=first.saturation,
     )
 
 
@@ -367,18 +367,7 @@ def _ranges_of_any_weights(layer: Layer, inputs: Interval, n_steps: int) -> Laye
     lateral = 0 if layer.recurrent is None else layer.n_neurons
     reach = limits.scaled(layer.n_inputs * inputs.high + lateral)
     currents = [reach + Interval(int(bias), int(bias)) for bias in layer.biases]
-    pairs = [
-        neuron_ranges(
-            current,
-            threshold=int(threshold),
-            leak=layer.leak,
-            reset=layer.reset,
-            saturation=layer.saturation,
-            n_steps=n_steps,
-        )
-        for current, threshold in zip(currents, layer.thresholds, strict=True)
-    ]
-    return LayerRanges(tuple(currents), tuple(u for u, _ in pairs), tuple(v for _, v in pairs))
+    return ranges_of_currents(layer, currents, n_steps)
 
 
 def sum_intervals(plan: FoldPlan) -> list[Interval]:

@@ -81,8 +81,8 @@ def operations_of(
                 # The first step of an inference has no step before it.
                 before = spikes[:, :-1].sum(axis=(0, 1))
                 total += _synaptic(before / n_samples, layer.recurrent, sums, width)
-            updated = sum(width_of(interval) for interval in ranges.integrated)
-            stored = sum(width_of(interval) for interval in ranges.membrane)
+            updated = sum(map(width_of, (*ranges.integrated, *ranges.synaptic)))
+            stored = sum(map(width_of, (*ranges.membrane, *ranges.synaptic)))
             total += Operations(
                 updates=float(layer.n_neurons * network.n_steps),
                 update_bits=float(updated * network.n_steps),

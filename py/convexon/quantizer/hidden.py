@@ -201,10 +201,10 @@ def _assembled(
 
 def _require_contract(layer: RealLayer, target: Spikes) -> list[str]:
     """Refuse what no integer layer can do, and return what is done only nearly."""
-    if layer.synapse is not None and layer.synapse.any():
+    if layer.late and layer.synapse is not None and layer.synapse.any():
         raise InputError(
-            f"{layer.name} has a synaptic current, for which the neuron's contract has no state: "
-            "train it with a membrane alone"
+            f"{layer.name} has a synaptic current and a reset that comes one step late, which the "
+            "neuron's contract has not together: train it with a reset to zero"
         )
     if layer.several and target.max(initial=0) > 1:
         raise InputError(
@@ -241,17 +241,10 @@ def _time_constant(factor: float) -> float:
 def _folded(layer: RealLayer, calibration: Calibration) -> RealLayer:
     """The first layer on the integers that come in, in place of what they stand for."""
     weights = layer.weights.astype(np.float64)
-    return RealLayer(
-        name=layer.name,
+    return replace(
+        layer,
         weights=weights * calibration.scale[:, None],
         biases=layer.biases + calibration.offset @ weights,
-        leak=layer.leak,
-        thresholds=layer.thresholds,
-        reset=layer.reset,
-        strict=layer.strict,
-        late=layer.late,
-        lateral=layer.lateral,
-        lateral_biases=layer.lateral_biases,
     )
 
 

@@ -10,7 +10,7 @@ from convexon.quantizer.settings import Grid, HiddenSettings, Rounding
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.network import FloatArray, IntArray, Layer
 from convexon.snn.neuron import Leak, Reset
-from convexon.snn.real import RealLayer
+from convexon.snn.real import Real, RealLayer
 from convexon.snn.simulate import layer_spikes
 
 Spikes = npt.NDArray[np.uint8]
@@ -21,14 +21,25 @@ LEAK_SPREAD = 1e-3
 
 
 def leak_of(layer: RealLayer) -> float:
-    """The one leak factor of a layer."""
-    low, high = float(layer.leak.min()), float(layer.leak.max())
+    """The one leak factor of a layer's membranes."""
+    return _one_factor(layer, "leak", layer.leak)
+
+
+def _one_factor(layer: RealLayer, name: str, factors: Real) -> float:
+    low, high = float(factors.min()), float(factors.max())
     if high - low > LEAK_SPREAD:
         raise InputError(
-            f"leak of {layer.name} must be the same for all its neurons, not {low:.4g} to "
+            f"{name} of {layer.name} must be the same for all its neurons, not {low:.4g} to "
             f"{high:.4g}: train one time constant a layer"
         )
     return (low + high) / 2
+
+
+def _synapse_of(layer: RealLayer) -> Leak | None:
+    """Leak of the synaptic current; a current that keeps nothing is none."""
+    if layer.synapse is None or not layer.synapse.any():
+        return None
+    return Leak.nearest(_one_factor(layer, "synapse", layer.synapse))
 
 
 _CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
@@ -84,6 +95,7 @@ class LayerRounding:
         self.signal, self.target = signal[looked_at], target[looked_at]
         self.weights = layer.weights.astype(np.float64)
         self.leak = Leak.nearest(leak_of(layer))
+        self.synapse = _synapse_of(layer)
         stride = max(1, -(-signal.shape[0] * signal.shape[1] // _ROWS))
         rows = slice(None, None, stride)
         self.rows = signal.reshape(-1, signal.shape[2])[rows].astype(np.float64)
@@ -189,9 +201,8 @@ class LayerRounding:
             own = np.diag(np.rint(level))
             lateral = -own if lateral is None else lateral - own
             reset = Reset.NONE
-        return _integer_layer(
-            weights * guard, lateral, thresholds, np.rint(biases * scaled), self.leak, reset
-        )
+        offsets = np.rint(biases * scaled)
+        return self._integer_layer(weights * guard, lateral, thresholds, offsets, reset)
 
     def _searched(self, layer: Layer) -> tuple[Layer, int]:
         """Move thresholds, then single weights, as long as a step restores spikes."""
@@ -205,7 +216,7 @@ class LayerRounding:
                 own = None
                 if layer.recurrent is not None:
                     own = np.diag(np.full(len(theta), float(layer.recurrent[j, j])))
-                tried = _integer_layer(w, own, theta, biases, layer.leak, layer.reset)
+                tried = self._integer_layer(w, own, theta, biases, layer.reset)
                 spikes = layer_spikes(tried, self.signal, self.reach)
                 wrong = (spikes != self.target[:, :, j : j + 1]).sum(axis=(0, 1))
                 best = int(wrong.argmin())
@@ -215,7 +226,7 @@ class LayerRounding:
                 moved += 1
         lateral = None if layer.recurrent is None else layer.recurrent.astype(np.float64)
         biases = layer.biases.astype(np.float64)
-        return _integer_layer(weights, lateral, thresholds, biases, layer.leak, layer.reset), moved
+        return self._integer_layer(weights, lateral, thresholds, biases, layer.reset), moved
 
     def _candidates(self, weights: FloatArray, threshold: float) -> tuple[FloatArray, FloatArray]:
         """The neuron as it is, then with another threshold, then with one other weight."""
@@ -236,32 +247,32 @@ class LayerRounding:
         extra = tried.shape[1] - len(thetas)
         return tried, np.concatenate([thetas, np.full(extra, threshold)])
 
+    def _integer_layer(
+        self,
+        weights: FloatArray,
+        lateral: FloatArray | None,
+        thresholds: FloatArray,
+        biases: FloatArray,
+        reset: Reset,
+    ) -> Layer:
+        """A layer with the narrowest formats that hold its integers."""
+        held = weights if lateral is None else np.concatenate([weights, lateral])
+        largest = max(float(np.abs(held).max()), float(np.abs(thresholds).max()), 1.0)
+        if largest >= 2.0**52:
+            raise FormatError("weights and thresholds must stay below 2**52 at the chosen bits")
 
-def _integer_layer(
-    weights: FloatArray,
-    lateral: FloatArray | None,
-    thresholds: FloatArray,
-    biases: FloatArray,
-    leak: Leak,
-    reset: Reset,
-) -> Layer:
-    """A layer with the narrowest formats that hold its integers."""
-    held = weights if lateral is None else np.concatenate([weights, lateral])
-    largest = max(float(np.abs(held).max()), float(np.abs(thresholds).max()), 1.0)
-    if largest >= 2.0**52:
-        raise FormatError("weights and thresholds must stay below 2**52 at the chosen bits")
+        def covering(*arrays: FloatArray) -> QFormat:
+            ends = [int(f(a)) for a in arrays for f in (np.min, np.max)]
+            return QFormat.covering(Interval.hull(ends))
 
-    def covering(*arrays: FloatArray) -> QFormat:
-        ends = [int(f(a)) for a in arrays for f in (np.min, np.max)]
-        return QFormat.covering(Interval.hull(ends))
-
-    return Layer(
-        weights=weights.astype(np.int64),
-        thresholds=thresholds.astype(np.int64),
-        biases=biases.astype(np.int64),
-        recurrent=None if lateral is None else lateral.astype(np.int64),
-        leak=leak,
-        reset=reset,
-        weight_format=covering(held),
-        threshold_format=covering(thresholds, biases),
-    )
+        return Layer(
+            weights=weights.astype(np.int64),
+            thresholds=thresholds.astype(np.int64),
+            biases=biases.astype(np.int64),
+            recurrent=None if lateral is None else lateral.astype(np.int64),
+            leak=self.leak,
+            reset=reset,
+            weight_format=covering(held),
+            threshold_format=covering(thresholds, biases),
+            synapse=self.synapse,
+        )

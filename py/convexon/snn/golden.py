@@ -25,9 +25,10 @@ def saturate(value: int, layer: Layer) -> int:
 
 
 def neuron_step(
-    layer: Layer, j: int, v: int, inputs: list[int], previous_spikes: list[int]
-) -> tuple[int, int]:
-    """One step of neuron ``j``: returns its spike and its membrane after the reset."""
+    layer: Layer, j: int, state: tuple[int, int], inputs: list[int], previous_spikes: list[int]
+) -> tuple[int, tuple[int, int]]:
+    """One step of neuron ``j`` from ``state`` = (v, i): returns its spike and its next state."""
+    v, before = state
     current = int(layer.biases[j])
     current += sum(w * x for w, x in zip(layer.weights[:, j].tolist(), inputs, strict=True))
     if layer.recurrent is not None:
@@ -35,7 +36,10 @@ def neuron_step(
         current += sum(r * s for r, s in zip(lateral, previous_spikes, strict=True))
     threshold = int(layer.thresholds[j])
 
-    u = saturate(v - ((layer.leak.d * v) >> layer.leak.f) + current, layer)
+    i = current
+    if layer.synapse is not None:
+        i = before - ((layer.synapse.d * before) >> layer.synapse.f) + current
+    u = saturate(v - ((layer.leak.d * v) >> layer.leak.f) + i, layer)
     s = 1 if u >= threshold else 0
     if layer.reset is Reset.SUBTRACT:
         v = saturate(u - threshold * s, layer)
@@ -43,22 +47,22 @@ def neuron_step(
         v = 0 if s else u
     else:
         v = u
-    return s, v
+    return s, (v, i)
 
 
 def layer_run(layer: Layer, inputs: list[list[int]]) -> tuple[list[list[int]], list[list[int]]]:
     """All steps of one layer: spikes and membranes, each ``[step][neuron]``."""
     n = layer.n_neurons
-    v = [0] * n
+    states = [(0, 0)] * n
     s = [0] * n
     spikes: list[list[int]] = []
     membranes: list[list[int]] = []
     for x in inputs:
-        results = [neuron_step(layer, j, v[j], x, s) for j in range(n)]
+        results = [neuron_step(layer, j, states[j], x, s) for j in range(n)]
         s = [spike for spike, _ in results]
-        v = [membrane for _, membrane in results]
+        states = [state for _, state in results]
         spikes.append(s)
-        membranes.append(v)
+        membranes.append([v for v, _ in states])
     return spikes, membranes
 
 

@@ -9,7 +9,7 @@ drawn on the grid, so nothing is rounded there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import NoneType
 from typing import Any
@@ -32,10 +32,6 @@ from convexon.snn.ranges import LayerRanges, layer_ranges, score_range
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-
-MAX_STEPS = 1 << 16
-"""Most steps of an inference."""
-
 
 MAX_STEPS = 1 << 16
 """Most steps of an inference: the exact ranges are a walk over all of them."""
@@ -90,6 +86,7 @@ class Layer:
     recurrent : int64 array, shape (n_neurons, n_neurons), or None
         Lateral weights r[k, j], from the spike of neuron k one step earlier.
     leak, reset : the same for all neurons of the layer
+    synapse : leak of the synaptic current, the same for all neurons; None where there is none
     weight_format, threshold_format : formats that hold the weights (recurrent too), and the
         thresholds and biases
     saturation : membrane format to clamp to. None, the default, computes without clamping.
@@ -111,6 +108,7 @@ class Layer:
     threshold_format: QFormat
     recurrent: IntArray | None = None
     saturation: QFormat | None = None
+    synapse: Leak | None = None
 
     def __post_init__(self) -> None:
         require_type("leak", self.leak, Leak)
@@ -118,6 +116,7 @@ class Layer:
         require_type("weight_format", self.weight_format, QFormat)
         require_type("threshold_format", self.threshold_format, QFormat)
         require_type("saturation", self.saturation, QFormat, NoneType)
+        require_type("synapse", self.synapse, Leak, NoneType)
         weights = np.asarray(self.weights)
         if weights.ndim != 2 or 0 in weights.shape:
             raise InputError(
@@ -140,7 +139,7 @@ class Layer:
     @property
     def memoryless(self) -> bool:
         """Whether no step depends on an earlier one."""
-        return self.recurrent is None and self.leak.forgets
+        return self.recurrent is None and self.synapse is None and self.leak.forgets
 
     @property
     def n_inputs(self) -> int:
@@ -160,16 +159,12 @@ class Layer:
 
     def restricted(self, neurons: npt.NDArray[np.intp], inputs: npt.NDArray[np.intp]) -> Layer:
         """Return the layer that keeps only the given neurons and inputs, in the given order."""
-        return Layer(
+        return replace(
+            self,
             weights=self.weights[np.ix_(inputs, neurons)],
             thresholds=self.thresholds[neurons],
             biases=self.biases[neurons],
             recurrent=None if self.recurrent is None else self.recurrent[np.ix_(neurons, neurons)],
-            leak=self.leak,
-            reset=self.reset,
-            weight_format=self.weight_format,
-            threshold_format=self.threshold_format,
-            saturation=self.saturation,
         )
 
 

@@ -1,10 +1,11 @@
 """The neuron: one arithmetic contract.
 
 All values are integers in two's complement. For neuron j of a layer, at step t = 1..T of an
-inference, with v[j] = 0 and all recurrent spikes 0 before the first step::
+inference, with v[j] = i[j] = 0 and all recurrent spikes 0 before the first step::
 
     I = sum_i w[i,j] * x[i,t]  +  sum_k r[k,j] * s[k,t-1]  +  b[j]
-    u = sat(v - ((d * v) >> f) + I)          leak factor 1 - d / 2**f; >> rounds down (floor)
+    i = I  |  i - ((d_i * i) >> f_i) + I     where the layer has a synaptic current
+    u = sat(v - ((d * v) >> f) + i)          leak factor 1 - d / 2**f; >> rounds down (floor)
     s = 1 if u >= theta[j] else 0
     v = sat(u - theta[j] * s)                Reset.SUBTRACT
       | 0 if s else u                        Reset.ZERO

@@ -2,12 +2,13 @@
 
 The leak map v - ((d * v) >> f) is monotone (it equals ceil(v * (1 - d / 2**f))), as are saturation
 and, piecewise, the reset. The image of an interval under one step is therefore given by its ends,
-and T steps give the hull of every value that the membrane can take. The analysis is per neuron, so
-a quiet neuron gets a narrow register.
+and T steps give the hull of every value that the membrane can take, and a synaptic current before
+it. The analysis is per neuron, so a quiet neuron gets a narrow register.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,23 +28,42 @@ class LayerRanges:
 
     Members
     -------
+    current : I
     integrated : u before saturation and threshold
     membrane : v after the reset, the start value 0 included
+    synaptic : i, the start value 0 included; empty where the layer has no synaptic current
     """
 
     current: tuple[Interval, ...]
     integrated: tuple[Interval, ...]
     membrane: tuple[Interval, ...]
+    synaptic: tuple[Interval, ...] = ()
+
+    @property
+    def states(self) -> tuple[Interval, ...]:
+        """What a neuron's u, v and i can be, whichever it is."""
+        every = (self.integrated, self.membrane, self.synaptic or self.membrane)
+        return tuple(Interval.union(each) for each in zip(*every, strict=True))
 
     @property
     def membrane_width(self) -> int:
         """Bits of the narrowest signed format that holds every membrane of the layer."""
         return max(width_of(interval) for interval in self.membrane)
 
+    @property
+    def synaptic_width(self) -> int:
+        """The same of every synaptic current; 0 where there is none."""
+        return max((width_of(interval) for interval in self.synaptic), default=0)
+
 
 def leaked(value: int, leak: Leak) -> int:
     """One end of an interval after the leak, v - ((d * v) >> f)."""
     return value - ((leak.d * value) >> leak.f)
+
+
+def leaked_range(interval: Interval, leak: Leak) -> Interval:
+    """What a leak leaves of an interval."""
+    return Interval(leaked(interval.low, leak), leaked(interval.high, leak))
 
 
 def reset_range(integrated: Interval, threshold: int, reset: Reset) -> Interval:
@@ -70,48 +90,56 @@ def neuron_ranges(
     reset: Reset,
     saturation: QFormat | None,
     n_steps: int,
-) -> tuple[Interval, Interval]:
-    """Ranges of u (before saturation) and v (after reset) of one neuron over ``n_steps`` steps."""
-    membrane = all_membrane = Interval(0, 0)
+    synapse: Leak | None = None,
+) -> tuple[Interval, Interval, Interval]:
+    """Ranges of u (before saturation), v (after reset) and i of one neuron over ``n_steps``."""
+    membrane = all_membrane = synaptic = all_synaptic = Interval(0, 0)
     all_integrated: Interval | None = None
     for _ in range(n_steps):
-        previous = membrane
-        leaking = Interval(leaked(membrane.low, leak), leaked(membrane.high, leak))
-        integrated = leaking + current
+        previous = membrane, synaptic
+        synaptic = current if synapse is None else leaked_range(synaptic, synapse) + current
+        all_synaptic = all_synaptic | synaptic
+        integrated = leaked_range(membrane, leak) + synaptic
         after = integrated if saturation is None else integrated.clamped(saturation.interval)
         membrane = reset_range(after, threshold, reset)
         if saturation is not None:
             membrane = membrane.clamped(saturation.interval)
         all_integrated = integrated if all_integrated is None else all_integrated | integrated
         all_membrane = all_membrane | membrane
-        if membrane == previous:  # a fixed point: every later step has the same ranges
+        if (membrane, synaptic) == previous:  # a fixed point: so are all later steps
             break
-    return (all_integrated if all_integrated is not None else current), all_membrane
+    return (all_integrated if all_integrated is not None else current), all_membrane, all_synaptic
 
 
 def layer_ranges(layer: Layer, inputs: Interval, n_steps: int) -> LayerRanges:
     """Ranges of every neuron of ``layer`` when each input takes any value of ``inputs``."""
     currents: list[Interval] = []
-    integrated: list[Interval] = []
-    membranes: list[Interval] = []
     for j in range(layer.n_neurons):
         current = weighted_range(layer.weights[:, j], inputs)
         if layer.recurrent is not None:
             current = current + weighted_range(layer.recurrent[:, j], Interval(0, 1))
         bias = int(layer.biases[j])
-        current = current + Interval(bias, bias)
-        u, v = neuron_ranges(
+        currents.append(current + Interval(bias, bias))
+    return ranges_of_currents(layer, currents, n_steps)
+
+
+def ranges_of_currents(layer: Layer, currents: Sequence[Interval], n_steps: int) -> LayerRanges:
+    """Ranges of every neuron of ``layer``, given those of I."""
+    found = [
+        neuron_ranges(
             current,
-            threshold=int(layer.thresholds[j]),
+            threshold=threshold,
             leak=layer.leak,
             reset=layer.reset,
             saturation=layer.saturation,
             n_steps=n_steps,
+            synapse=layer.synapse,
         )
-        currents.append(current)
-        integrated.append(u)
-        membranes.append(v)
-    return LayerRanges(tuple(currents), tuple(integrated), tuple(membranes))
+        for current, threshold in zip(currents, layer.thresholds.tolist(), strict=True)
+    ]
+    integrated, membrane, synaptic = (tuple(each) for each in zip(*found, strict=True))
+    kept = () if layer.synapse is None else synaptic
+    return LayerRanges(tuple(currents), integrated, membrane, kept)
 
 
 def weighted_range(weights: npt.NDArray[np.int64], inputs: Interval) -> Interval:

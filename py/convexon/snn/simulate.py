@@ -17,7 +17,7 @@ import numpy.typing as npt
 from convexon.errors import FormatError
 from convexon.snn.fixed import MAX_WIDTH, Interval, width_of
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
-from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.snn.ranges import layer_ranges
 from convexon.snn.trace import LayerTrace, SpikeTrace
 
@@ -39,7 +39,8 @@ def _arithmetic(layer: Layer, input_range: Interval, steps: int) -> _Arithmetic:
 
     No partial sum of a current, in whatever order, exceeds the sum of the magnitudes. A leak never
     raises the magnitude of a membrane, so T steps cannot take it beyond T times the largest current
-    and threshold. Only where that is too coarse for int64 the exact ranges decide.
+    and threshold; nor that of a synaptic current, in place of the current then. Only where that is
+    too coarse for int64 the exact ranges decide.
     """
     span = max(abs(input_range.low), abs(input_range.high))
     current = _magnitude(layer.weights) * span
@@ -49,14 +50,17 @@ def _arithmetic(layer: Layer, input_range: Interval, steps: int) -> _Arithmetic:
     product = next(
         (dtype for dtype, bits in _EXACT if current.bit_length() <= bits), np.dtype(np.int64)
     )
+    shift = layer.leak.f
+    if layer.synapse is not None:
+        current, shift = steps * current, max(shift, layer.synapse.f)
     membrane = steps * (current + int(np.abs(layer.thresholds).max()))
-    width = membrane.bit_length() + 1 + layer.leak.f
+    width = membrane.bit_length() + 1 + shift
     if width <= 31:
         return _Arithmetic(product, np.dtype(np.int32))
     if width > MAX_WIDTH:
         ranges = layer_ranges(layer, input_range, steps)
         # d * v is the widest product; 2**f bounds d, so f more bits than v are enough for it.
-        width = max(width_of(i) for i in (*ranges.integrated, *ranges.membrane)) + layer.leak.f
+        width = max(map(width_of, ranges.states)) + shift
         if width > MAX_WIDTH:
             raise FormatError(
                 f"membranes must fit {MAX_WIDTH} bits, not {width}: use smaller weights"
@@ -81,8 +85,8 @@ def _steps(
     weights = layer.weights.astype(types.current)
     lateral = None if layer.recurrent is None else layer.recurrent.astype(types.current)
     thresholds, biases = (a.astype(types.membrane) for a in (layer.thresholds, layer.biases))
-    d, f = layer.leak.d, layer.leak.f
     v = np.zeros((samples, layer.n_neurons), dtype=types.membrane)
+    i = np.zeros_like(v)
     fired = np.zeros(v.shape, dtype=np.bool_)
     for t in range(steps):
         current = inputs[:, t].astype(types.current) @ weights
@@ -90,11 +94,10 @@ def _steps(
             current += fired.astype(types.current) @ lateral
         u = current.astype(types.membrane)
         u += biases
-        if d == 0:
-            u += v
-        elif d != 1 << f:  # a full leak forgets v
-            u += v
-            u -= (v * d) >> f
+        if layer.synapse is not None:
+            _add_leaked(u, i, layer.synapse)
+            i = u.copy()
+        _add_leaked(u, v, layer.leak)
         _saturate(u, layer)
         fired = u >= thresholds
         if layer.reset is Reset.SUBTRACT:
@@ -104,6 +107,15 @@ def _steps(
             u[fired] = 0
         v = u
         yield fired, v
+
+
+def _add_leaked(total: npt.NDArray[Any], state: npt.NDArray[Any], leak: Leak) -> None:
+    """Add to ``total`` in place what a leak leaves of a state."""
+    if leak.forgets:
+        return
+    total += state
+    if leak.d:
+        total -= (state * leak.d) >> leak.f
 
 
 def layer_trace(layer: Layer, inputs: npt.NDArray[np.uint8], input_range: Interval) -> LayerTrace:

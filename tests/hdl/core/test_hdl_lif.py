@@ -53,7 +53,8 @@ def _case(leak: Leak, threshold: int, reset: Reset, saturation: QFormat | None) 
     )
     limits = saturation.interval if saturation is not None else None
     states = [(v, i) for v in MEMBRANES for i in CURRENTS if limits is None or v in limits]
-    answers = {(v, i): golden.neuron_step(layer, 0, v, [i], []) for v, i in states}
+    steps = {(v, i): golden.neuron_step(layer, 0, (v, 0), [i], []) for v, i in states}
+    answers = {state: (spike, after) for state, (spike, (after, _)) in steps.items()}
     integrated = Interval.hull(v - ((leak.d * v) >> leak.f) + i for v, i in states)
     membrane = Interval.hull([v for v, _ in states] + [v for _, v in answers.values()])
     parameters = NeuronParameters(

@@ -219,6 +219,7 @@ def case(seed: int, **changes: Any) -> Case:
         "bits": int(rng.integers(1, 4)),
         "recurrent": bool(rng.integers(2)),
         "saturation": (None, QFormat(5))[rng.integers(2)],
+        "synapse": (None, Leak(1, 2))[seed % 2],
         "reset": list(Reset)[rng.integers(3)],
         "mode": (ReadoutMode.COUNT, ReadoutMode.SIGN)[rng.integers(2)],
         "activity": float(rng.random()),
@@ -232,6 +233,7 @@ def case(seed: int, **changes: Any) -> Case:
         reset=chosen["reset"],
         recurrent=chosen["recurrent"],
         saturation=chosen["saturation"],
+        synapse=chosen["synapse"],
     )
     network = random_network(
         rng, ((layer,),), mode=chosen["mode"], n_steps=3, input_bits=chosen["bits"]

@@ -13,7 +13,7 @@ from proof_bench import Subject, replaced
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon_hdl.emit.emitter import emit
 from convexon_hdl.formal.network import left_to_simulation, obligations
 from convexon_hdl.formal.obligation import prove_all, report_on
@@ -32,10 +32,14 @@ MAPPING = Mapping(
 
 @cache
 def network(mode: ReadoutMode = ReadoutMode.COUNT) -> FixedPointNetwork:
-    """Two folds, a recurrent layer, intensities of two bits, and a saturating layer."""
+    """Two folds, a recurrent layer, intensities, saturation, and synaptic currents."""
     rng = np.random.default_rng(11)
-    deep = (random_layer(rng, 5, 4, saturation=QFormat(5)), random_layer(rng, 4, 3))
-    wide = (random_layer(rng, 5, 2, recurrent=True, reset=Reset.ZERO),)
+    synapse = Leak(1, 2)
+    deep = (
+        random_layer(rng, 5, 4, saturation=QFormat(5), synapse=synapse),
+        random_layer(rng, 4, 3),
+    )
+    wide = (random_layer(rng, 5, 2, recurrent=True, reset=Reset.ZERO, synapse=synapse),)
     return random_network(rng, (deep, wide), mode=mode, n_steps=3, input_bits=2)
 
 
@@ -91,6 +95,12 @@ MUTANTS = {
         r"assign start = ",
         f"{ENGINE}.updater.lane0 ",
         "lane of stage1.engine0.updater.lane0",
+    ),
+    "a synaptic current that is not kept": (
+        r"\.synaptic\((\S+?)\)",
+        r".synaptic(4'h0)",
+        "\\accelerator.stage0.engine0.updater.lane0  lane0",
+        "connections of stage0.engine0.updater",
     ),
     "a lane's register without reset": (
         r"\.rst\(rst\)",

@@ -39,7 +39,13 @@ from convexon_hdl.formal.obligation import Obligation
 from convexon_hdl.formal.prover import Verdict, prove
 from convexon_hdl.formal.specs.contract import NeuronSpecification
 from convexon_hdl.formal.specs.handshake import StreamSpecification
-from mutants import SplitKeepsThreshold, SplitStrictThreshold, StrictThreshold
+from mutants import (
+    KeepsCurrent,
+    SeesOldCurrent,
+    SplitKeepsThreshold,
+    SplitStrictThreshold,
+    StrictThreshold,
+)
 from tiers import leading
 
 
@@ -121,7 +127,7 @@ def test_neuron_of_a_drawn_card_with_a_range_of_another_is_refuted() -> None:
     widest = max(neurons_of(drawn_card()), key=lambda n: n.current.high - n.current.low)
     calm = dataclasses.replace(widest, current=Interval(0, 1))
     assert verdict_on(calm) is Verdict.PROVED
-    integrated, membrane = neuron_ranges(
+    integrated, membrane, _ = neuron_ranges(
         calm.current,
         threshold=calm.threshold,
         leak=calm.leak,
@@ -187,6 +193,12 @@ def test_neuron_that_fires_too_late_is_refuted(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("mutant", [NarrowLIF, ForgetfulLIF])
 def test_neuron_mutant_is_refuted(mutant: type[LIF]) -> None:
     choice = neuron_parameters(Leak(1, 3), Reset.SUBTRACT)
+    assert verdict_on(choice, mutant(choice)) is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("mutant", [SeesOldCurrent, KeepsCurrent])
+def test_mutant_of_the_synaptic_current_is_refuted(mutant: type[LIF]) -> None:
+    choice = neuron_parameters(Leak(1, 2), Reset.SUBTRACT, threshold=20, synapse=Leak(3, 3))
     assert verdict_on(choice, mutant(choice)) is Verdict.REFUTED
 
 

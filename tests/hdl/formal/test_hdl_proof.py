@@ -24,7 +24,7 @@ from convexon.plan.mapping import Mapping, Spatial, Sums
 from convexon.snn.card import CARD
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.store.artefact import load, save
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.core.layer import LIFLayer
@@ -43,10 +43,10 @@ from convexon_hdl.formal.prover import Verdict, prove
 
 
 def network(mode: ReadoutMode = ReadoutMode.COUNT, *, input_bits: int = 1) -> FixedPointNetwork:
-    """Two branches of different depth, one of them recurrent, with three kinds of neurons."""
+    """Two branches of different depth, one recurrent with a synaptic current, of three kinds."""
     rng = np.random.default_rng(7)
     deep = (random_layer(rng, 5, 3), random_layer(rng, 3, 2, reset=Reset.ZERO))
-    wide = (random_layer(rng, 5, 2, recurrent=True, saturation=QFormat(4)),)
+    wide = (random_layer(rng, 5, 2, recurrent=True, saturation=QFormat(4), synapse=Leak(1, 2)),)
     return random_network(rng, (deep, wide), mode=mode, n_steps=3, input_bits=input_bits)
 
 

@@ -153,22 +153,28 @@ def test_verilator_names_one_wrong_weight_exactly() -> None:
     rejects(find(SimulatorKind.VERILATOR), network, mutants_of(network)["weight"])
 
 
+State = tuple[int, int]
+"""Membrane and synaptic current; the networks here have none of the latter."""
+
+
 def toward_zero(
-    layer: Layer, j: int, v: int, inputs: list[int], previous: list[int]
-) -> tuple[int, int]:
+    layer: Layer, j: int, state: State, inputs: list[int], previous: list[int]
+) -> tuple[int, State]:
     """The golden model's step with the leak of `LeakTowardZero`."""
-    loss = int(v * layer.leak.d / (1 << layer.leak.f))
-    floor = (v * layer.leak.d) >> layer.leak.f
+    loss = int(state[0] * layer.leak.d / (1 << layer.leak.f))
+    floor = (state[0] * layer.leak.d) >> layer.leak.f
     changed = dataclasses.replace(layer, biases=layer.biases + floor - loss)
-    return ORIGINAL_STEP(changed, j, v, inputs, previous)
+    return ORIGINAL_STEP(changed, j, state, inputs, previous)
 
 
-def strict(layer: Layer, j: int, v: int, inputs: list[int], previous: list[int]) -> tuple[int, int]:
+def strict(
+    layer: Layer, j: int, state: State, inputs: list[int], previous: list[int]
+) -> tuple[int, State]:
     """The golden model's step with the comparison of `StrictThreshold`."""
     quiet = dataclasses.replace(layer, reset=Reset.NONE)
-    _, u = ORIGINAL_STEP(quiet, j, v, inputs, previous)
+    _, (u, i) = ORIGINAL_STEP(quiet, j, state, inputs, previous)
     threshold = int(layer.thresholds[j])
-    return (1, u - threshold) if u > threshold else (0, u)
+    return (1, (u - threshold, i)) if u > threshold else (0, (u, i))
 
 
 def wrapped(layer: Layer, j: int, value: int) -> int:
@@ -179,22 +185,24 @@ def wrapped(layer: Layer, j: int, value: int) -> int:
 
 
 def resets_before_step(
-    layer: Layer, j: int, v: int, inputs: list[int], previous: list[int]
-) -> tuple[int, int]:
+    layer: Layer, j: int, state: State, inputs: list[int], previous: list[int]
+) -> tuple[int, State]:
     """The golden model's step with the reset of `ResetsBeforeStep`."""
-    spike, after = ORIGINAL_STEP(layer, j, v, inputs, previous)
-    return (1, wrapped(layer, j, v - int(layer.thresholds[j]))) if spike else (0, after)
+    spike, (after, i) = ORIGINAL_STEP(layer, j, state, inputs, previous)
+    if spike:
+        after = wrapped(layer, j, state[0] - int(layer.thresholds[j]))
+    return spike, (after, i)
 
 
 def compares_after_reset(
-    layer: Layer, j: int, v: int, inputs: list[int], previous: list[int]
-) -> tuple[int, int]:
+    layer: Layer, j: int, state: State, inputs: list[int], previous: list[int]
+) -> tuple[int, State]:
     """The golden model's step with the comparison of `ComparesAfterReset`."""
     quiet = dataclasses.replace(layer, reset=Reset.NONE)
-    _, u = ORIGINAL_STEP(quiet, j, v, inputs, previous)
+    _, (u, i) = ORIGINAL_STEP(quiet, j, state, inputs, previous)
     left = u - int(layer.thresholds[j])
     spike = left >= int(layer.thresholds[j])
-    return int(spike), wrapped(layer, j, left if spike else u)
+    return int(spike), (wrapped(layer, j, left if spike else u), i)
 
 
 ORIGINAL_STEP = golden.neuron_step

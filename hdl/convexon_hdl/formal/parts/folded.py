@@ -285,27 +285,29 @@ def _check_updater(emitted: Emitted, updater: Updater) -> None:
         total = emitted.bits(lane.total)
         source = buffer[k * width : k * width + len(total)]
         emitted.require_same(emitted.behind(total), source, f"{path} lane {k} sum")
-    _check_membranes(emitted, updater)
+    _check_state(emitted, updater, "membrane", updater.plan.ranges.membrane_width)
+    if plan.layer.synapse is not None:
+        _check_state(emitted, updater, "synaptic", updater.plan.ranges.synaptic_width)
 
 
-def _check_membranes(emitted: Emitted, updater: Updater) -> None:
+def _check_state(emitted: Emitted, updater: Updater, name: str, size: int) -> None:
     """Every lane reads its place of the group's word, and writes it when the group is complete."""
-    path, size = emitted.path(updater), updater.plan.ranges.membrane_width
+    path = emitted.path(updater)
     lanes, valid = emitted.of_type(LIFLane, updater), emitted.bits(updater.valid)[0]
-    words = [emitted.bits(lane.next_membrane) for lane in lanes]
+    words = [emitted.bits(getattr(lane, f"next_{name}")) for lane in lanes]
     new = bits_of([(*word, *(word[-1:] * (size - len(word)))) for word in words])
-    read = [emitted.behind(emitted.bits(lane.membrane)) for lane in lanes]
+    read = [emitted.behind(emitted.bits(getattr(lane, name))) for lane in lanes]
     if updater.plan.folds * updater.plan.groups == 1:  # a single word is no memory but registers
         for k, (bits, word) in enumerate(zip(read, words, strict=True)):
             taken = emitted.taken_on(bits, (valid,))
-            emitted.require_same(taken, word, f"{path} lane {k} membrane")
+            emitted.require_same(taken, word, f"{path} lane {k} {name}")
         return
-    memory = memory_of(emitted, updater, "membrane")
+    memory = memory_of(emitted, updater, name)
     for k, bits in enumerate(read):
         stored = memory.ports["RD_DATA"][k * size : (k + 1) * size]
-        emitted.require_same(bits, stored[: len(bits)], f"{path} lane {k} membrane")
-    written = {name: emitted.chosen(memory.ports[name], valid) for name in ("WR_DATA", "WR_ADDR")}
-    emitted.require_same(written["WR_DATA"], new, f"{path} membranes written")
+        emitted.require_same(bits, stored[: len(bits)], f"{path} lane {k} {name}")
+    written = {port: emitted.chosen(memory.ports[port], valid) for port in ("WR_DATA", "WR_ADDR")}
+    emitted.require_same(written["WR_DATA"], new, f"{path} {name} written")
     group = emitted.bits(updater.group)[: len(written["WR_ADDR"])]
     emitted.require_same(written["WR_ADDR"], group, f"{path} group written")
     reading = Reading(emitted.netlist, single_bits({"valid": valid}))
@@ -364,7 +366,7 @@ def lane_obligation(emitted: Emitted, lane: LIFLane) -> Obligation:
         emitted.path(lane),
         emitted.cut(lane),
         LaneSpecification,
-        rules=Rules(layer.leak, layer.reset, limits),
+        rules=Rules(layer.leak, layer.reset, limits, layer.synapse),
         ranges={
             "membrane": lane.membrane_interval,
             "total": lane.sum_interval,
@@ -372,6 +374,7 @@ def lane_obligation(emitted: Emitted, lane: LIFLane) -> Obligation:
             "threshold": lane.threshold_interval,
             "current": Interval.union(ranges.current),
             "integrated": Interval.union(ranges.integrated),
+            **({} if layer.synapse is None else {"synaptic": lane.synaptic_interval}),
         },
     )
 

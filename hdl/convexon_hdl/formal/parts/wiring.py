@@ -16,7 +16,7 @@ from convexon_hdl.formal.netlist.netlist import Bit, Netlist, require
 from convexon_hdl.formal.obligation import Obligation, by_reading
 
 CARRIED = re.compile(
-    r"(_clock\d+|(^|\.)_\d+_|\.membrane\$\d+\[0\]|^loader\.(loaded|refused)(\$\d+)?)$"
+    r"(_clock\d+|(^|\.)_\d+_|\.(membrane|synaptic)\$\d+\[0\]|^loader\.(loaded|refused)(\$\d+)?)$"
 )
 """Registers that reset leaves alone: those that only valid transfers are read from
 (`convexon_hdl.streams.Chain`), those behind a memory, a memory of a single word, and those

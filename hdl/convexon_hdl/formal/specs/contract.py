@@ -11,17 +11,17 @@ ranges. What is assumed is the range of the current alone, a sum of constants th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from amaranth.asserts import AnySeq
-from amaranth.hdl import Assert, Assume, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Assert, Assume, Elaboratable, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 
 from convexon.errors import InputError
 from convexon.snn.fixed import Interval, width_of
 from convexon.snn.neuron import Leak, Reset
-from convexon.snn.ranges import leaked, reset_range
+from convexon.snn.ranges import leaked_range, reset_range
 from convexon_hdl.core.lif import NeuronParameters
 from convexon_hdl.formal.specs.blocks import (
     Specification,
@@ -41,6 +41,8 @@ class Rules:
     reset: Reset
     saturation: Interval | None
     """Limits of the membrane where it saturates."""
+    synapse: Leak | None
+    """Leak of the synaptic current where there is one."""
 
     def clamped(self, value: Value) -> Value:
         """A membrane within its limits."""
@@ -69,19 +71,34 @@ class PlainStep:
         threshold: Value | int,
         span: Interval,
     ) -> None:
-        shape = signed(width_of(span) + rules.leak.f + 3)
+        shape = _roomy(span, rules.leak)
         self.plain, self.integrated, self.after = (
             Signal(shape, name=name) for name in ("plain", "integrated", "after")
         )
         self.fired = self.integrated >= threshold
         spared = self.integrated - threshold if rules.reset is Reset.SUBTRACT else 0
         reset = Mux(self.fired, spared, self.integrated)
-        leak = rules.leak
         m.d.comb += [
-            self.plain.eq(start - ((start * leak.d) >> leak.f) + current),
+            self.plain.eq(_leaked(start, rules.leak) + current),
             self.integrated.eq(rules.clamped(self.plain)),
             self.after.eq(rules.clamped(self.integrated if rules.reset is Reset.NONE else reset)),
         ]
+
+
+def _roomy(span: Interval, leak: Leak) -> Shape:
+    """A shape with room for d times all in ``span``, and more."""
+    return signed(width_of(span) + leak.f + 3)
+
+
+def _leaked(value: Value, leak: Leak) -> Value:
+    return value - ((value * leak.d) >> leak.f)
+
+
+def _synaptic(m: Module, leak: Leak, start: Value, current: Value, span: Interval) -> Signal:
+    """The synaptic current after a step, as plain as `PlainStep`."""
+    synaptic = Signal(_roomy(span, leak))
+    m.d.comb += synaptic.eq(_leaked(start, leak) + current)
+    return synaptic
 
 
 @dataclass(eq=False)
@@ -92,8 +109,9 @@ class NeuronSpecification(Elaboratable):
     current takes any value of its range in every clock, steps come and stall freely, and an
     inference has ``n_steps`` steps. Asserted in every clock: after step t the membrane lies in the
     range that interval analysis gives for step t, which makes the property inductive and checks the
-    analysis too; the value before saturation and threshold lies in the range that sizes it; and
-    spikes and membranes of both are equal. Without a neuron, so much is asserted of the contract.
+    analysis too, and so does the synaptic current; the value before saturation and threshold lies
+    in the range that sizes it; and spikes, membranes and synaptic currents of both are equal.
+    Without a neuron, so much is asserted of the contract.
     """
 
     neuron: wiring.Component | None = None
@@ -109,16 +127,28 @@ class NeuronSpecification(Elaboratable):
         """Build the contract and the property."""
         m = Module()
         parameters, neuron = self.parameters, self.neuron
-        rules = Rules(parameters.leak, parameters.reset, parameters.saturation)
+        rules = Rules(parameters.leak, parameters.reset, parameters.saturation, parameters.synapse)
         spike, enable = Signal(), Signal()
         step = counted(m, self.n_steps, enable)
         span = parameters.integrated | parameters.membrane
-        membrane = Signal(signed(width_of(span) + rules.leak.f + 3))
+        membrane = Signal(_roomy(span, rules.leak))
+        ranges, synaptic_ranges = self._ranges()
+        current = self._current(m)
+        if rules.synapse is not None:
+            synaptic = Signal(_roomy(parameters.synaptic, rules.synapse))
+            start = Mux(step == 0, 0, synaptic)
+            current = _synaptic(m, rules.synapse, start, current, parameters.synaptic)
+            with m.If(enable):
+                m.d.sync += synaptic.eq(current)
+            _assert_by_step(m, step, synaptic, synaptic_ranges)
+            m.d.comb += Assert(within(synaptic, parameters.synaptic))
+            if neuron is not None:
+                m.d.comb += Assert(neuron.synaptic == synaptic)
         plain = PlainStep(
             m,
             rules,
             start=Mux(step == 0, 0, membrane),
-            current=self._current(m),
+            current=current,
             threshold=parameters.threshold,
             span=span,
         )
@@ -126,9 +156,7 @@ class NeuronSpecification(Elaboratable):
         with m.If(enable):
             m.d.sync += [membrane.eq(plain.after), spike.eq(plain.fired)]
         m.d.comb += Assert(within(plain.plain, parameters.integrated))
-        for t, interval in enumerate(self._ranges()):
-            with m.If(step == t):
-                m.d.comb += Assert(within(membrane, interval))
+        _assert_by_step(m, step, membrane, ranges)
         if neuron is not None:
             m.submodules.neuron = neuron
             m.d.comb += [
@@ -156,35 +184,47 @@ class NeuronSpecification(Elaboratable):
         ]
         return forward + lateral
 
-    def _ranges(self) -> list[Interval]:
-        """Range of v when step t is due, for t = 0 .. n_steps - 1; step 0 also follows the last."""
+    def _ranges(self) -> tuple[list[Interval], list[Interval]]:
+        """Ranges of v and i when step t is due, for each t; step 0 also follows the last."""
         parameters, limits = self.parameters, self.parameters.saturation
-        ranges = [Interval(0, 0)]
+        ranges, currents = [Interval(0, 0)], [Interval(0, 0)]
         for _ in range(self.n_steps):
-            low, high = (leaked(v, parameters.leak) for v in (ranges[-1].low, ranges[-1].high))
-            integrated = Interval(low, high) + parameters.current
+            current = parameters.current
+            if parameters.synapse is not None:
+                current = leaked_range(currents[-1], parameters.synapse) + current
+            currents.append(current)
+            integrated = leaked_range(ranges[-1], parameters.leak) + current
             if limits is not None:
                 integrated = integrated.clamped(limits)
             after = reset_range(integrated, parameters.threshold, parameters.reset)
             ranges.append(after if limits is None else after.clamped(limits))
-        return [ranges[0] | ranges[-1], *ranges[1:-1]]
+        membranes, synaptic = ([each[0] | each[-1], *each[1:-1]] for each in (ranges, currents))
+        return membranes, synaptic
+
+
+def _assert_by_step(m: Module, step: Value, value: Value, ranges: Sequence[Interval]) -> None:
+    """Assert that a state lies in its range for the step that is due."""
+    for t, interval in enumerate(ranges):
+        with m.If(step == t):
+            m.d.comb += Assert(within(value, interval))
 
 
 @dataclass(eq=False, kw_only=True)
 class LaneSpecification(Specification):
     """A lane computes what `convexon.snn.neuron` states, three clocks later, for every v and I.
 
-    Membrane, sum, bias and threshold take any values of their ranges in every clock, but for those
-    with which I, u or the new v would leave theirs. No neuron has such: `NeuronSpecification`
-    proves for each that its I, u and v keep to its own ranges, of which the lane's are the hull.
+    Membrane, synaptic current, sum, bias and threshold take any values of their ranges in every
+    clock, but for those with which I, u, or the new v or i would leave theirs. No neuron has such:
+    `NeuronSpecification` proves for each that its I, u, v and i keep to its own ranges, of which
+    the lane's are the hull.
     """
 
     LATENCY = 3
 
     rules: Rules
     ranges: Mapping[str, Interval]
-    """Of the lane's inputs ``membrane``, ``total``, ``bias`` and ``threshold``, of ``current`` and
-    ``integrated``."""
+    """Of the lane's inputs ``membrane``, ``total``, ``bias``, ``threshold`` and, where it has one,
+    ``synaptic``; of ``current`` and ``integrated``."""
 
     def state(self, m: Module) -> None:
         """Build the contract, and carry its results as far as the lane's."""
@@ -193,21 +233,34 @@ class LaneSpecification(Specification):
             values[name] = anything(m, ranges[name], name=f"any_{name}")
             m.d.comb += getattr(lane, name).eq(values[name])
         m.d.comb += lane.first.eq(AnySeq(1))
-        current = values["total"] + values["bias"]
+        total = current = values["total"] + values["bias"]
+        ready = filled(m, self.LATENCY)
+        if self.rules.synapse is not None:
+            span = ranges["synaptic"]
+            state = anything(m, span, name="any_synaptic")
+            start = Mux(lane.first, 0, state)
+            current = _synaptic(m, self.rules.synapse, start, total, span | ranges["current"])
+            expected = delayed(m, current, self.LATENCY)
+            m.d.comb += [
+                lane.synaptic.eq(state),
+                Assume(within(current, span)),
+                Assert(~ready | (lane.next_synaptic == expected)),
+            ]
         step = PlainStep(
             m,
             self.rules,
             start=Mux(lane.first, 0, values["membrane"]),
             current=current,
             threshold=values["threshold"],
-            span=ranges["integrated"] | ranges["membrane"] | ranges["current"],
+            span=Interval.union(
+                ranges[name] for name in ranges if name not in ("total", "bias", "threshold")
+            ),
         )
         m.d.comb += [
-            Assume(within(current, ranges["current"])),
+            Assume(within(total, ranges["current"])),
             Assume(within(step.plain, ranges["integrated"])),
             Assume(within(step.after, ranges["membrane"])),
         ]
-        ready = filled(m, self.LATENCY)
         m.d.comb += [
             Assert(~ready | (lane.spike == delayed(m, step.fired, self.LATENCY))),
             Assert(~ready | (lane.next_membrane == delayed(m, step.after, self.LATENCY))),

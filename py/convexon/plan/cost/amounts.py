@@ -146,23 +146,32 @@ def spatial_amounts(
         amounts += matrix_amounts(layer.recurrent, none, choice.sums, 1)
     low, high = np.array([(u.low, u.high) for u in ranges.integrated], dtype=np.int64).T
     kept = np.array([width_of(v) for v in ranges.membrane], dtype=np.int64)
-    each = update_amounts(layer, low, high, kept, is_split=choice.registers > 0)
+    synaptic = np.array([width_of(i) for i in ranges.synaptic], dtype=np.int64)
+    is_split = choice.registers > 0 and layer.synapse is None
+    each = update_amounts(layer, low, high, kept, synaptic, is_split=is_split)
     neurons = {logic: int(n.sum()) for logic, n in each.items()}
     return amounts + Amounts({Logic.STAGE: 1, **neurons})
 
 
 def update_amounts(
-    layer: Layer, low: IntArray, high: IntArray, kept: IntArray, *, is_split: bool = False
+    layer: Layer,
+    low: IntArray,
+    high: IntArray,
+    kept: IntArray,
+    synaptic: IntArray | int = 0,
+    *,
+    is_split: bool = False,
 ) -> dict[Logic, IntArray]:
     """Amounts of a step of each neuron of a spatial layer, beside its sum.
 
     ``low`` and ``high`` are the range of each membrane before the reset, ``kept`` its bits after
-    it, all (neurons,). Where it ``is_split``, registers stand between the sum and the membrane.
+    it, ``synaptic`` those of its synaptic current where it has one, all (neurons,). Where it
+    ``is_split``, registers stand between the sum and the membrane.
     """
     bits = 1 + np.maximum(bit_lengths(high), bit_lengths(~low))
     decides = (high >= layer.thresholds) & (layer.thresholds > low)
     one = np.ones(layer.n_neurons, dtype=np.int64)
-    if layer.leak.forgets:  # a spike of a range of two values is a bit of the sum
+    if layer.leak.forgets and layer.synapse is None:  # of a range of two values a bit of the sum
         return {Logic.NEURON: one, Logic.COMPARE: bits * (decides & (high - low > 1))}
     amounts = {
         Logic.NEURON: one,
@@ -172,6 +181,9 @@ def update_amounts(
         Logic.SURPLUS: bits * is_split,
         Logic.LATERAL: bits * (is_split and layer.recurrent is not None),
     }
+    if layer.synapse is not None:
+        amounts[Logic.INTEGRATE] = bits + synaptic
+        amounts[Logic.LEAK] = amounts[Logic.LEAK] + leak_digits(layer.synapse) * synaptic
     if layer.saturation is not None:
         width = layer.saturation.width
         amounts[Logic.CLAMP] = np.maximum(0, bits - width) + width
@@ -255,6 +267,10 @@ def folded_amounts(plan: FoldPlan, family: Family) -> Amounts:
     if not layer.leak.forgets:
         amounts[Logic.LANE_LEAK] += updates * v * (1 + leak_digits(layer.leak))
     amounts[Logic.LANE_INTEGRATE] += updates * u
+    if layer.synapse is not None:
+        i = ranges.synaptic_width
+        amounts[Logic.LANE_LEAK] += updates * i * (1 + leak_digits(layer.synapse))
+        amounts[Logic.LANE_INTEGRATE] += updates * i
     amounts[LANE_RESETS[layer.reset]] += updates * u
     if layer.saturation is not None:
         amounts[Logic.LANE_CLAMP] += updates * u
@@ -271,12 +287,13 @@ def weight_memories(plan: FoldPlan) -> list[MemoryShape]:
 
 
 def neuron_memories(plan: FoldPlan) -> list[MemoryShape]:
-    """Memories of the membranes of a folded layer, and of constants that differ."""
+    """Memories of the states of a folded layer's neurons, and of constants that differ."""
     updates, depth = plan.choice.updates, plan.folds * plan.groups
     memories = []
-    if not plan.layer.leak.forgets:  # else what is written is never read
-        width = updates * plan.ranges.membrane_width
-        memories.append(MemoryShape(width=width, depth=depth, is_written=True))
+    widths = (plan.ranges.membrane_width, plan.ranges.synaptic_width)
+    for leak, width in zip((plan.layer.leak, plan.layer.synapse), widths, strict=True):
+        if leak is not None and not leak.forgets:  # else what is written is never read
+            memories.append(MemoryShape(width=updates * width, depth=depth, is_written=True))
     for values in (plan.layer.thresholds.tolist(), plan.layer.biases.tolist()):
         if len(set(values)) > 1:
             width = max(width_of(Interval(value, value)) for value in values)

@@ -21,8 +21,9 @@ from convexon.plan.family import DelayModel, Family
 from convexon.plan.fold import WORD, FoldPlan
 from convexon.plan.mapping import MAX_REGISTERS, Spatial, Sums
 from convexon.snn.fixed import ceil_log2, width_of
-from convexon.snn.network import FixedPointNetwork
+from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode
+from convexon.snn.ranges import LayerRanges
 
 MAX_GRAPH_SYNAPSES = 4000
 """Synapses whose adder graph is built for an estimate; of more, a part stands for all."""
@@ -92,10 +93,11 @@ def engine_delay(plan: FoldPlan, family: Family) -> float:
     current = model.sum_of(max(map(width_of, ranges.current)))
     integrated = model.sum_of(max(map(width_of, ranges.integrated)))
     clamped = 0.0 if plan.layer.saturation is None else integrated + model.lookup
+    synaptic = _synaptic_delay(plan.layer, ranges, model, 2 * model.lookup + current)
     logic = (
         model.sum_of(WORD) + SCANNER_LOOKUPS * model.lookup,
         ceil_log2(plan.choice.banks) * model.sum_of(plan.weight_width),
-        2 * model.lookup + current,
+        synaptic,
         model.lookup + leak_adders(plan.layer.leak) * integrated,
         integrated + clamped,
         integrated + model.lookup + clamped,
@@ -142,14 +144,20 @@ class _Layer:
             if lateral:  # its tables join those of the inputs in one tree
                 current = max(current, lateral) + model.adder
             return self._loop(model, current, is_split=False)
-        below = model.sum_of(max(map(width_of, self._ranges.current)))  # I - theta, after I
+        is_split = self._layer.synapse is None
+        below = 0.0
+        if is_split:
+            below = model.sum_of(max(map(width_of, self._ranges.current)))  # I - theta, after I
+        elif lateral:
+            lateral += model.sum_of(max(map(width_of, self._ranges.current)))
         sums = model.register + _longest(self._forward, model, registers, below)
-        return max(sums, self._loop(model, lateral, is_split=True))
+        return max(sums, self._loop(model, lateral, is_split=is_split))
 
     def _loop(self, model: DelayModel, current: float, *, is_split: bool) -> float:
         """From the membrane, or from a current that comes late, around to the membrane."""
         adder = model.sum_of(max(map(width_of, self._ranges.integrated)))
         leaked = model.lookup + leak_adders(self._layer.leak) * adder
+        current = _synaptic_delay(self._layer, self._ranges, model, current)
         delay = max(leaked, current) + adder + model.lookup
         if not is_split or self._lateral is not None:
             delay += adder  # u - theta after u, or the leaky membrane plus the recurrent current
@@ -174,6 +182,14 @@ class _Readout:
         if not registers:
             return model.register + _longest(self._graph, model, 1) + accumulates
         return model.register + max(_longest(self._graph, model, registers), accumulates)
+
+
+def _synaptic_delay(layer: Layer, ranges: LayerRanges, model: DelayModel, current: float) -> float:
+    """When i is there, where I comes after ``current``."""
+    if layer.synapse is None:
+        return current
+    adder = model.sum_of(max(map(width_of, ranges.synaptic)))
+    return max(current, model.lookup + leak_adders(layer.synapse) * adder) + adder
 
 
 def leak_adders(leak: Leak) -> int:

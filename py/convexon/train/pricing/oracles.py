@@ -55,12 +55,12 @@ class GivenNeurons:
         self, problem: PricingProblem, site: Site, generator: np.random.Generator
     ) -> Proposal:
         """See `Oracle`; `InputError` if the neurons could not stand on the site."""
-        kind = (self.layer.leak, self.layer.reset, self.layer.saturation)
+        kind = (self.layer.leak, self.layer.reset, self.layer.saturation, self.layer.synapse)
         lateral = self.layer.recurrent is not None or self.layer.biases.any()
-        if kind != (site.family.leak, site.family.reset, None) or lateral:
+        if kind != (site.family.leak, site.family.reset, None, None) or lateral:
             raise InputError(
-                f"layer must have leak and reset of site {site.name}, no biases and no lateral "
-                "weights: its neurons would be others there"
+                f"layer must have leak and reset of site {site.name}, no biases, no lateral "
+                "weights and no synaptic current: its neurons would be others there"
             )
         if self.layer.n_inputs != site.n_inputs:
             raise InputError(

@@ -191,8 +191,8 @@ def site_on(
 
 def _threshold(layer: Layer) -> bool:
     """Whether ``layer`` is of recurrent threshold units without biases."""
-    kind = (layer.leak, layer.reset, layer.saturation)
-    return kind == (MEMORYLESS, Reset.NONE, None) and not layer.biases.any()
+    kind = (layer.leak, layer.reset, layer.saturation, layer.synapse)
+    return kind == (MEMORYLESS, Reset.NONE, None, None) and not layer.biases.any()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -110,12 +110,14 @@ class SpikingLayer(nn.Module):
         grid.require(start)
         self.grid = grid
         self.leak, self.reset, self.saturation = start.leak, start.reset, start.saturation
+        self.synapse = start.synapse
         self.n_inputs, self.n_neurons = start.n_inputs, start.n_neurons
         self.formats = (start.weight_format, start.threshold_format) if keep_formats else None
         recurrent = start.recurrent
         reach = _reach(start, grid, drive)
         self.ceiling = start.threshold_format.interval.high if keep_formats else reach
-        self.exact_dtype = _exact_dtype(reach * max(1, self.leak.d), reach + self.ceiling)
+        factor = max(1, self.leak.d, self.synapse.d if self.synapse is not None else 0)
+        self.exact_dtype = _exact_dtype(reach * factor, reach + self.ceiling)
         self.latent_weights = nn.Parameter(_floats(start.weights.T))
         self.latent_thresholds = nn.Parameter(_floats(start.thresholds))
         self.latent_recurrent = None if recurrent is None else nn.Parameter(_floats(recurrent.T))
@@ -125,7 +127,7 @@ class SpikingLayer(nn.Module):
     @property
     def memoryless(self) -> bool:
         """Whether a step depends on no earlier one."""
-        return self.latent_recurrent is None and self.leak.forgets
+        return self.latent_recurrent is None and self.synapse is None and self.leak.forgets
 
     @property
     def thresholds(self) -> Tensor:
@@ -175,12 +177,13 @@ class SpikingLayer(nn.Module):
         if self.latent_recurrent is not None:
             lateral = self.grid.among_neurons(self.latent_recurrent)
         spikes, membranes = [], []
-        v = s = torch.zeros_like(current[:, 0])
+        v = i = s = torch.zeros_like(current[:, 0])
         for t in range(current.shape[1]):
-            u = _Leak.apply(v, self.leak) + current[:, t]
+            total = current[:, t]
             if lateral is not None:
-                u = u + nn.functional.linear(s, lateral)
-            s, v = self._fire(u, thresholds)
+                total = total + nn.functional.linear(s, lateral)
+            i = total if self.synapse is None else _Leak.apply(i, self.synapse) + total
+            s, v = self._fire(_Leak.apply(v, self.leak) + i, thresholds)
             spikes.append(s)
             membranes.append(v)
         return torch.stack(spikes, dim=1), torch.stack(membranes, dim=1)
@@ -223,23 +226,30 @@ class SpikingLayer(nn.Module):
             weight_format=weight_format,
             threshold_format=threshold_format,
             saturation=self.saturation,
+            synapse=self.synapse,
         )
 
 
 def _reach(start: Layer, grid: WeightGrid, drive: Drive) -> int:
-    """Largest magnitude that u or v can take, whatever training does to the weights."""
+    """Largest magnitude that u, v or i can take, whatever training does to the weights."""
     taps = start.n_inputs if grid.fan_in is None else min(grid.fan_in, start.n_inputs)
     current = taps * grid.alphabet.largest * max(-drive.inputs.low, drive.inputs.high)
     if start.recurrent is not None:
         current += min(grid.lateral or start.n_neurons, start.n_neurons) * grid.alphabet.largest
     current += int(np.abs(start.biases).max())
+    if start.synapse is not None:
+        current = _kept(current, start.synapse, drive.n_steps)
     # A reset by subtraction raises the membrane only where a threshold is negative.
     push = current + max(0, -int(start.thresholds.min()))
-    membrane = drive.n_steps * push
-    if start.leak.d:
-        # |v| <= |v| (1 - d / 2**f) + 1 + push has the fixed point (push + 1) 2**f / d.
-        membrane = min(membrane, math.ceil((push + 1) * (1 << start.leak.f) / start.leak.d))
-    return membrane + current
+    return _kept(push, start.leak, drive.n_steps) + current
+
+
+def _kept(push: int, leak: Leak, n_steps: int) -> int:
+    """Largest magnitude of a state that leaks and is pushed at each step."""
+    if not leak.d:
+        return n_steps * push
+    # |v| <= |v| (1 - d / 2**f) + 1 + push has the fixed point (push + 1) 2**f / d.
+    return min(n_steps * push, math.ceil((push + 1) * (1 << leak.f) / leak.d))
 
 
 def _exact_dtype(*magnitudes: int) -> torch.dtype:
