@@ -2,17 +2,20 @@
 
 Each case is one .npz in tests/interop/traces: parameters of two layers, random spikes, and the
 spikes that the tool itself produced. The tests need none of the tools, only these files. snnTorch
-1.0.0, Norse 1.1.0, sinabs 3.1.3 and SpikingJelly 2.0.0 were recorded.
+1.0.0, Norse 1.1.0, sinabs 3.1.3, SpikingJelly 2.0.0, Rockpool 3.1.0, lava-dl 0.6.0 and Lava 0.10.0
+were recorded; `record_spyx.py` records Spyx. Lava and lava-dl ask for Python 3.10, and ran on 3.11
+by pip's --ignore-requires-python, with `field(default_factory=ByteEncoder)` in var_model.py.
+SpikingJelly's importer wants nirtorch 2.6 and nir 1.0.8, where sinabs asks for older ones.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
+import lava.lib.dl.slayer as slayer
 import nir
 import norse.torch
 import numpy as np
@@ -20,13 +23,25 @@ import sinabs.layers
 import sinabs.nir
 import snntorch
 import torch
+from lava.proc.lif.models import PyLifModelBitAcc
 from sinabs.activation import SingleSpike
 from snntorch.import_nir import import_from_nir
 from spikingjelly.activation_based import functional, neuron
 from spikingjelly.activation_based.nir_exchange import import_from_nir as jelly_from_nir
+from trace_graphs import (
+    HIDDEN,
+    INPUTS,
+    OUTPUTS,
+    SAMPLES,
+    STEPS,
+    Recipe,
+    random_spikes,
+    write,
+    write_graph,
+)
 
-TRACES = Path(__file__).parent.parent / "tests" / "interop" / "traces"
-SAMPLES, STEPS, INPUTS, HIDDEN, OUTPUTS = 6, 40, 10, 14, 5
+os.environ["PIP_NO_INDEX"] = "1"  # what Rockpool loads would install packages
+from rockpool.nn.modules.torch.nir import _convert_nir_to_rockpool
 
 Module = torch.nn.Module
 
@@ -135,43 +150,7 @@ def record_modules() -> None:
         x = (torch.rand(SAMPLES, STEPS, INPUTS) < 0.4).float()
         with torch.no_grad():
             spikes = model(x)
-        write(f"module-{name}", x, spikes, parameters(model))
-
-
-def node(kind: str, n: int, dt: float, r: str) -> nir.NIRNode:
-    """A spiking node with parameters of its own for each neuron, or one for all where asked."""
-    rng = np.random.default_rng([n, len(kind), int(dt * 1e6)])
-    tau = np.full(n, 12 * dt) if "uniform" in r else rng.uniform(6, 30, n) * dt
-    level = np.full(n, 0.8) if "uniform" in r else rng.uniform(0.5, 1.2, n)
-    gain = {"tau/dt": tau / dt, "1/dt": np.full(n, 1 / dt)}.get(
-        r.removesuffix(" uniform"), np.ones(n)
-    )
-    # v_reset is 0 where it is left out; nir before 1.0.5, which sinabs asks for, does not know it.
-    if kind == "IF":
-        return nir.IF(r=gain, v_threshold=level)
-    return nir.LIF(tau=tau, r=gain, v_leak=np.zeros(n), v_threshold=level)
-
-
-def graph(kind: str, dt: float, r: str, gain: float) -> nir.NIRGraph:
-    """Return two layers of one node kind, with random weights."""
-    rng = np.random.default_rng(len(kind) + int(10 * gain))
-
-    def affine(inputs: int, outputs: int) -> nir.Affine:
-        weight = rng.normal(0, gain / np.sqrt(inputs), (outputs, inputs)).astype("f")
-        return nir.Affine(weight, rng.normal(0, 0.1 * gain, outputs).astype("f"))
-
-    names = ("input", "fc1", "n1", "fc2", "n2", "output")
-    return nir.NIRGraph(
-        nodes={
-            "input": nir.Input({"input": np.array([INPUTS])}),
-            "fc1": affine(INPUTS, HIDDEN),
-            "n1": node(kind, HIDDEN, dt, r),
-            "fc2": affine(HIDDEN, OUTPUTS),
-            "n2": node(kind, OUTPUTS, dt, r),
-            "output": nir.Output({"output": np.array([OUTPUTS])}),
-        },
-        edges=list(pairwise(names)),
-    )
+        write(f"module-{name}", x, spikes.numpy(), parameters(model))
 
 
 def stepped(model: Any, x: torch.Tensor) -> torch.Tensor:
@@ -183,36 +162,6 @@ def stepped(model: Any, x: torch.Tensor) -> torch.Tensor:
     return torch.stack(out, 1)
 
 
-GRAPHS: dict[str, tuple[str, float, str, float, Callable[[nir.NIRGraph, torch.Tensor], Any]]] = {
-    "norse-lif": ("LIF", 1e-3, "1", 20, lambda g, x: stepped(norse.torch.from_nir(g, dt=1e-3), x)),
-    "norse-if": ("IF", 1e-3, "1", 2, lambda g, x: stepped(norse.torch.from_nir(g, dt=1e-3), x)),
-    "sinabs-lif": ("LIF", 1.0, "1", 2, lambda g, x: sinabs_spikes(g, x)),
-    "sinabs-if": ("IF", 1.0, "1", 2, lambda g, x: sinabs_spikes(g, x)),
-    "spikingjelly-lif": (
-        "LIF",
-        1e-4,
-        "tau/dt uniform",
-        2,
-        lambda g, x: stepped(jelly_from_nir(g, dt=1e-4), x),
-    ),
-    "spikingjelly-if": (
-        "IF",
-        1e-4,
-        "1/dt uniform",
-        2,
-        lambda g, x: stepped(jelly_from_nir(g, dt=1e-4), x),
-    ),
-    "snntorch-nir-lif": (
-        "LIF",
-        1e-4,
-        "tau/dt uniform",
-        2,
-        lambda g, x: stepped(import_from_nir(g), x),
-    ),
-}
-"""Node kind, step, r, gain of the weights, and how the tool runs a graph."""
-
-
 def sinabs_spikes(g: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
     """Return the spikes of sinabs' own reading, which takes samples and steps as one axis."""
     model = sinabs.nir.from_nir(g, batch_size=SAMPLES)
@@ -221,40 +170,155 @@ def sinabs_spikes(g: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
     return spikes.reshape(SAMPLES, STEPS, OUTPUTS)
 
 
+def of_lif(dt: float) -> Callable[[nir.NIRGraph, torch.Tensor], torch.Tensor]:
+    """Spikes of snnTorch's own neurons, of which its export would have made the graph."""
+
+    def run(g: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
+        def neurons(n: int) -> Module:
+            made = g.nodes["n1" if n == HIDDEN else "n2"]
+            threshold = torch.tensor(made.v_threshold).float()
+            if isinstance(made, nir.LIF):
+                return snntorch.Leaky(beta=share(made.tau), threshold=threshold)
+            return snntorch.Synaptic(
+                alpha=share(made.tau_syn), beta=share(made.tau_mem), threshold=threshold
+            )
+
+        def share(tau: np.ndarray[Any, Any]) -> torch.Tensor:
+            return torch.tensor(1 - dt / tau).float()
+
+        return filled(Stack(neurons, 1), g)(x)
+
+    return run
+
+
+def filled(stack: Module, g: nir.NIRGraph) -> Module:
+    """A stack of two layers with the weights of a graph."""
+    for name in ("fc1", "fc2"):
+        linear = stack.get_submodule(name)
+        linear.weight.data = torch.tensor(g.nodes[name].weight)
+        linear.bias.data = torch.tensor(g.nodes[name].bias)
+    return stack.eval()
+
+
+def lava_dl_spikes(g: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
+    """Spikes of SLAYER's neurons, made as the importer of NIR's paper makes them."""
+    signal = x
+    for fc, name in (("fc1", "n1"), ("fc2", "n2")):
+        node = g.nodes[name]
+        given = signal @ torch.tensor(g.nodes[fc].weight).T + torch.tensor(g.nodes[fc].bias)
+        if isinstance(node, nir.IF):
+            level, scale, current, voltage = node.v_threshold * node.r, 4096, 1.0, 0.0
+        else:
+            level, scale = node.v_threshold, 64
+            current, voltage = float(1e-4 / node.tau_syn[0]), float(1e-4 / node.tau_mem[0])
+            given = given * torch.tensor(node.w_in * 1e-4 / node.tau_syn).float()
+        neurons = slayer.neuron.cuba.Neuron(
+            threshold=float(level[0]), current_decay=current, voltage_decay=voltage, scale=scale
+        )
+        signal = neurons(given.movedim(1, 2)).movedim(2, 1)
+    return signal
+
+
+def loihi_spikes(g: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
+    """Spikes of Lava's model of Loihi, with integers as the importer of NIR's paper makes them.
+
+    Its own methods compute; spikes are handed on at once, where Lava would take a step.
+    """
+    signal = x.numpy().astype(np.int64)
+    for fc, name in (("fc1", "n1"), ("fc2", "n2")):
+        node, out = g.nodes[name], np.zeros((*signal.shape[:2], len(g.nodes[name].tau)), np.int64)
+        weights = (256 * g.nodes[fc].weight * (1e-4 / node.tau)[:, None]).astype(np.int32)
+        for sample in range(len(signal)):
+            model = PyLifModelBitAcc({})
+            model.u, model.v = np.zeros((2, len(node.tau)), dtype=np.int32)
+            model.du, model.dv = int(1.0 * 4095), (1e-4 / node.tau * 4095).astype(np.int32)
+            model.vth = (node.v_threshold * 131071).astype(np.int32) >> 9
+            model.scale_threshold()
+            for t in range(signal.shape[1]):
+                model.subthr_dynamics((weights @ signal[sample, t]).astype(np.int32))
+                fired = model.spiking_activation()
+                model.reset_voltage(fired)
+                out[sample, t] = fired
+        signal = out
+    return torch.tensor(signal)
+
+
+def rockpool_spikes(g: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
+    """Spikes of Rockpool's own reading, node by node."""
+    signal = x
+    for each in ("fc1", "n1", "fc2", "n2"):
+        signal, *_ = _convert_nir_to_rockpool(g.nodes[each])(signal)
+    return signal
+
+
+def norse_spikes(g: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
+    """Spikes of Norse's own reading at a step of 1 ms."""
+    return stepped(norse.torch.from_nir(g, dt=1e-3), x)
+
+
+def jelly_spikes(g: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
+    """Spikes of SpikingJelly's own reading at a step of 0.1 ms."""
+    return stepped(jelly_from_nir(g, dt=1e-4), x)
+
+
+def snntorch_spikes(g: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
+    """Spikes of snnTorch's own reading."""
+    return stepped(import_from_nir(g), x)
+
+
+Run = Callable[[nir.NIRGraph, torch.Tensor], Any]
+
+GRAPHS: dict[str, tuple[Recipe, Run]] = {
+    "norse-lif": (Recipe(kind="LIF", dt=1e-3, gain=20), norse_spikes),
+    "norse-if": (Recipe(kind="IF", dt=1e-3), norse_spikes),
+    "norse-cuba": (
+        Recipe(kind="CubaLIF", dt=1e-3, r="tau/dt", w_in="tau/dt", gain=1),
+        norse_spikes,
+    ),
+    "sinabs-lif": (Recipe(kind="LIF", dt=1.0), sinabs_spikes),
+    "sinabs-if": (Recipe(kind="IF", dt=1.0), sinabs_spikes),
+    "spikingjelly-lif": (Recipe(kind="LIF", dt=1e-4, r="tau/dt", alike=True), jelly_spikes),
+    "spikingjelly-if": (Recipe(kind="IF", dt=1e-4, r="1/dt", alike=True), jelly_spikes),
+    "spikingjelly-cuba": (
+        Recipe(kind="CubaLIF", dt=1e-4, r="tau/dt", w_in="tau/dt", gain=1, alike=True),
+        jelly_spikes,
+    ),
+    "snntorch-lif": (Recipe(kind="LIF", dt=1e-4, r="tau/dt"), of_lif(1e-4)),
+    "snntorch-cuba": (
+        Recipe(kind="CubaLIF", dt=1e-4, r="tau/dt", w_in="tau/dt", gain=1),
+        of_lif(1e-4),
+    ),
+    "snntorch-nir-lif": (Recipe(kind="LIF", dt=1e-4, r="tau/dt", alike=True), snntorch_spikes),
+    "snntorch-nir-cuba": (
+        Recipe(kind="CubaLIF", dt=1e-4, r="tau/dt", w_in="tau/dt", gain=1, alike=True),
+        snntorch_spikes,
+    ),
+    "rockpool-cuba": (
+        Recipe(kind="CubaLIF", dt=1e-3, r="tau/dt - 1", gain=1),
+        rockpool_spikes,
+    ),
+    "lava-dl-if": (Recipe(kind="IF", dt=1e-4, alike=True), lava_dl_spikes),
+    "lava-dl-cuba": (
+        Recipe(kind="CubaLIF", dt=1e-4, r="tau/dt", w_in="tau/dt", gain=1, alike=True),
+        lava_dl_spikes,
+    ),
+    "loihi-lif": (Recipe(kind="LIF", dt=1e-4, gain=20, bias=False), loihi_spikes),
+}
+"""What a graph is made of, and how the tool runs it."""
+
+
 def record_graphs() -> None:
-    """Write the traces of graphs, each run by a tool's own importer."""
-    for name, (kind, dt, r, gain, run) in GRAPHS.items():
+    """Write the traces of graphs, each run by a tool's own importer, or by its own neurons."""
+    for name, (recipe, run) in GRAPHS.items():
         torch.manual_seed(1)
-        g = graph(kind, dt, r, gain)
-        x = (torch.rand(SAMPLES, STEPS, INPUTS) < 0.4).float()
+        g, x = recipe.graph(), torch.from_numpy(random_spikes(1))
         try:
             with torch.no_grad():
                 spikes = run(g, x)
         except Exception as error:  # a tool that cannot run its own reading is told, and left out
             print(f"graph {name}: {type(error).__name__}: {error}", file=sys.stderr)
             continue
-        values = {
-            f"{each}.{field}": value
-            for each, inner in g.nodes.items()
-            for field, value in vars(inner).items()
-            if isinstance(value, np.ndarray)
-        }
-        write(f"graph-{name}", x, spikes, {**values, "dt": np.array(dt)})
-
-
-def write(name: str, x: torch.Tensor, spikes: torch.Tensor, values: dict[str, Any]) -> None:
-    """Write one case, and say how busy it is."""
-    found = spikes.detach().numpy()
-    share = float((found > 0).mean())
-    print(f"{name}: {share:.3f} spikes a neuron and step")
-    if not 0.01 < share < 0.9:
-        print(f"  {name} hardly changes: choose another gain", file=sys.stderr)
-    np.savez_compressed(
-        TRACES / f"{name}.npz",
-        inputs=x.numpy().astype(np.uint8),
-        spikes=found.astype(np.uint8),
-        **values,
-    )
+        write_graph(name, g, recipe.dt, x, spikes)
 
 
 if __name__ == "__main__":

@@ -390,6 +390,15 @@ def test_what_is_computed_outside_of_modules_is_refused(forward: Any, message: s
         from_torch(Own(forward), torch.rand(6, 6))
 
 
+def test_a_model_in_double_precision_stays_in_it() -> None:
+    sample = torch.rand(1, 6, dtype=torch.float64)
+    for model, kind in (
+        (Row(linear(6, 4), leaky()), np.float32),
+        (Row(linear(6, 4), leaky()).double(), np.float64),
+    ):
+        assert from_torch(model, sample).layers[0].weights.dtype == kind
+
+
 def sub_class(**defined: Any) -> torch.nn.Module:
     """Neurons that are a sub-class of lateral ones, and define what is given."""
     base = snntorch("RLeaky", beta=torch.tensor(0.9), recurrent=recurrent)(4)

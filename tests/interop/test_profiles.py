@@ -9,9 +9,11 @@ import nir
 import numpy as np
 import pytest
 
+from convexon.data.samples import Samples
 from convexon.errors import InputError
 from convexon.interop.nir import from_nir
 from convexon.interop.profiles import PROFILES
+from convexon.quantizer.trained import quantize_trained
 from convexon.snn.real import stack_spikes
 from nir_graphs import graph_of, lif
 
@@ -19,11 +21,23 @@ TRACES = Path(__file__).parent / "traces"
 RECORDED = {
     "norse-lif": "norse",
     "norse-if": "norse",
+    "norse-cuba": "norse",
     "sinabs-lif": "sinabs",
     "sinabs-if": "sinabs",
     "spikingjelly-lif": "spikingjelly",
     "spikingjelly-if": "spikingjelly",
+    "spikingjelly-cuba": "spikingjelly",
+    "snntorch-lif": "snntorch",
+    "snntorch-cuba": "snntorch",
     "snntorch-nir-lif": "snntorch-nir",
+    "snntorch-nir-cuba": "snntorch-nir",
+    "rockpool-cuba": "rockpool",
+    "spyx-lif": "spyx",
+    "spyx-if": "spyx",
+    "spyx-cuba": "spyx",
+    "lava-dl-if": "lava-dl",
+    "lava-dl-cuba": "lava-dl",
+    "loihi-lif": "loihi",
 }
 
 
@@ -35,8 +49,9 @@ def recorded(name: str) -> tuple[nir.NIRGraph, dict[str, Any]]:
     for each in ("fc1", "fc2"):
         made[each] = nir.Affine(arrays[f"{each}.weight"], arrays[f"{each}.bias"])
     kind = nir.LIF if "n1.tau" in arrays else nir.IF
+    kind = nir.CubaLIF if "n1.tau_syn" in arrays else kind
     for each in ("n1", "n2"):
-        fields = ("tau", "r", "v_leak", "v_threshold", "v_reset")
+        fields = ("tau", "tau_syn", "tau_mem", "r", "w_in", "v_leak", "v_threshold", "v_reset")
         known = {f: arrays[f"{each}.{f}"] for f in fields if f"{each}.{f}" in arrays}
         made[each] = kind(**known)
     return graph_of(made["fc1"], made["n1"], made["fc2"], made["n2"]), arrays
@@ -85,7 +100,8 @@ def test_the_euler_reading_is_the_equation() -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_step_longer_than_a_time_constant_is_refused(profile: str) -> None:
-    graph = graph_of(nir.Linear(np.ones((2, 3))), lif(2, tau=1e-3, r=1.0))
+    node = cuba() if profile == "lava-dl" else lif(2, tau=1e-3, r=1.0)
+    graph = graph_of(nir.Linear(np.ones((2, 3))), node)
     if profile in ("sinabs", "rockpool"):  # an exponential leak has no longest step
         return
     with pytest.raises(InputError, match=r"^(dt must be at most|r of n1 must be)"):
@@ -102,6 +118,8 @@ def test_a_step_longer_than_a_time_constant_is_refused(profile: str) -> None:
         ("spikingjelly", {"v_leak": 0.1}, "v_leak of n1 must equal v_reset, as SpikingJelly asks"),
         ("spikingjelly", {"r": 2.5}, "r of n1 must be 1 or tau / dt, as SpikingJelly asks"),
         ("rockpool", {}, "n1 is a LIF, which Rockpool 3.1 does not read"),
+        ("lava-dl", {}, "n1 is a LIF, which lava-dl does not read"),
+        ("loihi", {"v_leak": 0.1}, "v_leak of n1 must be 0, not 0.1: "),
     ],
 )
 def test_what_a_tool_does_not_read_is_refused(
@@ -132,6 +150,7 @@ def cuba(n: int = 2, **changes: float) -> nir.CubaLIF:
         ("spikingjelly", {"r": 1.0}, "r of n1 must be tau_mem / dt, as SpikingJelly asks"),
         ("spikingjelly", {"w_in": 1.0}, "w_in of n1 must be tau_syn / dt, as SpikingJelly asks"),
         ("snntorch-nir", {"r": 1.0}, "r of n1 must be tau_mem / dt, as snnTorch asks"),
+        ("lava-dl", {"r": 1.0}, "r of n1 must be tau_mem / dt, as lava-dl asks"),
     ],
 )
 def test_a_current_based_node_is_one_that_the_tool_reads(
@@ -141,6 +160,33 @@ def test_a_current_based_node_is_one_that_the_tool_reads(
     assert from_nir(graph_of(fc, cuba()), profile=profile, dt=1e-3).layers[0].synapse is not None
     with pytest.raises(InputError, match=f"^{message}"):
         from_nir(graph_of(fc, cuba(**change)), profile=profile, dt=1e-3)
+
+
+def test_loihi_reads_no_bias_and_lava_dl_no_neurons_that_differ() -> None:
+    biased = nir.Affine(np.ones((2, 3)), np.ones(2))
+    with pytest.raises(
+        InputError, match=r"^n1 must read nothing with a bias, which this profile's"
+    ):
+        from_nir(graph_of(biased, lif(2)), profile="loihi")
+    unlike = nir.IF(r=np.ones(2), v_threshold=np.array([1.0, 2.0]))
+    with pytest.raises(InputError, match=r"^neurons of n1 must all be alike, as lava-dl asks"):
+        from_nir(graph_of(nir.Linear(np.ones((2, 3))), unlike), profile="lava-dl")
+
+
+def test_a_spike_that_comes_late_has_no_integers() -> None:
+    graph, arrays = recorded("spyx-lif")
+    samples = Samples.of(arrays["inputs"])
+    with pytest.raises(InputError, match=r"^spikes of n1 come out a step after .* snntorch, which"):
+        quantize_trained(from_nir(graph, profile="spyx"), samples)
+
+
+def test_states_of_loihi_become_integers() -> None:
+    graph = graph_of(nir.Linear(np.array([[0.9, -0.4, 0.7], [0.3, 0.8, -0.6]])), lif(2, tau=1e-3))
+    inputs = (np.random.default_rng(3).random((8, 30, 3)) < 0.4).astype(np.uint8)
+    made = quantize_trained(from_nir(graph, profile="loihi"), Samples.of(inputs))
+    assert "n1: the leak rounds down, not towards zero" in made.quantized.notes
+    assert made.quantized.layers[0].real_rate > 0.02
+    assert made.calibration.disagreement.mean() < 0.05
 
 
 def lateral(node: nir.NIRNode, bias: float) -> nir.NIRGraph:
@@ -173,3 +219,12 @@ def test_a_threshold_is_what_nir_states(profile: str) -> None:
     inputs = np.array([0, 1, 2, 5])
     spikes = stack_spikes(real.layers, inputs[None, :, None])[0][0, :, 0]
     assert spikes.tolist() == [0, 0, 1, 1]
+
+
+def test_every_recorded_graph_is_read_and_on_the_page() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "import.md").read_text()
+    assert {path.stem.removeprefix("graph-") for path in TRACES.glob("graph-*.npz")} == set(
+        RECORDED
+    )
+    assert {name for name in RECORDED if f"[{name}]`" in page} == set(RECORDED)
+    assert set(RECORDED.values()) | {"nir-euler"} == set(PROFILES)

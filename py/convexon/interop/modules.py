@@ -129,7 +129,7 @@ def _calls(torch: Any, model: Any, sample: Any) -> list[_Call]:
         watch(name or type(module).__name__, module)
     given = sample if isinstance(sample, torch.Tensor) else torch.as_tensor(np.asarray(sample))
     if given.dtype == torch.float64 or not given.is_floating_point():
-        given = given.to(torch.float32)
+        given = given.to(_type_of(torch, model))
     start = _Seen.now(given)
     try:
         with torch.no_grad():
@@ -146,6 +146,12 @@ def _calls(torch: Any, model: Any, sample: Any) -> list[_Call]:
     row = [calls[0] for calls in found.values()]
     _require_returned(torch, result, found[row[-1].name], lead=_lead(row))
     return row
+
+
+def _type_of(torch: Any, model: Any) -> Any:
+    """The floating-point type that a model computes in."""
+    types = {each.dtype for each in model.parameters() if each.is_floating_point()}
+    return torch.float64 if types == {torch.float64} else torch.float32
 
 
 def _lead(row: list[_Call]) -> int:
@@ -272,10 +278,12 @@ class _Stack:
                 ) from None
 
         gain = spread(found.gain)
+        is_double = call.read.tensor.dtype == self._torch.float64
+        computes = np.float64 if is_double else np.float32
         self._layers.append(
             RealLayer(
                 name=call.name,
-                weights=(self._weights * gain).astype(np.float32),
+                weights=(self._weights * gain).astype(computes),
                 biases=self._biases * gain + spread(found.offset),
                 leak=spread(found.leak),
                 thresholds=spread(found.thresholds),
@@ -408,9 +416,8 @@ def _steps_inside(module: Any) -> bool:
 
 
 def _array(value: Any) -> Real:
-    """A parameter as an array."""
-    given = value.detach().cpu().numpy() if hasattr(value, "detach") else value
-    return np.asarray(given, dtype=np.float32)
+    """A parameter as an array, of its own type."""
+    return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
 
 
 def _require(holds: bool, name: str, told: str) -> None:
@@ -544,7 +551,7 @@ def _norse(module: Any, name: str) -> _Neurons:
         reset = Reset.SUBTRACT
     if _called(_kind(module)).startswith("IAF"):
         return _Neurons(leak=np.ones(1), thresholds=_array(p.v_th), reset=reset, strict=True)
-    share = float(module.dt) * _array(p.tau_mem_inv)
+    share = (float(module.dt) * _array(p.tau_mem_inv)).astype(np.float64)
     return _Neurons(
         leak=1 - share,
         thresholds=_array(p.v_th),

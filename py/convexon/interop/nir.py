@@ -327,10 +327,15 @@ def _layer(flat: _Flat, name: str, below: str, profile: Profile, dt: float) -> R
     if lateral is not None:
         profile.require_lateral(name, bias=bool(np.any(came.biases.get(name, 0.0))))
     others = [bias for key, bias in came.biases.items() if key != name]
+    biases = found.gain * np.sum(others, axis=0) + found.offset if others else found.offset
+    profile.require_biases(name, biases)
+    weights = came.parts[below] * found.gain
+    if found.weight_unit is not None:
+        weights = np.trunc(weights / found.weight_unit) * found.weight_unit
     return RealLayer(
         name=name,
-        weights=came.parts[below] * found.gain,
-        biases=found.gain * np.sum(others, axis=0) + found.offset if others else found.offset,
+        weights=weights,
+        biases=biases,
         lateral=None if lateral is None else lateral * found.gain,
         lateral_biases=found.gain * came.biases[name] if name in came.biases else None,
         leak=np.broadcast_to(found.leak, (n,)),
@@ -339,6 +344,8 @@ def _layer(flat: _Flat, name: str, below: str, profile: Profile, dt: float) -> R
         strict=found.strict,
         late=found.late,
         several=found.several,
+        delayed=found.delayed,
+        unit=found.unit,
         floor=found.floor,
         synapse=found.synapse,
     )

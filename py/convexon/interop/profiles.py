@@ -2,9 +2,8 @@
 
 NIR states differential equations; it states neither the step nor how a membrane is reset, and each
 tool fills that in by itself. A profile is one tool's reading: order, comparison, reset, leak and
-input scale, as a layer of `convexon.snn.real`. docs/import.md has them as a table. LIF and IF of
-`Norse`, `Sinabs` and `SpikingJelly`, and LIF of `SnnTorchNir`, are tested against spikes that the
-tool itself produced; the rest follows what it documents.
+input scale, as a layer of `convexon.snn.real`. docs/import.md has them as a table, each row tested
+against spikes that the tool itself produced.
 """
 
 from __future__ import annotations
@@ -55,7 +54,8 @@ class Node:
 class Dynamics:
     """What a node does in a step, as members of `convexon.snn.real.RealLayer`.
 
-    ``gain`` multiplies everything that comes in, and ``offset`` is added to it.
+    ``gain`` multiplies everything that comes in, and ``offset`` is added to it. Weights are then
+    rounded towards zero to multiples of ``weight_unit``, where there is one.
     """
 
     leak: Real
@@ -66,6 +66,9 @@ class Dynamics:
     strict: bool
     late: bool = False
     several: bool = False
+    delayed: bool = False
+    unit: float | None = None
+    weight_unit: float | None = None
     floor: Real | None = None
     synapse: Real | None = None
 
@@ -75,21 +78,23 @@ class Profile(ABC):
 
     Members
     -------
-    strict, reset, late, several
+    strict, reset, late, several, delayed
         As for `convexon.snn.real.RealLayer`.
     dt : float or None
         The step in seconds that the tool takes by itself; None where it has to be known.
-    lateral, lateral_bias : bool
-        Whether the tool reads a layer that reads itself, and the bias of that branch.
+    lateral, lateral_bias, bias : bool
+        Whether the tool reads a layer that reads itself, the bias of that branch, and any other.
     """
 
     strict: ClassVar[bool] = True
     reset: ClassVar[Reset] = Reset.ZERO
     late: ClassVar[bool] = False
     several: ClassVar[bool] = False
+    delayed: ClassVar[bool] = False
     dt: ClassVar[float | None] = None
     lateral: ClassVar[bool] = True
     lateral_bias: ClassVar[bool] = True
+    bias: ClassVar[bool] = True
 
     def step(self, tau: Real, r: Real) -> float:
         """Return the step of a graph that does not state it, of its leaky nodes' parameters.
@@ -112,6 +117,13 @@ class Profile(ABC):
                 "dt must be given: the graph's time constants and r do not agree on a step"
             )
         return float(f"{np.median(found):.6g}")  # float32 in the file: keep what it resolves
+
+    def require_biases(self, name: str, biases: Real) -> None:
+        """Raise `InputError` if what flows into a node has a bias, and the tool reads none."""
+        if not self.bias and biases.any():
+            raise InputError(
+                f"{name} must read nothing with a bias, which this profile's tool has not"
+            )
 
     def require_lateral(self, name: str, *, bias: bool) -> None:
         """Raise `InputError` if the tool does not read lateral weights of a node, or their bias."""
@@ -136,7 +148,7 @@ class Profile(ABC):
             n = node["threshold"]
             # NIR states it in full: z = 1 if v > threshold, whatever the tool's neurons do.
             found = self._as(node, leak=0.0 * n, thresholds=n, reset=Reset.NONE)
-            return replace(found, strict=True, several=False)
+            return replace(found, strict=True, several=False, delayed=False)
         if node.kind not in ("IF", "LIF", "CubaLIF"):
             raise InputError(f"{node.name} is a {node.kind}, which is no spiking node")
         found = getattr(self, f"_{node.kind.lower()}")(node, dt)
@@ -188,6 +200,7 @@ class Profile(ABC):
             strict=self.strict,
             late=self.late and reset is None,
             several=self.several,
+            delayed=self.delayed,
             floor=floor,
             synapse=synapse,
         )
@@ -373,6 +386,88 @@ class Rockpool(Profile):
         )
 
 
+class Spyx(Profile):
+    """Spyx 1.0: spikes of the membrane of the step before; r, v_leak and v_reset are not read."""
+
+    reset, late, delayed, dt = Reset.SUBTRACT, True, True, 1.0
+    lateral = False
+
+    def _lif(self, node: Node, dt: float) -> Dynamics:
+        return self._as(node, leak=1 - dt / node["tau"], thresholds=node["v_threshold"])
+
+    def _if(self, node: Node, dt: float) -> Dynamics:
+        return self._as(node, leak=_one(node), thresholds=node["v_threshold"])
+
+    def _cubalif(self, node: Node, dt: float) -> Dynamics:
+        found = self._as(
+            node,
+            leak=1 - dt / node["tau_mem"],
+            thresholds=node["v_threshold"],
+            synapse=1 - dt / node["tau_syn"],
+        )
+        return replace(found, late=False)  # here the leak comes after the reset
+
+
+class LavaDl(Profile):
+    """lava-dl 0.6 by the importer of NIR's paper: states of 12 bits, rounded towards zero."""
+
+    dt = 1e-4
+    lateral = False
+
+    def _lif(self, node: Node, dt: float) -> Dynamics:
+        raise InputError(f"{node.name} is a LIF, which lava-dl does not read")
+
+    def _if(self, node: Node, dt: float) -> Dynamics:
+        found = self._as(node, leak=_one(node), thresholds=node["v_threshold"] * node["r"])
+        return self._slayer(found, scale=4096, name=node.name)
+
+    def _cubalif(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_leak")
+        node.require("r", node["tau_mem"] / dt, "tau_mem / dt, as lava-dl asks")
+        of_current = dt / node["tau_syn"]
+        found = self._as(
+            node,
+            leak=_twelfth(1 - dt / node["tau_mem"]),
+            thresholds=node["v_threshold"],
+            gain=node["w_in"] * of_current,
+            synapse=_twelfth(1 - of_current),
+        )
+        return self._slayer(found, scale=64, name=node.name)
+
+    def _slayer(self, found: Dynamics, *, scale: int, name: str) -> Dynamics:
+        """SLAYER's neuron: thresholds are of ``scale`` steps to 1, states of 64 times as many."""
+        for values in (found.thresholds, found.leak, found.gain, found.synapse):
+            if values is not None and (values != values[0]).any():
+                raise InputError(f"neurons of {name} must all be alike, as lava-dl asks")
+        thresholds = np.trunc(scale * found.thresholds) / scale
+        return replace(found, thresholds=thresholds, unit=1 / (64 * scale))
+
+
+class Loihi(Profile):
+    """Lava's model of Loihi, bit by bit, on weights of 8 bits below the point.
+
+    Lava hands a spike on one step later, which only shifts what comes out, as there are no biases.
+    Loihi's states have 24 bits, which is 512 in the units of a threshold; none goes beyond here.
+    """
+
+    dt = 1e-4
+    lateral = bias = False
+
+    def _lif(self, node: Node, dt: float) -> Dynamics:
+        node.require_zero("v_leak", "v_reset")
+        share = dt / node["tau"]
+        found = self._as(
+            node,
+            leak=1 - np.trunc(4095 * share) / 4096,
+            thresholds=np.floor(np.trunc(131071 * node["v_threshold"]) / 512) / 256,
+            gain=share * node["r"],
+        )
+        return replace(found, unit=2.0**-14, weight_unit=2.0**-8)
+
+    def _if(self, node: Node, dt: float) -> Dynamics:
+        raise InputError(f"{node.name} is an IF, which Lava's importer does not read")
+
+
 PROFILES: Mapping[str, Profile] = {
     "nir-euler": NirEuler(),
     "snntorch": SnnTorch(),
@@ -381,8 +476,16 @@ PROFILES: Mapping[str, Profile] = {
     "sinabs": Sinabs(),
     "rockpool": Rockpool(),
     "spikingjelly": SpikingJelly(),
+    "spyx": Spyx(),
+    "lava-dl": LavaDl(),
+    "loihi": Loihi(),
 }
 """Every profile by its name; the first is what the documents of NIR say."""
+
+
+def _twelfth(factor: Real) -> Real:
+    """A leak as one of 12 bits."""
+    return np.asarray(1 - np.rint(4096 * (1 - factor)) / 4096)
 
 
 def _one(node: Node) -> Real:

@@ -206,6 +206,11 @@ def _require_contract(layer: RealLayer, target: Spikes) -> list[str]:
             f"{layer.name} has a synaptic current and a reset that comes one step late, which the "
             "neuron's contract has not together: train it with a reset to zero"
         )
+    if layer.delayed:
+        raise InputError(
+            f"spikes of {layer.name} come out a step after their neuron fired, and the neuron's "
+            "contract has no delay: choose the profile snntorch, which is the same without it"
+        )
     if layer.several and target.max(initial=0) > 1:
         raise InputError(
             f"{layer.name} spikes up to {int(target.max())} times a step on the calibration "
@@ -218,6 +223,8 @@ def _require_contract(layer: RealLayer, target: Spikes) -> list[str]:
         notes.append(f"{layer.name}: one spike a step at most, which sufficed for all samples")
     if layer.lateral_biases is not None and layer.lateral_biases.any():
         notes.append(f"{layer.name}: the lateral bias is there from the first step on")
+    if layer.unit is not None:
+        notes.append(f"{layer.name}: the leak rounds down, not towards zero")
     if layer.floor is not None:
         notes.append(f"{layer.name}: the membrane has no least value")
     return notes

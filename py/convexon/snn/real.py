@@ -9,8 +9,10 @@ states 0 before the first step::
     s = 1 if u > theta[j] (or u >= theta[j])  else 0
     v = u - theta[j] * s  |  0 if s else u  |  u
 
-`several` spikes a step are floor(u / theta) of them. Every profile of `convexon.interop.profiles`
-is a choice among these. The model computes in the floating-point type of the weights.
+`several` spikes a step are floor(u / theta) of them. Where states have a `unit`, x, alpha[j] * i
+and beta[j] * v are rounded towards zero to multiples of it. Every profile of
+`convexon.interop.profiles` is a choice among these. The model computes in the floating-point type
+of the weights.
 """
 
 from __future__ import annotations
@@ -50,6 +52,10 @@ class RealLayer:
         Whether the reset comes with the next step, after its leak. Only `Reset.SUBTRACT` can.
     several : bool
         Whether a neuron may spike more than once a step.
+    delayed : bool
+        Whether spikes come out a step after their neuron fired.
+    unit : float or None
+        What states are multiples of; None where they are real numbers.
     floor : float array, shape (neurons,), or None
         Least value that v keeps after the reset.
     lateral : float array, shape (neurons, neurons), or None
@@ -75,6 +81,8 @@ class RealLayer:
     strict: bool = True
     late: bool = False
     several: bool = False
+    delayed: bool = False
+    unit: float | None = None
     floor: Real | None = None
     lateral: Real | None = None
     lateral_biases: Real | None = None
@@ -202,7 +210,7 @@ def layer_spikes(layer: RealLayer, inputs: Real) -> tuple[Real, Real]:
     Returns
     -------
     spikes : uint8 array, shape (samples, steps, neurons)
-        Spikes in each step; more than one only where several are allowed.
+        Spikes that come out in each step; more than one only where several are allowed.
     membranes : float array, of the same shape
         u, before the reset.
     """
@@ -218,8 +226,9 @@ def layer_spikes(layer: RealLayer, inputs: Real) -> tuple[Real, Real]:
             x += fired @ layer.lateral
         if layer.lateral_biases is not None and t:
             x += layer.lateral_biases
-        current = x if layer.synapse is None else layer.synapse * current + x
-        u = layer.leak * v + current
+        x = _whole(layer, x)
+        current = x if layer.synapse is None else _whole(layer, layer.synapse * current) + x
+        u = _whole(layer, layer.leak * v) + current
         if layer.late:
             u -= layer.thresholds * fired
         fired = _fired(layer, u).astype(dtype)
@@ -231,7 +240,14 @@ def layer_spikes(layer: RealLayer, inputs: Real) -> tuple[Real, Real]:
         if layer.floor is not None:
             v = np.maximum(v, layer.floor)
         spikes[:, t], membranes[:, t] = fired, u
+    if layer.delayed:
+        spikes[:, 1:], spikes[:, 0] = spikes[:, :-1].copy(), 0
     return spikes, membranes
+
+
+def _whole(layer: RealLayer, state: Real) -> Real:
+    """A state, rounded towards zero where the layer has a unit."""
+    return state if layer.unit is None else np.trunc(state / layer.unit) * layer.unit
 
 
 def _fired(layer: RealLayer, u: Real) -> Real:
