@@ -7,25 +7,37 @@ import pytest
 import torch
 
 from convex_programs import LOSS_NAMES, PENALTY_NAMES, random_program
+from convexon.convex.solvers import products as products_module
 from convexon.convex.solvers.products import Products, products_for
 from convexon.convex.solvers.solver import solve
 from convexon.errors import InputError, MissingToolError
 
 
+@pytest.mark.parametrize(("dtype", "close"), [(np.float64, 1e-12), (np.float32, 1e-5)])
 @pytest.mark.parametrize("device", [None, "cpu"])
-def test_products_are_those_of_the_matrix(device):
+def test_products_are_those_of_the_matrix(device, dtype, close):
     rng = np.random.default_rng(0)
     D, W, G = rng.normal(size=(9, 5)), rng.normal(size=(5, 2)), rng.normal(size=(9, 2))
-    products = products_for(device)(D)
+    products = products_for(device)(D.astype(dtype))
     assert products.shape == (9, 5)
-    np.testing.assert_allclose(products.forward(W), D @ W)
-    np.testing.assert_allclose(products.adjoint(G), D.T @ G)
-    np.testing.assert_allclose(products.adjoint_squares(G), (D * D).T @ G)
-    assert products.largest_row() == pytest.approx((D**2).sum(axis=1).max())
+    assert products.forward(W).dtype == np.float64
+    np.testing.assert_allclose(products.forward(W), D @ W, close, close)
+    np.testing.assert_allclose(products.adjoint(G), D.T @ G, close, close)
+    np.testing.assert_allclose(products.adjoint_squares(G), (D * D).T @ G, close, close)
+    assert products.largest_row() == pytest.approx((D**2).sum(axis=1).max(), rel=close)
+    weights = np.array([2.0, 0.0, 1.0, 0.5, 0.0, 0.0, 3.0, 0.0, 1.0])
+    np.testing.assert_allclose(products.moments(weights), D.T * weights @ D, close, close)
     some, other = np.array([0, 3]), np.array([2, 3, 4])
     B = np.hstack([G[:, :1] * D[:, some], G[:, 1:] * D[:, other]])
     gram = products.gram([(G[:, 0], some), (G[:, 1], other)])
-    np.testing.assert_allclose(gram, B.T @ B)
+    np.testing.assert_allclose(gram, B.T @ B, close, close)
+
+
+def test_moments_are_summed_over_blocks_of_rows(monkeypatch):
+    monkeypatch.setattr(products_module, "_BLOCK_ENTRIES", 10)
+    rng = np.random.default_rng(1)
+    D, weights = rng.normal(size=(9, 4)), rng.random(9)
+    np.testing.assert_allclose(Products(D).moments(weights), D.T * weights @ D)
 
 
 @pytest.mark.parametrize("penalty", PENALTY_NAMES)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -109,6 +109,27 @@ class ConvexProgram(Problem):
         if isinstance(self.features, np.ndarray):
             return _columns_of(self.features, columns).astype(np.float64, copy=False)
         return self.features.dense(columns).astype(np.float64)
+
+    def scaled(
+        self, columns: NDArray[np.intp], dtype: np.dtype[Any]
+    ) -> tuple[NDArray[np.floating[Any]], FloatArray]:
+        """The given columns (n, A) in a type, each over its power of two, and those (A,).
+
+        Powers of two bring the largest magnitude of a column into [1/2, 1). The program in ``D_j /
+        s_j``, ``s_j W_j`` and ``w_j / s_j`` is the same program, and powers of two do not round.
+        What a solver meets is then independent of the unit in which a column counts.
+        """
+        D = np.empty((self.n_rows, len(columns)), dtype=dtype, order="F")
+        scales = np.empty(len(columns))
+        width = max(1, _BLOCK_ENTRIES // self.n_rows)
+        for first in range(0, len(columns), width):
+            some = slice(first, first + width)
+            part = self.take(columns[some])
+            largest = np.abs(part).max(axis=0, initial=0.0)
+            _, exponents = np.frexp(np.where(largest > 0.0, largest, 0.5))
+            scales[some] = np.ldexp(1.0, exponents)
+            D[:, some] = part / scales[some]
+        return D, scales
 
     def predict(self, W: FloatArray) -> FloatArray:
         """``D W``, shape (n, C); rows of W that are zero cost nothing."""

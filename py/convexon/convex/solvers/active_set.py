@@ -139,6 +139,7 @@ class Quadratic:
 class ActiveSet:
     """A `Method` for the squared loss with the l1 norm."""
 
+    single: ClassVar[bool] = False
     first_size: ClassVar[int] = 32
 
     def __init__(self, program: ConvexProgram, *, budget: Budget) -> None:

@@ -3,7 +3,9 @@
 Accelerated proximal gradient steps (with backtracking and adaptive restart) find the support;
 Newton steps on the support then converge in a few iterations where first-order steps would need
 thousands, because the gradients of well-classified rows vanish and leave the problem badly
-conditioned. Both only ever lower the objective, so either may take over from the other at any time.
+conditioned. Where loss and penalty both couple the outputs, proximal steps in the metric of the
+columns' second moments find the support instead, one before each Newton step. All only ever lower
+the objective, so any may take over from another at any time.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 from convexon.convex.model.loss import FloatArray, Loss, SmoothLoss, Targets
 from convexon.convex.model.penalty import Penalty
 from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.metric import Model, covering, ridged
 from convexon.convex.solvers.newton import Operator, newton_cost, solver_for
 from convexon.convex.solvers.products import Products
 from convexon.convex.solvers.record import Budget
@@ -37,6 +40,12 @@ singular, and far from the solution it says too little.
 _DAMPING_FACTOR = 10.0
 """On the damping of a Newton step after a step shorter than that; its inverse after another."""
 
+_FAR = 0.05
+"""Share of the objective that a step in the metric takes off while Newton steps would not pay."""
+
+_LESS = 0.7
+"""On the scale of the metric before each step in it."""
+
 _CG_ACCURACY = 0.1
 """Relative residual of a Newton system that is solved by iteration.
 
@@ -50,6 +59,7 @@ _PATIENCE = 64
 class Descent:
     """A `Method` for a `SmoothLoss` and a penalty that is smooth on a support."""
 
+    single: ClassVar[bool] = True
     first_size: ClassVar[int] = 256
 
     def __init__(self, program: ConvexProgram, *, budget: Budget) -> None:
@@ -91,6 +101,15 @@ class Composite:
         """Objective at W, with ``Z = D W`` at hand."""
         return self.loss.value(Z, self.targets) + self.penalty.value(W, self.thresholds)
 
+    def coupled(self, W: FloatArray, Z: FloatArray) -> bool:
+        """Whether the second derivatives of both terms couple the outputs."""
+        bent = self.penalty.curvature(W, self.thresholds) is not None
+        return bent and self.loss.curvature(Z, self.targets).rank_one is not None
+
+    def slack(self, value: float) -> float:
+        """What rounding can do to the difference of two values of this size."""
+        return 9.0 * self.D.unit * (1.0 + abs(value))
+
     def gap(self, W: FloatArray, Z: FloatArray) -> float:
         """Duality gap over the working set, at the scaled negative gradient."""
         dual = -self.loss.gradient(Z, self.targets)
@@ -106,6 +125,7 @@ class _Iterate:
     Z: FloatArray
     value: float
     lipschitz: float
+    scale: float = 1.0  # the same of steps in the metric of second moments
 
 
 def minimize(problem: Composite, W: FloatArray, *, tolerance: float, budget: Budget) -> FloatArray:
@@ -120,6 +140,8 @@ def minimize(problem: Composite, W: FloatArray, *, tolerance: float, budget: Bud
     step_cost = 4.0 * float(np.prod(problem.D.shape)) * float(W.shape[1])
     # Cost of first-order steps since the last Newton step; from a warm start, one is due.
     worth = np.inf if W.any() else 0.0
+    if problem.coupled(W, Z):
+        _newton_phase(problem, at, tolerance=tolerance, budget=budget)
     while problem.gap(at.W, at.Z) > tolerance and not budget.spent:
         settled = _accelerate(problem, at, steps=burst, budget=budget)
         worth += burst * step_cost
@@ -174,8 +196,7 @@ def _proximal_step(
     """
     G = problem.D.adjoint(problem.loss.gradient(ZV, problem.targets))
     base = problem.loss.value(ZV, problem.targets)
-    # What rounding can do to the difference of two values of this size.
-    slack = 1e-15 * (1.0 + abs(base))
+    slack = problem.slack(base)
     while True:
         W = problem.penalty.prox(V - G / at.lipschitz, problem.thresholds / at.lipschitz)
         Z = problem.D.forward(W)
@@ -188,20 +209,27 @@ def _proximal_step(
 
 
 def _newton_phase(problem: Composite, at: _Iterate, *, tolerance: float, budget: Budget) -> bool:
-    """Newton steps on the support, each followed by a proximal step that corrects the support.
+    """Newton steps on the support, each with a proximal step that corrects the support.
 
     Returns whether they went well: whether each nearly whole step lowered the objective.
     """
     patience, damping = _PATIENCE, _LEAST_DAMPING
+    coupled, moments = problem.coupled(at.W, at.Z), None
     while not budget.spent:
         budget.charge()
-        direction = _newton_direction(problem, at, damping=damping)
+        if coupled:
+            before, moments = at.value, _moments(problem, at)
+            _metric_step(problem, at, moments)
+            if at.value < (1.0 - _FAR) * before:
+                continue
+        direction = _newton_direction(problem, at, damping=damping, moments=moments)
         if direction is None:
             return False
         fraction = _line_search(problem, at, direction)
-        W, Z, value = _proximal_step(problem, at, at.W, at.Z)
-        if _improves(problem, at, W, Z, value):
-            at.W, at.Z, at.value = W, Z, value
+        if not coupled:
+            W, Z, value = _proximal_step(problem, at, at.W, at.Z)
+            if _improves(problem, at, W, Z, value):
+                at.W, at.Z, at.value = W, Z, value
         if problem.gap(at.W, at.Z) <= tolerance:
             return True
         if fraction >= _WHOLE_STEP:
@@ -214,7 +242,35 @@ def _newton_phase(problem: Composite, at: _Iterate, *, tolerance: float, budget:
     return False
 
 
-def _newton_direction(problem: Composite, at: _Iterate, *, damping: float) -> FloatArray | None:
+def _moments(problem: Composite, at: _Iterate) -> FloatArray:
+    """Second moments of the columns under the mean output's curvature, about (A, A)."""
+    diagonal, rank_one = problem.loss.curvature(at.Z, problem.targets)
+    if rank_one is not None:
+        diagonal = diagonal - np.square(rank_one)
+    return ridged(problem.D.moments(covering(diagonal.mean(axis=1))))
+
+
+def _metric_step(problem: Composite, at: _Iterate, moments: FloatArray) -> None:
+    """A proximal step in the metric, ``at.scale`` raised until its model majorizes."""
+    model = Model(moments, problem.penalty, problem.thresholds)
+    G = problem.D.adjoint(problem.loss.gradient(at.Z, problem.targets))
+    base = problem.loss.value(at.Z, problem.targets)
+    at.scale *= _LESS
+    while True:
+        W = model.minimum(at.W, G, scale=at.scale)
+        Z = problem.D.forward(W)
+        value = problem.loss.value(Z, problem.targets)
+        if value - base <= model.rise(W - at.W, G, scale=at.scale) + problem.slack(base):
+            break
+        at.scale *= 2.0
+    value += problem.penalty.value(W, problem.thresholds)
+    if _improves(problem, at, W, Z, value):
+        at.W, at.Z, at.value = W, Z, value
+
+
+def _newton_direction(
+    problem: Composite, at: _Iterate, *, damping: float, moments: FloatArray | None
+) -> FloatArray | None:
     """Damped Newton direction (A, C), zero off the support; None where there is none."""
     support = problem.penalty.support(at.W)
     if not support.any():
@@ -225,7 +281,8 @@ def _newton_direction(problem: Composite, at: _Iterate, *, damping: float) -> Fl
     ridge, dent = np.zeros_like(at.W), None
     if (curved := problem.penalty.curvature(at.W, problem.thresholds)) is not None:
         ridge, dent = ridge + curved[0][:, None], curved[1]
-    plain = Operator(problem.D, problem.loss.curvature(at.Z, problem.targets), support, ridge, dent)
+    curvature = problem.loss.curvature(at.Z, problem.targets)
+    plain = Operator(problem.D, curvature, support, ridge, dent, moments)
     mean = max(float(plain.diagonal[support].mean()), 1e-300)
     solve = solver_for(replace(plain, ridge=ridge + damping * mean), accuracy=_CG_ACCURACY)
     return None if solve is None else -solve(gradient)
@@ -237,7 +294,7 @@ def _improves(problem: Composite, at: _Iterate, W: FloatArray, Z: FloatArray, va
     The gap is of first order in the distance to the optimum and the objective of second, so close
     to the optimum only the gap still tells points apart.
     """
-    slack = 4e-16 * (1.0 + abs(at.value))
+    slack = 0.4 * problem.slack(at.value)
     if abs(value - at.value) > slack:
         return value < at.value
     return problem.gap(W, Z) < problem.gap(at.W, at.Z)

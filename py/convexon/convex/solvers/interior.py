@@ -289,6 +289,7 @@ class _Path:
 class InteriorPoint:
     """A `Method` for a smooth loss or the hinge; it keeps its dual point between working sets."""
 
+    single: ClassVar[bool] = False
     first_size: ClassVar[int] = 256
 
     def __init__(self, program: ConvexProgram, *, budget: Budget) -> None:

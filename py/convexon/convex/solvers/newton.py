@@ -45,6 +45,8 @@ class Operator:
     ridge: FloatArray  # what is added to the diagonal, (A, C)
     # Vectors v (A, C): the block of each row of weights is less `v v^T`; or None.
     dent: FloatArray | None = None
+    # Second moments (A, A) of all columns under about the mean output's curvature, if at hand.
+    moments: FloatArray | None = None
 
     @property
     def decoupled(self) -> bool:
@@ -85,7 +87,7 @@ class Operator:
         weights = self.curvature.diagonal
         if self.curvature.rank_one is not None:
             weights = weights - np.square(self.curvature.rank_one)
-        return replace(self, curvature=Curvature(weights), dent=None)
+        return replace(self, curvature=Curvature(weights), dent=None, moments=None)
 
     def dense(self) -> FloatArray:
         """The matrix over the support, outputs one after the other."""
@@ -119,7 +121,7 @@ def solver_for(operator: Operator, *, accuracy: float) -> Solve | None:
         if operator.decoupled:
             return _per_output(operator)
         if operator.dent is not None and operator.curvature.rank_one is None:
-            return _dented(operator, operator.dent)
+            return _dented(replace(operator, moments=None), operator.dent)
         if _dense_pays(operator):
             return _as_a_whole(operator)
     except LinAlgError:
@@ -162,7 +164,8 @@ def _nearby(operator: Operator) -> Solve:
             return _per_output(near)
         mean = near.curvature.diagonal.mean(axis=1, keepdims=True)
         alike = Curvature(np.broadcast_to(mean, near.curvature.diagonal.shape))
-        return _dented(replace(near, curvature=alike), operator.dent)
+        near = replace(near, curvature=alike, moments=operator.moments)
+        return _dented(near, operator.dent)
     except LinAlgError:
         inverse = 1.0 / np.where(operator.diagonal > 0.0, operator.diagonal, 1.0)
         return lambda R: R * inverse
@@ -181,7 +184,7 @@ class _Factor:
 
 def _factors(operator: Operator) -> list[_Factor]:
     """Factors of the systems of the outputs, whatever couples them left out."""
-    operator = operator.uncoupled()
+    operator = replace(operator.uncoupled(), moments=operator.moments)
     rows, weights = operator.rows, operator.curvature.diagonal
     factors: list[_Factor] = []
     gram = np.zeros((0, 0))
@@ -193,7 +196,9 @@ def _factors(operator: Operator) -> list[_Factor]:
             shared = factors.pop()
             factors.append(replace(shared, outputs=slice(shared.outputs.start, c + 1)))
             continue
-        if not alike:
+        if operator.moments is not None:
+            gram = operator.moments[np.ix_(some, some)]
+        elif not alike:
             gram = operator.products.gram([(np.sqrt(np.maximum(weights[:, c], 0.0)), some)])
         H = gram.copy()
         H.flat[:: len(some) + 1] += ridge[:, c]

@@ -3,7 +3,7 @@
 What the inner solver does with the n rows of its working set are three products: ``D W``, ``D^T G``
 and Gram matrices of row-scaled columns. They sit behind one small interface, so that the method is
 the same code wherever they run; everything else it touches is small. Arguments and results are
-NumPy arrays of float64 on either device.
+NumPy arrays of float64 on either device, whatever the matrix is held in.
 """
 
 from __future__ import annotations
@@ -17,24 +17,33 @@ from numpy.typing import NDArray
 from convexon.errors import InputError, MissingToolError
 
 FloatArray = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Columns = NDArray[np.intp]
+
+_BLOCK_ENTRIES = 1 << 24
+"""Entries of D that are weighed at once for its second moments: 128 MiB."""
 
 
 class Products:
-    """A matrix D (n, A) of float64 that only its products show, here those of NumPy's BLAS."""
+    """A matrix D (n, A) that only its products show, here those of NumPy's BLAS.
 
-    def __init__(self, D: FloatArray) -> None:
+    Products are computed in the matrix's own type, float64 or float32.
+    """
+
+    def __init__(self, D: Floats) -> None:
         self._D: Any = np.asfortranarray(D)
         self._squares: Any = None
         self.shape = (D.shape[0], D.shape[1])
+        self.dtype = D.dtype
+        self.unit = float(np.finfo(D.dtype).eps) / 2  # unit roundoff of the products
 
     def _there(self, array: FloatArray) -> Any:
-        """An argument where D is."""
-        return array
+        """An argument where D is, in its type."""
+        return array.astype(self.dtype, copy=False)
 
     def _here(self, result: Any) -> FloatArray:
         """A result from there."""
-        return np.asarray(result)
+        return np.asarray(result, dtype=np.float64)
 
     def forward(self, W: FloatArray) -> FloatArray:
         """``D W``, (n, C)."""
@@ -52,12 +61,29 @@ class Products:
 
     def gram(self, parts: Sequence[tuple[FloatArray, Columns]]) -> FloatArray:
         """``B^T B`` with ``B = [diag(r_1) D[:, c_1], diag(r_2) D[:, c_2], ...]``."""
-        B = np.empty((self.shape[0], sum(len(columns) for _, columns in parts)), order="F")
+        width = sum(len(columns) for _, columns in parts)
+        B = np.empty((self.shape[0], width), dtype=self.dtype, order="F")
         first = 0
         for scale, columns in parts:
-            np.multiply(scale[:, None], self._D[:, columns], out=B[:, first : first + len(columns)])
+            across = B[:, first : first + len(columns)]
+            np.multiply(self._there(scale)[:, None], self._D[:, columns], out=across)
             first += len(columns)
-        return np.asarray(B.T @ B)
+        return self._here(B.T @ B)
+
+    def moments(self, weights: FloatArray) -> FloatArray:
+        """``D^T diag(weights) D`` for non-negative weights; rows of weight zero cost nothing."""
+        total = np.zeros((self.shape[1], self.shape[1]))
+        rows = np.flatnonzero(weights)
+        height = max(1, _BLOCK_ENTRIES // max(1, self.shape[1]))
+        for first in range(0, len(rows), height):
+            some = rows[first : first + height]
+            total += self._square(some, np.sqrt(weights[some]))
+        return total
+
+    def _square(self, rows: Columns, scale: FloatArray) -> FloatArray:
+        """``B^T B`` with ``B = diag(scale) D[rows]``."""
+        B = self._there(scale)[:, None] * self._D[rows]
+        return self._here(B.T @ B)
 
     def largest_row(self) -> float:
         """Largest squared norm of a row; zero where there is none."""
@@ -67,16 +93,17 @@ class Products:
 class TorchProducts(Products):
     """Those of torch, on the device that is named; only results come back."""
 
-    def __init__(self, D: FloatArray, *, torch: Any, device: str) -> None:
+    def __init__(self, D: Floats, *, torch: Any, device: str) -> None:
         super().__init__(D)
         self._torch, self._device = torch, device
         self._D = self._there(D)
 
     def _there(self, array: NDArray[Any]) -> Any:
-        return self._torch.as_tensor(np.ascontiguousarray(array), device=self._device)
+        given = super()._there(array) if array.dtype.kind == "f" else array
+        return self._torch.as_tensor(np.ascontiguousarray(given), device=self._device)
 
     def _here(self, result: Any) -> FloatArray:
-        return np.asarray(result.cpu().numpy(), dtype=np.float64)
+        return super()._here(result.cpu().numpy())
 
     def gram(self, parts: Sequence[tuple[FloatArray, Columns]]) -> FloatArray:  # noqa: D102
         scaled = [
@@ -86,8 +113,12 @@ class TorchProducts(Products):
         B = self._torch.hstack(scaled)
         return self._here(B.T @ B)
 
+    def _square(self, rows: Columns, scale: FloatArray) -> FloatArray:
+        B = self._there(scale)[:, None] * self._D[self._there(rows)]
+        return self._here(B.T @ B)
 
-Maker = Callable[[FloatArray], Products]
+
+Maker = Callable[[Floats], Products]
 
 
 def products_for(device: str | None) -> Maker:

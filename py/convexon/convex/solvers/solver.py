@@ -38,6 +38,9 @@ It leaves room for what a certificate allows for rounding.
 _LEAST_RHO = 1e-12
 """Share of rho_max below which a program is refused: its penalty is lost in rounding."""
 
+_LOOSE = 1e-4
+"""Tolerance from which products in float32 do; the gap itself is taken in float64."""
+
 MAX_ITERATIONS = 100_000
 """Inner steps of any kind that a solution may take."""
 
@@ -108,7 +111,8 @@ def solve(
         # Half is left to rounding between the judge's measurement and the certificate.
         target = partial(gap_target, program, tolerance=0.5 * tolerance)
         judge = Judge(program, budget, target, progress)
-        minimize_over_all(_method_for(program, budget), W, maker=maker, judge=judge)
+        method = _method_for(program, budget)
+        minimize_over_all(method, W, maker=maker, judge=judge, single=tolerance >= _LOOSE)
         certificate, dual = _certified(judge, tolerance)
     needed = gap_target(program, certificate.primal, tolerance=tolerance)
     converged = certificate.gap <= needed

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,9 @@ _FORCING = 0.3
 
 class Method(Protocol):
     """Solves a program over a few of its columns; the budget ends it when it is spent."""
+
+    single: ClassVar[bool]
+    """Whether products in float32 do where the tolerance leaves room for their rounding."""
 
     first_size: ClassVar[int]
     """Columns that the first working set should have: fewer would save nothing."""
@@ -105,13 +108,17 @@ class Judge:
         return self.target_for(self.primal)
 
 
-def minimize_over_all(method: Method, W: FloatArray, *, maker: Maker, judge: Judge) -> None:
+def minimize_over_all(
+    method: Method, W: FloatArray, *, maker: Maker, judge: Judge, single: bool = False
+) -> None:
     """Solve the judge's program from ``W`` (P, C), by ``method`` on working sets of its columns.
 
-    ``maker`` makes the products of a working set, on the device that is to compute them.
+    ``maker`` makes the products of a working set, on the device that is to compute them; with
+    ``single`` in float32, where the method says that this does.
     """
     program, budget = judge.program, judge.budget
-    columns = _Columns(program, method.first_size)
+    dtype = np.float32 if single and method.single else np.float64
+    columns = _Columns(program, method.first_size, np.dtype(dtype))
     idle, spent = 0, -1
     Z = program.predict(W)
     while True:
@@ -142,8 +149,8 @@ def minimize_over_all(method: Method, W: FloatArray, *, maker: Maker, judge: Jud
 class _Columns:
     """Which columns are kept by screening, and which of those are in the working set."""
 
-    def __init__(self, program: ConvexProgram, size: int) -> None:
-        self._program, self._size = program, size
+    def __init__(self, program: ConvexProgram, size: int, dtype: np.dtype[Any]) -> None:
+        self._program, self._size, self._dtype = program, size, dtype
         self._inner_gap = np.inf
         self._products: Products | None = None
         loss = program.loss
@@ -214,24 +221,10 @@ class _Columns:
     def products(self, maker: Maker) -> Products:
         """Products of the working set, made when it has changed."""
         if self._products is None:
-            D = np.asfortranarray(self._program.take(self.working))
-            self.scales = _scales(D)
-            D /= self.scales
+            D, self.scales = self._program.scaled(self.working, self._dtype)
             self.thresholds = self._program.rho * self._program.weights[self.working] / self.scales
             self._products = maker(D)
         return self._products
-
-
-def _scales(D: FloatArray) -> FloatArray:
-    """Powers of two that bring the largest magnitude of each column into [1/2, 1).
-
-    The program in ``D_j / s_j``, ``s_j W_j`` and ``w_j / s_j`` is the same program, and powers of
-    two do not round. What the method meets is then independent of the unit in which a column
-    counts.
-    """
-    largest = np.abs(D).max(axis=0, initial=0.0)
-    _, exponents = np.frexp(np.where(largest > 0.0, largest, 0.5))
-    return np.ldexp(1.0, exponents)
 
 
 def _chosen(ratios: FloatArray, active: np.ndarray, *, size: int) -> np.ndarray:
