@@ -18,6 +18,8 @@ _DOOR = {
     "SpikingClassifier": "convexon.api.estimator",
     "Network": "convexon.api.network",
     "Leak": "convexon.snn.neuron",
+    "Convolution": "convexon.snn.convolution",
+    "Windows": "convexon.snn.convolution",
     "load": "convexon.api.network",
     "Accelerator": "convexon.api.accelerator",
     "compile": "convexon.api.accelerator",
@@ -35,12 +37,14 @@ _DOOR = {
 __all__ = [
     "Accelerator",
     "ConvexonError",
+    "Convolution",
     "Leak",
     "Network",
     "Registry",
     "Run",
     "SolveSettings",
     "SpikingClassifier",
+    "Windows",
     "__version__",
     "bit_widths",
     "compile",
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
     from convexon.api.trained import bit_widths, from_nir, from_torch, quantize
     from convexon.errors import ConvexonError
     from convexon.registry import Registry
+    from convexon.snn.convolution import Convolution, Windows
     from convexon.snn.neuron import Leak
     from convexon.train.settings import SolveSettings
 

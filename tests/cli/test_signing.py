@@ -17,6 +17,7 @@ from hypothesis import given
 
 import convexon as cx
 from convexon.snn.card import CARD, SEMANTICS, schema
+from convexon.snn.convolution import IntegerConvolution, Windows
 from convexon.snn.fixed import QFormat
 from convexon.snn.interface import Interface
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
@@ -107,6 +108,8 @@ def test_card_of_raw_samples_is_valid_under_the_schema(tmp_path: Path) -> None:
         ("content", FixedPointNetwork),
         ("branch", Branch),
         ("layer", Layer),
+        ("convolution", IntegerConvolution),
+        ("windows", Windows),
         ("leak", Leak),
         ("format", QFormat),
         ("interface", Interface),

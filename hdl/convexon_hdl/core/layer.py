@@ -144,7 +144,7 @@ class LIFLayer(wiring.Component):
         return [
             Addend(i * self.input_bits + plane, int(weight), plane)
             for plane in range(self.input_bits)
-            for i, weight in enumerate(self.layer.weights[:, j])
+            for i, weight in enumerate(self.layer.matrix[:, j])
             if weight
         ]
 

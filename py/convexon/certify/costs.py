@@ -57,7 +57,7 @@ def _below(branch: Branch, signal: Signal) -> Signal:
 def _costs(kind: str, layer: Layer, signal: Signal, largest: int) -> FloatArray:
     """Cost of each neuron of a layer that reads ``signal``, of integers up to ``largest``."""
     n_steps, n_inputs = signal.shape[1:]
-    synapses = layer.weights != 0
+    synapses = layer.matrix != 0
     match kind:
         case "luts":
             return neuron_sites(layer, Interval(0, largest), n_steps)
@@ -67,7 +67,7 @@ def _costs(kind: str, layer: Layer, signal: Signal, largest: int) -> FloatArray:
         case "memory":
             address = max(1, (n_inputs - 1).bit_length())
             stored = synapses.sum(axis=0) * (layer.weight_format.width + address)
-            reach = np.abs(layer.weights).sum(axis=0) * largest * n_steps
+            reach = np.abs(layer.matrix).sum(axis=0) * largest * n_steps
             membranes = [int(most).bit_length() + 1 for most in reach]
             return np.asarray(stored + membranes, dtype=np.float64)
     raise InputError("cost must be luts, events or memory in the recipe of certificate.json")

@@ -96,7 +96,7 @@ def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
     """Spikes of a layer, shape (samples, steps, neurons), and its membranes after the last step."""
     n_samples, n_steps, n_inputs = signal.shape
     rows = signal.reshape(n_samples * n_steps, n_inputs)
-    currents = _product(rows, layer.weights).reshape(n_samples, n_steps, layer.n_neurons)
+    currents = _product(rows, layer.matrix).reshape(n_samples, n_steps, layer.n_neurons)
     number = _number(layer, n_steps, int(signal.max()))
     biases: Integers = layer.biases.astype(number)
     thresholds: Integers = layer.thresholds.astype(number)
@@ -148,7 +148,7 @@ def _number(layer: Layer, n_steps: int, largest: int) -> type:
     """A type that holds every membrane, and its product with the leak."""
     lateral = 0 if layer.recurrent is None else _magnitude(layer.recurrent)
     ends = [abs(n) for n in (*layer.biases.tolist(), *layer.thresholds.tolist())]
-    step = largest * _magnitude(layer.weights) + lateral + 2 * max(ends)
+    step = largest * _magnitude(layer.matrix) + lateral + 2 * max(ends)
     shift = layer.leak.f
     if layer.synapse is not None:  # a current that is kept adds up over the steps too
         step, shift = n_steps * step, max(shift, layer.synapse.f)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from convexon.errors import ConvexonError, InputError, require_integer, require_type
 from convexon.settings import choice
 from convexon.snn.coding import CODINGS, DIRECT
+from convexon.snn.convolution import Convolution, IntegerConvolution
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.interface import ClassName, Interface
 from convexon.snn.network import Branch, FixedPointNetwork, IntArray, Layer, integer_array
@@ -25,7 +26,7 @@ E = TypeVar("E", bound=Enum)
 
 def network_of_arrays(
     *,
-    weights: npt.ArrayLike | Sequence[npt.ArrayLike],
+    weights: npt.ArrayLike | Convolution | Sequence[npt.ArrayLike | Convolution],
     thresholds: npt.ArrayLike | Sequence[npt.ArrayLike],
     n_steps: int,
     biases: npt.ArrayLike | Sequence[npt.ArrayLike | None] | None = None,
@@ -51,9 +52,10 @@ def network_of_arrays(
 
     Parameters
     ----------
-    weights : integer array, shape (inputs, neurons), or a list of them
+    weights : integer array, shape (inputs, neurons), or Convolution, or a list of these
         Torch keeps the transpose, ``linear.weight.T``.
     thresholds : integer, or integer array of shape (neurons,), or a list of these
+        Of a convolution, as its biases, one for each output channel if need be.
     n_steps : T, the steps of an inference
     biases, recurrent : the same of shapes (neurons,) and (neurons, neurons), optional
         Lateral weights ``recurrent[k, j]`` lead from neuron k to neuron j, one step later.
@@ -75,7 +77,7 @@ def network_of_arrays(
     InputError, FormatError
         If a type, shape or value does not fit; of several layers it names the one.
     """
-    stack = [_table("weights", each) for each in _layers(weights)]
+    stack = [_weights(each) for each in _layers(weights)]
     count = len(stack)
     members = {
         "biases": _of_each("biases", biases, count),
@@ -125,13 +127,15 @@ def network_of_arrays(
 
 def _layers(weights: Any) -> list[Any]:
     """One array a layer: a list of tables is several of them, and a table is one."""
-    if (
-        isinstance(weights, list | tuple)
-        and len(weights)
-        and _table("weights", weights[0]).ndim == 2
-    ):
-        return list(weights)
+    if isinstance(weights, list | tuple) and len(weights):
+        first = _weights(weights[0])
+        if isinstance(first, Convolution) or first.ndim == 2:
+            return list(weights)
     return [weights]
+
+
+def _weights(values: Any) -> npt.NDArray[Any] | Convolution:
+    return values if isinstance(values, Convolution) else _table("weights", values)
 
 
 def _table(name: str, values: Any) -> npt.NDArray[Any]:
@@ -164,7 +168,7 @@ def _listed(name: str, values: Any, count: int) -> list[Any]:
 
 
 def _layer(
-    weights: npt.NDArray[Any],
+    weights: npt.NDArray[Any] | Convolution,
     *,
     thresholds: Any,
     biases: Any,
@@ -175,19 +179,24 @@ def _layer(
     synapse: Leak | None,
 ) -> Layer:
     """A layer in the formats that its values ask for."""
-    if weights.ndim != 2:
-        raise InputError(f"weights must have shape (inputs, neurons), not {weights.shape}")
-    n = weights.shape[1]
-    forward = integer_array("weights", weights, weights.shape)
+    if isinstance(weights, Convolution):
+        n = weights.n_outputs
+        stored = integer_array("kernel", weights.kernel, np.shape(weights.kernel))
+        forward: IntArray | IntegerConvolution = IntegerConvolution(stored, weights.windows)
+    else:
+        if weights.ndim != 2:
+            raise InputError(f"weights must have shape (inputs, neurons), not {weights.shape}")
+        n = weights.shape[1]
+        stored = forward = integer_array("weights", weights, weights.shape)
     lateral = (
         None
         if recurrent is None
         else integer_array("recurrent", _table("recurrent", recurrent), (n, n))
     )
-    theta = _table("thresholds", thresholds)
+    theta = _of_neurons(weights, _table("thresholds", thresholds))
     levels = integer_array("thresholds", np.full(n, theta) if theta.ndim == 0 else theta, (n,))
     given = np.zeros(n, np.int64) if biases is None else _table("biases", biases)
-    offsets = integer_array("biases", given, (n,))
+    offsets = integer_array("biases", _of_neurons(weights, given), (n,))
     return Layer(
         weights=forward,
         recurrent=lateral,
@@ -195,13 +204,22 @@ def _layer(
         biases=offsets,
         leak=leak,
         reset=_choice(Reset, reset, "reset"),
-        weight_format=_format_of(forward, *(() if lateral is None else (lateral,))),
+        weight_format=_format_of(stored, *(() if lateral is None else (lateral,))),
         threshold_format=_format_of(levels, offsets),
         saturation=None
         if saturation is None
         else QFormat(require_integer("saturation", saturation)),
         synapse=synapse,
     )
+
+
+def _of_neurons(
+    weights: npt.NDArray[Any] | Convolution, values: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """Values of neurons; where there is one for each output channel, its neurons share it."""
+    if isinstance(weights, Convolution) and values.shape == (len(weights.kernel),):
+        return weights.each(values)
+    return values
 
 
 def _format_of(*arrays: IntArray) -> QFormat:

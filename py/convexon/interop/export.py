@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.snn.coding import CODINGS, Coding
+from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import QFormat
-from convexon.snn.network import FixedPointNetwork
+from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.store.artefact import atomic_write
 
@@ -30,7 +31,8 @@ def tables(network: FixedPointNetwork) -> Iterator[tuple[str, Matrix, QFormat]]:
     for b, branch in enumerate(network.branches):
         for depth, layer in enumerate(branch.layers):
             place = f"branch{b}_layer{depth}"
-            yield f"{place}_weights", layer.weights, layer.weight_format
+            stored = layer.stored.reshape(len(layer.stored), -1)  # of a kernel, a row an output
+            yield f"{place}_weights", stored, layer.weight_format
             if layer.recurrent is not None:
                 yield f"{place}_recurrent", layer.recurrent, layer.weight_format
             yield f"{place}_thresholds", layer.thresholds, layer.threshold_format
@@ -165,8 +167,7 @@ def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
                 f"  int64_t next[{n}];\n"
                 f"  for (int j = 0; j < {n}; j++) {{\n"
                 f"    int64_t current = convexon_{place}_biases[j];\n"
-                f"    for (int k = 0; k < {layer.n_inputs}; k++) "
-                f"current += convexon_{place}_weights[k * {n} + j] * x[k];\n"
+                f"{_c_synapses(layer, f'convexon_{place}_weights')}"
                 f"{lateral}{synapse}"
                 f"    int64_t u = {integrated};\n"
                 f"    next[j] = u >= convexon_{place}_thresholds[j];\n"
@@ -178,6 +179,36 @@ def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
 
 def _c_leaked(state: str, leak: Leak) -> str:
     return f"convexon_leaked({state}, {leak.d}, {leak.f})"
+
+
+def _c_synapses(layer: Layer, table: str) -> str:
+    """Return the loops that add what neuron ``j`` reads of ``x`` to ``current``."""
+    if not isinstance(layer.weights, IntegerConvolution):
+        return (
+            f"    for (int i = 0; i < {layer.n_inputs}; i++) "
+            f"current += {table}[i * {layer.n_neurons} + j] * x[i];\n"
+        )
+    windows, (n_outputs, _, across) = layer.weights.windows, layer.weights.shape
+    _, channels, rows, columns = layer.weights.kernel.shape
+    spread, (_, height, width) = layer.weights.spread, windows.shape
+    (high, wide), (down, right) = windows.pooled, windows.pool
+    (stride, step), (dilation, spacing) = windows.stride, windows.dilation
+    return (
+        f"    int o = j / {spread}, row = j % {spread} / {across}, column = j % {across};\n"
+        f"    int group = o / {n_outputs // windows.groups} * {channels};\n"
+        f"    const int64_t *w = {table} + o * {channels * rows * columns};\n"
+        f"    for (int i = 0; i < {channels}; i++)\n"
+        f"      for (int m = 0; m < {rows}; m++)\n"
+        f"        for (int n = 0; n < {columns}; n++, w++) {{\n"
+        f"          int y = row * {stride} + m * {dilation} - {windows.padding[0][0]};\n"
+        f"          int z = column * {step} + n * {spacing} - {windows.padding[1][0]};\n"
+        f"          if (y < 0 || y >= {high} || z < 0 || z >= {wide}) continue;\n"
+        f"          for (int a = 0; a < {down}; a++)\n"
+        f"            for (int b = 0; b < {right}; b++)\n"
+        f"              current += *w * x[((group + i) * {height} + y * {down} + a) * {width} "
+        f"+ z * {right} + b];\n"
+        "        }\n"
+    )
 
 
 def _c_infer(network: FixedPointNetwork) -> str:

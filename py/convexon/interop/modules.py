@@ -17,6 +17,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexon.errors import InputError, MissingToolError
+from convexon.interop.synapses import (
+    Operation,
+    Synapses,
+    correlated,
+    multiplied,
+    pooled,
+    reshaped,
+    weighed,
+)
+from convexon.snn.convolution import NO_PADDING, Pair
 from convexon.snn.neuron import Reset
 from convexon.snn.real import Real, RealLayer, RealNetwork
 
@@ -243,7 +253,7 @@ class _Stack:
     def __init__(self, torch: Any, *, lead: int) -> None:
         self._torch, self._lead = torch, lead
         self._layers: list[RealLayer] = []
-        self._weights: Real | None = None
+        self._synapses: Synapses | None = None
         self._biases: Real | None = None
 
     def take(self, call: _Call) -> None:
@@ -256,16 +266,21 @@ class _Stack:
             self._neurons(call, reader(call.module, call.name), shape)
 
     def _linear(self, call: _Call, shape: Shape) -> None:
-        matrix, bias = _affine(self._torch, call, shape)
-        if self._weights is None or self._biases is None:
-            self._weights, self._biases = matrix, bias
+        before = Synapses.of_layer(shape, call.name) if self._synapses is None else self._synapses
+        apply = _applied(self._torch, call, shape)
+        bias = apply(np.zeros((1, int(np.prod(shape)))))
+        operation = _operation(self._torch, call.module)
+        if operation is None:
+            matrix, _ = _affine(apply, call, shape)
+            self._synapses = Synapses(before.matrix @ matrix)
         else:
-            self._weights, self._biases = self._weights @ matrix, self._biases @ matrix + bias
+            self._synapses = before.then(operation, lambda rows: apply(rows) - bias)
+        self._biases = (bias if self._biases is None else apply(self._biases[None]))[0]
 
     def _neurons(self, call: _Call, found: _Neurons, shape: Shape) -> None:
         size = int(np.prod(shape))
-        if self._weights is None or self._biases is None:
-            self._weights, self._biases = np.eye(size), np.zeros(size)
+        if self._synapses is None or self._biases is None:
+            self._synapses, self._biases = Synapses.of_layer(shape, call.name), np.zeros(size)
 
         def spread(value: Real | float) -> Real:
             given = np.asarray(value, dtype=np.float64)
@@ -283,7 +298,7 @@ class _Stack:
         self._layers.append(
             RealLayer(
                 name=call.name,
-                weights=(self._weights * gain).astype(computes),
+                weights=self._synapses.scaled(gain).simplest.astype(computes),
                 biases=self._biases * gain + spread(found.offset),
                 leak=spread(found.leak),
                 thresholds=spread(found.thresholds),
@@ -296,7 +311,7 @@ class _Stack:
                 several=found.several,
             )
         )
-        self._weights = self._biases = None
+        self._synapses = self._biases = None
 
     def network(self, name: str) -> RealNetwork:
         """All that was met; a linear map after the last neurons is the readout."""
@@ -305,7 +320,7 @@ class _Stack:
         size = self._layers[-1].n_neurons
         return RealNetwork(
             layers=tuple(self._layers),
-            readout_weights=np.eye(size) if self._weights is None else self._weights,
+            readout_weights=np.eye(size) if self._synapses is None else self._synapses.matrix,
             readout_biases=np.zeros(size) if self._biases is None else self._biases,
             origin=f"the PyTorch module {name}",
         )
@@ -315,35 +330,87 @@ _AT_ONCE = 256
 """Unit inputs that a linear module is applied to at once."""
 
 
-def _affine(torch: Any, call: _Call, shape: Shape) -> tuple[Real, Real]:
-    """Return the matrix and the bias of a module that is linear, by applying it to unit inputs."""
+def _applied(torch: Any, call: _Call, shape: Shape) -> Callable[[Real], Real]:
+    """A module as a function of rows of what it reads at a step."""
     module = copy.deepcopy(call.module).double()
     if getattr(module, "step_mode", None) == "m":
         module.step_mode = "s"
+
+    def apply(rows: Real) -> Real:
+        given = torch.as_tensor(np.asarray(rows, dtype=np.float64)).reshape(-1, *shape)
+        try:
+            with torch.no_grad():
+                parts = [module(part).reshape(len(part), -1) for part in given.split(_AT_ONCE)]
+        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+            told = str(error).splitlines()[0]
+            kind = type(call.module).__name__
+            raise InputError(f"{call.name} ({kind}) cannot be read: {told}") from error
+        return np.asarray(torch.cat(parts).numpy())
+
+    return apply
+
+
+_WITH_LAYERS = ("spikingjelly", "sinabs")
+"""Tools whose linear layers are those of torch, but for how steps come in."""
+
+
+def _operation(torch: Any, module: Any) -> Operation | None:
+    """What a module of torch itself makes of a convolution; None for any other."""
+    kind, nn = type(module), torch.nn
+    if kind.__module__.partition(".")[0] in _WITH_LAYERS:
+        kind = next((base for base in kind.__mro__ if base.__module__.startswith("torch.")), kind)
+    if kind in (nn.Conv1d, nn.Conv2d) and module.padding_mode == "zeros":
+        weight = _array(module.weight)
+        kernel = weight if weight.ndim == 4 else weight[:, :, None, :]
+        stride, dilation = _pair(module.stride, 1), _pair(module.dilation, 1)
+        if isinstance(module.padding, str):
+            reach = [
+                (k - 1) * d * (module.padding == "same")
+                for k, d in zip(kernel.shape[2:], dilation, strict=True)
+            ]
+            rows, columns = ((each // 2, each - each // 2) for each in reach)
+        else:
+            rows, columns = ((each, each) for each in _pair(module.padding, 0))
+        return correlated(
+            kernel, stride=stride, padding=(rows, columns), dilation=dilation, groups=module.groups
+        )
+    if kind in (nn.AvgPool1d, nn.AvgPool2d) and not module.ceil_mode:
+        size, stride = _pair(module.kernel_size, 1), _pair(module.stride, 1)
+        down, right = _pair(module.padding, 0)
+        share = 1.0 / (getattr(module, "divisor_override", None) or size[0] * size[1])
+        if (down, right) == (0, 0) or module.count_include_pad:
+            return pooled(size, stride, ((down, down), (right, right)), share)
+    if kind in (nn.BatchNorm1d, nn.BatchNorm2d) and module.running_var is not None:
+        gains = 1.0 if module.weight is None else _array(module.weight)
+        return multiplied(gains / np.sqrt(_array(module.running_var) + module.eps))
+    if kind is nn.LPPool2d and module.norm_type == 1 and not module.ceil_mode:
+        size = _pair(module.kernel_size, 1)
+        return pooled(size, _pair(module.stride or size, 1), NO_PADDING, 1.0)
+    if kind is nn.Flatten:
+        return reshaped
+    if kind is nn.Linear:
+        return weighed(_array(module.weight))
+    return None
+
+
+def _pair(value: Any, height: int) -> Pair:
+    """Lengths of rows and columns; of one axis the columns alone, and ``height`` of its rows."""
+    given = (value, value) if isinstance(value, int) else tuple(value)
+    return (height, given[0]) if len(given) == 1 else (given[0], given[1])
+
+
+def _affine(apply: Callable[[Real], Real], call: _Call, shape: Shape) -> tuple[Real, Real]:
+    """Return the matrix and the bias of a module that is linear, by applying it to unit inputs."""
     size = int(np.prod(shape))
-
-    def apply(rows: Any) -> Any:
-        with torch.no_grad():
-            return module(rows.reshape(-1, *shape)).reshape(len(rows), -1)
-
-    try:
-        bias = apply(torch.zeros(1, size, dtype=torch.float64))
-        blocks = [
-            apply(unit) - bias for unit in torch.eye(size, dtype=torch.float64).split(_AT_ONCE)
-        ]
-        matrix = torch.cat(blocks)
-        trial = torch.linspace(-3, 5, size, dtype=torch.float64)[None]
-        linear = torch.allclose(apply(trial), trial @ matrix + bias, rtol=1e-6, atol=1e-6)
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-        told = str(error).splitlines()[0]
-        kind = type(call.module).__name__
-        raise InputError(f"{call.name} ({kind}) cannot be read: {told}") from error
-    if not linear:
+    bias = apply(np.zeros((1, size)))
+    matrix = apply(np.eye(size)) - bias
+    trial = np.linspace(-3, 5, size)[None]
+    if not np.allclose(apply(trial), trial @ matrix + bias, rtol=1e-6, atol=1e-6):
         raise InputError(
             f"{call.name} is a {type(call.module).__name__}, which is neither linear nor a neuron "
             "that is known here"
         )
-    return matrix.numpy(), bias[0].numpy()
+    return matrix, bias[0]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

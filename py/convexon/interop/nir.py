@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import ConvexonError, InputError, MissingToolError
-from convexon.interop.linear_nodes import LINEAR, linear, numbers_of, require_size, spread_over
+from convexon.interop.linear_nodes import LINEAR, linear, numbers_of, spread_over
 from convexon.interop.profiles import PROFILES, Node, Profile
+from convexon.interop.synapses import Synapses, require_size
 from convexon.snn.real import Real, RealLayer, RealNetwork
 from convexon.store.untrusted import LIMIT_VARIABLE, limit_bytes, open_regular, printable
 
@@ -226,13 +227,13 @@ class _Map:
 
     Members
     -------
-    parts : dict of str to float array, shape (size of the source, size of the result)
+    parts : dict of str to Synapses
     biases : dict of str to float array
         By the source with which they come: of a layer itself, they come with its first spikes.
     shape : tuple of int
     """
 
-    parts: dict[str, Real]
+    parts: dict[str, Synapses]
     biases: dict[str, Real]
     shape: tuple[int, ...]
 
@@ -264,7 +265,7 @@ def _is_source(flat: _Flat, name: str) -> bool:
 
 def _summed(flat: _Flat, name: str) -> _Map:
     """Add up what the edges into a node carry."""
-    parts: dict[str, Real] = {}
+    parts: dict[str, Synapses] = {}
     biases: dict[str, Real] = {}
     if not flat.into[name]:
         raise InputError(f"{name} must be reached from the input")
@@ -273,8 +274,8 @@ def _summed(flat: _Flat, name: str) -> _Map:
         came = _through(flat, source)
         if came.shape != shape:
             raise InputError(f"edges into {name} must have one shape, not {shape} and {came.shape}")
-        for key, matrix in came.parts.items():
-            parts[key] = parts[key] + matrix if key in parts else matrix
+        for key, part in came.parts.items():
+            parts[key] = parts[key].plus(part) if key in parts else part
         for key, bias in came.biases.items():
             biases[key] = biases[key] + bias if key in biases else bias
     return _Map(parts, biases, shape)
@@ -285,20 +286,18 @@ def _through(flat: _Flat, name: str) -> _Map:
     node = flat.nodes[name]
     if _is_source(flat, name):
         shape = _shape_of(flat, name)
-        size = math.prod(shape)
-        require_size(name, size, size)
-        return _Map({name: np.eye(size, dtype=np.float32)}, {}, shape)
+        return _Map({name: Synapses.of_layer(shape, name)}, {}, shape)
     came = flat.maps[name]
-    apply, offset = linear(name, node, came.shape)
-    parts, shape = {}, came.shape
-    for key, matrix in came.parts.items():
-        rows = apply(matrix.reshape(-1, *came.shape))
-        shape = rows.shape[1:]
+    node_map = linear(name, node, came.shape)
+    shape = node_map.apply(np.zeros((1, *came.shape), dtype=np.float32)).shape[1:]
+
+    def apply(rows: Real) -> Real:
         require_size(name, len(rows), math.prod(shape))
-        parts[key] = rows.reshape(len(rows), -1)
-    biases = {
-        key: apply(bias.reshape(1, *came.shape)).reshape(-1) for key, bias in came.biases.items()
-    }
+        return node_map.apply(rows.reshape(-1, *came.shape)).reshape(len(rows), -1)
+
+    parts = {key: part.then(node_map.operation, apply) for key, part in came.parts.items()}
+    biases = {key: apply(bias.reshape(1, -1)).reshape(-1) for key, bias in came.biases.items()}
+    offset = node_map.bias
     if offset is not None:
         full = spread_over(offset, shape, f"bias of {name}")
         # The bias of a lateral branch comes with its spikes; any other is there from the start.
@@ -329,14 +328,14 @@ def _layer(flat: _Flat, name: str, below: str, profile: Profile, dt: float) -> R
     others = [bias for key, bias in came.biases.items() if key != name]
     biases = found.gain * np.sum(others, axis=0) + found.offset if others else found.offset
     profile.require_biases(name, biases)
-    weights = came.parts[below] * found.gain
-    if found.weight_unit is not None:
-        weights = np.trunc(weights / found.weight_unit) * found.weight_unit
+    weights = came.parts[below].scaled(found.gain)
+    if (unit := found.weight_unit) is not None:
+        weights = weights.mapped(lambda each: np.trunc(each / unit) * unit)
     return RealLayer(
         name=name,
-        weights=weights,
+        weights=weights.simplest,
         biases=biases,
-        lateral=None if lateral is None else lateral * found.gain,
+        lateral=None if lateral is None else lateral.matrix * found.gain,
         lateral_biases=found.gain * came.biases[name] if name in came.biases else None,
         leak=np.broadcast_to(found.leak, (n,)),
         thresholds=found.thresholds,
@@ -390,7 +389,7 @@ def _readout(flat: _Flat, last: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]
     if set(came.parts) != {last}:
         told = " and ".join(sorted(came.parts))
         raise InputError(f"the output must read the last layer, {last}, not {told}")
-    weights = came.parts[last]
+    weights = came.parts[last].matrix
     biases = sum(came.biases.values()) if came.biases else np.zeros(weights.shape[1])
     return weights, np.asarray(biases)
 

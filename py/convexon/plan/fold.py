@@ -113,7 +113,7 @@ class FoldPlan:
         """Weights that a row can hold: those it holds, or those of the format where loaded."""
         if self.is_loaded:
             return self.layer.weight_format.interval
-        low, high = int(self.layer.weights.min()), int(self.layer.weights.max())
+        low, high = int(self.layer.stored.min()), int(self.layer.stored.max())
         if self.layer.recurrent is not None:
             low = min(low, int(self.layer.recurrent.min()))
             high = max(high, int(self.layer.recurrent.max()))
@@ -149,7 +149,7 @@ class FoldPlan:
     @cached_property
     def matrix(self) -> IntArray:
         """Weights from every source, padded to whole folds: shape (n_sources, folds * lanes)."""
-        parts = [self.layer.weights]
+        parts = [self.layer.matrix]
         if self.layer.recurrent is not None:
             parts.append(self.layer.recurrent)
         stacked = np.concatenate(parts, axis=0)
@@ -288,7 +288,7 @@ def _seeded(
             raise InputError(f"{where} must not be recurrent to have its weights made from a seed")
         bits = layer.weight_format.width
         try:
-            numbers = identify(layer.weights, choice.seed, bits=bits)
+            numbers = identify(layer.matrix, choice.seed, bits=bits)
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
         neurons += [SeededNeuron(number=number, bits=bits) for number in numbers]
@@ -349,7 +349,7 @@ def merged(layers: Sequence[Layer]) -> Layer:
             begin = part.stop
     return replace(
         first,
-        weights=np.concatenate([layer.weights for layer in layers], axis=1),
+        weights=np.concatenate([layer.matrix for layer in layers], axis=1),
         thresholds=np.concatenate([layer.thresholds for layer in layers]),
         biases=np.concatenate([layer.biases for layer in layers]),
         recurrent=recurrent,

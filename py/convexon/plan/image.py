@@ -84,7 +84,7 @@ def _without_loaded(layer: Layer, choice: LayerMapping) -> Layer:
     if not isinstance(choice, Folded) or choice.weights is not Weights.LOADED:
         return layer
     recurrent = None if layer.recurrent is None else np.zeros_like(layer.recurrent)
-    return replace(layer, weights=np.zeros_like(layer.weights), recurrent=recurrent)
+    return replace(layer, weights=np.zeros_like(layer.matrix), recurrent=recurrent)
 
 
 def weight_image(

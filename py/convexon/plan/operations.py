@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import width_of
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
@@ -76,11 +77,13 @@ def operations_of(
             ranges = network.ranges[b][depth]
             sums = np.array([width_of(interval) for interval in ranges.current])
             width = layer.weight_format.width
-            total += _synaptic(arriving / n_samples, layer.weights, sums, width)
+            total += _synaptic(arriving / n_samples, layer.synapses, sums, width)
             if layer.recurrent is not None:
                 # The first step of an inference has no step before it.
                 before = spikes[:, :-1].sum(axis=(0, 1))
-                total += _synaptic(before / n_samples, layer.recurrent, sums, width)
+                total += _synaptic(
+                    before / n_samples, (layer.recurrent != 0).astype(np.int64), sums, width
+                )
             updated = sum(map(width_of, (*ranges.integrated, *ranges.synaptic)))
             stored = sum(map(width_of, (*ranges.membrane, *ranges.synaptic)))
             total += Operations(
@@ -105,7 +108,8 @@ def _readout(network: FixedPointNetwork, trace: SpikeTrace, n_samples: int) -> O
         features = spikes.sum(axis=(0, 1))
     widths = np.array([width_of(interval) for interval in network.score_ranges])
     bits = network.readout_format.width
-    return _synaptic(features / n_samples, network.readout_weights, widths, bits)
+    synapses = (network.readout_weights != 0).astype(np.int64)
+    return _synaptic(features / n_samples, synapses, widths, bits)
 
 
 def _bits(inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -115,10 +119,13 @@ def _bits(inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def _synaptic(
-    arriving: npt.NDArray[np.float64], weights: IntArray, sums: IntArray, width: int
+    arriving: npt.NDArray[np.float64],
+    synapses: IntArray | IntegerConvolution,
+    sums: IntArray,
+    width: int,
 ) -> Operations:
-    """Additions of the weights, shape (sources, targets), of what arrives at each source."""
-    per_target = arriving @ (weights != 0)
+    """Additions along synapses, shape (sources, targets), of what arrives at each source."""
+    per_target = arriving @ synapses
     count = float(per_target.sum())
     return Operations(
         synaptic=count,
@@ -164,7 +171,7 @@ def memory_bits(network: FixedPointNetwork) -> int:
     bits = network.readout_weights.size * network.readout_format.width
     for b, branch in enumerate(network.branches):
         for depth, layer in enumerate(branch.layers):
-            synapses = layer.weights.size
+            synapses = layer.stored.size
             if layer.recurrent is not None:
                 synapses += layer.recurrent.size
             bits += synapses * layer.weight_format.width

@@ -24,6 +24,7 @@ from convexon.errors import InputError
 from convexon.quantizer.readout import quantize_readout
 from convexon.quantizer.rounding import LayerRounding, leak_of
 from convexon.quantizer.settings import HiddenSettings
+from convexon.snn.convolution import Convolution
 from convexon.snn.fixed import Interval
 from convexon.snn.interface import Interface
 from convexon.snn.network import Branch, FixedPointNetwork, FloatArray, Layer
@@ -250,9 +251,19 @@ def _folded(layer: RealLayer, calibration: Calibration) -> RealLayer:
     weights = layer.weights.astype(np.float64)
     return replace(
         layer,
-        weights=weights * calibration.scale[:, None],
+        weights=_reading(weights, calibration.scale),
         biases=layer.biases + calibration.offset @ weights,
     )
+
+
+def _reading(weights: FloatArray | Convolution, scale: FloatArray) -> FloatArray | Convolution:
+    """Weights of inputs that are multiplied by ``scale``; shared where each channel has one."""
+    if not isinstance(weights, Convolution):
+        return weights * scale[:, None]
+    of_channels = scale.reshape(weights.windows.shape[0], -1)
+    if (of_channels == of_channels[:, :1]).all():
+        return weights.scaled_inputs(of_channels[:, 0])
+    return np.asarray(weights.unrolled() * scale[:, None])
 
 
 def disagreement(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import FormatError, InputError
 from convexon.quantizer.settings import Grid, HiddenSettings, Rounding
+from convexon.snn.convolution import Convolution, IntegerConvolution
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.network import FloatArray, IntArray, Layer
 from convexon.snn.neuron import Leak, Reset
@@ -93,18 +96,37 @@ class LayerRounding:
         # Files are often sorted by class: look at samples from everywhere.
         looked_at = np.linspace(0, len(signal) - 1, min(len(signal), _SAMPLES)).astype(np.intp)
         self.signal, self.target = signal[looked_at], target[looked_at]
-        self.weights = layer.weights.astype(np.float64)
+        self.shared = layer.weights if isinstance(layer.weights, Convolution) else None
+        self.weights = layer.columns.astype(np.float64)
         self.leak = Leak.nearest(leak_of(layer))
         self.synapse = _synapse_of(layer)
         stride = max(1, -(-signal.shape[0] * signal.shape[1] // _ROWS))
         rows = slice(None, None, stride)
-        self.rows = signal.reshape(-1, signal.shape[2])[rows].astype(np.float64)
-        self.given = given.reshape(-1, given.shape[2])[rows]
+        self.rows = self._read(signal.reshape(-1, signal.shape[2])[rows])
+        self.given = self._read(given.reshape(-1, given.shape[2])[rows])
         largest = np.abs(self.weights).max(axis=0)
         if layer.lateral is not None:
             largest = np.maximum(largest, np.abs(layer.lateral).max(axis=0))
         # A neuron without weights lives on its bias: any scale does.
-        self.finest = self.limit / np.where(largest > 0, largest, layer.thresholds)
+        self.finest = self.limit / np.where(
+            largest > 0, largest, self._by_column(layer.thresholds)[:, 0]
+        )
+
+    def _by_column(self, per_neuron: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """One row a column of weights: of the neurons that share it."""
+        return per_neuron.reshape(self.weights.shape[1], -1)
+
+    def _each(self, per_column: FloatArray) -> FloatArray:
+        """One value a neuron."""
+        return per_column if self.shared is None else self.shared.each(per_column)
+
+    def _read(self, rows: npt.NDArray[Any]) -> FloatArray:
+        """What a column of weights reads of the layer's inputs."""
+        values = rows.astype(np.float64)
+        if self.shared is None:
+            return values
+        some = values[:: self.shared.spread]
+        return self.shared.patches(some).reshape(-1, self.weights.shape[0])
 
     def nearest(self) -> Layer:
         """The layer with each weight at the nearest integer, at the finest scale."""
@@ -120,8 +142,8 @@ class LayerRounding:
         scales, weights = self._best_of_scales()
         layer = self._layer(weights, scales)
         moved = 0
-        # A neuron that others write to cannot be moved by itself.
-        if self.layer.lateral is None:
+        # A neuron that others write to, or share their weights with, cannot be moved by itself.
+        if self.layer.lateral is None and self.shared is None:
             layer, moved = self._searched(layer)
         return layer, self._clipped(scales), moved
 
@@ -147,6 +169,8 @@ class LayerRounding:
 
     def _fed_back(self, scales: FloatArray) -> FloatArray:
         """Round input by input; what one leaves of the current is carried to the next."""
+        if self.shared is not None and self.shared.windows.groups > 1:
+            return self._rounded(scales)  # columns that read different inputs
         result = np.empty_like(self.weights)
         carried = np.zeros((len(self.rows), self.weights.shape[1]))
         plain = self._rounded(scales)
@@ -177,15 +201,15 @@ class LayerRounding:
         return kept_scales, kept
 
     def _wrong(self, layer: Layer) -> IntArray:
-        """Spikes of each neuron that differ from the real ones."""
+        """Spikes that differ from the real ones, of the neurons of each column of weights."""
         spikes = layer_spikes(layer, self.signal, self.reach)
-        return np.asarray((spikes != self.target).sum(axis=(0, 1)))
+        return np.asarray(self._by_column((spikes != self.target).sum(axis=(0, 1))).sum(axis=1))
 
     def _layer(self, weights: FloatArray, scales: FloatArray) -> Layer:
-        """The integer layer of weights on the grid, ``scales`` to the weight."""
+        """The integer layer of weights on the grid, ``scales`` to the weight, one a column."""
         real = self.layer
         guard = 1 << self.settings.guard_bits
-        scaled = scales * guard
+        scaled = self._each(scales) * guard
         biases = real.biases.astype(np.float64)
         lateral = None
         if real.lateral is not None:
@@ -206,7 +230,7 @@ class LayerRounding:
 
     def _searched(self, layer: Layer) -> tuple[Layer, int]:
         """Move thresholds, then single weights, as long as a step restores spikes."""
-        weights = layer.weights.astype(np.float64)
+        weights = layer.matrix.astype(np.float64)
         thresholds = layer.thresholds.astype(np.float64)
         moved = 0
         for j in range(layer.n_neurons):
@@ -265,8 +289,12 @@ class LayerRounding:
             ends = [int(f(a)) for a in arrays for f in (np.min, np.max)]
             return QFormat.covering(Interval.hull(ends))
 
+        integers: IntArray | IntegerConvolution = weights.astype(np.int64)
+        if self.shared is not None:
+            kernel = self.shared.with_columns(weights).kernel.astype(np.int64)
+            integers = IntegerConvolution(kernel, self.shared.windows)
         return Layer(
-            weights=weights.astype(np.int64),
+            weights=integers,
             thresholds=thresholds.astype(np.int64),
             biases=biases.astype(np.int64),
             recurrent=None if lateral is None else lateral.astype(np.int64),

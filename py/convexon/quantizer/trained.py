@@ -20,6 +20,7 @@ from convexon.quantizer.hidden import (
 )
 from convexon.quantizer.settings import HiddenSettings, InputSettings
 from convexon.snn.coding import CODINGS, DIRECT, INTENSITY, SERIES
+from convexon.snn.convolution import Convolution
 from convexon.snn.interface import ClassName, Interface
 from convexon.snn.network import FixedPointNetwork, FloatArray
 from convexon.snn.real import Real, RealNetwork, scores, stack_spikes
@@ -154,12 +155,25 @@ def _interface(
                 f"samples must have all {n_labels} classes of the network, which take their names "
                 f"from them, or be labelled by number from 0 on; they have {len(samples.classes)}"
             )
-    interface = Interface.fitted(values, coding=coding, classes=classes)
+    interface = _per_channel(Interface.fitted(values, coding=coding, classes=classes), real)
     if interface.n_inputs != real.n_inputs:
         raise InputError(
             f"samples must have {real.n_inputs} inputs, as the network, not {interface.n_inputs}"
         )
     return interface, n_steps, bits
+
+
+def _per_channel(interface: Interface, real: RealNetwork) -> Interface:
+    """One range for all pixels of a channel, where they share their weights."""
+    first, low, high = real.layers[0].weights, interface.low, interface.high
+    if not isinstance(first, Convolution) or low is None or high is None:
+        return interface
+    channels = first.windows.shape[0]
+    if low.size % channels:
+        return interface
+    ends = low.reshape(channels, -1).min(axis=1), high.reshape(channels, -1).max(axis=1)
+    wide = [np.repeat(each, low.size // channels) for each in ends]
+    return replace(interface, low=wide[0], high=wide[1])
 
 
 def _coding_for(values: npt.NDArray[np.generic], real: RealNetwork) -> str:

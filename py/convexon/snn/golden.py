@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import FormatError
+from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import ReadoutMode, Reset
 from convexon.snn.trace import LayerTrace, SpikeTrace
@@ -30,7 +31,10 @@ def neuron_step(
     """One step of neuron ``j`` from ``state`` = (v, i): returns its spike and its next state."""
     v, before = state
     current = int(layer.biases[j])
-    current += sum(w * x for w, x in zip(layer.weights[:, j].tolist(), inputs, strict=True))
+    if isinstance(layer.weights, IntegerConvolution):
+        current += window_sum(layer.weights, j, inputs)
+    else:
+        current += sum(w * x for w, x in zip(layer.weights[:, j].tolist(), inputs, strict=True))
     if layer.recurrent is not None:
         lateral = layer.recurrent[:, j].tolist()
         current += sum(r * s for r, s in zip(lateral, previous_spikes, strict=True))
@@ -48,6 +52,31 @@ def neuron_step(
     else:
         v = u
     return s, (v, i)
+
+
+def window_sum(weights: IntegerConvolution, j: int, inputs: list[int]) -> int:
+    """What the window of neuron ``j`` weighs, pixel by pixel."""
+    windows = weights.windows
+    _, height, width = windows.shape
+    n_outputs, n_channels, n_rows, n_columns = weights.kernel.shape
+    _, _, across = weights.shape
+    output, place = divmod(j, weights.spread)
+    row, column = divmod(place, across)
+    first_channel = output // (n_outputs // windows.groups) * n_channels
+    total = 0
+    for i in range(n_channels):
+        for m in range(n_rows):
+            y = row * windows.stride[0] + m * windows.dilation[0] - windows.padding[0][0]
+            for n in range(n_columns):
+                x = column * windows.stride[1] + n * windows.dilation[1] - windows.padding[1][0]
+                if not (0 <= y < windows.pooled[0] and 0 <= x < windows.pooled[1]):
+                    continue
+                weight = int(weights.kernel[output, i, m, n])
+                for down in range(windows.pool[0]):
+                    for right in range(windows.pool[1]):
+                        line = (first_channel + i) * height + y * windows.pool[0] + down
+                        total += weight * inputs[line * width + x * windows.pool[1] + right]
+    return total
 
 
 def layer_run(layer: Layer, inputs: list[list[int]]) -> tuple[list[list[int]], list[list[int]]]:

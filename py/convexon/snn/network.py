@@ -25,6 +25,7 @@ from convexon.errors import (
     require_within,
 )
 from convexon.snn.coding import CODINGS, require_bits
+from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import MAX_INPUT_BITS, Interval, QFormat, width_of
 from convexon.snn.interface import Interface
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
@@ -32,6 +33,9 @@ from convexon.snn.ranges import LayerRanges, layer_ranges, score_range
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+
+MAX_SHARED_WIDTH = 32
+"""Most bits of a weight that neurons share: so that sums over any window fit 64 bits."""
 
 MAX_STEPS = 1 << 16
 """Most steps of an inference: the exact ranges are a walk over all of them."""
@@ -79,8 +83,8 @@ class Layer:
 
     Members
     -------
-    weights : int64 array, shape (n_inputs, n_neurons)
-        Feed-forward weights w[i, j].
+    weights : int64 array, shape (n_inputs, n_neurons), or IntegerConvolution
+        Feed-forward weights w[i, j]; `matrix` has them unrolled.
     thresholds, biases : int64 array, shape (n_neurons,)
         theta[j] and b[j].
     recurrent : int64 array, shape (n_neurons, n_neurons), or None
@@ -99,7 +103,7 @@ class Layer:
         If a value does not fit its format.
     """
 
-    weights: IntArray
+    weights: IntArray | IntegerConvolution
     thresholds: IntArray
     biases: IntArray
     leak: Leak
@@ -117,13 +121,18 @@ class Layer:
         require_type("threshold_format", self.threshold_format, QFormat)
         require_type("saturation", self.saturation, QFormat, NoneType)
         require_type("synapse", self.synapse, Leak, NoneType)
-        weights = np.asarray(self.weights)
-        if weights.ndim != 2 or 0 in weights.shape:
-            raise InputError(
-                f"weights must have shape (inputs, neurons), both at least 1, not {weights.shape}"
-            )
-        n = weights.shape[1]
-        self._set("weights", integer_array("weights", weights, weights.shape), self.weight_format)
+        if isinstance(self.weights, IntegerConvolution):
+            n = self._share(self.weights)
+        else:
+            weights = np.asarray(self.weights)
+            if weights.ndim != 2 or 0 in weights.shape:
+                raise InputError(
+                    "weights must have shape (inputs, neurons), both at least 1, not "
+                    f"{weights.shape}"
+                )
+            n = weights.shape[1]
+            own = integer_array("weights", weights, weights.shape)
+            self._set("weights", own, self.weight_format)
         self._set(
             "thresholds", integer_array("thresholds", self.thresholds, (n,)), self.threshold_format
         )
@@ -131,6 +140,20 @@ class Layer:
         if self.recurrent is not None:
             recurrent = integer_array("recurrent", self.recurrent, (n, n))
             self._set("recurrent", recurrent, self.weight_format)
+
+    def _share(self, weights: IntegerConvolution) -> int:
+        """Check a convolution, and return the neurons it leads to."""
+        kernel = integer_array("kernel", weights.kernel, weights.kernel.shape)
+        require_fit("kernel", kernel, self.weight_format)
+        if self.weight_format.width > MAX_SHARED_WIDTH:
+            raise FormatError(
+                f"weights of a convolution must have at most {MAX_SHARED_WIDTH} bits, not "
+                f"{self.weight_format.width}"
+            )
+        if self.recurrent is not None:
+            raise InputError("a convolution must not be recurrent: give its layer a matrix instead")
+        object.__setattr__(self, "weights", weights.with_kernel(kernel))
+        return weights.n_outputs
 
     def _set(self, name: str, values: IntArray, number_format: QFormat) -> None:
         require_fit(name, values, number_format)
@@ -144,24 +167,57 @@ class Layer:
     @property
     def n_inputs(self) -> int:
         """Number of feed-forward inputs."""
+        if isinstance(self.weights, IntegerConvolution):
+            return self.weights.n_inputs
         return int(self.weights.shape[0])
 
     @property
     def n_neurons(self) -> int:
         """Number of neurons."""
-        return int(self.weights.shape[1])
+        return len(self.thresholds)
+
+    @cached_property
+    def matrix(self) -> IntArray:
+        """The weights w[i, j], shape (n_inputs, n_neurons); `InputError` if they are too many."""
+        if isinstance(self.weights, IntegerConvolution):
+            return np.asarray(self.weights.unrolled(), dtype=np.int64)
+        return self.weights
+
+    @property
+    def stored(self) -> IntArray:
+        """The weights as they are stored, once each: a matrix, or a kernel."""
+        own = self.weights
+        return own.kernel if isinstance(own, IntegerConvolution) else own
+
+    @property
+    def synapses(self) -> IntArray | IntegerConvolution:
+        """1 for each weight that is not zero, 0 for others, in the form of the weights."""
+        used = (self.stored != 0).astype(np.int64)
+        own = self.weights
+        return own.with_kernel(used) if isinstance(own, IntegerConvolution) else used
+
+    @property
+    def fan_ins(self) -> IntArray:
+        """Feed-forward synapses of each neuron, shape (n_neurons,)."""
+        return np.asarray(np.ones(self.n_inputs, dtype=np.int64) @ self.synapses)
 
     @property
     def n_synapses(self) -> int:
         """Number of weights that are not zero, recurrent ones included."""
         lateral = 0 if self.recurrent is None else int(np.count_nonzero(self.recurrent))
-        return int(np.count_nonzero(self.weights)) + lateral
+        return int(self.fan_ins.sum()) + lateral
 
     def restricted(self, neurons: npt.NDArray[np.intp], inputs: npt.NDArray[np.intp]) -> Layer:
-        """Return the layer that keeps only the given neurons and inputs, in the given order."""
+        """Return the layer that keeps only the given neurons and inputs, in the given order.
+
+        A convolution that loses some of them is a matrix.
+        """
+        whole = (np.arange(self.n_neurons), np.arange(self.n_inputs))
+        if all(np.array_equal(*pair) for pair in zip(whole, (neurons, inputs), strict=True)):
+            return self
         return replace(
             self,
-            weights=self.weights[np.ix_(inputs, neurons)],
+            weights=self.matrix[np.ix_(inputs, neurons)],
             thresholds=self.thresholds[neurons],
             biases=self.biases[neurons],
             recurrent=None if self.recurrent is None else self.recurrent[np.ix_(neurons, neurons)],
@@ -225,11 +281,7 @@ class Branch:
                     "outputs must be closed under lateral weights in the last layer: keep every "
                     "neuron that a kept one reads"
                 )
-            below = (
-                np.flatnonzero(layer.weights[:, neurons].any(axis=1))
-                if depth
-                else np.arange(layer.n_inputs)
-            )
+            below = _read_by(layer, neurons) if depth else np.arange(layer.n_inputs)
             if not len(below):  # bias-driven neurons alone: keep one input, as a layer needs one
                 below = np.array([0])
             if depth:  # what the layer below keeps for its own sake is an input too, of weight 0
@@ -237,6 +289,13 @@ class Branch:
             layers.append(layer.restricted(neurons, below))
             wanted = below
         return Branch(tuple(reversed(layers)))
+
+
+def _read_by(layer: Layer, neurons: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Inputs of which some of ``neurons`` have a weight."""
+    if isinstance(layer.weights, IntegerConvolution) and len(neurons) == layer.n_neurons:
+        return np.arange(layer.n_inputs)
+    return np.flatnonzero(layer.matrix[:, neurons].any(axis=1))
 
 
 def _with_lateral_sources(layer: Layer, neurons: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import Interval, QFormat, width_of
 from convexon.snn.neuron import Leak, Reset
 
@@ -114,8 +115,7 @@ def neuron_ranges(
 def layer_ranges(layer: Layer, inputs: Interval, n_steps: int) -> LayerRanges:
     """Ranges of every neuron of ``layer`` when each input takes any value of ``inputs``."""
     currents: list[Interval] = []
-    for j in range(layer.n_neurons):
-        current = weighted_range(layer.weights[:, j], inputs)
+    for j, current in enumerate(_synaptic_ranges(layer, inputs)):
         if layer.recurrent is not None:
             current = current + weighted_range(layer.recurrent[:, j], Interval(0, 1))
         bias = int(layer.biases[j])
@@ -125,8 +125,9 @@ def layer_ranges(layer: Layer, inputs: Interval, n_steps: int) -> LayerRanges:
 
 def ranges_of_currents(layer: Layer, currents: Sequence[Interval], n_steps: int) -> LayerRanges:
     """Ranges of every neuron of ``layer``, given those of I."""
-    found = [
-        neuron_ranges(
+    pairs = list(zip(currents, layer.thresholds.tolist(), strict=True))
+    known = {  # many neurons are alike
+        (current, threshold): neuron_ranges(
             current,
             threshold=threshold,
             leak=layer.leak,
@@ -135,11 +136,25 @@ def ranges_of_currents(layer: Layer, currents: Sequence[Interval], n_steps: int)
             n_steps=n_steps,
             synapse=layer.synapse,
         )
-        for current, threshold in zip(currents, layer.thresholds.tolist(), strict=True)
-    ]
+        for current, threshold in dict.fromkeys(pairs)
+    }
+    found = [known[pair] for pair in pairs]
     integrated, membrane, synaptic = (tuple(each) for each in zip(*found, strict=True))
     kept = () if layer.synapse is None else synaptic
     return LayerRanges(tuple(currents), integrated, membrane, kept)
+
+
+def _synaptic_ranges(layer: Layer, inputs: Interval) -> list[Interval]:
+    """Range of what each neuron's inputs bring."""
+    weights = layer.weights
+    if not isinstance(weights, IntegerConvolution):
+        return [weighted_range(column, inputs) for column in weights.T]
+    span = inputs | Interval(0, 0)
+    ends = np.full((2, layer.n_inputs), [[span.low], [span.high]])
+    low, high = ends @ weights.with_kernel(np.maximum(weights.kernel, 0))
+    below, above = ends @ weights.with_kernel(np.minimum(weights.kernel, 0))
+    sums = zip((low + above).tolist(), (high + below).tolist(), strict=True)
+    return [Interval(*each) for each in sums]
 
 
 def weighted_range(weights: npt.NDArray[np.int64], inputs: Interval) -> Interval:

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
+from convexon.snn.convolution import Convolution
 from convexon.snn.neuron import ReadoutMode, Reset
 
 Real = npt.NDArray[Any]
@@ -42,7 +43,8 @@ class RealLayer:
     -------
     name : str
         What the other tool calls it.
-    weights : float array, shape (inputs, neurons)
+    weights : float array, shape (inputs, neurons), or Convolution
+        Unrolled where neurons read their own spikes: laterally, or by a reset one step late.
     biases, leak, thresholds : float arrays, shape (neurons,)
         b, beta and theta.
     reset : Reset
@@ -73,7 +75,7 @@ class RealLayer:
     """
 
     name: str
-    weights: Real
+    weights: Real | Convolution
     biases: Real
     leak: Real
     thresholds: Real
@@ -89,15 +91,20 @@ class RealLayer:
     synapse: Real | None = None
 
     def __post_init__(self) -> None:
-        weights = np.asarray(self.weights)
+        if not isinstance(self.weights, Convolution):
+            object.__setattr__(self, "weights", np.asarray(self.weights))
+        elif self.late or self.lateral is not None:
+            object.__setattr__(self, "weights", self.weights.unrolled())
+        weights = self.columns
         if weights.ndim != 2 or 0 in weights.shape or weights.dtype.kind != "f":
             raise InputError(
                 f"weights of {self.name} must be real numbers of shape (inputs, neurons), not "
                 f"{weights.dtype} of {weights.shape}"
             )
-        n = weights.shape[1]
+        if not np.isfinite(weights).all():
+            raise InputError(f"weights of {self.name} must be finite, not NaN or infinite")
+        n = self.n_neurons
         shapes = {
-            "weights": weights.shape,
             "lateral": (n, n),
             **dict.fromkeys(
                 ("biases", "leak", "thresholds", "floor", "lateral_biases", "synapse"), (n,)
@@ -126,12 +133,20 @@ class RealLayer:
     @property
     def n_inputs(self) -> int:
         """Number of feed-forward inputs."""
-        return int(self.weights.shape[0])
+        own = self.weights
+        return own.n_inputs if isinstance(own, Convolution) else int(own.shape[0])
 
     @property
     def n_neurons(self) -> int:
         """Number of neurons."""
-        return int(self.weights.shape[1])
+        own = self.weights
+        return own.n_outputs if isinstance(own, Convolution) else int(own.shape[1])
+
+    @property
+    def columns(self) -> Real:
+        """Weights in one column for each neuron, or for each channel of neurons that share them."""
+        own = self.weights
+        return own.columns if isinstance(own, Convolution) else own
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -214,7 +229,7 @@ def layer_spikes(layer: RealLayer, inputs: Real) -> tuple[Real, Real]:
     membranes : float array, of the same shape
         u, before the reset.
     """
-    dtype = layer.weights.dtype
+    dtype = layer.columns.dtype
     samples, steps, _ = inputs.shape
     spikes = np.zeros((samples, steps, layer.n_neurons), dtype=np.uint8)
     membranes = np.zeros(spikes.shape, dtype=dtype)

@@ -7,6 +7,7 @@ sum can leave int64.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import FormatError
+from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import MAX_WIDTH, Interval, width_of
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
@@ -68,8 +70,10 @@ def _arithmetic(layer: Layer, input_range: Interval, steps: int) -> _Arithmetic:
     return _Arithmetic(product, np.dtype(np.int64))
 
 
-def _magnitude(weights: npt.NDArray[np.int64]) -> int:
+def _magnitude(weights: npt.NDArray[np.int64] | IntegerConvolution) -> int:
     """A number that no sum of magnitudes of a column exceeds: the largest, where it fits int64."""
+    if isinstance(weights, IntegerConvolution):
+        return _magnitude(weights.columns) * math.prod(weights.windows.pool)
     largest = int(np.abs(weights).max())
     if (largest * len(weights)).bit_length() < 64:
         return int(np.abs(weights).sum(axis=0).max())

@@ -19,6 +19,7 @@ a dataclass                an object with a member for each field
 a union of dataclasses     the same, and ``kind``: the class's name in lower case
 ``NDArray[dtype]``         an array of the npz beside the file, named by where it stands in the
                            content; a nested list where the codec is ``inline``; numbers are finite
+an array or a dataclass    whichever of them it is
 ``Any``                    any JSON
 =========================  =======================================================================
 """
@@ -161,7 +162,7 @@ def _write(value: Any, hint: Any, place: str, arrays: Arrays | None) -> Any:
         for name, field in own.items():
             item = getattr(value, name)
             written = _write(item, field.hint, _under(place, name), arrays)
-            if arrays is None or not (field.is_array and item is not None):
+            if arrays is None or not isinstance(item, np.ndarray):
                 content[name] = written
         return content
     if isinstance(value, Enum):
@@ -248,6 +249,9 @@ class _Reader:
             return None
         if len(chosen) == 1:
             return self.read(value, chosen[0], place)
+        if any(map(_is_array, chosen)):
+            is_object = isinstance(value, Mapping)
+            return self.read(value, next(m for m in chosen if _is_array(m) != is_object), place)
         if not is_dataclass(chosen[0]):
             return _plain(value, type(value) if type(value) in chosen else chosen[0], place)
         content = dict(_an_object(value, place))

@@ -196,7 +196,7 @@ def _network(network: FixedPointNetwork) -> Json:
     weights = network.readout_weights
     bits = [network.readout_format.width, network.bias_format.width]
     readout = ["readout", "-", network.n_features, network.n_classes]
-    readout += [int(np.count_nonzero(weights)), _fan_in(weights), *bits]
+    readout += [int(np.count_nonzero(weights)), int(np.count_nonzero(weights, axis=0).max()), *bits]
     return {
         "note": f"{network.n_neurons} neurons and {network.n_synapses} synapses in "
         f"{len(network.branches)} branches; {network.n_inputs} inputs of {network.input_bits} "
@@ -207,15 +207,11 @@ def _network(network: FixedPointNetwork) -> Json:
 
 def _layer_row(layer: Layer) -> list[int]:
     """Inputs, neurons, synapses, largest fan-in, bits of a weight and of a threshold."""
-    weights = layer.weights
+    fan_ins = layer.fan_ins
     if layer.recurrent is not None:
-        weights = np.concatenate([weights, layer.recurrent])
+        fan_ins = fan_ins + np.count_nonzero(layer.recurrent, axis=0)
     bits = [layer.weight_format.width, layer.threshold_format.width]
-    return [layer.n_inputs, layer.n_neurons, layer.n_synapses, _fan_in(weights), *bits]
-
-
-def _fan_in(weights: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:
-    return int(np.count_nonzero(weights, axis=0).max())
+    return [layer.n_inputs, layer.n_neurons, layer.n_synapses, int(fan_ins.max()), *bits]
 
 
 def _choices(mapping: Mapping) -> list[LayerMapping]:

@@ -72,15 +72,15 @@ def costs_of(kind: CostKind, site: Site, layer: Layer) -> FloatArray:
 
 def _events(site: Site, layer: Layer) -> FloatArray:
     per_input = (site.signal > 0).sum(axis=(0, 1)) / len(site.signal)
-    return np.asarray(per_input @ (layer.weights != 0))
+    return np.asarray(per_input @ (layer.matrix != 0))
 
 
 def _memory(site: Site, layer: Layer) -> FloatArray:
-    synapses = (layer.weights != 0).sum(axis=0)
+    synapses = (layer.matrix != 0).sum(axis=0)
     address = max(1, (site.n_inputs - 1).bit_length())  # a sparse row holds input and weight
     # A membrane is as wide as the sum of the magnitudes over the steps that it integrates.
     steps = 1 if site.memoryless else site.signal.shape[1]
-    reach = np.abs(layer.weights).sum(axis=0) * site.reach.high * steps
+    reach = np.abs(layer.matrix).sum(axis=0) * site.reach.high * steps
     return np.asarray(
         synapses * (layer.weight_format.width + address) + np.ceil(np.log2(reach + 1)) + 1
     )

@@ -97,7 +97,7 @@ class Master:
             sites.append(site)
             layers = [self.places[j][1] for j in columns]
             side_by_side = site.family.layer(
-                np.concatenate([layer.weights for layer in layers], axis=1),
+                np.concatenate([layer.matrix for layer in layers], axis=1),
                 np.concatenate([layer.thresholds for layer in layers]),
             )
             branches.append(site.branch(side_by_side))

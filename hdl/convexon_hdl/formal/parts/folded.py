@@ -124,7 +124,7 @@ def engine_obligations(emitted: Emitted, engine: FoldedEngine) -> Iterator[Oblig
 def weights_of(network: FixedPointNetwork, plan: FoldPlan) -> list[list[int]]:
     """Weights of an engine as the network states them: by source, then by neuron."""
     layers = [network.branches[b].layers[plan.depth] for b in plan.branches]
-    rows: list[list[int]] = np.hstack([layer.weights for layer in layers]).tolist()
+    rows: list[list[int]] = np.hstack([layer.matrix for layer in layers]).tolist()
     before = 0
     for layer in layers:
         if layer.recurrent is not None:

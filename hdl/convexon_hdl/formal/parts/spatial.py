@@ -229,7 +229,7 @@ def _forward(
     """Addends of the inputs, as the network states them."""
     return [
         ((f"{source}[{i * input_bits + plane}]", clocks), int(weight) << plane)
-        for i, weight in enumerate(layer.weights[:, j])
+        for i, weight in enumerate(layer.matrix[:, j])
         for plane in range(input_bits)
     ]
 

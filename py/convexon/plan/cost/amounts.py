@@ -140,7 +140,7 @@ def spatial_amounts(
     """Amounts of a spatial layer: its adder graph, and a step of each neuron."""
     layer, ranges = network.branches[branch].layers[depth], network.ranges[branch][depth]
     planes = network.input_bits if depth == 0 else 1
-    amounts = matrix_amounts(layer.weights, layer.biases, choice.sums, planes)
+    amounts = matrix_amounts(layer.matrix, layer.biases, choice.sums, planes)
     if layer.recurrent is not None:
         none = np.zeros_like(layer.biases)
         amounts += matrix_amounts(layer.recurrent, none, choice.sums, 1)

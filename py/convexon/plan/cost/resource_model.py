@@ -83,9 +83,9 @@ def neuron_sites(
     Membranes are taken to reach what all steps that they integrate bring together, inputs from 0 to
     ``reach``. No graph is built, so that many neurons can be weighed.
     """
-    weights = (
-        layer.weights if layer.recurrent is None else np.vstack([layer.weights, layer.recurrent])
-    )
+    weights = layer.matrix
+    if layer.recurrent is not None:
+        weights = np.vstack([weights, layer.recurrent])
     most = reach.high * (1 if layer.leak.forgets else n_steps)
     low = most * np.minimum(weights, 0).sum(axis=0)
     high = most * np.maximum(weights, 0).sum(axis=0)

@@ -127,7 +127,7 @@ class _Layer:
         self._layer = layer = network.branches[b].layers[depth]
         self._ranges = network.ranges[b][depth]
         planes = network.input_bits if depth == 0 else 1
-        self._forward = _slowest_graph(layer.weights, layer.biases, sums, planes)
+        self._forward = _slowest_graph(layer.matrix, layer.biases, sums, planes)
         self._lateral = (
             None
             if layer.recurrent is None

@@ -53,7 +53,7 @@ class LocalSearch:
         directions = problem.directions(self.n_candidates, generator)
         fan_in = site.family.fan_in
         limits = generator.integers(-(-fan_in // 4), fan_in + 1, self.n_candidates)
-        start = _within(layer.weights, limits, generator)
+        start = _within(layer.matrix, limits, generator)
         judged, directions = _judged_on(site, directions, self.n_rows, generator)
         every = _Candidates(start, layer.thresholds, directions, limits)
         kind = _SteepestAscent if site.memoryless else _RandomMoves

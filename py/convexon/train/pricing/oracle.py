@@ -79,7 +79,7 @@ def proposed(
 
     With ``exact`` these neurons are the whole set that was to be priced.
     """
-    found = site.family.layer(layer.weights, layer.thresholds)
+    found = site.family.layer(layer.matrix, layer.thresholds)
     features = site.features(found)
     ratios = problem.ratios(site, found, features)
     keys = BitColumns.pack(features, max_value=site.max_feature).keys()

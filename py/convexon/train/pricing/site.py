@@ -122,9 +122,9 @@ class Site:
         lateral = np.zeros((hubs.n_neurons + layer.n_neurons,) * 2, dtype=np.int64)
         if hubs.recurrent is not None:
             lateral[: hubs.n_neurons, : hubs.n_neurons] = hubs.recurrent
-        lateral[: hubs.n_neurons, hubs.n_neurons :] = layer.weights[below:]
+        lateral[: hubs.n_neurons, hubs.n_neurons :] = layer.matrix[below:]
         joined = threshold_layer(
-            np.concatenate([hubs.weights, layer.weights[:below]], axis=1),
+            np.concatenate([hubs.matrix, layer.matrix[:below]], axis=1),
             np.concatenate([hubs.thresholds, layer.thresholds]),
             lateral,
         )

@@ -70,7 +70,7 @@ class WeightGrid:
     def require(self, layer: Layer) -> None:
         """Raise `InputError` unless the weights of ``layer`` are on the grid."""
         for name, weights, limit in (
-            ("weights", layer.weights, self.fan_in),
+            ("weights", layer.matrix, self.fan_in),
             ("recurrent", layer.recurrent, self.lateral),
         ):
             if weights is None:
@@ -104,7 +104,7 @@ class WeightGrid:
         recurrent = layer.recurrent
         return cls(
             alphabet=Alphabet.integers(min(layer.weight_format.width, MAX_BITS)),
-            fan_in=max(1, _densest(layer.weights)),
+            fan_in=max(1, _densest(layer.matrix)),
             lateral=None if recurrent is None else max(1, _densest(recurrent)),
         )
 

@@ -118,7 +118,7 @@ class SpikingLayer(nn.Module):
         self.ceiling = start.threshold_format.interval.high if keep_formats else reach
         factor = max(1, self.leak.d, self.synapse.d if self.synapse is not None else 0)
         self.exact_dtype = _exact_dtype(reach * factor, reach + self.ceiling)
-        self.latent_weights = nn.Parameter(_floats(start.weights.T))
+        self.latent_weights = nn.Parameter(_floats(start.matrix.T))
         self.latent_thresholds = nn.Parameter(_floats(start.thresholds))
         self.latent_recurrent = None if recurrent is None else nn.Parameter(_floats(recurrent.T))
         self.register_buffer("biases", _floats(start.biases))
