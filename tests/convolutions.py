@@ -50,11 +50,13 @@ def shared_layer(own: IntegerConvolution, seed: int = 0, **changes: Any) -> Laye
     return Layer(**{**members, **changes})
 
 
-def convolutional(name: str, *, seed: int = 0, **changes: Any) -> FixedPointNetwork:
-    """A convolution, then a dense layer, read out by spike counts."""
+def convolutional(
+    name: str, *, seed: int = 0, first: dict[str, Any] | None = None, **changes: Any
+) -> FixedPointNetwork:
+    """A convolution, whose layer is as ``first`` says, then a dense layer and spike counts."""
     rng = np.random.default_rng(seed + 1)
-    first = shared_layer(convolution_of(name, seed), seed)
-    dense = layer_of(rng.integers(-3, 4, (first.n_neurons, 3)), rng.integers(2, 6, 3))
+    shared = shared_layer(convolution_of(name, seed), seed, **(first or {}))
+    dense = layer_of(rng.integers(-3, 4, (shared.n_neurons, 3)), rng.integers(2, 6, 3))
     members = {
         "n_steps": 3,
         "readout_mode": ReadoutMode.COUNT,
@@ -62,7 +64,7 @@ def convolutional(name: str, *, seed: int = 0, **changes: Any) -> FixedPointNetw
         "readout_biases": np.zeros(2, dtype=np.int64),
         **changes,
     }
-    return network_of((first, dense), **members)
+    return network_of((shared, dense), **members)
 
 
 def spikes_for(network: FixedPointNetwork, *, samples: int, seed: int = 5) -> np.ndarray:

@@ -5,7 +5,9 @@ A bench reads this and the Verilog, and never the generator. Paths are relative 
 high, ``spikes`` and ``membranes`` hold what the layer computed in one step, neuron j at bits
 ``j * width`` and up. One of kind ``updates``: at an edge at which ``valid`` is high, they hold what
 was computed for group ``base``, which is neurons ``base * count - offset`` and up of the layer; a
-step has ``groups`` groups.
+step has ``groups`` groups. Where ``spread`` neurons of a convolution share the weights of each of
+``lanes``, these are places instead: neuron ``(p / lanes / spread * lanes + p % lanes) * spread + p
+/ lanes % spread`` stands at place p.
 
 ``transfers_per_inference`` is the number of transfers of ``i`` that make an inference: its steps,
 whose field is ``inputs``, or with an encoder 1, or of a series one for each step, whose field is
@@ -28,6 +30,7 @@ from amaranth.lib import data
 from convexon.plan.fold import FoldPlan, plans_at
 from convexon.plan.image import HEADER_WORDS, WORD_BITS, fingerprint, loaded_plans, row_words
 from convexon.plan.mapping import Mapping
+from convexon.plan.windows import WindowPlan
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.ranges import LayerRanges
 from convexon.store.codec import to_json
@@ -152,6 +155,13 @@ def _watched(component: list[str], ranges: LayerRanges, *, count: int) -> dict[s
     }
 
 
+def _order(plan: FoldPlan) -> dict[str, int]:
+    """How neurons are ordered where it is not by their numbers."""
+    if not isinstance(plan, WindowPlan):
+        return {}
+    return {"lanes": plan.choice.lanes, "spread": plan.shared.spread}
+
+
 def _update_probes(
     network: FixedPointNetwork, plan: FoldPlan, updater: list[str]
 ) -> list[dict[str, Any]]:
@@ -170,6 +180,7 @@ def _update_probes(
                 "valid": [*updater, "valid"],
                 "base": {"path": [*updater, "group"]},
                 **_watched(updater, plan.ranges, count=plan.choice.updates),
+                **_order(plan),
             }
         )
         offset += count

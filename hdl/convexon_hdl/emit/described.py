@@ -64,6 +64,8 @@ class _Probe:
     offset: Count = 0
     groups: Number = 1
     base: _Signal | None = None
+    lanes: Number = 1
+    spread: Number = 1
 
 
 @dataclass(frozen=True, kw_only=True)

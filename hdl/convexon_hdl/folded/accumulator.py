@@ -35,7 +35,7 @@ class SumsLayout(data.StructLayout):
 
 
 @dataclass(frozen=True, eq=False)
-class _Token:
+class Token:
     """What travels beside an event from the scanners to the accumulators."""
 
     any: Value  # there is an event in some bank
@@ -44,10 +44,10 @@ class _Token:
     ends: Value  # the fold ends here
     tags: Value  # first, last, final of the step and fold
 
-    def delayed(self, m: Module, *, name: str) -> _Token:
+    def delayed(self, m: Module, *, name: str) -> Token:
         """The token one clock later."""
         members = vars(self).items()
-        return _Token(**{each: delayed(m, value, name=f"{name}_{each}") for each, value in members})
+        return Token(**{each: delayed(m, value, name=f"{name}_{each}") for each, value in members})
 
 
 class EventAccumulator(wiring.Component):
@@ -108,7 +108,7 @@ class EventAccumulator(wiring.Component):
         self._accumulators(m, columns, token)
         return m
 
-    def _passes(self, m: Module) -> tuple[list[Value], _Token]:
+    def _passes(self, m: Module) -> tuple[list[Value], Token]:
         """Control of folds and planes; returns the row of every bank, and the token with it."""
         plan = self.plan
         held = Signal(InputLayout(plan))
@@ -150,11 +150,11 @@ class EventAccumulator(wiring.Component):
         valids = [scanner.valid for scanner in scanners]
         tags = Cat(held.first, held.last, last_fold)
         begins = starting & plane.any()  # the plane before is complete, and counts twice
-        token = _Token(Cat(valids).any(), begins, starting & held.first, ending, tags)
+        token = Token(Cat(valids).any(), begins, starting & held.first, ending, tags)
         return self._rows(m, scanners, fold), token.delayed(m, name="row")
 
-    def _may_end(self, m: Module, ending: Signal, fold: Signal) -> Value:
-        """Whether the fold may end: those before it have left room."""
+    def _may_end(self, m: Module, ending: Signal, fold: Value) -> Value:
+        """Whether the fold may end: those before it have left room; ``fold`` is 0 in the first."""
         spacing = self.plan.spacing
         wait = Signal(range(max(2, spacing)))
         with m.If(ending):
@@ -196,7 +196,7 @@ class EventAccumulator(wiring.Component):
             rows.append(row)
         return rows
 
-    def _addresses(self, m: Module, rows: list[Value], token: _Token) -> tuple[list[Value], _Token]:
+    def _addresses(self, m: Module, rows: list[Value], token: Token) -> tuple[list[Value], Token]:
         """Add the fold's place, where there is more than one."""
         plan = self.plan
         if plan.folds == 1:
@@ -214,9 +214,7 @@ class EventAccumulator(wiring.Component):
             addresses.append(address)
         return addresses, token.delayed(m, name="address")
 
-    def _columns(
-        self, m: Module, words: list[Value], token: _Token
-    ) -> tuple[list[Operand], _Token]:
+    def _columns(self, m: Module, words: list[Value], token: Token) -> tuple[list[Operand], Token]:
         """What every lane adds in a clock: the sum over the banks, in a register if it is one."""
         width, interval = self.plan.weight_width, self.plan.weight_interval
         weights = [
@@ -245,7 +243,7 @@ class EventAccumulator(wiring.Component):
         """When the sums begin anew: after they have left, or with an inference."""
         return leaves
 
-    def _accumulators(self, m: Module, columns: list[Operand], token: _Token) -> None:
+    def _accumulators(self, m: Module, columns: list[Operand], token: Token) -> None:
         """Sum up; hand over one clock after the last addition, and begin anew.
 
         The next pass begins two clocks after the last addition, so what its beginning resets has

@@ -7,9 +7,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from convexon.plan.fold import FoldPlan
+from convexon.plan.windows import WindowPlan
 from convexon_hdl.folded.accumulator import EventAccumulator, InputLayout
 from convexon_hdl.folded.updater import Updater
 from convexon_hdl.folded.weights import write_port
+from convexon_hdl.folded.windows import WindowAccumulator
 
 CREDITS = 2
 """Steps whose results may be on their way or waiting: one in ``o``, one behind it."""
@@ -52,7 +54,9 @@ class FoldedEngine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the engine."""
         m = Module()
-        m.submodules.accumulator = accumulator = EventAccumulator(self.plan)
+        shared = isinstance(self.plan, WindowPlan)
+        kind = WindowAccumulator if shared else EventAccumulator
+        m.submodules.accumulator = accumulator = kind(self.plan)
         m.submodules.updater = updater = Updater(self.plan)
         wiring.connect(m, wiring.flipped(self.i), accumulator.i)
         if self.plan.is_loaded:
@@ -92,12 +96,18 @@ class FoldedEngine(wiring.Component):
             m.d.sync += [
                 complete.eq(0),
                 self.o.valid.eq(1),
-                self.o.payload.features.eq(features),
+                self.o.payload.features.eq(self._by_neuron(features)),
                 self.o.payload.first.eq(first),
                 self.o.payload.last.eq(last),
             ]
         with m.If(completes):
             m.d.sync += [complete.eq(1), first.eq(updater.first), last.eq(updater.last)]
+
+    def _by_neuron(self, collected: Value) -> Value:
+        """What was collected place by place, in the order of the neurons."""
+        if not isinstance(self.plan, WindowPlan):
+            return collected
+        return Cat(collected[place] for place in self.plan.places.argsort().tolist())
 
     def _permissions(self, m: Module, accumulator: EventAccumulator, completes: Signal) -> None:
         """When the accumulator may take a step, and when it may hand one over."""

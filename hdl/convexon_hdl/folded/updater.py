@@ -125,7 +125,7 @@ class Updater(wiring.Component):
         """Threshold and bias of every lane of the group that is read, one clock later."""
         columns = []
         for name in ("thresholds", "biases"):
-            values = [int(value) for value in getattr(self.plan.layer, name)]
+            values = self.plan.of_places(getattr(self.plan.layer, name).tolist())
             columns.append(self._table(m, group, values, name=name))
         return list(zip(*columns, strict=True))
 

@@ -11,11 +11,13 @@ from s to the fold's neurons. The membranes of a fold are updated in L = lanes /
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.plan.mapping import Folded, LayerMapping, Weights
 from convexon.plan.mapping import Mapping as LayerMappings
+from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import Interval, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import INTEGRATE, ReadoutMode, Reset
@@ -30,6 +33,7 @@ from convexon.snn.ranges import LayerRanges, ranges_of_currents
 from convexon.snn.seeded import identify
 
 IntArray = npt.NDArray[np.int64]
+T = TypeVar("T")
 
 SCAN_CLOCKS = 4
 """Clocks of a pass over the spikes beyond one for each: to find the groups, a group, its word."""
@@ -146,6 +150,20 @@ class FoldPlan:
         """Clock edges from the end of a step's last pass to the one that completes its spikes."""
         return self.handover_clocks + WRITE_CLOCKS + self.groups - 1
 
+    @property
+    def load_clocks(self) -> int:
+        """Clocks in which a step comes in."""
+        return 1
+
+    @cached_property
+    def places(self) -> IntArray:
+        """Neuron at each place, lane after lane and fold after fold: shape (n_neurons,)."""
+        return np.arange(self.layer.n_neurons)
+
+    def of_places(self, per_neuron: Sequence[T]) -> list[T]:
+        """Return what each neuron has, in the order of their places."""
+        return [per_neuron[j] for j in self.places]
+
     @cached_property
     def matrix(self) -> IntArray:
         """Weights from every source, padded to whole folds: shape (n_sources, folds * lanes)."""
@@ -183,6 +201,18 @@ class FoldPlan:
         most: IntArray = np.max(banks, axis=0)
         return most
 
+    def clocks_of_pass(self, reads: IntArray) -> IntArray:
+        """Clocks of passes with so many reads."""
+        return np.where(reads > 0, reads + SCAN_CLOCKS, EMPTY_SCAN_CLOCKS)
+
+    def mean_clocks(self, spikes: float) -> float:
+        """Mean clocks of a step with ``spikes`` rows to read."""
+        banks = self.choice.banks
+        per_pass = spikes / self.input_bits / banks
+        uneven = 0.6 * math.sqrt(per_pass) if banks > 1 else 0.0  # the fullest bank counts
+        each = per_pass + uneven + SCAN_CLOCKS if spikes else EMPTY_SCAN_CLOCKS
+        return self.folds * max(self.input_bits * each, self.spacing) + self.load_clocks
+
     def sources_of_planes(
         self, inputs: npt.NDArray[np.uint8], spikes: npt.NDArray[np.uint8]
     ) -> npt.NDArray[np.uint8]:
@@ -204,7 +234,8 @@ def engines_at(network: FixedPointNetwork, depth: int) -> list[list[int]]:
     """Branches whose layers at ``depth`` can share an engine.
 
     First layers read the same inputs, so that those with the same kind of neuron do, and each spike
-    is found once, unless one gives signs and another does not. Deeper layers have an engine each.
+    is found once, unless one gives signs and another does not. Deeper layers have an engine each,
+    and convolutions too.
     """
     shared: dict[object, list[int]] = {}
     for b, branch in enumerate(network.branches):
@@ -215,7 +246,8 @@ def engines_at(network: FixedPointNetwork, depth: int) -> list[list[int]]:
         gives_signs = network.readout_mode is ReadoutMode.SIGN and branch.depth == depth + 1
         of_neurons = (layer.leak, layer.reset, layer.saturation, layer.synapse)
         kind = (*of_neurons, layer.recurrent is None, gives_signs)
-        shared.setdefault(kind if depth == 0 else b, []).append(b)
+        alone = depth > 0 or isinstance(layer.weights, IntegerConvolution)
+        shared.setdefault(b if alone else kind, []).append(b)
     return list(shared.values())
 
 
@@ -263,7 +295,10 @@ def _plan(
             f"neurons, not {choice.lanes}"
         )
     bits = network.input_bits if depth == 0 else 1
-    return FoldPlan(
+    from convexon.plan.windows import WindowPlan  # it is a FoldPlan
+
+    shared = isinstance(layer.weights, IntegerConvolution)
+    return (WindowPlan if shared else FoldPlan)(
         layer=layer,
         ranges=ranges,
         choice=choice,
@@ -376,5 +411,5 @@ def sum_intervals(plan: FoldPlan) -> list[Interval]:
         current + Interval(-int(bias), -int(bias))
         for current, bias in zip(plan.ranges.current, plan.layer.biases, strict=True)
     ]
-    lanes = plan.choice.lanes
-    return [Interval.union([Interval(0, 0), *per_neuron[lane::lanes]]) for lane in range(lanes)]
+    lanes, placed = plan.choice.lanes, plan.of_places(per_neuron)
+    return [Interval.union([Interval(0, 0), *placed[lane::lanes]]) for lane in range(lanes)]

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from convexon.plan.fold import EMPTY_SCAN_CLOCKS, SCAN_CLOCKS, FoldPlan, plans_at, readout_plan
+from convexon.plan.fold import FoldPlan, plans_at, readout_plan
 from convexon.plan.mapping import Mapping, Spatial, registers_in
 from convexon.snn.decision import decide, step_scores
 from convexon.snn.network import FixedPointNetwork
@@ -105,14 +105,14 @@ class Engine(Unit):
     def __init__(self, plan: FoldPlan, spikes: IntArray) -> None:
         super().__init__()
         self._plan = plan
-        clocks = np.where(spikes > 0, spikes + SCAN_CLOCKS, EMPTY_SCAN_CLOCKS)
+        clocks = plan.clocks_of_pass(spikes)
         self._clocks: list[int] = clocks.sum(axis=1).tolist()
         self._ready = 0
         self._end = -plan.spacing
 
     def take(self, step: int, offered: int) -> int:  # noqa: D102
         plan = self._plan
-        taken = max(offered, self._ready)
+        taken = max(offered, self._ready) + plan.load_clocks - 1
         edge = taken
         room = self._left[-2] + 1  # one result may wait in the output, one behind it
         for fold in range(plan.folds):
@@ -142,7 +142,7 @@ class ScoreEngine(Unit):
         super().__init__()
         self._every = every
         self._plan = plan
-        self._clocks = np.where(spikes > 0, spikes + SCAN_CLOCKS, EMPTY_SCAN_CLOCKS).tolist()
+        self._clocks = plan.clocks_of_pass(spikes).tolist()
         self._n_steps = n_steps
         self._mode = mode
         self._ready = 0

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from convexon.errors import InputError, MismatchError
 from convexon_sim.bench.packing import unpack
@@ -55,12 +56,14 @@ class LayerMonitor:
     ``base`` gets its spikes and membranes: neurons ``base * U`` to ``base * U + U - 1`` of those
     that are updated together. The layer's own begin at ``offset``; before and after them are other
     branches', or none. The ``groups`` of a step come in order, each once, and the last one
-    completes it.
+    completes it. Where ``spread`` neurons share the weights of one of ``lanes``, those of a lane
+    are numbered first: neuron ``(p / lanes / spread * lanes + p % lanes) * spread + p / lanes %
+    spread`` stands at place p.
 
     Members
     -------
     membrane_width : bits of a membrane, two's complement
-    spikes, membranes : a vector for each completed step, neuron j at bits ``j`` and ``j *
+    spikes, membranes : a vector for each completed step, place p at bits ``p`` and ``p *
         membrane_width`` and up
     begins : where inferences may end early: the steps, from 0, that begin one
 
@@ -95,6 +98,9 @@ class LayerMonitor:
             self.n_neurons = probe["neurons"]
             self._n_groups, self._offset = probe["groups"], probe["offset"]
             paths["base"] = probe["base"]["path"]
+        lanes, spread = probe.get("lanes", 1), probe.get("spread", 1)
+        rest, lane = np.divmod(np.arange(self.n_neurons), lanes)
+        self._neurons = (rest // spread * lanes + lane) * spread + rest % spread
         tag = probe.get("first")
         self.begins: list[int] | None = None if tag is None else []
         if tag is not None:
@@ -148,13 +154,20 @@ class LayerMonitor:
         """Return what was seen."""
         count = self.n_neurons
         spikes = unpack(self.spikes, width=1, count=count, signed=False)
+        membranes = unpack(self.membranes, width=self.membrane_width, count=count, signed=True)
         return LayerRecord(
             branch=self.branch,
             layer=self.layer,
-            spikes=spikes.astype(np.uint8),
-            membranes=unpack(self.membranes, width=self.membrane_width, count=count, signed=True),
+            spikes=self._by_neuron(spikes.astype(np.uint8)),
+            membranes=self._by_neuron(membranes),
             begins=self.begins,
         )
+
+    def _by_neuron(self, by_place: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values by place, (steps, places), in the order of the neurons."""
+        ordered = np.empty_like(by_place)
+        ordered[:, self._neurons] = by_place
+        return ordered
 
 
 class Source:

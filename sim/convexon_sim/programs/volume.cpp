@@ -52,8 +52,12 @@ public:
         }
         const uint64_t sign = uint64_t{1} << (shape.width - 1);
         for (uint64_t k = 0; k < shape.at_once; ++k) {  // the layer's own, of those updated
-            const uint64_t neuron = base * shape.at_once + k - shape.offset;
-            if (neuron >= shape.neurons) continue;
+            const uint64_t place = base * shape.at_once + k - shape.offset;
+            if (place >= shape.neurons) continue;
+            // Neurons that share a lane's weights are numbered first.
+            const uint64_t rest = place / shape.lanes, lane = place % shape.lanes;
+            const uint64_t channel = rest / shape.spread * shape.lanes + lane;
+            const uint64_t neuron = channel * shape.spread + rest % shape.spread;
             const uint64_t value = bits_at(new_membranes, k * shape.width, shape.width);
             spikes[neuron] = new_spikes[k / 32] >> (k % 32) & 1;
             membranes[neuron] = static_cast<int64_t>((value ^ sign) - sign);

@@ -110,7 +110,7 @@ class _Design:
         shapes = "".join(
             f"    {{{self._neurons(probe)}, {probe['spikes']['count']}, "
             f"{probe['membranes']['width']}, {probe.get('offset', 0)}, "
-            f"{probe.get('groups', 1)}}},\n"
+            f"{probe.get('groups', 1)}, {probe.get('lanes', 1)}, {probe.get('spread', 1)}}},\n"
             for probe in self.probes
         )
         samples = "".join(
@@ -122,7 +122,7 @@ class _Design:
 #pragma once
 #include <cstdint>
 struct ProbeShape {{
-    uint64_t neurons, at_once, width, offset, groups;
+    uint64_t neurons, at_once, width, offset, groups, lanes, spread;
 }};
 constexpr uint64_t RESET_CLOCKS = {RESET_CLOCKS}, QUIET_CLOCKS = {QUIET_CLOCKS};
 constexpr int INPUT_WORDS = {words_of(self.streams["i"]["width"])};

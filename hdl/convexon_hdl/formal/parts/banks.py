@@ -72,14 +72,14 @@ def rows_of(plan: FoldPlan, bank: int, weights: Sequence[Sequence[int]]) -> Cont
     }
 
 
-def check_bank(emitted: Emitted, bank: WeightBank, weights: Sequence[Sequence[int]]) -> None:
-    """A bank holds its sources' rows, fold after fold, and gives the row of its address.
+def check_bank(emitted: Emitted, bank: WeightBank, words: Content) -> None:
+    """A bank holds its rows of ``words``, and gives the row of its address.
 
     One whose weights are loaded begins with zeros, and takes the rows that are written to it.
     """
     plan, path = bank.plan, emitted.path(bank)
     memory = memory_of(emitted, bank, "memory")
-    words = {} if plan.is_loaded else rows_of(plan, bank.bank, weights)
+    words = {} if plan.is_loaded else words
     require_content(memory, words, plan.weight_width, depth=plan.depth_of_bank, where=path)
     given = emitted.behind(emitted.bits(bank.data))
     if plan.depth_of_bank > 1:  # a single word is read whatever the address is
@@ -124,7 +124,7 @@ def check_constants(emitted: Emitted, updater: Updater) -> None:
     updates, n_groups = plan.choice.updates, plan.folds * plan.groups
     lanes = emitted.of_type(LIFLane, updater)
     for port, name in (("threshold", "thresholds"), ("bias", "biases")):
-        values = [int(value) for value in getattr(plan.layer, name)]
+        values = plan.of_places(getattr(plan.layer, name).tolist())
         if len(set(values)) == 1:
             continue  # the lane's own constant, of which `LaneSpecification` speaks
         memory = memory_of(emitted, updater, name)

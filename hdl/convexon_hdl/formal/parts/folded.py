@@ -26,6 +26,7 @@ import numpy as np
 
 from convexon.plan.fold import FoldPlan
 from convexon.plan.mapping import Weights
+from convexon.plan.windows import WindowPlan
 from convexon.snn.fixed import Interval, width_of
 from convexon.snn.network import FixedPointNetwork
 from convexon_hdl.core.lif import NeuronParameters
@@ -39,6 +40,7 @@ from convexon_hdl.folded.seeded import SeededBank
 from convexon_hdl.folded.stage import MixedStage
 from convexon_hdl.folded.updater import Updater
 from convexon_hdl.folded.weights import WeightBank
+from convexon_hdl.folded.windows import WindowAccumulator
 from convexon_hdl.formal.netlist.emitted import Emitted
 from convexon_hdl.formal.netlist.linear import (
     Affine,
@@ -53,11 +55,13 @@ from convexon_hdl.formal.parts.banks import (
     check_bank,
     check_constants,
     memory_of,
+    rows_of,
     seeded_obligation,
 )
 from convexon_hdl.formal.parts.forking import fork_obligation
 from convexon_hdl.formal.parts.scanning import scanner_obligation
 from convexon_hdl.formal.parts.spatial import stage_obligations
+from convexon_hdl.formal.parts.windows import kernel_rows, place_of, window_obligations
 from convexon_hdl.formal.specs.contract import LaneSpecification, NeuronSpecification, Rules
 from convexon_hdl.formal.specs.handshake import StreamSpecification
 
@@ -108,7 +112,9 @@ def engine_obligations(emitted: Emitted, engine: FoldedEngine) -> Iterator[Oblig
     path, plan = emitted.path(engine), engine.plan
     accumulator = emitted.of_type(EventAccumulator, engine)[0]
     updater = emitted.of_type(Updater, engine)[0]
-    yield from accumulator_obligations(emitted, accumulator, weights_of(emitted.network, plan))
+    shared = isinstance(plan, WindowPlan)
+    weights = [] if shared else weights_of(emitted.network, plan)
+    yield from accumulator_obligations(emitted, accumulator, weights)
     yield by_reading("connections", path, _check_engine, emitted, engine, updater)
     path = emitted.path(updater)
     yield by_reading("connections", path, _check_updater, emitted, updater)
@@ -145,10 +151,19 @@ def accumulator_obligations(
             yield seeded_obligation(emitted, seeded, weights)
     else:
         for bank in emitted.of_type(WeightBank, accumulator):
-            yield by_reading("memory", emitted.path(bank), check_bank, emitted, bank, weights)
+            rows = (
+                kernel_rows(accumulator.plan.shared, accumulator.plan.choice.lanes)
+                if isinstance(accumulator, WindowAccumulator)
+                else rows_of(accumulator.plan, bank.bank, weights)
+            )
+            yield by_reading("memory", emitted.path(bank), check_bank, emitted, bank, rows)
     for lane in range(accumulator.plan.choice.lanes):
         where = f"{path} lane {lane}"
         yield by_reading("accumulator", where, _check_lane, emitted, accumulator, lane)
+    yield by_reading("connections", path, _check_sums, emitted, accumulator)
+    if isinstance(accumulator, WindowAccumulator):
+        yield from window_obligations(emitted, accumulator)
+        return
     yield by_reading("connections", path, _check_sources, emitted, accumulator)
     for scanner in emitted.of_type(EventScanner, accumulator):
         yield scanner_obligation(emitted, scanner)
@@ -197,7 +212,7 @@ def _check_lane(emitted: Emitted, accumulator: EventAccumulator, lane: int) -> N
 
 
 def _check_sources(emitted: Emitted, accumulator: EventAccumulator) -> None:
-    """The scanners look at the step that was taken, and the sums are what is handed over."""
+    """The scanners look at the step that was taken."""
     plan, path = accumulator.plan, emitted.path(accumulator)
     held = emitted.local(accumulator, "held")
     takes = (emitted.bits(accumulator.i.valid)[0], emitted.bits(accumulator.i.ready)[0])
@@ -216,8 +231,12 @@ def _check_sources(emitted: Emitted, accumulator: EventAccumulator) -> None:
             require(right, f"{what} must be source {source}")
     if plan.layer.recurrent is not None:
         _check_lateral(emitted, accumulator, takes)
-    sums = payload_sums(emitted, accumulator)
-    for lane in range(plan.choice.lanes):
+
+
+def _check_sums(emitted: Emitted, accumulator: EventAccumulator) -> None:
+    """The sums are what is handed over."""
+    path, sums = emitted.path(accumulator), payload_sums(emitted, accumulator)
+    for lane in range(accumulator.plan.choice.lanes):
         total = emitted.local(accumulator, f"sum{lane}")
         emitted.require_same(sums[lane][: len(total)], total, f"{path} sum {lane}")
 
@@ -343,7 +362,11 @@ def _check_collected(
     )
     name = "signs" if signs else "spikes"
     whole = emitted.local(engine, name)
-    emitted.require_same(collected, whole[: len(collected)], f"{path} {name}")
+    places = list(range(len(collected)))
+    if isinstance(plan, WindowPlan):
+        places = [place_of(plan.shared, plan.choice.lanes, neuron) for neuron in places]
+    ordered = tuple(whole[place] for place in places)
+    emitted.require_same(collected, ordered, f"{path} {name}")
     words = {**bit_words("kept", whole), **bit_words("lane", given)}
     reading = Reading(emitted.netlist, words)
     shifted = emitted.taken_on(whole, (emitted.bits(updater.valid)[0],))

@@ -22,7 +22,9 @@ from convexon.plan.cost.timing import (
 from convexon.plan.family import Family
 from convexon.plan.fold import engines_at, plans_at, readout_plan
 from convexon.plan.mapping import MAX_LANES, PLAIN, Folded, LayerMapping, Mapping, Spatial, Style
+from convexon.plan.windows import window_lanes
 from convexon.settings import Settings, setting
+from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.decision import Decision
 from convexon.snn.network import FixedPointNetwork
 
@@ -94,10 +96,18 @@ def folded_choices(
 ) -> dict[int, LayerMapping]:
     """Every layer at ``depth`` folded ``folds`` times, updated no faster than it is summed up.
 
-    No layer has more than ``most_lanes``: it is folded more often instead.
+    No layer has more than ``most_lanes``: it is folded more often instead. A convolution has a lane
+    for one of ``folds`` output channels.
     """
     choices: dict[int, LayerMapping] = {}
     for engine in engines_at(network, depth):
+        shared = network.branches[engine[0]].layers[depth].weights
+        if isinstance(shared, IntegerConvolution):
+            channels = len(shared.kernel) // shared.windows.groups
+            lanes = window_lanes(shared, min(max(1, channels // folds), most_lanes))
+            updates = _updates(lanes, shared.fan_in)
+            choices[engine[0]] = Folded(lanes=lanes, updates=updates)
+            continue
         n = sum(network.branches[b].layers[depth].n_neurons for b in engine)
         lanes = min(-(-n // folds), most_lanes)
         choice = Folded(lanes=lanes, banks=banks, updates=_updates(lanes, spikes / banks))

@@ -5,7 +5,6 @@ They rank choices; `convexon_boards` measures what comes of the one that is chos
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +26,7 @@ from convexon.plan.cost.amounts import (
 from convexon.plan.cost.resource_model import lut_sites, resource_model
 from convexon.plan.cost.resources import ResourceEstimate
 from convexon.plan.family import Family
-from convexon.plan.fold import EMPTY_SCAN_CLOCKS, SCAN_CLOCKS, FoldPlan, plans_at, readout_plan
+from convexon.plan.fold import plans_at, readout_plan
 from convexon.plan.mapping import LayerMapping, Mapping, Spatial
 from convexon.snn.decision import Decision
 from convexon.snn.network import FixedPointNetwork
@@ -95,15 +94,6 @@ class Activity:
         return sum(layers[-1] for layers in self.layers)
 
 
-def _clocks(plan: FoldPlan, spikes: float) -> float:
-    """Mean clocks of a step with ``spikes`` rows to read."""
-    banks = plan.choice.banks
-    per_pass = spikes / plan.input_bits / banks
-    uneven = 0.6 * math.sqrt(per_pass) if banks > 1 else 0.0  # the fullest bank counts
-    clocks = plan.input_bits * (per_pass + uneven + SCAN_CLOCKS if spikes else EMPTY_SCAN_CLOCKS)
-    return plan.folds * max(clocks, plan.spacing) + 1
-
-
 def readout_cost(
     network: FixedPointNetwork, choice: LayerMapping, spikes: float, family: Family
 ) -> Cost:
@@ -112,7 +102,7 @@ def readout_cost(
     if isinstance(choice, Spatial):
         return Cost(luts=luts, block_rams=0, clocks=1.0)
     plan = readout_plan(network, choice)
-    clocks = _clocks(plan, spikes)
+    clocks = plan.mean_clocks(spikes)
     if network.readout_mode in (ReadoutMode.LAST, ReadoutMode.SIGN):
         clocks = 1 + clocks / network.n_steps
     blocks = sum(memory.blocks(family) for memory in weight_memories(plan))
@@ -142,7 +132,7 @@ def cost_at(
         amounts += folded_amounts(plan, family)
         memories = (*weight_memories(plan), *neuron_memories(plan))
         blocks += sum(memory.blocks(family) for memory in memories)
-        clocks.append(_clocks(plan, spikes) + own)
+        clocks.append(plan.mean_clocks(spikes) + own)
     return Cost(luts=lut_sites(amounts, family), block_rams=blocks, clocks=max(clocks))
 
 
