@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from amaranth.back import rtlil
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -37,6 +36,7 @@ from convexon.plan.family import Family
 from convexon.plan.mapping import Sums
 from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.arith.lowering import lower
+from convexon_hdl.arith.rtlil import convert
 from convexon_hdl.emit import yosys
 from convexon_hdl.streams import Chain
 
@@ -89,8 +89,7 @@ def graph_of(weights: IntArray, sums: Sums) -> AdderGraph:
         [Addend(i, weight) for i, weight in enumerate(column) if weight]
         for column in weights.T.tolist()
     ]
-    builder = GraphBuilder(len(weights))
-    return builder.graph(weighted_sums(builder, rows, [0] * len(rows), sums))
+    return weighted_sums(len(weights), rows, [0] * len(rows), sums)
 
 
 def da4ml_graph(weights: IntArray) -> AdderGraph:
@@ -129,7 +128,7 @@ def _da4ml_stage(builder: GraphBuilder, stage: Any, inputs: Sequence[Term]) -> l
 
 def lut4_sites(graph: AdderGraph) -> int:
     """LUT4s of the part that the sums take: LUT4 cells, and two for each CCU2C."""
-    return _synthesized(rtlil.convert(SumsAlone(graph), name="sums", emit_src=False))
+    return _synthesized(convert(SumsAlone(graph), "sums"))
 
 
 @cache

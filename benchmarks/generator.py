@@ -1,9 +1,12 @@
 """How the generator scales: benchmarks/results/generator.json.
 
-    python benchmarks/generator.py [--quick]
+    python benchmarks/generator.py [--quick | --large]
 
 - seconds of elaboration and emission against synapses, one hidden layer of random 4-bit weights:
   spatial up to 12,800 synapses, folded up to 200,704, and the exponent of a power law through each;
+- CPU seconds, Yosys included, and peak memory of the emission of 512 and of 2,048 neurons that read
+  32 of 784 inputs each through weights of -1 and 1, with ten classes behind them (``--large``
+  measures these alone, and leaves the other results as they are);
 - LUT4 sites per synapse of a spatial layer on ECP5, for weights of 1 to 8 bits: the netlist of a
   64-32 layer less that of the same layer without weights;
 - cycles per step of a folded layer against the activity of its inputs, by the schedule;
@@ -14,6 +17,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +32,7 @@ from convexon.plan.mapping import Folded, Mapping
 from convexon.plan.schedule import Schedule
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn import simulate as model
+from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork
 from convexon_boards.tools.synthesis import synthesize
 from convexon_hdl.emit.emitter import emit
@@ -38,6 +43,8 @@ SPATIAL = ((20, 40), (40, 80), (80, 80), (80, 160))
 FOLDED = ((80, 80), (160, 160), (392, 128), (784, 128), (784, 256))
 WEIGHT_BITS = range(1, 9)
 ACTIVITIES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0)
+LARGE = (512, 2048)
+FAN_IN = 32
 SAMPLES = 8
 
 Row = tuple[str, float, str]
@@ -76,6 +83,47 @@ def emission_seconds(quick: bool) -> list[Row]:
         synapses, seconds = np.log(np.array(points)).T
         rows.append((f"emit.{kind}.exponent", float(np.polyfit(synapses, seconds, 1)[0]), "1"))
     return rows
+
+
+def sparse_layer(n_neurons: int, *, n_inputs: int = 784, n_classes: int = 10) -> FixedPointNetwork:
+    """A layer of ternary weights, ``FAN_IN`` a neuron, with a dense readout of 4 bits."""
+    rng = np.random.default_rng(1)
+    weights = np.zeros((n_inputs, n_neurons), dtype=np.int64)
+    for column in weights.T:
+        read = rng.choice(n_inputs, FAN_IN, replace=False)
+        column[read] = rng.choice([-1, 1], FAN_IN)
+    network = networks.random_network(
+        (n_inputs, n_neurons), weight_bits=4, thresholds=(8,), membrane_bits=8
+    )
+    (layer,) = network.branches[0].layers
+    return replace(
+        network,
+        branches=(Branch((replace(layer, weights=weights),)),),
+        readout_weights=rng.integers(-7, 8, (n_neurons, n_classes)),
+        readout_biases=np.zeros(n_classes, dtype=np.int64),
+        readout_format=QFormat(4),
+    )
+
+
+def large_layers() -> list[Row]:
+    """CPU seconds and peak memory of the emission of large layers, the smallest first."""
+    rows: list[Row] = []
+    for n_neurons in LARGE:
+        network = sparse_layer(n_neurons)
+        began = cpu_seconds()
+        emit(network, Mapping.spatial(network))
+        seconds = cpu_seconds() - began
+        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        rows.append((f"emit_seconds.{n_neurons}", seconds, "CPU seconds"))
+        rows.append((f"emit_megabytes.{n_neurons}", megabytes, "MiB"))
+        print(f"{n_neurons} neurons: {seconds:.1f} CPU s, {megabytes:.0f} MiB", flush=True)
+    return rows
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and of those that it waited for."""
+    times = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in times)
 
 
 def sites_per_synapse(quick: bool) -> list[Row]:
@@ -153,27 +201,37 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a few points; no results")
+    parser.add_argument("--large", action="store_true", help="only the large layers")
     parser.add_argument("--run", type=Path, help="run folder of a demo, emitted: for the volume")
     options = parser.parse_args()
-    rows = cycles_against_activity()
-    if options.run is not None:
-        rows += volume_rate(options.run)
-    if ADDERS.exists():
-        rows += against_a_tree()
-    rows += emission_seconds(options.quick)
-    rows += sites_per_synapse(options.quick)
+    rows: list[Row] = []
+    if not options.quick:
+        rows += large_layers()
+    if not options.large:
+        rows += cycles_against_activity()
+        if options.run is not None:
+            rows += volume_rate(options.run)
+        if ADDERS.exists():
+            rows += against_a_tree()
+        rows += emission_seconds(options.quick)
+        rows += sites_per_synapse(options.quick)
+    kept = read_figures(RESULT).values() if options.large else ()
+    named = [(f"generator.{name}", value, unit) for name, value, unit in rows]
     source = "benchmarks/generator.py: random networks of benchmarks/networks.py"
     if not options.quick:
         write_figures(
             [
-                Figure(
-                    name=f"generator.{name}",
-                    value=round(value, 4),
-                    unit=unit,
-                    kind=FigureKind.MEASURED,
-                    source=source,
-                )
-                for name, value, unit in rows
+                *(figure for figure in kept if figure.name not in {row[0] for row in named}),
+                *(
+                    Figure(
+                        name=name,
+                        value=round(value, 4),
+                        unit=unit,
+                        kind=FigureKind.MEASURED,
+                        source=source,
+                    )
+                    for name, value, unit in named
+                ),
             ],
             RESULT,
         )

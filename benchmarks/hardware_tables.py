@@ -82,6 +82,11 @@ def generator() -> str:
         if match:
             label = f"{match[1]}, {int(match[2]):,} synapses: emission, seconds"
             rows.append((label, f"{figure.value:.2f}"))
+    for neurons in (512, 2048):
+        label = f"spatial, {neurons:,} neurons that read 32 inputs each, ternary: emission"
+        for unit, shown in (("seconds", "CPU seconds"), ("megabytes", "MiB")):
+            name = f"generator.emit_{unit}.{neurons}"
+            rows.append((f"{label}, {shown}", number(figures, name, ".0f")))
     for kind in ("spatial", "folded"):
         name = f"generator.emit.{kind}.exponent"
         rows.append((f"{kind}: exponent in the synapses", number(figures, name, ".2f")))

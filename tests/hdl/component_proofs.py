@@ -22,7 +22,7 @@ from specifications import (
 )
 
 from convexon.data.encoder import Encoder, EncoderKind
-from convexon.plan.adders.graph import Addend, GraphBuilder
+from convexon.plan.adders.graph import Addend
 from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.mapping import Folded, Mapping, Spatial, Sums, Weights
 from convexon.snn.decision import Decision, Rule
@@ -190,8 +190,7 @@ def _sums() -> Iterator[Obligation]:
         for registers in (0, 3):
 
             def specification(sums: Sums = sums, registers: int = registers) -> SumSpecification:
-                builder = GraphBuilder(9)
-                graph = builder.graph(weighted_sums(builder, rows, offsets, sums))
+                graph = weighted_sums(9, rows, offsets, sums)
                 return SumSpecification(graph, rows, offsets, registers=registers)
 
             yield _obligation("sum", f"{sums.value} with {registers} registers", specification)

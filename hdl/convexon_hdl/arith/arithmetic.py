@@ -149,16 +149,24 @@ def table(m: Module, address: Sequence[Value], entries: Sequence[int], *, name: 
 
 def _lookup(address: Sequence[Value], ones: Sequence[int]) -> Value:
     """``ones[address]``, reading only those bits of the address that matter."""
-    for k in range(len(address)):
-        if all(one == ones[index ^ (1 << k)] for index, one in enumerate(ones)):
-            fewer = [one for index, one in enumerate(ones) if not index & (1 << k)]
-            return _lookup([*address[:k], *address[k + 1 :]], fewer)
+    kept, ones = needed_address(ones)
+    address = [address[k] for k in kept]
     if not address:
         return Const(ones[0], 1)
     if len(address) == 1:
         return address[0] if ones[1] else ~address[0]
     mask = sum(one << index for index, one in enumerate(ones))
     return (Const(mask, len(ones)) >> Cat(address))[0]
+
+
+def needed_address(ones: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Bits of the address that ``ones[address]`` depends on, and ``ones`` by these alone."""
+    kept, ones = list(range(len(ones).bit_length() - 1)), list(ones)
+    for k in reversed(range(len(kept))):
+        if all(one == ones[index ^ (1 << k)] for index, one in enumerate(ones)):
+            ones = [one for index, one in enumerate(ones) if not index & (1 << k)]
+            del kept[k]
+    return kept, ones
 
 
 def resize(m: Module, operand: Operand, interval: Interval, *, name: str) -> Operand:

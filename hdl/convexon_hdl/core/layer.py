@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -92,9 +93,8 @@ class LIFLayer(wiring.Component):
     def _connect(self, m: Module, neurons: list[LIF], previous: Signal) -> None:
         """Give each neuron I: recurrent spikes share lookups with the lowest bit plane."""
         rows = [[*self._forward(j), *self._lateral(j, len(self.inputs))] for j in self._neurons]
-        builder = GraphBuilder(len(self.inputs) + len(previous))
-        graph = builder.graph(weighted_sums(builder, rows, self._biases, self.sums))
         bits = [*self.inputs, *previous]
+        graph = weighted_sums(len(bits), rows, self._biases, self.sums)
         currents = lower(m, graph, bits, chain=Chain(()), n_clocks=1, name="current")
         for j, (neuron, current) in enumerate(zip(neurons, currents, strict=True)):
             sized = resize(m, current, self.ranges.current[j], name=f"current{j}")
@@ -110,15 +110,16 @@ class LIFLayer(wiring.Component):
         A neuron that is split takes the parts, and I - theta.
         """
         chain = Chain(self.advance)
-        builder = GraphBuilder(len(self.inputs))
         rows = [self._forward(j) for j in self._neurons]
-        sums = weighted_sums(builder, rows, self._biases, self.sums)
+        graph = weighted_sums(len(self.inputs), rows, self._biases, self.sums)
+        builder = GraphBuilder(graph.n_bits, graph.nodes)
         below = [
             builder.add_constant(term, -int(threshold))
-            for term, threshold in zip(sums, self.layer.thresholds, strict=True)
+            for term, threshold in zip(graph.outputs, self.layer.thresholds, strict=True)
             if self._is_split
         ]
-        graph, bits, clocks = builder.graph([*sums, *below]), list(self.inputs), self.registers
+        graph, clocks = builder.graph([*graph.outputs, *below]), self.registers
+        bits = list(self.inputs)
         operands = lower(m, graph, bits, chain=chain, n_clocks=clocks, name="current")
         ahead = []
         for k, operand in enumerate(operands):
@@ -127,9 +128,8 @@ class LIFLayer(wiring.Component):
             ahead.append(Operand(carried, operand.interval))
             if self._is_split:
                 m.d.comb += getattr(neurons[j], name).eq(carried)
-        builder = GraphBuilder(len(previous))
         rows = [self._lateral(j, 0) for j in self._neurons]
-        graph = builder.graph(weighted_sums(builder, rows, [0] * len(rows), self.sums))
+        graph = weighted_sums(len(previous), rows, [0] * len(rows), self.sums)
         laterals = lower(m, graph, list(previous), chain=Chain(()), n_clocks=1, name="lateral")
         for j, (neuron, lateral) in enumerate(zip(neurons, laterals, strict=True)):
             if self._is_split:
@@ -141,11 +141,11 @@ class LIFLayer(wiring.Component):
 
     def _forward(self, j: int) -> list[Addend]:
         """Addends of neuron ``j``, plane by plane: input i is at bit ``i * input_bits``."""
+        column = self.layer.matrix[:, j]
         return [
-            Addend(i * self.input_bits + plane, int(weight), plane)
+            Addend(i * self.input_bits + plane, int(column[i]), plane)
             for plane in range(self.input_bits)
-            for i, weight in enumerate(self.layer.matrix[:, j])
-            if weight
+            for i in np.flatnonzero(column).tolist()
         ]
 
     def _lateral(self, j: int, start: int) -> list[Addend]:
@@ -153,9 +153,8 @@ class LIFLayer(wiring.Component):
         if self.layer.recurrent is None:
             return []
         return [
-            Addend(start + k, int(weight))
-            for k, weight in enumerate(self.layer.recurrent[:, j])
-            if weight
+            Addend(start + k, int(self.layer.recurrent[k, j]))
+            for k in np.flatnonzero(self.layer.recurrent[:, j]).tolist()
         ]
 
 

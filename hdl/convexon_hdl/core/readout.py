@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
-from convexon.plan.adders.graph import Addend, GraphBuilder
+from convexon.plan.adders.graph import Addend
 from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.mapping import PLAIN, Spatial
 from convexon.snn.network import FixedPointNetwork
@@ -101,8 +101,7 @@ class Readout(ElasticRegister):
             for c in range(network.n_classes)
         ]
         biases = [0 if self.accumulates else int(bias) for bias in network.readout_biases]
-        builder = GraphBuilder(len(features))
-        graph = builder.graph(weighted_sums(builder, rows, biases, self.choice.sums))
+        graph = weighted_sums(len(features), rows, biases, self.choice.sums)
         # An accumulator takes the last clock for itself, where there is one to spare.
         n_clocks = max(1, self.registers + (not self.accumulates))
         sums = lower(m, graph, features, chain=self.chain, n_clocks=n_clocks, name="score")

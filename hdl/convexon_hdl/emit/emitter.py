@@ -7,13 +7,15 @@ simulator outputs stay unknown at time 0.
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import re
+from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
+from contextlib import contextmanager
 from enum import Enum
 from types import MappingProxyType
 
-from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from convexon.plan.mapping import Mapping
@@ -21,6 +23,7 @@ from convexon.snn.network import FixedPointNetwork
 from convexon.store.artefact import pretty
 from convexon.version import __version__
 from convexon_hdl.accelerator import Accelerator, require_mappable
+from convexon_hdl.arith.rtlil import convert
 from convexon_hdl.axi.accelerator import AxiAccelerator
 from convexon_hdl.axi.framing import require_width
 from convexon_hdl.emit import yosys
@@ -76,6 +79,19 @@ class Host(Enum):
     AXI = "axi"
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without a search for cycles of garbage: the millions of objects of a design are in use."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_uncollected()
 def emit(
     network: FixedPointNetwork,
     mapping: Mapping,
@@ -166,7 +182,7 @@ def to_verilog(component: wiring.Component, top: str) -> str:
     Yosys exchanges with ABC, ``scores[1]`` is also bit 1 of ``scores``, and abc9 then takes one for
     the other and ends with an assertion (``GetSize(conn.first) == GetSize(conn.second)``).
     """
-    text = rtlil.convert(component, name=top, emit_src=False)
+    text = convert(component, top)
     text = _NAME.sub(lambda match: match[0].replace("[", ".").replace("]", ""), text)
     result = yosys.run(_SCRIPT, inputs={"design.il": text}, outputs=["design.v"])
     return _without_banner(result.files["design.v"])

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable
 
+from convexon_hdl.arith.rtlil import convert
 from convexon_hdl.emit import yosys
 
 MAX_INDUCTION = 12
@@ -37,7 +37,7 @@ def prove(specification: Elaboratable, *, parts: Sequence[str] = ()) -> Verdict:
     ``parts`` are the modules that it instantiates, as Yosys' JSON. Raises `ToolError` if Yosys is
     missing, or fails for another reason than the property.
     """
-    text = rtlil.convert(specification, name="top", ports=[], emit_src=False, platform="formal")
+    text = convert(specification, "top", ports=[])
     inputs = {f"part{k}.json": part for k, part in enumerate(parts)}
     script = [
         *(f"read_json {name}" for name in inputs),

@@ -256,7 +256,7 @@ def test_number_beyond_the_widest_format_is_refused_before_anything_is_made(
         readout_format=QFormat(2),
         bias_format=QFormat(2),
     )
-    monkeypatch.setattr(emitter.rtlil, "convert", None)
+    monkeypatch.setattr(emitter, "convert", None)
     message = (
         "branch 0 layer 0 neuron 0 must have a membrane of at most 62 bits, not 65: "
         "scale its weights down, leak more, or saturate"

@@ -21,7 +21,7 @@ from specifications import SumSpecification
 
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
-from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder
+from convexon.plan.adders.graph import Addend, AdderGraph
 from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.mapping import Mapping, Spatial, Sums
 from convexon.snn.fixed import Interval, QFormat, width_of
@@ -236,16 +236,15 @@ OFFSETS = [3, 0, -9]
 
 
 def graph_of(sums: Sums) -> AdderGraph:
-    builder = GraphBuilder(9)
-    return builder.graph(weighted_sums(builder, ROWS, OFFSETS, sums))
+    return weighted_sums(9, ROWS, OFFSETS, sums)
 
 
 def with_operand(graph: AdderGraph, **change: int) -> AdderGraph:
     """The graph with the second operand of its last sum changed."""
     index = max(k for k, node in enumerate(graph.nodes) if node.operands)
     first, second = graph.nodes[index].operands
-    broken = dataclasses.replace(second, **change)
-    node = dataclasses.replace(graph.nodes[index], operands=(first, broken))
+    broken = second._replace(**change)
+    node = graph.nodes[index]._replace(operands=(first, broken))
     nodes = (*graph.nodes[:index], node, *graph.nodes[index + 1 :])
     return dataclasses.replace(graph, nodes=nodes)
 

@@ -16,6 +16,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from convexon_hdl.accelerator import Accelerator
+from convexon_hdl.arith.rtlil import RtlilPlatform
 from convexon_hdl.emit.emitter import TOP
 from convexon_hdl.formal.netlist.linear import Reading, single_bits
 from convexon_hdl.formal.netlist.netlist import Bit, Bits, Netlist, require
@@ -32,7 +33,7 @@ class Emitted:
         self.accelerator = accelerator
         self.network, self.mapping = accelerator.network, accelerator.mapping
         self.netlist = netlist
-        fragment = Fragment.get(accelerator, None)
+        fragment = Fragment.get(accelerator, RtlilPlatform())
         self._parts = dict(_components(fragment, ()))
         self._paths = {id(part): path for path, part in self._parts.items()}
         ports = {

@@ -36,6 +36,8 @@ def derivation(weights: IntArray, max_chain: int = MAX_CHAIN) -> list[Step]:
     n = weights.shape[1]
     whole = _measures(weights)
     places, cost = _lowest_places(whole), _costs(whole)
+    if not max_chain:
+        return [Step(int(j), None, 1) for j in np.lexsort((places, cost))]
     widths = np.log2(1.0 + np.abs(weights).sum(axis=0))
     source = np.full(n, -1)
     factor = np.ones(n, dtype=np.int64)
@@ -50,7 +52,7 @@ def derivation(weights: IntArray, max_chain: int = MAX_CHAIN) -> list[Step]:
         steps.append(Step(j, known, int(factor[j])))
         if known is not None:
             chain[j] = chain[known] + 1
-        if chain[j] >= max_chain:
+        if chain[j] == max_chain:
             continue
         others = np.flatnonzero(left)
         rows = np.flatnonzero(weights[:, j])  # a difference changes no other weight
@@ -66,6 +68,32 @@ def derivation(weights: IntArray, max_chain: int = MAX_CHAIN) -> list[Step]:
             factor[chosen] = signed_scale[better]
     return steps
 
+
+def least_digits(weights: IntArray) -> int:
+    """Signed digits that differences of columns have at least, whatever they are derived from.
+
+    A weight changes only where both columns have one.
+    """
+    digits = n_digits(weights).astype(np.float32)
+    present = (weights != 0).astype(np.float32)
+    most_saved = 0.0
+    for j in range(0, weights.shape[1], COLUMNS):
+        common = digits[:, j : j + COLUMNS].T @ present
+        own = np.arange(len(common))
+        common[own, j + own] = 0
+        most_saved += float(common.max(axis=1, initial=0).sum())
+    return int(digits.sum(dtype=np.float64) - most_saved)
+
+
+def n_digits(weights: IntArray) -> npt.NDArray[np.uint8]:
+    """Canonical signed digits of each weight."""
+    magnitudes = np.abs(weights)
+    digits: npt.NDArray[np.uint8] = np.bitwise_count(magnitudes ^ 3 * magnitudes)
+    return digits
+
+
+COLUMNS = 512
+"""Columns that are compared with all others at once, as far as memory goes."""
 
 _MOST_PLACES = 63
 

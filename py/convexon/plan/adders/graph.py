@@ -10,8 +10,11 @@ bits is a *lookup*: one LUT4 for each bit of its width, whatever its factors. An
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from convexon.errors import InputError
 from convexon.snn.fixed import Interval, bits_of
@@ -46,8 +49,11 @@ def signed_digits(number: int) -> tuple[tuple[int, int], ...]:
     return tuple(digits)
 
 
-@dataclass(frozen=True, slots=True)
-class Addend:
+Factors = tuple[tuple[int, int], ...]
+"""Bits in their order, each with a factor that is not 0."""
+
+
+class Addend(NamedTuple):
     """``weight * 2**place * bit``, one part of a weighted sum."""
 
     bit: int  # index of the input bit
@@ -55,8 +61,7 @@ class Addend:
     place: int = 0  # bit plane of an intensity; lookups keep to one, and are the narrower for it
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """``sign * 2**shift`` times a node."""
 
     node: int
@@ -64,14 +69,14 @@ class Term:
     sign: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One value of a graph."""
 
-    factors: tuple[tuple[int, int], ...]  # by bit, factors not 0
+    factors: Factors
     constant: int
     operands: tuple[Term, ...]  # the two terms of a sum, the first one positive; none for a lookup
     interval: Interval  # exactly the hull of the values that the node takes
+    width: int  # bits of the narrowest shape of the interval
     depth: int  # lookups and sums on the longest way from a bit
 
     @property
@@ -79,11 +84,6 @@ class Node:
         """Whether the node is a bit as it comes, or a constant."""
         plain = len(self.factors) == 1 and self.factors[0][1] == 1 and not self.constant
         return not self.operands and (plain or not self.factors)
-
-    @property
-    def width(self) -> int:
-        """Bits of the narrowest shape of the interval."""
-        return bits_of(self.interval)
 
     @property
     def delay(self) -> int:
@@ -134,7 +134,7 @@ class AdderGraph:
         with odd factors share their lowest. A sum has its bits without the low ones that it only
         passes on: up to four bits in LUT4s, wider ones in carry chains.
         """
-        functions: set[tuple[tuple[int, ...], int]] = set()
+        functions: dict[tuple[int, ...], set[int]] = defaultdict(set)
         short = 0
         chains: list[int] = []
         for node in self.nodes:
@@ -147,8 +147,10 @@ class AdderGraph:
                 else:
                     chains.append(width)
             elif not node.is_wire:
-                functions |= _lookup_functions(node)
-        return GraphCount(lookups=len(functions), short_luts=short, widths=tuple(chains))
+                bits, factors = zip(*node.factors, strict=True)
+                functions[bits] |= _truths(factors, node.constant, node.width)
+        lookups = sum(map(len, functions.values()))
+        return GraphCount(lookups=lookups, short_luts=short, widths=tuple(chains))
 
     @property
     def cost(self) -> int:
@@ -170,14 +172,20 @@ class AdderGraph:
 
 
 class GraphBuilder:
-    """Makes the nodes of a graph, each once."""
+    """Makes the nodes of a graph, each once; ``nodes`` are of a graph that it goes on with."""
 
-    def __init__(self, n_bits: int) -> None:
+    def __init__(self, n_bits: int, nodes: Sequence[Node] = ()) -> None:
         if n_bits < 0:
             raise InputError(f"n_bits must be 0 or more, not {n_bits!r}")
         self._n_bits = n_bits
-        self._nodes: list[Node] = []
-        self._known: dict[object, int] = {}
+        self._nodes = list(nodes)
+        self._lookups: dict[tuple[Factors, int], int] = {}
+        self._sums: dict[tuple[Term, ...], Term] = {}
+        for index, node in enumerate(nodes):
+            if node.operands:
+                self._sums[node.operands] = Term(index)
+            else:
+                self._lookups[node.factors, node.constant] = index
 
     def graph(self, outputs: Sequence[Term]) -> AdderGraph:
         """Graph of ``outputs``, without the nodes that none of them needs."""
@@ -192,11 +200,12 @@ class GraphBuilder:
         def renamed(term: Term) -> Term:
             return Term(moved[term.node], term.shift, term.sign)
 
-        nodes = []
-        for index in kept:
-            node = self._nodes[index]
-            operands = tuple(renamed(term) for term in node.operands)
-            nodes.append(Node(node.factors, node.constant, operands, node.interval, node.depth))
+        nodes = [
+            node._replace(operands=(renamed(node.operands[0]), renamed(node.operands[1])))
+            if node.operands
+            else node
+            for node in (self._nodes[index] for index in kept)
+        ]
         return AdderGraph(self._n_bits, tuple(nodes), tuple(renamed(term) for term in positive))
 
     @property
@@ -204,32 +213,15 @@ class GraphBuilder:
         """Input bits."""
         return self._n_bits
 
-    def include(self, graph: AdderGraph) -> list[Term]:
-        """Make the nodes of another graph of the same bits; return its outputs."""
-        if graph.n_bits != self._n_bits:
-            raise InputError(f"graph must be of {self._n_bits} bits, not {graph.n_bits!r}")
-        made: list[Term] = []
-        for node in graph.nodes:
-            if node.operands:
-                first, second = (_moved(made[t.node], t.shift, t.sign) for t in node.operands)
-                made.append(self.add(first, second))
-            else:
-                made.append(self.lookup(dict(node.factors), node.constant))
-        return [_moved(made[term.node], term.shift, term.sign) for term in graph.outputs]
-
-    def node(self, term: Term) -> Node:
-        """Node that ``term`` reads."""
-        return self._nodes[term.node]
-
-    def nodes(self, first: int = 0) -> Sequence[Node]:
-        """Return the nodes that were made, from number ``first`` on."""
-        return self._nodes[first:]
+    def node(self, index: int) -> Node:
+        """Node of this number."""
+        return self._nodes[index]
 
     def bit(self, index: int) -> Term:
         """Input bit ``index``."""
         if not 0 <= index < self._n_bits:
             raise InputError(f"index must be 0 to {self._n_bits - 1}, not {index!r}")
-        return self.lookup({index: 1})
+        return Term(self._lookup_node(((index, 1),), 0))
 
     def constant(self, number: int) -> Term:
         """Constant ``number``."""
@@ -244,65 +236,65 @@ class GraphBuilder:
         for _, factor in kept:
             common |= factor
         shift = (common & -common).bit_length() - 1 if common else 0
-        kept = tuple((bit, factor >> shift) for bit, factor in kept)
+        if shift:
+            kept = tuple((bit, factor >> shift) for bit, factor in kept)
         return Term(self._lookup_node(kept, constant >> shift), shift)
 
-    def _lookup_node(self, factors: tuple[tuple[int, int], ...], constant: int) -> int:
-        key = (factors, constant)
-        if key not in self._known:
-            plain = not factors or (factors == ((factors[0][0], 1),) and not constant)
-            self._append(
-                key, Node(factors, constant, (), _interval(factors, constant), int(not plain))
-            )
-        return self._known[key]
-
-    def _append(self, key: object, node: Node) -> None:
-        self._known[key] = len(self._nodes)
-        self._nodes.append(node)
+    def _lookup_node(self, factors: Factors, constant: int) -> int:
+        index = self._lookups.get((factors, constant))
+        if index is None:
+            plain = not factors or (len(factors) == 1 and factors[0][1] == 1 and not constant)
+            interval = _interval(factors, constant)
+            index = len(self._nodes)
+            node = Node(factors, constant, (), interval, bits_of(interval), int(not plain))
+            self._nodes.append(node)
+            self._lookups[factors, constant] = index
+        return index
 
     def add(self, left: Term, right: Term) -> Term:
         """Sum of two terms: a lookup if it reads at most four bits, else an adder."""
         if left.sign < 0 and right.sign < 0:
-            flipped = self.add(_negated(left), _negated(right))
-            return _negated(flipped)
+            return _negated(self.add(_negated(left), _negated(right)))
         positive = left.sign > 0 and right.sign > 0
         if left.sign < 0 or (positive and (right.node, right.shift) < (left.node, left.shift)):
             left, right = right, left  # one order for both, so that equal sums are found
         for term, other in ((left, right), (right, left)):
             if self._is_zero(term):
                 return other
-        factors, constant = self._combined(left, right)
-        if len(factors) <= LUT_INPUTS:
-            return self.lookup(factors, constant)
         shift = min(left.shift, right.shift)
         operands = (
             Term(left.node, left.shift - shift),
             Term(right.node, right.shift - shift, right.sign),
         )
-        return Term(self._sum_node(operands, factors, constant, shift), shift)
+        made = self._sums.get(operands)
+        if made is None:
+            made = self._sums[operands] = self._sum(*operands)
+        return Term(made.node, made.shift + shift)
 
-    def _sum_node(
-        self, operands: tuple[Term, Term], factors: dict[int, int], constant: int, shift: int
-    ) -> int:
-        if operands not in self._known:
-            kept = tuple(sorted((bit, factor >> shift) for bit, factor in factors.items()))
-            constant >>= shift
-            depth = 1 + max(self._nodes[term.node].depth for term in operands)
-            node = Node(kept, constant, operands, _interval(kept, constant), depth)
-            self._append(operands, node)
-        return self._known[operands]
-
-    def _combined(self, left: Term, right: Term) -> tuple[dict[int, int], int]:
-        """Factors that are not 0, and constant, of a sum."""
-        constant = 0
-        factors: dict[int, int] = {}
-        for term in (left, right):
-            node = self._nodes[term.node]
-            scale = term.sign * (1 << term.shift)
-            constant += scale * node.constant
-            for bit, factor in node.factors:
-                factors[bit] = factors.get(bit, 0) + scale * factor
-        return {bit: factor for bit, factor in factors.items() if factor}, constant
+    def _sum(self, left: Term, right: Term) -> Term:
+        """Sum of two terms that was not made before; the first one is positive."""
+        first, second = self._nodes[left.node], self._nodes[right.node]
+        scales = 1 << left.shift, right.sign << right.shift
+        constant = scales[0] * first.constant + scales[1] * second.constant
+        factors = sorted(_scaled(first.factors, scales[0]) + _scaled(second.factors, scales[1]))
+        totals = dict(factors)
+        apart = len(totals) == len(factors)
+        if not apart:  # they share bits
+            totals = dict.fromkeys(totals, 0)
+            for bit, factor in factors:
+                totals[bit] += factor
+            factors = [(bit, factor) for bit, factor in totals.items() if factor]
+        if len(factors) <= LUT_INPUTS:
+            return self.lookup(dict(factors), constant)
+        kept = tuple(factors)
+        if apart:
+            interval = first.interval.scaled(scales[0]) + second.interval.scaled(scales[1])
+        else:
+            interval = _interval(kept, constant)
+        depth = 1 + max(first.depth, second.depth)
+        node = Node(kept, constant, (left, right), interval, bits_of(interval), depth)
+        self._nodes.append(node)
+        return Term(len(self._nodes) - 1)
 
     def _is_zero(self, term: Term) -> bool:
         node = self._nodes[term.node]
@@ -318,9 +310,11 @@ class GraphBuilder:
                 {bit: -factor << term.shift for bit, factor in node.factors},
                 -node.constant << term.shift,
             )
-        factors = {bit: -factor for bit, factor in node.factors}
         operands = (Term(self._lookup_node((), 0)), Term(term.node, 0, -1))
-        return Term(self._sum_node(operands, factors, -node.constant, 0), term.shift)
+        made = self._sums.get(operands)
+        if made is None:
+            made = self._sums[operands] = self._sum(*operands)
+        return Term(made.node, term.shift)
 
     def total(self, terms: Sequence[Term], constant: int = 0) -> Term:
         """Sum of ``terms`` and a constant, as a tree of the least depth.
@@ -371,21 +365,26 @@ def _moved(term: Term, shift: int, sign: int) -> Term:
     return Term(term.node, term.shift + shift, term.sign * sign)
 
 
-def _lookup_functions(node: Node) -> set[tuple[tuple[int, ...], int]]:
-    """Functions that the bits of a lookup take LUT4s for: its input bits, and a truth table."""
-    entries = [node.constant]
-    for _, factor in node.factors:
+def _scaled(factors: Factors, scale: int) -> Factors:
+    return factors if scale == 1 else tuple((bit, factor * scale) for bit, factor in factors)
+
+
+@lru_cache(maxsize=1 << 16)
+def _truths(factors: tuple[int, ...], constant: int, width: int) -> frozenset[int]:
+    """Truth tables, or their inverses, that the bits of a lookup with these factors need."""
+    entries = [constant]
+    for factor in factors:
         entries += [entry + factor for entry in entries]
-    bits = tuple(bit for bit, _ in node.factors)
     everywhere = (1 << len(entries)) - 1
-    functions = set()
-    for place in range(node.width):
+    truths = set()
+    for place in range(width):
         truth = sum((entry >> place & 1) << k for k, entry in enumerate(entries))
-        functions.add((bits, truth ^ everywhere if truth & 1 else truth))
+        truths.add(truth ^ everywhere if truth & 1 else truth)
     wires = {
-        sum((k >> position & 1) << k for k in range(len(entries))) for position in range(len(bits))
+        sum((k >> position & 1) << k for k in range(len(entries)))
+        for position in range(len(factors))
     }
-    return {(bits, truth) for bits, truth in functions if truth and truth not in wires}
+    return frozenset(truths - wires - {0})
 
 
 def _interval(factors: Sequence[tuple[int, int]], constant: int) -> Interval:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
-from convexon.plan.adders.differences import IntArray, Step, derivation
+from convexon.plan.adders.differences import (
+    IntArray,
+    Step,
+    derivation,
+    least_digits,
+    n_digits,
+)
 from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder, Term, signed_digits
 
 MAX_WORK = 400_000
@@ -20,16 +27,13 @@ MAX_TRIED_DIGITS = 5_000
 WORTHWHILE = 0.7
 """Share of their digits that differences of a larger layer may have at most."""
 
-Sum = dict[int, int]
-"""Signs of terms by their key, ``node * PLACES + shift``."""
-
 PLACES = 1 << 7
 """More than twice the highest shift of a term."""
 
 
 def shared_sums(
-    builder: GraphBuilder, rows: Sequence[Sequence[Addend]], offsets: Sequence[int]
-) -> list[Term]:
+    n_bits: int, rows: Sequence[Sequence[Addend]], offsets: Sequence[int]
+) -> AdderGraph:
     """``offsets[j] + sum of rows[j]`` for each j, with common terms shared.
 
     A sum is another sum plus a difference where that is cheaper
@@ -37,20 +41,20 @@ def shared_sums(
     added once (`share_pairs`); what is left of each sum is added as a tree of the least depth.
     Deterministic.
     """
-    weights = _matrix(builder, rows)
-    derived, direct = derivation(weights), derivation(weights, 0)
-    n_digits = _n_digits(weights)
-    if n_digits <= MAX_TRIED_DIGITS:
-        tried = [direct, derived]
-    elif _n_digits(_differences(weights, derived)) < WORTHWHILE * n_digits:
-        tried = [derived]
-    else:
-        tried = [direct]
+    weights = _matrix(n_bits, rows)
+    digits = int(n_digits(weights).sum())
+    tried = [derivation(weights, 0)]
+    if digits <= MAX_TRIED_DIGITS:
+        tried.append(derivation(weights))
+    elif least_digits(weights) < WORTHWHILE * digits:
+        derived = derivation(weights)
+        if n_digits(_differences(weights, derived)).sum() < WORTHWHILE * digits:
+            tried = [derived]
     graphs = []
     for steps in tried:
-        scratch = GraphBuilder(builder.n_bits)
-        graphs.append(scratch.graph(_derived_sums(scratch, weights, offsets, steps)))
-    return builder.include(cheapest(graphs))
+        builder = GraphBuilder(n_bits)
+        graphs.append(builder.graph(_derived_sums(builder, weights, offsets, steps)))
+    return cheapest(graphs)
 
 
 def cheapest(graphs: Sequence[AdderGraph]) -> AdderGraph:
@@ -58,16 +62,12 @@ def cheapest(graphs: Sequence[AdderGraph]) -> AdderGraph:
     return min(graphs, key=lambda graph: (graph.cost, graph.depth))
 
 
-def _matrix(builder: GraphBuilder, rows: Sequence[Sequence[Addend]]) -> IntArray:
-    weights = np.zeros((builder.n_bits, len(rows)), dtype=np.int64)
+def _matrix(n_bits: int, rows: Sequence[Sequence[Addend]]) -> IntArray:
+    weights = np.zeros((n_bits, len(rows)), dtype=np.int64)
     for j, row in enumerate(rows):
         for addend in row:
             weights[addend.bit, j] += addend.weight << addend.place
     return weights
-
-
-def _n_digits(weights: IntArray) -> int:
-    return sum(len(signed_digits(weight)) for weight in weights[weights != 0].tolist())
 
 
 def _differences(weights: IntArray, steps: Sequence[Step]) -> IntArray:
@@ -142,10 +142,8 @@ PAIRS = 1 << 40
 """More than twice the highest key of a term."""
 
 
-def _pairs_of(
-    keys: IntArray | np.int64, signs: IntArray | np.int64, others: IntArray, other_signs: IntArray
-) -> IntArray:
-    """Return the pairs of terms, element by element, up to broadcasting."""
+def _pairs_of(keys: IntArray, signs: IntArray, others: IntArray, other_signs: IntArray) -> IntArray:
+    """Return the pairs of terms, element by element."""
     first = np.minimum(keys, others)
     other = np.maximum(keys, others) - first % PLACES
     told = np.where(signs == other_signs, other, ~other)
@@ -153,16 +151,15 @@ def _pairs_of(
     return pairs
 
 
-def _members(pairs: IntArray) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-    """Both nodes of each pair, the relative shift, and the relative sign."""
-    first, other = pairs // PAIRS, pairs % PAIRS - PAIRS // 2
-    sign = np.where(other >= 0, 1, -1)
-    second, shift = np.divmod(np.where(other >= 0, other, ~other) + PLACES // 2, PLACES)
-    return first, second, shift - PLACES // 2, sign
+def _pair(key: int, sign: int, other: int, other_sign: int) -> Pair:
+    """Return `_pairs_of` two terms, without arrays."""
+    first, second = (key, other) if key < other else (other, key)
+    told = second - first % PLACES
+    return first // PLACES * PAIRS + PAIRS // 2 + (told if sign == other_sign else ~told)
 
 
-def _members_of(pair: Pair) -> tuple[int, int, int, int]:
-    """Return `_members` of one pair, without arrays."""
+def _members(pair: Pair) -> tuple[int, int, int, int]:
+    """Both nodes of a pair, the relative shift, and the relative sign."""
     first, other = divmod(pair, PAIRS)
     other -= PAIRS // 2
     sign = 1 if other >= 0 else -1
@@ -188,18 +185,31 @@ def _moved(places: int, shift: int) -> int:
     return places >> shift if shift >= 0 else places << -shift
 
 
-def _apart(places: int, apart: int) -> list[int]:
-    """Return the places of the first sum in which pairs begin that share no term, in order.
+def _begins(places: int, apart: int) -> list[tuple[int, int]]:
+    """Return the sum, and the place in it, where each pair begins, of pairs that share no term.
 
     ``apart`` is the place of a pair's second term above the first, where both have the same node.
     """
-    left = (places | places >> PLACES) & ((1 << PLACES) - 1)
     found = []
-    while left:
-        lowest = left & -left
-        found.append(lowest.bit_length() - 1)
-        left &= ~(lowest | lowest << apart)
+    while places:
+        slot = ((places & -places).bit_length() - 1) // _SLOT
+        own = places >> slot * _SLOT & ((1 << _SLOT) - 1)
+        places ^= own << slot * _SLOT
+        left = (own | own >> PLACES) & ((1 << PLACES) - 1)
+        while left:
+            lowest = left & -left
+            found.append((slot, lowest.bit_length() - 1))
+            left &= ~(lowest | lowest << apart)
     return found
+
+
+@lru_cache(maxsize=1 << 16)
+def _worth(first_width: int, second_width: int, shift: int, depth: int) -> float:
+    """What an adder of two such nodes counts, the second one moved."""
+    ends = first_width, second_width + shift
+    overlap = min(ends) - max(0, shift)
+    whole = max(ends) - min(0, shift) + 1
+    return max(0.01, overlap / whole) / (1 + depth)
 
 
 class _Sharing:
@@ -213,22 +223,23 @@ class _Sharing:
         self._builder = builder
         self._sums = [{t.node * PLACES + t.shift: t.sign for t in terms} for terms in sums]
         self._places: dict[int, dict[int, int]] = defaultdict(dict)
-        """Of each node, by the groups of sums that hold, or held, it: its places, a `_bit` each."""
+        """Of each node that some sum holds, or held, by the groups that hold it: a `_bit` each."""
         self._flipped: dict[int, dict[int, int]] = defaultdict(dict)
         """The same with all signs changed."""
         self._forgone: dict[Pair, int] = defaultdict(int)
         """Occurrences that are not counted any more, as they overlap."""
-        self._shapes = np.zeros((2, 0), dtype=np.int64)
-        """Width and depth of each node."""
         found = [np.zeros(0, dtype=np.int64)]
         for j, terms in enumerate(self._sums):
             for key, sign in terms.items():
                 self._mark(j, key, sign)
-            keys, signs = _arrays(terms)
+            keys = np.fromiter(terms, dtype=np.int64, count=len(terms))
+            signs = np.fromiter(terms.values(), dtype=np.int64, count=len(terms))
             one, other = np.triu_indices(len(keys), 1)
             found.append(_pairs_of(keys[one], signs[one], keys[other], signs[other]))
         pairs, counts = np.unique(np.concatenate(found), return_counts=True)
-        self._heap = self._entries(pairs[counts > 1], counts[counts > 1])
+        several = counts > 1
+        each = zip(pairs[several].tolist(), counts[several].tolist(), strict=True)
+        self._heap = [self._entry(pair, count) for pair, count in each]
         heapq.heapify(self._heap)
 
     def run(self) -> list[list[Term]]:
@@ -246,22 +257,15 @@ class _Sharing:
             for terms in self._sums
         ]
 
-    def _entries(self, pairs: IntArray, counts: IntArray) -> list[tuple[float, Pair, float]]:
-        """Return entries of the heap: what each pair saves, the pair, and what one adder counts.
+    def _entry(self, pair: Pair, count: int) -> tuple[float, Pair, float]:
+        """Return an entry of the heap: what a pair saves, the pair, and what one adder counts.
 
         An adder counts for the share of its bits that both operands have, by its depth.
         """
-        first, second, shift, _ = _members(pairs)
-        new = self._builder.nodes(self._shapes.shape[1])
-        shapes = np.array([[n.width for n in new], [n.depth for n in new]], dtype=np.int64)
-        self._shapes = np.concatenate([self._shapes, shapes], axis=1)
-        widths, depths = self._shapes
-        ends = widths[first], widths[second] + shift
-        overlap = np.minimum(*ends) - np.maximum(0, shift)
-        whole = np.maximum(*ends) - np.minimum(0, shift) + 1
-        worth = np.maximum(0.01, overlap / whole) / (1 + np.maximum(depths[first], depths[second]))
-        gains = -(counts - 1) * worth
-        return list(zip(gains.tolist(), pairs.tolist(), worth.tolist(), strict=True))
+        index, other, shift, _ = _members(pair)
+        first, second = self._builder.node(index), self._builder.node(other)
+        worth = _worth(first.width, second.width, shift, max(first.depth, second.depth))
+        return -(count - 1) * worth, pair, worth
 
     def _beside(self, second: int, sign: int) -> dict[int, int]:
         """Return the places of a pair's second node that the first must have too."""
@@ -269,46 +273,49 @@ class _Sharing:
 
     def _count(self, pair: Pair) -> int:
         """Return how often a pair occurs in all sums."""
-        first, second, shift, sign = _members_of(pair)
-        held, count = self._places[first], -self._forgone.get(pair, 0)
-        for group, places in self._beside(second, sign).items():
-            if group in held:
-                count += (held[group] & _moved(places, shift)).bit_count()
+        first, second, shift, sign = _members(pair)
+        held, beside = self._places[first], self._beside(second, sign)
+        count = -self._forgone.get(pair, 0)
+        for group in held.keys() & beside.keys():
+            count += (held[group] & _moved(beside[group], shift)).bit_count()
         return count
 
     def _share(self, pair: Pair) -> None:
-        first, second, shift, sign = _members_of(pair)
+        first, second, shift, sign = _members(pair)
         held, beside = self._places[first], self._beside(second, sign)
-        apart, found = shift if first == second else 0, {}
-        for group in sorted(held.keys() & beside.keys()):
-            places = held[group] & _moved(beside[group], shift)
-            for j in range(group * TOGETHER, (group + 1) * TOGETHER if places else 0):
-                found[j] = _apart(places, apart)
-                places >>= _SLOT
-        if sum(map(len, found.values())) < 2:  # its occurrences overlap: x and 4x, 4x and 16x
+        apart = shift if first == second else 0
+        found = [
+            (group * TOGETHER + slot, place)
+            for group in sorted(held.keys() & beside.keys())
+            for slot, place in _begins(held[group] & _moved(beside[group], shift), apart)
+        ]
+        if len(found) < 2:  # its occurrences overlap: x and 4x, 4x and 16x
             self._forgone[pair] += self._count(pair)
             return
         made = self._builder.add(Term(first, max(0, -shift)), Term(second, max(0, shift), sign))
         is_new = made.node not in self._places
-        risen = []
-        for j, begins in found.items():
-            for place in begins:
-                key_sign = self._remove(j, first * PLACES + place)
-                self._remove(j, second * PLACES + place + shift)
-                key = made.node * PLACES + min(place, place + shift) + made.shift
-                risen.append(self._insert(j, key, key_sign * made.sign))
-        pairs, counts = np.unique(np.concatenate(risen), return_counts=True)
-        if is_new:  # then it occurs nowhere else
-            pairs = pairs[counts > 1]
-        counts = np.array([self._count(each) for each in pairs.tolist()], dtype=np.int64)
-        for entry in self._entries(pairs[counts > 1], counts[counts > 1]):
-            heapq.heappush(self._heap, entry)
+        risen: Counter[Pair] = Counter()
+        for j, place in found:
+            key_sign = self._remove(j, first * PLACES + place)
+            self._remove(j, second * PLACES + place + shift)
+            key = made.node * PLACES + min(place, place + shift) + made.shift
+            risen.update(self._insert(j, key, key_sign * made.sign))
+        for each, times in risen.items():
+            if times > 1 or not is_new:  # what is new occurs nowhere else
+                count = self._count(each)
+                if count > 1:
+                    heapq.heappush(self._heap, self._entry(each, count))
 
     def _mark(self, j: int, key: int, sign: int) -> None:
         """Add, or take away, the place of a term in sum ``j``."""
         node, place = divmod(key, PLACES)
+        group = j // TOGETHER
         for places, own in ((self._places[node], sign), (self._flipped[node], -sign)):
-            places[j // TOGETHER] = places.get(j // TOGETHER, 0) ^ _bit(j, place, own)
+            left = places.get(group, 0) ^ _bit(j, place, own)
+            if left:
+                places[group] = left
+            else:
+                del places[group]
 
     def _remove(self, j: int, key: int) -> int:
         """Remove a term of sum ``j``, and return its sign."""
@@ -316,16 +323,10 @@ class _Sharing:
         self._mark(j, key, sign)
         return sign
 
-    def _insert(self, j: int, key: int, sign: int) -> IntArray:
+    def _insert(self, j: int, key: int, sign: int) -> list[Pair]:
         """Add a term to sum ``j``; return the pairs that it makes there."""
         terms = self._sums[j]
-        keys, signs = _arrays(terms)
+        pairs = [_pair(key, sign, other, other_sign) for other, other_sign in terms.items()]
         terms[key] = sign
         self._mark(j, key, sign)
-        return _pairs_of(np.int64(key), np.int64(sign), keys, signs)
-
-
-def _arrays(terms: Sum) -> tuple[IntArray, IntArray]:
-    """Return keys and signs of terms."""
-    keys = np.fromiter(terms, dtype=np.int64, count=len(terms))
-    return keys, np.fromiter(terms.values(), dtype=np.int64, count=len(terms))
+        return pairs

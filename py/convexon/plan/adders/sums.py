@@ -17,26 +17,18 @@ from convexon.plan.mapping import Sums
 
 
 def weighted_sums(
-    builder: GraphBuilder, rows: Sequence[Sequence[Addend]], offsets: Sequence[int], sums: Sums
-) -> list[Term]:
-    """``offsets[j] + sum of rows[j]`` for each j, in the way that ``sums`` names."""
-    if sums is Sums.AUTO:
-        return builder.include(cheapest_graph(builder.n_bits, rows, offsets))
-    if sums is Sums.SHARED:
-        return shared_sums(builder, rows, offsets)
-    one = table_sum if sums is Sums.TABLES else tree_sum
-    return [one(builder, row, offset) for row, offset in zip(rows, offsets, strict=True)]
-
-
-def cheapest_graph(
-    n_bits: int, rows: Sequence[Sequence[Addend]], offsets: Sequence[int]
+    n_bits: int, rows: Sequence[Sequence[Addend]], offsets: Sequence[int], sums: Sums
 ) -> AdderGraph:
-    """Graph of the least cost of those that all ways make."""
-    graphs = []
-    for sums in (way for way in Sums if way is not Sums.AUTO):
-        builder = GraphBuilder(n_bits)
-        graphs.append(builder.graph(weighted_sums(builder, rows, offsets, sums)))
-    return cheapest(graphs)
+    """``offsets[j] + sum of rows[j]`` of ``n_bits`` bits for each j, in the way of ``sums``."""
+    if sums is Sums.AUTO:
+        ways = [way for way in Sums if way is not Sums.AUTO]
+        return cheapest([weighted_sums(n_bits, rows, offsets, way) for way in ways])
+    if sums is Sums.SHARED:
+        return shared_sums(n_bits, rows, offsets)
+    one = table_sum if sums is Sums.TABLES else tree_sum
+    builder = GraphBuilder(n_bits)
+    terms = [one(builder, row, offset) for row, offset in zip(rows, offsets, strict=True)]
+    return builder.graph(terms)
 
 
 def table_sum(builder: GraphBuilder, row: Sequence[Addend], offset: int) -> Term:

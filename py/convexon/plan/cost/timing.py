@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from convexon.errors import InputError
 from convexon.plan.adders.cut import cut
-from convexon.plan.adders.graph import Addend, AdderGraph, GraphBuilder, signed_digits
+from convexon.plan.adders.graph import Addend, AdderGraph, signed_digits
 from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.family import DelayModel, Family
 from convexon.plan.fold import WORD, FoldPlan
@@ -237,8 +237,7 @@ def _matrix_graph(
         ]
         for j in range(len(offsets))
     ]
-    builder = GraphBuilder(len(weights) * planes)
-    return builder.graph(weighted_sums(builder, rows, offsets, sums))
+    return weighted_sums(len(weights) * planes, rows, offsets, sums)
 
 
 def _longest(graph: AdderGraph, model: DelayModel, n_clocks: int, then: float = 0.0) -> float:
