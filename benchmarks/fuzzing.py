@@ -36,6 +36,7 @@ from convexon.flow.emit import Design, emit_stage
 from convexon.flow.run import Run
 from convexon.flow.solve import solve
 from convexon.flow.verify import golden_trace
+from convexon.interop.layer_list import read_layer_list
 from convexon.interop.nir import read_nir
 from convexon.interop.signing import sign
 from convexon.link.codec import read_results
@@ -99,6 +100,17 @@ luts = 20000
 clock = 48
 """
 
+LAYERS_TOML = """\
+weights = "layers.npz"
+[[layer]]
+weight = "w"
+bias = "b"
+leak = "leak"
+threshold = 1.0
+reset = "zero"
+gain = 2
+strict = false
+"""
 BOARD_TOML = """\
 title = "iCEBreaker"
 part = "iCE40UP5K-SG48"
@@ -159,6 +171,8 @@ def write_corpus(folder: Path) -> None:
     (folder / "mapping.toml").write_text(MAPPING_TOML)
     (folder / "sweep.toml").write_text(SWEEP_TOML)
     (folder / "board.toml").write_text(BOARD_TOML)
+    (folder / "layers.toml").write_text(LAYERS_TOML)
+    np.savez(folder / "layers.npz", w=rng.normal(0, 1, (3, 6)), b=np.ones(3), leak=np.ones(1) / 2)
     figures = [
         Figure(name=name, value=0.5, unit="1", kind=FigureKind.MEASURED, source="fuzz")
         for name in OBJECTIVES
@@ -286,6 +300,8 @@ def readers(folder: Path) -> dict[str, Callable[[Path], object]]:
         "timing.json": lambda path: Run(path.parent).timing(),
         "signing": lambda path: sign(path, path.with_name("signed.json")),
         "replies": lambda path: _heard(path.read_bytes(), ports),
+        "layers.toml": read_layer_list,
+        "layers.npz": lambda path: read_layer_list(path.with_name("layers.toml")),
         "graph.nir": lambda path: _in_child(lambda: read_nir(path, dt=1e-4)),
     }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from convexon.errors import InputError
+from convexon.interop.layer_list import read_layer_list
 from convexon.interop.nir import DEFAULT_PROFILE, read_nir
 from convexon.interop.profiles import PROFILES
 from convexon.registry import Registry
@@ -94,8 +95,19 @@ class NirImporter(Importer):
         return read_nir(path, profile=reading.profile, dt=reading.dt)
 
 
+class LayerListImporter(Importer):
+    """A list of layers over a state_dict of PyTorch."""
+
+    suffixes = (".toml",)
+
+    def read(self, path: Path, reading: ReadingSettings) -> RealNetwork:
+        """Read the list; raises as `convexon.interop.layer_list.read_layer_list`."""
+        return read_layer_list(path)
+
+
 IMPORTERS.add("card", CardImporter())
 IMPORTERS.add("nir", NirImporter())
+IMPORTERS.add("layers", LayerListImporter())
 
 
 def importer_for(path: Path, name: str | None = None) -> Importer:

@@ -33,7 +33,8 @@ def import_(
 ) -> None:
     """Bring a trained network into a run folder, from which map, emit and verify go on.
 
-    FILE is a silicon card, or a NIR graph (.nir), whose real weights are quantized on samples.
+    FILE is a silicon card, or a network whose real weights are quantized on samples: a NIR graph
+    (.nir), or a list of layers over a state_dict of PyTorch (.toml).
     """
     from convexon.cli.console import Console
     from convexon.data.loading import load_samples
