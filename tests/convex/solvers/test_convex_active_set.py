@@ -71,7 +71,7 @@ def test_steps_are_few_and_do_not_grow_with_the_rows():
 def test_working_sets_too_large_for_a_gram_matrix_are_solved_without(monkeypatch):
     program = random_program("squared", "l1", 4, n=40, P=60, counts="random")
     usual = solve(program, tolerance=1e-9)
-    monkeypatch.setattr("convexon.convex.solvers.active_set._LARGEST_GRAM", 8)
+    monkeypatch.setattr("convexon.convex.solvers.active_set.LARGEST_GRAM", 8)
     other = solve(program, tolerance=1e-9)
     assert other.iterations > usual.iterations  # first-order steps
     assert other.certificate.primal == pytest.approx(usual.certificate.primal, abs=2e-9)

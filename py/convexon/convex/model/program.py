@@ -125,10 +125,10 @@ class ConvexProgram(Problem):
         for first in range(0, len(columns), width):
             some = slice(first, first + width)
             part = self.take(columns[some])
-            largest = np.abs(part).max(axis=0, initial=0.0)
+            largest = np.maximum(part.max(axis=0), -part.min(axis=0))
             _, exponents = np.frexp(np.where(largest > 0.0, largest, 0.5))
             scales[some] = np.ldexp(1.0, exponents)
-            D[:, some] = part / scales[some]
+            np.divide(part, scales[some], out=D[:, some], casting="same_kind")
         return D, scales
 
     def predict(self, W: FloatArray) -> FloatArray:

@@ -43,7 +43,7 @@ _CARE = 0.1
 _ROUNDING = 1e-14
 """Share of the largest correlation below which a gradient is rounding."""
 
-_LARGEST_GRAM = 6000
+LARGEST_GRAM = 6000
 """Columns beyond which the Gram matrix is not formed: 288 MB."""
 
 
@@ -168,7 +168,7 @@ class ActiveSet:
         Where every condition holds to a share s of its threshold, the gap is at most about s of the
         penalty, which is no more than the loss at zero.
         """
-        if D.shape[1] > _LARGEST_GRAM:
+        if D.shape[1] > LARGEST_GRAM:
             return self._descent.improve(D, thresholds, W, tolerance=tolerance)
         if self._of is not D:
             shares, everywhere = self._targets.shares, np.arange(D.shape[1])

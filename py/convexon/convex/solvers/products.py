@@ -82,7 +82,8 @@ class Products:
 
     def _square(self, rows: Columns, scale: FloatArray) -> FloatArray:
         """``B^T B`` with ``B = diag(scale) D[rows]``."""
-        B = self._there(scale)[:, None] * self._D[rows]
+        D = self._D if len(rows) == self.shape[0] else self._D[rows]
+        B = self._there(scale)[:, None] * D
         return self._here(B.T @ B)
 
     def largest_row(self) -> float:

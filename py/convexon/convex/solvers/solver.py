@@ -1,7 +1,8 @@
 """Convexon's solver, which a certified duality gap ends and nothing else.
 
 First-order steps find the support, Newton steps on the support finish. For the squared loss with
-the l1 norm an active-set method takes their place, and where there are kinks besides the zeros of
+the l1 norm an active-set method takes their place, for other losses of one score with that norm
+successive quadratic programs, and where there are kinks besides the zeros of
 the weights, an interior-point method. All work over a few of the columns at a time. The solver
 never decides that it is done. It hands its iterate to `convexon.convex.bounds.gap`, which builds a
 feasible dual point over all columns and evaluates both sides anew; the gap between them is what
@@ -26,6 +27,7 @@ from convexon.convex.solvers.composite import Descent
 from convexon.convex.solvers.interior import InteriorPoint
 from convexon.convex.solvers.products import products_for
 from convexon.convex.solvers.record import Budget, GapRecord
+from convexon.convex.solvers.successive import SuccessiveQuadratics
 from convexon.convex.solvers.working_set import Judge, Method, minimize_over_all
 from convexon.errors import InputError, SolverError, require_positive
 
@@ -191,7 +193,7 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-_METHODS: tuple[type[Method], ...] = (ActiveSet, Descent, InteriorPoint)
+_METHODS: tuple[type[Method], ...] = (ActiveSet, SuccessiveQuadratics, Descent, InteriorPoint)
 """In the order in which they are preferred."""
 
 
