@@ -197,7 +197,7 @@ def _around(
         thresholds=thresholds,
         biases=rng.integers(-3, 4, n) if rng.random() < 0.5 else np.zeros(n, dtype=np.int64),
         leak=LEAKS[int(rng.integers(len(LEAKS)))],
-        reset=list(Reset)[int(rng.integers(len(Reset)))],
+        reset=(Reset.SUBTRACT, Reset.ZERO, Reset.NONE)[int(rng.integers(3))],
         weight_format=QFormat(bits),
         threshold_format=QFormat(max(4, widest.width)),
         saturation=QFormat(widest.width + 1) if rng.random() < 0.25 else None,

@@ -46,6 +46,7 @@ def reset_of(
 
 
 FIRES = "neuron.fired(integrated, threshold)"
+MEMBRANE = "Operand(self.membrane, parameters.membrane)"
 LIMITS = "limits = self.parameters, self.parameters.saturation"
 
 StrictThreshold = mutated(LIFUpdate, FIRES, "integrated.value > threshold.value")
@@ -56,13 +57,16 @@ LeakTowardZero = mutated(LIFUpdate, "neuron.leaked(", "leaked(", leaked=leaked_t
 LeaksAfterCurrent = mutated(
     LIFUpdate,
     'add_all(m, [held, current], name="total")',
-    'neuron.leaked(m, add_all(m, [membrane, current], name="total"), parameters.leak)',
+    f'neuron.leaked(m, add_all(m, [{MEMBRANE}, current], name="total"), parameters.leak)',
 )
 ResetsBeforeStep = mutated(
     LIFUpdate,
     "neuron.after_reset(m, integrated, threshold, self.spike, parameters.reset)",
-    "reset_of(m, integrated, threshold, self.spike, parameters.reset, membrane)",
+    f"reset_of(m, integrated, threshold, self.spike, parameters.reset, {MEMBRANE})",
     reset_of=reset_of,
+)
+ForgetsLateReset = mutated(
+    LIFUpdate, "neuron.after_late_reset(m, held, threshold, self.fired)", "held"
 )
 SeesOldCurrent = mutated(LIF, "return total.value", "return state.value")
 KeepsCurrent = mutated(LIF, "Mux(self.first, 0, self.synaptic)", "self.synaptic")

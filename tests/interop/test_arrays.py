@@ -100,7 +100,10 @@ def test_two_inputs_a_channel_are_one_value() -> None:
         ({"thresholds": [3, [1, 2, 3]]}, "layer 1: thresholds must have shape (2,), not (3,)"),
         ({"leak": 0.9}, "layer 0: leak must be Leak, not 0.9"),
         ({"leak": [Leak(1, 2)]}, "leak must be a list with one for each of the 2 layers"),
-        ({"reset": "never"}, "layer 0: reset must be one of subtract, zero, none, not 'never'"),
+        (
+            {"reset": "never"},
+            "layer 0: reset must be one of subtract, zero, none, late, not",
+        ),
         ({"reset": 1}, "layer 0: reset must be Reset or str, not 1"),
         ({"saturation": 4.0}, "layer 0: saturation must be an integer, not 4.0"),
         ({"readout": "mean"}, "readout must be one of last, sign, count, step, not 'mean'"),

@@ -102,6 +102,12 @@ CASES = {
         2,
         [[(4, {"recurrent": True, "synapse": Leak(5, 3)}), (3, {"synapse": Leak(1, 2)})]],
     ),
+    "synaptic currents, late reset": (
+        ReadoutMode.STEP,
+        4,
+        1,
+        [[(6, {"reset": Reset.LATE, "synapse": Leak(1, 1)})]],
+    ),
     "step, reset to zero": (ReadoutMode.STEP, 2, 2, [[(4, {"reset": Reset.ZERO}), (3, {})]]),
     "one score": (ReadoutMode.LAST, 1, 1, [[(6, {"reset": Reset.NONE, "saturation": QFormat(3)})]]),
 }

@@ -72,6 +72,8 @@ def test_models_agree_on_numbers_beyond_float64(bits: int, f: int, reset: Reset,
         (Reset.SUBTRACT, [0, 1, 1, 0, 0], [5, 2, 0, 0, 0]),
         (Reset.ZERO, [0, 1, 0, 0, 0], [5, 0, 5, 4, 3]),
         (Reset.NONE, [0, 1, 1, 1, 1], [5, 9, 12, 9, 7]),
+        # 9 - 9 // 4 + 5 - 7 = 5 in the third step: 7 is taken off, and has not leaked.
+        (Reset.LATE, [0, 1, 0, 0, 0], [5, 9, 5, 4, 3]),
     ],
 )
 def test_each_reset_by_hand(reset: Reset, spikes: list[int], membranes: list[int]) -> None:

@@ -46,14 +46,16 @@ def reachable(layer: Layer, input_bits: int, n_steps: int) -> tuple[set[int], se
         for row in itertools.product(*levels)
     }
     threshold = int(layer.thresholds[0])
+    late = threshold if layer.reset is Reset.LATE else 0
     now, all_u, all_v = {0}, set(), {0}
-    for _ in range(n_steps):
+    for t in range(n_steps):
         after = set()
         for v, current in itertools.product(now, currents):
             u = v - ((layer.leak.d * v) >> layer.leak.f) + current
+            u -= late * (t > 0 and v >= threshold)
             all_u.add(u)
             u = golden.saturate(u, layer)
-            if u >= threshold and layer.reset is not Reset.NONE:
+            if u >= threshold and layer.reset in (Reset.SUBTRACT, Reset.ZERO):
                 u = golden.saturate(u - threshold, layer) if layer.reset is Reset.SUBTRACT else 0
             after.add(u)
         now = after

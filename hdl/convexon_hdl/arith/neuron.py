@@ -47,12 +47,19 @@ def after_reset(
     m: Module, integrated: Operand, threshold: Operand, spike: Value, reset: Reset
 ) -> Operand:
     """Return v after the reset, before it is clamped again."""
-    if integrated.interval.high < threshold.interval.low or reset is Reset.NONE:
+    if integrated.interval.high < threshold.interval.low or reset in (Reset.NONE, Reset.LATE):
         return integrated
     if reset is Reset.ZERO:
         return chosen(m, spike, Operand.constant(0), integrated)
     above = subtract(m, integrated, threshold, name="above_threshold")
     return chosen(m, spike, above, integrated)
+
+
+def after_late_reset(m: Module, held: Operand, threshold: Operand, spike: Value) -> Operand:
+    """What is left of the membrane, less the threshold if the neuron fired in the step before."""
+    taken = threshold.interval | Interval(0, 0)
+    taken_off = node(m, Mux(spike, threshold.value, 0), taken, name="late_threshold")
+    return subtract(m, held, taken_off, name="after_late_reset")
 
 
 def chosen(m: Module, spike: Value, fires: Operand, rests: Operand) -> Operand:

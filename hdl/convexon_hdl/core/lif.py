@@ -86,7 +86,7 @@ class LIFUpdate(wiring.Component):
 
     ::
 
-        u = sat(v - ((d * v) >> f) + current)
+        u = sat(v - ((d * v) >> f) + current)      - theta * fired within, with a late reset
         spike = u >= theta
         next_membrane = sat(u - theta * spike) | 0 if spike else u | u
 
@@ -104,6 +104,9 @@ class LIFUpdate(wiring.Component):
         super().__init__(
             {
                 "membrane": In(signed(width)),  # v before the step
+                **(
+                    {"fired": In(1)} if parameters.reset is Reset.LATE else {}
+                ),  # s of the step before
                 **self.currents(parameters),
                 "spike": Out(1),
                 "next_membrane": Out(signed(width)),  # v after the reset
@@ -115,14 +118,21 @@ class LIFUpdate(wiring.Component):
         """Ports that say what flows in, in the narrowest shapes of their ranges."""
         return {"current": In(shape_of(parameters.integrates))}
 
+    def held(self, m: Module) -> Operand:
+        """What is left of the membrane, less a late reset."""
+        parameters = self.parameters
+        held = neuron.leaked(m, Operand(self.membrane, parameters.membrane), parameters.leak)
+        if parameters.reset is not Reset.LATE:
+            return held
+        threshold = Operand.constant(parameters.threshold)
+        return neuron.after_late_reset(m, held, threshold, self.fired)
+
     def elaborate(self, platform: object) -> Module:
         """Build the step."""
         m = Module()
         parameters, limits = self.parameters, self.parameters.saturation
         threshold = Operand.constant(parameters.threshold)
-        membrane = Operand(self.membrane, parameters.membrane)
-        current = Operand(self.current, parameters.integrates)
-        held = neuron.leaked(m, membrane, parameters.leak)
+        held, current = self.held(m), Operand(self.current, parameters.integrates)
         integrated = add_all(m, [held, current], name="total")
         integrated = resize(m, integrated, parameters.integrated, name="integrated")
         integrated = saturate(m, integrated, limits, name="integrated_saturated")
@@ -163,7 +173,7 @@ class SplitUpdate(LIFUpdate):
         m = Module()
         parameters, limits = self.parameters, self.parameters.saturation
         lateral = Operand(self.lateral, parameters.lateral)
-        held = neuron.leaked(m, Operand(self.membrane, parameters.membrane), parameters.leak)
+        held = self.held(m)
         if parameters.lateral != ZERO:
             held = add_all(m, [held, lateral], name="held")
         below = parameters.below_threshold
@@ -180,7 +190,8 @@ class SplitUpdate(LIFUpdate):
             fires = ~above.value[-1]
         m.d.comb += self.spike.eq(fires)
         after = integrated
-        if integrated.interval.high >= parameters.threshold and parameters.reset is not Reset.NONE:
+        resets = parameters.reset in (Reset.SUBTRACT, Reset.ZERO)
+        if integrated.interval.high >= parameters.threshold and resets:
             if parameters.reset is Reset.ZERO:
                 above = Operand.constant(0)
             elif limits is not None:  # u was clamped before theta was taken off
@@ -232,6 +243,8 @@ class LIF(wiring.Component):
         m = Module()
         m.submodules.update = update = self._update(self.parameters)
         m.d.comb += update.membrane.eq(Mux(self.first, 0, self.membrane))
+        if self.parameters.reset is Reset.LATE:
+            m.d.comb += update.fired.eq(self.spike & ~self.first)
         if self.parameters.synapse is not None:
             m.d.comb += update.current.eq(self._synaptic(m, self.parameters.synapse))
         else:

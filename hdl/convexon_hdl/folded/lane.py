@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from convexon.plan.fold import FoldPlan, sum_intervals
 from convexon.snn.fixed import Interval, width_of
-from convexon.snn.neuron import Leak
+from convexon.snn.neuron import Leak, Reset
 from convexon_hdl.arith.arithmetic import (
     Operand,
     add_all,
@@ -18,7 +18,7 @@ from convexon_hdl.arith.arithmetic import (
     resize,
     saturate,
 )
-from convexon_hdl.arith.neuron import after_reset, fired, leaked
+from convexon_hdl.arith.neuron import after_late_reset, after_reset, fired, leaked
 
 
 class LIFLane(wiring.Component):
@@ -28,6 +28,7 @@ class LIFLane(wiring.Component):
 
         next_synaptic = synaptic - ((d_i * synaptic) >> f_i) + sum + bias    with a synaptic current
         u = sat(v - ((d * v) >> f) + sum + bias | next_synaptic)
+            less theta if v >= theta, with a late reset: then the step before has fired
         spike = u >= theta
         next_membrane = sat(u - theta * spike) | 0 if spike else u | u
 
@@ -78,6 +79,9 @@ class LIFLane(wiring.Component):
         total = resize(m, total, Interval.union(ranges.current), name="current")
         if layer.synapse is not None:
             total = self._synaptic(m, total, layer.synapse)
+        if layer.reset is Reset.LATE:
+            fires = fired(start, threshold) & ~self.first
+            total = after_late_reset(m, total, threshold, fires)
         current = registered(m, total, name="current_1")
         remaining = registered(m, leaked(m, start, layer.leak), name="remaining_1")
         threshold = registered(m, threshold, name="threshold_1")

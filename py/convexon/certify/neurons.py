@@ -110,6 +110,8 @@ def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
         if layer.synapse is not None:
             lost = synaptic * layer.synapse.d >> layer.synapse.f
             total = synaptic = synaptic - lost + total
+        if layer.reset is Reset.LATE and t:
+            total = total - thresholds * spikes[:, t - 1]
         u = _saturated(layer, v - (v * layer.leak.d >> layer.leak.f) + total)
         fires = u >= thresholds
         match layer.reset:
@@ -117,7 +119,7 @@ def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
                 v = _saturated(layer, np.where(fires, u - thresholds, u))
             case Reset.ZERO:
                 v = np.where(fires, 0, u)
-            case Reset.NONE:
+            case Reset.NONE | Reset.LATE:
                 v = u
         spikes[:, t] = fires
     return spikes, v

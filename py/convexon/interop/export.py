@@ -146,7 +146,11 @@ def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
                 Reset.SUBTRACT: clamp % f"u - convexon_{place}_thresholds[j] * next[j]",
                 Reset.ZERO: "next[j] ? 0 : u",
                 Reset.NONE: "u",
+                Reset.LATE: "u",
             }[layer.reset]
+            taken = ""
+            if layer.reset is Reset.LATE:
+                taken = f" - convexon_{place}_thresholds[j] * s[j]"
             n = layer.n_neurons
             lateral = (
                 f"    for (int k = 0; k < {n}; k++) "
@@ -159,7 +163,7 @@ def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
                 if layer.synapse is not None
                 else ""
             )
-            integrated = clamp % f"v[j] - {_c_leaked('v[j]', layer.leak)} + current"
+            integrated = clamp % f"v[j] - {_c_leaked('v[j]', layer.leak)} + current{taken}"
             state = "int64_t *v" if layer.synapse is None else "int64_t *v, int64_t *i"
             yield (
                 f"static inline void convexon_{place}("

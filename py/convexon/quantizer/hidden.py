@@ -132,7 +132,6 @@ def quantize_network(
     targets = stack_spikes(real.layers, calibration.real)
     notes: list[str] = []
     layers: list[Layer] = []
-    plain: list[Layer] = []
     changes = []
     reach = Interval(0, (1 << calibration.bits) - 1)
     signal, plain_signal, real_signal = inputs, inputs, calibration.real
@@ -143,10 +142,12 @@ def quantize_network(
         own = replace(chosen, bits=(chosen.bits_of(depth, len(real.layers)),))
         work = LayerRounding(folded, own, signal, given, target, reach)
         found, saturated, moved = work.quantized()
+        signal = layer_spikes(found, signal, reach)[..., : layer.n_neurons]
+        plain_signal = layer_spikes(work.nearest(), plain_signal, reach)[..., : layer.n_neurons]
+        more = layers[-1].n_neurons - found.n_inputs if layers else 0
+        if more:  # no weight leads from what carries a lateral bias below
+            found = replace(found, weights=np.pad(found.matrix, ((0, more), (0, 0))))
         layers.append(found)
-        plain.append(work.nearest())
-        signal = layer_spikes(found, signal, reach)
-        plain_signal = layer_spikes(plain[-1], plain_signal, reach)
         real_signal, reach = target.astype(np.float64), Interval(0, 1)
         change = LayerChange(
             name=layer.name,
@@ -181,9 +182,10 @@ def _assembled(
     limit = (1 << (settings.readout_bits - 1)) - 1
     largest = float(np.abs(real.readout_weights).max(initial=0.0))
     excess = math.ceil(math.log2(largest / limit)) if largest > limit else 0
+    more = layers[-1].n_neurons - len(real.readout_weights)
     share = math.ldexp(1.0, -excess)  # scores that are all divided by one number decide alike
     readout = quantize_readout(
-        share * real.readout_weights,
+        share * np.pad(real.readout_weights, ((0, more), (0, 0))),
         share * times * real.readout_biases,
         bits=settings.readout_bits,
     )
@@ -202,11 +204,6 @@ def _assembled(
 
 def _require_contract(layer: RealLayer, target: Spikes) -> list[str]:
     """Refuse what no integer layer can do, and return what is done only nearly."""
-    if layer.late and layer.synapse is not None and layer.synapse.any():
-        raise InputError(
-            f"{layer.name} has a synaptic current and a reset that comes one step late, which the "
-            "neuron's contract has not together: train it with a reset to zero"
-        )
     if layer.delayed:
         raise InputError(
             f"spikes of {layer.name} come out a step after their neuron fired, and the neuron's "
@@ -223,7 +220,7 @@ def _require_contract(layer: RealLayer, target: Spikes) -> list[str]:
     if layer.several:
         notes.append(f"{layer.name}: one spike a step at most, which sufficed for all samples")
     if layer.lateral_biases is not None and layer.lateral_biases.any():
-        notes.append(f"{layer.name}: the lateral bias is there from the first step on")
+        notes.append(f"{layer.name}: a neuron more, which always fires, carries the lateral bias")
     if layer.unit is not None:
         notes.append(f"{layer.name}: the leak rounds down, not towards zero")
     if layer.floor is not None:
@@ -274,5 +271,5 @@ def disagreement(
     found = []
     for depth, target in enumerate(targets):
         spikes, _ = spikes_of(layers[: depth + 1], calibration.inputs, card.input_range)
-        found.append((spikes != target).mean(axis=(0, 2)))
+        found.append((spikes[..., : target.shape[2]] != target).mean(axis=(0, 2)))
     return np.array(found)

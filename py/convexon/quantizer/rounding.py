@@ -143,7 +143,7 @@ class LayerRounding:
         layer = self._layer(weights, scales)
         moved = 0
         # A neuron that others write to, or share their weights with, cannot be moved by itself.
-        if self.layer.lateral is None and self.shared is None:
+        if layer.recurrent is None and self.shared is None:
             layer, moved = self._searched(layer)
         return layer, self._clipped(scales), moved
 
@@ -202,7 +202,7 @@ class LayerRounding:
 
     def _wrong(self, layer: Layer) -> IntArray:
         """Spikes that differ from the real ones, of the neurons of each column of weights."""
-        spikes = layer_spikes(layer, self.signal, self.reach)
+        spikes = layer_spikes(layer, self.signal, self.reach)[..., : self.target.shape[2]]
         return np.asarray(self._by_column((spikes != self.target).sum(axis=(0, 1))).sum(axis=1))
 
     def _layer(self, weights: FloatArray, scales: FloatArray) -> Layer:
@@ -214,19 +214,17 @@ class LayerRounding:
         lateral = None
         if real.lateral is not None:
             lateral = self._on_grid(real.lateral * scales) * guard
-        if real.lateral_biases is not None:
-            biases = biases + real.lateral_biases
         level = real.thresholds * scaled
         # On integers u > theta is u >= floor(theta) + 1.
         thresholds = np.floor(level) + 1 if real.strict else np.ceil(level)
-        reset = real.reset
-        if real.late:
-            # A reset one step late is an inhibition of the neuron by its own spike.
-            own = np.diag(np.rint(level))
-            lateral = -own if lateral is None else lateral - own
-            reset = Reset.NONE
-        offsets = np.rint(biases * scaled)
-        return self._integer_layer(weights * guard, lateral, thresholds, offsets, reset)
+        offsets, forward = np.rint(biases * scaled), weights * guard
+        if real.lateral_biases is not None and real.lateral_biases.any():
+            # A neuron more that fires at every step: like a lateral spike, it is felt one later.
+            lateral = np.zeros((len(level), len(level))) if lateral is None else lateral
+            lateral = np.vstack([lateral, np.rint(real.lateral_biases * scaled)])
+            lateral, forward = (np.pad(each, ((0, 0), (0, 1))) for each in (lateral, forward))
+            thresholds, offsets = np.append(thresholds, 0.0), np.append(offsets, 0.0)
+        return self._integer_layer(forward, thresholds, offsets, lateral)
 
     def _searched(self, layer: Layer) -> tuple[Layer, int]:
         """Move thresholds, then single weights, as long as a step restores spikes."""
@@ -237,10 +235,7 @@ class LayerRounding:
             for _ in range(_ROUNDS):
                 w, theta = self._candidates(weights[:, j], float(thresholds[j]))
                 biases = np.full(len(theta), float(layer.biases[j]))
-                own = None
-                if layer.recurrent is not None:
-                    own = np.diag(np.full(len(theta), float(layer.recurrent[j, j])))
-                tried = self._integer_layer(w, own, theta, biases, layer.reset)
+                tried = self._integer_layer(w, theta, biases)
                 spikes = layer_spikes(tried, self.signal, self.reach)
                 wrong = (spikes != self.target[:, :, j : j + 1]).sum(axis=(0, 1))
                 best = int(wrong.argmin())
@@ -248,9 +243,7 @@ class LayerRounding:
                     break
                 weights[:, j], thresholds[j] = w[:, best], theta[best]
                 moved += 1
-        lateral = None if layer.recurrent is None else layer.recurrent.astype(np.float64)
-        biases = layer.biases.astype(np.float64)
-        return self._integer_layer(weights, lateral, thresholds, biases, layer.reset), moved
+        return self._integer_layer(weights, thresholds, layer.biases.astype(np.float64)), moved
 
     def _candidates(self, weights: FloatArray, threshold: float) -> tuple[FloatArray, FloatArray]:
         """The neuron as it is, then with another threshold, then with one other weight."""
@@ -274,10 +267,9 @@ class LayerRounding:
     def _integer_layer(
         self,
         weights: FloatArray,
-        lateral: FloatArray | None,
         thresholds: FloatArray,
         biases: FloatArray,
-        reset: Reset,
+        lateral: FloatArray | None = None,
     ) -> Layer:
         """A layer with the narrowest formats that hold its integers."""
         held = weights if lateral is None else np.concatenate([weights, lateral])
@@ -299,7 +291,7 @@ class LayerRounding:
             biases=biases.astype(np.int64),
             recurrent=None if lateral is None else lateral.astype(np.int64),
             leak=self.leak,
-            reset=reset,
+            reset=Reset.LATE if self.layer.late else self.layer.reset,
             weight_format=covering(held),
             threshold_format=covering(thresholds, biases),
             synapse=self.synapse,

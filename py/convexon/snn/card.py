@@ -17,9 +17,11 @@ from convexon.store.codec import Codec, Json
 SEMANTICS = {
     "current": "I = sum_i w[i][j] * x[i] + sum_k r[k][j] * s_before[k] + b[j]",
     "synapse": "i = I; with a synapse of leak d_i, f_i: i = i - ((d_i * i) >> f_i) + I",
-    "integrate": "u = sat(v - ((d * v) >> f) + i), >> rounds towards minus infinity",
+    "integrate": "u = sat(v - ((d * v) >> f) + i), >> rounds towards minus infinity; with a late "
+    "reset u = sat(v - ((d * v) >> f) + i - theta[j] * s_before[j])",
     "fire": "s = 1 if u >= theta[j] else 0",
-    "reset": "subtract: v = sat(u - theta[j] * s); zero: v = 0 if s else u; none: v = u",
+    "reset": "subtract: v = sat(u - theta[j] * s); zero: v = 0 if s else u; none: v = u; "
+    "late: v = u",
     "start": "v = 0, i = 0 and s_before = 0 before the first step of an inference",
     "score": "score[c] = bias[c] + sum_j weight[j][c] * feature[j], j over all last layers",
     "feature": "last: s of step T; sign: v >= 0 after step T; count: sum of s; step: s of each",

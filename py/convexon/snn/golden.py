@@ -43,7 +43,8 @@ def neuron_step(
     i = current
     if layer.synapse is not None:
         i = before - ((layer.synapse.d * before) >> layer.synapse.f) + current
-    u = saturate(v - ((layer.leak.d * v) >> layer.leak.f) + i, layer)
+    late = threshold * previous_spikes[j] if layer.reset is Reset.LATE else 0
+    u = saturate(v - ((layer.leak.d * v) >> layer.leak.f) + i - late, layer)
     s = 1 if u >= threshold else 0
     if layer.reset is Reset.SUBTRACT:
         v = saturate(u - threshold * s, layer)

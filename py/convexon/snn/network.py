@@ -160,9 +160,14 @@ class Layer:
         object.__setattr__(self, name, values)
 
     @property
+    def keeps_membrane(self) -> bool:
+        """Whether a step depends on the membrane that the step before has left."""
+        return not self.leak.forgets or self.reset is Reset.LATE
+
+    @property
     def memoryless(self) -> bool:
         """Whether no step depends on an earlier one."""
-        return self.recurrent is None and self.synapse is None and self.leak.forgets
+        return self.recurrent is None and self.synapse is None and not self.keeps_membrane
 
     @property
     def n_inputs(self) -> int:

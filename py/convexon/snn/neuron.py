@@ -9,7 +9,10 @@ inference, with v[j] = i[j] = 0 and all recurrent spikes 0 before the first step
     s = 1 if u >= theta[j] else 0
     v = sat(u - theta[j] * s)                Reset.SUBTRACT
       | 0 if s else u                        Reset.ZERO
-      | u                                    Reset.NONE
+      | u                                    Reset.NONE, Reset.LATE
+
+With `Reset.LATE`, theta[j] * s[j,t-1] is taken off within u, before it is clamped: the reset of the
+step before, which has not leaked.
 
 ``x`` is a spike, or an unsigned intensity of k bits. ``sat`` is the identity, unless the layer
 chooses a saturating membrane format, and then clamps to it. This module holds what the contract is
@@ -33,11 +36,12 @@ MAX_LEAK_SHIFT = 16
 
 
 class Reset(Enum):
-    """What a spike does to the membrane."""
+    """What a spike does to the membrane; ``LATE`` does it in the next step."""
 
     SUBTRACT = "subtract"
     ZERO = "zero"
     NONE = "none"
+    LATE = "late"
 
 
 class ReadoutMode(Enum):

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from convexon.snn.network import Layer
 
 
+ZERO = Interval(0, 0)
+"""What every state begins with."""
+
+
 @dataclass(frozen=True, slots=True)
 class LayerRanges:
     """Ranges of one layer, each a tuple with one interval per neuron.
@@ -69,18 +73,34 @@ def leaked_range(interval: Interval, leak: Leak) -> Interval:
 
 def reset_range(integrated: Interval, threshold: int, reset: Reset) -> Interval:
     """Range of v after the reset, for u in ``integrated``."""
-    if reset is Reset.NONE:
+    if reset in (Reset.NONE, Reset.LATE):
         return integrated
-    parts: list[Interval] = []
-    if integrated.low < threshold:
-        parts.append(Interval(integrated.low, min(integrated.high, threshold - 1)))
-    if integrated.high >= threshold:
-        if reset is Reset.ZERO:
-            parts.append(Interval(0, 0))
-        else:
-            low = max(integrated.low, threshold)
-            parts.append(Interval(low - threshold, integrated.high - threshold))
-    return parts[0] if len(parts) == 1 else parts[0] | parts[1]
+    rests, fires = _parted(integrated, threshold)
+    after = [ZERO if reset is Reset.ZERO else _less(part, threshold) for part in fires]
+    return Interval.union([*rests, *after])
+
+
+def held_range(membrane: Interval, threshold: int, leak: Leak, reset: Reset) -> Interval:
+    """What the next step begins with, for v in ``membrane`` after a step: a late reset is made."""
+    if reset is not Reset.LATE:
+        return leaked_range(membrane, leak)
+    rests, fires = _parted(membrane, threshold)
+    after = [_less(leaked_range(part, leak), threshold) for part in fires]
+    return Interval.union([*(leaked_range(part, leak) for part in rests), *after])
+
+
+def _parted(interval: Interval, threshold: int) -> tuple[list[Interval], list[Interval]]:
+    """What of an interval is below a threshold, and what is not; either may be empty."""
+    below, above = [], []
+    if interval.low < threshold:
+        below.append(Interval(interval.low, min(interval.high, threshold - 1)))
+    if interval.high >= threshold:
+        above.append(Interval(max(interval.low, threshold), interval.high))
+    return below, above
+
+
+def _less(interval: Interval, threshold: int) -> Interval:
+    return interval + Interval(-threshold, -threshold)
 
 
 def neuron_ranges(
@@ -94,20 +114,21 @@ def neuron_ranges(
     synapse: Leak | None = None,
 ) -> tuple[Interval, Interval, Interval]:
     """Ranges of u (before saturation), v (after reset) and i of one neuron over ``n_steps``."""
-    membrane = all_membrane = synaptic = all_synaptic = Interval(0, 0)
+    held = membrane = all_membrane = synaptic = all_synaptic = ZERO
     all_integrated: Interval | None = None
     for _ in range(n_steps):
-        previous = membrane, synaptic
+        previous = membrane, synaptic, held
         synaptic = current if synapse is None else leaked_range(synaptic, synapse) + current
         all_synaptic = all_synaptic | synaptic
-        integrated = leaked_range(membrane, leak) + synaptic
+        integrated = held + synaptic
         after = integrated if saturation is None else integrated.clamped(saturation.interval)
         membrane = reset_range(after, threshold, reset)
         if saturation is not None:
             membrane = membrane.clamped(saturation.interval)
         all_integrated = integrated if all_integrated is None else all_integrated | integrated
         all_membrane = all_membrane | membrane
-        if (membrane, synaptic) == previous:  # a fixed point: so are all later steps
+        held = held_range(membrane, threshold, leak, reset)
+        if (membrane, synaptic, held) == previous:  # a fixed point: so are all later steps
             break
     return (all_integrated if all_integrated is not None else current), all_membrane, all_synaptic
 

@@ -127,7 +127,7 @@ class RealLayer:
                 raise InputError(f"{name} of {self.name} must lie in 0..1, a factor a step")
         if (self.thresholds <= 0).any():
             raise InputError(f"thresholds of {self.name} must be positive")
-        if self.late and self.reset is not Reset.SUBTRACT:
+        if self.reset is Reset.LATE or (self.late and self.reset is not Reset.SUBTRACT):
             raise InputError(f"the late reset of {self.name} must subtract, not {self.reset.value}")
 
     @property

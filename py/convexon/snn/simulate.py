@@ -102,6 +102,8 @@ def _steps(
             _add_leaked(u, i, layer.synapse)
             i = u.copy()
         _add_leaked(u, v, layer.leak)
+        if layer.reset is Reset.LATE:
+            u -= np.where(fired, thresholds, types.membrane.type(0))
         _saturate(u, layer)
         fired = u >= thresholds
         if layer.reset is Reset.SUBTRACT:

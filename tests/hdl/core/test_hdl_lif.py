@@ -15,6 +15,7 @@ from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, Reset
 from convexon_hdl.core.lif import LIFUpdate, NeuronParameters, SplitUpdate
 from mutants import (
     ComparesAfterReset,
+    ForgetsLateReset,
     IgnoresSaturation,
     LeaksAfterCurrent,
     LeakTowardZero,
@@ -53,9 +54,13 @@ def _case(leak: Leak, threshold: int, reset: Reset, saturation: QFormat | None) 
     )
     limits = saturation.interval if saturation is not None else None
     states = [(v, i) for v in MEMBRANES for i in CURRENTS if limits is None or v in limits]
-    steps = {(v, i): golden.neuron_step(layer, 0, (v, 0), [i], []) for v, i in states}
+    before = {v: int(v >= threshold) for v in MEMBRANES}  # as it is after a late reset's step
+    steps = {(v, i): golden.neuron_step(layer, 0, (v, 0), [i], [before[v]]) for v, i in states}
     answers = {state: (spike, after) for state, (spike, (after, _)) in steps.items()}
-    integrated = Interval.hull(v - ((leak.d * v) >> leak.f) + i for v, i in states)
+    late = threshold if reset is Reset.LATE else 0
+    integrated = Interval.hull(
+        v - ((leak.d * v) >> leak.f) + i - late * before[v] for v, i in states
+    )
     membrane = Interval.hull([v for v, _ in states] + [v for _, v in answers.values()])
     parameters = NeuronParameters(
         threshold=threshold,
@@ -81,6 +86,8 @@ def first_difference(update_class: type[LIFUpdate], case: Case) -> str | None:
         for (v, i), expected in case.answers.items():
             ctx.set(update.membrane, v)
             ctx.set(update.current, i)
+            if "fired" in update.signature.members:
+                ctx.set(update.fired, int(v >= case.parameters.threshold))
             if "surplus" in update.signature.members:
                 ctx.set(update.surplus, i - case.parameters.threshold)
             actual = (ctx.get(update.spike), ctx.get(update.next_membrane))
@@ -110,6 +117,7 @@ def test_every_state_equals_golden_model(leak: Leak, update: type[LIFUpdate]) ->
         ComparesAfterReset,
         LeaksAfterCurrent,
         ResetsBeforeStep,
+        ForgetsLateReset,
         IgnoresSaturation,
         SplitIgnoresSaturation,
         SplitKeepsThreshold,

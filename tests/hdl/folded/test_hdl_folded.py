@@ -220,7 +220,7 @@ def case(seed: int, **changes: Any) -> Case:
         "recurrent": bool(rng.integers(2)),
         "saturation": (None, QFormat(5))[rng.integers(2)],
         "synapse": (None, Leak(1, 2))[seed % 2],
-        "reset": list(Reset)[rng.integers(3)],
+        "reset": list(Reset)[rng.integers(len(Reset))],
         "mode": (ReadoutMode.COUNT, ReadoutMode.SIGN)[rng.integers(2)],
         "activity": float(rng.random()),
         **changes,

@@ -21,7 +21,7 @@ from amaranth.lib import wiring
 from convexon.errors import InputError
 from convexon.snn.fixed import Interval, width_of
 from convexon.snn.neuron import Leak, Reset
-from convexon.snn.ranges import leaked_range, reset_range
+from convexon.snn.ranges import ZERO, held_range, leaked_range, reset_range
 from convexon_hdl.core.lif import NeuronParameters
 from convexon_hdl.formal.specs.blocks import (
     Specification,
@@ -56,9 +56,9 @@ class PlainStep:
     """One step by the contract, written down plainly, in registers far wider than needed.
 
     It goes from ``start``, v or 0 where an inference begins, with ``current`` I, to ``plain``, u;
-    ``integrated``, u after saturation; ``fired``; and ``after``, v after the step. The registers
-    have room for d * v of all in ``span``, and for values outside on which the solver starts an
-    induction.
+    ``integrated``, u after saturation; ``fired``; and ``after``, v after the step. ``before`` is
+    the spike of the step before. The registers have room for d * v of all in ``span``, and for
+    values outside on which the solver starts an induction.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class PlainStep:
         rules: Rules,
         *,
         start: Value,
+        before: Value,
         current: Value,
         threshold: Value | int,
         span: Interval,
@@ -78,10 +79,12 @@ class PlainStep:
         self.fired = self.integrated >= threshold
         spared = self.integrated - threshold if rules.reset is Reset.SUBTRACT else 0
         reset = Mux(self.fired, spared, self.integrated)
+        late = Mux(before, threshold, 0) if rules.reset is Reset.LATE else 0
+        keeps = rules.reset in (Reset.NONE, Reset.LATE)
         m.d.comb += [
-            self.plain.eq(_leaked(start, rules.leak) + current),
+            self.plain.eq(_leaked(start, rules.leak) + current - late),
             self.integrated.eq(rules.clamped(self.plain)),
-            self.after.eq(rules.clamped(self.integrated if rules.reset is Reset.NONE else reset)),
+            self.after.eq(rules.clamped(self.integrated if keeps else reset)),
         ]
 
 
@@ -148,6 +151,7 @@ class NeuronSpecification(Elaboratable):
             m,
             rules,
             start=Mux(step == 0, 0, membrane),
+            before=spike & (step != 0),
             current=current,
             threshold=parameters.threshold,
             span=span,
@@ -157,6 +161,9 @@ class NeuronSpecification(Elaboratable):
             m.d.sync += [membrane.eq(plain.after), spike.eq(plain.fired)]
         m.d.comb += Assert(within(plain.plain, parameters.integrated))
         _assert_by_step(m, step, membrane, ranges)
+        if rules.reset is Reset.LATE:  # the range of the next step follows from both
+            fired = membrane >= parameters.threshold
+            m.d.comb += Assert((step == 0) | (spike == fired))
         if neuron is not None:
             m.submodules.neuron = neuron
             m.d.comb += [
@@ -187,17 +194,19 @@ class NeuronSpecification(Elaboratable):
     def _ranges(self) -> tuple[list[Interval], list[Interval]]:
         """Ranges of v and i when step t is due, for each t; step 0 also follows the last."""
         parameters, limits = self.parameters, self.parameters.saturation
-        ranges, currents = [Interval(0, 0)], [Interval(0, 0)]
+        ranges, currents = [ZERO], [ZERO]
+        held = ZERO
         for _ in range(self.n_steps):
             current = parameters.current
             if parameters.synapse is not None:
                 current = leaked_range(currents[-1], parameters.synapse) + current
             currents.append(current)
-            integrated = leaked_range(ranges[-1], parameters.leak) + current
+            integrated = held + current
             if limits is not None:
                 integrated = integrated.clamped(limits)
             after = reset_range(integrated, parameters.threshold, parameters.reset)
             ranges.append(after if limits is None else after.clamped(limits))
+            held = held_range(ranges[-1], parameters.threshold, parameters.leak, parameters.reset)
         membranes, synaptic = ([each[0] | each[-1], *each[1:-1]] for each in (ranges, currents))
         return membranes, synaptic
 
@@ -250,6 +259,7 @@ class LaneSpecification(Specification):
             m,
             self.rules,
             start=Mux(lane.first, 0, values["membrane"]),
+            before=~lane.first & (values["membrane"] >= values["threshold"]),
             current=current,
             threshold=values["threshold"],
             span=Interval.union(

@@ -94,11 +94,17 @@ class Logic(Enum):
 Amounts = Counter[Logic]
 """Amounts by kind."""
 
-RESETS = {Reset.SUBTRACT: Logic.SUBTRACT, Reset.ZERO: Logic.ZERO, Reset.NONE: Logic.NO_RESET}
+RESETS = {
+    Reset.SUBTRACT: Logic.SUBTRACT,
+    Reset.ZERO: Logic.ZERO,
+    Reset.NONE: Logic.NO_RESET,
+    Reset.LATE: Logic.SUBTRACT,
+}
 LANE_RESETS = {
     Reset.SUBTRACT: Logic.LANE_SUBTRACT,
     Reset.ZERO: Logic.LANE_ZERO,
     Reset.NONE: Logic.LANE_NO_RESET,
+    Reset.LATE: Logic.LANE_SUBTRACT,
 }
 ENCODERS = {
     EncoderKind.THRESHOLD: Logic.LEVEL_THRESHOLD,
@@ -171,7 +177,7 @@ def update_amounts(
     bits = 1 + np.maximum(bit_lengths(high), bit_lengths(~low))
     decides = (high >= layer.thresholds) & (layer.thresholds > low)
     one = np.ones(layer.n_neurons, dtype=np.int64)
-    if layer.leak.forgets and layer.synapse is None:  # of a range of two values a bit of the sum
+    if not layer.keeps_membrane and layer.synapse is None:  # of two values a bit of the sum
         return {Logic.NEURON: one, Logic.COMPARE: bits * (decides & (high - low > 1))}
     amounts = {
         Logic.NEURON: one,
@@ -264,7 +270,7 @@ def folded_amounts(plan: FoldPlan, family: Family) -> Amounts:
     amounts[Logic.BUFFER] += (choice.lanes - updates) * sum_width
     current = width_of(Interval.union(ranges.current))
     amounts[Logic.LANE_CURRENT] += updates * current * (len(set(layer.biases.tolist())) > 1)
-    if not layer.leak.forgets:
+    if layer.keeps_membrane:
         amounts[Logic.LANE_LEAK] += updates * v * (1 + leak_digits(layer.leak))
     amounts[Logic.LANE_INTEGRATE] += updates * u
     if layer.synapse is not None:
@@ -290,10 +296,13 @@ def neuron_memories(plan: FoldPlan) -> list[MemoryShape]:
     """Memories of the states of a folded layer's neurons, and of constants that differ."""
     updates, depth = plan.choice.updates, plan.folds * plan.groups
     memories = []
-    widths = (plan.ranges.membrane_width, plan.ranges.synaptic_width)
-    for leak, width in zip((plan.layer.leak, plan.layer.synapse), widths, strict=True):
-        if leak is not None and not leak.forgets:  # else what is written is never read
-            memories.append(MemoryShape(width=updates * width, depth=depth, is_written=True))
+    layer, widths = plan.layer, []
+    if layer.keeps_membrane:  # else what is written is never read
+        widths.append(plan.ranges.membrane_width)
+    if layer.synapse is not None and not layer.synapse.forgets:
+        widths.append(plan.ranges.synaptic_width)
+    for width in widths:
+        memories.append(MemoryShape(width=updates * width, depth=depth, is_written=True))
     for values in (plan.layer.thresholds.tolist(), plan.layer.biases.tolist()):
         if len(set(values)) > 1:
             width = max(width_of(Interval(value, value)) for value in values)

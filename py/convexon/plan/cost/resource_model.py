@@ -86,7 +86,7 @@ def neuron_sites(
     weights = layer.matrix
     if layer.recurrent is not None:
         weights = np.vstack([weights, layer.recurrent])
-    most = reach.high * (1 if layer.leak.forgets else n_steps)
+    most = reach.high * (n_steps if layer.keeps_membrane else 1)
     low = most * np.minimum(weights, 0).sum(axis=0)
     high = most * np.maximum(weights, 0).sum(axis=0)
     kept = 1 + np.maximum(bit_lengths(high), bit_lengths(~low))

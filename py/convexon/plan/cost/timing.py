@@ -22,7 +22,7 @@ from convexon.plan.fold import WORD, FoldPlan
 from convexon.plan.mapping import MAX_REGISTERS, Spatial, Sums
 from convexon.snn.fixed import ceil_log2, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
-from convexon.snn.neuron import Leak, ReadoutMode
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.snn.ranges import LayerRanges
 
 MAX_GRAPH_SYNAPSES = 4000
@@ -93,11 +93,12 @@ def engine_delay(plan: FoldPlan, family: Family) -> float:
     current = model.sum_of(max(map(width_of, ranges.current)))
     integrated = model.sum_of(max(map(width_of, ranges.integrated)))
     clamped = 0.0 if plan.layer.saturation is None else integrated + model.lookup
+    late = 0.0 if plan.layer.reset is not Reset.LATE else integrated + model.lookup
     synaptic = _synaptic_delay(plan.layer, ranges, model, 2 * model.lookup + current)
     logic = (
         model.sum_of(WORD) + SCANNER_LOOKUPS * model.lookup,
         ceil_log2(plan.choice.banks) * model.sum_of(plan.weight_width),
-        synaptic,
+        synaptic + late,
         model.lookup + leak_adders(plan.layer.leak) * integrated,
         integrated + clamped,
         integrated + model.lookup + clamped,
@@ -159,8 +160,8 @@ class _Layer:
         leaked = model.lookup + leak_adders(self._layer.leak) * adder
         current = _synaptic_delay(self._layer, self._ranges, model, current)
         delay = max(leaked, current) + adder + model.lookup
-        if not is_split or self._lateral is not None:
-            delay += adder  # u - theta after u, or the leaky membrane plus the recurrent current
+        if not is_split or self._lateral is not None or self._layer.reset is Reset.LATE:
+            delay += adder  # u - theta after u, or the leaky membrane plus what comes late
         if self._layer.saturation is not None:
             delay += 2 * (adder + model.lookup)
         return model.register + delay

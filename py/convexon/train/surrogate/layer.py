@@ -127,7 +127,8 @@ class SpikingLayer(nn.Module):
     @property
     def memoryless(self) -> bool:
         """Whether a step depends on no earlier one."""
-        return self.latent_recurrent is None and self.synapse is None and self.leak.forgets
+        kept = self.synapse is not None or self.reset is Reset.LATE
+        return self.latent_recurrent is None and not kept and self.leak.forgets
 
     @property
     def thresholds(self) -> Tensor:
@@ -183,7 +184,10 @@ class SpikingLayer(nn.Module):
             if lateral is not None:
                 total = total + nn.functional.linear(s, lateral)
             i = total if self.synapse is None else _Leak.apply(i, self.synapse) + total
-            s, v = self._fire(_Leak.apply(v, self.leak) + i, thresholds)
+            u = _Leak.apply(v, self.leak) + i
+            if self.reset is Reset.LATE:
+                u = u - thresholds * s.detach()
+            s, v = self._fire(u, thresholds)
             spikes.append(s)
             membranes.append(v)
         return torch.stack(spikes, dim=1), torch.stack(membranes, dim=1)
@@ -192,7 +196,7 @@ class SpikingLayer(nn.Module):
         """Spike and membrane after the reset, from the integrated membrane."""
         u = self._saturated(u)
         s = spikes_of(u - thresholds)
-        if self.reset is Reset.NONE:
+        if self.reset in (Reset.NONE, Reset.LATE):
             return s, u
         fired = s.detach()
         if self.reset is Reset.ZERO:

@@ -126,6 +126,8 @@ class WitnessFamily:
     def __post_init__(self) -> None:
         if self.fan_in < 1:
             raise InputError(f"fan_in must be at least 1, not {self.fan_in!r}")
+        if self.reset is Reset.LATE:
+            raise InputError("reset of a witness must be subtract, zero or none, not late")
         if self.spikes_per_sample < 1.0:
             raise InputError(f"spikes_per_sample must be >= 1, not {self.spikes_per_sample!r}")
         if self.lateral < 0:
