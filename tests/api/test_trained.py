@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.dom.minidom import parse
 
 import nir
 import numpy as np
@@ -20,6 +21,7 @@ from convexon.flow.run import Run
 from convexon.snn.card import CARD
 from convexon.snn.real import RealLayer, RealNetwork, stack_spikes
 from nir_graphs import graph_of, lif
+from tiers import exhaustive
 
 Data = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
@@ -66,7 +68,8 @@ def test_a_graph_becomes_a_network_that_names_classes(quantized: Any, digits: Da
     assert set(quantized.network.predict(X[200:])) <= set(y)
     lines = str(quantized).splitlines()
     assert lines[0].startswith("n1: 30 neurons, ")
-    assert lines[-1].startswith("on the calibration samples: accuracy ")
+    assert lines[-2].startswith("on the calibration samples: accuracy ")
+    assert lines[-1].startswith("first difference there: sample ")
 
 
 def test_it_goes_on_to_hardware(tmp_path: Path) -> None:
@@ -192,3 +195,84 @@ def test_the_command_brings_a_graph_into_a_run(
     assert "quantize: on 120 test samples: accuracy " in out
     assert Run(run).read("card", CARD).value.interface.classes == ("one", "three", "two", "zero")
     assert convexon("map", run)[0] == 0
+
+
+@pytest.fixture(scope="module")
+def streams(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a graph under a readout that knows nothing, and spikes of three classes."""
+    folder = tmp_path_factory.mktemp("streams")
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, 120)
+    rates = np.where(rng.random((3, 12)) < 0.4, 0.6, 0.08)
+    spikes = (rng.random((120, 8, 12)) < rates[labels][:, None]).astype(np.uint8)
+    np.savez(folder / "data.npz", spikes=spikes, labels=labels)
+    hidden = nir.Affine(rng.normal(0, 0.5, (10, 12)), np.zeros(10))
+    top = nir.Affine(rng.normal(0, 0.5, (3, 10)), np.zeros(3))
+    nir.write(folder / "net.nir", graph_of(hidden, lif(10), top))
+    return folder
+
+
+def told(*arguments: object) -> str:
+    """What a command says that ends well."""
+    found = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert found.exit_code == 0, found.output
+    return found.stdout
+
+
+def test_the_readout_is_solved_for_the_quantized_spikes(streams: Path) -> None:
+    data = np.load(streams / "data.npz")
+    net = cx.from_nir(streams / "net.nir")
+    given = {"calibrate": data["spikes"], "labels": data["labels"], "bits": 3}
+    trained, solved = (cx.quantize(net, readout=way, **given) for way in ("trained", "solve"))
+    assert trained.certificate is None
+    assert solved.certificate is not None
+    assert solved.certificate.gap < 1e-6
+    assert solved.calibration.integer > trained.calibration.integer + 0.3
+    assert (solved.calibration.disagreement == trained.calibration.disagreement).all()
+    with pytest.raises(InputError, match=r"^readout must be trained where samples have not labels"):
+        cx.quantize(net, calibrate=data["spikes"], readout="solve")
+
+
+def test_the_first_difference_is_the_first(streams: Path) -> None:
+    spikes = np.load(streams / "data.npz")["spikes"]
+    net = cx.from_nir(streams / "net.nir")
+    found = cx.quantize(net, calibrate=spikes, bits=8, rounding="nearest")
+    first = found.calibration.first
+    assert first is not None
+    assert first.sample > 0
+    assert found.compare(spikes[: first.sample]).first is None
+    assert first.real is not first.integer
+    assert first.real is (first.membrane > first.threshold)
+
+
+def test_what_came_in_goes_through_the_whole_house(streams: Path) -> None:
+    run, data, plot = streams / "run", streams / "data.npz", streams / "front.svg"
+    chosen = ("--data", data, "--bits", 4, "--most-lost", 0.1, "--rounding", "nearest")
+    shown = told("quantize", streams / "net.nir", "--plot", plot, *chosen)
+    assert "n1, by step, rounded alone -> as delivered: " in shown
+    assert parse(str(plot)).documentElement.tagName == "svg"
+    assert not run.exists()
+    brought = told("import", streams / "net.nir", run, "--readout", "solve", *chosen)
+    assert "quantize: first difference there: sample " in brought
+    assert told("certify", run).splitlines()[-1] == "certify: 18 of 18 claims checked, none fails"
+    told("map", run)
+    told("emit", run)
+    assert told("verify", run, "--simulator", "icarus").endswith("all equal\n")
+    told("report", run, "--no-synthesize")
+    page = (run / "report.md").read_text()
+    assert "\n## Float and integer\n" in page
+    assert "First difference there: sample " in page
+    assert "\n## Bits of the layers\n" in page
+    assert '"quantization.layer0.spike_disagreement"' in (run / "report.json").read_text()
+
+
+@exhaustive
+def test_what_came_in_is_proved_and_runs_on_a_board(streams: Path) -> None:
+    run = streams / "board"
+    chosen = ("--data", streams / "data.npz", "--bits", 4, "--readout", "solve")
+    told("import", streams / "net.nir", run, *chosen)
+    told("emit", run)
+    assert "obligations proved" in told("prove", run)
+    told("energy", run, "--part", "iCE40UP5K-SG48", "--freq", 12, "--samples", 1)
+    told("build", run, "--board", "icebreaker")
+    assert ", all equal, " in told("run", run, "--simulate", "--samples", 2)

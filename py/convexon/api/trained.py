@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from convexon.api.network import Network
+from convexon.certify.certificate import Certificate
 from convexon.data.samples import Samples
 from convexon.errors import InputError
+from convexon.flow.readout import with_readout
+from convexon.flow.run import Keeper
+from convexon.flow.solve import Solved
 from convexon.interop import modules, nir
 from convexon.quantizer.hidden import LayerChange
 from convexon.quantizer.settings import HiddenSettings, InputSettings
@@ -21,8 +25,11 @@ from convexon.quantizer.trained import (
     quantize_trained,
     search_bits,
 )
+from convexon.report.quantization import front_drawing
+from convexon.report.svg import alone
 from convexon.settings import settings_of
 from convexon.snn.real import RealNetwork
+from convexon.store.artefact import atomic_write
 
 if TYPE_CHECKING:
     import nir as nir_package
@@ -46,6 +53,28 @@ def from_torch(model: torch.nn.Module, sample: Any) -> RealNetwork:
     return modules.from_torch(model, sample)
 
 
+class BitWidths(tuple[Choice, ...]):
+    """Bits of the layers that no others beat, most first; as text, a line each."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self))
+
+    def plot(self, path: str | Path) -> Path:
+        """Write the front as SVG, and return its path.
+
+        Raises
+        ------
+        InputError
+            If the front is empty.
+        ArtefactError
+            If the file cannot be written.
+        """
+        if not self:
+            raise InputError("front must have a point to be drawn: search bits with most_lost")
+        atomic_write(Path(path), alone(front_drawing(self)).encode())
+        return Path(path)
+
+
 class Quantization:
     """A trained network as integers, and what that changed.
 
@@ -61,15 +90,21 @@ class Quantization:
         What has no exact counterpart.
     calibration : Comparison
         Both networks on the calibration samples.
+    front : BitWidths
+        What a search of bits found, where ``most_lost`` asked for one.
+    certificate : Certificate or None
+        Of the readout, where ``readout="solve"`` had it solved for the quantized spikes.
     """
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, trained: Trained, solved: Solved | None = None) -> None:
         self._trained = trained
         self.network = Network(trained.card)
         self.real: RealNetwork = trained.real
         self.layers: tuple[LayerChange, ...] = trained.quantized.layers
         self.notes: tuple[str, ...] = trained.quantized.notes
         self.calibration: Comparison = trained.calibration
+        self.front = BitWidths(trained.front)
+        self.certificate: Certificate | None = None if solved is None else solved.certificate.value
 
     def compare(self, samples: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> Comparison:
         """Return how real and integer network do on other raw samples.
@@ -105,7 +140,8 @@ def quantize(
         They name the classes, and tell accuracies.
     settings
         Members of `convexon.quantizer.settings.HiddenSettings` (``bits=4``) and
-        `InputSettings` there (``steps=10``).
+        `InputSettings` there (``steps=10``). ``readout="solve"`` solves the readout anew for the
+        quantized spikes; ``most_lost=0.01`` takes bits away within that loss of accuracy.
 
     Raises
     ------
@@ -114,7 +150,8 @@ def quantize(
     """
     hidden, inputs = _settings(settings)
     samples = Samples.of(calibrate, labels)
-    return Quantization(quantize_trained(network, samples, settings=hidden, inputs=inputs))
+    trained = quantize_trained(network, samples, settings=hidden, inputs=inputs)
+    return Quantization(*with_readout(Keeper(), trained, samples, hidden))
 
 
 def bit_widths(
@@ -124,11 +161,12 @@ def bit_widths(
     labels: npt.ArrayLike | None = None,
     most_lost: float = 0.01,
     **settings: Any,
-) -> tuple[Choice, ...]:
+) -> BitWidths:
     """Search the bits of each layer; as `quantize`, and `search_bits` states how."""
     hidden, inputs = _settings(settings)
     samples = Samples.of(calibrate, labels)
-    return search_bits(network, samples, most_lost=most_lost, settings=hidden, inputs=inputs)
+    found = search_bits(network, samples, most_lost=most_lost, settings=hidden, inputs=inputs)
+    return BitWidths(found)
 
 
 def _settings(given: dict[str, Any]) -> tuple[HiddenSettings, InputSettings]:

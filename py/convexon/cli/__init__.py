@@ -30,6 +30,7 @@ COMMANDS = {
     "solve": "network.solve",
     "predict": "network.predict",
     "import": "network.import_",
+    "quantize": "network.quantize",
     "card": "network.card",
     "certify": "network.certify",
     "map": "hardware.map",

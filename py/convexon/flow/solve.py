@@ -170,6 +170,21 @@ def fit(
     """Fit a network to training samples; raises as `solve`. Test samples have no say in it."""
     began = time.monotonic()
     drawn = _drawn(run, train, test, settings, progress, executor)
+    found = weigh(run, drawn, train, settings, progress=progress)
+    if not found.card.reused:
+        run.time("solve", time.monotonic() - began, first=True)
+    return found
+
+
+def weigh(
+    run: Keeper,
+    drawn: Drawn,
+    train: Made[Samples],
+    settings: SolveSettings,
+    *,
+    progress: Progress = QUIET,
+) -> Solved:
+    """Solve the program over a dictionary, round its solution, and certify both."""
     spikes, branches, columns = drawn.train, drawn.branches, drawn.dictionary
     solution = solved(run, settings, spikes, branches, columns, progress=progress)
     progress.begin("reconstructing and quantizing")
@@ -180,8 +195,6 @@ def fit(
     certificate = certified(
         run, settings, spikes, drawn.test, branches, columns, solution, network, readout, card
     )
-    if not card.reused:
-        run.time("solve", time.monotonic() - began, first=True)
     return Solved(
         drawn=drawn,
         solution=solution,

@@ -29,7 +29,7 @@ from convexon.snn.fixed import Interval
 from convexon.snn.interface import Interface
 from convexon.snn.network import Branch, FixedPointNetwork, FloatArray, Layer
 from convexon.snn.real import RealLayer, RealNetwork, stack_spikes
-from convexon.snn.simulate import layer_spikes, spikes_of
+from convexon.snn.simulate import layer_spikes
 
 Spikes = npt.NDArray[np.uint8]
 
@@ -263,13 +263,17 @@ def _reading(weights: FloatArray | Convolution, scale: FloatArray) -> FloatArray
     return np.asarray(weights.unrolled() * scale[:, None])
 
 
-def disagreement(
-    targets: list[Spikes], card: FixedPointNetwork, calibration: Calibration
-) -> FloatArray:
-    """Share of neurons and samples whose spikes differ from ``targets``: (layers, steps)."""
-    layers = card.branches[0].layers
+def disagreement(targets: list[Spikes], found: list[Spikes]) -> FloatArray:
+    """Share of neurons and samples whose spikes differ: (layers, steps)."""
+    pairs = zip(found, targets, strict=True)
+    return np.array([(spikes != target).mean(axis=(0, 2)) for spikes, target in pairs])
+
+
+def card_spikes(card: FixedPointNetwork, calibration: Calibration) -> list[Spikes]:
+    """Spikes of each layer of integers, each on those of the one below."""
+    signal, reach = calibration.inputs, card.input_range
     found = []
-    for depth, target in enumerate(targets):
-        spikes, _ = spikes_of(layers[: depth + 1], calibration.inputs, card.input_range)
-        found.append((spikes[..., : target.shape[2]] != target).mean(axis=(0, 2)))
-    return np.array(found)
+    for layer in card.branches[0].layers:
+        signal, reach = layer_spikes(layer, signal, reach), Interval(0, 1)
+        found.append(signal)
+    return found

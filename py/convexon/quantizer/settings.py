@@ -48,6 +48,17 @@ class ReadoutRounding(Enum):
     DESCENT = "descent"
 
 
+class ReadoutWeights(Enum):
+    """Where the readout's weights come from.
+
+    ``TRAINED``: from the network that was brought. ``SOLVE``: from the convex program on the
+    quantized spikes of labelled samples, with a certificate.
+    """
+
+    TRAINED = "trained"
+    SOLVE = "solve"
+
+
 @dataclass(frozen=True, kw_only=True)
 class HiddenSettings(Settings):
     """How hidden layers are quantized.
@@ -73,7 +84,23 @@ class HiddenSettings(Settings):
         least=0,
         most=MAX_BITS,
     )
+    readout: ReadoutWeights = setting(
+        ReadoutWeights.TRAINED,
+        "Where readout weights come from: training, or the convex program on quantized spikes.",
+    )
     readout_bits: int = setting(8, "Bits of a readout weight.", least=2, most=24)
+    rho: tuple[float, ...] = setting(
+        (1e-2, 5e-3, 2e-3),
+        "Regularisation strength of a solved readout; of several, validation chooses.",
+        above=0,
+    )
+    most_lost: float | None = setting(
+        None,
+        "Share of the accuracy that may go while bits are taken away, layer by layer, from those "
+        "given on; none are taken by default.",
+        least=0,
+        most=1,
+    )
     least_rate: float = setting(
         1e-4,
         "Spikes a neuron and step below which a layer is silent, and refused.",

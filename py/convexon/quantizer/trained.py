@@ -15,6 +15,7 @@ from convexon.quantizer.hidden import (
     Calibration,
     LayerChange,
     Quantized,
+    card_spikes,
     disagreement,
     quantize_network,
 )
@@ -23,12 +24,39 @@ from convexon.snn.coding import CODINGS, DIRECT, INTENSITY, SERIES
 from convexon.snn.convolution import Convolution
 from convexon.snn.interface import ClassName, Interface
 from convexon.snn.network import FixedPointNetwork, FloatArray
-from convexon.snn.real import Real, RealNetwork, scores, stack_spikes
+from convexon.snn.real import Real, RealNetwork, layer_spikes, scores, stack_spikes
 from convexon.snn.simulate import accuracy, decisions
 from convexon.snn.simulate import scores as integer_scores
+from convexon.store.untrusted import Count, Share
 
 LEVELS = (INTENSITY, SERIES)
 """Codings whose integers stand for the values that the real network reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A spike that only one of two networks has, all counted from 0.
+
+    ``membrane`` is u of the real neuron and ``threshold`` its theta; ``real`` and ``integer`` say
+    which network has the spike.
+    """
+
+    sample: Count
+    step: Count
+    layer: str
+    neuron: Count
+    real: bool
+    integer: bool
+    membrane: float
+    threshold: float
+
+    def __str__(self) -> str:
+        only = "real numbers" if self.real else "integers"
+        return (
+            f"sample {self.sample}, step {self.step}, {self.layer}, neuron {self.neuron}: a spike "
+            f"in {only} alone, where the real membrane is {self.membrane:.6g} at a threshold of "
+            f"{self.threshold:.6g}"
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,6 +73,8 @@ class Comparison:
         Share of right decisions, where the samples are labelled.
     same : float
         Share of samples on which both decide alike.
+    first : Difference or None
+        The first spike that differs; None where all are equal.
     """
 
     names: tuple[str, ...]
@@ -52,6 +82,7 @@ class Comparison:
     real: float | None
     integer: float | None
     same: float
+    first: Difference | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,17 +97,28 @@ class Trained:
         How raw samples come in.
     calibration : Comparison
         On the samples that it was quantized with.
+    front : tuple of Choice
+        Bits of the layers that no others beat, where they were searched.
+    solved : FixedPointNetwork or None
+        The same hidden neurons under a readout that was solved for them, where that was asked for.
     """
 
     real: RealNetwork
     quantized: Quantized
     interface: Interface
     calibration: Comparison
+    front: tuple[Choice, ...] = ()
+    solved: FixedPointNetwork | None = None
 
     @property
     def card(self) -> FixedPointNetwork:
         """The network of integers."""
-        return self.quantized.card
+        return self.quantized.card if self.solved is None else self.solved
+
+    def with_readout(self, solved: FixedPointNetwork, samples: Samples) -> Trained:
+        """The network under another readout, compared on the samples that calibrated it."""
+        found = _compared(self.real, self.quantized.card, solved, self.interface, samples)
+        return replace(self, solved=solved, calibration=found)
 
     def compare(self, samples: Samples) -> Comparison:
         """Return how both do on other raw samples.
@@ -86,7 +128,8 @@ class Trained:
         InputError
             If the samples do not fit the network.
         """
-        return _compared(self.real, self.card, self.interface, samples)
+        hidden = self.quantized.card
+        return _compared(self.real, hidden, self.card, self.interface, samples)
 
     def lines(self) -> Iterator[str]:
         """What quantization changed, a line each, for people."""
@@ -98,6 +141,16 @@ class Trained:
         if found.real is not None and found.integer is not None:
             told = f"accuracy {found.integer:.2%}, {found.real:.2%} in real numbers; {told}"
         yield f"on the calibration samples: {told}"
+        if found.first is not None:
+            yield f"first difference there: {found.first}"
+        yield from map(str, self.front)
+
+    def steps(self) -> Iterator[str]:
+        """Share of spikes that differ at each step, before and after, a line a layer."""
+        for change in self.quantized.layers:
+            pairs = zip(change.before, change.after, strict=True)
+            told = ", ".join(f"{before:.2%} -> {after:.2%}" for before, after in pairs)
+            yield f"{change.name}, by step, rounded alone -> as delivered: {told}"
 
 
 def quantize_trained(
@@ -116,12 +169,21 @@ def quantize_trained(
     InputError
         If the samples do not fit the network, or a layer has no counterpart in the contract.
     """
+    chosen = settings or HiddenSettings()
+    front: tuple[Choice, ...] = ()
+    if chosen.most_lost is not None:
+        front = search_bits(
+            real, samples, most_lost=chosen.most_lost, settings=chosen, inputs=inputs
+        )
+        chosen = replace(chosen, bits=front[-1].bits)
     interface, n_steps, bits = _interface(real, samples, inputs or InputSettings())
     quantized = quantize_network(
-        real, calibration_of(interface, samples, n_steps, bits), settings, interface=interface
+        real, calibration_of(interface, samples, n_steps, bits), chosen, interface=interface
     )
-    found = _compared(real, quantized.card, interface, samples)
-    return Trained(real=real, quantized=quantized, interface=interface, calibration=found)
+    found = _compared(real, quantized.card, quantized.card, interface, samples)
+    return Trained(
+        real=real, quantized=quantized, interface=interface, calibration=found, front=front
+    )
 
 
 def calibration_of(interface: Interface, samples: Samples, n_steps: int, bits: int) -> Calibration:
@@ -186,10 +248,19 @@ def _coding_for(values: npt.NDArray[np.generic], real: RealNetwork) -> str:
 
 
 def _compared(
-    real: RealNetwork, card: FixedPointNetwork, interface: Interface, samples: Samples
+    real: RealNetwork,
+    hidden: FixedPointNetwork,
+    card: FixedPointNetwork,
+    interface: Interface,
+    samples: Samples,
 ) -> Comparison:
+    """Spikes of the layers of ``hidden``, and decisions of ``card``, beside the real network's."""
     data = calibration_of(interface, samples, card.n_steps, card.input_bits)
-    spikes = stack_spikes(real.layers, _read(interface, samples, data))
+    read = _read(interface, samples, data)
+    spikes = stack_spikes(real.layers, read)
+    # A layer of integers may have a neuron more, last, which carries a lateral bias.
+    pairs = zip(spikes, card_spikes(hidden, data), strict=True)
+    own = [mine[..., : theirs.shape[2]] for theirs, mine in pairs]
     named = decisions(scores(real, spikes[-1]))
     labels = samples.labels
     if labels is not None:
@@ -197,10 +268,39 @@ def _compared(
     integers = decisions(integer_scores(card, data.inputs))[:, -1]
     return Comparison(
         names=tuple(layer.name for layer in real.layers),
-        disagreement=disagreement(spikes, card, data),
+        disagreement=disagreement(spikes, own),
         real=None if labels is None else float((named == labels).mean()),
         integer=None if labels is None else accuracy(card, data.inputs, labels),
         same=float((named == integers).mean()),
+        first=_first_difference(real, read, spikes, own),
+    )
+
+
+def _first_difference(
+    real: RealNetwork, read: Real, spikes: list[Real], own: list[Real]
+) -> Difference | None:
+    """The first spike that differs, by sample, then step, then layer."""
+    found = []
+    for depth, (theirs, mine) in enumerate(zip(spikes, own, strict=True)):
+        where = np.argwhere(theirs != mine)
+        if len(where):
+            sample, step, neuron = where[0].tolist()
+            found.append((sample, step, depth, neuron))
+    if not found:
+        return None
+    sample, step, depth, neuron = min(found)
+    layer = real.layers[depth]
+    below = read if not depth else spikes[depth - 1]
+    _, membranes = layer_spikes(layer, below[sample : sample + 1])
+    return Difference(
+        sample=sample,
+        step=step,
+        layer=layer.name,
+        neuron=neuron,
+        real=bool(spikes[depth][sample, step, neuron]),
+        integer=bool(own[depth][sample, step, neuron]),
+        membrane=float(membranes[0, step, neuron]),
+        threshold=float(layer.thresholds[neuron]),
     )
 
 
@@ -244,9 +344,13 @@ class Choice:
         Of decisions, on the labelled samples; of decisions as in real numbers without labels.
     """
 
-    bits: tuple[int, ...]
-    weight_bits: int
-    accuracy: float
+    bits: tuple[Count, ...]
+    weight_bits: Count
+    accuracy: Share
+
+    def __str__(self) -> str:
+        bits = "-".join(map(str, self.bits))
+        return f"{bits} bits: {self.weight_bits} bits of weights, accuracy {self.accuracy:.2%}"
 
 
 def search_bits(
@@ -269,7 +373,7 @@ def search_bits(
     InputError
         As `quantize_trained`.
     """
-    chosen = settings or HiddenSettings()
+    chosen = replace(settings or HiddenSettings(), most_lost=None)
     n_layers = len(real.layers)
     bits = [chosen.bits_of(depth, n_layers) for depth in range(n_layers)]
 

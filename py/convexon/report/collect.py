@@ -16,6 +16,7 @@ from convexon.plan.mapping import MAPPING, Mapping
 from convexon.plan.operations import SOURCE, neutral_energy, operations_of
 from convexon.plan.pipeline import Cycles
 from convexon.plan.schedule import Schedule
+from convexon.quantizer.record import QUANTIZATION, QuantizationRecord
 from convexon.report.built import build_figures, builds_in, energies_in, energy_figures
 from convexon.report.figure import Figure, FigureKind
 from convexon.snn.card import CARD
@@ -66,6 +67,7 @@ class RunContent:
     timing: dict[str, float]
     builds: dict[str, Build]
     energies: dict[str, EnergyEstimate]
+    quantization: QuantizationRecord | None
 
     mapping: Mapping
 
@@ -130,6 +132,7 @@ def collect(folder: Run) -> RunContent:
         baselines=baselines,
         mapping=mapping or Mapping.spatial(card.value),
         verifications=verifications,
+        quantization=_current(folder, "quantization", QUANTIZATION, {"card": card.record.digest}),
         cells=cells,
         resources=resources,
         builds={} if bundle is None else builds_in(folder, bundle.record.digest),
@@ -193,6 +196,7 @@ def figures_of(content: RunContent) -> list[Figure]:
     return [
         *_accuracy(content),
         *_certificate(content),
+        *_quantization(content),
         *_network(content),
         *_verification(content),
         *_cells(content),
@@ -292,6 +296,20 @@ def _network(content: RunContent) -> Iterator[Figure]:
     for branch, depth, trace in layers:
         name = f"network.branch{branch}.layer{depth}.firing_rate"
         yield Figure(name, float(trace.spikes.mean()), "1", MEASURED, "test samples")
+
+
+def _quantization(content: RunContent) -> Iterator[Figure]:
+    """The real network beside the card's."""
+    record = content.quantization
+    if record is None:
+        return
+    source = f"real numbers beside integers, {record.compared}"
+    yield Figure("quantization.decisions_same", record.same, "1", MEASURED, source)
+    if record.real is not None:
+        yield Figure("quantization.accuracy.float", record.real, "1", MEASURED, source)
+    for depth, layer in enumerate(record.layers):
+        name = f"quantization.layer{depth}.spike_disagreement"
+        yield Figure(name, float(layer.differ.mean()), "1", MEASURED, source)
 
 
 def _verification(content: RunContent) -> Iterator[Figure]:

@@ -10,6 +10,14 @@ from convexon.report.collect import RunContent
 from convexon.report.document import REPORT_SCRIPTS, document, web
 from convexon.report.figure import Figure
 from convexon.report.packed import packed_traces
+from convexon.report.quantization import (
+    FRONT_HEADER,
+    LAYER_HEADER,
+    front_drawing,
+    front_rows,
+    layer_rows,
+    layers_note,
+)
 from convexon.report.recording import Recording
 from convexon.report.svg import convergence, raster
 
@@ -32,6 +40,7 @@ def tables(content: RunContent, figures: Sequence[Figure]) -> list[Table]:
     return [
         *_accuracy_table(content, by_name),
         *_certificate_table(by_name),
+        *_quantization_tables(content),
         _hardware_table(by_name),
         _operations_table(by_name),
         *_energy_table(by_name),
@@ -94,6 +103,29 @@ def _certificate_table(figures: Mapping[str, Figure]) -> list[Table]:
             [(label, value_text(figures[name])) for label, name in known],
         )
     ]
+
+
+def _quantization_tables(content: RunContent) -> list[Table]:
+    """Float beside integer, and the front of bits; nothing where the network was not quantized."""
+    record = content.quantization
+    if record is None:
+        return []
+    found = [
+        Table("Float and integer", layers_note(record), LAYER_HEADER, layer_rows(record)),
+    ]
+    if record.front:
+        note = "Of the bits that were tried, those that no others beat on the calibration samples."
+        found.append(Table("Bits of the layers", note, FRONT_HEADER, front_rows(record.front)))
+    return found
+
+
+def _front(content: RunContent) -> list[str]:
+    """The front of bits, drawn; nothing where none was searched."""
+    record = content.quantization
+    if record is None or not record.front:
+        return []
+    note = "A point is a choice of bits, named by layer; the last one is on the card."
+    return [_section("Front of bits", note, front_drawing(record.front))]
 
 
 def _hardware_table(figures: Mapping[str, Figure]) -> Table:
@@ -193,12 +225,14 @@ def as_html(content: RunContent, figures: Sequence[Figure], recording: Recording
         for fault in _faults(content)
     )
     all_tables = tables(content, figures)
-    first = [table for table in all_tables if table.title in ("Accuracy", "Certificate")]
+    leading = ("Accuracy", "Certificate", "Float and integer", "Bits of the layers")
+    first = [table for table in all_tables if table.title in leading]
     sections = [
         *_inference(content),
         *([] if recording is None else [web("viewer.html")]),
         *map(_html_table, first),
         *_convergence(content),
+        *_front(content),
         *(_html_table(table) for table in all_tables if table not in first),
     ]
     return document(

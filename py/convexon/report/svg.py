@@ -1,4 +1,4 @@
-"""Drawings as SVG text: a spike raster and a convergence plot, that need nothing to be shown."""
+"""Drawings as SVG text: rasters, convergence, and fronts, that need nothing to be shown."""
 
 from __future__ import annotations
 
@@ -84,6 +84,47 @@ def convergence(series: Sequence[tuple[str, npt.NDArray[np.float64]]], *, title:
         parts.append(_text(left + width * share, top + height + 18, label, anchor="middle"))
     parts.append(_text(left + width / 2, top + height + 36, "iterations", anchor="middle"))
     return _svg(left + width + 30, top + height + 44, title, parts)
+
+
+def tradeoff(
+    points: Sequence[tuple[float, float, str]], *, across: str, up: str, title: str
+) -> str:
+    """Draw points of a front, each (value across, share from 0 to 1, name), as steps between them.
+
+    ``across`` and ``up`` name the axes.
+    """
+    x_values, shares = np.array([point[:2] for point in points], dtype=np.float64).T
+    left, top, width, height = 70.0, 16.0, 560.0, 260.0
+    last = max(1.0, float(x_values.max()))
+    low = math.floor(20 * float(shares.min())) / 20
+    high = max(low + 0.05, math.ceil(20 * float(shares.max())) / 20)
+    x = left + width * x_values / last
+    y = top + height * (high - shares) / (high - low)
+    parts: list[str] = []
+    for share in np.linspace(low, high, 6):
+        level = top + height * (high - share) / (high - low)
+        ends = f'x1="{left}" x2="{left + width}" y1="{level:.1f}" y2="{level:.1f}"'
+        parts.append(f'<line {ends} stroke="{LINE}"/>')
+        parts.append(_text(left - 8, level + 4, f"{share:.0%}", anchor="end"))
+    path = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+    parts.append(f'<polyline points="{path}" fill="none" stroke="{SERIES[0]}" stroke-width="2"/>')
+    for (_, _, name), a, b in zip(points, x, y, strict=True):
+        parts.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4" fill="{SERIES[0]}"/>')
+        parts.append(_text(a - 6, b - 8, name, anchor="end"))
+    for share in (0.0, 0.5, 1.0):
+        label = f"{share * last:,.0f}"
+        parts.append(_text(left + width * share, top + height + 18, label, anchor="middle"))
+    parts.append(_text(left + width / 2, top + height + 36, f"{across}; {up}", anchor="middle"))
+    return _svg(left + width + 30, top + height + 44, title, parts)
+
+
+_ALONE = ":root{--muted:#57606a;--line:#d0d7de;--series-0:#0b6bcb;--series-1:#b35900}"
+
+
+def alone(drawing: str) -> str:
+    """A drawing as a file of its own, which states the colours that a page would."""
+    head, end, rest = drawing.partition(">")
+    return f"{head}{end}<style>{_ALONE}</style>{rest}\n"
 
 
 def _text(x: float, y: float, text: str, *, anchor: str, fill: str = MUTED) -> str:
