@@ -124,13 +124,18 @@ def test_what_cannot_be_brought_is_refused(solved: Run, tmp_path: Path) -> None:
         refused(message, "import", card, run, "--data", tmp_path / f"{name}.npz")
     refused(r".*none\.json is missing: run `.*", "import", tmp_path / "none.json", run)
     refused(
-        r"--format of net\.txt must be given: one of card, nir, layers",
+        r"--format of net\.txt must be given: one of card, nir, layers, exported",
         "import",
         tmp_path / "net.txt",
         run,
     )
     refused(
-        "--format must be one of card, nir, layers, not 'x'", "import", card, run, "--format", "x"
+        "--format must be one of card, nir, layers, exported, not 'x'",
+        "import",
+        card,
+        run,
+        "--format",
+        "x",
     )
     save(CARD, small_network(), tmp_path / "steps.json")
     refused(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from convexon.errors import InputError
+from convexon.interop.exported import read_exported
 from convexon.interop.layer_list import read_layer_list
 from convexon.interop.nir import DEFAULT_PROFILE, read_nir
 from convexon.interop.profiles import PROFILES
@@ -105,9 +106,20 @@ class LayerListImporter(Importer):
         return read_layer_list(path)
 
 
+class ExportedImporter(Importer):
+    """A program of PyTorch, as ``torch.export.save`` writes it."""
+
+    suffixes = (".pt2",)
+
+    def read(self, path: Path, reading: ReadingSettings) -> RealNetwork:
+        """Read the program; raises as `convexon.interop.exported.read_exported`."""
+        return read_exported(path)
+
+
 IMPORTERS.add("card", CardImporter())
 IMPORTERS.add("nir", NirImporter())
 IMPORTERS.add("layers", LayerListImporter())
+IMPORTERS.add("exported", ExportedImporter())
 
 
 def importer_for(path: Path, name: str | None = None) -> Importer:

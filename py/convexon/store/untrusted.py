@@ -15,6 +15,7 @@ import os
 import re
 import stat
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -214,13 +215,17 @@ def _too_large(path: Path, size: int, most: int) -> OSError:
     return OSError(errno.EFBIG, told, str(path))
 
 
-def parse_json(text: str) -> Any:
-    """Parse JSON, and check it as `require_plain`; raises `ValueError`."""
+def parse_json(text: str, without: Collection[str] = ()) -> Any:
+    """Parse JSON, less some keys, and check it as `require_plain`; raises `ValueError`."""
     most = limit_bytes() // TEXT_SHARE // VALUE_BYTES
     if sum(map(text.count, "[{,")) > most:  # before there are any, which take the memory
         raise InputError(f"content must have at most {most:,} values: raise {LIMIT_VARIABLE}")
+
+    def kept(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: value for key, value in pairs if key not in without}
+
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=kept if without else None)
     except RecursionError:
         raise InputError(f"content must be nested at most {MAX_DEPTH} levels deep") from None
     require_plain(value)

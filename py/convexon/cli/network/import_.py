@@ -34,7 +34,7 @@ def import_(
     """Bring a trained network into a run folder, from which map, emit and verify go on.
 
     FILE is a silicon card, or a network whose real weights are quantized on samples: a NIR graph
-    (.nir), or a list of layers over a state_dict of PyTorch (.toml).
+    (.nir), a program of torch.export (.pt2), or a list of layers over a state_dict (.toml).
     """
     from convexon.cli.console import Console
     from convexon.data.loading import load_samples
