@@ -76,7 +76,8 @@ def keep(
 ) -> None:
     """Write samples, network and card, print the card's figures; and certify what was ``fitted``.
 
-    Where the bound over any network closes, all that `convexon certify` asks for is written.
+    Where the bound over any network closes, or one over windows is claimed, all that `convexon
+    certify` asks for is written.
 
     Parameters
     ----------
@@ -157,13 +158,13 @@ def _claims(fitted: Fitted, test: SpikeDataset, bits: int) -> tuple[Certificate,
 
 
 def _is_provable(fitted: Fitted, certificate: Certificate) -> bool:
-    """Whether a checker that is given all files can conclude that nothing does better.
+    """Whether a checker that is given all files can say how near to the best of a set this is.
 
     Every neuron of the branches then is a witness of the dictionary, each weighs one, and a raw
     sample has one label.
     """
     return (
-        certificate.optimal_over == ANY_NETWORK
+        (certificate.optimal_over == ANY_NETWORK or certificate.windows is not None)
         and all(site.cost is None and site.beside is None for site in fitted.sites)
         and fitted.network.readout_mode is not ReadoutMode.STEP
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from forgery import Forger, optimal_run
+from tampering import windowed_run
 
 from convexon.certify.certificate import Certificate, SampleMargins
 from convexon.certify.check import check_file
@@ -72,6 +73,7 @@ ATTACKS: dict[str, Attack] = {}
 BASES: dict[str, Callable[[Path], Path]] = {
     "optimal": optimal_run,
     "costly": lambda path: optimal_run(path, cost="events"),
+    "windows": windowed_run,
 }
 """Runs that are forged."""
 
@@ -117,6 +119,18 @@ def priced(f: Forger, **changes: Any) -> None:
     """Change members of the priced set."""
     certificate: Certificate = f.get("certificate")
     f.change("certificate", priced=(replace(certificate.priced[0], **changes),))
+
+
+def windowed(f: Forger, **changes: Any) -> None:
+    """Change members of the bound over windows."""
+    certificate: Certificate = f.get("certificate")
+    f.change("certificate", windows=replace(certificate.windows, **changes))
+
+
+def one_set(f: Forger, **changes: Any) -> None:
+    """Change members of the first set of windows."""
+    first, *others = f.get("certificate").windows.sets
+    windowed(f, sets=(replace(first, **changes), *others))
 
 
 def rounding(f: Forger, **changes: Any) -> None:
@@ -798,6 +812,49 @@ def a_universal_bound_of_another_dual(f: Forger) -> None:
     bound, certificate = f.get("certificate").universal, f.get("certificate")
     dual = certificate.universal.dual * (1 + 1e-6)
     f.change("certificate", universal=replace(bound, dual=dual))
+
+
+@attack(failed("windows"), base="windows")
+def a_bound_over_the_dictionary_said_to_be_over_windows(f: Forger) -> None:
+    """The dictionary's bound and dual vector, said to be over all neurons on windows."""
+    (part,) = f.get("certificate").priced
+    windowed(f, lower_bound=part.lower_bound, dual=part.dual)
+
+
+@attack(failed("windows"), base="windows")
+def a_higher_bound_over_windows(f: Forger) -> None:
+    """A bound over windows a billionth above its dual vector's value."""
+    windowed(f, lower_bound=f.get("certificate").windows.lower_bound * (1 + 1e-9))
+
+
+@attack(failed("windows"), base="windows")
+def a_louder_dual_over_windows(f: Forger) -> None:
+    """A dual vector over windows that leaves the constraints by a millionth."""
+    windowed(f, dual=f.get("certificate").windows.dual * (1 + 1e-6))
+
+
+@attack(failed("windows"), base="windows")
+def more_neurons_than_were_priced(f: Forger) -> None:
+    """A set of neurons that is said to be a million times as large."""
+    one_set(f, n_neurons=1_000_000 * f.get("certificate").windows.sets[0].n_neurons)
+
+
+@attack(failed("windows"), base="windows")
+def thresholds_that_were_not_priced(f: Forger) -> None:
+    """Neurons with a memory that are said to be priced with any threshold."""
+    one_set(f, any_threshold=True)
+
+
+@attack(failed("windows"), base="windows")
+def windows_of_inputs_that_are_not_there(f: Forger) -> None:
+    """Windows of inputs that no sample has."""
+    one_set(f, inputs=f.get("certificate").windows.sets[0].inputs + 1000)
+
+
+@attack(failed("windows"), base="windows")
+def windows_on_a_trunk_that_is_not_there(f: Forger) -> None:
+    """Windows above the layers of a branch that there is not."""
+    one_set(f, branch=1000)
 
 
 @attack("W must be finite float64 of at most 1e\\+60")

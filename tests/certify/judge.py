@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,47 @@ class Judge:
         if beyond(s["penalty"], worst, Fraction(s["rho"]) * Fraction(s["min_weight"])):
             return False
         return self.bounds(self.certificate["universal.lower_bound"], dual)
+
+    def is_windows(self) -> bool:
+        """Every neuron of the sets is stepped on every row, one by one; inputs are spikes."""
+        dual = exact(self.certificate["windows.dual"])
+        weights = [Fraction(w) for w in self.s["weights"]]
+        if not self.bounds(self.certificate["windows.lower_bound"], dual):
+            return False
+        if self.excess(dual, self.everything, weights):
+            return False
+        samples = [row["input"] for row in self.rows]
+        for k, part in enumerate(self.certificate["windows.sets"]):
+            place = f"windows.sets.{k}"
+            below = self.branches("branches")[part["branch"]][:-1]
+            n_inputs = len(below[-1]["thresholds"]) if below else len(samples[0][0])
+            found: list[list[int]] = []
+            vectors = (
+                (window, vector)
+                for window in self.certificate[f"{place}.inputs"]
+                for vector in product(self.certificate[f"{place}.values"], repeat=len(window))
+            )
+            for window, vector in vectors:
+                low, high = (sum(f(w, 0) for w in vector) for f in (min, max))
+                ends = (low, high) if part["any_threshold"] else (0, high * len(samples[0]))
+                thresholds = list(range(ends[0] + 1, ends[1] + 1))
+                spread = [0] * n_inputs
+                for i, w in zip(window, vector, strict=True):
+                    spread[i] = w
+                layer = {
+                    "weights": [[w] * len(thresholds) for w in spread],
+                    "thresholds": thresholds,
+                    "biases": [0] * len(thresholds),
+                    "recurrent": None,
+                    "saturation": None,
+                    "leak": part["leak"],
+                    "reset": part["reset"],
+                }
+                found += self.columns_of([[*below, layer]], samples) if thresholds else []
+            least = [Fraction(self.s["min_weight"])] * len(found)
+            if len(found) != part["n_neurons"] or self.excess(dual, found, least):
+                return False
+        return True
 
     # -- rounding ---------------------------------------------------------------------------------
 

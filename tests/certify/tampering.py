@@ -66,6 +66,11 @@ def small_run(path: Path, n_classes: int = 3, **changes: Any) -> Path:
     return path
 
 
+def windowed_run(path: Path) -> Path:
+    """A run with a bound over all neurons on windows of two inputs."""
+    return small_run(path, loss="softmax", oracle="windows", steps=2, witnesses=6)
+
+
 def grouped_run(path: Path) -> Path:
     """A fit with one output, a row-group penalty and pricing, as the examples leave it."""
     samples = small_samples(2)
@@ -114,6 +119,7 @@ RUNS = {
         path, loss="hinge", depth=2, hidden=4, pricing_rounds=1, witnesses=8
     ),
     "squared, one output, group_l2": grouped_run,
+    "softmax, windows": windowed_run,
 }
 """Runs that are tampered with: losses, penalties, one output, pricing, costs."""
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from convexon.certify.dyadic import FloatArray
 from convexon.certify.statement import IntArray, Statement, require_floats, require_text
+from convexon.certify.windows import WindowSet
 from convexon.errors import InputError
 from convexon.store.codec import Codec, Json
 
@@ -89,6 +90,34 @@ class UniversalBound:
 
     lower_bound: float
     dual: FloatArray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WindowBound:
+    """A lower bound over any number of neurons on windows, beside the dictionary's columns.
+
+    Members
+    -------
+    sets : tuple of WindowSet
+        The neurons.
+    lower_bound : float
+        No network of columns of these neurons and of the dictionary has a smaller objective.
+    dual : float64 array, shape (n, C)
+        A dual vector that is feasible over all of them and attains `lower_bound`.
+    """
+
+    sets: tuple[WindowSet, ...]
+    lower_bound: float
+    dual: FloatArray
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.sets) <= 64:
+            raise InputError(f"sets must be 1 to 64, not {len(self.sets)}")
+
+    @property
+    def about(self) -> str:
+        """What the bound is over, in words that follow "over"."""
+        return f"any number of {' and of '.join(part.about for part in self.sets)}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -186,6 +215,7 @@ class Certificate:
         A bound closes where it comes within ``tolerance * min(1, primal)`` of `primal`.
     priced : tuple of PricedSet
     universal : UniversalBound or None
+    windows : WindowBound or None
     rounded : Rounded or None
 
     Raises
@@ -203,6 +233,7 @@ class Certificate:
     tolerance: float
     priced: tuple[PricedSet, ...] = ()
     universal: UniversalBound | None = None
+    windows: WindowBound | None = None
     rounded: Rounded | None = None
 
     def __post_init__(self) -> None:
@@ -223,6 +254,8 @@ class Certificate:
                 require_floats(f"dual of {part.name}", part.dual, shape)
         if self.universal is not None:
             require_floats("dual of the universal bound", self.universal.dual, shape)
+        if self.windows is not None:
+            require_floats("dual of the bound over windows", self.windows.dual, shape)
         if self.rounded is not None:
             readout, train = self.rounded.readout, self.rounded.train
             if readout.shape != self.W.shape or readout.dtype != np.int64:
@@ -258,6 +291,8 @@ class Certificate:
         """
         if self.universal is not None and self.closes(self.universal.lower_bound):
             return ANY_NETWORK
+        if self.windows is not None and self.closes(self.windows.lower_bound):
+            return self.windows.about
         for part in self.priced:
             bound = part.lower_bound
             if part.every_network_of_form and bound is not None and self.closes(bound):
@@ -283,6 +318,11 @@ class Certificate:
             lines.append(
                 f"over {part.about} ({part.n_columns} columns): largest dual violation "
                 f"{part.violation:.2e}, {told}"
+            )
+        if self.windows is not None:
+            lines.append(
+                f"over {self.windows.about}: none goes below {self.windows.lower_bound:.8f}, which "
+                f"the objective is within {gap_above(self.primal, self.windows.lower_bound):.2e} of"
             )
         if self.universal is not None:
             lines.append(
@@ -322,6 +362,6 @@ def _counts(certificate: Certificate) -> Json:
 
 
 CERTIFICATE: Codec[Certificate] = Codec(
-    Certificate, "convexon.certificate", 3, derived=_counts, made_by="convexon solve"
+    Certificate, "convexon.certificate", 4, derived=_counts, made_by="convexon solve"
 )
 """File form of a `Certificate`."""

@@ -80,6 +80,8 @@ class Verdict:
                 if part.is_dictionary
             ),
         ]
+        if claimed.windows is not None:
+            bounds.append(("windows", claimed.windows.about, claimed.windows.lower_bound))
         if claimed.universal is not None:
             bounds.append(("universal", ANY_NETWORK, claimed.universal.lower_bound))
         within = [

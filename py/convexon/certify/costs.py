@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from convexon.certify.dyadic import FloatArray
-from convexon.certify.neurons import Signal, blocks_of, run
+from convexon.certify.neurons import Signal, below
 from convexon.certify.statement import IntArray
 from convexon.errors import InputError
 from convexon.plan.cost.resource_model import neuron_sites
@@ -39,19 +39,11 @@ def weights_of(
     """
     costs = []
     for branch in branches:
-        parts = blocks_of(len(inputs), branches, inputs)
-        signal = np.concatenate([_below(branch, inputs[part]) for part in parts])
+        signal = below(branch, inputs)
         largest = 1 if branch.depth > 1 else (1 << input_bits) - 1
         costs.append(_costs(kind, branch.layers[-1], signal, largest))
     paid = np.array([costs[b][j] for b, j in witnesses.tolist()])
     return np.asarray(np.maximum(paid / costs[0].mean(), LEAST))
-
-
-def _below(branch: Branch, signal: Signal) -> Signal:
-    """Spikes that the last layer of a branch reads."""
-    for layer in branch.layers[:-1]:
-        signal = run(layer, signal)[0]
-    return signal
 
 
 def _costs(kind: str, layer: Layer, signal: Signal, largest: int) -> FloatArray:

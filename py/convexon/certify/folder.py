@@ -25,6 +25,7 @@ FILES = {
     ("train", "samples"): "samples-train",
     ("test", "samples"): "samples-test",
     ("card", "samples"): "samples-train",
+    ("certificate", "samples"): "samples-train",
     ("train", "reference"): "samples-train",
     ("test", "reference"): "samples-train",
 }

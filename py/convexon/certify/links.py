@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.certify.certificate import Certificate, Rounded, SampleMargins
+from convexon.certify.certificate import Certificate, Rounded, SampleMargins, WindowBound
 from convexon.certify.columns import Columns
 from convexon.certify.costs import LEAST, weights_of
 from convexon.certify.dyadic import Dyadic, FloatArray, power_of_two
@@ -31,14 +31,17 @@ from convexon.certify.folder import (
     NotHere,
     Solution,
 )
+from convexon.certify.losses import EXACT_LOSSES
 from convexon.certify.margins import require_margins
-from convexon.certify.neurons import Signal, columns_of
+from convexon.certify.neurons import Signal, below, columns_of
 from convexon.certify.objective import nearest, objective
+from convexon.certify.penalties import EXACT_PENALTIES
 from convexon.certify.rows import DataRows, require_rows, rows_of
 from convexon.certify.statement import IntArray, Statement
+from convexon.certify.windows import WindowCheck
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.samples import SAMPLES
-from convexon.errors import ArtefactError, ClaimError
+from convexon.errors import ArtefactError, ClaimError, InputError
 from convexon.snn.card import CARD
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Network
@@ -167,8 +170,10 @@ def linked(evidence: Evidence) -> Iterator[Finding]:
         If a file is damaged, or is not the one that the others name.
     """
     margins = () if evidence.certificate.rounded is None else evidence.certificate.rounded.others
+    windows = evidence.certificate.windows
     checks: list[tuple[str, Callable[[], str]]] = [
         *((name, lambda check=check: check(evidence)) for name, check in LINKS.items()),
+        *([] if windows is None else [("windows", lambda: _windows(evidence, windows))]),
         *((margins_of(part), lambda part=part: _margins(evidence, part)) for part in margins),
     ]
     for name, check in checks:
@@ -400,6 +405,41 @@ LINKS: Mapping[str, Callable[[Evidence], str]] = {
     "recipe": _recipe,
 }
 """What ties a run together, in the order in which it is checked."""
+
+
+def _windows(e: Evidence, bound: WindowBound) -> str:
+    """No neuron on the windows, and no column of the dictionary, violates the bound's dual."""
+    s = e.statement
+    if s.unchecked is not None:
+        raise NotHere(s.unchecked)
+    loss, penalty = EXACT_LOSSES[s.loss](), EXACT_PENALTIES[s.penalty]()
+    dual, rho = Dyadic.of(bound.dual), Dyadic.of(np.array([s.rho]))
+    limit = rho * Dyadic.of(np.array([s.min_weight]))
+    try:
+        value = loss.dual_value(dual, s.targets, s.counts)
+        if Fraction(bound.lower_bound) > value:
+            raise _fail("windows", f"the dual vector's value is {float(value)!r}")
+        every = np.arange(s.n_dictionary)
+        columns = e.dictionary.columns.chosen(every, intercept=s.intercept)
+        if penalty.exceeds(columns.transposed_times(dual), rho * Dyadic.of(s.weights)).any():
+            raise _fail("windows", "a column of the dictionary violates the dual constraint")
+        for windows in bound.sets:
+            if windows.branch >= len(e.branches):
+                raise _fail("windows", f"branches.json has no branch {windows.branch}")
+            check = WindowCheck(
+                signal=below(e.branches[windows.branch], e.train.inputs)[e.rows.samples],
+                mode=e.card.readout_mode,
+                readouts=e.rows.readouts,
+                dual=bound.dual,
+                penalty=penalty,
+                limit=limit,
+            )
+            found = check.violation(windows)
+            if found is not None:
+                raise _fail("windows", f"a neuron violates the dual constraint: {found}")
+    except InputError as error:
+        raise _fail("windows", str(error)) from error
+    return f"no network of {bound.about} goes below {bound.lower_bound!r}"
 
 
 def _margins(e: Evidence, part: SampleMargins) -> str:

@@ -92,6 +92,19 @@ def weighed_of(branch: Branch, inputs: Signal, mode: ReadoutMode) -> IntArray:
     return weighed.astype(np.int64)
 
 
+def below(branch: Branch, inputs: Signal) -> Signal:
+    """Spikes that the last layer of a branch reads, shape (samples, steps, inputs)."""
+    if branch.depth == 1:
+        return inputs
+    parts = []
+    for part in blocks_of(len(inputs), [branch], inputs):
+        signal = inputs[part]
+        for layer in branch.layers[:-1]:
+            signal = run(layer, signal)[0]
+        parts.append(signal)
+    return np.concatenate(parts)
+
+
 def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
     """Spikes of a layer, shape (samples, steps, neurons), and its membranes after the last step."""
     n_samples, n_steps, n_inputs = signal.shape

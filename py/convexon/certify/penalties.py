@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from convexon.certify.dyadic import Dyadic
+from convexon.certify.dyadic import Dyadic, FloatArray
 from convexon.errors import InputError
 from convexon.registry import Registry
 
@@ -40,6 +40,13 @@ class ExactPenalty(ABC):
         low = min(left.exponent, right.exponent)
         return np.asarray(left.at(low) > right.at(low), dtype=bool)
 
+    def reaches(self, magnitudes: FloatArray, limit: float) -> npt.NDArray[np.bool_]:
+        """Rows (..., C) of non-negative numbers whose dual norm may exceed ``limit``: (...).
+
+        A penalty that can tell quickly, in float64, leaves few rows to be looked at exactly.
+        """
+        return np.ones(magnitudes.shape[:-1], dtype=np.bool_)
+
 
 def _require_stated(penalty: type[ExactPenalty]) -> None:
     if missing := sorted(getattr(penalty, "__abstractmethods__", ())):
@@ -62,6 +69,9 @@ class ExactL1(ExactPenalty):
     def dual_norms(self, G: Dyadic) -> Dyadic:  # noqa: D102
         return Dyadic(np.abs(G.units).max(axis=1, initial=0), G.exponent)
 
+    def reaches(self, magnitudes: FloatArray, limit: float) -> npt.NDArray[np.bool_]:  # noqa: D102
+        return np.asarray(magnitudes.max(axis=-1) > limit)
+
 
 @EXACT_PENALTIES("group_linf")
 class ExactGroupLInf(ExactPenalty):
@@ -72,6 +82,14 @@ class ExactGroupLInf(ExactPenalty):
 
     def dual_norms(self, G: Dyadic) -> Dyadic:  # noqa: D102
         return Dyadic(np.abs(G.units).sum(axis=1), G.exponent)
+
+    def reaches(self, magnitudes: FloatArray, limit: float) -> npt.NDArray[np.bool_]:  # noqa: D102
+        return np.asarray(magnitudes.sum(axis=-1) * _above(magnitudes) > limit)
+
+
+def _above(magnitudes: FloatArray) -> float:
+    """Factor that covers the rounding of a sum of squares over the last axis, and a comparison."""
+    return 1.0 + float(magnitudes.shape[-1] + 6) * 2.0**-52
 
 
 _ROOT_BITS = 96
@@ -92,3 +110,7 @@ class ExactGroupL2(ExactPenalty):
 
     def dual_norms(self, G: Dyadic) -> Dyadic:  # noqa: D102
         return Dyadic((G.units**2).sum(axis=1), 2 * G.exponent)
+
+    def reaches(self, magnitudes: FloatArray, limit: float) -> npt.NDArray[np.bool_]:  # noqa: D102
+        squares = np.square(magnitudes).sum(axis=-1)
+        return np.asarray(squares * _above(magnitudes) > limit * limit)

@@ -9,7 +9,7 @@ The street, each step an artefact of the run::
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,7 +50,7 @@ from convexon.train.selection import Pool, least_weight, solve_program
 from convexon.train.settings import SolveSettings
 from convexon.train.solved import BRANCHES, NETWORK, SOLVED, Branches, SolvedProgram
 from convexon.train.witnesses.reconstruct import kept_neurons, reconstruct
-from convexon.train.witnesses.stage import pool_for, witnesses_for
+from convexon.train.witnesses.stage import pool_for, window_bound, witnesses_for
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -193,7 +193,17 @@ def weigh(
     card = rounded(run, settings, train, branches, columns, solution, network, readout)
     progress.begin("writing the certificate")
     certificate = certified(
-        run, settings, spikes, drawn.test, branches, columns, solution, network, readout, card
+        run,
+        settings,
+        train,
+        spikes,
+        drawn.test,
+        branches,
+        columns,
+        solution,
+        network,
+        readout,
+        card,
     )
     return Solved(
         drawn=drawn,
@@ -293,9 +303,13 @@ def witnesses(
 ) -> Branches:
     """Draw witnesses, and price further ones where that is asked for."""
     rows = distinct_rows(train.value, settings.readout)
+    return witnesses_for(settings, train.value, _shape(settings, samples.value), rows, progress)
+
+
+def _shape(settings: SolveSettings, samples: Samples) -> tuple[int, ...]:
+    """Shape of a sample whose features are a network's inputs, else none."""
     # Steps of a series or of spikes are no side of an image.
-    shape = () if CODINGS[settings.coding].per_step else samples.value.values.shape[1:]
-    return witnesses_for(settings, train.value, shape, rows, progress)
+    return () if CODINGS[settings.coding].per_step else samples.values.shape[1:]
 
 
 @stage("dictionary", DICTIONARY)
@@ -416,6 +430,7 @@ def _certified_program(
 @stage("certificate", CERTIFICATE)
 def certified(
     settings: SolveSettings,
+    samples: Made[Samples],
     train: Made[SpikeDataset],
     test: Made[SpikeDataset] | None,
     branches: Made[Branches],
@@ -434,8 +449,9 @@ def certified(
     if test is not None:
         ordered = _in_order(branches.value, dictionary.value, found, readout.value)
         held_out = (_margins(settings, network.value, ordered, test.value),)
-    return certificate_of(
-        _certified_program(settings, train.value, dictionary.value, found),
+    program = _certified_program(settings, train.value, dictionary.value, found)
+    certificate = certificate_of(
+        program,
         Weighed(columns=found.columns, W=found.W, dual=found.dual),
         Scope(
             max_feature=dictionary.value.max_feature,
@@ -446,6 +462,11 @@ def certified(
         readout=readout.value,
         others=held_out,
     )
+    dual, shape = certificate.priced[0].dual, _shape(settings, samples.value)
+    if dual is None:
+        return certificate
+    bound = window_bound(settings, train.value, shape, branches.value, program, dual)
+    return replace(certificate, windows=bound)
 
 
 def _margins(

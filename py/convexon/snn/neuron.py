@@ -139,3 +139,11 @@ INTEGRATE = Leak(0, 0)
 
 MEMORYLESS = Leak(1, 0)
 """Full leak: u = I, a threshold unit without memory."""
+
+
+def in_words(leak: Leak, reset: Reset) -> str:
+    """Return what neurons of a leak and a reset are called."""
+    if (leak, reset) == (MEMORYLESS, Reset.NONE):
+        return "threshold units"
+    resets = {Reset.SUBTRACT: "by subtraction", Reset.ZERO: "to zero", Reset.NONE: "off"}
+    return f"LIF neurons of leak factor {leak.factor:.6g}, reset {resets[reset]}"

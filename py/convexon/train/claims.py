@@ -15,6 +15,7 @@ from convexon.certify.certificate import (
     PricedSet,
     SampleMargins,
     UniversalBound,
+    WindowBound,
     gap_above,
 )
 from convexon.certify.statement import Statement
@@ -27,7 +28,7 @@ from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.dictionary import SpikeDictionary, distinct_columns
 from convexon.train.fit import Fitted
 from convexon.train.master import program_over
-from convexon.train.pricing.oracle import Exhaustive
+from convexon.train.pricing.oracle import Exhaustive, Windowed
 from convexon.train.pricing.site import Site
 
 IntArray = NDArray[np.int64]
@@ -161,7 +162,8 @@ def certified(
         The certificate, and the dictionary that it is over. Where the bound over any network
         closes, that is the master's columns, and nothing weaker is claimed beside. Else it is every
         column of every network of the sites' form, where an oracle listed them and pricing closed;
-        else the master's columns, with what pricing found.
+        else the master's columns, with what pricing found. The best bound over neurons on windows
+        stands beside it, where an oracle priced them.
     """
     generated, sites = fitted.generated, fitted.sites
 
@@ -194,6 +196,7 @@ def certified(
 
     about = "the columns that pricing has grown"
     grown = over(generated.dictionary, generated.weights, about, whole=False)
+    grown = replace(grown, windows=_windows(fitted))
     if grown.optimal_over is not None:
         return grown, generated.dictionary
     listing = next((o for o in fitted.oracles if isinstance(o, Exhaustive)), None)
@@ -201,8 +204,23 @@ def certified(
         dictionary = _grid(listing, sites)
         about = "every network of " + ", or ".join(site.form for site in sites)
         return over(dictionary, np.ones(dictionary.n_columns), about, whole=True), dictionary
+    if grown.windows is not None:
+        return grown, generated.dictionary
     priced = (*grown.priced, *_searched(fitted))
     return replace(grown, priced=priced), generated.dictionary
+
+
+def _windows(fitted: Fitted) -> WindowBound | None:
+    """The best bound over neurons on windows, where they were priced on every site."""
+    generated, sites = fitted.generated, fitted.sites
+    oracle = next((o for o in fitted.oracles if isinstance(o, Windowed)), None)
+    if oracle is None or generated.bound is None or len(generated.sites) != len(sites):
+        return None
+    return WindowBound(
+        sets=tuple(oracle.set_of(site, b) for b, site in enumerate(generated.sites)),
+        lower_bound=generated.bound.value,
+        dual=generated.bound.dual,
+    )
 
 
 def _searched(fitted: Fitted) -> Iterator[PricedSet]:

@@ -7,31 +7,34 @@ records what pricing found, so a reader sees whether proposals still help.
 
 An exact oracle proves more: scaling the dual point by the largest ratio of its set makes it
 feasible there, so its dual value bounds the objective of every network of the set (weak duality).
+The best bound of all rounds is kept, with its dual point. As the master's dual point leaps from one
+round to the next, what is priced may be drawn back to the point of that bound (smoothing: Wentges,
+1997): a column that violates there violates at the master's point too, and bounds rise sooner.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from convexon.convex.bounds.gap import rounded_dual
-from convexon.convex.model.loss import UNIT, exact_sum
+from convexon.convex.bounds.priced import priced_bound
+from convexon.convex.bounds.universal import LowerBound
 from convexon.convex.model.problem import Problem
 from convexon.convex.solvers.solver import Solution
 from convexon.errors import InputError, require_positive
 from convexon.snn.fixed import Interval
 from convexon.snn.network import Branch
 from convexon.snn.simulate import layer_spikes
-from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.dictionary import SpikeDictionary
-from convexon.train.master import Candidate, Master
+from convexon.train.master import Candidate, Master, columns_on
 from convexon.train.pricing.oracle import Oracle, Proposal
 from convexon.train.pricing.site import PricingProblem, Site
 from convexon.train.witnesses.witness import WitnessFamily
@@ -49,6 +52,10 @@ class GenerationBudget:
     columns_per_round: int = 64  # most columns that join in a round
     tolerance: float = 1e-6  # gap of the master, and excess of a ratio over one that violates
     patience: int = 2  # rounds that a column may stay at zero before it leaves
+    # Relative gap to the bound over all sites at which to end. Masters are then solved only as
+    # closely as what is missing asks for.
+    gap: float | None = None
+    smoothing: float = 0.0  # share of the best bound's point in the point that is priced
 
     def __post_init__(self) -> None:
         require_positive(
@@ -59,6 +66,18 @@ class GenerationBudget:
         )
         if not 0.0 < self.tolerance < 1.0:
             raise InputError(f"tolerance must lie within 0..1, not {self.tolerance!r}")
+        if self.gap is not None and not self.tolerance <= self.gap < 1.0:
+            raise InputError(f"gap must lie within tolerance..1, not {self.gap!r}")
+        if not 0.0 <= self.smoothing < 1.0:
+            raise InputError(f"smoothing must lie within 0..1, not {self.smoothing!r}")
+
+    def closeness(self, missing: float) -> float:
+        """Return the gap of a master that leaves a share ``missing`` over all sites."""
+        return self.tolerance if self.gap is None else max(self.tolerance, _CLOSER * missing)
+
+
+_CLOSER = 0.02
+"""Gap of a master, as a share of the gap over all sites."""
 
 
 class Priced(NamedTuple):
@@ -99,6 +118,8 @@ class Generated:
     # optimal over all neurons that the exact oracles stand for, such as every neuron of the sites'
     # form for an enumeration, to HiGHS's tolerances for the mixed-integer program.
     closed: bool
+    # The best bound on the objective over all sites, where every site was priced exactly.
+    bound: LowerBound | None
 
     def active(self, site: Site) -> npt.NDArray[np.intp]:
         """Return the neurons of a site that have a weight; none of a site without a branch."""
@@ -143,10 +164,13 @@ def generate(
     budget: GenerationBudget | None = None,
     generator: np.random.Generator,
     progress: Callable[[Round], None] | None = None,
+    master: Master | None = None,
 ) -> Generated:
     """Grow a dictionary by pricing, from nothing but the intercept.
 
-    Every oracle prices every site, each with the rows of the problem, in every round.
+    Every oracle prices every site, each with the rows of the problem, in every round. A ``master``
+    that has columns, such as those of an interrupted run or of another rho, goes on from them; it
+    is changed in place.
 
     Raises `InputError` if there is no site or no oracle; and `SolverError` if a master's gap is not
     reached.
@@ -155,29 +179,53 @@ def generate(
     if not sites or not oracles:
         raise InputError("sites and oracles must hold at least one each, not none")
     began = time.perf_counter()
-    master = Master.empty(problem, sites[0].max_feature)
+    master = master or Master.empty(problem, sites[0].max_feature)
     rounds: list[Round] = []
+    best: LowerBound | None = None
+    close = budget.closeness(1.0)
     while True:
-        solution = master.solve(budget.tolerance)
-        pricing = _Pricing(problem, solution, sites, oracles, budget)
-        pricing.ask(generator)
+        solution = master.solve(close)
         dropped = master.drop_idle(budget.patience)
-        found = pricing.chosen(master)
+        for point in _points(problem, solution, best, budget.smoothing):
+            pricing = _Pricing(problem, solution, point, sites, oracles, budget)
+            pricing.ask(generator)
+            best = pricing.better_than(best)
+            found = pricing.chosen(master)
+            if found:
+                break
         record = pricing.record(n_added=len(found), n_dropped=dropped, began=began)
         rounds.append(record)
         if progress is not None:
             progress(record)
+        missing = 1.0 if best is None else 1.0 - best.value / record.objective
+        closed = budget.gap is not None and missing <= budget.gap
         late = budget.max_seconds is not None and record.seconds >= budget.max_seconds
-        if not found or late or len(rounds) >= budget.max_rounds:
+        ended = not found and close == budget.tolerance  # a closer master might yet lack a column
+        if ended or closed or late or len(rounds) >= budget.max_rounds:
             break
         master.add(found)
+        close = budget.closeness(missing) if found else budget.tolerance
     if dropped:
         solution = master.solve(budget.tolerance)
-    return _generated(master, solution, rounds, budget.tolerance)
+    return _generated(master, solution, rounds, budget.tolerance, best)
+
+
+def _points(
+    problem: Problem, solution: Solution, best: LowerBound | None, smoothing: float
+) -> Iterator[FloatArray]:
+    """Yield the dual points to price until a column is found: drawn back, then the master's."""
+    if best is not None and smoothing:
+        drawn_back = smoothing * best.dual + (1.0 - smoothing) * solution.dual
+        yield problem.loss.dual_in_domain(drawn_back, problem.encoded)
+    yield solution.dual
 
 
 def _generated(
-    master: Master, solution: Solution, rounds: Sequence[Round], tolerance: float
+    master: Master,
+    solution: Solution,
+    rounds: Sequence[Round],
+    tolerance: float,
+    bound: LowerBound | None,
 ) -> Generated:
     """What the rounds have grown; closed if the last one proves that no column is missing."""
     branches, places, dictionary = master.dictionary()
@@ -190,6 +238,7 @@ def _generated(
         solution=solution,
         rounds=tuple(rounds),
         closed=last.exact_bound is not None and last.largest_ratio <= 1.0 + tolerance,
+        bound=bound,
     )
 
 
@@ -212,29 +261,19 @@ def _answer(
     if layer is None or not layer.n_neurons:
         return _Answer(label, site, proposal, largest, deque())
     features = site.features(layer)
-    ratios, weights = problem.ratios(site, layer, features), site.weights(layer)
-    bits = BitColumns.pack(features, max_value=site.max_feature)
-    keys = bits.keys()
-    queue = deque(
-        Candidate(
-            site=site,
-            layer=layer.restricted(np.array([j]), np.arange(layer.n_inputs)),
-            column=bits.take(np.array([j])),
-            key=keys[j],
-            weight=float(weights[j]),
-        )
-        for j in np.argsort(-ratios)
-        if ratios[j] > least
-    )
+    ratios = problem.ratios(site, layer, features)
+    found = columns_on(site, layer, features)
+    queue = deque(found[j] for j in np.argsort(-ratios) if ratios[j] > least)
     return _Answer(label, site, proposal, max(float(ratios.max()), largest), queue)
 
 
 @dataclass(eq=False)
 class _Pricing:
-    """One round: the master's solution, and what the oracles make of its dual point."""
+    """One round: the master's solution, and what the oracles make of a dual point (m, C)."""
 
     problem: Problem
     solution: Solution
+    point: FloatArray
     sites: Sequence[Site]
     oracles: Sequence[Oracle]
     budget: GenerationBudget
@@ -244,7 +283,7 @@ class _Pricing:
         """Ask every oracle about every site."""
         n_asked = len(self.sites) * len(self.oracles)
         asked = PricingProblem(
-            dual=self.solution.dual,
+            dual=self.point,
             penalty=self.problem.penalty,
             rho=self.problem.rho,
             n_wanted=max(1, 2 * self.budget.columns_per_round // n_asked),
@@ -280,39 +319,41 @@ class _Pricing:
 
     def record(self, *, n_added: int, n_dropped: int, began: float) -> Round:
         """Return the round's record, with the bound that exact pricing gives."""
-        certificate = self.solution.certificate
-        exact = {id(a.site) for a in self.answers if a.proposal.largest_ratio is not None}
-        largest = max((answer.largest for answer in self.answers), default=0.0)
-        every = exact == {id(site) for site in self.sites}
+        certificate, bound = self.solution.certificate, self.bound
         return Round(
             objective=certificate.primal,
             bound=certificate.dual,
             n_columns=certificate.n_columns - 1,
             n_active=int(self.solution.W[:-1].any(axis=1).sum()),
-            largest_ratio=largest,
-            exact_bound=self._bound(largest) if every else None,
+            largest_ratio=self.largest,
+            exact_bound=None if bound is None else bound.value,
             n_added=n_added,
             n_dropped=n_dropped,
             seconds=time.perf_counter() - began,
             oracles={a.label: Priced(a.largest, a.proposal.n_seen) for a in self.answers},
         )
 
-    def _bound(self, largest: float) -> float:
-        """Return the dual value of the point scaled into feasibility over all that was priced.
+    @property
+    def largest(self) -> float:
+        """Largest ratio that any oracle has found."""
+        return max((answer.largest for answer in self.answers), default=0.0)
 
-        A lower bound in exact arithmetic: what rounding can hide of a ratio is added to it, the
-        scaled point is put back into the conjugate's domain, and its value is rounded down.
-        """
-        loss, encoded = self.problem.loss, self.problem.encoded
-        dual, top = self.solution.dual, self.sites[0].max_feature
-        least = self.problem.rho * min(site.least_weight for site in self.sites)
-        hidden = (len(dual) + 8) * UNIT * top * float(np.abs(dual).sum())
-        scale = max(1.0, (largest + hidden / least) * (1.0 + 8.0 * UNIT))
-        while True:
-            point = loss.dual_in_domain(dual / scale, encoded)
-            # No dual norm of a column moves by more than the entries of the point do in all.
-            moved = top * exact_sum(np.abs(point - dual / scale)) * (1.0 + 8.0 * UNIT)
-            reached = (largest + hidden / least) / scale + moved / least
-            if reached * (1.0 + 16.0 * UNIT) <= 1.0:
-                return rounded_dual(loss, encoded, point)
-            scale *= reached * (1.0 + 64.0 * UNIT)
+    def better_than(self, best: LowerBound | None) -> LowerBound | None:
+        """Return the higher of two bounds: ``best``, and what exact pricing of the point gives."""
+        bound = self.bound
+        known = (each for each in (best, bound) if each is not None)
+        return max(known, key=lambda each: each.value, default=None)
+
+    @cached_property
+    def bound(self) -> LowerBound | None:
+        """The point scaled into feasibility over all that was priced, where that was exact."""
+        exact = {id(a.site) for a in self.answers if a.proposal.largest_ratio is not None}
+        if exact != {id(site) for site in self.sites}:
+            return None
+        return priced_bound(
+            self.problem,
+            self.point,
+            self.largest,
+            max_feature=self.sites[0].max_feature,
+            least_weight=min(site.least_weight for site in self.sites),
+        )

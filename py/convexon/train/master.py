@@ -35,6 +35,25 @@ class Candidate:
     weight: float
 
 
+def columns_on(
+    site: Site, layer: Layer, features: npt.NDArray[np.uint8] | None = None
+) -> list[Candidate]:
+    """Return the columns of the neurons of a layer; ``features`` (m, k), where they are known."""
+    if features is None:
+        features = site.features(layer)
+    weights, bits = site.weights(layer), BitColumns.pack(features, max_value=site.max_feature)
+    return [
+        Candidate(
+            site=site,
+            layer=layer.restricted(np.array([j]), np.arange(layer.n_inputs)),
+            column=bits.take(np.array([j])),
+            key=key,
+            weight=float(weights[j]),
+        )
+        for j, key in enumerate(bits.keys())
+    ]
+
+
 @dataclass(eq=False)
 class Master:
     """The columns at hand, where they come from, and how long each has been idle."""

@@ -27,6 +27,7 @@ from convexon.train.pricing.milp import MixedIntegerProgram
 from convexon.train.pricing.oracle import ORACLES, Proposal, proposed
 from convexon.train.pricing.oracles import RandomDraws
 from convexon.train.pricing.site import PricingProblem, Site, site_on
+from convexon.train.pricing.windows import WindowPricing
 from convexon.train.witnesses.alphabet import TERNARY
 from convexon.train.witnesses.witness import WitnessFamily
 
@@ -87,9 +88,16 @@ def test_it_is_found_by_name_and_its_columns_are_certified_and_quantized(pairs: 
 
 
 def test_every_built_in_oracle_has_a_name_and_needs_nothing_else() -> None:
-    assert list(ORACLES) == ["local", "random", "ascent", "milp", "enumeration", "given"]
-    kinds = (LocalSearch, RandomDraws, SurrogateAscent, MixedIntegerProgram, Enumeration)
-    for name, kind in zip(ORACLES, kinds, strict=False):
+    kinds = {
+        "local": LocalSearch,
+        "random": RandomDraws,
+        "ascent": SurrogateAscent,
+        "milp": MixedIntegerProgram,
+        "enumeration": Enumeration,
+        "windows": WindowPricing,
+    }
+    assert list(ORACLES) == [*kinds, "given"]
+    for name, kind in kinds.items():
         assert isinstance(ORACLES[name](), kind)
 
 

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from convexon.certify.windows import WindowSet
 from convexon.errors import InputError
 from convexon.registry import Registry
 from convexon.snn.network import Layer
@@ -54,6 +55,14 @@ class Exhaustive(Protocol):
 
     def columns(self, site: Site) -> BitColumns:
         """Return the distinct columns."""
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """An oracle that is exact over neurons on windows, and can state them for a checker."""
+
+    def set_of(self, site: Site, branch: int) -> WindowSet:
+        """Return the set that it prices on a site, which is the trunk of ``branch``."""
 
 
 def _require_stated(oracle: type[Oracle]) -> None:

@@ -17,6 +17,7 @@ from convexon.train.pricing.oracle import (
 )
 from convexon.train.pricing.oracle import Proposal, candidates, proposed
 from convexon.train.pricing.site import PricingProblem, Site
+from convexon.train.pricing.windows import WindowPricing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,4 +76,5 @@ ORACLES.add("random", RandomDraws)
 ORACLES.add("ascent", SurrogateAscent)
 ORACLES.add("milp", MixedIntegerProgram)
 ORACLES.add("enumeration", Enumeration)
+ORACLES.add("windows", WindowPricing)
 ORACLES.add("given", GivenNeurons)

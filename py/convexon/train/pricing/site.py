@@ -20,7 +20,7 @@ from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.snn.fixed import Interval
 from convexon.snn.network import Branch, Layer
-from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
+from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset, in_words
 from convexon.snn.simulate import layer_features, layer_spikes, spikes_of
 from convexon.train.columns.rows import Rows
 from convexon.train.witnesses.threshold import threshold_layer
@@ -66,12 +66,7 @@ class Site:
     def form(self) -> str:
         """The neurons that may stand here, in words: what a bound over all of them is about."""
         family = self.family
-        kind = "threshold units"
-        if (family.leak, family.reset) != (MEMORYLESS, Reset.NONE):
-            resets = {Reset.SUBTRACT: "by subtraction", Reset.ZERO: "to zero", Reset.NONE: "off"}
-            kind = (
-                f"LIF neurons of leak factor {family.leak.factor:.6g}, reset {resets[family.reset]}"
-            )
+        kind = in_words(family.leak, family.reset)
         below = "the input"
         if self.trunk:
             below = f"the {self.trunk[-1].n_neurons} neurons of a fixed layer ({self.name})"

@@ -6,17 +6,22 @@ from dataclasses import replace
 
 import numpy as np
 
+from convexon.certify.certificate import WindowBound
+from convexon.convex.bounds.priced import priced_bound
+from convexon.convex.model.loss import FloatArray
 from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
+from convexon.convex.model.program import ConvexProgram
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.progress import Progress
 from convexon.train.columns.dictionary import SpikeDictionary
-from convexon.train.columns.rows import Rows
+from convexon.train.columns.rows import Rows, distinct_rows
 from convexon.train.cost import SiliconCost
 from convexon.train.generation import GenerationBudget, Round, generate
+from convexon.train.pricing.oracle import Windowed
 from convexon.train.pricing.oracles import ORACLES
-from convexon.train.pricing.site import Site, site_on
+from convexon.train.pricing.site import PricingProblem, Site, site_on
 from convexon.train.selection import Pool
 from convexon.train.settings import Sight, SolveSettings
 from convexon.train.solved import Branches
@@ -54,7 +59,7 @@ def witnesses_for(
 
     priced = generate(
         rows.problem(Softmax(), GroupL2(), settings.selection_rho, n_outputs=train.n_classes),
-        _sites(settings, drawn, train, rows),
+        _sites(settings, drawn, train, rows, shape),
         [ORACLES[settings.oracle]()],
         budget=GenerationBudget(
             max_rounds=settings.pricing_rounds + 1,
@@ -112,14 +117,54 @@ def _stacked(family: WitnessFamily, depth: int) -> list[WitnessFamily]:
     return layers
 
 
+def window_bound(
+    settings: SolveSettings,
+    train: SpikeDataset,
+    shape: tuple[int, ...],
+    branches: Branches,
+    program: ConvexProgram,
+    dual: FloatArray,
+) -> WindowBound | None:
+    """Return a bound over all neurons on windows, where the oracle is over these.
+
+    ``program`` is over every column drawn, for which ``dual`` is feasible; ``shape`` is as for
+    `witnesses_for`.
+    """
+    oracle = ORACLES[settings.oracle]()
+    if not isinstance(oracle, Windowed):
+        return None
+    rows = distinct_rows(train, settings.readout)
+    every = _sites(settings, branches, train, rows, shape)
+    # The first branch of each leak is drawn, and has the trunk of those that pricing added.
+    first = {site.family.leak: b for b, site in reversed(list(enumerate(every)))}
+    sites = [(b, every[b]) for b in sorted(first.values())]
+    asked = PricingProblem(dual=dual, penalty=program.penalty, rho=program.rho, n_wanted=1)
+    generator = np.random.default_rng(settings.seed)
+    ratios = [oracle.propose(asked, site, generator).largest_ratio or 0.0 for _, site in sites]
+    bound = priced_bound(
+        program, dual, max(ratios), max_feature=every[0].max_feature, least_weight=1.0
+    )
+    return WindowBound(
+        sets=tuple(oracle.set_of(site, b) for b, site in sites),
+        lower_bound=bound.value,
+        dual=bound.dual,
+    )
+
+
 def _sites(
-    settings: SolveSettings, branches: Branches, train: SpikeDataset, rows: Rows
+    settings: SolveSettings,
+    branches: Branches,
+    train: SpikeDataset,
+    rows: Rows,
+    shape: tuple[int, ...] = (),
 ) -> list[Site]:
     """Return for each branch the site that its last layer stands on, its neurons weighed.
 
-    The mean neuron of the first branch, which is drawn, has a weight of one.
+    The mean neuron of the first branch, which is drawn, has a weight of one. Fields are of samples
+    of the shape, where branches have one layer.
     """
-    families = {family.leak: family for family in settings.families(train.n_inputs)}
+    shape = shape if settings.depth == 1 else ()
+    families = {family.leak: family for family in settings.families(train.n_inputs, shape)}
     sites = [
         site_on(
             train,
