@@ -21,7 +21,6 @@ from convexon.snn.real import RealLayer, RealNetwork
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.bench.job import Traffic
 from convexon_sim.judge import observe
-from convexon_sim.simulator import SimulatorKind, find
 from convexon_sim.trial import Trial
 from convolutions import convolutional
 from sim_bench import icarus
@@ -90,17 +89,15 @@ def trial_of(network: FixedPointNetwork, mapping: Mapping, spikes: np.ndarray) -
 def test_windows_are_streamed_as_the_models_and_the_schedule_say(
     network: FixedPointNetwork, spikes: np.ndarray
 ) -> None:
-    """Spikes, membranes and cycles; then under stalls, with a reset in the midst."""
+    """Under stalls, and with a reset in the midst; smooth traffic is the front door's."""
     first, second, _ = network.branches[0].layers
     assert isinstance(first.weights, IntegerConvolution)
     assert isinstance(second.weights, IntegerConvolution)
-    trial = trial_of(network, MAPPING, spikes)
+    trial = trial_of(network, MAPPING, spikes[:2])
     for layer in trial.expected.layers[0]:
         assert 0.02 < layer.spikes.mean() < 0.98
     probes = trial.bundle.ports["probes"]
     assert [probe.get("spread", 1) for probe in probes] == [16, 4, 1]
-    verdict = observe(trial, find(SimulatorKind.VERILATOR)).verification
-    assert (verdict.inferences, verdict.first) == (6, None)
     stalls = trial.head(2, Traffic(idle=0.2, back_pressure=0.3, resets=(1,), seed=3))
     verdict = observe(stalls, icarus()).verification
     assert (verdict.inferences, verdict.first) == (2, None)
@@ -117,7 +114,7 @@ def test_the_front_door_leads_to_windows(
 
 
 def test_a_convolution_in_logic_is_the_matrix_that_it_means() -> None:
-    network = convolutional("padded")
+    network = convolutional("pooled")
     layers = network.branches[0].layers
     matrices = tuple(replace(layer, weights=layer.matrix) for layer in layers)
     meant = replace(network, branches=(Branch(matrices),))

@@ -18,6 +18,7 @@ from convexon.plan.cost.timing import MAX_GRAPH_SYNAPSES, matrix_graph
 from convexon.plan.family import Family
 from convexon.plan.fold import WORD, FoldPlan, engines_of, plans_at, readout_plan, sum_intervals
 from convexon.plan.mapping import Folded, LayerMapping, Mapping, Spatial, Sums
+from convexon.plan.windows import WindowPlan
 from convexon.snn.decision import Decision, Rule
 from convexon.snn.fixed import Interval, ceil_log2, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
@@ -242,21 +243,47 @@ def engine_amounts(plan: FoldPlan, family: Family) -> Amounts:
     amounts = Amounts(
         {
             Logic.ENGINE: 1,
-            Logic.SOURCE: plan.n_sources,
-            Logic.GROUP: choice.banks * -(-plan.rows // WORD),
-            Logic.WORD: choice.banks * min(plan.rows, WORD),
-            Logic.PLANE: plan.layer.n_inputs * (plan.input_bits - 1),
             Logic.BANK: choice.banks,
-            Logic.ADDRESS: choice.banks * ceil_log2(plan.depth_of_bank) * (plan.folds > 1),
-            Logic.COLUMN: lanes * (choice.banks - 1) * (plan.weight_width + 1),
             Logic.SUM_OF_LANE: bits,
             Logic.DOUBLING: bits * (plan.input_bits > 1),
         }
     )
+    amounts += window_amounts(plan) if isinstance(plan, WindowPlan) else scan_amounts(plan)
     if plan.seeded:
         amounts[Logic.MIXER] = choice.banks
         amounts[Logic.SEEDED_BIT] = choice.banks * plan.folds * lanes * (plan.weight_width + 1)
     return amounts + memory_amounts(weight_memories(plan), family)
+
+
+def scan_amounts(plan: FoldPlan) -> Amounts:
+    """Amounts of what finds spikes and addresses their rows."""
+    banks = plan.choice.banks
+    return Amounts(
+        {
+            Logic.SOURCE: plan.n_sources,
+            Logic.GROUP: banks * -(-plan.rows // WORD),
+            Logic.WORD: banks * min(plan.rows, WORD),
+            Logic.PLANE: plan.layer.n_inputs * (plan.input_bits - 1),
+            Logic.ADDRESS: banks * ceil_log2(plan.depth_of_bank) * (plan.folds > 1),
+            Logic.COLUMN: plan.choice.lanes * (banks - 1) * (plan.weight_width + 1),
+        }
+    )
+
+
+def window_amounts(plan: WindowPlan) -> Amounts:
+    """Amounts of what takes pixels in and addresses them and their weights.
+
+    A multiplexer of many takes two LUTs for three of its inputs; an address a lookup for each bit
+    of what it grows by, and an adder.
+    """
+    amounts = Amounts({Logic.LOOKUP: 2 * plan.n_sources * plan.input_bits // 3})
+    for walk in (plan.loading, plan.reading):
+        counters = [ceil_log2(loop.count) for loop in walk.loops if loop.count > 1]
+        addresses = [ceil_log2(end + 1) for end in walk.ends]
+        amounts[Logic.LOOKUP] += 2 * sum(counters) + len(counters) * sum(addresses) // 2
+        amounts[Logic.SUM] += len(addresses)
+        amounts[Logic.SUM_BIT] += sum(counters) + sum(addresses)
+    return amounts
 
 
 def folded_amounts(plan: FoldPlan, family: Family) -> Amounts:
@@ -284,12 +311,18 @@ def folded_amounts(plan: FoldPlan, family: Family) -> Amounts:
 
 
 def weight_memories(plan: FoldPlan) -> list[MemoryShape]:
-    """Memories of the weights of an engine; none where they are made from a seed."""
+    """Memories of the weights of an engine, and of a convolution's pixels.
+
+    There are none where weights are made from a seed.
+    """
     if plan.seeded:
         return []
     width = plan.choice.lanes * plan.weight_width
     one = MemoryShape(width=width, depth=plan.depth_of_bank, is_written=plan.is_loaded)
-    return [one] * plan.choice.banks
+    pixels = []
+    if isinstance(plan, WindowPlan):
+        pixels.append(MemoryShape(width=plan.input_bits, depth=plan.pixels, is_written=True))
+    return [one] * plan.choice.banks + pixels
 
 
 def neuron_memories(plan: FoldPlan) -> list[MemoryShape]:

@@ -20,6 +20,7 @@ from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.family import DelayModel, Family
 from convexon.plan.fold import WORD, FoldPlan
 from convexon.plan.mapping import MAX_REGISTERS, Spatial, Sums
+from convexon.plan.windows import WindowPlan
 from convexon.snn.fixed import ceil_log2, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
@@ -96,7 +97,7 @@ def engine_delay(plan: FoldPlan, family: Family) -> float:
     late = 0.0 if plan.layer.reset is not Reset.LATE else integrated + model.lookup
     synaptic = _synaptic_delay(plan.layer, ranges, model, 2 * model.lookup + current)
     logic = (
-        model.sum_of(WORD) + SCANNER_LOOKUPS * model.lookup,
+        _finding_delay(plan, model),
         ceil_log2(plan.choice.banks) * model.sum_of(plan.weight_width),
         synaptic + late,
         model.lookup + leak_adders(plan.layer.leak) * integrated,
@@ -105,6 +106,16 @@ def engine_delay(plan: FoldPlan, family: Family) -> float:
     )
     memory = 0.0 if plan.seeded else model.memory
     return max(memory, model.register + max(logic))
+
+
+def _finding_delay(plan: FoldPlan, model: DelayModel) -> float:
+    """The scanner's; of a convolution a choice of one pixel, or an address and what it grows by."""
+    if not isinstance(plan, WindowPlan):
+        return model.sum_of(WORD) + SCANNER_LOOKUPS * model.lookup
+    loops = sum(loop.count > 1 for loop in plan.reading.loops)
+    address = model.sum_of(max(ceil_log2(end + 1) for end in plan.reading.ends))
+    chosen = ceil_log2(max(2, plan.n_sources)) * model.lookup
+    return max(chosen, (2 + ceil_log2(1 + loops)) * model.lookup + address)
 
 
 def _delays(network: FixedPointNetwork, model: DelayModel, sums: Sums) -> list[list[float]]:
