@@ -28,6 +28,7 @@ _DOOR = {
     "from_nir": "convexon.api.trained",
     "from_torch": "convexon.api.trained",
     "quantize": "convexon.api.trained",
+    "to_nir": "convexon.api.trained",
     "bit_widths": "convexon.api.trained",
     "SolveSettings": "convexon.train.settings",
     "Registry": "convexon.registry",
@@ -53,6 +54,7 @@ __all__ = [
     "from_torch",
     "load",
     "quantize",
+    "to_nir",
 ]
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
     from convexon.api.explore import explore
     from convexon.api.network import Network, load
     from convexon.api.run import Run
-    from convexon.api.trained import bit_widths, from_nir, from_torch, quantize
+    from convexon.api.trained import bit_widths, from_nir, from_torch, quantize, to_nir
     from convexon.errors import ConvexonError
     from convexon.registry import Registry
     from convexon.snn.convolution import Convolution, Windows

@@ -15,7 +15,7 @@ from convexon.errors import InputError
 from convexon.flow.readout import with_readout
 from convexon.flow.run import Keeper
 from convexon.flow.solve import Solved
-from convexon.interop import modules, nir
+from convexon.interop import modules, nir, nir_export
 from convexon.quantizer.hidden import LayerChange
 from convexon.quantizer.settings import HiddenSettings, InputSettings
 from convexon.quantizer.trained import (
@@ -27,7 +27,8 @@ from convexon.quantizer.trained import (
 )
 from convexon.report.quantization import front_drawing
 from convexon.report.svg import alone
-from convexon.settings import settings_of
+from convexon.settings import choice, settings_of
+from convexon.snn.network import FixedPointNetwork
 from convexon.snn.real import RealNetwork
 from convexon.store.artefact import atomic_write
 
@@ -46,6 +47,28 @@ def from_nir(
     if isinstance(graph, str | Path):
         return nir.read_nir(Path(graph), profile=profile, dt=dt)
     return nir.from_nir(graph, profile=profile, dt=dt)
+
+
+def to_nir(
+    network: Network | RealNetwork | FixedPointNetwork,
+    path: str | Path,
+    *,
+    profile: str = nir.DEFAULT_PROFILE,
+    dt: float | None = None,
+    leak: str = "exact",
+) -> Path:
+    """Write a network as a NIR graph, as `convexon.interop.nir_export.to_nir` states it.
+
+    Raises
+    ------
+    InputError
+        If the profile cannot say what a layer does; it names both.
+    ArtefactError
+        If the file cannot be written.
+    """
+    inner = network.card if isinstance(network, Network) else network
+    chosen = choice(nir_export.LeakExport, leak, "leak")
+    return nir_export.write_nir(inner, Path(path), profile=profile, dt=dt, leak=chosen)
 
 
 def from_torch(model: torch.nn.Module, sample: Any) -> RealNetwork:

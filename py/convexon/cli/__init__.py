@@ -35,6 +35,7 @@ COMMANDS = {
     "certify": "network.certify",
     "map": "hardware.map",
     "emit": "hardware.emit",
+    "export": "network.export",
     "weights": "hardware.weights",
     "prove": "hardware.prove",
     "verify": "hardware.verify",

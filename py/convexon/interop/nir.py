@@ -44,7 +44,7 @@ MAX_NESTING = 32
 
 def read_nir(path: Path, *, profile: str = DEFAULT_PROFILE, dt: float | None = None) -> RealNetwork:
     """Read a NIR file; raises as `from_nir`, and if the file is none."""
-    nir = _nir()
+    nir = nir_package()
     try:
         open_regular(path).close()
     except OSError as error:
@@ -394,7 +394,8 @@ def _readout(flat: _Flat, last: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]
     return weights, np.asarray(biases)
 
 
-def _nir() -> Any:
+def nir_package() -> Any:
+    """Return the package nir; raises `MissingToolError` where it is not installed."""
     try:
         import nir
     except ImportError as error:
