@@ -239,6 +239,27 @@ def automata() -> str:
     return table(("automaton", *(label for _, label in chosen)), rows)
 
 
+def interchange() -> str:
+    """Return networks that other tools trained, by bits."""
+    figures = figures_of("interchange")
+    names = sorted({name.split(".")[1] for name in figures} - {"door"})
+    bits = ("float", "8bit", "6bit", "4bit", "3bit", "2bit")
+    rows = [
+        (
+            name,
+            number(figures, f"interchange.{name}.float_mismatches", ".0f"),
+            *(share(figures, f"interchange.{name}.accuracy.{each}") for each in bits),
+            share(figures, f"interchange.{name}.spike_disagreement.4bit"),
+            number(figures, f"interchange.{name}.hardware_mismatches", ".0f"),
+            number(figures, f"interchange.{name}.hardware_inferences", ",.0f"),
+        )
+        for name in names
+    ]
+    header = ("network", "float spikes that differ", "float: test %", "8 bits", "6", "4", "3", "2")
+    last = ("spikes that differ at 4 bits, %", "hardware mismatches", "of inferences")
+    return table((*header, *last), rows)
+
+
 DIGITS = (
     ("test", "chosen on validation"),
     ("cvx", "CVX: drawn witnesses"),
@@ -378,6 +399,7 @@ TABLES: dict[str, Callable[[], str]] = {
         strings,
         automata,
         digits,
+        interchange,
         scaling,
         memory,
         hardware,
