@@ -1,84 +1,175 @@
-"""Measure convex training without any gradient: `python benchmarks/engine.py --data FOLDER`.
+"""Measure convex training without any gradient: `python benchmarks/engine.py [--only ROW ...]`.
 
-FOLDER holds MNIST's idx files (or set CONVEXON_DATA); any idx folder of 28 x 28 images will do.
-With 6,000 training images, over three seeds, in T = 4 chunks: ternary threshold neurons that see
-rectangles, drawn eightfold, selected by the residual and weighed by the convex program
-(examples/mnist_convex.py), with at most 1,024 and at most 256 of them. --full takes all 60,000
-images and one seed. Everything is chosen on validation images. Writes
-benchmarks/results/engine.json after each seed; a seed that stands there is not measured again.
+    pip install --group bench        # data that packages ship
+    --data FOLDER                    # MNIST's idx files, or set CONVEXON_DATA
+    --full                           # all 60,000 images of MNIST alone, one seed
+
+Rows of MNIST: 6,000 training images in T = 4 chunks, any idx folder of 28 x 28 images in its place.
+Ternary threshold neurons see rectangles of the image; 8,192 are drawn, selected by the residual and
+weighed by the convex program (examples/mnist_convex.py).
+
+Rows of the small data (benchmarks/small_data.py): `SolveSettings` as they come, beside logistic
+regression on raw values, a random reservoir, and surrogate gradient with as many neurons of the
+same kind, bits and wall time.
+
+Everything is chosen on validation samples, over three seeds. benchmarks/results/engine.json is
+written after each seed; a seed that stands there is not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import small_data
 from example import example
 
+from convexon.flow.baselines import baselines
+from convexon.flow.run import Run
+from convexon.flow.solve import Solved, solve
 from convexon.quantizer.readout import quantize
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
+from convexon.snn.network import FixedPointNetwork
 from convexon.snn.simulate import accuracy
+from convexon.train.selection import validation_split
+from convexon.train.settings import SolveSettings
 
 convex = example("mnist_convex")
 
 RESULT = Path(__file__).parent / "results" / "engine.json"
 READOUT_BITS = 8
 
-SMALL = {
-    "mnist6000": ({"neurons": 1024}, 6000, 3),
-    "mnist6000-256": ({"neurons": 256}, 6000, 3),
+LARGE = {
+    "mnist6000": ({"neurons": 1024}, 6000),
+    "mnist6000-256": ({"neurons": 256, "drawn": 32}, 6000),
 }
-FULL = {"mnist60000": ({"neurons": 1024, "shifts": ((0, 0),)}, 60_000, 1)}
-"""What the plan has of its own, training images, and seeds, by name of a row."""
+FULL = {"mnist60000": ({"neurons": 1024, "shifts": ((0, 0),)}, 60_000)}
+"""What the plan has of its own, and training images, by name of a row."""
 
 UNITS = {"test": "share", "neurons": "neurons", "fan_in": "synapses", "seconds": "seconds"}
 
+LEAST_SECONDS = 20.0
+"""That surrogate training gets where the convex program took less."""
 
-def measured(folder: Path, plan: object, n_train: int) -> dict[str, float]:
-    """Fit once; returns a value for each of `UNITS`."""
+Values = Mapping[str, Mapping[str, float]]
+"""By method, a value for some of `UNITS`."""
+
+
+def on_mnist(folder: Path, own: Mapping[str, object], n_train: int, seed: int) -> Values:
+    """Fit the convex network of one seed, and test it on all test images."""
+    plan = convex.ConvexPlan(seed=seed, **own)
     images, labels = convex.load_digits(folder, "train")
     test = convex.sequential(*convex.load_digits(folder, "test"), n_steps=plan.n_steps)
-    chosen = convex.balanced_subset(labels, n_train, seed=plan.seed)
+    chosen = convex.balanced_subset(labels, n_train, seed=seed)
     began = time.perf_counter()
     network = convex.fit_convex(images[chosen], labels[chosen], plan)
     seconds = time.perf_counter() - began
     card = quantize(network, bits=READOUT_BITS)
-    last = card.branches[0].layers[-1]
+    reached = accuracy(card, test.inputs, test.labels)
+    return {"cvx": {"test": reached, "seconds": seconds, **size_of(card)}}
+
+
+def on_small(name: str, seed: int) -> Values:
+    """Fit by every method on one split."""
+    settings, samples = SolveSettings(seed=seed), small_data.samples(name)
+    with tempfile.TemporaryDirectory(prefix="convexon-bench-") as folder:
+        run = Run(Path(folder) / "run")
+        began = time.perf_counter()
+        made = solve(run, samples, settings)
+        seconds = time.perf_counter() - began
+        others = baselines(run, samples, settings).value
+    card, test = made.card.value, made.drawn.test.value
+    budget = max(seconds, LEAST_SECONDS)
+    surrogate = trained(made, settings, budget)
     return {
-        "test": accuracy(card, test.inputs, test.labels),
-        "neurons": last.n_neurons,
-        "fan_in": float(np.count_nonzero(last.weights, axis=0).mean()),
-        "seconds": seconds,
+        "cvx": {"test": made.accuracy(test), "seconds": seconds, **size_of(card)},
+        "sg": {
+            "test": accuracy(surrogate, test.inputs, test.labels),
+            "seconds": budget,
+            **size_of(surrogate),
+        },
+        "reservoir": {
+            "test": others.reservoir.accuracy_test,
+            "neurons": others.reservoir.neurons,
+        },
+        "logistic": {"test": others.logistic.accuracy_test},
     }
 
 
-def figures_of(row: str, seeds: list[Mapping[str, float]], told: str) -> list[Figure]:
+def trained(made: Solved, settings: SolveSettings, seconds: float) -> FixedPointNetwork:
+    """Train as many neurons of the same kind by surrogate gradient on the same samples."""
+    from convexon.train.surrogate.hybrid import train_end_to_end
+    from convexon.train.surrogate.model import LayerPlan
+    from convexon.train.surrogate.train import Lesson, TrainingPlan
+
+    train = made.drawn.train.value
+    fit, held = validation_split(train.labels, train.groups, seed=settings.seed)
+    families = settings.families(train.n_inputs)
+    each = -(-made.card.value.n_neurons // len(families))
+    stacks = [[LayerPlan(n_neurons=each, family=family)] for family in families]
+    lesson = Lesson(train=train.take(fit), validation=train.take(held))
+    plan = TrainingPlan(epochs=200, seconds=seconds, seed=settings.seed)
+    found = train_end_to_end(stacks, lesson, settings.readout, plan)
+    return quantize(found.network, bits=settings.readout_bits)
+
+
+def size_of(card: FixedPointNetwork) -> dict[str, float]:
+    """Neurons of the last layers, and the mean of their synapses."""
+    last = [branch.layers[-1] for branch in card.branches]
+    fan_in = np.concatenate([np.count_nonzero(layer.weights, axis=0) for layer in last])
+    return {"neurons": float(len(fan_in)), "fan_in": float(fan_in.mean())}
+
+
+def figures_of(row: str, seeds: Sequence[Values]) -> list[Figure]:
     """Each seed's values, their means, and how sure the mean accuracy is."""
-    values = [
-        (f"{name}.seed{seed}", value, name)
-        for seed, found in enumerate(seeds)
-        for name, value in found.items()
-    ]
-    for name in UNITS:
-        values.append((name, float(np.mean([found[name] for found in seeds])), name))
-    if len(seeds) > 1:
-        tests = [found["test"] for found in seeds]
-        values.append(("test.stderr", float(np.std(tests, ddof=1) / np.sqrt(len(tests))), "test"))
+    found = []
+    for method, units in seeds[0].items():
+        for name in units:
+            values = [values[method][name] for values in seeds]
+            found += [(method, f"{name}.seed{seed}", v, name) for seed, v in enumerate(values)]
+            found.append((method, name, float(np.mean(values)), name))
+            if name == "test" and len(values) > 1:
+                error = float(np.std(values, ddof=1) / np.sqrt(len(values)))
+                found.append((method, "test.stderr", error, name))
     return [
         Figure(
-            name=f"engine.{row}.cvx.{name}",
+            name=f"engine.{row}.{method}.{name}",
             value=round(value, 4),
             unit=UNITS[kind],
             kind=FigureKind.MEASURED,
-            source=told,
+            source=f"benchmarks/engine.py, {len(seeds)} seeds, {READOUT_BITS}-bit readout",
         )
-        for name, value, kind in values
+        for method, name, value, kind in found
     ]
+
+
+def known_values(row: str, seed: int) -> Values:
+    """What was measured of a seed before; empty where nothing was."""
+    found: dict[str, dict[str, float]] = {}
+    start, end = f"engine.{row}.", f".seed{seed}"
+    for name, figure in (read_figures(RESULT) if RESULT.exists() else {}).items():
+        if name.startswith(start) and name.endswith(end):
+            method, kind = name.removeprefix(start).removesuffix(end).split(".")
+            found.setdefault(method, {})[kind] = figure.value
+    return found
+
+
+def measure(row: str, fit: Callable[[int], Values], n_seeds: int) -> None:
+    """Measure a row seed by seed, and write it after each."""
+    seeds: list[Values] = []
+    for seed in range(n_seeds):
+        seeds.append(known_values(row, seed) or fit(seed))
+        tests = {method: values["test"] for method, values in seeds[-1].items()}
+        print(f"{row}, seed {seed}: {tests}", flush=True)
+        known = read_figures(RESULT) if RESULT.exists() else {}
+        found = {figure.name: figure for figure in figures_of(row, seeds)}
+        write_figures({**known, **found}.values(), RESULT)
 
 
 def main() -> None:
@@ -86,24 +177,19 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--data", type=Path, default=os.environ.get("CONVEXON_DATA"))
     options.add_argument("--full", action="store_true", help="all 60,000 images, one seed")
+    options.add_argument("--only", nargs="+", choices=(*LARGE, *small_data.DATA))
     given = options.parse_args()
-    if given.data is None:
+    large = FULL if given.full else LARGE
+    rows = list(FULL) if given.full else given.only or [*LARGE, *small_data.DATA]
+    if given.data is None and set(rows) & set(large):
         options.error("--data must name the folder with the idx files, or set CONVEXON_DATA")
-    for row, (own, n_train, n_seeds) in (FULL if given.full else SMALL).items():
-        seeds: list[Mapping[str, float]] = []
-        for seed in range(n_seeds):
-            known = read_figures(RESULT) if RESULT.exists() else {}
-            names = {name: f"engine.{row}.cvx.{name}.seed{seed}" for name in UNITS}
-            if all(name in known for name in names.values()):
-                seeds.append({kind: known[name].value for kind, name in names.items()})
-                continue
-            seeds.append(measured(Path(given.data), convex.ConvexPlan(seed=seed, **own), n_train))
-            print(f"{row}, seed {seed}: {seeds[-1]}", flush=True)
-            told = f"{len(seeds)} seeds, {n_train} training images, {READOUT_BITS}-bit readout"
-            found = figures_of(row, seeds, told)
-            write_figures({**known, **{f.name: f for f in found}}.values(), RESULT)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{peak:.1f} GiB at most")
+    for row in rows:
+        if row in large:
+            own, n_train = large[row]
+            fit = partial(on_mnist, Path(given.data), own, n_train)
+            measure(row, fit, 1 if given.full else 3)
+        else:
+            measure(row, partial(on_small, row), 3)
 
 
 if __name__ == "__main__":

@@ -274,8 +274,20 @@ DIGITS = (
 
 def digits() -> str:
     """Return sequential MNIST."""
-    figures = figures_of("mnist_sequential")
-    rows = []
+    figures = figures_of("mnist_sequential", "engine")
+    rows = [
+        (
+            label,
+            share(figures, f"engine.mnist6000{few}.cvx.test"),
+            number(figures, f"engine.mnist6000{few}.cvx.neurons", ".0f"),
+            share(figures, f"engine.mnist60000{few}.cvx.test"),
+            number(figures, f"engine.mnist60000{few}.cvx.neurons", ".0f"),
+        )
+        for few, label in (
+            ("", "CVX: witnesses that see rectangles"),
+            ("-256", "the same, at most 256 neurons"),
+        )
+    ]
     for name, label in DIGITS:
         small, full = f"mnist.t4.n6000.{name}", f"mnist.full.{name}"
         neurons = "neurons" if name == "test" else f"{name}.neurons"
