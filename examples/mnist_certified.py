@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,20 +66,35 @@ def site_of(train: SpikeDataset) -> Site:
     return site_on(train, distinct_rows(train, MODE), family, name="pixels")
 
 
+def show(record: Round) -> None:
+    """Print a round."""
+    bound = record.exact_bound or 0.0
+    print(
+        f"{record.seconds:.0f} s, {record.n_columns} columns, {record.n_active} active, objective "
+        f"{record.objective:.6f}, largest ratio {record.largest_ratio:.4f}, bound {bound:.6f}",
+        flush=True,
+    )
+
+
 def fit_certified(
-    train: SpikeDataset, plan: Pricing, *, seed: int, kept: Path | None = None
+    train: SpikeDataset,
+    plan: Pricing,
+    *,
+    seed: int,
+    kept: Path,
+    progress: Callable[[Round], None] = show,
 ) -> Fitted:
     """Grow columns until the gap over all neurons closes; ``kept`` holds them between rounds."""
     site, oracle = site_of(train), WindowPricing()
     problem = site.rows.problem(Softmax(), GroupL2(), plan.rho, n_outputs=N_CLASSES)
     master = Master.empty(problem, site.max_feature)
-    if kept is not None and kept.exists():
+    if kept.exists():
         resume(master, site, kept)
 
     def watch(record: Round) -> None:
-        show(record)
-        if kept is not None and master.places:
+        if master.places:
             save(master, kept)
+        progress(record)
 
     budget = GenerationBudget(
         max_rounds=plan.rounds,
@@ -116,17 +132,7 @@ def fitted_of(
         oracles=[oracle],
         network=network,
         card=quantize(network, bits=8),
-        validation={problem.rho: float("nan")},
-    )
-
-
-def show(record: Round) -> None:
-    """Print a round."""
-    bound = record.exact_bound or 0.0
-    print(
-        f"{record.seconds:.0f} s, {record.n_columns} columns, {record.n_active} active, objective "
-        f"{record.objective:.6f}, largest ratio {record.largest_ratio:.4f}, bound {bound:.6f}",
-        flush=True,
+        validation={},  # the strength was given
     )
 
 

@@ -175,7 +175,7 @@ def _settings(fitted: Fitted, bits: int) -> dict[str, Any]:
     return {
         "loss": fitted.problem.loss.name,
         "penalty": fitted.problem.penalty.name,
-        "rho": sorted(fitted.validation),
+        "rho": sorted({*fitted.validation, fitted.rho}),
         "cost": None,
         "tolerance": TOLERANCE,
         "readout": fitted.network.readout_mode.value,

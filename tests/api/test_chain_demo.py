@@ -55,6 +55,9 @@ CONTRACT = {
     "certificate.dual": "1",
     "certificate.gap": "1",
     "certificate.universal_lower_bound": "1",
+    "certificate.windows.neurons": "neurons",
+    "certificate.windows.dual": "1",
+    "certificate.windows.gap": "1",
     "dictionary.columns": "columns",
     "network.neurons": "neurons",
     "network.synapses": "synapses",
@@ -120,7 +123,7 @@ def small() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def demo(build_cache: Path, small: None, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     del build_cache, small  # simulations are compiled there
-    settings = toy_settings(max_neurons=6)
+    settings = toy_settings(max_neurons=6, oracle="windows")
     folder, screen = Run(tmp_path_factory.mktemp("demo")), Recorder()
     run_demo(folder, settings, screen)
     return Demo(folder, settings, screen)

@@ -21,8 +21,9 @@ from convexon.cli.options import command
 def demo(out: Path, seed: int) -> None:
     """Run the whole chain on scikit-learn's handwritten digits: digits to verified Verilog.
 
-    Solves and certifies, emits, verifies in Verilator (and in Icarus where it is installed) on the
-    whole test split, synthesizes for ECP5, and writes report.json, report.md and report.html.
+    Solves and certifies, also against every neuron on every window of four pixels; emits, verifies
+    in Verilator (and in Icarus where it is installed) on the whole test split, synthesizes for
+    ECP5, and writes report.json, report.md and report.html.
     """
     from convexon.api.demo import run_demo
     from convexon.cli.console import Console
@@ -30,4 +31,4 @@ def demo(out: Path, seed: int) -> None:
     from convexon.train.settings import SolveSettings
 
     with Console() as console, Run(out).locked(new=True) as folder:
-        run_demo(folder, SolveSettings(seed=seed), console)
+        run_demo(folder, SolveSettings(seed=seed, oracle="windows"), console)

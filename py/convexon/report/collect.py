@@ -256,6 +256,13 @@ def _certificate(content: RunContent) -> Iterator[Figure]:
             name = "drawn" if part.name == "dictionary" else part.name
             yield Figure(f"certificate.{name}.dual", part.lower_bound, "1", PROVED, told)
             yield Figure(f"certificate.{name}.gap", gap, "1", PROVED, told)
+    if certificate.windows is not None:
+        bound, told = certificate.windows, f"certificate.json: over {certificate.windows.about}"
+        n_neurons = sum(part.n_neurons for part in bound.sets)
+        yield Figure("certificate.windows.neurons", n_neurons, "neurons", PROVED, told)
+        yield Figure("certificate.windows.dual", bound.lower_bound, "1", PROVED, told)
+        gap = gap_above(primal, bound.lower_bound)
+        yield Figure("certificate.windows.gap", gap, "1", PROVED, told)
     if certificate.universal is not None:
         yield Figure(
             "certificate.universal_lower_bound",

@@ -87,6 +87,9 @@ def _certificate_table(figures: Mapping[str, Figure]) -> list[Table]:
         ("dual", "dual objective, feasible by construction"),
         ("gap", "duality gap over the selected columns"),
         ("drawn.dual", "lower bound over all drawn columns"),
+        ("windows.neurons", "neurons on windows of a few inputs, every one of them priced"),
+        ("windows.dual", "lower bound over any number of these and of the drawn columns"),
+        ("windows.gap", "how far the network is at most from the best of them"),
         ("universal_lower_bound", "universal lower bound: no network at all does better"),
     )
     known = [
