@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexon.certify import costs, neurons
+from convexon.certify import neurons
 from convexon.certify.costs import weights_of
 from convexon.certify.neurons import columns_of, weighed_of
 from convexon.errors import InputError
@@ -102,8 +102,7 @@ def test_no_more_rows_are_simulated_at_once_than_fit(monkeypatch: pytest.MonkeyP
 
     whole = found()
     monkeypatch.setattr(neurons, "_AT_ONCE", 1 << 11)
-    for module in (neurons, costs):
-        monkeypatch.setattr(module, "run", measured)
+    monkeypatch.setattr(neurons, "run", measured)
     for a, b in zip(found(), whole, strict=True):
         np.testing.assert_array_equal(a, b)
     assert max(sizes) <= 1 << 11

@@ -43,6 +43,13 @@ _LEAST_RHO = 1e-12
 _LOOSE = 1e-4
 """Tolerance from which products in float32 do; the gap itself is taken in float64."""
 
+_LARGE = 1 << 22
+"""Entries of a dictionary from which they pay.
+
+Where to stop, and what is kept of a loose solution, then depends on the processor's last digits.
+Smaller programs select the same columns on every machine.
+"""
+
 MAX_ITERATIONS = 100_000
 """Inner steps of any kind that a solution may take."""
 
@@ -114,7 +121,8 @@ def solve(
         target = partial(gap_target, program, tolerance=0.5 * tolerance)
         judge = Judge(program, budget, target, progress)
         method = _method_for(program, budget)
-        minimize_over_all(method, W, maker=maker, judge=judge, single=tolerance >= _LOOSE)
+        single = tolerance >= _LOOSE and program.n_rows * program.n_columns >= _LARGE
+        minimize_over_all(method, W, maker=maker, judge=judge, single=single)
         certificate, dual = _certified(judge, tolerance)
     needed = gap_target(program, certificate.primal, tolerance=tolerance)
     converged = certificate.gap <= needed
