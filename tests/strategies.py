@@ -82,12 +82,15 @@ def layers(draw: st.DrawFn, n_inputs: int, n_neurons: int) -> Layer:
     """Layers of every kind; thresholds may be negative, and out of reach."""
     width = draw(st.none() | st.integers(2, 6))
     recurrent = draw(st.booleans())
+    leak = draw(leaks())
+    own = integers(0, 1 << leak.f, n_neurons)
     return Layer(
         weights=draw(weights(n_inputs, n_neurons)),
         thresholds=draw(integers(-6, 12, n_neurons)),
         biases=draw(integers(-3, 3, n_neurons)),
         recurrent=draw(weights(n_neurons, n_neurons)) if recurrent else None,
-        leak=draw(leaks()),
+        leak=leak,
+        leaks=draw(st.none() | own),
         reset=draw(st.sampled_from(Reset)),
         weight_format=QFormat(4),
         threshold_format=QFormat(5),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ def random_layer(
     recurrent: bool = False,
     saturation: QFormat | None = None,
     synapse: Leak | None = None,
+    leaks: Any = None,
     weight_bits: int = 4,
 ) -> Layer:
     """Layer with random weights, some of them zero, thresholds and biases."""
@@ -49,6 +51,7 @@ def random_layer(
         threshold_format=QFormat(8),
         saturation=saturation,
         synapse=synapse,
+        leaks=leaks,
     )
 
 

@@ -50,6 +50,7 @@ def test_network_of_arrays_computes_what_the_contract_says(tmp_path: Path) -> No
         reset="zero",
         saturation=6,
         synapse=synapse,
+        leaks=[leak.d, 5],
         n_steps=5,
         readout="last",
         readout_weights=[[1], [-2]],
@@ -61,7 +62,7 @@ def test_network_of_arrays_computes_what_the_contract_says(tmp_path: Path) -> No
     for t in range(5):
         current = spikes[:, t] @ [[2, 1], [1, 3]] + s @ [[0, -1], [1, 0]] + [0, -1]
         i = i - (i >> 1) + current
-        v = np.clip(v - (leak.d * v >> leak.f) + i, -32, 31)
+        v = np.clip(v - (np.array([leak.d, 5]) * v >> leak.f) + i, -32, 31)
         s = (v >= [3, 4]).astype(np.int64)
         v = np.where(s, 0, v)
     expected = s @ [1, -2] + 1
@@ -98,6 +99,11 @@ def test_two_inputs_a_channel_are_one_value() -> None:
         ({"weights": [1, 2], "thresholds": 1}, "weights must have shape (inputs, neurons), not (2"),
         ({"thresholds": 3}, "thresholds must be a list with one for each of the 2 layers"),
         ({"thresholds": [3, [1, 2, 3]]}, "layer 1: thresholds must have shape (2,), not (3,)"),
+        ({"leaks": [[0], None]}, "layer 0: leaks must have shape (2,), not (1,)"),
+        (
+            {"leaks": [[0, 2], None]},
+            "layer 0: leaks[1] must be 0 to 2**f = 1, not 2: they are d of",
+        ),
         ({"leak": 0.9}, "layer 0: leak must be Leak, not 0.9"),
         ({"leak": [Leak(1, 2)]}, "leak must be a list with one for each of the 2 layers"),
         (

@@ -108,6 +108,7 @@ CASES = {
         1,
         [[(6, {"reset": Reset.LATE, "synapse": Leak(1, 1)})]],
     ),
+    "their own leaks": (ReadoutMode.STEP, 4, 1, [[(6, {"leaks": [0, 1, 3, 5, 7, 8]})]]),
     "step, reset to zero": (ReadoutMode.STEP, 2, 2, [[(4, {"reset": Reset.ZERO}), (3, {})]]),
     "one score": (ReadoutMode.LAST, 1, 1, [[(6, {"reset": Reset.NONE, "saturation": QFormat(3)})]]),
 }

@@ -146,10 +146,9 @@ def test_neurons_that_scale_what_comes_in_keep_windows_only_channel_by_channel()
 def test_neurons_that_read_themselves_have_a_matrix() -> None:
     own = Convolution(np.ones((2, 1, 3, 3), "f"), Windows(shape=(1, 4, 4)))
     members = {"name": "n", "biases": np.zeros(8), "leak": np.ones(8), "thresholds": np.ones(8)}
-    for changes in ({"late": True}, {"lateral": np.eye(8)}):
-        layer = RealLayer(weights=own, **members, **changes)
-        assert np.array_equal(layer.weights, own.unrolled())
-    assert RealLayer(weights=own, **members).weights is own
+    layer = RealLayer(weights=own, **members, lateral=np.eye(8))
+    assert np.array_equal(layer.weights, own.unrolled())
+    assert RealLayer(weights=own, **members, late=True).weights is own
 
 
 def test_a_dense_graph_on_an_image_stays_dense() -> None:

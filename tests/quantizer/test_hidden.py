@@ -17,6 +17,7 @@ from convexon.quantizer.hidden import (
     quantize_network,
 )
 from convexon.quantizer.settings import Grid, HiddenSettings, Rounding
+from convexon.snn.convolution import Convolution, IntegerConvolution, Windows
 from convexon.snn.neuron import Leak, Reset
 from convexon.snn.real import RealLayer, RealNetwork, stack_spikes
 from convexon.snn.simulate import decisions, run, scores
@@ -242,6 +243,24 @@ def test_lateral_weights_and_late_resets_are_kept() -> None:
         assert found.card.branches[0].layers[0].recurrent is not None
 
 
+def test_a_convolution_with_a_late_reset_keeps_its_kernel() -> None:
+    kernel = np.random.default_rng(3).normal(0, 0.5, (2, 1, 2, 2))
+    own = layer(INPUTS, 18, weights=Convolution(kernel, Windows(shape=(1, 4, 4))), late=True)
+    found = quantize_network(network(own), spikes(), HiddenSettings(bits=12, guard_bits=8))
+    assert isinstance(found.card.branches[0].layers[0].weights, IntegerConvolution)
+    assert found.layers[0].real_rate > 0.02
+    assert found.layers[0].after.mean() < 0.01
+
+
+def test_each_neuron_may_have_a_leak_of_its_own() -> None:
+    real = network(layer(INPUTS, 8, leak=np.linspace(0.5, 0.95, 8)))
+    found = quantize_network(real, spikes(), HiddenSettings(bits=12, guard_bits=8))
+    (own,) = found.card.branches[0].layers
+    assert own.leaks is not None
+    assert 1 - own.leaks / (1 << own.leak.f) == pytest.approx(np.linspace(0.5, 0.95, 8), abs=1e-3)
+    assert found.layers[0].after.mean() < 0.01
+
+
 @pytest.mark.parametrize("late", [True, False])
 def test_synaptic_currents_are_integers_too(late: bool) -> None:
     real = network(layer(INPUTS, 8, synapse=np.full(8, 0.55), late=late))
@@ -280,7 +299,6 @@ def test_each_layer_may_have_bits_of_its_own() -> None:
     ("members", "told"),
     [
         ({"synapse": np.linspace(0.5, 0.9, 6)}, "synapse of layer 6 must be the same for all"),
-        ({"leak": np.linspace(0.5, 0.9, 6)}, "leak of layer 6 must be the same for all"),
         ({"several": True, "strict": False, "biases": np.full(6, 5.0)}, "layer 6 spikes up to "),
     ],
 )

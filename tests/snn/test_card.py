@@ -24,7 +24,7 @@ from strategies import equal, interface_of, layer_of, network_of, networks_with_
 
 
 def example() -> FixedPointNetwork:
-    first = layer_of([[1, -2], [3, 0]], [2, -3], leak=Leak(3, 4), reset=Reset.ZERO)
+    first = layer_of([[1, -2], [3, 0]], [2, -3], leak=Leak(3, 4), reset=Reset.ZERO, leaks=[3, 16])
     second = layer_of([[4], [5]], [6], recurrent=[[-1]], saturation=QFormat(5), synapse=Leak(1, 2))
     network = network_of(
         (first, second),
@@ -109,6 +109,7 @@ def test_card_is_one_readable_file(path: Path) -> None:
     assert (first["leak"], first["reset"]) == ({"d": 3, "f": 4}, "zero")
     assert first["weight_format"] == {"width": 8, "frac": 0, "signedness": "signed"}
     assert (second["recurrent"], second["saturation"]["width"]) == ([[-1]], 5)
+    assert (first["leaks"], second["leaks"]) == ([3, 16], None)
     assert (first["synapse"], second["synapse"]) == (None, {"d": 1, "f": 2})
     assert content["readout_mode"] == "count"
     # Scores: 1 + 7 * 4 at most, 2 - 8 * 4 at least.

@@ -88,6 +88,11 @@ def test_synaptic_current_leaks_and_the_membrane_sees_the_new_one() -> None:
     assert history(layer, steps) == ([0, 1, 0, 0, 0], [8, 0, 5, 0, -3])
 
 
+def test_neurons_may_have_leaks_of_their_own() -> None:
+    layer = layer_of([[8, 8]], [99, 99], leak=Leak(0, 2), leaks=[1, 3])
+    assert history(layer, [[1], [0], [0]])[1] == [[8, 8], [6, 2], [5, 1]]
+
+
 def test_lateral_spikes_and_biases_go_into_the_synaptic_current() -> None:
     layer = layer_of([[4]], [4], biases=[1], recurrent=[[-3]], synapse=MEMORYLESS)
     plain = layer_of([[4]], [4], biases=[1], recurrent=[[-3]])

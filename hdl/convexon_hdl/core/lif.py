@@ -54,7 +54,7 @@ class NeuronParameters:
             lateral = weighted_range(layer.recurrent[:, j], Interval(0, 1))
         return cls(
             threshold=int(layer.thresholds[j]),
-            leak=layer.leak,
+            leak=layer.leak_of(j),
             reset=layer.reset,
             saturation=None if layer.saturation is None else layer.saturation.interval,
             current=ranges.current[j],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -34,8 +34,9 @@ class LIFLane(wiring.Component):
 
     Where ``first`` is high, v and i are 0, whatever ``membrane`` and ``synaptic`` say. Threshold
     and bias are inputs, as they differ from neuron to neuron; where all are equal they are
-    constants. Nothing is assumed of the inputs but that they belong together: the ranges that size
-    the lane are the hull of those of all neurons.
+    constants. So is the leak, by its place among those that there are. Nothing is assumed of the
+    inputs but that they belong together: the ranges that size the lane are the hull of those of all
+    neurons.
 
     Latency: 3 clocks, each with about one adder. Resources: five adders of a membrane's width, one
     more for each signed digit of d beyond the first, less where bias or threshold is constant; for
@@ -64,6 +65,7 @@ class LIFLane(wiring.Component):
                 "spike": Out(1),
                 "next_membrane": Out(membrane),  # v after the reset
                 **synaptic,  # i before and after the step
+                **({"leak": In(range(len(plan.leaks)))} if len(plan.leaks) > 1 else {}),
             }
         )
 
@@ -83,7 +85,7 @@ class LIFLane(wiring.Component):
             fires = fired(start, threshold) & ~self.first
             total = after_late_reset(m, total, threshold, fires)
         current = registered(m, total, name="current_1")
-        remaining = registered(m, leaked(m, start, layer.leak), name="remaining_1")
+        remaining = registered(m, self._leaked(m, start), name="remaining_1")
         threshold = registered(m, threshold, name="threshold_1")
 
         integrated = add_all(m, [remaining, current], name="integrated")
@@ -100,6 +102,14 @@ class LIFLane(wiring.Component):
         after = resize(m, after, self.membrane_interval, name="after_reset_resized")
         m.d.sync += [self.spike.eq(spike), self.next_membrane.eq(after.value)]
         return m
+
+    def _leaked(self, m: Module, start: Operand) -> Operand:
+        """What the neuron's leak leaves of the membrane."""
+        parts = [leaked(m, start, leak) for leak in self.plan.leaks]
+        if len(parts) == 1:
+            return parts[0]
+        chosen = Array([part.value for part in parts])[self.leak]
+        return node(m, chosen, Interval.union(part.interval for part in parts), name="remaining")
 
     def _synaptic(self, m: Module, current: Operand, leak: Leak) -> Operand:
         """The synaptic current of the step, which leaves beside the membrane."""

@@ -77,7 +77,7 @@ class Updater(wiring.Component):
         sums = [delayed(m, buffer.sums[k], name=f"sum{k}") for k in range(updates)]
         first = delayed(m, buffer.first, name="first_read")
         lanes = []
-        for k, (threshold, bias) in enumerate(constants):
+        for k, (threshold, bias, leak) in enumerate(constants):
             m.submodules[f"lane{k}"] = lane = LIFLane(plan)
             m.d.comb += lane.first.eq(first)
             for name, size in states.items():
@@ -88,6 +88,8 @@ class Updater(wiring.Component):
                 lane.threshold.eq(threshold),
                 lane.bias.eq(bias),
             ]
+            if len(plan.leaks) > 1:
+                m.d.comb += lane.leak.eq(leak)
             lanes.append(lane)
         m.d.comb += [
             self.spikes.eq(Cat(lane.spike for lane in lanes)),
@@ -121,12 +123,10 @@ class Updater(wiring.Component):
         m.d.comb += read.addr.eq(group)
         return read, write
 
-    def _constants(self, m: Module, group: Signal) -> list[tuple[Value, Value]]:
-        """Threshold and bias of every lane of the group that is read, one clock later."""
-        columns = []
-        for name in ("thresholds", "biases"):
-            values = self.plan.of_places(getattr(self.plan.layer, name).tolist())
-            columns.append(self._table(m, group, values, name=name))
+    def _constants(self, m: Module, group: Signal) -> list[tuple[Value, ...]]:
+        """Threshold, bias and leak of every lane of the group that is read, one clock later."""
+        constants = self.plan.constants.items()
+        columns = [self._table(m, group, values, name=name) for name, values in constants]
         return list(zip(*columns, strict=True))
 
     def _table(self, m: Module, group: Signal, values: list[int], *, name: str) -> list[Value]:

@@ -113,6 +113,7 @@ def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
     number = _number(layer, n_steps, int(signal.max()))
     biases: Integers = layer.biases.astype(number)
     thresholds: Integers = layer.thresholds.astype(number)
+    leaks: Integers = layer.leak_numerators.astype(number)
     v: Integers = np.zeros((n_samples, layer.n_neurons), dtype=number)
     synaptic = v
     spikes = np.zeros(currents.shape, dtype=np.uint8)
@@ -125,7 +126,7 @@ def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
             total = synaptic = synaptic - lost + total
         if layer.reset is Reset.LATE and t:
             total = total - thresholds * spikes[:, t - 1]
-        u = _saturated(layer, v - (v * layer.leak.d >> layer.leak.f) + total)
+        u = _saturated(layer, v - (v * leaks >> layer.leak.f) + total)
         fires = u >= thresholds
         match layer.reset:
             case Reset.SUBTRACT:

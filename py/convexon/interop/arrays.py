@@ -35,6 +35,7 @@ def network_of_arrays(
     reset: Reset | str | Sequence[Reset | str] = Reset.SUBTRACT,
     saturation: int | Sequence[int | None] | None = None,
     synapse: Leak | Sequence[Leak | None] | None = None,
+    leaks: npt.ArrayLike | Sequence[npt.ArrayLike | None] | None = None,
     input_bits: int = 1,
     readout: ReadoutMode | str = ReadoutMode.COUNT,
     readout_weights: npt.ArrayLike | None = None,
@@ -62,6 +63,8 @@ def network_of_arrays(
     leak : `Leak.nearest` makes one of a real factor
     saturation : bits of the membrane to clamp to
     synapse : leak of a synaptic current, where neurons have one
+    leaks : integer array, shape (neurons,), optional
+        d of each neuron, in place of the leak's d.
     input_bits : 1 for spikes, k for intensities of k bits
     readout : what the readout weighs
     readout_weights : integer array, shape (neurons of the last layer, classes), optional
@@ -86,6 +89,7 @@ def network_of_arrays(
         "reset": _of_all("reset", reset, count),
         "saturation": _of_all("saturation", saturation, count),
         "synapse": _of_all("synapse", synapse, count),
+        "leaks": _of_each("leaks", leaks, count),
         "thresholds": _of_each("thresholds", thresholds, count),
     }
     layers = []
@@ -177,6 +181,7 @@ def _layer(
     reset: Reset | str,
     saturation: int | None,
     synapse: Leak | None,
+    leaks: Any,
 ) -> Layer:
     """A layer in the formats that its values ask for."""
     if isinstance(weights, Convolution):
@@ -210,6 +215,7 @@ def _layer(
         if saturation is None
         else QFormat(require_integer("saturation", saturation)),
         synapse=synapse,
+        leaks=None if leaks is None else _table("leaks", leaks),
     )
 
 

@@ -20,7 +20,7 @@ from convexon.snn.coding import CODINGS, Coding
 from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork, Layer
-from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.neuron import ReadoutMode, Reset
 from convexon.store.artefact import atomic_write
 
 Matrix = npt.NDArray[np.int64]
@@ -35,6 +35,8 @@ def tables(network: FixedPointNetwork) -> Iterator[tuple[str, Matrix, QFormat]]:
             yield f"{place}_weights", stored, layer.weight_format
             if layer.recurrent is not None:
                 yield f"{place}_recurrent", layer.recurrent, layer.weight_format
+            if layer.leaks is not None:
+                yield f"{place}_leaks", layer.leaks, QFormat(layer.leak.f + 2)
             yield f"{place}_thresholds", layer.thresholds, layer.threshold_format
             yield f"{place}_biases", layer.biases, layer.threshold_format
     yield "readout_weights", network.readout_weights, network.readout_format
@@ -159,11 +161,14 @@ def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
                 else ""
             )
             synapse = (
-                f"    current += i[j] - {_c_leaked('i[j]', layer.synapse)};\n    i[j] = current;\n"
+                f"    current += i[j] - convexon_leaked(i[j], {layer.synapse.d}, "
+                f"{layer.synapse.f});\n    i[j] = current;\n"
                 if layer.synapse is not None
                 else ""
             )
-            integrated = clamp % f"v[j] - {_c_leaked('v[j]', layer.leak)} + current{taken}"
+            d = layer.leak.d if layer.leaks is None else f"convexon_{place}_leaks[j]"
+            leaked = f"convexon_leaked(v[j], {d}, {layer.leak.f})"
+            integrated = clamp % f"v[j] - {leaked} + current{taken}"
             state = "int64_t *v" if layer.synapse is None else "int64_t *v, int64_t *i"
             yield (
                 f"static inline void convexon_{place}("
@@ -179,10 +184,6 @@ def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
                 f"  }}\n"
                 f"  for (int j = 0; j < {n}; j++) s[j] = next[j];\n}}\n\n"
             )
-
-
-def _c_leaked(state: str, leak: Leak) -> str:
-    return f"convexon_leaked({state}, {leak.d}, {leak.f})"
 
 
 def _c_synapses(layer: Layer, table: str) -> str:

@@ -28,7 +28,7 @@ from convexon.plan.mapping import Mapping as LayerMappings
 from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import Interval, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
-from convexon.snn.neuron import INTEGRATE, ReadoutMode, Reset
+from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.snn.ranges import LayerRanges, ranges_of_currents
 from convexon.snn.seeded import identify
 
@@ -127,6 +127,27 @@ class FoldPlan:
     def weight_width(self) -> int:
         """Bits of one weight, in two's complement."""
         return width_of(self.weight_interval)
+
+    @cached_property
+    def leaks(self) -> tuple[Leak, ...]:
+        """Leaks that its neurons have, the fastest last."""
+        layer = self.layer
+        return tuple(Leak(int(d), layer.leak.f) for d in np.unique(layer.leak_numerators))
+
+    @property
+    def constants(self) -> dict[str, list[int]]:
+        """What a lane is told of each neuron in the order of their places, where they differ.
+
+        Of leaks it is the place in `leaks`, of which a lane has all.
+        """
+        layer = self.layer
+        places = {leak.d: place for place, leak in enumerate(self.leaks)}
+        leaks = np.broadcast_to(layer.leak_numerators, (layer.n_neurons,))
+        return {
+            "thresholds": self.of_places(layer.thresholds.tolist()),
+            "biases": self.of_places(layer.biases.tolist()),
+            "leaks": self.of_places([places[d] for d in leaks.tolist()]),
+        }
 
     @property
     def spacing(self) -> int:
@@ -245,7 +266,7 @@ def engines_at(network: FixedPointNetwork, depth: int) -> list[list[int]]:
         # Where signs are weighed, only a branch's last layer gives them.
         gives_signs = network.readout_mode is ReadoutMode.SIGN and branch.depth == depth + 1
         of_neurons = (layer.leak, layer.reset, layer.saturation, layer.synapse)
-        kind = (*of_neurons, layer.recurrent is None, gives_signs)
+        kind = (*of_neurons, layer.leaks is None, layer.recurrent is None, gives_signs)
         alone = depth > 0 or isinstance(layer.weights, IntegerConvolution)
         shared.setdefault(b if alone else kind, []).append(b)
     return list(shared.values())
@@ -367,7 +388,8 @@ def readout_plan(network: FixedPointNetwork, choice: Folded) -> FoldPlan:
 def merged(layers: Sequence[Layer]) -> Layer:
     """One layer that computes all of ``layers`` side by side on the same inputs.
 
-    They must agree in leak, reset, saturation and synapse, and all or none be recurrent.
+    They must agree in leak, reset, saturation and synapse, and all or none be recurrent and have
+    leaks.
     """
     if len(layers) == 1:
         return layers[0]
@@ -388,6 +410,9 @@ def merged(layers: Sequence[Layer]) -> Layer:
         thresholds=np.concatenate([layer.thresholds for layer in layers]),
         biases=np.concatenate([layer.biases for layer in layers]),
         recurrent=recurrent,
+        leaks=None
+        if first.leaks is None
+        else np.concatenate([layer.leak_numerators for layer in layers]),
         weight_format=max((layer.weight_format for layer in layers), key=width),
         threshold_format=max((layer.threshold_format for layer in layers), key=width),
     )

@@ -22,13 +22,13 @@ import numpy.typing as npt
 
 from convexon.errors import InputError
 from convexon.quantizer.readout import quantize_readout
-from convexon.quantizer.rounding import LayerRounding, leak_of
+from convexon.quantizer.rounding import LayerRounding
 from convexon.quantizer.settings import HiddenSettings
 from convexon.snn.convolution import Convolution
 from convexon.snn.fixed import Interval
 from convexon.snn.interface import Interface
 from convexon.snn.network import Branch, FixedPointNetwork, FloatArray, Layer
-from convexon.snn.real import RealLayer, RealNetwork, stack_spikes
+from convexon.snn.real import Real, RealLayer, RealNetwork, stack_spikes
 from convexon.snn.simulate import layer_spikes
 
 Spikes = npt.NDArray[np.uint8]
@@ -52,7 +52,8 @@ class LayerChange:
     silent : int
         Neurons that spike in the real layer, and never here.
     time_constant : tuple of float
-        In steps, of the real leak and of the integers'; infinite without leak.
+        In steps, of the real leak and of the integers'; infinite without leak. Of the mean, where
+        neurons differ.
     moved : int
         Thresholds and weights that the search moved.
     """
@@ -158,7 +159,7 @@ def quantize_network(
             rate=float(signal.mean()),
             saturated=saturated,
             silent=int((target.any(axis=(0, 1)) & ~signal.any(axis=(0, 1))).sum()),
-            time_constant=(_time_constant(leak_of(layer)), _time_constant(found.leak.factor)),
+            time_constant=(_time_constant(layer.leak), _time_constant(_factors(found))),
             moved=moved,
         )
         _require_alive(change, chosen)
@@ -215,7 +216,6 @@ def _require_contract(layer: RealLayer, target: Spikes) -> list[str]:
             "samples, and the contract allows one: train it with single spikes, or scale its "
             "thresholds up"
         )
-    leak_of(layer)
     notes = []
     if layer.several:
         notes.append(f"{layer.name}: one spike a step at most, which sufficed for all samples")
@@ -236,8 +236,13 @@ def _require_alive(change: LayerChange, settings: HiddenSettings) -> None:
         )
 
 
-def _time_constant(factor: float) -> float:
-    """Steps in which a membrane falls to 1/e."""
+def _factors(layer: Layer) -> FloatArray:
+    return np.asarray(1.0 - np.ldexp(layer.leak_numerators, -layer.leak.f))
+
+
+def _time_constant(factors: Real) -> float:
+    """Steps in which a membrane falls to 1/e, by the mean factor of its layer."""
+    factor = float(factors.mean())
     if factor <= 0:
         return 0.0
     return math.inf if factor >= 1 else -1.0 / math.log(factor)

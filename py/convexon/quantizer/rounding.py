@@ -13,36 +13,37 @@ from convexon.snn.convolution import Convolution, IntegerConvolution
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.network import FloatArray, IntArray, Layer
 from convexon.snn.neuron import Leak, Reset
-from convexon.snn.real import Real, RealLayer
+from convexon.snn.real import RealLayer
 from convexon.snn.simulate import layer_spikes
 
 Spikes = npt.NDArray[np.uint8]
 
 
 LEAK_SPREAD = 1e-3
-"""Most that the leak factors of one layer may differ, which share one integer leak."""
+"""Most that the leak factors of neurons may differ which share one integer leak."""
 
 
-def leak_of(layer: RealLayer) -> float:
-    """The one leak factor of a layer's membranes."""
-    return _one_factor(layer, "leak", layer.leak)
-
-
-def _one_factor(layer: RealLayer, name: str, factors: Real) -> float:
-    low, high = float(factors.min()), float(factors.max())
-    if high - low > LEAK_SPREAD:
-        raise InputError(
-            f"{name} of {layer.name} must be the same for all its neurons, not {low:.4g} to "
-            f"{high:.4g}: train one time constant a layer"
-        )
-    return (low + high) / 2
+def _leaks_of(layer: RealLayer) -> tuple[Leak, IntArray | None]:
+    """The integer leak of a layer; with d of each neuron where their factors differ."""
+    factors = layer.leak.astype(np.float64)
+    leak = Leak.nearest(float(factors.min() + factors.max()) / 2)
+    if np.ptp(factors) <= LEAK_SPREAD:
+        return leak, None
+    f = max(Leak.nearest(float(factor)).f for factor in factors)
+    return Leak(0, f), np.rint(np.ldexp(1.0 - factors, f)).astype(np.int64)
 
 
 def _synapse_of(layer: RealLayer) -> Leak | None:
     """Leak of the synaptic current; a current that keeps nothing is none."""
     if layer.synapse is None or not layer.synapse.any():
         return None
-    return Leak.nearest(_one_factor(layer, "synapse", layer.synapse))
+    low, high = float(layer.synapse.min()), float(layer.synapse.max())
+    if high - low > LEAK_SPREAD:
+        raise InputError(
+            f"synapse of {layer.name} must be the same for all its neurons, not {low:.4g} to "
+            f"{high:.4g}: train one synaptic time constant a layer"
+        )
+    return Leak.nearest((low + high) / 2)
 
 
 _CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
@@ -98,7 +99,7 @@ class LayerRounding:
         self.signal, self.target = signal[looked_at], target[looked_at]
         self.shared = layer.weights if isinstance(layer.weights, Convolution) else None
         self.weights = layer.columns.astype(np.float64)
-        self.leak = Leak.nearest(leak_of(layer))
+        self.leak, self.leaks = _leaks_of(layer)
         self.synapse = _synapse_of(layer)
         stride = max(1, -(-signal.shape[0] * signal.shape[1] // _ROWS))
         rows = slice(None, None, stride)
@@ -217,14 +218,15 @@ class LayerRounding:
         level = real.thresholds * scaled
         # On integers u > theta is u >= floor(theta) + 1.
         thresholds = np.floor(level) + 1 if real.strict else np.ceil(level)
-        offsets, forward = np.rint(biases * scaled), weights * guard
+        offsets, forward, leaks = np.rint(biases * scaled), weights * guard, self.leaks
         if real.lateral_biases is not None and real.lateral_biases.any():
             # A neuron more that fires at every step: like a lateral spike, it is felt one later.
             lateral = np.zeros((len(level), len(level))) if lateral is None else lateral
             lateral = np.vstack([lateral, np.rint(real.lateral_biases * scaled)])
             lateral, forward = (np.pad(each, ((0, 0), (0, 1))) for each in (lateral, forward))
             thresholds, offsets = np.append(thresholds, 0.0), np.append(offsets, 0.0)
-        return self._integer_layer(forward, thresholds, offsets, lateral)
+            leaks = None if leaks is None else np.append(leaks, 0)
+        return self._integer_layer(forward, thresholds, offsets, leaks, lateral)
 
     def _searched(self, layer: Layer) -> tuple[Layer, int]:
         """Move thresholds, then single weights, as long as a step restores spikes."""
@@ -235,7 +237,8 @@ class LayerRounding:
             for _ in range(_ROUNDS):
                 w, theta = self._candidates(weights[:, j], float(thresholds[j]))
                 biases = np.full(len(theta), float(layer.biases[j]))
-                tried = self._integer_layer(w, theta, biases)
+                leaks = None if self.leaks is None else np.full(len(theta), self.leaks[j])
+                tried = self._integer_layer(w, theta, biases, leaks)
                 spikes = layer_spikes(tried, self.signal, self.reach)
                 wrong = (spikes != self.target[:, :, j : j + 1]).sum(axis=(0, 1))
                 best = int(wrong.argmin())
@@ -243,7 +246,8 @@ class LayerRounding:
                     break
                 weights[:, j], thresholds[j] = w[:, best], theta[best]
                 moved += 1
-        return self._integer_layer(weights, thresholds, layer.biases.astype(np.float64)), moved
+        biases = layer.biases.astype(np.float64)
+        return self._integer_layer(weights, thresholds, biases, self.leaks), moved
 
     def _candidates(self, weights: FloatArray, threshold: float) -> tuple[FloatArray, FloatArray]:
         """The neuron as it is, then with another threshold, then with one other weight."""
@@ -269,6 +273,7 @@ class LayerRounding:
         weights: FloatArray,
         thresholds: FloatArray,
         biases: FloatArray,
+        leaks: IntArray | None,
         lateral: FloatArray | None = None,
     ) -> Layer:
         """A layer with the narrowest formats that hold its integers."""
@@ -295,4 +300,5 @@ class LayerRounding:
             weight_format=covering(held),
             threshold_format=covering(thresholds, biases),
             synapse=self.synapse,
+            leaks=leaks,
         )

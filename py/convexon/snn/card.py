@@ -17,8 +17,8 @@ from convexon.store.codec import Codec, Json
 SEMANTICS = {
     "current": "I = sum_i w[i][j] * x[i] + sum_k r[k][j] * s_before[k] + b[j]",
     "synapse": "i = I; with a synapse of leak d_i, f_i: i = i - ((d_i * i) >> f_i) + I",
-    "integrate": "u = sat(v - ((d * v) >> f) + i), >> rounds towards minus infinity; with a late "
-    "reset u = sat(v - ((d * v) >> f) + i - theta[j] * s_before[j])",
+    "integrate": "u = sat(v - ((d[j] * v) >> f) + i), >> rounds towards minus infinity; with a "
+    "late reset u = sat(v - ((d[j] * v) >> f) + i - theta[j] * s_before[j]); d[j] = d, or of leaks",
     "fire": "s = 1 if u >= theta[j] else 0",
     "reset": "subtract: v = sat(u - theta[j] * s); zero: v = 0 if s else u; none: v = u; "
     "late: v = u",

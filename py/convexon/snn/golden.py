@@ -39,12 +39,13 @@ def neuron_step(
         lateral = layer.recurrent[:, j].tolist()
         current += sum(r * s for r, s in zip(lateral, previous_spikes, strict=True))
     threshold = int(layer.thresholds[j])
+    leak = layer.leak_of(j)
 
     i = current
     if layer.synapse is not None:
         i = before - ((layer.synapse.d * before) >> layer.synapse.f) + current
     late = threshold * previous_spikes[j] if layer.reset is Reset.LATE else 0
-    u = saturate(v - ((layer.leak.d * v) >> layer.leak.f) + i - late, layer)
+    u = saturate(v - ((leak.d * v) >> leak.f) + i - late, layer)
     s = 1 if u >= threshold else 0
     if layer.reset is Reset.SUBTRACT:
         v = saturate(u - threshold * s, layer)

@@ -90,6 +90,8 @@ class Layer:
     recurrent : int64 array, shape (n_neurons, n_neurons), or None
         Lateral weights r[k, j], from the spike of neuron k one step earlier.
     leak, reset : the same for all neurons of the layer
+    leaks : int64 array, shape (n_neurons,), or None
+        d[j] of each neuron, in place of the leak's d.
     synapse : leak of the synaptic current, the same for all neurons; None where there is none
     weight_format, threshold_format : formats that hold the weights (recurrent too), and the
         thresholds and biases
@@ -113,6 +115,7 @@ class Layer:
     recurrent: IntArray | None = None
     saturation: QFormat | None = None
     synapse: Leak | None = None
+    leaks: IntArray | None = None
 
     def __post_init__(self) -> None:
         require_type("leak", self.leak, Leak)
@@ -140,6 +143,15 @@ class Layer:
         if self.recurrent is not None:
             recurrent = integer_array("recurrent", self.recurrent, (n, n))
             self._set("recurrent", recurrent, self.weight_format)
+        if self.leaks is not None:
+            leaks = integer_array("leaks", self.leaks, (n,))
+            for j, d in enumerate(leaks.tolist()):
+                if not 0 <= d <= 1 << self.leak.f:
+                    raise FormatError(
+                        f"leaks[{j}] must be 0 to 2**f = {1 << self.leak.f}, not {d}: they are d "
+                        "of each neuron, with the leak's f"
+                    )
+            object.__setattr__(self, "leaks", leaks)
 
     def _share(self, weights: IntegerConvolution) -> int:
         """Check a convolution, and return the neurons it leads to."""
@@ -159,10 +171,20 @@ class Layer:
         require_fit(name, values, number_format)
         object.__setattr__(self, name, values)
 
+    def leak_of(self, j: int) -> Leak:
+        """Leak of neuron ``j``."""
+        return self.leak if self.leaks is None else Leak(int(self.leaks[j]), self.leak.f)
+
+    @property
+    def leak_numerators(self) -> IntArray:
+        """The d of every neuron, or the one of all of them, shape ()."""
+        return np.array(self.leak.d) if self.leaks is None else self.leaks
+
     @property
     def keeps_membrane(self) -> bool:
         """Whether a step depends on the membrane that the step before has left."""
-        return not self.leak.forgets or self.reset is Reset.LATE
+        forgets = (self.leak_numerators == 1 << self.leak.f).all()
+        return not forgets or self.reset is Reset.LATE
 
     @property
     def memoryless(self) -> bool:
@@ -226,6 +248,7 @@ class Layer:
             thresholds=self.thresholds[neurons],
             biases=self.biases[neurons],
             recurrent=None if self.recurrent is None else self.recurrent[np.ix_(neurons, neurons)],
+            leaks=None if self.leaks is None else self.leaks[neurons],
         )
 
 

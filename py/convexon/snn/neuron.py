@@ -11,8 +11,8 @@ inference, with v[j] = i[j] = 0 and all recurrent spikes 0 before the first step
       | 0 if s else u                        Reset.ZERO
       | u                                    Reset.NONE, Reset.LATE
 
-With `Reset.LATE`, theta[j] * s[j,t-1] is taken off within u, before it is clamped: the reset of the
-step before, which has not leaked.
+Neurons may have a d[j] each, over one f. With `Reset.LATE`, theta[j] * s[j,t-1] is taken off within
+u, before it is clamped: the reset of the step before, which has not leaked.
 
 ``x`` is a spike, or an unsigned intensity of k bits. ``sat`` is the identity, unless the layer
 chooses a saturating membrane format, and then clamps to it. This module holds what the contract is

@@ -146,20 +146,21 @@ def layer_ranges(layer: Layer, inputs: Interval, n_steps: int) -> LayerRanges:
 
 def ranges_of_currents(layer: Layer, currents: Sequence[Interval], n_steps: int) -> LayerRanges:
     """Ranges of every neuron of ``layer``, given those of I."""
-    pairs = list(zip(currents, layer.thresholds.tolist(), strict=True))
+    leaks = [layer.leak_of(j) for j in range(layer.n_neurons)]
+    kinds = list(zip(currents, layer.thresholds.tolist(), leaks, strict=True))
     known = {  # many neurons are alike
-        (current, threshold): neuron_ranges(
+        (current, threshold, leak): neuron_ranges(
             current,
             threshold=threshold,
-            leak=layer.leak,
+            leak=leak,
             reset=layer.reset,
             saturation=layer.saturation,
             n_steps=n_steps,
             synapse=layer.synapse,
         )
-        for current, threshold in dict.fromkeys(pairs)
+        for current, threshold, leak in dict.fromkeys(kinds)
     }
-    found = [known[pair] for pair in pairs]
+    found = [known[kind] for kind in kinds]
     integrated, membrane, synaptic = (tuple(each) for each in zip(*found, strict=True))
     kept = () if layer.synapse is None else synaptic
     return LayerRanges(tuple(currents), integrated, membrane, kept)

@@ -93,7 +93,7 @@ class RealLayer:
     def __post_init__(self) -> None:
         if not isinstance(self.weights, Convolution):
             object.__setattr__(self, "weights", np.asarray(self.weights))
-        elif self.late or self.lateral is not None:
+        elif self.lateral is not None:
             object.__setattr__(self, "weights", self.weights.unrolled())
         weights = self.columns
         if weights.ndim != 2 or 0 in weights.shape or weights.dtype.kind != "f":

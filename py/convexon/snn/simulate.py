@@ -19,7 +19,7 @@ from convexon.errors import FormatError
 from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import MAX_WIDTH, Interval, width_of
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
-from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.neuron import ReadoutMode, Reset
 from convexon.snn.ranges import layer_ranges
 from convexon.snn.trace import LayerTrace, SpikeTrace
 
@@ -89,6 +89,8 @@ def _steps(
     weights = layer.weights.astype(types.current)
     lateral = None if layer.recurrent is None else layer.recurrent.astype(types.current)
     thresholds, biases = (a.astype(types.membrane) for a in (layer.thresholds, layer.biases))
+    leaks = layer.leak_numerators.astype(types.membrane)
+    synapse = np.array(0 if layer.synapse is None else layer.synapse.d, dtype=types.membrane)
     v = np.zeros((samples, layer.n_neurons), dtype=types.membrane)
     i = np.zeros_like(v)
     fired = np.zeros(v.shape, dtype=np.bool_)
@@ -99,9 +101,9 @@ def _steps(
         u = current.astype(types.membrane)
         u += biases
         if layer.synapse is not None:
-            _add_leaked(u, i, layer.synapse)
+            _add_leaked(u, i, synapse, layer.synapse.f)
             i = u.copy()
-        _add_leaked(u, v, layer.leak)
+        _add_leaked(u, v, leaks, layer.leak.f)
         if layer.reset is Reset.LATE:
             u -= np.where(fired, thresholds, types.membrane.type(0))
         _saturate(u, layer)
@@ -115,13 +117,15 @@ def _steps(
         yield fired, v
 
 
-def _add_leaked(total: npt.NDArray[Any], state: npt.NDArray[Any], leak: Leak) -> None:
+def _add_leaked(
+    total: npt.NDArray[Any], state: npt.NDArray[Any], d: npt.NDArray[Any], f: int
+) -> None:
     """Add to ``total`` in place what a leak leaves of a state."""
-    if leak.forgets:
+    if (d == 1 << f).all():
         return
     total += state
-    if leak.d:
-        total -= (state * leak.d) >> leak.f
+    if d.any():
+        total -= (state * d) >> f
 
 
 def layer_trace(layer: Layer, inputs: npt.NDArray[np.uint8], input_range: Interval) -> LayerTrace:

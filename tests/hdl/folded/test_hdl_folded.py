@@ -234,6 +234,7 @@ def case(seed: int, **changes: Any) -> Case:
         recurrent=chosen["recurrent"],
         saturation=chosen["saturation"],
         synapse=chosen["synapse"],
+        leaks=None if seed % 3 else rng.integers(0, 9, chosen["n"]),
     )
     network = random_network(
         rng, ((layer,),), mode=chosen["mode"], n_steps=3, input_bits=chosen["bits"]

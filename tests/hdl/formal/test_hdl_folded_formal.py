@@ -36,7 +36,7 @@ def network(mode: ReadoutMode = ReadoutMode.COUNT) -> FixedPointNetwork:
     rng = np.random.default_rng(11)
     synapse = Leak(1, 2)
     deep = (
-        random_layer(rng, 5, 4, saturation=QFormat(5), synapse=synapse),
+        random_layer(rng, 5, 4, saturation=QFormat(5), synapse=synapse, leaks=[0, 3, 1, 3]),
         random_layer(rng, 4, 3),
     )
     wide = (random_layer(rng, 5, 2, recurrent=True, reset=Reset.ZERO, synapse=synapse),)
@@ -81,6 +81,12 @@ MUTANTS = {
     "a threshold": (
         r"thresholds\[0\] = (\d+)'h([0-9a-f]*)[0-7];",
         r"thresholds[0] = \1'h\g<2>f;",
+        "module \\accelerator.stage0.engine0.updater ",
+        "memory of stage0.engine0.updater",
+    ),
+    "the leak of another neuron": (
+        r"leaks\[0\] = (\d+)'h([0-9a-f]*)[0-9a-f];",
+        r"leaks[0] = \1'h\g<2>f;",
         "module \\accelerator.stage0.engine0.updater ",
         "memory of stage0.engine0.updater",
     ),

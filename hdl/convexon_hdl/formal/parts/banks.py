@@ -119,12 +119,13 @@ def _check_writes(emitted: Emitted, bank: WeightBank, memory: Cell, given: Bits)
 
 
 def check_constants(emitted: Emitted, updater: Updater) -> None:
-    """Thresholds and biases: constants where all are equal, else words of a memory in order."""
+    """What lanes are told of neurons: constants where all are equal, else words of a memory."""
     plan, path = updater.plan, emitted.path(updater)
     updates, n_groups = plan.choice.updates, plan.folds * plan.groups
     lanes = emitted.of_type(LIFLane, updater)
-    for port, name in (("threshold", "thresholds"), ("bias", "biases")):
-        values = plan.of_places(getattr(plan.layer, name).tolist())
+    ports = {"thresholds": "threshold", "biases": "bias", "leaks": "leak"}
+    for name, values in plan.constants.items():
+        port = ports[name]
         if len(set(values)) == 1:
             continue  # the lane's own constant, of which `LaneSpecification` speaks
         memory = memory_of(emitted, updater, name)

@@ -390,6 +390,7 @@ def lane_obligation(emitted: Emitted, lane: LIFLane) -> Obligation:
         emitted.cut(lane),
         LaneSpecification,
         rules=Rules(layer.leak, layer.reset, limits, layer.synapse),
+        leaks=lane.plan.leaks,
         ranges={
             "membrane": lane.membrane_interval,
             "total": lane.sum_interval,

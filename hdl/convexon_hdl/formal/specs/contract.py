@@ -55,7 +55,7 @@ class Rules:
 class PlainStep:
     """One step by the contract, written down plainly, in registers far wider than needed.
 
-    It goes from ``start``, v or 0 where an inference begins, with ``current`` I, to ``plain``, u;
+    It goes from ``held``, what the leak leaves of v, with ``current`` i, to ``plain``, u;
     ``integrated``, u after saturation; ``fired``; and ``after``, v after the step. ``before`` is
     the spike of the step before. The registers have room for d * v of all in ``span``, and for
     values outside on which the solver starts an induction.
@@ -66,7 +66,7 @@ class PlainStep:
         m: Module,
         rules: Rules,
         *,
-        start: Value,
+        held: Value,
         before: Value,
         current: Value,
         threshold: Value | int,
@@ -82,7 +82,7 @@ class PlainStep:
         late = Mux(before, threshold, 0) if rules.reset is Reset.LATE else 0
         keeps = rules.reset in (Reset.NONE, Reset.LATE)
         m.d.comb += [
-            self.plain.eq(_leaked(start, rules.leak) + current - late),
+            self.plain.eq(held + current - late),
             self.integrated.eq(rules.clamped(self.plain)),
             self.after.eq(rules.clamped(self.integrated if keeps else reset)),
         ]
@@ -150,7 +150,7 @@ class NeuronSpecification(Elaboratable):
         plain = PlainStep(
             m,
             rules,
-            start=Mux(step == 0, 0, membrane),
+            held=_leaked(Mux(step == 0, 0, membrane), rules.leak),
             before=spike & (step != 0),
             current=current,
             threshold=parameters.threshold,
@@ -231,6 +231,8 @@ class LaneSpecification(Specification):
     LATENCY = 3
 
     rules: Rules
+    leaks: Sequence[Leak]
+    """Which of them, the lane's input ``leak`` says; all have the f of the rules' own."""
     ranges: Mapping[str, Interval]
     """Of the lane's inputs ``membrane``, ``total``, ``bias``, ``threshold`` and, where it has one,
     ``synaptic``; of ``current`` and ``integrated``."""
@@ -258,7 +260,7 @@ class LaneSpecification(Specification):
         step = PlainStep(
             m,
             self.rules,
-            start=Mux(lane.first, 0, values["membrane"]),
+            held=self._held(m, Mux(lane.first, 0, values["membrane"])),
             before=~lane.first & (values["membrane"] >= values["threshold"]),
             current=current,
             threshold=values["threshold"],
@@ -275,3 +277,13 @@ class LaneSpecification(Specification):
             Assert(~ready | (lane.spike == delayed(m, step.fired, self.LATENCY))),
             Assert(~ready | (lane.next_membrane == delayed(m, step.after, self.LATENCY))),
         ]
+
+    def _held(self, m: Module, start: Value) -> Value:
+        """What the leak of the neuron at hand leaves of the membrane."""
+        held = _leaked(start, self.leaks[0])
+        if len(self.leaks) > 1:
+            place = anything(m, Interval(0, len(self.leaks) - 1), name="any_leak")
+            m.d.comb += self.component.leak.eq(place)
+            for k, leak in enumerate(self.leaks[1:], 1):
+                held = Mux(place == k, _leaked(start, leak), held)
+        return held

@@ -183,7 +183,7 @@ def update_amounts(
     amounts = {
         Logic.NEURON: one,
         Logic.INTEGRATE: bits,
-        Logic.LEAK: leak_digits(layer.leak) * kept,
+        Logic.LEAK: leak_adders_of(layer) * kept,
         RESETS[layer.reset]: bits * decides,
         Logic.SURPLUS: bits * is_split,
         Logic.LATERAL: bits * (is_split and layer.recurrent is not None),
@@ -234,6 +234,14 @@ def table_amounts(weights: IntArray, planes: int) -> dict[Logic, IntArray]:
 def leak_digits(leak: Leak) -> int:
     """Adders of a leak: one for each signed digit of d."""
     return 0 if leak.d == 0 or leak.forgets else len(signed_digits(leak.d))
+
+
+def leak_adders_of(layer: Layer) -> IntArray:
+    """Adders of the leak of every neuron; one number, shape (), where it is the same for all."""
+    f = layer.leak.f
+    numerators, places = np.unique(layer.leak_numerators, return_inverse=True)
+    digits = np.array([leak_digits(Leak(int(d), f)) for d in numerators], dtype=np.int64)
+    return np.asarray(digits[places.reshape(layer.leak_numerators.shape)])
 
 
 def engine_amounts(plan: FoldPlan, family: Family) -> Amounts:
@@ -298,7 +306,8 @@ def folded_amounts(plan: FoldPlan, family: Family) -> Amounts:
     current = width_of(Interval.union(ranges.current))
     amounts[Logic.LANE_CURRENT] += updates * current * (len(set(layer.biases.tolist())) > 1)
     if layer.keeps_membrane:
-        amounts[Logic.LANE_LEAK] += updates * v * (1 + leak_digits(layer.leak))
+        adders = sum(leak_digits(leak) for leak in plan.leaks)
+        amounts[Logic.LANE_LEAK] += updates * v * (len(plan.leaks) + adders)
     amounts[Logic.LANE_INTEGRATE] += updates * u
     if layer.synapse is not None:
         i = ranges.synaptic_width
@@ -336,7 +345,7 @@ def neuron_memories(plan: FoldPlan) -> list[MemoryShape]:
         widths.append(plan.ranges.synaptic_width)
     for width in widths:
         memories.append(MemoryShape(width=updates * width, depth=depth, is_written=True))
-    for values in (plan.layer.thresholds.tolist(), plan.layer.biases.tolist()):
+    for values in plan.constants.values():
         if len(set(values)) > 1:
             width = max(width_of(Interval(value, value)) for value in values)
             memories.append(MemoryShape(width=updates * width, depth=depth))

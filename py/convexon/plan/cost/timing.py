@@ -100,7 +100,7 @@ def engine_delay(plan: FoldPlan, family: Family) -> float:
         _finding_delay(plan, model),
         ceil_log2(plan.choice.banks) * model.sum_of(plan.weight_width),
         synaptic + late,
-        model.lookup + leak_adders(plan.layer.leak) * integrated,
+        model.lookup + most_leak_adders(plan.layer) * integrated,
         integrated + clamped,
         integrated + model.lookup + clamped,
     )
@@ -168,7 +168,7 @@ class _Layer:
     def _loop(self, model: DelayModel, current: float, *, is_split: bool) -> float:
         """From the membrane, or from a current that comes late, around to the membrane."""
         adder = model.sum_of(max(map(width_of, self._ranges.integrated)))
-        leaked = model.lookup + leak_adders(self._layer.leak) * adder
+        leaked = model.lookup + most_leak_adders(self._layer) * adder
         current = _synaptic_delay(self._layer, self._ranges, model, current)
         delay = max(leaked, current) + adder + model.lookup
         if not is_split or self._lateral is not None or self._layer.reset is Reset.LATE:
@@ -202,6 +202,11 @@ def _synaptic_delay(layer: Layer, ranges: LayerRanges, model: DelayModel, curren
         return current
     adder = model.sum_of(max(map(width_of, ranges.synaptic)))
     return max(current, model.lookup + leak_adders(layer.synapse) * adder) + adder
+
+
+def most_leak_adders(layer: Layer) -> int:
+    """The same of the slowest of a layer's neurons."""
+    return max(leak_adders(Leak(int(d), layer.leak.f)) for d in np.unique(layer.leak_numerators))
 
 
 def leak_adders(leak: Leak) -> int:

@@ -56,9 +56,10 @@ class GivenNeurons:
         self, problem: PricingProblem, site: Site, generator: np.random.Generator
     ) -> Proposal:
         """See `Oracle`; `InputError` if the neurons could not stand on the site."""
-        kind = (self.layer.leak, self.layer.reset, self.layer.saturation, self.layer.synapse)
-        lateral = self.layer.recurrent is not None or self.layer.biases.any()
-        if kind != (site.family.leak, site.family.reset, None, None) or lateral:
+        layer = self.layer
+        kind = (layer.leak, layer.reset, layer.saturation, layer.synapse)
+        others = layer.recurrent is not None or layer.leaks is not None or layer.biases.any()
+        if kind != (site.family.leak, site.family.reset, None, None) or others:
             raise InputError(
                 f"layer must have leak and reset of site {site.name}, no biases, no lateral "
                 "weights and no synaptic current: its neurons would be others there"

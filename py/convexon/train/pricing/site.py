@@ -186,8 +186,9 @@ def site_on(
 
 def _threshold(layer: Layer) -> bool:
     """Whether ``layer`` is of recurrent threshold units without biases."""
-    kind = (layer.leak, layer.reset, layer.saturation, layer.synapse)
-    return kind == (MEMORYLESS, Reset.NONE, None, None) and not layer.biases.any()
+    forgets = not layer.keeps_membrane and layer.synapse is None
+    plain = (layer.reset, layer.saturation) == (Reset.NONE, None)
+    return forgets and plain and not layer.biases.any()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -65,14 +65,14 @@ class _Leak(torch.autograd.Function):
     """v - floor(d * v / 2**f) forward, the real leak factor backward."""
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, leak: Leak) -> Tensor:
-        ctx.factor = leak.factor
+    def forward(ctx: Any, v: Tensor, d: Tensor | int, f: int) -> Tensor:
+        ctx.factor = 1.0 - d / (1 << f)
         # The product is exact by the layer's bound, and a division by a power of two always is.
-        return v - torch.floor(v * leak.d / (1 << leak.f))
+        return v - torch.floor(v * d / (1 << f))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient * ctx.factor, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return gradient * ctx.factor, None, None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +96,7 @@ class SpikingLayer(nn.Module):
     """
 
     biases: Tensor
+    leaks: Tensor
     floors: Tensor
 
     def __init__(
@@ -110,25 +111,22 @@ class SpikingLayer(nn.Module):
         grid.require(start)
         self.grid = grid
         self.leak, self.reset, self.saturation = start.leak, start.reset, start.saturation
-        self.synapse = start.synapse
+        self.synapse, self.memoryless = start.synapse, start.memoryless
+        self.has_leaks = start.leaks is not None
         self.n_inputs, self.n_neurons = start.n_inputs, start.n_neurons
         self.formats = (start.weight_format, start.threshold_format) if keep_formats else None
         recurrent = start.recurrent
         reach = _reach(start, grid, drive)
         self.ceiling = start.threshold_format.interval.high if keep_formats else reach
-        factor = max(1, self.leak.d, self.synapse.d if self.synapse is not None else 0)
+        numerators = start.leak_numerators.ravel().tolist()
+        factor = max(1, *numerators, self.synapse.d if self.synapse is not None else 0)
         self.exact_dtype = _exact_dtype(reach * factor, reach + self.ceiling)
         self.latent_weights = nn.Parameter(_floats(start.matrix.T))
         self.latent_thresholds = nn.Parameter(_floats(start.thresholds))
         self.latent_recurrent = None if recurrent is None else nn.Parameter(_floats(recurrent.T))
         self.register_buffer("biases", _floats(start.biases))
+        self.register_buffer("leaks", _floats(start.leak_numerators))
         self.register_buffer("floors", _floats(np.minimum(start.thresholds, 1)))
-
-    @property
-    def memoryless(self) -> bool:
-        """Whether a step depends on no earlier one."""
-        kept = self.synapse is not None or self.reset is Reset.LATE
-        return self.latent_recurrent is None and not kept and self.leak.forgets
 
     @property
     def thresholds(self) -> Tensor:
@@ -178,13 +176,16 @@ class SpikingLayer(nn.Module):
         if self.latent_recurrent is not None:
             lateral = self.grid.among_neurons(self.latent_recurrent)
         spikes, membranes = [], []
-        v = i = s = torch.zeros_like(current[:, 0])
+        v = before = s = torch.zeros_like(current[:, 0])
         for t in range(current.shape[1]):
             total = current[:, t]
             if lateral is not None:
                 total = total + nn.functional.linear(s, lateral)
-            i = total if self.synapse is None else _Leak.apply(i, self.synapse) + total
-            u = _Leak.apply(v, self.leak) + i
+            i = total
+            if self.synapse is not None:
+                i = _Leak.apply(before, self.synapse.d, self.synapse.f) + total
+            before = i
+            u = _Leak.apply(v, self.leaks, self.leak.f) + i
             if self.reset is Reset.LATE:
                 u = u - thresholds * s.detach()
             s, v = self._fire(u, thresholds)
@@ -231,6 +232,7 @@ class SpikingLayer(nn.Module):
             threshold_format=threshold_format,
             saturation=self.saturation,
             synapse=self.synapse,
+            leaks=_integers(self.leaks) if self.has_leaks else None,
         )
 
 
@@ -245,7 +247,10 @@ def _reach(start: Layer, grid: WeightGrid, drive: Drive) -> int:
         current = _kept(current, start.synapse, drive.n_steps)
     # A reset by subtraction raises the membrane only where a threshold is negative.
     push = current + max(0, -int(start.thresholds.min()))
-    return _kept(push, start.leak, drive.n_steps) + current
+    slowest = Leak(int(start.leak_numerators.min()), start.leak.f)
+    # A late reset is made after the leak, and may leave as much below 0.
+    membrane = _kept(push, slowest, drive.n_steps) * (2 if start.reset is Reset.LATE else 1)
+    return membrane + current
 
 
 def _kept(push: int, leak: Leak, n_steps: int) -> int:
