@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from convexon.certify import neurons
 from convexon.certify.costs import weights_of
 from convexon.certify.neurons import columns_of, weighed_of
+from convexon.certify.windows import WindowSet
 from convexon.errors import InputError
 from convexon.snn import golden
 from convexon.snn.fixed import QFormat
@@ -113,3 +114,13 @@ def test_branches_of_other_inputs_are_refused() -> None:
     where = np.zeros(1, dtype=np.int64)
     with pytest.raises(InputError, match=r"^branches must read the 3 inputs of the samples$"):
         columns_of(network.branches, np.zeros((1, 1, 3), np.uint8), ReadoutMode.LAST, where, where)
+
+
+def test_windows_are_of_neurons_that_a_witness_may_be() -> None:
+    members = {"branch": 0, "any_threshold": True, "n_neurons": 1, "leak": Leak(1, 0)}
+    arrays = {"inputs": np.array([[0]]), "values": np.array([-1, 1])}
+    assert "threshold units" in WindowSet(**members, **arrays, reset=Reset.NONE).about
+    with pytest.raises(
+        InputError, match=r"^reset must be one of a witness: subtract, zero or none"
+    ):
+        WindowSet(**members, **arrays, reset=Reset.LATE)

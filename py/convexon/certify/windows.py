@@ -83,6 +83,8 @@ class WindowSet:
             raise InputError("inputs must be different inputs, counted from 0, in each window")
         if (np.diff(self.values) <= 0).any() or np.abs(self.values).max() > 127:
             raise InputError("values must be ascending and of magnitudes up to 127")
+        if self.reset is Reset.LATE:
+            raise InputError("reset must be one of a witness: subtract, zero or none")
         if self.branch < 0 or self.n_neurons < 0:
             raise InputError("branch and n_neurons must not be negative")
         if len(self.values) ** self.size * len(self.inputs) > MOST_VECTORS:

@@ -145,5 +145,10 @@ def in_words(leak: Leak, reset: Reset) -> str:
     """Return what neurons of a leak and a reset are called."""
     if (leak, reset) == (MEMORYLESS, Reset.NONE):
         return "threshold units"
-    resets = {Reset.SUBTRACT: "by subtraction", Reset.ZERO: "to zero", Reset.NONE: "off"}
+    resets = {
+        Reset.SUBTRACT: "by subtraction",
+        Reset.ZERO: "to zero",
+        Reset.NONE: "off",
+        Reset.LATE: "a step late",
+    }
     return f"LIF neurons of leak factor {leak.factor:.6g}, reset {resets[reset]}"

@@ -220,6 +220,7 @@ def test_deep_branches_live_and_their_rates_are_reported(depth: int) -> None:
     [
         ({"fan_in": 0}, "fan_in must be at least 1, not 0"),
         ({"lateral": -1}, "lateral must be at least 0, not -1"),
+        ({"reset": Reset.LATE}, "reset of a witness must be subtract, zero or none, not late"),
         ({"spikes_per_sample": 0.5}, "spikes_per_sample must be >= 1, not 0.5"),
     ],
 )
