@@ -24,6 +24,7 @@ import numpy as np
 from convexon.errors import MismatchError
 from convexon.interop.nir import read_nir
 from convexon.plan.cost.mapping_cost import estimated_resources
+from convexon.plan.cost.resources import CellReport
 from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping
 from convexon.plan.schedule import Schedule
@@ -35,7 +36,7 @@ from convexon.snn.network import FixedPointNetwork
 from convexon_boards.design import shell
 from convexon_boards.families import part_of
 from convexon_boards.tools.nextpnr import place_all, report_of
-from convexon_boards.tools.synthesis import synthesize_verilog
+from convexon_boards.tools.synthesis import Netlist, synthesize_verilog
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.judge import observe
@@ -119,24 +120,41 @@ def simulated(network: FixedPointNetwork, bundle: RtlBundle, inferences: int) ->
     ]
 
 
-def placed(bundle: RtlBundle) -> list[Figure]:
-    """Figures of a routed design."""
-    netlist = synthesize_verilog(shell.in_shell(bundle), shell.TOP, PART.family)
-    cells = netlist.cells
-    print(f"synthesized: {cells}", flush=True)
-    source = f"Yosys, {PART.name}, the shell around it included"
-    found = [
+def estimated(network: FixedPointNetwork) -> list[Figure]:
+    """What the design was expected to take."""
+    found = estimated_resources(network, MAPPING, Family.ECP5)
+    rows = (("lut4_sites", found.lut_sites, "LUT4"), ("bram", found.block_rams, "block RAMs"))
+    return [
+        Figure(
+            name=f"convolution.cnn-sinabs.estimated.{name}",
+            value=value,
+            unit=unit,
+            kind=FigureKind.ESTIMATED,
+            source="convexon.plan.cost, the accelerator alone",
+        )
+        for name, value, unit in rows
+    ]
+
+
+def counted(cells: CellReport) -> list[Figure]:
+    """Figures of a netlist."""
+    source = f"{cells.tool}, {PART.name}, the shell around it included"
+    return [
         figure("lut4", cells.lut4, "LUT4", source),
         figure("lut4_sites", cells.lut4_sites, "LUT4", source),
         figure("ff", cells.ff, "flip-flops", source),
         figure("bram", cells.block_ram, "block RAMs", source),
     ]
+
+
+def placed(netlist: Netlist) -> list[Figure]:
+    """Figures of a routed design."""
     placements = place_all(netlist, PART, target_mhz=TARGET_MHZ, seeds=(1,))
     routed = report_of(placements, PART, target_mhz=TARGET_MHZ, tools={})
     (only,) = routed.routes
     print(f"critical: {only.critical_path}", flush=True)
     source = f"nextpnr, {PART.name}, one seed"
-    return [*found, figure("fmax_mhz", round(only.fmax_mhz, 2), "MHz", source)]
+    return [figure("fmax_mhz", round(only.fmax_mhz, 2), "MHz", source)]
 
 
 def main() -> None:
@@ -161,20 +179,12 @@ def main() -> None:
         figure("weights", kernels, "weights", "the card"),
         figure("weights_unrolled", unrolled, "weights", "the matrices that the card stands for"),
     ]
-    estimate = estimated_resources(network, MAPPING, Family.ECP5)
-    for name, value in (("lut_sites", estimate.lut_sites), ("bram", estimate.block_rams)):
-        figures.append(
-            Figure(
-                name=f"convolution.cnn-sinabs.estimated.{name}",
-                value=value,
-                unit="LUT4" if name == "lut_sites" else "block RAMs",
-                kind=FigureKind.ESTIMATED,
-                source="convexon.plan.cost",
-            )
-        )
+    keep(estimated(network))
     keep([*figures, *simulated(network, bundle, options.inferences)])
     if options.place:
-        keep(placed(bundle))
+        netlist = synthesize_verilog(shell.in_shell(bundle), shell.TOP, PART.family)
+        keep(counted(netlist.cells))
+        keep(placed(netlist))
 
 
 def keep(figures: list[Figure]) -> None:

@@ -343,6 +343,30 @@ def memory() -> str:
     return two_columns(figures_of("scaling"), rows)
 
 
+def convolution() -> str:
+    """Return what a trained convolutional network takes on an ECP5."""
+    place = "convolution.cnn-sinabs"
+    rows = (
+        (
+            f"{place}.inferences",
+            "inferences simulated, spikes, membranes, scores and cycles compared",
+        ),
+        (f"{place}.mismatches", "inferences that differ"),
+        (f"{place}.weights", "weights on the card"),
+        (f"{place}.weights_unrolled", "weights of the matrices that it stands for"),
+        (f"{place}.cycles_per_step", "cycles a step"),
+        (f"{place}.lut4_sites", "LUT4 sites, those of carry cells included"),
+        (f"{place}.ff", "flip-flops"),
+        (f"{place}.bram", "block RAMs"),
+        (f"{place}.estimated.lut4_sites", "LUT4 sites, estimated"),
+        (f"{place}.estimated.bram", "block RAMs, estimated"),
+        (f"{place}.fmax_mhz", "MHz, placed and routed on an LFE5U-85F of speed grade 6, one seed"),
+        (f"{place}.seconds.import", "seconds to import and round it"),
+        (f"{place}.seconds.emit", "seconds to emit it"),
+    )
+    return two_columns(figures_of("convolution"), rows)
+
+
 TRUST_ROWS = (
     (
         "tampers.total",
@@ -415,6 +439,7 @@ TABLES: dict[str, Callable[[], str]] = {
         scaling,
         memory,
         hardware,
+        convolution,
         checks,
         generator,
         synapses,
