@@ -258,6 +258,9 @@ def test_what_came_in_goes_through_the_whole_house(streams: Path) -> None:
     told("map", run)
     told("emit", run)
     assert told("verify", run, "--simulator", "icarus").endswith("all equal\n")
+    folded = ("--mapping", "spatial", "--mapping", "folded")
+    swept = told("explore", streams / "sweep", "--network", run, *folded, "--jobs", 1)
+    assert "explore: 2 points (2 computed, 0 reused), 0 do not fit, " in swept
     told("report", run, "--no-synthesize")
     page = (run / "report.md").read_text()
     assert "\n## Float and integer\n" in page

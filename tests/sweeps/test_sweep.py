@@ -89,7 +89,19 @@ def test_a_board_is_an_axis_and_has_its_family(data: Path) -> None:
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        ({"sweeps": {}}, "a sweep must have the keys data, rho, sweep, budget, not 'sweeps'"),
+        (
+            {"sweeps": {}},
+            "a sweep must have the keys data, network, rho, sweep, budget, not 'sweeps'",
+        ),
+        (
+            {"network": "RUN", "sweep": {"steps": 4}},
+            "steps must be left out beside a network, which is mapped as it is",
+        ),
+        (
+            {"network": "RUN", "data": "x.npz"},
+            "data must be left out beside a network, which is mapped as it is",
+        ),
+        ({"network": 1}, "network must be the name of a run folder, not 1"),
         ({"sweep": 3}, r"\[sweep\] must be a table, not 3"),
         ({"sweep": {"n_steps": 3}}, r"\[sweep\] must have the keys coding, .*, not 'n_steps'"),
         ({"sweep": {"neurons": 3}}, r"\[sweep\] must have the keys coding, .*, not 'neurons'"),

@@ -22,6 +22,7 @@ from convexon.train.settings import SolveSettings
     help="A TOML file with the choices; options replace its own.",
 )
 @click.option("--data", help="'digits', or a file, as for solve; digits by default.")
+@click.option("--network", help="RUN whose network is mapped as it is, on its own samples.")
 @option(next(each for each in settings_of(SolveSettings) if each.name == "rho"))
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes; one a core by default.")
 @CLUSTER
@@ -61,7 +62,7 @@ def _replaced(tables: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]
         if value not in (None, ())
     }
     merged: dict[str, Any] = tables | {
-        name: given[name] for name in ("data", "rho") if name in given
+        name: given[name] for name in ("data", "network", "rho") if name in given
     }
     for key, names in (("sweep", AXES), ("budget", LIMITS)):
         own = {name: given[name] for name in names if name in given}

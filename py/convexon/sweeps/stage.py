@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from convexon.data.dataset import DATASET
 from convexon.data.loading import EMBEDDED, load_samples
 from convexon.errors import ArtefactError, InputError
-from convexon.flow.run import joined
+from convexon.flow.run import Run, joined
 from convexon.progress import QUIET, Progress
-from convexon.store.artefact import atomic_write, load, save
+from convexon.snn.card import CARD
+from convexon.store.artefact import atomic_write, digest_of, load, save
 from convexon.sweeps.executor import ProcessExecutor
 from convexon.sweeps.page import as_page
 from convexon.sweeps.point import EXPLORATION, POINT, Exploration
@@ -102,12 +104,9 @@ def explore_stage(
     ConvexonError
         If samples cannot be read, the folder cannot be written, or a worker fails.
     """
-    if sweep.data != EMBEDDED:  # workers may stand in another folder
-        sweep = replace(sweep, data=str(Path(sweep.data).resolve()))
     points = sweep.points
     progress.begin("reading samples")
-    samples = load_samples(sweep.data)
-    job = Job(root=root.resolve(), source=sweep.data, data=samples.digest)
+    job = _job(root, sweep)
     pending = [point for point in points if not is_point(job, point)]
     with joined(job.root, [*KINDS, *(f"{kind}/*" for kind in KINDS)]):
         ended = _compute(job, pending, executor or ProcessExecutor(), progress)
@@ -129,6 +128,17 @@ def explore_stage(
     return result
 
 
+def _job(root: Path, sweep: Sweep) -> Job:
+    """What all calls share; workers may stand in another folder."""
+    if sweep.network:
+        run = Run(Path(sweep.network).resolve())
+        made = (run.read("card", CARD), run.read("test", DATASET))
+        data = digest_of({"given": [each.record.digest for each in made]})
+        return Job(root=root.resolve(), source="", data=data, given=run.path)
+    source = sweep.data if sweep.data == EMBEDDED else str(Path(sweep.data).resolve())
+    return Job(root=root.resolve(), source=source, data=load_samples(source).digest)
+
+
 def _compute(
     job: Job, pending: Sequence[PointSettings], executor: Executor, progress: Progress
 ) -> list[Ended]:
@@ -142,7 +152,7 @@ def _compute(
             progress.advance(f"{len(results)} of {len(tasks)}")
         return [results[k] for k in range(len(tasks))]
 
-    networks = list(dict.fromkeys(point.solve for point in pending))
+    networks = list(dict.fromkeys(point.solve for point in pending if point.solve is not None))
     dictionaries = {job.dictionary(settings): settings for settings in networks}
     drawn = on_each("building dictionaries", draw, [(job, s) for s in dictionaries.values()])
     no_dictionary = dict(zip(dictionaries, drawn, strict=True))
@@ -152,7 +162,7 @@ def _compute(
     possible = [settings for settings in networks if not reasons[settings]]
     solved = on_each("solving networks", solve, [(job, settings) for settings in possible])
     reasons |= dict(zip(possible, solved, strict=True))
-    tasks = [(job, point, reasons[point.solve]) for point in pending]
+    tasks = [(job, point, "" if point.solve is None else reasons[point.solve]) for point in pending]
     return on_each("mapping points", measure, tasks)
 
 

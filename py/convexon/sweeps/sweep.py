@@ -71,10 +71,11 @@ class PointSettings:
 
     Members
     -------
+    solve : None where a network is mapped as it is
     place : with a family; lanes only where layers are folded
     """
 
-    solve: SolveSettings
+    solve: SolveSettings | None
     place: Placement
     limits: Limits
 
@@ -93,11 +94,13 @@ class PointSettings:
         chosen = {
             name: plain(value)
             for part in (self.solve, self.place)
-            for name, value in vars(part).items()
+            for name, value in ({} if part is None else vars(part)).items()
             if value is not None
         }
+        if self.solve is not None:
+            chosen["rho"] = list(self.solve.rho)
         limits = {name: value for name, value in vars(self.limits).items() if value is not None}
-        return {**chosen, "rho": list(self.solve.rho), "budget": limits}
+        return {**chosen, "budget": limits}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,16 +110,19 @@ class Sweep:
     Members
     -------
     data : ``digits``, or the path of a file
+    network : run folder of a network that is mapped as it is, with its own samples; or empty
     axes : values to try, by name in `AXES`
     rho : strengths of the l1 penalty that each network chooses from; the default ones where empty
 
     Raises
     ------
     InputError
-        If a value does not fit, or lanes are given and nothing is folded.
+        If a value does not fit, lanes are given and nothing is folded, or samples or choices of
+        ``convexon solve`` are given beside a network.
     """
 
     data: str = EMBEDDED
+    network: str = ""
     axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     rho: tuple[float, ...] = ()
     limits: Limits = Limits()  # noqa: RUF009  (frozen)
@@ -126,6 +132,13 @@ class Sweep:
             raise InputError("lanes must come with folded mappings: add the mapping folded")
         if self.axes.get("board") and self.axes.get("family"):
             raise InputError("family must be left out where boards are given: each has its own")
+        if self.network:
+            chosen = [name for name in self.axes if name not in _PLACES]
+            chosen += ["rho"] * bool(self.rho) + ["data"] * (self.data != EMBEDDED)
+            if chosen:
+                raise InputError(
+                    f"{chosen[0]} must be left out beside a network, which is mapped as it is"
+                )
         _ = self.points  # every combination is checked before anything is written
 
     @property
@@ -142,6 +155,19 @@ class Sweep:
         return [name for name in AXES if len(set(self.axes.get(name, ()))) > 1]
 
     def _point(self, values: dict[str, Any]) -> PointSettings:
+        place = Placement(**{name: values[name] for name in _PLACES if name in values})
+        family = place.family or Family.ECP5
+        return PointSettings(
+            solve=None if self.network else self._solve(values),
+            place=replace(
+                place,
+                lanes=place.lanes if place.mapping is Style.FOLDED else None,
+                family=family if place.board is None else family_of(place.board),
+            ),
+            limits=self.limits,
+        )
+
+    def _solve(self, values: dict[str, Any]) -> SolveSettings:
         members = {name: value for name, value in values.items() if name not in _PLACES}
         if self.rho:
             members["rho"] = self.rho
@@ -150,18 +176,8 @@ class Sweep:
             members["bits"] = min(members.get("bits", SolveSettings.bits), most[members["coding"]])
         solve = SolveSettings(**members)
         if solve.depth == 1:  # there is no layer below the last
-            solve = replace(solve, hidden=SolveSettings.hidden)
-        place = Placement(**{name: values[name] for name in _PLACES if name in values})
-        family = place.family or Family.ECP5
-        return PointSettings(
-            solve=solve,
-            place=replace(
-                place,
-                lanes=place.lanes if place.mapping is Style.FOLDED else None,
-                family=family if place.board is None else family_of(place.board),
-            ),
-            limits=self.limits,
-        )
+            return replace(solve, hidden=SolveSettings.hidden)
+        return solve
 
 
 def family_of(board: str) -> Family:
@@ -193,16 +209,20 @@ def sweep_from(tables: Values) -> Sweep:
     InputError
         If a key is unknown, or a value does not fit; it names the key.
     """
-    _require_known(tables, ("data", "rho", "sweep", "budget"), "a sweep")
+    _require_known(tables, ("data", "network", "rho", "sweep", "budget"), "a sweep")
     choices, budget = _table(tables, "sweep"), _table(tables, "budget")
     _require_known(choices, tuple(AXES), "[sweep]")
     _require_known(budget, LIMITS, "[budget]")
     data = tables.get("data", Sweep.data)
     if not isinstance(data, str) or not data:
         raise InputError(f"data must be {EMBEDDED!r} or a file's name, not {data!r}")
+    network = tables.get("network", "")
+    if not isinstance(network, str):
+        raise InputError(f"network must be the name of a run folder, not {network!r}")
     rho = next(each for each in settings_of(SolveSettings) if each.name == "rho")
     return Sweep(
         data=data,
+        network=network,
         axes={name: _values(name, choices[name]) for name in choices},
         rho=rho.convert(tables["rho"]) if "rho" in tables else (),
         limits=Limits(**budget),

@@ -48,6 +48,9 @@ INFEASIBLE = (InputError, SolverError)
 MADE_OF: Mapping[str, Codec[Any]] = {"card": CARD, "test": DATASET, "mapping": MAPPING}
 """Artefacts in a point's folder that it was made of."""
 
+GIVEN = frozenset({"card", "train", "test"})
+"""Artefacts that a point takes of a network that is mapped as it is."""
+
 DRAWN_BY = frozenset(each.name for each in settings_of(SolveSettings)) - {
     *("loss", "max_neurons", "rho", "readout_bits", "readout_rounding", "bit_penalty"),
     *("solver", "tolerance"),
@@ -79,13 +82,15 @@ class Job:
     -------
     root : folder of the sweep; absolute
     source : where the samples are (`convexon.data.loading.load_samples`)
-    data : their digest
+    data : their digest; of a network that is mapped as it is, that of its card and samples
+    given : run folder of that network, absolute; None where networks are solved
     version : digest of Convexon's source
     """
 
     root: Path
     source: str
     data: str
+    given: Path | None = None
     version: str = field(default_factory=source_digest)
 
     def key(self, kind: str, choices: Mapping[str, Any]) -> str:
@@ -98,8 +103,10 @@ class Job:
         drawn = {name: plain(getattr(settings, name)) for name in sorted(DRAWN_BY)}
         return Run(self.root / "dictionaries" / self.key("d", drawn))
 
-    def network(self, settings: SolveSettings) -> Run:
-        """Folder of the network of these settings."""
+    def network(self, settings: SolveSettings | None) -> Run:
+        """Folder of the network of these settings, or of the one that is mapped as it is."""
+        if self.given is not None:
+            return Run(self.given)
         return Run(self.root / "networks" / self.key("n", to_json(settings)))
 
     def point(self, point: PointSettings) -> Run:
@@ -161,7 +168,7 @@ def measure(job: Job, point: PointSettings, reason: str = "") -> Ended:
     parents: dict[str, Made[Any]] = {}
     found = Point(settings=point.to_json(), reason=reason) if reason else None
     if found is None:
-        share(job.network(point.solve), folder)
+        share(job.network(point.solve), folder, None if job.given is None else GIVEN)
         card, test = folder.read("card", CARD), folder.read("test", DATASET)
         parents = {"card": card, "test": test}
         try:
@@ -170,7 +177,7 @@ def measure(job: Job, point: PointSettings, reason: str = "") -> Ended:
             found = Point(settings=point.to_json(), reason=_line(error))
         else:
             parents["mapping"] = mapped.mapping
-            train = folder.read("train", DATASET).value
+            train = folder.read("train", DATASET).value if folder.has("train") else None
             figures = _figures(card.value, train, test.value, mapped)
             found = Point(settings=point.to_json(), figures=figures)
     digests = {role: parent.record.digest for role, parent in parents.items()}
@@ -196,8 +203,10 @@ def is_point(job: Job, point: PointSettings) -> bool:
     return dict(record.recipe) == recipe_of(job, point) and found == dict(record.parents)
 
 
-def share(source: Run, target: Run) -> None:
+def share(source: Run, target: Run, names: frozenset[str] | None = None) -> None:
     """Give ``target`` the artefacts of ``source``, where they take no further space.
+
+    Those of ``names`` alone, if these are given.
 
     Artefacts are replaced and never changed in place, so that what is done in one folder is not
     seen in the other. The JSON of an artefact comes after its arrays.
@@ -207,7 +216,11 @@ def share(source: Run, target: Run) -> None:
     ArtefactError
         If the folder cannot be written.
     """
-    files = [path for path in source.path.glob("[!.]*.*") if path.name != "timing.json"]
+    files = [
+        path
+        for path in source.path.glob("[!.]*.*")
+        if path.name != "timing.json" and (names is None or path.name.split(".")[0] in names)
+    ]
     for path in sorted(files, key=lambda path: (path.suffix == ".json", path.name)):
         own = target.path / path.name
         if own.exists() and own.samefile(path):
@@ -313,7 +326,7 @@ def _samples(job: Job) -> Samples:
 
 
 def _figures(
-    card: FixedPointNetwork, train: SpikeDataset, test: SpikeDataset, mapped: Any
+    card: FixedPointNetwork, train: SpikeDataset | None, test: SpikeDataset, mapped: Any
 ) -> tuple[Figure, ...]:
     """Figures of a point that fits."""
     latency = mapped.cycles.latency
@@ -329,7 +342,11 @@ def _figures(
 
     return (
         Figure("accuracy.test", accuracy(test), "1", measured, test.name),
-        Figure("accuracy.train", accuracy(train), "1", measured, train.name),
+        *(
+            Figure("accuracy.train", accuracy(data), "1", measured, data.name)
+            for data in (train,)
+            if data is not None
+        ),
         Figure("latency.cycles.mean", float(latency.mean()), "cycles", estimated, cycles),
         Figure("latency.cycles.max", int(latency.max()), "cycles", estimated, cycles),
         Figure("estimate.luts", round(mapped.cost.luts), "LUTs", estimated, estimate),
