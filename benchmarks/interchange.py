@@ -32,15 +32,21 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "build" / "interchange"
 RESULTS = ROOT / "benchmarks" / "results" / "interchange.json"
 
-BITS = (8, 6, 4, 3, 2)
+BITS = (8, 4, 6, 3, 2)
 HARDWARE_BITS = 4
 """Bits of the network that is simulated as hardware."""
 
 TARGET, LUTS = "ulx3s-85f", 12_000
 """Board and LUTs at most: what is larger is time-multiplexed, and compiled in seconds."""
 
-GRAPHS = {"braille": "braille_noDelay_bias_zero.nir"}
-"""NIR graphs of others, by the names of their figures."""
+GRAPHS = {
+    "braille": ("braille_noDelay_bias_zero.nir", "nir-euler", 50),
+    "cnn-sinabs": ("cnn_sinabs.nir", "norse", 25),
+}
+"""NIR graphs of others, by the names of their figures: the profile, and samples that calibrate."""
+
+LARGE, N_SIMULATED = 2_000, 20
+"""Neurons of a network that has all of its board, and inferences of it that are simulated."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -101,20 +107,22 @@ def trained(name: str) -> Case:
 
 
 def published(name: str) -> Case:
-    """A graph that others published, on random spikes."""
+    """A graph that others published."""
+    file, profile, n_calibration = GRAPHS[name]
     started = time.monotonic()
-    network = cx.from_nir(Path(os.environ["CONVEXON_DATA"]) / "nir" / GRAPHS[name])
+    network = cx.from_nir(Path(os.environ["CONVEXON_DATA"]) / "nir" / file, profile=profile)
     seconds = time.monotonic() - started
     arrays = read_arrays(FOLDER / f"{name}.npz")
-    inputs, n_test = arrays["inputs"], len(arrays["spikes"])
+    inputs, n_test, labels = arrays["inputs"], len(arrays["spikes"]), arrays.get("labels")
+    others = slice(n_test, n_test + n_calibration)
     return Case(
         network=network,
         seconds=seconds,
         source="convexon.from_nir",
-        calibrate=inputs[n_test:],
-        calibrate_labels=None,
+        calibrate=inputs[others],
+        calibrate_labels=None if labels is None else labels[others],
         test=inputs[:n_test],
-        labels=None,
+        labels=None if labels is None else labels[:n_test],
         n_steps=inputs.shape[1],
         spikes={network.layers[-1].name: arrays["spikes"]},
     )
@@ -167,12 +175,15 @@ def in_hardware(
     network: cx.Network, case: Case, figure: Callable[[str, float, str, str], Figure]
 ) -> Iterator[Figure]:
     """Verilog of the network, every test sample of it simulated."""
-    accelerator = cx.compile(network, target=TARGET, samples=case.calibrate[:50], luts=LUTS)
+    is_large = network.card.n_neurons > LARGE
+    limits = {} if is_large else {"luts": LUTS}
+    busy = case.calibrate[: 4 if is_large else 50]
+    accelerator = cx.compile(network, target=TARGET, samples=busy, **limits)
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         accelerator.write(folder)
         seconds = time.monotonic() - started
-    result = accelerator.verify(case.test)
+    result = accelerator.verify(case.test[: N_SIMULATED if is_large else None])
     found = result.verification.value
     print(result.summary, flush=True)
     if found.finished:
@@ -188,15 +199,21 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME")
     names = parser.parse_args().names or sorted(path.stem for path in FOLDER.glob("*.npz"))
     for name in names:
-        found: list[Figure] = []
+        found: dict[str, Figure] = {}
         try:
-            found.extend(measured(name))
+            for each in measured(name):
+                found[each.name] = each
+                keep(name, found)
         except InputError as error:  # what is refused has no figure
             print(f"{name}: {error}", flush=True)
-        figures = read_figures(RESULTS) if RESULTS.exists() else {}
-        kept = {k: v for k, v in figures.items() if not k.startswith(f"interchange.{name}.")}
-        kept |= {each.name: each for each in found}
-        write_figures([kept[key] for key in sorted(kept)], RESULTS)
+
+
+def keep(name: str, found: dict[str, Figure]) -> None:
+    """Write the figures of a network in the place of those that it had."""
+    figures = read_figures(RESULTS) if RESULTS.exists() else {}
+    kept = {k: v for k, v in figures.items() if not k.startswith(f"interchange.{name}.")}
+    kept |= found
+    write_figures([kept[key] for key in sorted(kept)], RESULTS)
 
 
 if __name__ == "__main__":

