@@ -76,6 +76,7 @@ SOLVER_ROWS = (
     ("solver.speedup.clarabel.at_least", "times faster than CVXPY with Clarabel, at least"),
     ("solver.speedup.saga", "times faster than scikit-learn's saga"),
     ("solver.speedup.skglm.squared", "times faster than skglm: squared, l1"),
+    ("solver.speedup.skglm.squared.loose", "the same at a relative gap of 1e-3"),
     ("solver.speedup.skglm.logistic", "times faster than skglm: logistic, l1"),
     ("solver.speedup.skglm.multitask", "times faster than skglm: squared, row-group l2"),
     ("solver.speedup.celer.squared", "times faster than celer: squared, l1"),
