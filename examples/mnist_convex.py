@@ -22,7 +22,7 @@ from run_folder import keep, parser, script
 from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
-from convexon.snn.network import Network
+from convexon.snn.network import Branch, Layer, Network
 from convexon.train.columns.dictionary import build_dictionary
 from convexon.train.columns.rows import distinct_rows
 from convexon.train.fit import best_on_path, rebuilding
@@ -52,6 +52,7 @@ class ConvexPlan:
     bits: int = 2  # of a hidden weight
     n_steps: int = 4  # T, chunks of an image
     shifts: tuple[tuple[int, int], ...] = SHIFTS
+    selected_on: int = 30_000  # rows that select neurons, at most
     rhos: tuple[float, ...] = RHOS
     seed: int = 0
 
@@ -74,6 +75,26 @@ def shifted(
     return np.ascontiguousarray(moved).reshape(images.shape)
 
 
+def selected(
+    drawn: Branch,
+    fit_on: SpikeDataset,
+    family: WitnessFamily,
+    plan: ConvexPlan,
+    generator: np.random.Generator,
+) -> Layer:
+    """Return the neurons of the last layer drawn that together explain most of the rows."""
+    count = min(plan.selected_on, fit_on.n_samples)
+    some = fit_on.take(np.sort(generator.permutation(fit_on.n_samples)[:count]))
+    rows = distinct_rows(some, MODE)
+    columns = build_dictionary([drawn], some, MODE, rows=rows)
+    kept = pursue(
+        columns.bits, rows.labels, N_CLASSES, Pursuit(keep=plan.neurons), counts=rows.counts
+    )
+    neurons = np.sort(columns.witnesses[kept, 1])
+    last = drawn.layers[-1]
+    return family.layer(last.weights[:, neurons], last.thresholds[neurons])
+
+
 def fit_convex(
     images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
     labels: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
@@ -91,19 +112,18 @@ def fit_convex(
     fit_on, chosen_on = chunks(plan.shifts, rest), chunks(((0, 0),), held)
     family = units(bits=plan.bits, fan_in=plan.fan_in)
     seeing: WitnessFamily = replace(family, field=Field(places=pixels(plan.n_steps)))
-    branch = draw_branch(
+    generator = np.random.default_rng([plan.seed, 29])
+    line = delay_line(fit_on.n_inputs, fit_on.n_steps)
+    drawn = draw_branch(
         [seeing],
         chunks(((0, 0),), rest),
         widths=[plan.drawn * plan.neurons],
-        generator=np.random.default_rng([plan.seed, 29]),
-        trunk=[delay_line(fit_on.n_inputs, fit_on.n_steps)],
+        generator=generator,
+        trunk=[line],
     )
+    branch = Branch((line, selected(drawn, fit_on, family, plan, generator)))
     rows = distinct_rows(fit_on, MODE)
-    drawn = build_dictionary([branch], fit_on, MODE, rows=rows)
-    kept = pursue(
-        drawn.bits, rows.labels, N_CLASSES, Pursuit(keep=plan.neurons), counts=rows.counts
-    )
-    dictionary = drawn.restricted(np.sort(kept))
+    dictionary = build_dictionary([branch], fit_on, MODE, rows=rows)
     problem = rows.problem(Softmax(), GroupL2(), min(plan.rhos), n_outputs=N_CLASSES)
     return best_on_path(
         program_over(problem, dictionary.bits, np.ones(dictionary.n_columns)),
