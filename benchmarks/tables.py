@@ -156,6 +156,54 @@ def pricing() -> str:
     return table(header, rows)
 
 
+CERTIFIED = {"mnist6000": "n = 6,000", "mnist60000": "n = 60,000"}
+"""Sets of digits whose gap over all neurons on windows was closed."""
+
+
+def certified() -> str:
+    """Return how far the networks are from the best of all neurons on windows."""
+    figures = figures_of("certified")
+    forms = (
+        ("neurons priced", "set", ",d"),
+        ("rho at which it closes", "rho", "g"),
+        ("rho of five that validation digits choose", "rho_validation", "g"),
+        ("objective", "primal", ".6f"),
+        ("no network goes below", "lower_bound", ".6f"),
+        ("relative gap", "gap", ".3%"),
+        ("neurons of the network", "neurons", "d"),
+        ("its test accuracy", "test", ".2%"),
+        ("rounds of pricing", "rounds", "d"),
+        ("seconds", "seconds", ".0f"),
+        ("memory, bytes", "memory_bytes", ",d"),
+        ("seconds of `convexon certify`", "certify_seconds", ".0f"),
+    )
+    rows = [
+        (label, *(number(figures, f"certified.{data}.{name}", form) for data in CERTIFIED))
+        for label, name, form in forms
+    ]
+    return table(("figure", *CERTIFIED.values()), rows)
+
+
+def certified_rounds() -> str:
+    """Return objective, ratio and bound of every round."""
+    figures = figures_of("certified")
+    rows = []
+    for data, label in CERTIFIED.items():
+        k = 0
+        while (name := f"certified.{data}.round{k}") + ".rho" in figures:
+            rows.append(
+                (
+                    f"{label}, round {k}",
+                    number(figures, f"{name}.rho", "g"),
+                    number(figures, f"{name}.objective", ".5f"),
+                    number(figures, f"{name}.ratio", ".4f"),
+                    number(figures, f"{name}.bound", ".5f"),
+                )
+            )
+            k += 1
+    return table(("digits", "rho", "objective", "largest dual ratio", "lower bound"), rows)
+
+
 def oracles() -> str:
     """Return objective and violation per round of the heuristic oracles."""
     figures = figures_of("pricing")
@@ -432,6 +480,8 @@ TABLES: dict[str, Callable[[], str]] = {
         solver,
         pricing,
         oracles,
+        certified,
+        certified_rounds,
         addition,
         strings,
         automata,
