@@ -111,6 +111,17 @@ def wide_network(seed: int = 5) -> FixedPointNetwork:
     )  # fmt: skip
 
 
+def states_network(seed: int = 12) -> FixedPointNetwork:
+    """Synaptic currents, a reset one step late, and a leak of each neuron."""
+    rng = np.random.default_rng(seed)
+    return network(
+        rng,
+        (layer(rng, 5, 3, recurrent=True, synapse=Leak(1, 1), reset=Reset.LATE),),
+        (layer(rng, 5, 4, recurrent=False, leaks=np.array([0, 1, 2, 4])),),
+        mode=ReadoutMode.STEP,
+    )
+
+
 def seeded_network() -> FixedPointNetwork:
     """A layer whose weights are those of a seed."""
     rng = np.random.default_rng(6)
@@ -314,6 +325,18 @@ def subjects() -> list[Subject | AxiSubject]:
     rules = dataclasses.replace(Mapping.spatial(small), decision=Decision(rule=Rule.CERTAIN))
     found: list[Subject | AxiSubject] = [
         Subject(name="spatial", of=spatial_network(), mapping=spatial, count=60),
+        Subject(
+            name="states",
+            of=states_network(),
+            mapping=Mapping.spatial(states_network()),
+            within="neuron",
+        ),
+        Subject(
+            name="lanes",
+            of=states_network(),
+            mapping=Mapping(layers=((Folded(lanes=3),), (Folded(lanes=2),))),
+            within="lane|updater",
+        ),
         Subject(
             name="folded",
             of=wide,
