@@ -249,6 +249,11 @@ def test_what_came_in_goes_through_the_whole_house(streams: Path) -> None:
     run, data, plot = streams / "run", streams / "data.npz", streams / "front.svg"
     chosen = ("--data", data, "--bits", 4, "--most-lost", 0.1, "--rounding", "nearest")
     shown = told("quantize", streams / "net.nir", "--plot", plot, *chosen)
+    alone = CliRunner().invoke(
+        app, ["quantize", str(streams / "net.nir"), "--data", str(data), "--plot", str(plot)]
+    )
+    assert alone.exit_code == 2
+    assert alone.stderr == "convexon: --plot must come with --most-lost, whose search it draws\n"
     assert "n1, by step, rounded alone -> as delivered: " in shown
     assert parse(str(plot)).documentElement.tagName == "svg"
     assert not run.exists()

@@ -37,10 +37,14 @@ def quantize(
     FILE is a network of real numbers, such as a NIR graph (.nir). `convexon import` with the same
     options keeps what this command shows.
     """
+    from convexon.api.trained import BitWidths
     from convexon.cli.console import Console
     from convexon.data.loading import load_samples
+    from convexon.errors import InputError
     from convexon.flow.bring import quantized
 
+    if plot is not None and hidden.most_lost is None:
+        raise InputError("plot must come with --most-lost, whose search it draws")
     samples = load_samples(data, n_steps=inputs.steps)
     with Console() as console:
         trained, lines = quantized(
@@ -49,6 +53,4 @@ def quantize(
         for line in [*lines, *trained.steps()]:
             console.line(line)
         if plot is not None:
-            from convexon.api.trained import BitWidths
-
             console.line(f"front: {BitWidths(trained.front).plot(plot)}")

@@ -167,6 +167,14 @@ def _members(pair: Pair) -> tuple[int, int, int, int]:
     return first, second, shift - PLACES // 2, sign
 
 
+def _nodes_of(pairs: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Return what `_members` tells of many pairs, but for the sign."""
+    first, other = np.divmod(pairs, PAIRS)
+    other -= PAIRS // 2
+    second, shift = np.divmod(np.where(other >= 0, other, ~other) + PLACES // 2, PLACES)
+    return first, second, shift - PLACES // 2
+
+
 TOGETHER = 16
 """Sums whose places stand in one number, so that a pair is counted in all of them at once."""
 
@@ -237,9 +245,7 @@ class _Sharing:
             one, other = np.triu_indices(len(keys), 1)
             found.append(_pairs_of(keys[one], signs[one], keys[other], signs[other]))
         pairs, counts = np.unique(np.concatenate(found), return_counts=True)
-        several = counts > 1
-        each = zip(pairs[several].tolist(), counts[several].tolist(), strict=True)
-        self._heap = [self._entry(pair, count) for pair, count in each]
+        self._heap = self._entries(pairs[counts > 1], counts[counts > 1])
         heapq.heapify(self._heap)
 
     def run(self) -> list[list[Term]]:
@@ -256,6 +262,22 @@ class _Sharing:
             [Term(key // PLACES, key % PLACES, sign) for key, sign in terms.items()]
             for terms in self._sums
         ]
+
+    def _entries(self, pairs: IntArray, counts: IntArray) -> list[tuple[float, Pair, float]]:
+        """Return `_entry` of each pair, all at once: pairs of a kind count alike."""
+        first, second, shift = _nodes_of(pairs)
+        nodes = np.unique(np.concatenate([first, second]))
+        each = [self._builder.node(index) for index in nodes.tolist()]
+        shapes = np.array([(node.width, node.depth) for node in each], dtype=np.int64)
+        a, b = shapes.reshape(-1, 2)[np.searchsorted(nodes, np.stack([first, second]))]
+        sizes = (1 << 12, 1 << 12, PLACES, 1 << 12)
+        kind = (a[:, 0], b[:, 0], shift + PLACES // 2, np.maximum(a[:, 1], b[:, 1]))
+        kinds, at = np.unique(np.ravel_multi_index(kind, sizes), return_inverse=True)
+        told = np.transpose(np.unravel_index(kinds, sizes)).tolist()
+        of_kind = [_worth(w, v, place - PLACES // 2, depth) for w, v, place, depth in told]
+        worth = np.array(of_kind, dtype=np.float64)[at]
+        gains = -(counts - 1) * worth
+        return list(zip(gains.tolist(), pairs.tolist(), worth.tolist(), strict=True))
 
     def _entry(self, pair: Pair, count: int) -> tuple[float, Pair, float]:
         """Return an entry of the heap: what a pair saves, the pair, and what one adder counts.
