@@ -29,15 +29,15 @@ def write_graphs(folder: Path) -> None:
 
     from convexon.interop.nir_export import to_nir
 
-    for profile in cases.RECORDED:
-        graph = to_nir(cases.card_for(profile), profile=profile)
+    for name, profile in cases.RECORDED.items():
+        graph = to_nir(cases.card_for(name), profile=profile)
         values = {
-            f"{name}.{field}": value
-            for name, node in graph.nodes.items()
+            f"{key}.{field}": value
+            for key, node in graph.nodes.items()
             for field, value in vars(node).items()
             if isinstance(value, np.ndarray)
         }
-        np.savez(folder / f"export-{profile}.npz", inputs=cases.inputs(), **values)
+        np.savez(folder / f"export-{name}.npz", inputs=cases.inputs(), **values)
 
 
 def add_spikes(folder: Path) -> None:
@@ -47,12 +47,13 @@ def add_spikes(folder: Path) -> None:
 
     runs = {
         "norse": tools.norse_spikes,
+        "norse-lateral": tools.norse_spikes,
         "spikingjelly": tools.jelly_spikes,
         "sinabs": tools.sinabs_spikes,
         "snntorch-nir": tools.snntorch_spikes,
     }
-    for profile, run in runs.items():
-        file = f"export-{profile}.npz"
+    for name, run in runs.items():
+        file = f"export-{name}.npz"
         with np.load(folder / file) as given:
             arrays = dict(given)
         x = torch.from_numpy(arrays["inputs"].astype(np.float32))
@@ -60,9 +61,9 @@ def add_spikes(folder: Path) -> None:
             with torch.no_grad():
                 spikes = np.asarray(run(graph_of(arrays), x)).astype(np.uint8)
         except Exception as error:  # one that its environment cannot run is told, and left out
-            print(f"{profile}: {type(error).__name__}: {error}", file=sys.stderr)
+            print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
             continue
-        print(f"{profile}: {float(spikes.mean()):.3f} spikes a neuron and step")
+        print(f"{name}: {float(spikes.mean()):.3f} spikes a neuron and step")
         np.savez_compressed(TRACES / file, **arrays, spikes=spikes)
 
 
@@ -88,8 +89,12 @@ def graph_of(arrays: dict[str, Any]) -> Any:
         "input": nir.Input({"input": np.array([arrays["inputs"].shape[2]])}),
         "output": nir.Output({"output": np.array([arrays["n1.v_threshold"].size])}),
     }
+    edges = list(pairwise(names))
+    if "rec0.weight" in arrays:
+        names.insert(3, "rec0")
+        edges[2:2] = [("n0", "rec0"), ("rec0", "n0")]
     nodes = {name: ends[name] if name in ends else node(name) for name in names}
-    return nir.NIRGraph(nodes=nodes, edges=list(pairwise(names)))
+    return nir.NIRGraph(nodes=nodes, edges=edges)
 
 
 def main() -> None:

@@ -21,7 +21,14 @@ from convexon.snn.real import RealLayer, RealNetwork, scores, stack_spikes
 from convexon.snn.simulate import run
 
 TRACES = Path(__file__).parent / "traces"
-RECORDED = ("norse", "spikingjelly", "sinabs", "snntorch-nir")
+RECORDED = {
+    "norse": "norse",
+    "norse-lateral": "norse",
+    "spikingjelly": "spikingjelly",
+    "sinabs": "sinabs",
+    "snntorch-nir": "snntorch-nir",
+}
+"""The profile of each recorded network."""
 
 
 def card(**changes: Any) -> FixedPointNetwork:
@@ -38,11 +45,13 @@ def card(**changes: Any) -> FixedPointNetwork:
     return cx.Network.from_arrays(**{**stated, **changes}).card
 
 
-def card_for(profile: str) -> FixedPointNetwork:
+def card_for(name: str) -> FixedPointNetwork:
     """A network that the profile's tool can be: sinabs subtracts, and keeps membranes above."""
-    if profile != "sinabs":
+    if name == "norse-lateral":
+        return card(recurrent=[np.random.default_rng(1).integers(-4, 5, (14, 14)), None])
+    if name != "sinabs":
         same = {"thresholds": [np.full(14, 8), np.full(5, 7)]}  # what some tools ask for
-        leak = {"leak": MEMORYLESS} if profile == "snntorch-nir" else {}
+        leak = {"leak": MEMORYLESS} if name == "snntorch-nir" else {}
         return card(**same, **leak)
     rng = np.random.default_rng(6)
     wide = np.zeros((10, 14), dtype=np.int64)
@@ -67,9 +76,9 @@ def same_spikes(own: FixedPointNetwork, back: RealNetwork) -> None:
         np.testing.assert_array_equal(spikes, layer.spikes)
 
 
-@pytest.mark.parametrize("profile", ["nir-euler", *RECORDED])
-def test_a_card_is_read_back_with_equal_spikes(profile: str, tmp_path: Path) -> None:
-    own = card_for(profile)
+@pytest.mark.parametrize(("name", "profile"), [("nir-euler", "nir-euler"), *RECORDED.items()])
+def test_a_card_is_read_back_with_equal_spikes(name: str, profile: str, tmp_path: Path) -> None:
+    own = card_for(name)
     path = cx.to_nir(own, tmp_path / "own.nir", profile=profile)
     dt = None if profile != "nir-euler" else 1e-3
     same_spikes(own, cx.from_nir(path, profile=profile, dt=dt))
@@ -148,17 +157,17 @@ def test_a_real_leak_is_written_where_it_is_asked_for() -> None:
     np.testing.assert_allclose(back.layers[0].leak, 0.875)
 
 
-@pytest.mark.parametrize("profile", RECORDED)
-def test_the_tool_reads_it_with_equal_spikes(profile: str) -> None:
+@pytest.mark.parametrize(("name", "profile"), RECORDED.items())
+def test_the_tool_reads_it_with_equal_spikes(name: str, profile: str) -> None:
     """What the tool itself made of the file: benchmarks/record_exports.py."""
-    with np.load(TRACES / f"export-{profile}.npz") as file:
+    with np.load(TRACES / f"export-{name}.npz") as file:
         recorded = dict(file)
-    own = card_for(profile)
+    own = card_for(name)
     graph = to_nir(own, profile=profile)
-    for name, node in graph.nodes.items():
+    for key, node in graph.nodes.items():
         for field, value in vars(node).items():
             if isinstance(value, np.ndarray):
-                np.testing.assert_array_equal(recorded[f"{name}.{field}"], value)
+                np.testing.assert_array_equal(recorded[f"{key}.{field}"], value)
     np.testing.assert_array_equal(recorded["inputs"], inputs())
     np.testing.assert_array_equal(recorded["spikes"], run(own, inputs()).layers[0][-1].spikes)
 
