@@ -352,6 +352,35 @@ def digits() -> str:
     return table(("method", "n = 6,000: test %", "neurons", "n = 60,000: test %", "neurons"), rows)
 
 
+SMALL_DATA = (
+    ("digits", "8 x 8 digits"),
+    ("wine", "wine"),
+    ("cancer", "breast cancer"),
+    ("power", "ItalyPowerDemand"),
+    ("vowels", "JapaneseVowels"),
+    ("watch", "watch, subjects apart"),
+    ("mnist5k", "5,000 digits of MNIST"),
+)
+
+
+def small() -> str:
+    """Return every method on data that packages ship, where it was measured."""
+    figures = figures_of("engine")
+    rows = []
+    for name, label in SMALL_DATA:
+        if f"engine.{name}.cvx.test" not in figures:
+            continue
+        cells = []
+        for method in ("cvx", "sg", "reservoir", "logistic"):
+            figure = f"engine.{name}.{method}.test"
+            error = figures.get(f"{figure}.stderr")
+            cells.append(share(figures, figure) + (f" ± {100 * error.value:.2f}" if error else ""))
+        neurons = number(figures, f"engine.{name}.cvx.neurons", ".0f")
+        rows.append((label, cells[0], neurons, *cells[1:]))
+    header = ("data", "CVX", "neurons", "surrogate gradient", "reservoir, ridge", "logistic")
+    return table(header, rows)
+
+
 def scaling() -> str:
     """Return costs by size."""
     figures = figures_of("scaling")
@@ -487,6 +516,7 @@ TABLES: dict[str, Callable[[], str]] = {
         automata,
         digits,
         interchange,
+        small,
         scaling,
         memory,
         hardware,
