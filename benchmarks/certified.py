@@ -1,11 +1,12 @@
 """Measure how far a network is from the best of all: `python benchmarks/certified.py DATA`.
 
-DATA is mnist6000 or mnist60000; --data names the folder with MNIST's idx files (or set
-CONVEXON_DATA). Column generation prices every ternary threshold unit on every window of 3 x 3
-pixels (examples/mnist_certified.py), at one regularisation strength after the other, from the
+DATA is mnist6000, mnist60000 or vowels; --data names the folder with MNIST's idx files (or set
+CONVEXON_DATA), and JapaneseVowels are those of aeon (`small_data`). Column generation prices every
+ternary threshold unit on every window of 3 x 3 pixels, or of 3 steps of 3 channels above a delay
+line (examples/mnist_certified.py), at one regularisation strength after the other, from the
 strongest on, until a gap does not close in the rounds that it is given. Of the weakest whose gap
-closed the run folder is written and checked as `convexon certify` does. Validation digits, which no
-fit has seen, say which strength they would choose.
+closed the run folder is written and checked as `convexon certify` does. Validation samples, which
+no fit has seen, say which strength they would choose.
 
 What is done is kept in build/certified: an interrupted run goes on from there, and its seconds are
 those of all its parts. Writes benchmarks/results/certified.json.
@@ -14,27 +15,33 @@ those of all its parts. Writes benchmarks/results/certified.json.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import resource
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from example import example
+from small_data import samples
 
 from convexon.certify.check import check_file
 from convexon.convex.solvers.solver import path
 from convexon.data.dataset import SpikeDataset
+from convexon.data.split import stratified
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
+from convexon.snn.interface import Interface
 from convexon.snn.simulate import accuracy
+from convexon.train.columns.rows import distinct_rows
 from convexon.train.fit import Fitted, rebuilding
 from convexon.train.generation import Round
 from convexon.train.master import program_over
+from convexon.train.pricing.site import Site, site_on
+from convexon.train.witnesses.threshold import delay_line
 
 certified = example("mnist_certified")
 digits = example("mnist_data")
@@ -42,18 +49,62 @@ folders = example("run_folder")
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "certified.json"
-VALIDATION = 2000
-"""Digits to choose on, of those that are not fitted."""
+VALIDATION, VALIDATION_SHARE = 2000, 0.2
+"""Digits to choose on, of those that are not fitted; and share of the vowels to choose on."""
 
 CHOICES = (8e-3, 4e-3, 2e-3, 1e-3, 5e-4)
 """Strengths of which validation chooses, over the columns of the last certified one."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
-    """A set of digits, and how closely its gap is to close."""
+class Data:
+    """Samples to fit, to choose on where there are any, and to test on; where neurons stand."""
 
-    n_train: int
+    train: SpikeDataset
+    validation: SpikeDataset | None
+    test: SpikeDataset
+    site: Site
+
+
+def mnist(folder: Path, n_train: int) -> Data:
+    """Return digits, all pixels in one step."""
+    train, test = certified.data_of(folder, n_train=n_train, n_steps=1, seed=0)
+    images, labels = digits.load_digits(folder, "train")
+    rest = np.setdiff1d(np.arange(len(labels)), digits.balanced_subset(labels, n_train, seed=0))
+    validation = None
+    if len(rest) >= VALIDATION:
+        held = np.random.default_rng(0).choice(rest, VALIDATION, replace=False)
+        validation = digits.sequential(images[held], labels[held], n_steps=1)
+    return Data(train=train, validation=validation, test=test, site=certified.site_of(train))
+
+
+def vowels() -> Data:
+    """Return vowels of 12 channels as spikes in the upper half of a range, above a delay line."""
+    given, test = samples("vowels").split(seed=0)
+    kept, held = stratified(given.known_labels, VALIDATION_SHARE, seed=0)
+    parts = {"train": given.take(kept, "train"), "held": given.take(held, "validation")}
+    interface = Interface.fitted(parts["train"].values, coding="midpoint", classes=given.classes)
+    n_steps = given.values.shape[1]
+    spikes = {
+        name: part.encoded(interface, n_steps=n_steps, bits=1)
+        for name, part in {**parts, "test": test}.items()
+    }
+    train = spikes["train"]
+    site = site_on(
+        train,
+        distinct_rows(train, certified.MODE),
+        certified.units((n_steps, train.n_inputs)),
+        trunk=[delay_line(train.n_inputs, n_steps)],
+        name="taps",
+    )
+    return Data(train=train, validation=spikes["held"], test=spikes["test"], site=site)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A set of samples, and how closely its gap is to close."""
+
+    load: Callable[[Path], Data]
     gap: float
     rhos: tuple[float, ...]
     per_round: int
@@ -61,8 +112,11 @@ class Task:
 
 
 TASKS = {
-    "mnist6000": Task(n_train=6000, gap=1e-2, rhos=(8e-3, 4e-3), per_round=600),
-    "mnist60000": Task(n_train=60_000, gap=2e-2, rhos=(3e-2,), per_round=300),
+    "mnist6000": Task(
+        load=partial(mnist, n_train=6000), gap=1e-2, rhos=(8e-3, 4e-3), per_round=600
+    ),
+    "mnist60000": Task(load=partial(mnist, n_train=60_000), gap=2e-2, rhos=(3e-2,), per_round=300),
+    "vowels": Task(load=lambda folder: vowels(), gap=1e-3, rhos=(3e-2, 1e-2, 8e-3), per_round=300),
 }
 
 
@@ -98,16 +152,17 @@ class State:
         self.path.write_text(json.dumps(content, indent=1))
 
 
-def measure(name: str, task: Task, data: Path) -> Iterator[Figure]:
+def measure(name: str, task: Task, folder: Path) -> Iterator[Figure]:
     """Fit, certify, check, and yield the figures."""
     work = ROOT / "build" / "certified" / name
     state = State.of(work / "state.json")
-    train, test = certified.data_of(data, n_train=task.n_train, n_steps=1, seed=0)
+    data = task.load(folder)
+    train, test = data.train, data.test
     fitted = None
     for rho in task.rhos:
         if rho in state.closed and rho != state.closed[-1]:
             continue
-        found = grown(state, work, train, task, rho)
+        found = grown(state, work, data, task, rho)
         if not closed(found, task.gap):
             break
         fitted = found
@@ -117,7 +172,7 @@ def measure(name: str, task: Task, data: Path) -> Iterator[Figure]:
     if fitted is None:
         raise SystemExit(f"{name}: no gap closed to {task.gap:g}")
     run = work / "run"
-    given = Namespace(run=run, seed=0, readout_bits=8, train=task.n_train, rho=fitted.rho)
+    given = Namespace(run=run, seed=0, readout_bits=8, rho=fitted.rho)
     folders.keep(given, train, test, fitted)
     began = time.perf_counter()
     verdict = check_file(run)
@@ -146,8 +201,8 @@ def measure(name: str, task: Task, data: Path) -> Iterator[Figure]:
     yield figure("seconds", round(state.seconds, 1), "seconds", measured)
     yield figure("memory_bytes", state.memory_bytes, "bytes", measured)
     yield figure("certify_seconds", round(checked, 1), "seconds", measured)
-    with contextlib.suppress(ValueError):  # no digits are left to choose on
-        yield figure("rho_validation", validated(fitted, train, data, task), "1", measured)
+    if data.validation is not None:
+        yield figure("rho_validation", validated(fitted, train, data.validation), "1", measured)
     for k, record in enumerate(state.rounds):
         yield figure(f"round{k}.rho", record["rho"], "1", measured)
         yield figure(f"round{k}.objective", record["objective"], "1", proved)
@@ -155,7 +210,7 @@ def measure(name: str, task: Task, data: Path) -> Iterator[Figure]:
         yield figure(f"round{k}.bound", record["exact_bound"], "1", proved)
 
 
-def grown(state: State, work: Path, train: SpikeDataset, task: Task, rho: float) -> Fitted:
+def grown(state: State, work: Path, data: Data, task: Task, rho: float) -> Fitted:
     """Grow columns at one strength from those of the one before, or of an interrupted run."""
     began = time.perf_counter()
 
@@ -168,7 +223,9 @@ def grown(state: State, work: Path, train: SpikeDataset, task: Task, rho: float)
     rounds = task.rounds - sum(record["rho"] == rho for record in state.rounds)
     plan = certified.Pricing(rho=rho, gap=task.gap, per_round=task.per_round, rounds=max(1, rounds))
     kept = work / certified.COLUMNS
-    fitted: Fitted = certified.fit_certified(train, plan, seed=0, kept=kept, progress=watch)
+    fitted: Fitted = certified.fit_certified(
+        data.site, data.train, plan, seed=0, kept=kept, progress=watch
+    )
     state.seconds += time.perf_counter() - began
     return fitted
 
@@ -179,26 +236,17 @@ def closed(fitted: Fitted, gap: float) -> bool:
     return bound is not None and 1.0 - bound.value / certificate.primal <= gap
 
 
-def validated(fitted: Fitted, train: SpikeDataset, data: Path, task: Task) -> float:
-    """Return the strength that does best on digits that were not fitted.
-
-    Raises `ValueError` where there are none.
-    """
-    images, labels = digits.load_digits(data, "train")
-    chosen = digits.balanced_subset(labels, task.n_train, seed=0)
-    rest = np.setdiff1d(np.arange(len(labels)), chosen)
-    held = np.random.default_rng(0).choice(rest, VALIDATION, replace=False)
-    validation = digits.sequential(images[held], labels[held], n_steps=1)
+def validated(fitted: Fitted, train: SpikeDataset, validation: SpikeDataset) -> float:
+    """Return the strength that does best on samples that were not fitted."""
     found = fitted.generated
     program = program_over(fitted.problem, found.dictionary.bits, found.weights)
     rebuild = rebuilding(found.branches, found.dictionary, train, certified.MODE)
     right: dict[float, float] = {}
-    for solution, rho in zip(
-        path(program, CHOICES, tolerance=3e-2, max_seconds=120.0), CHOICES, strict=True
-    ):
+    solutions = path(program, CHOICES, tolerance=3e-2, max_seconds=120.0)
+    for solution, rho in zip(solutions, CHOICES, strict=True):
         if solution.W[:-1].any():
             right[rho] = accuracy(rebuild(solution.W), validation.inputs, validation.labels)
-            print(f"rho {rho:g}: {100 * right[rho]:.2f} % of validation digits", flush=True)
+            print(f"rho {rho:g}: {right[rho]:.2%} of validation samples", flush=True)
     return max(right, key=lambda rho: (right[rho], rho))
 
 
@@ -206,10 +254,8 @@ def main() -> None:
     """Measure what is asked for, and write the figures."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("tasks", nargs="+", choices=TASKS, metavar="DATA")
-    options.add_argument("--data", type=Path, default=os.environ.get("CONVEXON_DATA"))
+    options.add_argument("--data", type=Path, default=os.environ.get("CONVEXON_DATA", "."))
     given = options.parse_args()
-    if given.data is None:
-        options.error("--data must name the folder with MNIST's idx files, or set CONVEXON_DATA")
     for name in given.tasks:
         found = list(measure(name, TASKS[name], Path(given.data)))
         known = read_figures(RESULT) if RESULT.exists() else {}

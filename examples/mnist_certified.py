@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from mnist import data_of
-from mnist_data import N_CLASSES
 from run_folder import keep, parser, script
 
 from convexon.convex.model.losses import Softmax
@@ -53,17 +52,21 @@ class Pricing:
     seconds: float | None = None  # wall time at most
 
 
-def site_of(train: SpikeDataset) -> Site:
-    """Return where the threshold units stand: on the pixels, which come in one step."""
-    family = WitnessFamily(
+def units(shape: tuple[int, int]) -> WitnessFamily:
+    """Return the ternary threshold units on windows of a grid of inputs."""
+    return WitnessFamily(
         fan_in=WINDOW * WINDOW,
         alphabet=TERNARY,
         leak=MEMORYLESS,
         reset=Reset.NONE,
         at_last=True,
-        field=Field.of((SIDE, SIDE)),
+        field=Field.of(shape),
     )
-    return site_on(train, distinct_rows(train, MODE), family, name="pixels")
+
+
+def site_of(train: SpikeDataset) -> Site:
+    """Return where the threshold units stand: on the pixels, which come in one step."""
+    return site_on(train, distinct_rows(train, MODE), units((SIDE, SIDE)), name="pixels")
 
 
 def show(record: Round) -> None:
@@ -77,6 +80,7 @@ def show(record: Round) -> None:
 
 
 def fit_certified(
+    site: Site,
     train: SpikeDataset,
     plan: Pricing,
     *,
@@ -85,8 +89,8 @@ def fit_certified(
     progress: Callable[[Round], None] = show,
 ) -> Fitted:
     """Grow columns until the gap over all neurons closes; ``kept`` holds them between rounds."""
-    site, oracle = site_of(train), WindowPricing()
-    problem = site.rows.problem(Softmax(), GroupL2(), plan.rho, n_outputs=N_CLASSES)
+    oracle = WindowPricing()
+    problem = site.rows.problem(Softmax(), GroupL2(), plan.rho, n_outputs=train.n_classes)
     master = Master.empty(problem, site.max_feature)
     if kept.exists():
         resume(master, site, kept)
@@ -174,9 +178,10 @@ def main() -> None:
         options.error("--data must name the folder with MNIST's idx files, or set CONVEXON_DATA")
     train, test = data_of(Path(given.data), n_train=given.train, n_steps=1, seed=given.seed)
     chosen = Pricing(rho=given.rho, gap=given.gap, rounds=given.rounds)
-    fitted = fit_certified(train, chosen, seed=given.seed, kept=given.run / COLUMNS)
+    kept = given.run / COLUMNS
+    fitted = fit_certified(site_of(train), train, chosen, seed=given.seed, kept=kept)
     keep(given, train, test, fitted)
-    (given.run / COLUMNS).unlink()
+    kept.unlink()
 
 
 if __name__ == "__main__":

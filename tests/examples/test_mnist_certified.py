@@ -30,12 +30,13 @@ def test_an_interrupted_run_ends_near_the_best_and_is_checked(
 ) -> None:
     monkeypatch.setattr(certified, "WINDOW", 1)
     train, test = dataset(60, seed=1), dataset(40, seed=2)
+    site = certified.site_of(train)
     kept, seen = tmp_path / certified.COLUMNS, []
     plan = certified.Pricing(rho=2e-2, gap=1e-3, per_round=40, rounds=2)
-    certified.fit_certified(train, plan, seed=0, kept=kept, progress=seen.append)
+    certified.fit_certified(site, train, plan, seed=0, kept=kept, progress=seen.append)
     assert len(seen) == 2
     plan = certified.Pricing(rho=2e-2, gap=1e-3, per_round=40)
-    fitted = certified.fit_certified(train, plan, seed=0, kept=kept, progress=seen.append)
+    fitted = certified.fit_certified(site, train, plan, seed=0, kept=kept, progress=seen.append)
     assert seen[2].n_columns == seen[1].n_columns > 0
     given = Namespace(run=tmp_path / "run", seed=0, readout_bits=8, rho=2e-2)
     certified.keep(given, train, test, fitted)
