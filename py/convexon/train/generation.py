@@ -206,7 +206,7 @@ def generate(
         master.add(found)
         close = budget.closeness(missing) if found else budget.tolerance
     if dropped:
-        solution = master.solve(budget.tolerance)
+        solution = master.solve(budget.closeness(missing))
     return _generated(master, solution, rounds, budget.tolerance, best)
 
 
