@@ -13,6 +13,7 @@ from convexon.snn.coding import CODINGS, THRESHOLD, require_bits
 from convexon.snn.network import MAX_STEPS
 from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.train.cost import CostKind
+from convexon.train.pricing.oracle import Windowed
 from convexon.train.pricing.oracles import ORACLES
 from convexon.train.witnesses.alphabet import Alphabet
 from convexon.train.witnesses.witness import Field, WitnessFamily
@@ -117,6 +118,10 @@ class SolveSettings(Settings):
         _ = self.families(self.fan_in)  # they check fan_in and alphabet
         if self.bit_penalty > 0.0 and self.readout_rounding is not ReadoutRounding.DESCENT:
             raise InputError("bit_penalty must be 0 where readout_rounding is not descent")
+        if self.cost is not None and issubclass(ORACLES[self.oracle], Windowed):
+            raise InputError(
+                f"cost must be left out with oracle {self.oracle}, whose neurons have one weight"
+            )
         if self.readout is ReadoutMode.STEP:
             raise InputError("readout must give one decision a sample: last, sign or count")
 

@@ -23,6 +23,7 @@ from convexon.train.generation import Generated, GenerationBudget, generate
 from convexon.train.master import Master, columns_on, program_over
 from convexon.train.pricing.site import PricingProblem, Site, site_on
 from convexon.train.pricing.windows import WindowPricing, rectangles
+from convexon.train.settings import SolveSettings
 from convexon.train.witnesses.alphabet import TERNARY, Alphabet
 from convexon.train.witnesses.witness import Field, WitnessFamily
 
@@ -209,5 +210,7 @@ def test_neurons_that_weigh_otherwise_are_refused() -> None:
     place = site()
     drawn = columns_on(place, place.family.layer(np.eye(9, dtype=np.int64), np.ones(9, np.int64)))
     cost = SiliconCost.relative_to(CostKind.LUTS, place, drawn[0].layer)
+    with pytest.raises(InputError, match=r"^cost must be left out with oracle windows"):
+        SolveSettings(oracle="windows", cost=CostKind.LUTS)
     with pytest.raises(InputError, match=r"^oracle windows prices neurons of one weight"):
         WindowPricing().propose(asked(place), replace(place, cost=cost), GENERATOR)
