@@ -49,6 +49,8 @@ from convexon.plan.mapping import MAPPING, Folded, Mapping
 from convexon.plan.mapping_file import read_mapping
 from convexon.plan.operations import EnergyRange
 from convexon.plan.schedule import Schedule
+from convexon.quantizer.record import QUANTIZATION, LayerRecord, QuantizationRecord
+from convexon.quantizer.trained import Choice, Difference
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork
@@ -144,6 +146,7 @@ ARTEFACTS: dict[str, Codec[Any]] = {
     "resources": RESOURCES,
     "baselines": BASELINES,
     "energy": ENERGY,
+    "quantization": QUANTIZATION,
     "build": BUILD,
     "point": POINT,
     "exploration": EXPLORATION,
@@ -252,6 +255,43 @@ def _made(figures: list[Figure]) -> Iterator[tuple[str, object]]:
             clocks=9.0,
             toggles=99.0,
             resources={"clock": EnergyRange(low=1e-9, high=2e-9)},
+        ),
+    )
+    share = np.array([0.25, 0.5])
+    layer = LayerRecord(
+        name="hidden",
+        neurons=4,
+        before=share,
+        after=share,
+        differ=share,
+        real_rate=0.2,
+        rate=0.1,
+        saturated=1,
+        silent=0,
+        moved=2,
+    )
+    first = Difference(
+        sample=0,
+        step=1,
+        layer="hidden",
+        neuron=3,
+        real=True,
+        integer=False,
+        membrane=1.25,
+        threshold=1.0,
+    )
+    yield (
+        "quantization",
+        QuantizationRecord(
+            origin="a graph",
+            compared="test samples",
+            layers=(layer,),
+            notes=("one",),
+            real=0.9,
+            integer=0.8,
+            same=0.7,
+            first=first,
+            front=(Choice(bits=(4,), weight_bits=64, accuracy=0.8),),
         ),
     )
     yield (

@@ -77,6 +77,7 @@ def read_layer_list(path: Path) -> RealNetwork:
         raise InputError(f"{path}: {error}") from None
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite then is refused by the layer
 def _layer(arrays: _Arrays, entry: Any, place: str) -> RealLayer:
     """One layer."""
     _require_keys(entry, _KEYS, place)

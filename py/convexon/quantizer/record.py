@@ -33,7 +33,7 @@ class LayerRecord:
 
     def __post_init__(self) -> None:
         shapes = {self.before.shape, self.after.shape, self.differ.shape}
-        if len(shapes) != 1 or self.before.ndim != 1:
+        if len(shapes) != 1 or self.before.ndim != 1 or not len(self.before):
             raise InputError(f"shares of {self.name} must be one a step, not of {sorted(shapes)}")
 
 
