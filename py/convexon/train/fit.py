@@ -149,18 +149,20 @@ def best_on_path(
     *,
     rhos: Sequence[float],
     tolerance: float,
+    max_seconds: float | None = None,
 ) -> Network:
     """Weigh the columns of a program anew for every rho; return the network best on validation.
 
     Of equals that of the larger rho is kept, whose network is the sparser.
 
-    Raises `InputError` if no rho leaves a neuron; and `SolverError` if a gap is not reached.
+    Raises `InputError` if no rho leaves a neuron; and `SolverError` if a gap is not reached, and no
+    time was set.
 
     The program is over a dictionary and, last, the always-firing column; its own rho does not
-    matter.
+    matter. The time is for each rho; the best weights that were found by then are taken.
     """
     ordered = sorted(rhos, reverse=True)
-    solutions = path(program, ordered, tolerance=tolerance)
+    solutions = path(program, ordered, tolerance=tolerance, max_seconds=max_seconds)
     networks = [rebuild(solution.W) for solution in solutions if solution.W[:-1].any()]
     if not networks:
         raise InputError(f"rhos must leave a neuron active, not {tuple(rhos)!r}: lower them")
