@@ -49,7 +49,7 @@ LARGE = {
     "mnist6000": ({"neurons": 1024}, 6000),
     "mnist6000-256": ({"neurons": 256, "drawn": 32}, 6000),
 }
-FULL = {"mnist60000": ({"neurons": 1024, "rhos": (1e-4, 3e-5)}, 60_000)}
+FULL = {"mnist60000": ({"neurons": 1024, "shifts": ((0, 0),), "selected_on": 60_000}, 60_000)}
 """What the plan has of its own, and training images, by name of a row."""
 
 UNITS = {"test": "share", "neurons": "neurons", "fan_in": "synapses", "seconds": "seconds"}
