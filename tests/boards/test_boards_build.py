@@ -309,7 +309,8 @@ def test_a_design_that_is_too_slow_says_by_how_much(run: Run) -> None:
     )
     assert found is not None, str(caught.value)
     assert int(found[2]) == round(100 * (1 - float(found[1]) / 48))
-    assert int(found[3]) == int(float(found[1]))
+    reached = float(found[1])  # shown to a tenth
+    assert int(found[3]) in {int(reached - 0.05), int(reached + 0.05)}
     assert (folder_of(run, board) / "nextpnr-1.json").exists()
     assert not (folder_of(run, board) / "upduino-v3.bin").exists()
     assert not run.has("build-upduino-v3")

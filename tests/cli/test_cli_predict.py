@@ -109,7 +109,7 @@ def test_an_old_card_is_refused_with_the_command_that_makes_a_new_one(
     (tmp_path / "card.json").write_text(json.dumps({"digest": digest_of(old), **old}))
     np.savez(tmp_path / "new.npz", features=toy_arrays()[0])
     line = (
-        rf"{re.escape(str(tmp_path))}/card\.json must have convexon\.card version 2, not 1: run "
+        rf"{re.escape(str(tmp_path))}/card\.json must have convexon\.card version 3, not 1: run "
         rf"`convexon solve {re.escape(str(tmp_path))}` again with this version of Convexon"
     )
     refused(invoke("predict", tmp_path, "--data", tmp_path / "new.npz"), line)

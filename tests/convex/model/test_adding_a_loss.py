@@ -234,8 +234,9 @@ def test_a_form_that_no_solver_takes_is_refused_in_a_line() -> None:
         rho=0.1,
     )
     message = (
-        "loss hinge and penalty dear have no solver: ActiveSet needs a quadratic loss; Descent "
-        "needs a smooth loss; InteriorPoint needs a penalty with a cone"
+        "loss hinge and penalty dear have no solver: ActiveSet needs a quadratic loss; "
+        "SuccessiveQuadratics needs a smooth loss of one score; Descent needs a smooth loss; "
+        "InteriorPoint needs a penalty with a cone"
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         solve(program)
