@@ -13,7 +13,7 @@ import pytest
 from convexon.plan.family import Family
 from convexon_boards.tools.netlist_model import simulation_model
 from convexon_boards.tools.synthesis import synthesize_verilog
-from tiers import exhaustive
+from tiers import exhaustive, leading
 
 needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")
 
@@ -32,7 +32,7 @@ def memory(depth: int, width: int, *, writable: bool) -> str:
     )
 
 
-@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("family", leading(Family, 2))
 @pytest.mark.parametrize(
     ("depth", "width", "blocks"), [(16, 8, False), (32, 8, False), (512, 8, True)]
 )
@@ -90,7 +90,7 @@ def outputs(verilog: str, depth: int, width: int, folder: Path) -> list[str]:
 
 
 @needs_icarus
-@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("family", leading(Family, 2))
 @pytest.mark.parametrize(
     ("depth", "width", "writable"),
     [

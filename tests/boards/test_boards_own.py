@@ -16,6 +16,7 @@ from convexon_boards.board import Pin, SpiPins
 from convexon_boards.capacity import budget_of
 from convexon_boards.catalogue import BOARDS, board_of, read_board
 from small_run import small_run
+from tiers import exhaustive
 
 ICESUGAR = """
 title = "iCESugar"
@@ -66,11 +67,20 @@ def test_a_board_of_a_file_is_estimated_built_and_flashed(tmp_path: Path) -> Non
     assert (run.path / "build" / "icesugar" / "icesugar.bin").stat().st_size > 20_000
     pins = (run.path / "build" / "icesugar" / "board.pcf").read_text(encoding="utf-8")
     assert "set_io led 40\n" in pins
-    path.write_text(ICESUGAR.replace("!40", "!41"), encoding="utf-8")
-    built = CliRunner().invoke(app, ["build", str(run.path), "--board", str(path)])
-    assert built.exit_code == 0, built.output
-    pins = (run.path / "build" / "icesugar" / "board.pcf").read_text(encoding="utf-8")
-    assert "set_io led 41\n" in pins
+
+
+@exhaustive
+@needs_tools
+def test_a_file_that_changed_is_another_board(tmp_path: Path) -> None:
+    path, run = board_file(tmp_path), small_run(tmp_path / "run")
+    for command in (["map", str(run.path), "--board", str(path)], ["emit", str(run.path)]):
+        assert CliRunner().invoke(app, command).exit_code == 0
+    for led in ("40", "41"):
+        path.write_text(ICESUGAR.replace("!40", f"!{led}"), encoding="utf-8")
+        built = CliRunner().invoke(app, ["build", str(run.path), "--board", str(path)])
+        assert built.exit_code == 0, built.output
+        pins = (run.path / "build" / "icesugar" / "board.pcf").read_text(encoding="utf-8")
+        assert f"set_io led {led}\n" in pins
 
 
 MODULE = """

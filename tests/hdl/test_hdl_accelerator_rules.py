@@ -24,7 +24,7 @@ from convexon_hdl.core.sequencer import Undecided
 from convexon_hdl.emit.emitter import Host, emit
 from convexon_hdl.ports import describe
 from convexon_sim.lint import lint
-from tiers import leading
+from tiers import exhaustive, leading
 
 CERTAIN = Decision(rule=Rule.CERTAIN)
 THRESHOLD = Decision(rule=Rule.THRESHOLD, threshold=12)
@@ -69,8 +69,11 @@ FOLDED_READOUT = Mapping(layers=((FOLDED, FOLDED), (FAST,)), readout=Folded(lane
 @SOURCES
 @pytest.mark.parametrize(
     ("name", "decision"),
-    [(name, (CERTAIN, THRESHOLD)[k % 2]) for k, name in enumerate(MAPPINGS)]
-    + [("mixed", THRESHOLD), ("folded", CERTAIN)],
+    [
+        *((name, (CERTAIN, THRESHOLD)[k % 2]) for k, name in enumerate(MAPPINGS)),
+        pytest.param("mixed", THRESHOLD, marks=exhaustive),
+        pytest.param("folded", CERTAIN, marks=exhaustive),
+    ],
     ids=lambda value: getattr(value, "rule", value),
 )
 def test_early_decisions_keep_time(name: str, decision: Decision, encoder: Encoder | None) -> None:

@@ -29,6 +29,7 @@ from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon_hdl.accelerator import require_mappable
+from tiers import leading
 
 STEPS = 3
 
@@ -140,7 +141,7 @@ def test_clock_beyond_every_mapping_is_refused() -> None:
         fastest_within(NETWORK, Budget(clock_hz=5e9), ACTIVITY)
 
 
-@pytest.mark.parametrize("family", Family, ids=lambda family: family.value)
+@pytest.mark.parametrize("family", leading(Family), ids=lambda family: family.value)
 @pytest.mark.parametrize("style", Style, ids=lambda style: style.value)
 def test_clock_that_a_refusal_names_is_the_highest(style: Style, family: Family) -> None:
     """Wherever the clock that was refused lies: far off, or out of reach of some parts alone."""

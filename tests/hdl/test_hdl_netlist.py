@@ -94,10 +94,10 @@ def test_netlist_computes_what_the_golden_model_does(
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_inverted_tables_are_caught(family: Family, tmp_path: Path) -> None:
-    run = Run.of(NETWORK, MAPPINGS[EARLY], samples=12)
-    own = netlist(EARLY, family)
+    run = Run.of(NETWORK, MAPPINGS["loaded"], samples=12)
+    own = netlist("loaded", family)
     mutants = [with_inverted_table(own, place=place) for place in (0.3, 0.6)]
-    assert all(faults(bundle(EARLY), simulation_model(m), run, tmp_path) for m in mutants)
+    assert all(faults(bundle("loaded"), simulation_model(m), run, tmp_path) for m in mutants)
 
 
 INITIAL = {
@@ -123,7 +123,7 @@ def test_a_block_memory_with_other_words_is_caught(family: Family, tmp_path: Pat
 
 
 def test_an_image_that_is_wrong_in_one_weight_is_caught(tmp_path: Path) -> None:
-    own = netlist("loaded", Family.ECP5)
+    own = netlist("loaded", Family.ICE40)
     run = Run.of(NETWORK, MAPPINGS["loaded"], samples=12)
     broken = dataclasses.replace(run, image=[*run.image[:7], run.image[7] ^ 1, *run.image[8:]])
     found = faults(bundle("loaded"), simulation_model(own), broken, tmp_path)

@@ -16,6 +16,7 @@ from explore_bench import N_POINTS, fewest_luts, results
 
 from convexon.cli import app
 from convexon.sweeps.stage import ExploreResult
+from tiers import leading
 
 SMALL = (
     *("--steps", "4", "--witnesses", "40", "--fan-in", "3", "--rho", "0.01"),
@@ -151,7 +152,7 @@ def test_a_cluster_builds_the_dictionary_of_a_solve(
     assert cards[0] == cards[1]
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", leading(["2", "1"]))
 def test_an_interrupt_ends_in_a_line_and_the_same_command_goes_on(
     explored: tuple[Path, ExploreResult], data: Path, tmp_path: Path, jobs: str
 ) -> None:

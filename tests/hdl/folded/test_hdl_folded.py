@@ -33,6 +33,7 @@ from convexon_hdl.folded.accumulator import EventAccumulator
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.scanner import EventScanner
 from mutants import mutated
+from tiers import leading
 
 LIMIT = 4000
 """Clocks after which a test gives up."""
@@ -345,7 +346,7 @@ def mixed_networks() -> Iterator[tuple[str, FixedPointNetwork, Mapping]]:
     ("network", "mapping"),
     [pytest.param(n, m, id=name) for name, n, m in mixed_networks()],
 )
-@pytest.mark.parametrize("refuse", [0.0, 0.7])
+@pytest.mark.parametrize("refuse", leading([0.7, 0.0]))
 def test_mixed_mappings_equal_golden_model_and_schedule(
     network: FixedPointNetwork, mapping: Mapping, refuse: float
 ) -> None:

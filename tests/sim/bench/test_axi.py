@@ -190,10 +190,10 @@ def wide_network() -> FixedPointNetwork:
     ("network", "width"),
     [
         (rich_network(), 32),
-        (wide_network(), 32),
+        pytest.param(wide_network(), 32, marks=exhaustive),
         pytest.param(wide_network(), 128, marks=exhaustive),
         pytest.param(small_network(ReadoutMode.SIGN), 64, marks=exhaustive),
-        (small_network(ReadoutMode.STEP), 32),
+        pytest.param(small_network(ReadoutMode.STEP), 32, marks=exhaustive),
     ],
     ids=["rich", "three-words", "one-wide-word", "sign", "step"],
 )
