@@ -78,7 +78,7 @@ def counted(name: str, family: Family) -> CellReport:
 
 
 @pytest.mark.parametrize("family", leading(Family))
-@pytest.mark.parametrize("name", leading(DESIGNS, 2))
+@pytest.mark.parametrize("name", leading(DESIGNS))
 def test_an_estimate_is_within_the_error_that_is_stated(name: str, family: Family) -> None:
     estimate = estimated_resources(*DESIGNS[name](), family)
     cells = counted(name, family)

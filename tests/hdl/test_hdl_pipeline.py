@@ -56,7 +56,7 @@ def inputs_of(network: FixedPointNetwork, samples: int) -> np.ndarray:
     return rng.integers(0, 1 << network.input_bits, (samples, network.n_steps, network.n_inputs))
 
 
-@pytest.mark.parametrize("registers", leading([2, 0, 1, 3], 2))
+@pytest.mark.parametrize("registers", leading([2, 0, 1, 3]))
 @pytest.mark.parametrize("name", NETWORKS)
 def test_pipelined_accelerator_equals_golden_model(name: str, registers: int) -> None:
     network = NETWORKS[name]

@@ -304,7 +304,7 @@ def test_a_cluster_that_does_not_answer_is_told_in_a_line(
         ClusterExecutor(address)
 
 
-@pytest.mark.parametrize("listens", [True, False])
+@pytest.mark.parametrize("listens", leading([True, False]))
 def test_a_cluster_that_never_answers_ends_the_command_in_one_line(
     listens: bool, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ from convexon_hdl.formal.obligation import prove_all, report_on
 from convexon_hdl.formal.parts.tournament import whole_tournament
 from convexon_hdl.formal.proofs import PROOFS
 from convexon_hdl.formal.prover import Verdict, prove
+from tiers import leading
 
 
 def network(mode: ReadoutMode = ReadoutMode.COUNT, *, input_bits: int = 1) -> FixedPointNetwork:
@@ -61,7 +62,7 @@ def subject(name: str) -> Subject:
     return Subject(network(), MAPPINGS[name])
 
 
-@pytest.mark.parametrize("name", MAPPINGS)
+@pytest.mark.parametrize("name", leading(reversed(MAPPINGS)))
 def test_every_part_of_a_spatial_network_is_proved(name: str) -> None:
     report = report_on(subject(name).proofs, left_to_simulation(network(), MAPPINGS[name]))
     assert report.failures == ()

@@ -243,9 +243,10 @@ def test_encoders_and_early_decisions_behind_axi(
 
 @pytest.mark.parametrize(
     "mapping",
-    leading([FOLDED, Mapping(layers=((Folded(lanes=3, banks=2),),), readout=Folded(lanes=3))]),
+    [FOLDED, Mapping(layers=((Folded(lanes=3, banks=2),),), readout=Folded(lanes=3))],
     ids=["places-without-a-neuron", "folded-readout"],
 )
+@exhaustive  # the quick tier has folded layers whose weights are loaded
 def test_folded_layers_behind_axi(mapping: Mapping, tmp_path: Path) -> None:
     """Of groups of two updates, the last holds one neuron and a place without one."""
     passes(axi(wide_network(), 32, mapping=mapping), icarus(), tmp_path)
@@ -372,16 +373,20 @@ STEPS = small_network(ReadoutMode.STEP)
     ("part", "mutant", "network", "mapping", "scenario"),
     [
         ("InferenceGuard", HastyGuard, rich_network(), None, WRONG),
-        ("InferenceGuard", HastyGuard, rich_network(), None, RESET),
+        pytest.param("InferenceGuard", HastyGuard, rich_network(), None, RESET, marks=exhaustive),
         pytest.param("InferenceGuard", HastyGuard, wide_network(), FOLDED, RESET, marks=exhaustive),
         ("InferenceGuard", MildGuard, rich_network(), None, WRONG),
         pytest.param("InferenceGuard", MildGuard, wide_network(), FOLDED, RESET, marks=exhaustive),
         ("InferenceGuard", SilentGuard, rich_network(), None, WRONG),
         ("SkidBuffer", SlowSkid, rich_network(), None, "throughput_and_latency"),
         # A sign is seen only where there is one.
-        ("ResultPacker", UnsignedPacker, wide_network(), None, RESULTS),
+        pytest.param(
+            "ResultPacker", UnsignedPacker, wide_network(), None, RESULTS, marks=exhaustive
+        ),
         ("ResultPacker", DroppingPacker, rich_network(), None, RESULTS),
-        ("AxiAccelerator", EarlyCounters, rich_network(), None, RESULTS),
+        pytest.param(
+            "AxiAccelerator", EarlyCounters, rich_network(), None, RESULTS, marks=exhaustive
+        ),
         ("AxiAccelerator", GenerousCounters, STEPS, None, RESET),
         ("AxiAccelerator", HurriedLoad, wide_network(), loaded_mapping(wide_network()), IMAGE),
         ("InferenceGuard", ZealousGuard, wide_network(), loaded_mapping(wide_network()), IMAGE),
