@@ -48,6 +48,8 @@ DEMO_ROWS = (
     ("certificate.gap", "duality gap over the selected columns"),
     ("certificate.drawn.dual", "lower bound over all drawn columns"),
     ("certificate.universal_lower_bound", "universal lower bound"),
+    ("certificate.windows.neurons", "neurons on windows of 4 pixels, all of them priced"),
+    ("certificate.windows.gap", "objective above the best network of these, at most"),
     ("dictionary.columns", "columns of the dictionary"),
     ("network.neurons", "neurons"),
     ("network.synapses", "synapses"),
