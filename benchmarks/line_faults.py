@@ -353,12 +353,11 @@ def simulated(n: int) -> Iterator[Subject]:
 
         def is_right(k: int, answer: bytes) -> bool:
             try:
-                found = read_results(ports, answer, count=1)
+                labels, scores = read_results(ports, answer, count=1)
             except LinkError:
                 return False
             return bool(
-                (found.scores == expected.scores[k]).all()
-                and (found.labels == expected.labels[k]).all()
+                (scores == expected.scores[k]).all() and (labels == expected.labels[k]).all()
             )
 
         with simulated_board(run) as board:
