@@ -36,6 +36,7 @@ from convexon.flow.emit import Design, emit_stage
 from convexon.flow.run import Run
 from convexon.flow.solve import solve
 from convexon.flow.verify import golden_trace
+from convexon.interop.exported import read_exported
 from convexon.interop.layer_list import read_layer_list
 from convexon.interop.nir import read_nir
 from convexon.interop.signing import sign
@@ -154,6 +155,12 @@ ARTEFACTS: dict[str, Codec[Any]] = {
 """Artefacts of the corpus, by the names of their files."""
 
 
+PROGRAM = (
+    Path(__file__).parent.parent / "tests" / "interop" / "traces" / "program-snntorch-leaky.pt2"
+)
+"""A sound program of torch.export, as the tests hold it."""
+
+
 def write_corpus(folder: Path) -> None:
     """Solve a small problem into ``folder``, and write one file of every other kind beside it."""
     rng = np.random.default_rng(1)
@@ -182,6 +189,7 @@ def write_corpus(folder: Path) -> None:
     ]
     write_figures(figures, folder / "report.json")
     nir.write(folder / "graph.nir", _graph(rng))
+    shutil.copyfile(PROGRAM, folder / "model.pt2")
     for name, value in _made(figures):
         save(ARTEFACTS[name], value, run.file(name))
 
@@ -342,6 +350,7 @@ def readers(folder: Path) -> dict[str, Callable[[Path], object]]:
         "replies": lambda path: _heard(path.read_bytes(), ports),
         "layers.toml": read_layer_list,
         "layers.npz": lambda path: read_layer_list(path.with_name("layers.toml")),
+        "model.pt2": read_exported,
         "graph.nir": lambda path: _in_child(lambda: read_nir(path, dt=1e-4)),
     }
 
@@ -501,6 +510,8 @@ class Fuzzer:
             path.write_bytes(self._table(self._sound[name]))
         elif name.endswith(".nir"):
             self._graph(path)
+        elif name.endswith(".pt2"):
+            path.write_bytes(self._program(self._sound[name]))
         elif name.endswith(".toml"):
             path.write_bytes(self._toml(self._sound[name]))
         elif name.startswith("rtl/"):
@@ -632,7 +643,27 @@ class Fuzzer:
             members[r.choice(("../x.npy", "features.npy", "spikes.npy", "a\x1b.npy"))] = (
                 members.get(chosen, b"")
             )
-        out = io.BytesIO()
+        return self._packed(members)
+
+    def _program(self, data: bytes) -> bytes:
+        """Change bytes of a program of torch.export, or a member of its archive."""
+        r = self._random
+        if r.random() < 0.2:
+            return self._bytes(data)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        chosen = r.choice(sorted(members))
+        if chosen.endswith(".json") and r.random() < 0.8:
+            members[chosen] = _dumped(self._json(json.loads(members[chosen]))).encode()
+        else:
+            members[chosen] = self._bytes(members[chosen])
+        if r.random() < 0.1:
+            members.pop(r.choice(sorted(members)))
+        return self._packed(members)
+
+    def _packed(self, members: dict[str, bytes]) -> bytes:
+        """An archive of these members, by some method, whose directory may lie."""
+        r, out = self._random, io.BytesIO()
         methods = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
         with zipfile.ZipFile(out, "w", r.choice((*methods[:2] * 4, *methods))) as archive:
             for name, content in members.items():
