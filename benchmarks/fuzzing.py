@@ -449,7 +449,7 @@ CHUNKS = (*(bytes([byte]) for byte in b'\x00\xff\n{}[]"-'), b"\x1b[31m", b"1e999
 OFTEN = {
     "sweep.toml": 0.02,
     "certificate.json": 0.2,
-    **dict.fromkeys(("rtl/manifest.json", "rtl/ports.json", "rtl/accelerator.v"), 0.2),
+    **dict.fromkeys(("model.pt2", "rtl/manifest.json", "rtl/ports.json", "rtl/accelerator.v"), 0.2),
     **dict.fromkeys(
         ("graph.nir", "card.json", "signing", "golden.json", "network.json", "branches.json"), 0.5
     ),
