@@ -68,6 +68,8 @@ DEMO_ROWS = (
 
 SEED_ROWS = DEMO_ROWS[:3]
 
+ROUNDINGS = ("nearest", "descent")
+
 SOLVER_ROWS = (
     ("agreement.programs", "random programs compared with CVXPY and Clarabel"),
     ("agreement.max_relative_error", "largest relative difference of the objectives"),
@@ -387,6 +389,16 @@ def small() -> str:
     return table(header, rows)
 
 
+def readout() -> str:
+    """Return the accuracy of the demo's network with a readout of fewer bits."""
+    figures = figures_of("readout")
+    rows = [
+        (f"{bits}", *(share(figures, f"readout.digits.{how}.{bits}bit.test") for how in ROUNDINGS))
+        for bits in (8, 6, 5, 4, 3, 2)
+    ]
+    return table(("bits of a readout weight", *ROUNDINGS), rows)
+
+
 def scaling() -> str:
     """Return costs by size."""
     figures = figures_of("scaling")
@@ -523,6 +535,7 @@ TABLES: dict[str, Callable[[], str]] = {
         digits,
         interchange,
         small,
+        readout,
         scaling,
         memory,
         hardware,
