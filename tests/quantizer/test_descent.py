@@ -60,7 +60,7 @@ def test_no_single_step_lowers_the_objective(loss: str, penalty: str, bits: int)
         other = q.copy()
         other[j, c] += sign
         if j == len(W) - 1 or abs(other[j, c]) <= limit:
-            assert program.objective(other * step) >= reached * (1 - 1e-9)
+            assert program.objective(other * step) >= reached * (1 - 2e-6)
 
 
 def test_a_bit_has_a_price() -> None:
@@ -79,11 +79,12 @@ def test_a_bit_has_a_price() -> None:
     assert total(cheap.weight_format.width) == min(total(bits) for bits in range(2, 9))
 
 
-def test_a_network_of_such_a_readout_is_certified(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bits", [3, 24])  # of 24 bits, the nearest integers are the best
+def test_a_network_of_such_a_readout_is_certified(tmp_path: Path, bits: int) -> None:
     run = Run(tmp_path / "run")
-    chosen = toy_settings(readout_rounding=ReadoutRounding.DESCENT, readout_bits=3)
+    chosen = toy_settings(readout_rounding=ReadoutRounding.DESCENT, readout_bits=bits)
     made = solve(run, toy_samples(), chosen)
-    assert made.card.value.readout_format.width == 3
+    assert made.card.value.readout_format.width == bits
     verdict = check_file(run.file("certificate"))
     (card,) = [found for found in verdict.findings if found.claim == "card"]
     assert card.checked

@@ -350,7 +350,8 @@ def _no_worse_than_nearest(e: Evidence) -> str:
     frac = _finest(_own_part(e), e.card.readout_format)
     Q = nearest(e.certificate.W, len(s.columns), frac, e.card.readout_format)
     own = e.dictionary.columns.chosen(s.columns, intercept=s.intercept)
-    if Fraction(e.rounded.primal) > objective(s, own.times(Q), Q, up=True):
+    mine = _integers(e, e.rounded.readout)
+    if objective(s, own.times(mine), mine, up=False) > objective(s, own.times(Q), Q, up=True):
         raise _fail("card", "its readout is worse than the one that is rounded to nearest")
     return "of integers that are no worse than the nearest"
 

@@ -2,7 +2,8 @@
 
 Rounding to nearest minimises how far each weight moves, and not what the program asks for. Here the
 objective itself decides: from the nearest integers on, single weights move by one step, the best
-first, until none lowers it. A finer step than the largest weight allows may be worth that this
+first, until none lowers it by
+a millionth. A finer step than the largest weight allows may be worth that this
 weight is clipped, so steps are halved as long as that lowers the objective too. And where a bit of
 a weight has a price, fewer bits are tried: the program is then
 
@@ -27,8 +28,9 @@ from convexon.quantizer.readout import (
 )
 from convexon.snn.network import FloatArray, IntArray
 
-_LEAST_GAIN = 1e-12
-"""Share of the objective by which a step must lower it: less is rounding."""
+_LEAST_GAIN = 1e-6
+"""Share of the objective by which a step must lower it: a solution is no closer to its optimum, and
+of many bits there would be steps without end."""
 
 
 def descended(
@@ -72,7 +74,7 @@ def _at_best_step(descent: _Descent, W: FloatArray, bits: int) -> tuple[Quantize
     best, value = descent.settled(rounded_to(W[:-1], W[-1], bits=bits, frac=first))
     for frac in range(first + 1, MAX_FRAC + 1):
         finer, reached = descent.settled(rounded_to(W[:-1], W[-1], bits=bits, frac=frac))
-        if not reached < value:
+        if not reached < (1.0 - _LEAST_GAIN) * value:
             break
         best, value = finer, reached
     return best, value
