@@ -2,10 +2,9 @@
 
 Rounding to nearest minimises how far each weight moves, and not what the program asks for. Here the
 objective itself decides: from the nearest integers on, single weights move by one step, the best
-first, until none lowers it by
-a millionth. A finer step than the largest weight allows may be worth that this
-weight is clipped, so steps are halved as long as that lowers the objective too. And where a bit of
-a weight has a price, fewer bits are tried: the program is then
+first, until none lowers it by a millionth. A finer step than the largest weight allows may be worth
+that this weight is clipped, so steps are halved as long as that lowers the objective too. And where
+a bit of a weight has a price, fewer bits are tried: the program is then
 
     min over b, f and integers |q| < 2**(b-1) of  F(q / 2**f) + bit_penalty * b
 
