@@ -28,11 +28,11 @@ import energy
 
 from convexon.data.dataset import DATASET
 from convexon.errors import ConvexonError, MismatchError
-from convexon.flow.build import build_stage
-from convexon.flow.emit import emit_stage, emitted
-from convexon.flow.map import map_stage
+from convexon.flow.board.build import build_stage
+from convexon.flow.hardware.emit import emit_stage, emitted
+from convexon.flow.hardware.map import map_stage
+from convexon.flow.hardware.synthesize import synthesize_stage
 from convexon.flow.run import Run
-from convexon.flow.synthesize import synthesize_stage
 from convexon.plan.cost.budget import Budget
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn import simulate

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from convexon.data.loading import digits
-from convexon.flow.baselines import baselines
+from convexon.flow.network.baselines import baselines
+from convexon.flow.network.solve import Solved, solve
 from convexon.flow.run import Run
-from convexon.flow.solve import Solved, solve
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.train.settings import SolveSettings
 

@@ -28,7 +28,7 @@ from pathlib import Path
 import networks
 from measured import MEASURED, PORTS, TINYVISION, TOP, Measured
 
-from convexon.flow import energy as stage
+from convexon.flow.board import energy as stage
 from convexon.flow.run import Run
 from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping, Spatial

@@ -30,9 +30,9 @@ import numpy as np
 import small_data
 from example import example
 
-from convexon.flow.baselines import baselines
+from convexon.flow.network.baselines import baselines
+from convexon.flow.network.solve import Solved, solve
 from convexon.flow.run import Run
-from convexon.flow.solve import Solved, solve
 from convexon.quantizer.readout import quantize
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn.network import FixedPointNetwork

@@ -32,10 +32,10 @@ from convexon.data.dataset import DATASET
 from convexon.data.loading import from_file
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import ConvexonError
-from convexon.flow.emit import Design, emit_stage
+from convexon.flow.hardware.emit import Design, emit_stage
+from convexon.flow.hardware.verify import golden_trace
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
-from convexon.flow.verify import golden_trace
 from convexon.interop.exported import read_exported
 from convexon.interop.layer_list import read_layer_list
 from convexon.interop.nir import read_nir

@@ -25,8 +25,8 @@ from pathlib import Path
 import networks
 import numpy as np
 
+from convexon.flow.hardware.verify import volume_stage
 from convexon.flow.run import Run
-from convexon.flow.verify import volume_stage
 from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping
 from convexon.plan.schedule import Schedule

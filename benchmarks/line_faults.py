@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from convexon.errors import LinkError
-from convexon.flow.emit import emitted
-from convexon.flow.measure import fingerprint_of, simulated_board
-from convexon.flow.stimulus import stimulus_of
+from convexon.flow.board.measure import fingerprint_of, simulated_board
+from convexon.flow.hardware.emit import emitted
+from convexon.flow.hardware.stimulus import stimulus_of
 from convexon.link.codec import read_results, request_bodies
 from convexon.link.frame import Frame, encode
 from convexon.link.protocol import ESCAPE, ESCAPED, FLAG, HEADER_BYTES, NONCE_BYTES, REFUSED, Reason

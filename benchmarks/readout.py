@@ -16,8 +16,8 @@ from demo import accuracy
 
 from convexon.data.loading import digits
 from convexon.errors import ConvexonError
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
 from convexon.quantizer.settings import ReadoutRounding
 from convexon.report.figure import Figure, FigureKind, write_figures
 from convexon.train.settings import SolveSettings

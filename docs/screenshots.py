@@ -19,10 +19,10 @@ sys.path[:0] = [str(ROOT / "tests" / "report")]
 from report_bench import Page, mutate, started
 
 from convexon.data.loading import digits
-from convexon.flow.emit import emit_stage
+from convexon.flow.hardware.emit import emit_stage
+from convexon.flow.hardware.verify import verify_stage
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
-from convexon.flow.verify import verify_stage
 from convexon.report.stage import report_stage
 from convexon.sweeps.stage import explore_stage
 from convexon.sweeps.sweep import sweep_from

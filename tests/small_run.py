@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from convexon.data.dataset import DATASET, SpikeDataset
-from convexon.flow.emit import emit_stage
+from convexon.flow.hardware.emit import emit_stage
 from convexon.flow.run import Run
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.snn.card import CARD

@@ -14,10 +14,10 @@ import pytest
 from sklearn.datasets import load_iris
 
 from convexon.data.loading import digits
-from convexon.flow.emit import emit_stage
+from convexon.flow.hardware.emit import emit_stage
+from convexon.flow.hardware.synthesize import synthesize_stage
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
-from convexon.flow.synthesize import synthesize_stage
 from convexon.report.collect import collect, figures_of
 from convexon.report.figure import read_figures
 from convexon.train.settings import SolveSettings

@@ -16,7 +16,7 @@ LINK_BLOCKS = 2
 def budget_of(board: Board | str, limits: Budget = Budget()) -> Budget:  # noqa: B008  (frozen)
     """Return ``limits`` with the family of ``board``, and what it has where they state nothing.
 
-    The clock is the oscillator's where none is given, as that of `convexon.flow.build` is.
+    The clock is the oscillator's where none is given, as that of `convexon.flow.board.build` is.
 
     Raises
     ------

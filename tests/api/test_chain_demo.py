@@ -24,10 +24,10 @@ from convexon.certify.certificate import CERTIFICATE
 from convexon.cli import app
 from convexon.data.dataset import DATASET
 from convexon.errors import ArtefactError, ToolError
-from convexon.flow.emit import emit_stage
+from convexon.flow.hardware.emit import emit_stage
+from convexon.flow.hardware.verify import verify_stage
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
-from convexon.flow.verify import verify_stage
 from convexon.plan.cost.resource_model import resource_model
 from convexon.plan.family import Family
 from convexon.plan.mapping import Mapping
@@ -296,12 +296,12 @@ def test_a_second_demo_computes_nothing(
         raise AssertionError("a current artefact was computed again")
 
     for name in (
-        "convexon.flow.solve.solve_program",
-        "convexon.flow.baselines.logistic_regression",
-        "convexon.flow.emit.emit",
-        "convexon.flow.verify.observe",
-        "convexon.flow.verify.golden.run",
-        "convexon.flow.synthesize.synthesize",
+        "convexon.flow.network.solve.solve_program",
+        "convexon.flow.network.baselines.logistic_regression",
+        "convexon.flow.hardware.emit.emit",
+        "convexon.flow.hardware.verify.observe",
+        "convexon.flow.hardware.verify.golden.run",
+        "convexon.flow.hardware.synthesize.synthesize",
     ):
         monkeypatch.setattr(name, refuse)
     before = demo.figures()

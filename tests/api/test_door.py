@@ -18,8 +18,8 @@ import convexon as cx
 from convexon.api import accelerator
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.errors import ArtefactError, InputError, LinkError, MismatchError
-from convexon.flow.emit import emit_stage
-from convexon.flow.verify import verify_stage
+from convexon.flow.hardware.emit import emit_stage
+from convexon.flow.hardware.verify import verify_stage
 from convexon.snn.trace import SpikeTrace
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.simulator import SimulatorKind

@@ -25,7 +25,7 @@ import convexon as cx
 from convexon.api.estimator import FittedCertificate
 from convexon.data.samples import Samples
 from convexon.errors import ClaimError, InputError
-from convexon.flow import solve as flow
+from convexon.flow.network import solve as flow
 from convexon.flow.run import Run
 from convexon.settings import settings_of
 from convexon.train.settings import SolveSettings

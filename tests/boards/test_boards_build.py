@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from convexon.errors import ArtefactError, InputError, ToolError
-from convexon.flow import build as stage
-from convexon.flow.build import build_stage, current_build, folder_of, project_stage
+from convexon.flow.board import build as stage
+from convexon.flow.board.build import build_stage, current_build, folder_of, project_stage
 from convexon.flow.run import Run
 from convexon.plan.family import Family
 from convexon.snn.card import CARD

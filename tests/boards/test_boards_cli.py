@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from convexon.cli import app
-from convexon.flow import flash
+from convexon.flow.board import flash
 from convexon.flow.run import Run
 from small_run import small_network, small_run
 

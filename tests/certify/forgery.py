@@ -20,8 +20,8 @@ from convexon.certify.certificate import CERTIFICATE
 from convexon.data.dataset import DATASET
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import ConvexonError
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
 from convexon.quantizer.readout import READOUT
 from convexon.snn.card import CARD
 from convexon.store.codec import DERIVED, Codec

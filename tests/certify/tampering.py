@@ -26,8 +26,8 @@ from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.samples import Samples
 from convexon.errors import ConvexonError
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
 from convexon.quantizer.readout import quantize_readout, sample_margins
 from convexon.snn.card import CARD
 from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset

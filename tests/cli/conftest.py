@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from convexon.data.loading import load_samples
-from convexon.flow.emit import emit_stage
+from convexon.flow.hardware.emit import emit_stage
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
 from toy import toy_file, toy_settings
 
 

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from convexon.certify.certificate import CERTIFICATE, Certificate
 from convexon.cli import app
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
 from convexon.store.artefact import load, save
 from toy import toy_samples, toy_settings
 

@@ -147,7 +147,7 @@ def test_an_interrupt_exits_with_130_and_says_that_the_run_goes_on(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("convexon.flow.solve.solve_program", interrupted)
+    monkeypatch.setattr("convexon.flow.network.solve.solve_program", interrupted)
     result = invoke("solve", tmp_path / "run", "--data", data, *SMALL)
     assert result.exit_code == 130
     assert result.stderr == "convexon: interrupted: the same command goes on where it was\n"

@@ -63,7 +63,7 @@ def test_memory_that_runs_out_is_one_line(
     def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("convexon.flow.solve.build_dictionary", exhausted)
+    monkeypatch.setattr("convexon.flow.network.solve.build_dictionary", exhausted)
     message = "memory ran out: lower --steps or --witnesses, or give fewer samples"
     refused(invoke("solve", tmp_path / "run", "--data", data, *SMALL), message)
 

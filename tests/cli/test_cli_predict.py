@@ -13,8 +13,8 @@ from cli_bench import invoke, refused
 
 import convexon as cx
 from convexon.data.samples import Samples
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
 from convexon.snn.card import CARD
 from convexon.store.artefact import digest_of, load, save
 from small_run import small_network

@@ -21,7 +21,7 @@ from cli_bench import SMALL, invoke, refused
 from convexon.data.dataset import DATASET
 from convexon.data.samples import SAMPLES
 from convexon.errors import ArtefactError
-from convexon.flow.emit import Design
+from convexon.flow.hardware.emit import Design
 from convexon.flow.run import Run
 from convexon.snn.card import CARD
 from convexon.store.artefact import digest_of, save

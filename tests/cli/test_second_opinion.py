@@ -32,7 +32,7 @@ def test_a_certificate_of_another_optimum_is_refused(data: Path, tmp_path: Path)
     save(CERTIFICATE, forged, folder.file("certificate"), parents=made.record.parents)
     from convexon.convex.solvers.crosscheck import ConeSolver
     from convexon.errors import ClaimError
-    from convexon.flow.resolve import resolve
+    from convexon.flow.network.resolve import resolve
 
     with pytest.raises(ClaimError, match="they differ"):
         resolve(folder, ConeSolver.CLARABEL)

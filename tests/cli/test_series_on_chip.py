@@ -8,8 +8,8 @@ from cli_bench import SMALL, invoke, refused
 
 from convexon.data.dataset import DATASET
 from convexon.data.encoder import Encoder, EncoderKind
+from convexon.flow.hardware.stimulus import stimulus_of
 from convexon.flow.run import Run
-from convexon.flow.stimulus import stimulus_of
 from convexon.plan.mapping import MAPPING
 
 

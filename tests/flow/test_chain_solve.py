@@ -21,9 +21,9 @@ from convexon.data.dataset import DATASET
 from convexon.data.loading import from_file
 from convexon.data.samples import Samples
 from convexon.errors import InputError, SolverError
-from convexon.flow import solve as flow
+from convexon.flow.network import solve as flow
+from convexon.flow.network.solve import Solved, held_out
 from convexon.flow.run import Run
-from convexon.flow.solve import Solved, held_out
 from convexon.snn import golden
 from convexon.snn.neuron import ReadoutMode
 from convexon.snn.simulate import run
@@ -175,7 +175,7 @@ def test_a_second_run_computes_nothing(
         "reconstruct",
         "with_readout",
     ):
-        monkeypatch.setattr(f"convexon.flow.solve.{name}", refuse)
+        monkeypatch.setattr(f"convexon.flow.network.solve.{name}", refuse)
     before, times, timing = contents(folder), written(folder), folder.timing()
     result = flow.solve(folder, toy_samples(), settings)
     drawn = result.drawn

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from convexon.errors import ArtefactError, InputError
-from convexon.flow.emit import emit_stage
-from convexon.flow.map import map_stage
+from convexon.flow.hardware.emit import emit_stage
+from convexon.flow.hardware.map import map_stage
+from convexon.flow.hardware.verify import verify_stage
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
-from convexon.flow.verify import verify_stage
 from convexon.plan.cost.budget import Budget
 from convexon.snn.card import CARD
 from convexon_sim.simulator import SimulatorKind

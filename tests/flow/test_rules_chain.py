@@ -14,8 +14,8 @@ from convexon.data.dataset import DATASET
 from convexon.data.encoder import Encoder, EncoderKind, encode_levels
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import ArtefactError
+from convexon.flow.hardware.stimulus import stimulus_of
 from convexon.flow.run import Run
-from convexon.flow.stimulus import stimulus_of
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.snn.card import CARD
 from convexon.snn.coding import quantized

@@ -20,10 +20,10 @@ import pytest
 from convexon.data.encoder import Encoder, EncoderKind
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import ArtefactError, InputError
-from convexon.flow.prove import KNOWN, _Cache
+from convexon.flow.hardware.prove import KNOWN, _Cache
+from convexon.flow.hardware.stimulus import stimulus_of
+from convexon.flow.network.solve import draw, solve
 from convexon.flow.run import Run, joined, source_digest
-from convexon.flow.solve import draw, solve
-from convexon.flow.stimulus import stimulus_of
 from convexon.plan.mapping import Mapping
 from convexon.snn.card import CARD
 from convexon.store.artefact import DRAFT

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from convexon.errors import ArtefactError, MismatchError, MissingToolError, ToolError
+from convexon.flow.hardware.verify import VerifyResult, chosen_simulators
 from convexon.flow.run import Made
-from convexon.flow.verify import VerifyResult, chosen_simulators
 from convexon.snn.divergence import first_divergence
 from convexon.snn.trace import LayerTrace, SpikeTrace
 from convexon.store.artefact import Record, load, save

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 from convexon.cli import app
 from convexon.data.dataset import DATASET
 from convexon.errors import InputError
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
 from convexon.interop.importers import IMPORTERS, Importer, ReadingSettings, importer_for
 from convexon.snn.card import CARD
 from convexon.snn.network import FixedPointNetwork

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from convexon.errors import LinkError, MismatchError, MissingToolError
-from convexon.flow.measure import BoardRun, design_of_run, run_stage
+from convexon.flow.board.measure import BoardRun, design_of_run, run_stage
 from convexon.flow.run import Run
 from convexon.link.session import Patience
 from convexon.link.transport import Transport, open_port

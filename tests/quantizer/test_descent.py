@@ -14,8 +14,8 @@ from convexon.convex.model.penalty import PENALTIES
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import solve as solve_program
 from convexon.errors import InputError
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
 from convexon.quantizer.descent import descended
 from convexon.quantizer.readout import finest, rounded_to
 from convexon.quantizer.settings import ReadoutRounding

@@ -11,10 +11,10 @@ import pytest
 
 from convexon.data.loading import load_samples
 from convexon.errors import ToolError
-from convexon.flow.emit import emit_stage
+from convexon.flow.hardware.emit import emit_stage
+from convexon.flow.hardware.verify import verify_stage
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
-from convexon.flow.verify import verify_stage
 from convexon.report.stage import report_stage
 from convexon.sweeps.executor import ProcessExecutor
 from convexon.sweeps.stage import explore_stage

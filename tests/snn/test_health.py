@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from convexon.data.samples import Samples
+from convexon.flow.network.solve import fit
 from convexon.flow.run import Keeper
-from convexon.flow.solve import fit
 from convexon.snn.health import notices
 from convexon.snn.network import FixedPointNetwork
 from strategies import interface_of, layer_of, network_of

@@ -28,8 +28,8 @@ from explore_bench import (
 
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError, ToolError
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
 from convexon.snn.neuron import ReadoutMode
 from convexon.sweeps.executor import ClusterExecutor, ProcessExecutor, executor_for
 from convexon.sweeps.stage import ExploreResult, explore_stage

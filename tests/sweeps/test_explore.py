@@ -26,9 +26,9 @@ from explore_bench import (
 from convexon.data.dataset import DATASET
 from convexon.data.loading import load_samples
 from convexon.errors import ArtefactError, InputError, ToolError
-from convexon.flow.emit import emit_stage
+from convexon.flow.hardware.emit import emit_stage
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.flow.solve import solve
 from convexon.plan.fold import engines_at
 from convexon.plan.mapping import MAPPING, Folded, Spatial, Style
 from convexon.plan.operations import neutral_energy, operations_of

@@ -21,12 +21,12 @@ from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.encoder import Encoder, transfers_of
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import InputError, LinkError
-from convexon.flow.build import build_stage
-from convexon.flow.emit import emit_stage, emitted
-from convexon.flow.measure import connected, fingerprint_of, send
-from convexon.flow.prove import prove_stage
+from convexon.flow.board.build import build_stage
+from convexon.flow.board.measure import connected, fingerprint_of, send
+from convexon.flow.hardware.emit import emit_stage, emitted
+from convexon.flow.hardware.prove import prove_stage
+from convexon.flow.hardware.verify import VerifyResult, verify_stage
 from convexon.flow.run import Run
-from convexon.flow.verify import VerifyResult, verify_stage
 from convexon.link.protocol import DEFAULT_BAUD
 from convexon.link.session import Session
 from convexon.link.transport import Connection, Transport

@@ -14,12 +14,12 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from convexon.data.loading import digits
-from convexon.flow.baselines import baselines
-from convexon.flow.emit import emit_stage
+from convexon.flow.hardware.emit import emit_stage
+from convexon.flow.hardware.synthesize import synthesize_stage
+from convexon.flow.hardware.verify import VerifyResult, chosen_simulators, verify_stage
+from convexon.flow.network.baselines import baselines
+from convexon.flow.network.solve import solve
 from convexon.flow.run import Made, Run
-from convexon.flow.solve import solve
-from convexon.flow.synthesize import synthesize_stage
-from convexon.flow.verify import VerifyResult, chosen_simulators, verify_stage
 from convexon.progress import Progress
 from convexon.report.stage import report_stage
 from convexon.tools.process import Scope

@@ -24,8 +24,8 @@ from convexon.certify.finding import Finding
 from convexon.data.labels import MULTI_LABEL, Numbered, numbered
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import InputError
+from convexon.flow.network.solve import Solved, fit, require_same
 from convexon.flow.run import Keeper
-from convexon.flow.solve import Solved, fit, require_same
 from convexon.settings import settings_of
 from convexon.snn.coding import CODINGS
 from convexon.snn.series import is_ragged, rectangular

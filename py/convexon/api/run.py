@@ -10,11 +10,11 @@ from convexon.api.network import Network
 from convexon.certify.check import Verdict, check_file
 from convexon.data.loading import load_samples
 from convexon.data.samples import Samples
-from convexon.flow import solve as flow
-from convexon.flow.emit import EmitResult, emit_stage
-from convexon.flow.prove import ProveResult, prove_stage
+from convexon.flow.hardware.emit import EmitResult, emit_stage
+from convexon.flow.hardware.prove import ProveResult, prove_stage
+from convexon.flow.hardware.verify import VerifyResult, chosen_simulators, verify_stage
+from convexon.flow.network import solve as flow
 from convexon.flow.run import Run as Folder
-from convexon.flow.verify import VerifyResult, chosen_simulators, verify_stage
 from convexon.report.stage import ReportResult, report_stage
 from convexon.settings import choice
 from convexon.snn.card import CARD
@@ -48,7 +48,7 @@ class Run:
         split: Any = None,
         replace: bool = False,
     ) -> flow.Solved:
-        """Hold out test samples and fit a network to the others (`convexon.flow.solve.solve`).
+        """Hold out test samples and fit a network to the others, as stage `solve` does.
 
         Parameters
         ----------

@@ -12,9 +12,9 @@ from convexon.api.network import Network
 from convexon.certify.certificate import Certificate
 from convexon.data.samples import Samples
 from convexon.errors import InputError
-from convexon.flow.readout import with_readout
+from convexon.flow.network.readout import with_readout
+from convexon.flow.network.solve import Solved
 from convexon.flow.run import Keeper
-from convexon.flow.solve import Solved
 from convexon.interop import modules, nir, nir_export
 from convexon.quantizer.hidden import LayerChange
 from convexon.quantizer.settings import HiddenSettings, InputSettings

@@ -156,7 +156,7 @@ def _yosys() -> str:
 
 
 def _loader() -> str:
-    from convexon.flow.flash import loader
+    from convexon.flow.board.flash import loader
 
     return loader()
 

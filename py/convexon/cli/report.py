@@ -20,8 +20,8 @@ from convexon.cli.options import EDITED, RUN, command
 def report(run: Path, synthesize: bool, edited: bool) -> None:
     """Write report.json, report.md and report.html from what the run folder holds."""
     from convexon.cli.console import Console
+    from convexon.flow.hardware.synthesize import synthesize_stage
     from convexon.flow.run import Run
-    from convexon.flow.synthesize import synthesize_stage
     from convexon.report.collect import bundle_of_card, collect
     from convexon.report.stage import report_stage
 

@@ -1,1 +1,1 @@
-"""Run folders, the one stage mechanism, and a module for each stage."""
+"""Run folders, the one stage mechanism, and the stages: of networks, of hardware, of boards."""

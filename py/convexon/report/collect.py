@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from convexon.certify.certificate import CERTIFICATE, Certificate, Rounded, gap_above
 from convexon.data.dataset import DATASET, SpikeDataset
-from convexon.flow.emit import Design
+from convexon.flow.hardware.emit import Design
+from convexon.flow.hardware.stimulus import of_card
 from convexon.flow.run import Made, Run
-from convexon.flow.stimulus import of_card
 from convexon.plan.cost.resources import CELLS, RESOURCES, CellReport, ResourceEstimate
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.plan.operations import SOURCE, neutral_energy, operations_of

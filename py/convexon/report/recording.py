@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from convexon.flow.hardware.stimulus import Stimulus, stimulus_of
 from convexon.flow.run import Made, Run
-from convexon.flow.stimulus import Stimulus, stimulus_of
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.report.collect import SIMULATORS, bundle_of_card, current
 from convexon.snn import simulate

@@ -23,8 +23,8 @@ from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.loading import load_samples
 from convexon.data.samples import Samples
 from convexon.errors import ArtefactError, InputError, SolverError, ToolError
-from convexon.flow import solve as flow
-from convexon.flow.map import map_stage
+from convexon.flow.hardware.map import map_stage
+from convexon.flow.network import solve as flow
 from convexon.flow.run import Made, Run, source_digest
 from convexon.plan.cost.resource_model import resource_model
 from convexon.plan.mapping import MAPPING

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from convexon.cli import app
 from convexon.errors import InputError
-from convexon.flow.energy import energy_stage
+from convexon.flow.board.energy import energy_stage
 from convexon.flow.run import Run
 from convexon.plan.family import Family
 from convexon.plan.mapping import Mapping

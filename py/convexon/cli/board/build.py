@@ -21,7 +21,7 @@ def build(run: Path, board: str, options: BuildOptions, edited: bool) -> None:
     fit, or is too slow, is refused with what would mend it.
     """
     from convexon.cli.console import Console
-    from convexon.flow.build import build_stage, project_stage
+    from convexon.flow.board.build import build_stage, project_stage
     from convexon.flow.run import Run
     from convexon_boards.catalogue import board_of
 

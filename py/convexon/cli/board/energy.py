@@ -38,7 +38,7 @@ def energy(
     """
     from convexon.cli.console import Console
     from convexon.errors import InputError
-    from convexon.flow.energy import clock_of_build, energy_stage
+    from convexon.flow.board.energy import clock_of_build, energy_stage
     from convexon.flow.run import Run
     from convexon_boards.catalogue import board_of
     from convexon_boards.families import part_of

@@ -16,7 +16,7 @@ from convexon.cli.options import BOARD, RUN, command
 def flash(run: Path, board: str, persist: bool) -> None:
     """Send the bitstream that convexon build made to a board, with openFPGALoader."""
     from convexon.cli.console import Console
-    from convexon.flow.flash import flash_stage
+    from convexon.flow.board.flash import flash_stage
     from convexon.flow.run import Run
     from convexon_boards.catalogue import board_of
 

@@ -30,7 +30,7 @@ def run(run: Path, connection: Connection, data: str, limit: int | None, edited:
     code 1 if an answer differs; the first difference is named.
     """
     from convexon.cli.console import Console
-    from convexon.flow.measure import connected, run_stage
+    from convexon.flow.board.measure import connected, run_stage
     from convexon.flow.run import Run
     from convexon.link.session import Patience
 

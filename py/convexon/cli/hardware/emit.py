@@ -26,7 +26,7 @@ def emit(run: Path, host: str, axi_width: int | None) -> None:
     """
     from convexon.cli.console import Console
     from convexon.errors import InputError
-    from convexon.flow.emit import emit_stage
+    from convexon.flow.hardware.emit import emit_stage
     from convexon.flow.run import Run
     from convexon.settings import choice
     from convexon_hdl.emit.emitter import Host

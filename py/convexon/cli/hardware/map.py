@@ -77,7 +77,7 @@ def map(run: Path, file: Path | None, limits: Limits, place: Placement, chip: On
     before its last step. The next emit and verify take it.
     """
     from convexon.cli.console import Console
-    from convexon.flow.map import map_stage
+    from convexon.flow.hardware.map import map_stage
     from convexon.flow.run import Run
     from convexon.snn.card import CARD
 

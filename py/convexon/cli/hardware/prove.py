@@ -18,7 +18,7 @@ def prove(run: Path, edited: bool) -> None:
     is not proved; the first such part is named.
     """
     from convexon.cli.console import Console
-    from convexon.flow.prove import prove_stage
+    from convexon.flow.hardware.prove import prove_stage
     from convexon.flow.run import Run
 
     with Console() as console, Run(run, edited).locked() as folder:

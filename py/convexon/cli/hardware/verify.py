@@ -41,8 +41,13 @@ def verify(
     equal. Exit code 1 if anything differs; the first difference is named.
     """
     from convexon.cli.console import Console
+    from convexon.flow.hardware.verify import (
+        VerifyResult,
+        chosen_simulators,
+        verify_stage,
+        volume_stage,
+    )
     from convexon.flow.run import Run
-    from convexon.flow.verify import VerifyResult, chosen_simulators, verify_stage, volume_stage
 
     with Console() as console, Run(run, edited).locked() as folder:
         if volume:

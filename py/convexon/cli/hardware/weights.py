@@ -28,7 +28,7 @@ def weights(run: Path, card: Path | None, output: Path | None, edited: bool) -> 
     """
     from convexon.cli.console import Console
     from convexon.errors import InputError
-    from convexon.flow.emit import emitted
+    from convexon.flow.hardware.emit import emitted
     from convexon.flow.run import Run
     from convexon.plan.image import WORD_BYTES, image_digest, weight_image
     from convexon.snn.card import CARD

@@ -24,7 +24,7 @@ def certify(run: Path, resolve: str | None) -> None:
     from convexon.certify.check import check_file
     from convexon.cli.console import Console
     from convexon.convex.solvers.crosscheck import ConeSolver
-    from convexon.flow.resolve import resolve as second_opinion
+    from convexon.flow.network.resolve import resolve as second_opinion
     from convexon.flow.run import Run
     from convexon.settings import choice
 

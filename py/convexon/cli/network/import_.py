@@ -38,7 +38,7 @@ def import_(
     """
     from convexon.cli.console import Console
     from convexon.data.loading import load_samples
-    from convexon.flow.bring import BringSettings, bring
+    from convexon.flow.network.bring import BringSettings, bring
     from convexon.flow.run import Run
 
     chosen = BringSettings(reading=reading, hidden=hidden, inputs=inputs)

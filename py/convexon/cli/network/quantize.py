@@ -41,7 +41,7 @@ def quantize(
     from convexon.cli.console import Console
     from convexon.data.loading import load_samples
     from convexon.errors import InputError
-    from convexon.flow.bring import quantized
+    from convexon.flow.network.bring import quantized
 
     if plot is not None and hidden.most_lost is None:
         raise InputError("plot must come with --most-lost, whose search it draws")

@@ -32,7 +32,7 @@ def solve(
     """
     from convexon.cli.console import Console
     from convexon.data.loading import load_samples
-    from convexon.flow import solve as flow
+    from convexon.flow.network import solve as flow
     from convexon.flow.run import Run
 
     samples = load_samples(data, n_steps=settings.steps)

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from convexon.flow.emit import Design, emit_stage
+from convexon.flow.hardware.emit import Design, emit_stage
 from convexon.flow.run import Made, Run, source_digest
 from convexon.progress import QUIET, Progress
 from convexon.store.untrusted import read_text

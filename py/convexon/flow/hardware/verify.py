@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from convexon.errors import MismatchError, MissingToolError
-from convexon.flow.emit import Design, emitted
+from convexon.flow.hardware.emit import Design, emitted
+from convexon.flow.hardware.stimulus import Stimulus, stimulus_of
 from convexon.flow.run import Made, Run
-from convexon.flow.stimulus import Stimulus, stimulus_of
 from convexon.plan.image import image_where_loaded
 from convexon.progress import QUIET, Progress
 from convexon.settings import choice

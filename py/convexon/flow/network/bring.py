@@ -8,9 +8,9 @@ from pathlib import Path
 from convexon.data.dataset import DATASET
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import InputError
-from convexon.flow.readout import with_readout
+from convexon.flow.network.readout import with_readout
+from convexon.flow.network.solve import Solved
 from convexon.flow.run import Keeper, Run
-from convexon.flow.solve import Solved
 from convexon.interop.importers import ReadingSettings, importer_for
 from convexon.quantizer.record import QUANTIZATION, QuantizationRecord, record_of
 from convexon.quantizer.settings import HiddenSettings, InputSettings

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convexon.errors import MissingToolError, ToolError
-from convexon.flow.build import current_build, folder_of, write_bitstream
+from convexon.flow.board.build import current_build, folder_of, write_bitstream
 from convexon.flow.run import Run
 from convexon.progress import QUIET, Progress
 from convexon.tools.process import run

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from convexon.errors import InputError
-from convexon.flow.build import current_build
-from convexon.flow.emit import emitted
+from convexon.flow.board.build import current_build
+from convexon.flow.hardware.emit import emitted
+from convexon.flow.hardware.stimulus import stimulus_of
 from convexon.flow.run import Made, Run
-from convexon.flow.stimulus import stimulus_of
 from convexon.progress import QUIET, Progress
 from convexon.snn import simulate
 from convexon_boards.board import Board, Part

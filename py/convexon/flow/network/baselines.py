@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from convexon.data.dataset import SpikeDataset
 from convexon.data.samples import Samples
+from convexon.flow.network.solve import held_out, interface_of, test_spikes, train_spikes
 from convexon.flow.run import Made, Run
-from convexon.flow.solve import held_out, interface_of, test_spikes, train_spikes
 from convexon.flow.stage import stage
 from convexon.progress import QUIET, Progress
 from convexon.train.baseline import BASELINES, Baselines, logistic_regression, reservoir
@@ -22,7 +22,7 @@ from convexon.train.settings import SolveSettings
 def baselines(
     run: Run, samples: Samples, settings: SolveSettings, progress: Progress = QUIET
 ) -> Made[Baselines]:
-    """Tune and test the baselines on the samples of `convexon.flow.solve.solve`.
+    """Tune and test the baselines on the samples of `convexon.flow.network.solve.solve`.
 
     Raises
     ------

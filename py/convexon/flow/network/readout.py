@@ -7,8 +7,8 @@ from typing import Any
 
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import InputError
+from convexon.flow.network.solve import Drawn, Solved, dictionary, test_spikes, train_spikes, weigh
 from convexon.flow.run import Keeper
-from convexon.flow.solve import Drawn, Solved, dictionary, test_spikes, train_spikes, weigh
 from convexon.quantizer.settings import HiddenSettings, ReadoutWeights
 from convexon.quantizer.trained import Trained
 from convexon.train.settings import SolveSettings

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convexon.errors import ArtefactError
-from convexon.flow.emit import emitted
+from convexon.flow.hardware.emit import emitted
 from convexon.flow.run import Made, Run
 from convexon.progress import QUIET, Progress
 from convexon.store.artefact import atomic_write

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from convexon.flow.emit import emitted
+from convexon.flow.hardware.emit import emitted
 from convexon.flow.run import Made, Run
 from convexon.plan.cost.mapping_cost import estimated_resources
 from convexon.plan.cost.resource_model import resource_model

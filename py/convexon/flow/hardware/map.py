@@ -11,8 +11,8 @@ import numpy as np
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.encoder import Encoder
 from convexon.errors import InputError
+from convexon.flow.hardware.stimulus import Stimulus, stimulus_of
 from convexon.flow.run import Made, Run
-from convexon.flow.stimulus import Stimulus, stimulus_of
 from convexon.plan.cost.budget import Budget, fastest_within
 from convexon.plan.cost.mapping_cost import Activity, Cost, mapping_cost
 from convexon.plan.mapping import MAPPING, LayerMapping, Mapping, Spatial

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError, MismatchError
-from convexon.flow.emit import emitted
+from convexon.flow.hardware.emit import emitted
+from convexon.flow.hardware.stimulus import stimulus_of
 from convexon.flow.run import Run
-from convexon.flow.stimulus import stimulus_of
 from convexon.link.codec import read_results, request_bodies
 from convexon.link.protocol import FINGERPRINT_BYTES
 from convexon.link.session import Counts, Patience, Session

@@ -1,0 +1,1 @@
+"""Stages of a board: its bitstream, its energy, and what it answers."""

@@ -1,0 +1,1 @@
+"""Stages from a card to hardware that is verified and proved."""
