@@ -13,10 +13,12 @@ from convexon.certify.neurons import columns_of, weighed_of
 from convexon.certify.windows import WindowSet
 from convexon.errors import InputError
 from convexon.snn import golden
+from convexon.snn.convolution import Convolution
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.snn.simulate import features
+from convolutions import WINDOWS, convolutional
 from strategies import layer_of, network_of, networks_with_inputs
 
 
@@ -33,6 +35,18 @@ def test_it_equals_the_golden_model(case: tuple[FixedPointNetwork, np.ndarray]) 
     mode = network.readout_mode
     found = [weighed_of(branch, inputs, mode) for branch in network.branches]
     np.testing.assert_array_equal(np.concatenate(found, axis=2), expected_of(network, inputs))
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_it_unrolls_a_convolution_by_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = convolutional(name)
+    shape = (6, network.n_steps, network.n_inputs)
+    inputs = np.random.default_rng(1).integers(0, 1 << network.input_bits, shape).astype(np.uint8)
+    expected = expected_of(network, inputs)
+    monkeypatch.delattr(Layer, "matrix")
+    monkeypatch.delattr(Convolution, "__rmatmul__")
+    found = [weighed_of(branch, inputs, network.readout_mode) for branch in network.branches]
+    np.testing.assert_array_equal(np.concatenate(found, axis=2), expected)
 
 
 @settings(max_examples=40)

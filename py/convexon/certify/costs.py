@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from convexon.certify.dyadic import FloatArray
-from convexon.certify.neurons import Signal, below
+from convexon.certify.neurons import Signal, below, matrix_of
 from convexon.certify.statement import IntArray
 from convexon.errors import InputError
 from convexon.plan.cost.resource_model import neuron_sites
@@ -49,7 +49,8 @@ def weights_of(
 def _costs(kind: str, layer: Layer, signal: Signal, largest: int) -> FloatArray:
     """Cost of each neuron of a layer that reads ``signal``, of integers up to ``largest``."""
     n_steps, n_inputs = signal.shape[1:]
-    synapses = layer.matrix != 0
+    weights = matrix_of(layer)
+    synapses = weights != 0
     match kind:
         case "luts":
             return neuron_sites(layer, Interval(0, largest), n_steps)
@@ -59,7 +60,7 @@ def _costs(kind: str, layer: Layer, signal: Signal, largest: int) -> FloatArray:
         case "memory":
             address = max(1, (n_inputs - 1).bit_length())
             stored = synapses.sum(axis=0) * (layer.weight_format.width + address)
-            reach = np.abs(layer.matrix).sum(axis=0) * largest * n_steps
+            reach = np.abs(weights).sum(axis=0) * largest * n_steps
             membranes = [int(most).bit_length() + 1 for most in reach]
             return np.asarray(stored + membranes, dtype=np.float64)
     raise InputError("cost must be luts, events or memory in the recipe of certificate.json")

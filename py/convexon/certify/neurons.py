@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from convexon.certify.columns import Columns
 from convexon.certify.statement import IntArray
-from convexon.errors import InputError
+from convexon.errors import InputError, require_within
+from convexon.snn.convolution import MAX_UNROLLED, IntegerConvolution
 from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import ReadoutMode, Reset
 
@@ -108,9 +109,9 @@ def below(branch: Branch, inputs: Signal) -> Signal:
 def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
     """Spikes of a layer, shape (samples, steps, neurons), and its membranes after the last step."""
     n_samples, n_steps, n_inputs = signal.shape
-    rows = signal.reshape(n_samples * n_steps, n_inputs)
-    currents = _product(rows, layer.matrix).reshape(n_samples, n_steps, layer.n_neurons)
-    number = _number(layer, n_steps, int(signal.max()))
+    rows, weights = signal.reshape(n_samples * n_steps, n_inputs), matrix_of(layer)
+    currents = _product(rows, weights).reshape(n_samples, n_steps, layer.n_neurons)
+    number = _number(layer, n_steps, int(signal.max()) * _magnitude(weights))
     biases: Integers = layer.biases.astype(number)
     thresholds: Integers = layer.thresholds.astype(number)
     leaks: Integers = layer.leak_numerators.astype(number)
@@ -139,6 +140,45 @@ def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
     return spikes, v
 
 
+def matrix_of(layer: Layer) -> IntArray:
+    """Weights of every input and neuron; those of a convolution one tap of its kernel at a time.
+
+    Neuron (o, R, C) reads, through tap (i, m, n) of kernel o, the cell of pooled pixels at row
+    R * stride - padding + m * dilation, its column alike, of channel i of o's group.
+    """
+    shared = layer.weights
+    if not isinstance(shared, IntegerConvolution):
+        return shared
+    windows, kernel = shared.windows, shared.kernel
+    n_out, per_group, *size = kernel.shape
+    sides = windows.shape[1:]
+    pooled = [side // cell for side, cell in zip(sides, windows.pool, strict=True)]
+    ends = [
+        (length + sum(zeros) - (reach - 1) * dilation - 1) // stride + 1
+        for length, zeros, reach, dilation, stride in zip(
+            pooled, windows.padding, size, windows.dilation, windows.stride, strict=True
+        )
+    ]
+    n_inputs, n_neurons = windows.shape[0] * sides[0] * sides[1], n_out * ends[0] * ends[1]
+    require_within("weights of a layer, unrolled", n_inputs * n_neurons, 1, MAX_UNROLLED)
+    matrix = np.zeros((n_inputs, n_neurons), dtype=np.int64)
+    for o, i, m, n in np.argwhere(kernel).tolist():
+        channel = o // (n_out // windows.groups) * per_group + i
+        places, cells = [], []
+        for axis, tap in enumerate((m, n)):
+            place = np.arange(ends[axis])
+            cell = place * windows.stride[axis] - windows.padding[axis][0]
+            cell += tap * windows.dilation[axis]
+            read = (cell >= 0) & (cell < pooled[axis])  # the others read the padding's zeros
+            places.append(place[read])
+            cells.append(cell[read] * windows.pool[axis])
+        neurons = (o * ends[0] + places[0][:, None]) * ends[1] + places[1]
+        for down, right in np.ndindex(*windows.pool):
+            row, column = cells[0][:, None] + down, cells[1] + right
+            matrix[(channel * sides[0] + row) * sides[1] + column, neurons] = kernel[o, i, m, n]
+    return matrix
+
+
 def _saturated(layer: Layer, values: Integers) -> Integers:
     if layer.saturation is None:
         return values
@@ -160,11 +200,11 @@ def _magnitude(weights: IntArray) -> int:
     return int(max(sums))
 
 
-def _number(layer: Layer, n_steps: int, largest: int) -> type:
-    """A type that holds every membrane, and its product with the leak."""
+def _number(layer: Layer, n_steps: int, most: int) -> type:
+    """A type that holds every membrane, and its product with the leak; currents reach ``most``."""
     lateral = 0 if layer.recurrent is None else _magnitude(layer.recurrent)
     ends = [abs(n) for n in (*layer.biases.tolist(), *layer.thresholds.tolist())]
-    step = largest * _magnitude(layer.matrix) + lateral + 2 * max(ends)
+    step = most + lateral + 2 * max(ends)
     shift = layer.leak.f
     if layer.synapse is not None:  # a current that is kept adds up over the steps too
         step, shift = n_steps * step, max(shift, layer.synapse.f)
