@@ -140,7 +140,7 @@ def test_a_missing_loader_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 @needs_tools
 def test_a_simulated_board_runs_the_samples(tmp_path: Path, build_cache: Path) -> None:
     folder = small_run(tmp_path).path
-    result = invoke("run", folder, "--simulate", "--samples", "5", "--wait", "20")
+    result = invoke("run", folder, "--simulate", "--samples", "5", "--wait", "120")
     assert result.exit_code == 0, result.output
     assert re.match(
         r"run: 5 inferences, all equal, [\d.]+ % correct, \d+ inferences a second; 6 requests, "

@@ -20,7 +20,7 @@ from strategies import networks_with_inputs, random_mapping
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 
-N_NETWORKS = 10
+N_NETWORKS = 6
 
 
 def encoder_of(network: FixedPointNetwork, k: int) -> Encoder | None:
