@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from convexon.snn.coding import INTENSITY, THRESHOLD
 from convexon.snn.fixed import QFormat
 from convexon.snn.interface import Interface
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
-from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon.snn.neuron import INTEGRATE, Feature, Leak, ReadoutMode, Reset
 from convexon.snn.trace import LayerTrace, SpikeTrace
+
+WEIGHED = tuple(mode for mode in ReadoutMode if mode.feature is not Feature.MEMBRANE)
+"""Readouts that weigh features; the others pass membranes on."""
 
 
 def layer_of(weights: Any, thresholds: Any, **changes: Any) -> Layer:
@@ -45,6 +49,13 @@ def network_of(*branches: tuple[Layer, ...], n_steps: int, **changes: Any) -> Fi
         n_steps=n_steps,
         **{**members, **changes},
     )
+
+
+def readout_of(mode: ReadoutMode, weights: np.ndarray, biases: np.ndarray) -> dict[str, Any]:
+    """Members of a network's readout; membranes are scores as they are."""
+    if mode.feature is Feature.MEMBRANE:
+        weights, biases = np.eye(len(weights), dtype=np.int64), np.zeros(len(weights), np.int64)
+    return {"readout_mode": mode, "readout_weights": weights, "readout_biases": biases}
 
 
 def interface_of(network: Network, **changes: Any) -> Interface:
@@ -110,8 +121,10 @@ def branches(draw: st.DrawFn, n_inputs: int) -> Branch:
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> FixedPointNetwork:
-    """Valid networks of one to three branches and one to four classes, of every readout."""
+def networks(
+    draw: st.DrawFn, modes: Sequence[ReadoutMode] = tuple(ReadoutMode)
+) -> FixedPointNetwork:
+    """Valid networks of one to three branches, one to four classes where features are weighed."""
     n_inputs = draw(st.integers(1, 4))
     parallel = tuple(draw(branches(n_inputs)) for _ in range(draw(st.integers(1, 3))))
     n_features = sum(branch.n_outputs for branch in parallel)
@@ -120,18 +133,22 @@ def networks(draw: st.DrawFn) -> FixedPointNetwork:
         branches=parallel,
         n_steps=draw(st.integers(1, 5)),
         input_bits=draw(st.integers(1, 3)),
-        readout_mode=draw(st.sampled_from(ReadoutMode)),
-        readout_weights=draw(integers(-8, 7, n_features, n_classes)),
-        readout_biases=draw(integers(-16, 15, n_classes)),
+        **readout_of(
+            draw(st.sampled_from(modes)),
+            draw(integers(-8, 7, n_features, n_classes)),
+            draw(integers(-16, 15, n_classes)),
+        ),
         readout_format=QFormat(4, frac=2),
         bias_format=QFormat(5, frac=2),
     )
 
 
 @st.composite
-def networks_with_inputs(draw: st.DrawFn) -> tuple[FixedPointNetwork, np.ndarray]:
+def networks_with_inputs(
+    draw: st.DrawFn, modes: Sequence[ReadoutMode] = tuple(ReadoutMode)
+) -> tuple[FixedPointNetwork, np.ndarray]:
     """Networks, each with inputs of one to four samples."""
-    network = draw(networks())
+    network = draw(networks(modes))
     shape = (draw(st.integers(1, 4)), network.n_steps, network.n_inputs)
     high = network.input_range.high
     return network, draw(npst.arrays(np.uint8, shape, elements=st.integers(0, high)))
@@ -149,7 +166,7 @@ def random_mapping(network: FixedPointNetwork, rng: np.random.Generator) -> Mapp
         return Folded(lanes=lanes, banks=banks, updates=int(rng.choice(divisors)))
 
     readout: Spatial | Folded = Spatial(registers=int(rng.integers(0, 3)))
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 and not network.reads_membranes:
         readout = Folded(lanes=network.n_classes, banks=int(rng.integers(1, 3)))
     return Mapping(
         layers=tuple(

@@ -19,7 +19,7 @@ from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.snn.simulate import features
 from convolutions import WINDOWS, convolutional
-from strategies import layer_of, network_of, networks_with_inputs
+from strategies import WEIGHED, layer_of, network_of, networks_with_inputs
 
 
 def expected_of(network: FixedPointNetwork, inputs: np.ndarray) -> np.ndarray:
@@ -50,7 +50,7 @@ def test_it_unrolls_a_convolution_by_itself(name: str, monkeypatch: pytest.Monke
 
 
 @settings(max_examples=40)
-@given(networks_with_inputs(), st.integers(0, 2**32))
+@given(networks_with_inputs(WEIGHED), st.integers(0, 2**32))
 def test_columns_are_those_of_the_rows(
     case: tuple[FixedPointNetwork, np.ndarray], seed: int
 ) -> None:
@@ -82,6 +82,13 @@ def test_it_is_exact_beyond_float64(bits: int, f: int, reset: Reset, seed: int) 
     inputs = rng.integers(0, 256, (4, 5, 3)).astype(np.uint8)
     found = weighed_of(network.branches[0], inputs, ReadoutMode.SIGN)
     np.testing.assert_array_equal(found, expected_of(network, inputs))
+
+
+def test_no_column_is_made_of_membranes() -> None:
+    network = network_of((layer_of([[1]], [2]),), n_steps=1, readout_mode=ReadoutMode.PEAK)
+    where = np.zeros(1, dtype=np.int64)
+    with pytest.raises(InputError, match=r"^readout must be .* for a certificate, not peak"):
+        columns_of(network.branches, np.ones((1, 1, 1), np.uint8), ReadoutMode.PEAK, where, where)
 
 
 def test_weights_of_62_bits_do_not_overflow() -> None:

@@ -46,6 +46,7 @@ from convexon_hdl.formal.prover import Verdict, prove
 from convexon_hdl.formal.specs.contract import NeuronSpecification
 from convexon_hdl.formal.specs.handshake import SkidSpecification, StreamSpecification
 from convexon_hdl.streams import SkidBuffer
+from strategies import readout_of
 
 STEPS = 4
 WEIGHT_SEED = 31
@@ -217,9 +218,7 @@ def small_network(mode: ReadoutMode = ReadoutMode.LAST) -> FixedPointNetwork:
         branches=branches,
         n_steps=3,
         input_bits=1,
-        readout_mode=mode,
-        readout_weights=rng.integers(-3, 4, (4, 3)),
-        readout_biases=rng.integers(-3, 4, 3),
+        **readout_of(mode, rng.integers(-3, 4, (4, 3)), rng.integers(-3, 4, 3)),
         readout_format=QFormat(3),
         bias_format=QFormat(4),
     )

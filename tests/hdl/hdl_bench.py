@@ -18,6 +18,7 @@ from convexon.snn.trace import SpikeTrace
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.core.layer import LIFLayer
 from convexon_hdl.core.stage import Stage
+from strategies import readout_of
 
 
 def random_layer(
@@ -70,9 +71,11 @@ def random_network(
         branches=tuple(Branch(layers) for layers in branches),
         n_steps=n_steps,
         input_bits=input_bits,
-        readout_mode=mode,
-        readout_weights=rng.integers(-7, 8, (n_features, n_classes)),
-        readout_biases=rng.integers(-5, 6, n_classes),
+        **readout_of(
+            mode,
+            rng.integers(-7, 8, (n_features, n_classes)),
+            rng.integers(-5, 6, n_classes),
+        ),
         readout_format=QFormat(4),
         bias_format=QFormat(6),
     )

@@ -132,6 +132,9 @@ class _OverwritingReadout(Readout):
 _HighestArgmax = mutated(Argmax, "right.score > left.score", "right.score >= left.score")
 """Gives a tie to the highest class."""
 
+_PeakOfAllInferences = mutated(Readout, "self.arriving.first | larger", "larger")
+_PeakOfMagnitudes = mutated(Readout, "larger.eq(own > held)", "larger.eq(abs(own) > abs(held))")
+
 
 @pytest.mark.parametrize(
     ("part", "mutant", "name"),
@@ -139,6 +142,8 @@ _HighestArgmax = mutated(Argmax, "right.score > left.score", "right.score >= lef
         ("Stage", _OverwritingStage, "step-zero"),
         ("Readout", _OverwritingReadout, "step-zero"),
         ("Argmax", _HighestArgmax, "tied"),
+        ("Readout", _PeakOfAllInferences, "peak-none"),
+        ("Readout", _PeakOfMagnitudes, "peak-none"),
     ],
 )
 def test_mutant_of_the_pipeline_is_noticed(part: str, mutant: type, name: str) -> None:

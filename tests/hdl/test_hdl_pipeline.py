@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from tiers import leading
 def _networks() -> dict[str, FixedPointNetwork]:
     rng = np.random.default_rng(11)
     networks = {}
-    for mode, reset in zip(ReadoutMode, Reset, strict=True):
+    for mode, reset in zip(ReadoutMode, cycle(Reset), strict=False):
         deep = (random_layer(rng, 5, 4, reset=reset), random_layer(rng, 4, 3, leak=Leak(10, 10)))
         lateral = (random_layer(rng, 5, 3, recurrent=True, reset=reset),)
         networks[mode.value] = random_network(rng, (lateral, deep), mode=mode)

@@ -112,7 +112,10 @@ def test_two_inputs_a_channel_are_one_value() -> None:
         ),
         ({"reset": 1}, "layer 0: reset must be Reset or str, not 1"),
         ({"saturation": 4.0}, "layer 0: saturation must be an integer, not 4.0"),
-        ({"readout": "mean"}, "readout must be one of last, sign, count, step, not 'mean'"),
+        (
+            {"readout": "mean"},
+            "readout must be one of last, sign, count, step, membrane, peak, not 'mean'",
+        ),
         ({"n_steps": 2.5}, "n_steps must be an integer, not 2.5"),
         ({"readout_weights": [[1]]}, "readout_weights must have shape (2, classes), not (1, 1)"),
         ({"classes": ("a", "b", "c")}, "interface must have 2 classes and 3 inputs, not 3 and 3"),

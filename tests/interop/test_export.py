@@ -16,7 +16,7 @@ from convexon.snn import golden
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
 from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
-from strategies import layer_of
+from strategies import layer_of, readout_of
 
 DIGEST = "sha256:0123abcd"
 SEED = 27  # under which every network tells inputs apart
@@ -69,9 +69,11 @@ def network(name: str) -> FixedPointNetwork:
         branches=tuple(branches),
         n_steps=6,
         input_bits=input_bits,
-        readout_mode=mode,
-        readout_weights=rng.integers(-16, 16, (n_features, n_classes)),
-        readout_biases=rng.integers(-40, 40, n_classes),
+        **readout_of(
+            mode,
+            rng.integers(-16, 16, (n_features, n_classes)),
+            rng.integers(-40, 40, n_classes),
+        ),
         readout_format=QFormat(5, frac=2),
         bias_format=QFormat(8, frac=2),
     )
@@ -107,6 +109,18 @@ CASES = {
         4,
         1,
         [[(6, {"reset": Reset.LATE, "synapse": Leak(1, 1)})]],
+    ),
+    "v of the last step": (
+        ReadoutMode.MEMBRANE,
+        3,
+        1,
+        [[(6, {}), (3, {"reset": Reset.NONE, "leak": Leak(3, 4), "synapse": Leak(1, 1)})]],
+    ),
+    "v where it is largest": (
+        ReadoutMode.PEAK,
+        5,
+        1,
+        [[(3, {"reset": Reset.NONE})], [(2, {"leak": Leak(1, 2)})]],
     ),
     "their own leaks": (ReadoutMode.STEP, 4, 1, [[(6, {"leaks": [0, 1, 3, 5, 7, 8]})]]),
     "step, reset to zero": (ReadoutMode.STEP, 2, 2, [[(4, {"reset": Reset.ZERO}), (3, {})]]),

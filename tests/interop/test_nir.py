@@ -15,7 +15,8 @@ import torch
 
 from convexon.errors import InputError
 from convexon.interop.nir import LINEAR, REFUSED, SPIKING, STRUCTURE, from_nir, read_nir
-from convexon.snn.real import layer_spikes, stack_spikes
+from convexon.interop.profiles import INTEGRATORS
+from convexon.snn.real import layer_spikes, outputs, scores, stack_spikes
 from nir_graphs import graph_of, lif
 
 GRAPHS = ("braille_noDelay_bias_zero.nir", "cnn_sinabs.nir", "lif_norse.nir")
@@ -27,7 +28,7 @@ def linear(outputs: int, inputs: int, seed: int = 0) -> nir.Affine:
 
 
 def test_every_node_type_of_nir_is_accounted_for() -> None:
-    known = {*SPIKING, *LINEAR, *STRUCTURE, *REFUSED}
+    known = {*SPIKING, *INTEGRATORS, *LINEAR, *STRUCTURE, *REFUSED}
     types = {
         name
         for name in dir(nir.ir)
@@ -43,11 +44,11 @@ def test_every_node_type_of_nir_is_accounted_for() -> None:
     ("node", "told"),
     [
         (nir.Delay(np.ones(4)), "fc2 is a Delay: "),
-        (nir.I(np.ones(4)), "fc2 is a I: "),
-        (nir.LI(np.ones(4), np.ones(4), np.zeros(4)), "fc2 is a LI: a leaky integrator "),
+        (nir.I(np.ones(4)), "fc2 is a I, a leaky integrator "),
+        (nir.LI(np.ones(4), np.ones(4), np.zeros(4)), "fc2 is a LI, a leaky integrator "),
         (
             nir.CubaLI(np.ones(4), np.ones(4), np.ones(4), np.zeros(4)),
-            "fc2 is a CubaLI: a leaky integrator ",
+            "fc2 is a CubaLI, a leaky integrator ",
         ),
     ],
     ids=lambda value: type(value).__name__,
@@ -55,6 +56,54 @@ def test_every_node_type_of_nir_is_accounted_for() -> None:
 def test_nodes_without_a_counterpart_are_refused_by_name(node: Any, told: str) -> None:
     with pytest.raises(InputError, match=f"^{told}"):
         from_nir(graph_of(linear(4, 3), node, lif(4)), dt=1e-3)
+
+
+DT = 1e-3
+TAU, TAU_SYN, R, W_IN = (np.array(each) for each in ([4e-3, 2e-2], [3e-3, 5e-3], [2, 7], [3, 1]))
+HEADS = {
+    "I": (nir.I(R), lambda i, v, x: (x, v + DT * R * x)),
+    "LI": (nir.LI(TAU, R, np.ones(2)), lambda i, v, x: (x, v + DT / TAU * (1 - v + R * x))),
+    "CubaLI": (
+        nir.CubaLI(TAU, TAU_SYN, R, np.zeros(2), W_IN),
+        lambda i, v, x: (
+            (new := i + DT / TAU_SYN * (W_IN * x - i)),
+            v + DT / TAU * (R * new - v),
+        ),
+    ),
+}
+"""Leaky integrators, and one Euler step of what NIR states of them: from i, v and x to i and v."""
+
+
+@pytest.mark.parametrize("reading", ["membrane", "peak"])
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_graph_may_end_in_leaky_integrators(kind: str, reading: str) -> None:
+    node, step = HEADS[kind]
+    weights = np.random.default_rng(3).normal(size=(2, 5))
+    graph = graph_of(nir.Affine(weights, np.array([0.5, -0.5])), node)
+    real = from_nir(graph, dt=DT, integrators=reading)
+    inputs = np.random.default_rng(4).integers(0, 2, (3, 30, 5))
+    i = v = np.zeros((3, 2))
+    membranes = []
+    for x in (inputs @ weights.T + [0.5, -0.5]).swapaxes(0, 1):
+        i, v = step(i, v, x)
+        membranes.append(v)
+    spikes, given = outputs(real, inputs)
+    assert not spikes[-1].any()
+    np.testing.assert_allclose(given, np.stack(membranes, axis=1), rtol=1e-4, atol=1e-6)
+    wanted = np.max(membranes, axis=0) if reading == "peak" else membranes[-1]
+    np.testing.assert_allclose(scores(real, given), wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_sinabs_reads_leaky_integrators_by_its_own_steps() -> None:
+    node = nir.LI(np.array([4.0, 20.0]), np.ones(2), np.zeros(2))
+    real = from_nir(graph_of(linear(2, 3), node), profile="sinabs")
+    np.testing.assert_allclose(real.layers[0].leak, np.exp(-1 / node.tau))
+    with pytest.raises(InputError, match=r"^r of fc2 must be 1, as sinabs asks of a LI"):
+        from_nir(graph_of(linear(2, 3), HEADS["LI"][0]), profile="sinabs")
+    with pytest.raises(InputError, match=r"^fc2 is a LI, which this profile's tool does not read"):
+        from_nir(graph_of(linear(2, 3), node), profile="norse")
+    with pytest.raises(InputError, match=r"^integrators must be membrane or peak, not 'mean'"):
+        from_nir(graph_of(linear(2, 3), node), profile="sinabs", integrators="mean")
 
 
 def output_of(real: Any, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -17,7 +17,7 @@ from convexon.interop.nir import from_nir
 from convexon.interop.nir_export import LeakExport, to_nir
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.snn.real import RealLayer, RealNetwork, scores, stack_spikes
+from convexon.snn.real import RealLayer, RealNetwork, outputs, scores, stack_spikes
 from convexon.snn.simulate import run
 
 TRACES = Path(__file__).parent / "traces"
@@ -145,6 +145,27 @@ def test_what_a_profile_cannot_say_is_refused(
     with pytest.raises(InputError) as refused:
         to_nir(card(**changes), profile=profile)
     assert str(refused.value).startswith(told)
+
+
+@pytest.mark.parametrize("mode", ["membrane", "peak"])
+@pytest.mark.parametrize("head", ["I", "LI", "CubaLI"])
+def test_leaky_integrators_come_back_with_equal_scores(head: str, mode: str) -> None:
+    leak = INTEGRATE if head == "I" else Leak(1, 1)
+    own = card(
+        reset=["zero", "none"],
+        leak=[INTEGRATE, leak],
+        synapse=[None, Leak(1, 1) if head == "CubaLI" else None],
+        readout=mode,
+    )
+    graph = to_nir(own, leak=LeakExport.REAL)
+    assert type(graph.nodes["n1"]).__name__ == head
+    back = from_nir(graph, dt=1e-3, integrators=mode)
+    assert back.readout_mode is own.readout_mode
+    spikes, given = outputs(back, inputs())
+    trace = run(own, inputs())
+    np.testing.assert_array_equal(spikes[0], trace.layers[0][0].spikes)
+    rounding = 0 if head == "I" else 4  # a product is rounded down at each step, and halved then
+    assert np.abs(scores(back, given) - trace.scores[:, 0]).max() <= rounding + 1e-6
 
 
 def test_a_readout_of_the_last_step_is_refused() -> None:

@@ -49,6 +49,8 @@ def synaptic_by_hand(network: FixedPointNetwork, inputs: np.ndarray, trace: Spik
         membranes = np.concatenate([layer.membranes[sample] for layer in last], axis=1)
         mode = network.readout_mode
         read = spikes if mode in (ReadoutMode.COUNT, ReadoutMode.STEP) else spikes[-1:]
+        if network.reads_membranes:
+            continue
         if mode is ReadoutMode.SIGN:
             read = (membranes[-1:] >= 0).astype(int)
         for row in read:

@@ -18,8 +18,9 @@ from convexon.quantizer.hidden import (
 )
 from convexon.quantizer.settings import Grid, HiddenSettings, Rounding
 from convexon.snn.convolution import Convolution, IntegerConvolution, Windows
-from convexon.snn.neuron import Leak, Reset
-from convexon.snn.real import RealLayer, RealNetwork, stack_spikes
+from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.real import RealLayer, RealNetwork, outputs, stack_spikes
+from convexon.snn.real import scores as real_scores
 from convexon.snn.simulate import decisions, run, scores
 
 SAMPLES, STEPS, INPUTS = 40, 12, 16
@@ -90,6 +91,38 @@ def test_integers_stay_what_they_are(reset: Reset, strict: bool, late: bool) -> 
     assert found.layers[0].after.mean() == pytest.approx(differ.mean())
     nearly = strict and reset is Reset.SUBTRACT
     assert differ.mean() <= (0.01 if nearly else 0.0)
+
+
+@pytest.mark.parametrize("mode", [ReadoutMode.MEMBRANE, ReadoutMode.PEAK])
+@pytest.mark.parametrize("rounding", list(Rounding))
+def test_leaky_integrators_keep_their_scores(mode: ReadoutMode, rounding: Rounding) -> None:
+    """One scale for all classes: decisions stay, and more bits bring scores nearer."""
+    hidden = layer(INPUTS, 12, gain=2.0)
+    head = layer(
+        12,
+        4,
+        seed=1,
+        thresholds=np.full(4, np.inf),
+        reset=Reset.NONE,
+        leak=np.array([0.9, 0.8, 0.95, 0.9]),
+        synapse=np.full(4, 0.75),
+    )
+    real = replace(network(hidden, head), readout_mode=mode)
+    data = spikes()
+    wanted = real_scores(real, outputs(real, data.real)[1])
+    errors = []
+    for bits in (3, 8):
+        found = quantize_network(real, data, HiddenSettings(bits=(8, bits), rounding=rounding))
+        card = found.card
+        last = card.branches[0].layers[1]
+        assert (card.readout_mode, last.reset) == (mode, Reset.NONE)
+        own = run(card, data.inputs).scores[:, 0]
+        scale = (own * wanted).sum() / (wanted * wanted).sum()
+        errors.append(np.abs(own / scale - wanted).max() / np.abs(wanted).max())
+        assert not run(card, data.inputs).layers[0][1].spikes.any()
+    assert errors[1] < 0.5 * errors[0]
+    assert errors[1] < 0.1
+    assert (own.argmax(axis=1) == wanted.argmax(axis=1)).mean() >= 0.9
 
 
 def test_a_strict_comparison_is_a_threshold_one_higher() -> None:

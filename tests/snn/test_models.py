@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from convexon.errors import FormatError, InputError
 from convexon.snn import golden, simulate
 from convexon.snn.fixed import QFormat
-from convexon.snn.network import FixedPointNetwork, Layer
+from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
 from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
 from convexon.snn.trace import SpikeTrace
 from strategies import equal, layer_of, network_of, networks_with_inputs
@@ -197,6 +197,35 @@ def test_each_readout_by_hand(mode: ReadoutMode, scores: list[list[int]]) -> Non
     trace = run(network, [[1, 0], [0, 1], [1, 0]])
     assert trace.scores[0].tolist() == scores
     assert trace.labels[0].tolist() == [int(second > first) for first, second in scores]
+
+
+@pytest.mark.parametrize(
+    ("mode", "scores"), [(ReadoutMode.MEMBRANE, [1, 0]), (ReadoutMode.PEAK, [2, 0])]
+)
+def test_membranes_are_scores_by_hand(mode: ReadoutMode, scores: list[int]) -> None:
+    """Leaky integrators: v is halved, rounded up, before each step's current."""
+    layer = layer_of([[2, 0], [0, -1]], [99, 99], leak=Leak(1, 1), reset=Reset.NONE)
+    network = network_of((layer,), n_steps=3, readout_mode=mode)
+    trace = run(network, [[1, 0], [0, 1], [0, 0]])
+    assert trace.layers[0][0].membranes[0].tolist() == [[2, 0], [1, -1], [1, 0]]
+    assert trace.scores[0].tolist() == [scores]
+
+
+@pytest.mark.parametrize("mode", [ReadoutMode.MEMBRANE, ReadoutMode.PEAK])
+def test_nothing_weighs_membranes(mode: ReadoutMode) -> None:
+    layer, told = layer_of([[2, 0], [0, -1]], [99, 99]), mode.value
+    for changes in ({"readout_weights": [[1, 0], [1, 1]]}, {"readout_biases": [0, 1]}):
+        with pytest.raises(InputError, match=f"^readout_weights must be the identity.*{told}"):
+            network_of((layer,), n_steps=3, readout_mode=mode, **changes)
+    with pytest.raises(InputError, match="for a readout of real numbers"):
+        Network(
+            branches=(Branch((layer,)),),
+            n_steps=3,
+            input_bits=1,
+            readout_mode=mode,
+            readout_weights=np.eye(2),
+            readout_biases=np.zeros(2),
+        )
 
 
 def test_sign_of_a_zero_membrane_counts_as_positive() -> None:

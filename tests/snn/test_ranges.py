@@ -14,7 +14,7 @@ from convexon.snn.fixed import Interval, QFormat, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, Reset
 from convexon.snn.ranges import layer_ranges, leaked, reset_range, weighted_range
-from strategies import layer_of, leaks, network_of, networks, networks_with_inputs
+from strategies import WEIGHED, layer_of, leaks, network_of, networks, networks_with_inputs
 
 
 def hull(values: np.ndarray) -> Interval:
@@ -165,7 +165,7 @@ def test_weighted_range_is_attained(weights: list[int], low: int, size: int) -> 
     assert weighted_range(np.array(weights), Interval(low, low + size)) == Interval.hull(sums)
 
 
-@given(networks())
+@given(networks(WEIGHED))
 def test_scores_reach_their_range_where_features_are_free(network: FixedPointNetwork) -> None:
     for c, proved in enumerate(network.score_ranges):
         weights, bias = network.readout_weights[:, c], int(network.readout_biases[c])

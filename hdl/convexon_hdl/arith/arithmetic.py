@@ -182,6 +182,11 @@ def resize(m: Module, operand: Operand, interval: Interval, *, name: str) -> Ope
     return node(m, operand.value, interval, name=name)
 
 
+def extended(value: Value, width: int) -> Value:
+    """Signed ``value`` in ``width`` bits, as plain bits for a packed port."""
+    return Cat(value, value[-1].replicate(width - len(value)))
+
+
 def saturate(m: Module, operand: Operand, limits: Interval | None, *, name: str) -> Operand:
     """Clamp to ``limits``, if there are any; a side that the interval cannot exceed is free."""
     if limits is None:

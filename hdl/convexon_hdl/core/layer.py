@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.mapping import Sums
 from convexon.snn.network import Layer
 from convexon.snn.ranges import LayerRanges
-from convexon_hdl.arith.arithmetic import Operand, add_all, resize
+from convexon_hdl.arith.arithmetic import Operand, add_all, extended, resize
 from convexon_hdl.arith.lowering import lower
 from convexon_hdl.core.lif import LIF, NeuronParameters
 from convexon_hdl.streams import Chain
@@ -86,7 +86,7 @@ class LIFLayer(wiring.Component):
         width = self.ranges.membrane_width
         m.d.comb += [
             self.spikes.eq(Cat(neuron.spike for neuron in neurons)),
-            self.membranes.eq(Cat(_extended(neuron.membrane, width) for neuron in neurons)),
+            self.membranes.eq(Cat(extended(neuron.membrane, width) for neuron in neurons)),
         ]
         return m
 
@@ -156,8 +156,3 @@ class LIFLayer(wiring.Component):
             Addend(start + k, int(self.layer.recurrent[k, j]))
             for k in np.flatnonzero(self.layer.recurrent[:, j]).tolist()
         ]
-
-
-def _extended(value: Value, width: int) -> Value:
-    """Signed ``value`` in ``width`` bits, as plain bits for a packed port."""
-    return Cat(value, value[-1].replicate(width - len(value)))

@@ -53,12 +53,15 @@ class Readout(ElasticRegister):
     ``LAST`` and ``SIGN`` give one result for the last step of an inference, ``STEP`` one for each
     step, ``COUNT`` one for all steps together: its scores accumulate, which equals weighing the
     counts of spikes. With ``every_step`` they come out after every step, for early decisions.
+    ``MEMBRANE`` and ``PEAK`` give the membranes that arrive themselves, those of the last step or
+    the largest of all steps.
 
     The sums are cut by ``choice.registers``; for ``COUNT``, what accumulates stands behind them.
 
     Latency: 1 + registers clocks, as `ElasticRegister`. Resources: those of the adder graph
     (`convexon.plan.adders.sums`) and of its registers, for ``COUNT`` one adder more for each class;
-    n_classes * score_width + 2 flip-flops.
+    n_classes * score_width + 2 flip-flops. For
+    ``PEAK`` a comparator and a multiplexer for each class in place of sums, for ``MEMBRANE`` none.
     """
 
     def __init__(
@@ -81,8 +84,11 @@ class Readout(ElasticRegister):
         return self.arriving.last
 
     def datapath(self, m: Module, accept: Value) -> None:
-        """Build the sums of all classes."""
+        """Build the sums of all classes, or take the membranes that are their scores."""
         network = self.network
+        if network.reads_membranes:
+            self._take_membranes(m, accept)
+            return
         for c, step in enumerate(self._sums(m)):
             held = self.o.payload.scores[c]
             score = self._accumulated(m, c, step, held) if self.accumulates else step
@@ -90,11 +96,29 @@ class Readout(ElasticRegister):
             with m.If(accept):
                 m.d.sync += held.eq(sized.value)
 
+    def _features(self) -> Value:
+        """Features of all branches, one behind the other."""
+        return Cat(self.i.payload[f"branch{b}"] for b in range(len(self.network.branches)))
+
+    def _take_membranes(self, m: Module, accept: Value) -> None:
+        """Scores are the membranes of the step; for ``PEAK``, where they exceed all before."""
+        width, features = self.network.score_width, self._features()
+        for c in range(self.network.n_classes):
+            given = features[c * width : (c + 1) * width]
+            own = self.chain.carry(m, given, 0, self.registers, name=f"membrane{c}").as_signed()
+            held = self.o.payload.scores[c]
+            taken: Value = own
+            if self.network.readout_mode is ReadoutMode.PEAK:
+                larger = Signal(name=f"larger{c}")
+                m.d.comb += larger.eq(own > held)
+                taken = Mux(self.arriving.first | larger, own, held)
+            with m.If(accept):
+                m.d.sync += held.eq(taken)
+
     def _sums(self, m: Module) -> list[Operand]:
         """Weighted features of the step before the last register; with the bias, if final."""
         network = self.network
-        branches = range(len(network.branches))
-        features = list(Cat(self.i.payload[f"branch{index}"] for index in branches))
+        features = list(self._features())
         weights = network.readout_weights.tolist()
         rows = [
             [Addend(j, weights[j][c]) for j in range(len(features)) if weights[j][c]]

@@ -10,7 +10,8 @@ from amaranth.lib import data
 from convexon.errors import InputError
 from convexon.plan.mapping import PLAIN, Mapping, Spatial
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.neuron import ReadoutMode
+from convexon.snn.neuron import Feature
+from convexon_hdl.arith.arithmetic import extended
 from convexon_hdl.core.layer import LIFLayer
 from convexon_hdl.streams import ElasticRegister
 
@@ -21,8 +22,9 @@ class StepLayout(data.StructLayout):
     Before the first stage, ``inputs`` are those that all branches read. Behind stage ``depth - 1``,
     ``branch0``, ``branch1``, ... (of ``branches``, or all) are for each branch the spikes of its
     layer there; behind the branch's last layer its features, which are the signs of its membranes
-    (1 for >= 0) where the readout weighs signs, and its spikes elsewhere. ``first`` and ``last``
-    say whether the step begins and whether it ends an inference.
+    (1 for >= 0) where the readout weighs signs, its membranes in the width of a score where they
+    are the scores, and its spikes elsewhere. ``first`` and ``last`` say whether the step begins and
+    whether it ends an inference.
     """
 
     def __init__(
@@ -34,8 +36,10 @@ class StepLayout(data.StructLayout):
         else:
             for index in chosen_branches(network, branches):
                 branch = network.branches[index]
-                layer = branch.layers[min(depth, branch.depth) - 1]
-                members[f"branch{index}"] = layer.n_neurons
+                place = min(depth, branch.depth) - 1
+                is_membrane = network.feature(index, place) is Feature.MEMBRANE
+                bits = network.score_width if is_membrane else 1
+                members[f"branch{index}"] = branch.layers[place].n_neurons * bits
         super().__init__({**members, "first": 1, "last": 1})
 
 
@@ -122,9 +126,12 @@ class Stage(ElasticRegister):
         ]
         if self.registers:
             m.d.comb += layer.advance.eq(Cat(self.chain.advance))
-        ends = self.depth == branch.depth - 1
-        if ends and self.network.readout_mode is ReadoutMode.SIGN:
-            width = layer.ranges.membrane_width
-            signs = [layer.membranes[(j + 1) * width - 1] for j in range(layer.layer.n_neurons)]
-            return ~Cat(signs)
-        return layer.spikes
+        feature = self.network.feature(index, self.depth)
+        if feature is Feature.SPIKE:
+            return layer.spikes
+        width = layer.ranges.membrane_width
+        places = range(0, layer.layer.n_neurons * width, width)
+        if feature is Feature.SIGN:
+            return ~Cat(layer.membranes[place + width - 1] for place in places)
+        words = [layer.membranes[place : place + width] for place in places]
+        return Cat(extended(word, self.network.score_width) for word in words)

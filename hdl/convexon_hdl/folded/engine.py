@@ -8,6 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from convexon.plan.fold import FoldPlan
 from convexon.plan.windows import WindowPlan
+from convexon.snn.neuron import Feature
+from convexon_hdl.arith.arithmetic import extended
 from convexon_hdl.folded.accumulator import EventAccumulator, InputLayout
 from convexon_hdl.folded.updater import Updater
 from convexon_hdl.folded.weights import write_port
@@ -18,10 +20,10 @@ CREDITS = 2
 
 
 class OutputLayout(data.StructLayout):
-    """A step that an engine completed: spikes, or where signs are given, whether v >= 0."""
+    """A step that an engine completed, with features of ``width`` bits."""
 
-    def __init__(self, plan: FoldPlan) -> None:
-        super().__init__({"features": plan.layer.n_neurons, "first": 1, "last": 1})
+    def __init__(self, plan: FoldPlan, *, width: int = 1) -> None:
+        super().__init__({"features": plan.layer.n_neurons * width, "first": 1, "last": 1})
 
 
 class FoldedEngine(wiring.Component):
@@ -36,17 +38,20 @@ class FoldedEngine(wiring.Component):
     Weights that are loaded at run time are written only while no result depends on them
     (`LoadGate`).
 
+    What it gives of a neuron is a ``feature``; membranes are given in ``width`` bits each.
+
     Latency and interval follow from the spikes: `convexon.plan.schedule`. Resources: those of the
-    parts, and two flip-flops for every neuron.
+    parts, and two flip-flops for every bit of a neuron's feature.
     """
 
-    def __init__(self, plan: FoldPlan, *, signs: bool = False) -> None:
+    def __init__(self, plan: FoldPlan, *, feature: Feature = Feature.SPIKE, width: int = 1) -> None:
         self.plan = plan
-        self.signs = signs
+        self.feature = feature
+        self.width = width if feature is Feature.MEMBRANE else 1
         super().__init__(
             {
                 "i": In(stream.Signature(InputLayout(plan))),
-                "o": Out(stream.Signature(OutputLayout(plan))),
+                "o": Out(stream.Signature(OutputLayout(plan, width=self.width))),
                 **write_port(plan),
             }
         )
@@ -64,7 +69,9 @@ class FoldedEngine(wiring.Component):
         m.d.comb += [updater.enable.eq(accumulator.valid), updater.i.eq(accumulator.o)]
         spikes = self._collected(m, updater, updater.spikes, name="spikes")
         features = spikes
-        if self.signs:
+        if self.feature is Feature.MEMBRANE:
+            features = self._collected(m, updater, updater.membranes, name="membranes")
+        elif self.feature is Feature.SIGN:
             width = self.plan.ranges.membrane_width
             updates = self.plan.choice.updates
             signs = [updater.membranes[(k + 1) * width - 1] for k in range(updates)]
@@ -79,7 +86,7 @@ class FoldedEngine(wiring.Component):
 
     def _collected(self, m: Module, updater: Updater, bits: Value, *, name: str) -> Signal:
         """Bits of all groups, shifted in: the first group ends up lowest."""
-        n_bits = self.plan.folds * self.plan.choice.lanes
+        n_bits = self.plan.folds * self.plan.groups * len(bits)
         collected = Signal(n_bits, name=name)
         with m.If(updater.valid):
             m.d.sync += collected.eq(Cat(collected[len(bits) :], bits))
@@ -105,6 +112,10 @@ class FoldedEngine(wiring.Component):
 
     def _by_neuron(self, collected: Value) -> Value:
         """What was collected place by place, in the order of the neurons."""
+        if self.feature is Feature.MEMBRANE:
+            size = self.plan.ranges.membrane_width
+            places = self.plan.places.argsort().tolist()
+            return Cat(extended(collected.word_select(k, size), self.width) for k in places)
         if not isinstance(self.plan, WindowPlan):
             return collected
         return Cat(collected[place] for place in self.plan.places.argsort().tolist())

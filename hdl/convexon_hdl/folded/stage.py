@@ -8,10 +8,9 @@ from amaranth.hdl import Cat, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from convexon.plan.fold import FoldPlan, plans_at
+from convexon.plan.fold import plans_at
 from convexon.plan.mapping import Mapping
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.neuron import ReadoutMode
 from convexon_hdl.core.stage import Stage, StepLayout
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.weights import RowWrite
@@ -48,7 +47,9 @@ class MixedStage(wiring.Component):
         m = Module()
         units: list[wiring.Component] = []
         for k, plan in enumerate(self.plans):
-            m.submodules[f"engine{k}"] = engine = FoldedEngine(plan, signs=self._signs(plan))
+            feature = self.network.feature(plan.branches[0], self.depth)
+            engine = FoldedEngine(plan, feature=feature, width=self.network.score_width)
+            m.submodules[f"engine{k}"] = engine
             self._connect_engine(m, engine)
             if plan.is_loaded:
                 wiring.connect(m, wiring.flipped(getattr(self, f"write{k}")), engine.write)
@@ -68,11 +69,6 @@ class MixedStage(wiring.Component):
         fork(m, self.i, [unit.i for unit in units])
         join(m, [unit.o for unit in units], self.o)
         return m
-
-    def _signs(self, plan: FoldPlan) -> bool:
-        """Whether the engine's features are signs: those of a branch's last layer may be."""
-        ends = self.network.branches[plan.branches[0]].depth == self.depth + 1
-        return ends and self.network.readout_mode is ReadoutMode.SIGN
 
     def _connect_engine(self, m: Module, engine: FoldedEngine) -> None:
         """Payloads of an engine; its branches' features lie side by side."""

@@ -42,11 +42,12 @@ def from_nir(
     *,
     profile: str = nir.DEFAULT_PROFILE,
     dt: float | None = None,
+    integrators: str = nir.READINGS[0],
 ) -> RealNetwork:
     """Read a NIR graph, or the file of one; `convexon.interop.nir.from_nir` states the rest."""
     if isinstance(graph, str | Path):
-        return nir.read_nir(Path(graph), profile=profile, dt=dt)
-    return nir.from_nir(graph, profile=profile, dt=dt)
+        return nir.read_nir(Path(graph), profile=profile, dt=dt, integrators=integrators)
+    return nir.from_nir(graph, profile=profile, dt=dt, integrators=integrators)
 
 
 def to_nir(

@@ -228,7 +228,10 @@ def _columns(e: Evidence) -> str:
     """The dictionary is every distinct column of every witness, computed anew."""
     stated, rows = e.dictionary, e.rows
     mode = e.card.readout_mode
-    found = columns_of(e.branches, e.train.inputs, mode, rows.samples, rows.readouts)
+    try:
+        found = columns_of(e.branches, e.train.inputs, mode, rows.samples, rows.readouts)
+    except InputError as error:
+        raise _fail("columns", str(error)) from error
     if not np.array_equal(found.planes[:, e.places], stated.columns.planes):
         raise _fail("columns", "a column of the dictionary is not what its witness does")
     keys = [found.planes[:, j].tobytes() for j in range(found.n_columns)]

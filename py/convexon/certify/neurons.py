@@ -48,8 +48,9 @@ def columns_of(
     Raises
     ------
     InputError
-        If a branch reads other inputs, or counts do not fit 8 bits.
+        If a branch reads other inputs, or membranes are the scores, which no column is made of.
     """
+    mode.require_weighed("a certificate")
     n_steps, n_inputs = inputs.shape[1:]
     if any(branch.n_inputs != n_inputs for branch in branches):
         raise InputError(f"branches must read the {n_inputs} inputs of the samples")
@@ -89,7 +90,11 @@ def weighed_of(branch: Branch, inputs: Signal, mode: ReadoutMode) -> IntArray:
         case ReadoutMode.LAST:
             weighed = spikes[:, -1:]
         case ReadoutMode.SIGN:
-            weighed = (membranes >= 0)[:, None]
+            weighed = membranes[:, -1:] >= 0
+        case ReadoutMode.MEMBRANE:
+            weighed = membranes[:, -1:]
+        case ReadoutMode.PEAK:
+            weighed = membranes.max(axis=1)[:, None]
     return weighed.astype(np.int64)
 
 
@@ -107,7 +112,7 @@ def below(branch: Branch, inputs: Signal) -> Signal:
 
 
 def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
-    """Spikes of a layer, shape (samples, steps, neurons), and its membranes after the last step."""
+    """Spikes of a layer, and its membranes after every step, shape (samples, steps, neurons)."""
     n_samples, n_steps, n_inputs = signal.shape
     rows, weights = signal.reshape(n_samples * n_steps, n_inputs), matrix_of(layer)
     currents = _product(rows, weights).reshape(n_samples, n_steps, layer.n_neurons)
@@ -118,6 +123,7 @@ def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
     v: Integers = np.zeros((n_samples, layer.n_neurons), dtype=number)
     synaptic = v
     spikes = np.zeros(currents.shape, dtype=np.uint8)
+    membranes: Integers = np.zeros(currents.shape, dtype=number)
     for t in range(n_steps):
         total: Integers = currents[:, t].astype(number) + biases
         if layer.recurrent is not None and t:
@@ -136,8 +142,8 @@ def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
                 v = np.where(fires, 0, u)
             case Reset.NONE | Reset.LATE:
                 v = u
-        spikes[:, t] = fires
-    return spikes, v
+        spikes[:, t], membranes[:, t] = fires, v
+    return spikes, membranes
 
 
 def matrix_of(layer: Layer) -> IntArray:

@@ -231,12 +231,14 @@ def _c_infer(network: FixedPointNetwork) -> str:
             given = ", ".join((signal, *states))
             step.append(f"    convexon_branch{b}_layer{depth}({given});\n")
             signal = f"s{place}"
-        feature = f"v{place}[j] >= 0" if mode is ReadoutMode.SIGN else f"s{place}[j]"
-        assign = "+=" if mode is ReadoutMode.COUNT else "="
-        step.append(
-            f"    for (int j = 0; j < {branch.n_outputs}; j++) "
-            f"feature[{offset} + j] {assign} {feature};\n"
-        )
+        held = f"feature[{offset} + j]"
+        feature = {
+            ReadoutMode.SIGN: f"v{place}[j] >= 0",
+            ReadoutMode.COUNT: f"{held} + s{place}[j]",
+            ReadoutMode.MEMBRANE: f"v{place}[j]",
+            ReadoutMode.PEAK: f"t && {held} > v{place}[j] ? {held} : v{place}[j]",
+        }.get(mode, f"s{place}[j]")
+        step.append(f"    for (int j = 0; j < {branch.n_outputs}; j++) {held} = {feature};\n")
         offset += branch.n_outputs
     place_of_readout = "t" if mode is ReadoutMode.STEP else "0"
     when = "" if mode is ReadoutMode.STEP else "    if (t != CONVEXON_STEPS - 1) continue;\n"

@@ -14,7 +14,7 @@ from typing import ClassVar
 from convexon.errors import InputError
 from convexon.interop.exported import read_exported
 from convexon.interop.layer_list import read_layer_list
-from convexon.interop.nir import DEFAULT_PROFILE, read_nir
+from convexon.interop.nir import DEFAULT_PROFILE, READINGS, read_nir
 from convexon.interop.profiles import PROFILES
 from convexon.registry import Registry
 from convexon.settings import Settings, setting
@@ -39,6 +39,11 @@ class ReadingSettings(Settings):
     )
     dt: float | None = setting(
         None, "Step in seconds; by default what the file or the tool says.", above=0
+    )
+    integrators: str = setting(
+        READINGS[0],
+        "What is read of leaky integrators: their membranes of the last step, or the largest.",
+        names=READINGS.__iter__,
     )
 
 
@@ -93,7 +98,9 @@ class NirImporter(Importer):
 
     def read(self, path: Path, reading: ReadingSettings) -> RealNetwork:
         """Read the graph; raises as `convexon.interop.nir.read_nir`."""
-        return read_nir(path, profile=reading.profile, dt=reading.dt)
+        return read_nir(
+            path, profile=reading.profile, dt=reading.dt, integrators=reading.integrators
+        )
 
 
 class LayerListImporter(Importer):

@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from convexon.errors import ConvexonError, InputError, MissingToolError
 from convexon.interop.linear_nodes import LINEAR, linear, numbers_of, spread_over
-from convexon.interop.profiles import PROFILES, Node, Profile
+from convexon.interop.profiles import INTEGRATORS, PROFILES, Node, Profile
 from convexon.interop.synapses import Synapses, require_size
+from convexon.snn.neuron import Feature, ReadoutMode
 from convexon.snn.real import Real, RealLayer, RealNetwork
 from convexon.store.untrusted import LIMIT_VARIABLE, limit_bytes, open_regular, printable
 
@@ -29,20 +30,27 @@ if TYPE_CHECKING:
 DEFAULT_PROFILE = "nir-euler"
 
 SPIKING = ("IF", "LIF", "CubaLIF", "Threshold")
+LAYERS = (*SPIKING, *INTEGRATORS)
 STRUCTURE = ("Input", "Output", "NIRGraph")
 REFUSED = {
     "Delay": "the step of the delayed spikes is not stated by NIR",
-    "I": "a membrane without a threshold has no spikes",
-    "LI": "a leaky integrator has no spikes: end the graph with a spiking or a linear node",
-    "CubaLI": "a leaky integrator has no spikes: end the graph with a spiking or a linear node",
 }
 """The other node types of NIR, each with the reason why it is refused."""
+
+READINGS = tuple(mode.value for mode in ReadoutMode if mode.feature is Feature.MEMBRANE)
+"""What may be read of leaky integrators: their membranes after the last step, or the largest."""
 
 MAX_NODES = 10_000
 MAX_NESTING = 32
 
 
-def read_nir(path: Path, *, profile: str = DEFAULT_PROFILE, dt: float | None = None) -> RealNetwork:
+def read_nir(
+    path: Path,
+    *,
+    profile: str = DEFAULT_PROFILE,
+    dt: float | None = None,
+    integrators: str = ReadoutMode.MEMBRANE.value,
+) -> RealNetwork:
     """Read a NIR file; raises as `from_nir`, and if the file is none."""
     nir = nir_package()
     try:
@@ -56,7 +64,8 @@ def read_nir(path: Path, *, profile: str = DEFAULT_PROFILE, dt: float | None = N
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} is no NIR graph that nir {nir.version} reads: {told}") from error
     try:
-        return from_nir(graph, profile=profile, dt=dt, name=printable(path.name))
+        name = printable(path.name)
+        return from_nir(graph, profile=profile, dt=dt, integrators=integrators, name=name)
     except ConvexonError:
         raise
     except (TypeError, ValueError, ArithmeticError, LookupError, MemoryError) as error:
@@ -78,7 +87,12 @@ def _require_within_limit(path: Path) -> None:
 
 
 def from_nir(
-    graph: nir.NIRGraph, *, profile: str = DEFAULT_PROFILE, dt: float | None = None, name: str = ""
+    graph: nir.NIRGraph,
+    *,
+    profile: str = DEFAULT_PROFILE,
+    dt: float | None = None,
+    integrators: str = ReadoutMode.MEMBRANE.value,
+    name: str = "",
 ) -> RealNetwork:
     """Return a graph as a network of real numbers.
 
@@ -90,6 +104,8 @@ def from_nir(
     dt : float, optional
         The step in seconds. By default what the profile's tool takes: for most ``tau / r`` where
         that is one number for all leaky nodes, as tools write it.
+    integrators : str
+        What is read where the graph ends in leaky integrators: of `READINGS`.
     name : str
         What messages call the graph.
 
@@ -100,6 +116,8 @@ def from_nir(
     """
     if profile not in PROFILES:
         raise InputError(f"profile must be one of {', '.join(PROFILES)}, not {profile!r}")
+    if integrators not in READINGS:
+        raise InputError(f"integrators must be {' or '.join(READINGS)}, not {integrators!r}")
     flat = _flattened(graph)
     reading = PROFILES[profile]
     step = _step(flat, reading, dt)
@@ -108,8 +126,14 @@ def from_nir(
     if not layers:
         raise InputError("the graph must have a spiking node between its input and its output")
     weights, biases = _readout(flat, order[-1])
-    told = f"{name or 'a NIR graph'} by {profile}, dt = {step:g} s"
-    return RealNetwork(layers=layers, readout_weights=weights, readout_biases=biases, origin=told)
+    ends_in_spikes = type(flat.nodes[order[-1]]).__name__ in SPIKING
+    return RealNetwork(
+        layers=layers,
+        readout_weights=weights,
+        readout_biases=biases,
+        readout_mode=ReadoutMode.COUNT if ends_in_spikes else ReadoutMode(integrators),
+        origin=f"{name or 'a NIR graph'} by {profile}, dt = {step:g} s",
+    )
 
 
 @dataclass
@@ -150,7 +174,7 @@ def _flattened(graph: nir.NIRGraph) -> _Flat:
             kind = type(node).__name__
             if kind in REFUSED:
                 raise InputError(f"{prefix}{name} is a {kind}: {REFUSED[kind]}")
-            if kind not in (*SPIKING, *LINEAR, *STRUCTURE):
+            if kind not in (*LAYERS, *LINEAR, *STRUCTURE):
                 raise InputError(f"{prefix}{name} is a {kind}, which is not known here")
             if kind == "NIRGraph":
                 inline(node, f"{prefix}{name}.", nesting + 1)
@@ -200,7 +224,7 @@ def _order(flat: _Flat) -> list[str]:
     reads = {
         name: {source for source in _map(flat, name).parts if source != name}
         for name, node in flat.nodes.items()
-        if type(node).__name__ in SPIKING
+        if type(node).__name__ in LAYERS
     }
     for name, sources in reads.items():
         if len(sources) != 1:
@@ -218,6 +242,13 @@ def _order(flat: _Flat) -> list[str]:
     left = sorted(set(reads) - set(order))
     if left:
         raise InputError(f"{left[0]} must be reached from the input")
+    for name in order[1:]:
+        kind = type(flat.nodes[name]).__name__
+        if kind in INTEGRATORS and flat.out_of[name] != [flat.the("Output")]:
+            raise InputError(
+                f"{name} is a {kind}, a leaky integrator without spikes: it must be the last, read "
+                "by the output alone"
+            )
     return order
 
 
@@ -260,7 +291,7 @@ def _map(flat: _Flat, name: str) -> _Map:
 
 
 def _is_source(flat: _Flat, name: str) -> bool:
-    return type(flat.nodes[name]).__name__ in (*SPIKING, "Input")
+    return type(flat.nodes[name]).__name__ in (*LAYERS, "Input")
 
 
 def _summed(flat: _Flat, name: str) -> _Map:

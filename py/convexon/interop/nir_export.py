@@ -21,7 +21,7 @@ from convexon.interop.profiles import PROFILES, Dynamics, Node, Profile
 from convexon.snn.convolution import Convolution
 from convexon.snn.fixed import Interval
 from convexon.snn.network import FixedPointNetwork, Layer
-from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.neuron import Feature, Leak, ReadoutMode, Reset
 from convexon.snn.ranges import LayerRanges
 from convexon.snn.real import Real, RealLayer, RealNetwork
 from convexon.store.artefact import atomic_write
@@ -82,13 +82,16 @@ def to_nir(
     if isinstance(network, FixedPointNetwork):
         least = [_least(ranges) for ranges in network.ranges[0]]
         network = _as_real(network, reading, leak)
-    if network.readout_mode is not ReadoutMode.COUNT:
+    integrators = {}
+    if network.reads_membranes:
+        integrators = {"integrators": network.readout_mode.value}
+    elif network.readout_mode is not ReadoutMode.COUNT:
         raise InputError(
             f"the readout weighs {network.readout_mode.value}, and NIR has nothing but sums over "
-            "the steps: export a network whose readout counts spikes"
+            "the steps and membranes: export a network whose readout counts spikes"
         )
     graph = _graph(network, reading, profile, step)
-    back = from_nir(graph, profile=profile, dt=step)
+    back = from_nir(graph, profile=profile, dt=step, **integrators)
     least = least or [None] * len(network.layers)
     for layer, found, own in zip(network.layers, back.layers, least, strict=True):
         _require_same(layer, found, own, profile)
@@ -120,7 +123,14 @@ def _as_real(card: FixedPointNetwork, profile: Profile, leak: LeakExport) -> Rea
         )
     (branch,), (ranges,) = card.branches, card.ranges
     layers = tuple(
-        _real_layer(f"layer{depth}", layer, own, profile, leak)
+        _real_layer(
+            f"layer{depth}",
+            layer,
+            own,
+            profile,
+            leak,
+            integrates=card.feature(0, depth) is Feature.MEMBRANE,
+        )
         for depth, (layer, own) in enumerate(zip(branch.layers, ranges, strict=True))
     )
     return RealNetwork(
@@ -133,7 +143,13 @@ def _as_real(card: FixedPointNetwork, profile: Profile, leak: LeakExport) -> Rea
 
 
 def _real_layer(
-    name: str, layer: Layer, ranges: LayerRanges, profile: Profile, leak: LeakExport
+    name: str,
+    layer: Layer,
+    ranges: LayerRanges,
+    profile: Profile,
+    leak: LeakExport,
+    *,
+    integrates: bool,
 ) -> RealLayer:
     for kind, each in (("leak", layer.leak), ("synapse", layer.synapse)):
         if each is not None and _rounds(each) and leak is LeakExport.EXACT:
@@ -141,7 +157,8 @@ def _real_layer(
                 f"the {kind} of {name} rounds its product down, which NIR cannot say: take leak "
                 "real, and spikes may differ where a membrane is within a rounding of its threshold"
             )
-    if (layer.thresholds <= 0).any():
+    thresholds = np.full(layer.n_neurons, np.inf) if integrates else layer.thresholds
+    if (thresholds <= 0).any():
         raise InputError(f"thresholds of {name} must be positive: other tools have no others")
     reach = Interval.union((*ranges.integrated, *ranges.membrane))
     limits = reach if layer.saturation is None else layer.saturation.interval
@@ -149,7 +166,7 @@ def _real_layer(
         raise InputError(f"{name} saturates, which NIR cannot say: widen its membranes")
     if max(-reach.low, reach.high) >= _MOST:
         raise InputError(f"membranes of {name} must stay below 2**24, which float32 holds exactly")
-    if profile.several:
+    if profile.several and not integrates:
         for j, (own, theta) in enumerate(zip(ranges.integrated, layer.thresholds, strict=True)):
             if own.high >= 2 * theta:
                 raise InputError(
@@ -169,10 +186,10 @@ def _real_layer(
         weights=layer.matrix.astype(np.float64),
         biases=layer.biases.astype(np.float64),
         leak=layer.leak.factor * ones,
-        thresholds=layer.thresholds - below,
+        thresholds=thresholds - below,
         reset=layer.reset,
         strict=profile.strict,
-        several=profile.several,
+        several=profile.several and not integrates,
         lateral=None if layer.recurrent is None else layer.recurrent.astype(np.float64),
         synapse=None if layer.synapse is None else layer.synapse.factor * ones,
     )
@@ -247,18 +264,22 @@ def _candidates(layer: RealLayer, dt: float) -> Iterator[tuple[str, dict[str, Re
     """Parameters to try: leaks as Euler steps, then as exponentials."""
     ones = np.ones(layer.n_neurons)
     ends = {"v_threshold": layer.thresholds * ones, "v_reset": 0.0 * ones}
+    spikes = "F"
+    if np.isinf(layer.thresholds).all():
+        ends, spikes = {}, ""
     if layer.synapse is None and (layer.leak == 1).all():
         for r in (1 / dt, 1.0):
-            yield "IF", {"r": r * ones, **ends}
+            yield f"I{spikes}", {"r": r * ones, **ends}
         return
     for euler in (True, False):
         tau = _time_constants(layer.leak, dt, euler=euler)
         if layer.synapse is None:
-            yield "LIF", {"tau": tau, "r": tau / dt, "v_leak": 0.0 * ones, **ends}
+            for scale in (tau / dt, ones):
+                yield f"LI{spikes}", {"tau": tau, "r": scale, "v_leak": 0.0 * ones, **ends}
             continue
         tau_syn = _time_constants(layer.synapse, dt, euler=euler)
         yield (
-            "CubaLIF",
+            f"CubaLI{spikes}",
             {
                 "tau_mem": tau,
                 "tau_syn": tau_syn,

@@ -20,12 +20,15 @@ from convexon.errors import InputError
 from convexon.snn.neuron import Reset
 from convexon.snn.real import Real
 
+INTEGRATORS = ("I", "LI", "CubaLI")
+"""Kinds of nodes that never spike; their membranes are read."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Node:
-    """A spiking node of a graph: its kind, and its parameters, each of shape (neurons,).
+    """A node of neurons of a graph: its kind, and its parameters, each of shape (neurons,).
 
-    Kinds are those of NIR: IF, LIF, CubaLIF, and Threshold.
+    Kinds are those of NIR: IF, LIF, CubaLIF, Threshold, and `INTEGRATORS`.
     """
 
     name: str
@@ -84,6 +87,8 @@ class Profile(ABC):
         The step in seconds that the tool takes by itself; None where it has to be known.
     lateral, lateral_bias, bias : bool
         Whether the tool reads a layer that reads itself, the bias of that branch, and any other.
+    integrators : tuple of str
+        Those of `INTEGRATORS` that the tool reads.
     """
 
     strict: ClassVar[bool] = True
@@ -95,6 +100,7 @@ class Profile(ABC):
     lateral: ClassVar[bool] = True
     lateral_bias: ClassVar[bool] = True
     bias: ClassVar[bool] = True
+    integrators: ClassVar[tuple[str, ...]] = ()
 
     def step(self, tau: Real, r: Real) -> float:
         """Return the step of a graph that does not state it, of its leaky nodes' parameters.
@@ -149,6 +155,10 @@ class Profile(ABC):
             # NIR states it in full: z = 1 if v > threshold, whatever the tool's neurons do.
             found = self._as(node, leak=0.0 * n, thresholds=n, reset=Reset.NONE)
             return replace(found, strict=True, several=False, delayed=False)
+        if node.kind in INTEGRATORS:
+            found = self.dynamics(self._that_spikes(node), dt)
+            found = replace(found, late=False, several=False, delayed=False, floor=None)
+            return replace(found, reset=Reset.NONE)
         if node.kind not in ("IF", "LIF", "CubaLIF"):
             raise InputError(f"{node.name} is a {node.kind}, which is no spiking node")
         found = getattr(self, f"_{node.kind.lower()}")(node, dt)
@@ -157,6 +167,16 @@ class Profile(ABC):
                 f"dt must be at most the time constants of {node.name}, not {dt:g} s: give --dt"
             )
         return found
+
+    def _that_spikes(self, node: Node) -> Node:
+        """The spiking node of a leaky integrator's equations, at a threshold that none reaches."""
+        if node.kind not in self.integrators:
+            raise InputError(
+                f"{node.name} is a {node.kind}, which this profile's tool does not read: choose "
+                "the profile nir-euler"
+            )
+        ends = {"v_threshold": np.full_like(node["r"], np.inf), "v_reset": 0.0 * node["r"]}
+        return replace(node, kind=f"{node.kind}F", values={**node.values, **ends})
 
     @abstractmethod
     def _lif(self, node: Node, dt: float) -> Dynamics: ...
@@ -208,6 +228,8 @@ class Profile(ABC):
 
 class NirEuler(Profile):
     """The equations of NIR themselves, by Euler steps of dt; a spike resets within its step."""
+
+    integrators = INTEGRATORS
 
     def _lif(self, node: Node, dt: float) -> Dynamics:
         node.require_zero("v_reset")
@@ -310,6 +332,11 @@ class Sinabs(Profile):
     """sinabs 3.1: tau in steps, exponential leak, several spikes a step, each subtracted."""
 
     strict, reset, several, dt = False, Reset.SUBTRACT, True, 1.0
+    integrators = ("LI",)
+
+    def _that_spikes(self, node: Node) -> Node:
+        node.require("r", np.ones_like(node["r"]), "1, as sinabs asks of a LI")
+        return super()._that_spikes(node)
 
     def _lif(self, node: Node, dt: float) -> Dynamics:
         node.require_zero("v_leak")

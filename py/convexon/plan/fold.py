@@ -28,7 +28,7 @@ from convexon.plan.mapping import Mapping as LayerMappings
 from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import Interval, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
-from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon.snn.neuron import INTEGRATE, Leak, Reset
 from convexon.snn.ranges import LayerRanges, ranges_of_currents
 from convexon.snn.seeded import identify
 
@@ -255,18 +255,21 @@ def engines_at(network: FixedPointNetwork, depth: int) -> list[list[int]]:
     """Branches whose layers at ``depth`` can share an engine.
 
     First layers read the same inputs, so that those with the same kind of neuron do, and each spike
-    is found once, unless one gives signs and another does not. Deeper layers have an engine each,
-    and convolutions too.
+    is found once, unless one hands on spikes and another does not. Deeper layers have an engine
+    each, and convolutions too.
     """
     shared: dict[object, list[int]] = {}
     for b, branch in enumerate(network.branches):
         if depth >= branch.depth:
             continue
         layer = branch.layers[depth]
-        # Where signs are weighed, only a branch's last layer gives them.
-        gives_signs = network.readout_mode is ReadoutMode.SIGN and branch.depth == depth + 1
         of_neurons = (layer.leak, layer.reset, layer.saturation, layer.synapse)
-        kind = (*of_neurons, layer.leaks is None, layer.recurrent is None, gives_signs)
+        kind = (
+            *of_neurons,
+            layer.leaks is None,
+            layer.recurrent is None,
+            network.feature(b, depth),
+        )
         alone = depth > 0 or isinstance(layer.weights, IntegerConvolution)
         shared.setdefault(b if alone else kind, []).append(b)
     return list(shared.values())

@@ -126,8 +126,9 @@ def registers_in(choice: LayerMapping) -> int:
 class Mapping:
     """The choice for every layer, by branch and layer, and for what follows.
 
-    Raises `InputError` from `check`, if the choices are not one per layer of the network, or the
-    decision or the encoder does not suit it.
+    Raises `InputError` from `check`, if the choices are not one per layer of the network, the
+    decision or the encoder does not suit it, or scores are membranes of a layer whose weights are
+    loaded, or which a folded readout would weigh.
     """
 
     layers: tuple[tuple[LayerMapping, ...], ...]  # by branch and layer
@@ -185,9 +186,25 @@ class Mapping:
         needed = [branch.depth for branch in network.branches]
         if own != needed:
             raise InputError(f"mapping must have {needed} layers by branch, not {own}")
+        if network.reads_membranes:
+            self._check_membranes()
         self.decision.check(network)
         if self.encoder is not None:
             self.encoder.check(network)
+
+    def _check_membranes(self) -> None:
+        """Raise `InputError` unless scores can be the membranes of the last layers."""
+        if isinstance(self.readout, Folded):
+            raise InputError(
+                "readout must be Spatial where membranes are the scores, not Folded: there are no "
+                "weights to store"
+            )
+        for b, layers in enumerate(self.layers):
+            if isinstance(layers[-1], Folded) and layers[-1].weights is Weights.LOADED:
+                raise InputError(
+                    f"weights of branch {b} layer {len(layers) - 1} must be fixed, not loaded: its "
+                    "membranes are the scores, whose width follows from them"
+                )
 
 
 MAPPING: Codec[Mapping] = Codec(Mapping, "convexon.mapping", 3, made_by="convexon map")

@@ -96,7 +96,9 @@ def operations_of(
 
 
 def _readout(network: FixedPointNetwork, trace: SpikeTrace, n_samples: int) -> Operations:
-    """Synaptic operations of the readout: of the features that it reads, as its mode says."""
+    """Synaptic operations of the readout: of the features that it weighs, as its mode says."""
+    if network.reads_membranes:
+        return Operations()
     last = [layers[-1] for layers in trace.layers]
     spikes = np.concatenate([layer.spikes for layer in last], axis=2)
     if network.readout_mode is ReadoutMode.LAST:

@@ -28,7 +28,7 @@ from convexon.snn.convolution import Convolution
 from convexon.snn.fixed import Interval
 from convexon.snn.interface import Interface
 from convexon.snn.network import Branch, FixedPointNetwork, FloatArray, Layer
-from convexon.snn.real import Real, RealLayer, RealNetwork, stack_spikes
+from convexon.snn.real import Real, RealLayer, RealNetwork, outputs
 from convexon.snn.simulate import layer_spikes
 
 Spikes = npt.NDArray[np.uint8]
@@ -130,7 +130,7 @@ def quantize_network(
     """
     chosen = settings or HiddenSettings()
     inputs = calibration.inputs
-    targets = stack_spikes(real.layers, calibration.real)
+    targets, wanted = outputs(real, calibration.real)
     notes: list[str] = []
     layers: list[Layer] = []
     changes = []
@@ -141,7 +141,9 @@ def quantize_network(
         folded = _folded(layer, calibration) if depth == 0 else layer
         given = inputs.astype(np.float64) if depth == 0 else real_signal
         own = replace(chosen, bits=(chosen.bits_of(depth, len(real.layers)),))
-        work = LayerRounding(folded, own, signal, given, target, reach)
+        is_read = real.reads_membranes and depth == len(real.layers) - 1
+        scored = wanted if is_read else None
+        work = LayerRounding(folded, own, signal, given, target, reach, scored)
         found, saturated, moved = work.quantized()
         signal = layer_spikes(found, signal, reach)[..., : layer.n_neurons]
         plain_signal = layer_spikes(work.nearest(), plain_signal, reach)[..., : layer.n_neurons]
@@ -180,7 +182,8 @@ def _assembled(
 ) -> FixedPointNetwork:
     n_steps = calibration.inputs.shape[1]
     times = n_steps if real.readout_mode.value == "count" else 1
-    limit = (1 << (settings.readout_bits - 1)) - 1
+    bits = 2 if real.reads_membranes else settings.readout_bits  # an identity stays one
+    limit = (1 << (bits - 1)) - 1
     largest = float(np.abs(real.readout_weights).max(initial=0.0))
     excess = math.ceil(math.log2(largest / limit)) if largest > limit else 0
     more = layers[-1].n_neurons - len(real.readout_weights)
@@ -188,7 +191,7 @@ def _assembled(
     readout = quantize_readout(
         share * np.pad(real.readout_weights, ((0, more), (0, 0))),
         share * times * real.readout_biases,
-        bits=settings.readout_bits,
+        bits=bits,
     )
     return FixedPointNetwork(
         branches=(Branch(tuple(layers)),),

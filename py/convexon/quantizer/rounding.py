@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from convexon.snn.convolution import Convolution, IntegerConvolution
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.network import FloatArray, IntArray, Layer
 from convexon.snn.neuron import Leak, Reset
-from convexon.snn.real import RealLayer
-from convexon.snn.simulate import layer_spikes
+from convexon.snn.ranges import layer_ranges
+from convexon.snn.real import Real, RealLayer
+from convexon.snn.simulate import layer_spikes, layer_trace
 
 Spikes = npt.NDArray[np.uint8]
 
@@ -62,6 +64,17 @@ _ROUNDS = 8
 """Most moves of one neuron."""
 
 
+def _unreached(layer: Layer, reach: Interval, n_steps: int) -> Layer:
+    """A layer that is never reset, with thresholds beyond all that its membranes can be."""
+    highest = max(each.high for each in layer_ranges(layer, reach, n_steps).integrated)
+    held = Interval.hull([0, highest + 1, *layer.biases.tolist()])
+    return replace(
+        layer,
+        thresholds=np.full(layer.n_neurons, highest + 1),
+        threshold_format=QFormat.covering(held),
+    )
+
+
 class LayerRounding:
     """One layer on its way to integers.
 
@@ -78,6 +91,9 @@ class LayerRounding:
         Its spikes.
     reach : Interval
         Of one input.
+    scored : float array, shape (samples, steps, neurons), or None
+        Its membranes, where they are the scores: they are kept in place of spikes, at one scale for
+        all neurons, so that scores stay comparable.
     """
 
     def __init__(
@@ -88,6 +104,7 @@ class LayerRounding:
         given: FloatArray,
         target: Spikes,
         reach: Interval,
+        scored: Real | None = None,
     ) -> None:
         self.layer, self.settings, self.reach = layer, settings, reach
         (self.bits,) = settings.bits
@@ -97,6 +114,7 @@ class LayerRounding:
         # Files are often sorted by class: look at samples from everywhere.
         looked_at = np.linspace(0, len(signal) - 1, min(len(signal), _SAMPLES)).astype(np.intp)
         self.signal, self.target = signal[looked_at], target[looked_at]
+        self.scored = None if scored is None else scored[looked_at]
         self.shared = layer.weights if isinstance(layer.weights, Convolution) else None
         self.weights = layer.columns.astype(np.float64)
         self.leak, self.leaks = _leaks_of(layer)
@@ -112,6 +130,8 @@ class LayerRounding:
         self.finest = self.limit / np.where(
             largest > 0, largest, self._by_column(layer.thresholds)[:, 0]
         )
+        if scored is not None:
+            self.finest[:] = self.limit / (float(largest.max()) or 1.0)
 
     def _by_column(self, per_neuron: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """One row a column of weights: of the neurons that share it."""
@@ -144,7 +164,7 @@ class LayerRounding:
         layer = self._layer(weights, scales)
         moved = 0
         # A neuron that others write to, or share their weights with, cannot be moved by itself.
-        if layer.recurrent is None and self.shared is None:
+        if layer.recurrent is None and self.shared is None and self.scored is None:
             layer, moved = self._searched(layer)
         return layer, self._clipped(scales), moved
 
@@ -190,19 +210,26 @@ class LayerRounding:
     def _best_of_scales(self) -> tuple[FloatArray, FloatArray]:
         """For each neuron the scale and rounding whose spikes differ least from the real ones."""
         kept_scales, kept = self.finest.copy(), self._rounded(self.finest)
-        least = self._wrong(self._layer(kept, kept_scales))
+        least = self._wrong(self._layer(kept, kept_scales), kept_scales)
         for clip in _CLIPS:
             scales = self.finest / clip
             for weights in (self._rounded(scales), self._fed_back(scales)):
-                wrong = self._wrong(self._layer(weights, scales))
+                wrong = self._wrong(self._layer(weights, scales), scales)
                 better = wrong < least
                 least = np.where(better, wrong, least)
                 kept[:, better] = weights[:, better]
                 kept_scales[better] = scales[better]
         return kept_scales, kept
 
-    def _wrong(self, layer: Layer) -> IntArray:
-        """Spikes that differ from the real ones, of the neurons of each column of weights."""
+    def _wrong(self, layer: Layer, scales: FloatArray) -> npt.NDArray[Any]:
+        """Spikes that differ from the real ones, of the neurons of each column of weights.
+
+        Of scores it is their error, which all columns share as they share their scale.
+        """
+        if self.scored is not None:
+            found = layer_trace(layer, self.signal, self.reach).membranes
+            error = found / (scales[0] * (1 << self.settings.guard_bits)) - self.scored
+            return np.full(len(scales), float(np.square(error).mean()))
         spikes = layer_spikes(layer, self.signal, self.reach)[..., : self.target.shape[2]]
         return np.asarray(self._by_column((spikes != self.target).sum(axis=(0, 1))).sum(axis=1))
 
@@ -215,7 +242,8 @@ class LayerRounding:
         lateral = None
         if real.lateral is not None:
             lateral = self._on_grid(real.lateral * scales) * guard
-        level = real.thresholds * scaled
+        fires = np.isfinite(real.thresholds)
+        level = np.where(fires, real.thresholds, 0.0) * scaled
         # On integers u > theta is u >= floor(theta) + 1.
         thresholds = np.floor(level) + 1 if real.strict else np.ceil(level)
         offsets, forward, leaks = np.rint(biases * scaled), weights * guard, self.leaks
@@ -226,7 +254,8 @@ class LayerRounding:
             lateral, forward = (np.pad(each, ((0, 0), (0, 1))) for each in (lateral, forward))
             thresholds, offsets = np.append(thresholds, 0.0), np.append(offsets, 0.0)
             leaks = None if leaks is None else np.append(leaks, 0)
-        return self._integer_layer(forward, thresholds, offsets, leaks, lateral)
+        found = self._integer_layer(forward, thresholds, offsets, leaks, lateral)
+        return found if fires.all() else _unreached(found, self.reach, self.signal.shape[1])
 
     def _searched(self, layer: Layer) -> tuple[Layer, int]:
         """Move thresholds, then single weights, as long as a step restores spikes."""

@@ -24,7 +24,7 @@ from convexon.snn.coding import CODINGS, DIRECT, INTENSITY, SERIES
 from convexon.snn.convolution import Convolution
 from convexon.snn.interface import ClassName, Interface
 from convexon.snn.network import FixedPointNetwork, FloatArray
-from convexon.snn.real import Real, RealNetwork, layer_spikes, scores, stack_spikes
+from convexon.snn.real import Real, RealNetwork, layer_spikes, outputs, scores
 from convexon.snn.simulate import accuracy, decisions
 from convexon.snn.simulate import scores as integer_scores
 from convexon.store.untrusted import Count, Share
@@ -257,11 +257,11 @@ def _compared(
     """Spikes of the layers of ``hidden``, and decisions of ``card``, beside the real network's."""
     data = calibration_of(interface, samples, card.n_steps, card.input_bits)
     read = _read(interface, samples, data)
-    spikes = stack_spikes(real.layers, read)
+    spikes, given = outputs(real, read)
     # A layer of integers may have a neuron more, last, which carries a lateral bias.
     pairs = zip(spikes, card_spikes(hidden, data), strict=True)
     own = [mine[..., : theirs.shape[2]] for theirs, mine in pairs]
-    named = decisions(scores(real, spikes[-1]))
+    named = decisions(scores(real, given))
     labels = samples.labels
     if labels is not None:
         labels = samples.named_as(interface.classes).known_labels

@@ -24,7 +24,8 @@ SEMANTICS = {
     "late: v = u",
     "start": "v = 0, i = 0 and s_before = 0 before the first step of an inference",
     "score": "score[c] = bias[c] + sum_j weight[j][c] * feature[j], j over all last layers",
-    "feature": "last: s of step T; sign: v >= 0 after step T; count: sum of s; step: s of each",
+    "feature": "last: s of step T; sign: v >= 0 after step T; count: sum of s; step: s of each; "
+    "membrane: v after step T; peak: the largest v after any step",
     "decision": "the largest score, the lowest class among equals; one score is read as (0, score)",
 }
 """The contract of `convexon.snn.neuron` in the words that every card carries."""

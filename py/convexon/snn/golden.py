@@ -108,6 +108,10 @@ def readout_scores(
         features = [[1 if v >= 0 else 0 for v in membranes[-1]]]
     elif mode is ReadoutMode.COUNT:
         features = [[sum(step[j] for step in spikes) for j in range(len(spikes[0]))]]
+    elif mode is ReadoutMode.MEMBRANE:
+        features = [membranes[-1]]
+    elif mode is ReadoutMode.PEAK:
+        features = [[max(step[j] for step in membranes) for j in range(len(membranes[0]))]]
     else:
         features = spikes
     return [

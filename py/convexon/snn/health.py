@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import Feature
 from convexon.snn.simulate import run
 
 _NAMED = 8
@@ -33,6 +34,8 @@ def notices(network: FixedPointNetwork, inputs: npt.NDArray[np.uint8]) -> list[s
         constant = network.interface.constant_features
         lines.append(f"{len(constant)} features were constant in training: {_listed(constant)}")
     for branch, depth, trace in run(network, inputs).flat_layers():
+        if network.feature(branch, depth) is Feature.MEMBRANE:
+            continue
         rate = trace.spikes.mean(axis=(0, 1))
         for told, share in (("is silent", 0.0), ("always fires", 1.0)):
             if (rate == share).all():

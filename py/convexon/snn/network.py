@@ -28,7 +28,7 @@ from convexon.snn.coding import CODINGS, require_bits
 from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import MAX_INPUT_BITS, Interval, QFormat, width_of
 from convexon.snn.interface import Interface
-from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.neuron import Feature, Leak, ReadoutMode, Reset
 from convexon.snn.ranges import LayerRanges, layer_ranges, score_range
 
 IntArray = npt.NDArray[np.int64]
@@ -384,6 +384,16 @@ class _Hidden:
         """Neurons of all layers of all branches."""
         return sum(layer.n_neurons for branch in self.branches for layer in branch.layers)
 
+    def feature(self, branch: int, depth: int) -> Feature:
+        """What the layer at ``depth`` of a branch hands on: of the last one, what is read."""
+        ends = self.branches[branch].depth == depth + 1
+        return self.readout_mode.feature if ends else Feature.SPIKE
+
+    @property
+    def reads_membranes(self) -> bool:
+        """Whether the membranes of the last layers are the scores."""
+        return self.readout_mode.feature is Feature.MEMBRANE
+
     @property
     def depth(self) -> int:
         """Layers of the deepest branch."""
@@ -428,6 +438,7 @@ class Network(_Hidden):
 
     def __post_init__(self) -> None:
         self._check_hidden()
+        self.readout_mode.require_weighed("a readout of real numbers")
         weights = np.asarray(self.readout_weights, dtype=np.float64)
         biases = np.asarray(self.readout_biases, dtype=np.float64)
         if weights.ndim != 2 or weights.shape[0] != self.n_features or weights.shape[1] < 1:
@@ -460,6 +471,7 @@ class FixedPointNetwork(_Hidden):
     Members
     -------
     readout_weights : int64 array, shape (n_features, n_classes)
+        The identity where membranes are read, as these are the scores.
     readout_biases : int64 array, shape (n_classes,)
     readout_format, bias_format : formats of the readout's weights and biases; both have the same
         ``frac``
@@ -496,6 +508,12 @@ class FixedPointNetwork(_Hidden):
         require_fit("readout_biases", biases, self.bias_format)
         object.__setattr__(self, "readout_weights", weights)
         object.__setattr__(self, "readout_biases", biases)
+        if self.reads_membranes and (not np.array_equal(weights, np.eye(shape[0])) or biases.any()):
+            raise InputError(
+                "readout_weights must be the identity, and readout_biases 0, for the readout "
+                f"{self.readout_mode.value}, whose scores are the membranes: put weights and "
+                "biases into the last layer"
+            )
         if self.interface is not None:
             self._check_interface(self.interface)
 
@@ -547,13 +565,15 @@ class FixedPointNetwork(_Hidden):
 
     @property
     def n_synapses(self) -> int:
-        """Weights that are not zero: branches and readout."""
+        """Weights that are not zero: branches, and a readout that weighs."""
         hidden = sum(layer.n_synapses for branch in self.branches for layer in branch.layers)
-        return hidden + int(np.count_nonzero(self.readout_weights))
+        return hidden + (not self.reads_membranes) * int(np.count_nonzero(self.readout_weights))
 
     @cached_property
     def score_ranges(self) -> tuple[Interval, ...]:
         """Exact range of each class's score, partial sums over steps included."""
+        if self.reads_membranes:
+            return tuple(each for branch in self.ranges for each in branch[-1].membrane)
         return tuple(
             score_range(self.readout_weights[:, c], int(self.readout_biases[c]), self.max_feature)
             for c in range(self.n_classes)

@@ -44,18 +44,46 @@ class Reset(Enum):
     LATE = "late"
 
 
+class Feature(Enum):
+    """What a layer hands on of a neuron: its spike, whether v >= 0, or v, after the reset."""
+
+    SPIKE = "spike"
+    SIGN = "sign"
+    MEMBRANE = "membrane"
+
+
 class ReadoutMode(Enum):
     """What the readout weighs, for each neuron of the branches' last layers.
 
     ``LAST``: its spike at step T. ``SIGN``: whether its membrane is >= 0 after the reset of step T.
     ``COUNT``: its spikes summed over the T steps. ``STEP``: its spike at every step, for one score
-    per step.
+    per step. Leaky integrators are read by their membranes, which are the scores themselves:
+    ``MEMBRANE``: v after step T. ``PEAK``: the largest v after any of the T steps.
     """
 
     LAST = "last"
     SIGN = "sign"
     COUNT = "count"
     STEP = "step"
+    MEMBRANE = "membrane"
+    PEAK = "peak"
+
+    @property
+    def feature(self) -> Feature:
+        """What is read of a neuron in a step."""
+        if self is ReadoutMode.SIGN:
+            return Feature.SIGN
+        reads_membranes = self in (ReadoutMode.MEMBRANE, ReadoutMode.PEAK)
+        return Feature.MEMBRANE if reads_membranes else Feature.SPIKE
+
+    def require_weighed(self, by: str) -> None:
+        """Raise `InputError` where scores are membranes, which ``by`` cannot weigh."""
+        if self.feature is Feature.MEMBRANE:
+            *others, last = [each.value for each in ReadoutMode if each.feature is not self.feature]
+            raise InputError(
+                f"readout must be {', '.join(others)} or {last} for {by}, not {self.value}, whose "
+                "scores are the membranes themselves"
+            )
 
 
 @dataclass(frozen=True, slots=True)

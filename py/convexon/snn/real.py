@@ -9,6 +9,7 @@ states 0 before the first step::
     s = 1 if u > theta[j] (or u >= theta[j])  else 0
     v = u - theta[j] * s  |  0 if s else u  |  u
 
+A leaky integrator is a neuron whose threshold is infinite, which never spikes or resets.
 `several` spikes a step are floor(u / theta) of them. Where states have a `unit`, x, alpha[j] * i
 and beta[j] * v are rounded towards zero to multiples of it. Every profile of
 `convexon.interop.profiles` is a choice among these. The model computes in the floating-point type
@@ -26,7 +27,7 @@ import numpy.typing as npt
 
 from convexon.errors import InputError
 from convexon.snn.convolution import Convolution
-from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.snn.neuron import Feature, ReadoutMode, Reset
 
 Real = npt.NDArray[Any]
 """A float32 or float64 array."""
@@ -46,7 +47,7 @@ class RealLayer:
     weights : float array, shape (inputs, neurons), or Convolution
         Unrolled where neurons read their own spikes: laterally, or by a reset one step late.
     biases, leak, thresholds : float arrays, shape (neurons,)
-        b, beta and theta.
+        b, beta and theta; theta is infinite for leaky integrators.
     reset : Reset
     strict : bool
         Whether a spike needs u > theta; u >= theta otherwise.
@@ -118,7 +119,8 @@ class RealLayer:
                 raise InputError(
                     f"{name} of {self.name} must have shape {shape}, not {array.shape}"
                 )
-            if not np.isfinite(array).all():
+            endless = name == "thresholds" and self.reset is Reset.NONE
+            if not np.isfinite(array[array != np.inf] if endless else array).all():
                 raise InputError(f"{name} of {self.name} must be finite, not NaN or infinite")
             object.__setattr__(self, name, array)
         for name in ("leak", "synapse"):
@@ -161,6 +163,7 @@ class RealNetwork:
         Added once; at each step where spikes are counted, as a linear output that is summed.
     readout_mode : ReadoutMode
         What the readout weighs: COUNT where another tool sums spikes, or outputs, over the steps.
+        Membranes are scores as they are, without weights, of neurons that are never reset.
     origin : str
         Where it comes from, and by which profile it is read, for people.
 
@@ -195,8 +198,22 @@ class RealNetwork:
             )
         if not (np.isfinite(weights).all() and np.isfinite(biases).all()):
             raise InputError("the readout must be finite, not NaN or infinite")
+        if self.reads_membranes and (
+            self.layers[-1].reset is not Reset.NONE
+            or not np.array_equal(weights, np.eye(wanted))
+            or biases.any()
+        ):
+            raise InputError(
+                f"{self.layers[-1].name} must have no reset, and nothing behind it, for its "
+                "membranes to be the scores"
+            )
         object.__setattr__(self, "readout_weights", weights)
         object.__setattr__(self, "readout_biases", biases)
+
+    @property
+    def reads_membranes(self) -> bool:
+        """Whether the membranes of the last layer are the scores."""
+        return self.readout_mode.feature is Feature.MEMBRANE
 
     @property
     def n_inputs(self) -> int:
@@ -281,18 +298,34 @@ def stack_spikes(layers: Iterable[RealLayer], inputs: Real) -> list[Real]:
     return found
 
 
-def scores(network: RealNetwork, spikes: Real) -> Real:
-    """Scores on the spikes of the last layer, (samples, steps, neurons): (samples, classes).
+def outputs(network: RealNetwork, inputs: Real) -> tuple[list[Real], Real]:
+    """Spikes of every layer as `stack_spikes`, and what the readout reads of the last one."""
+    *below, last = network.layers
+    found = stack_spikes(below, inputs)
+    spikes, membranes = layer_spikes(last, found[-1] if found else inputs)
+    return [*found, spikes], membranes if network.reads_membranes else spikes
+
+
+def scores(network: RealNetwork, given: Real) -> Real:
+    """Scores of what the last layer gives, (samples, steps, neurons): (samples, classes).
+
+    ``given`` are its spikes, or where they are the scores its membranes.
 
     Raises
     ------
     InputError
-        If the network is read out at each step, or by its membranes: neither has one score.
+        If the network is read out at each step, or by signs: neither is known of other tools.
     """
+    if network.readout_mode is ReadoutMode.PEAK:
+        return np.asarray(given.max(axis=1))
+    if network.readout_mode is ReadoutMode.MEMBRANE:
+        return given[:, -1]
+    spikes = given
     if network.readout_mode is ReadoutMode.COUNT:
         weighed, times = spikes.sum(axis=1, dtype=np.float64), spikes.shape[1]
     elif network.readout_mode is ReadoutMode.LAST:
         weighed, times = spikes[:, -1].astype(np.float64), 1
     else:
-        raise InputError(f"readout must be count or last, not {network.readout_mode.value}")
+        mode = network.readout_mode.value
+        raise InputError(f"readout must be count, last, membrane or peak, not {mode}")
     return np.asarray(weighed @ network.readout_weights + times * network.readout_biases)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -166,8 +167,10 @@ def spikes_of(
 
 def layer_features(
     mode: ReadoutMode, layer: Layer, inputs: npt.NDArray[np.uint8], input_range: Interval
-) -> npt.NDArray[np.uint8]:
+) -> npt.NDArray[Any]:
     """Return `features` of a last layer, shape (samples, readouts, neurons), without its trace.
+
+    They are 8 bits wide, but for membranes.
 
     Raises
     ------
@@ -184,11 +187,16 @@ def layer_features(
         for fired, _ in _steps(layer, inputs, input_range):
             counts += fired
         return counts[:, None]
+    if mode is ReadoutMode.PEAK:
+        each = (v for _, v in _steps(layer, inputs, input_range))
+        return np.asarray(reduce(np.maximum, each))[:, None]
     if layer.memoryless:
         inputs = inputs[:, -1:]  # without memory the last step depends on no other
     fired, v = np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.int64)
     for fired, v in _steps(layer, inputs, input_range):  # noqa: B007  # the last step counts
         pass
+    if mode is ReadoutMode.MEMBRANE:
+        return v[:, None]
     last = fired if mode is ReadoutMode.LAST else v >= 0
     return last.astype(np.uint8)[:, None]
 
@@ -218,8 +226,12 @@ def features(mode: ReadoutMode, last: LayerTrace) -> npt.NDArray[np.int64]:
     elif mode is ReadoutMode.COUNT:
         counts: npt.NDArray[np.int64] = last.spikes.sum(axis=1, dtype=np.int64)
         return counts[:, None]
-    else:
+    elif mode is ReadoutMode.STEP:
         chosen = last.spikes
+    elif mode is ReadoutMode.MEMBRANE:
+        return last.membranes[:, -1:]
+    else:
+        return np.asarray(last.membranes.max(axis=1, keepdims=True))
     return chosen.astype(np.int64)
 
 

@@ -124,6 +124,7 @@ class SolveSettings(Settings):
             )
         if self.readout is ReadoutMode.STEP:
             raise InputError("readout must give one decision a sample: last, sign or count")
+        self.readout.require_weighed("a network that is solved")
 
     def families(self, n_inputs: int, shape: tuple[int, ...] = ()) -> tuple[WitnessFamily, ...]:
         """Families of witnesses, a branch each: one integrates, one leaks a quarter a step.

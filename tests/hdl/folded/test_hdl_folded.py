@@ -26,7 +26,7 @@ from convexon.plan.schedule import Schedule
 from convexon.snn import golden
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.neuron import Feature, Leak, ReadoutMode, Reset
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.folded import engine, scanner
 from convexon_hdl.folded.accumulator import EventAccumulator
@@ -171,9 +171,9 @@ class Case:
     plan: FoldPlan
     inputs: np.ndarray
 
-    @property
-    def signs(self) -> bool:
-        return self.network.readout_mode is ReadoutMode.SIGN
+    def engine(self) -> FoldedEngine:
+        feature = self.network.readout_mode.feature
+        return engine.FoldedEngine(self.plan, feature=feature, width=self.network.score_width)
 
     def transfers(self) -> list[dict[str, int]]:
         """Steps of all samples, one after the other."""
@@ -187,8 +187,14 @@ class Case:
     def expected(self) -> list[int]:
         """Features of every step, from the golden model."""
         trace = golden.run(self.network, self.inputs).layers[0][0]
-        bits = trace.membranes >= 0 if self.signs else trace.spikes
-        return [packed(step, 1) for step in bits.reshape(-1, bits.shape[-1])]
+        feature, width = self.network.readout_mode.feature, 1
+        values = trace.spikes
+        if feature is Feature.SIGN:
+            values = trace.membranes >= 0
+        elif feature is Feature.MEMBRANE:
+            width = self.network.score_width
+            values = trace.membranes & ((1 << width) - 1)
+        return [packed(step, width) for step in values.reshape(-1, values.shape[-1])]
 
     def edges(self) -> tuple[list[int], list[int]]:
         """Clocks at which steps enter and leave, from the schedule."""
@@ -224,6 +230,7 @@ def case(seed: int, **changes: Any) -> Case:
         "reset": list(Reset)[rng.integers(len(Reset))],
         "mode": (ReadoutMode.COUNT, ReadoutMode.SIGN)[rng.integers(2)],
         "activity": float(rng.random()),
+        **({"mode": ReadoutMode.MEMBRANE} if seed % 4 == 2 else {}),
         **changes,
     }
     layer = random_layer(
@@ -257,7 +264,7 @@ def features_of(flow: Flow) -> list[int]:
 def test_engine_equals_golden_model_and_schedule(seed: int) -> None:
     one = case(seed)
     transfers = one.transfers()
-    flow = flow_through(FoldedEngine(one.plan, signs=one.signs), transfers, len(transfers))
+    flow = flow_through(one.engine(), transfers, len(transfers))
     assert features_of(flow) == one.expected()
     tags = [(result.first, result.last) for result in flow.results]
     assert tags == [(transfer["first"], transfer["last"]) for transfer in transfers]
@@ -272,9 +279,7 @@ def test_engine_equals_golden_model_and_schedule(seed: int) -> None:
 def test_engine_loses_nothing(seed: int, idle: float, refuse: float) -> None:
     one = case(seed)
     transfers = one.transfers()
-    flow = flow_through(
-        FoldedEngine(one.plan, signs=one.signs), transfers, len(transfers), idle=idle, refuse=refuse
-    )
+    flow = flow_through(one.engine(), transfers, len(transfers), idle=idle, refuse=refuse)
     assert features_of(flow) == one.expected()
 
 
@@ -306,7 +311,7 @@ def test_faulty_engine_is_caught(
     monkeypatch.setattr(f"convexon_hdl.folded.{place}", mutant)
     one = case(5, n_inputs=20, n=4, lanes=4, updates=2, recurrent=False, bits=1, activity=0.6)
     transfers = one.transfers()
-    unit = engine.FoldedEngine(one.plan, signs=one.signs)
+    unit = one.engine()
     flow = flow_through(unit, transfers, len(transfers), refuse=refuse)
     assert features_of(flow) != one.expected()
 
@@ -334,7 +339,9 @@ def mixed_networks() -> Iterator[tuple[str, FixedPointNetwork, Mapping]]:
             first, second = kinds[(7 * seed + 11 * folded_readout) % len(kinds)]
             third = KINDS[(seed + 3 * folded_readout) % len(KINDS)]
             readout = (
-                Folded(lanes=network.n_classes, banks=2) if folded_readout else KINDS[seed % 2]
+                Folded(lanes=network.n_classes, banks=2)
+                if folded_readout and not network.reads_membranes
+                else KINDS[seed % 2]
             )
             mapping = Mapping(
                 layers=((first, second), (third,)), readout=readout, decision_registers=seed % 2

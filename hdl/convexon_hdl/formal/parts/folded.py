@@ -29,6 +29,7 @@ from convexon.plan.mapping import Weights
 from convexon.plan.windows import WindowPlan
 from convexon.snn.fixed import Interval, width_of
 from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import Feature
 from convexon_hdl.core.lif import NeuronParameters
 from convexon_hdl.core.stage import Stage
 from convexon_hdl.folded.accumulator import EventAccumulator
@@ -344,34 +345,36 @@ def _check_engine(emitted: Emitted, engine: FoldedEngine, updater: Updater) -> N
     emitted.require_same(accumulator.i.payload, engine.i.payload, f"{path} step")
     features = emitted.fields(engine.o)["features"]
     collected = emitted.taken_on(features, (emitted.local(engine, "moves")[0],))
-    _check_collected(emitted, engine, updater, collected, signs=engine.signs)
+    _check_collected(emitted, engine, updater, collected, engine.feature)
     lateral = emitted.bits(accumulator.lateral)
     if lateral:
-        _check_collected(emitted, engine, updater, lateral, signs=False)
+        _check_collected(emitted, engine, updater, lateral, Feature.SPIKE)
 
 
 def _check_collected(
-    emitted: Emitted, engine: FoldedEngine, updater: Updater, collected: Bits, *, signs: bool
+    emitted: Emitted, engine: FoldedEngine, updater: Updater, collected: Bits, feature: Feature
 ) -> None:
     """What is collected of a step's groups is shifted in, the first group lowest at the end."""
     plan, path = engine.plan, emitted.path(engine)
     lanes = emitted.of_type(LIFLane, updater)
-    given = tuple(
-        emitted.bits(each.next_membrane)[-1] if signs else emitted.bits(each.spike)[0]
-        for each in lanes
-    )
-    name = "signs" if signs else "spikes"
+    port = "spike" if feature is Feature.SPIKE else "next_membrane"
+    part = slice(-1, None) if feature is Feature.SIGN else slice(None)
+    given = bits_of([emitted.bits(getattr(each, port))[part] for each in lanes])
+    name = f"{feature.value}s"
     whole = emitted.local(engine, name)
-    places = list(range(len(collected)))
+    size, signs = len(given) // len(lanes), feature is Feature.SIGN
+    width = engine.width if feature is Feature.MEMBRANE else 1
+    places = list(range(len(collected) // width))
     if isinstance(plan, WindowPlan):
         places = [place_of(plan.shared, plan.choice.lanes, neuron) for neuron in places]
-    ordered = tuple(whole[place] for place in places)
+    kept = [whole[place * size : (place + 1) * size] for place in places]
+    ordered = bits_of([(*word, *(word[-1:] * (width - size))) for word in kept])
     emitted.require_same(collected, ordered, f"{path} {name}")
     words = {**bit_words("kept", whole), **bit_words("lane", given)}
     reading = Reading(emitted.netlist, words)
     shifted = emitted.taken_on(whole, (emitted.bits(updater.valid)[0],))
     for k, bit in enumerate(shifted):
-        place = k + plan.choice.updates
+        place = k + plan.choice.updates * size
         if place < len(whole):
             source, right = f"kept[{place}]", reading.is_function(bit, int, f"kept[{place}]")
         else:

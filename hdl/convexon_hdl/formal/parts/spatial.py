@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 from convexon.snn.fixed import Interval
 from convexon.snn.network import Layer
-from convexon.snn.neuron import ReadoutMode
+from convexon.snn.neuron import Feature, ReadoutMode
 from convexon_hdl.core.layer import LIFLayer
 from convexon_hdl.core.lif import LIF
 from convexon_hdl.core.readout import Readout
@@ -124,7 +124,9 @@ def stage_obligations(emitted: Emitted, stage: Stage) -> Iterator[Obligation]:
         if stage.depth < emitted.network.branches[b].depth
     }
     neurons = [n for layer in layers.values() for n in emitted.of_type(LIF, layer)]
-    state = [emitted.bits(n.spike) + emitted.bits(n.membrane)[-1:] for n in neurons]
+    reads = emitted.network.reads_membranes
+    kept = slice(None) if reads else slice(-1, None)
+    state = [emitted.bits(n.spike) + emitted.bits(n.membrane)[kept] for n in neurons]
     tags = pipeline.given["first"] + pipeline.given["last"]
     by = bits_of([bits for name, bits in pipeline.given.items() if _passes_by(name, layers)])
     yield pipeline.handshake(held=bits_of(state) + tags + by)
@@ -140,8 +142,7 @@ def _passes_by(name: str, layers: dict[int, LIFLayer]) -> bool:
 def _check_stage(pipeline: Pipeline, stage: Stage, layers: dict[int, LIFLayer]) -> None:
     """Tags, features that pass by, what the layers give, and what enables their neurons."""
     emitted, reading = pipeline.emitted, pipeline.reading()
-    network = emitted.network
-    ends_in_signs = network.readout_mode is ReadoutMode.SIGN
+    network, width = emitted.network, emitted.network.score_width
     for name, bits in pipeline.given.items():
         if name in ("first", "last") or _passes_by(name, layers):
             taken = pipeline.last_registers(bits)
@@ -153,8 +154,16 @@ def _check_stage(pipeline: Pipeline, stage: Stage, layers: dict[int, LIFLayer]) 
             where = emitted.path(neuron)
             emitted.require_same(neuron.enable, (pipeline.enable,), f"{where} enable")
             pipeline.require_passed(reading, emitted.bits(neuron.first), "first")
-            given = pipeline.given[f"branch{b}"][j]
-            if ends_in_signs and stage.depth == network.branches[b].depth - 1:
+            payload = pipeline.given[f"branch{b}"]
+            feature = network.feature(b, stage.depth)
+            if feature is Feature.MEMBRANE:
+                own = emitted.bits(neuron.membrane)
+                own += own[-1:] * (width - len(own))
+                what = f"{pipeline.path} branch {b} membrane {j}"
+                emitted.require_same(payload[j * width : (j + 1) * width], own, what)
+                continue
+            given = payload[j]
+            if feature is Feature.SIGN:
                 sign = single_bits({"sign": emitted.bits(neuron.membrane)[-1]})
                 right = pipeline.reading(sign).is_function(given, lambda sign: 1 - sign, "sign")
                 require(right, f"{emitted.netlist.described(given)} must be 1 where v >= 0")
@@ -249,8 +258,11 @@ def readout_obligations(emitted: Emitted, readout: Readout) -> Iterator[Obligati
     held = emitted.bits(readout.o.payload)
     yield pipeline.handshake(held=held, absorbs=absorbs)
     yield by_reading("inputs", pipeline.path, check_tags, pipeline)
+    kind, check = ("sum", _check_score)
+    if emitted.network.reads_membranes:
+        kind, check = ("membrane", _check_membrane)
     for c in range(emitted.network.n_classes):
-        yield by_reading("sum", f"{pipeline.path} class {c}", _check_score, pipeline, c)
+        yield by_reading(kind, f"{pipeline.path} class {c}", check, pipeline, c)
 
 
 def check_tags(pipeline: Pipeline) -> None:
@@ -260,6 +272,36 @@ def check_tags(pipeline: Pipeline) -> None:
         if name in pipeline.given:
             taken = pipeline.last_registers(pipeline.given[name])
             pipeline.require_passed(reading, taken, name)
+
+
+def _check_membrane(pipeline: Pipeline, c: int) -> None:
+    """The score of class ``c`` is its membrane, or the largest since the first step."""
+    emitted, registers = pipeline.emitted, pipeline.registers
+    width = emitted.network.score_width
+    word = slice(c * width, (c + 1) * width)
+    branches = range(len(emitted.network.branches))
+    membrane = bits_of([pipeline.fields[f"branch{b}"] for b in branches])[word]
+    held = pipeline.given["scores"][word]
+    own = taken = pipeline.last_registers(held)
+    where = f"{pipeline.path} score of class {c}"
+    if emitted.network.readout_mode is ReadoutMode.PEAK:
+        (larger,) = emitted.local(pipeline.component, f"larger{c}")
+        cell, _ = emitted.netlist.driver(larger)
+        require(cell.kind == "$gt" and cell.is_signed, f"{where} must be compared as signed")
+        own = cell.ports["A"]
+        emitted.require_same(cell.ports["B"], held, f"{where} that is held")
+        for place, bit in enumerate(taken):
+            nets = {"own": own[place], "held": held[place], "first": pipeline.first}
+            reading = Reading(emitted.netlist, single_bits({**nets, "larger": larger}))
+            right = reading.is_function(bit, _taken, "own", "held", "first", "larger")
+            require(right, f"{where} bit {place} must be the larger one's")
+    before = pipeline.before(own, registers, registers)
+    emitted.require_same(before, membrane, where)
+
+
+def _taken(own: int, held: int, first: int, larger: int) -> int:
+    """A bit of the largest membrane."""
+    return own if first or larger else held
 
 
 def _check_score(pipeline: Pipeline, c: int) -> None:

@@ -369,6 +369,10 @@ def readout_amounts(network: FixedPointNetwork, choice: LayerMapping, family: Fa
     """Amounts of the readout."""
     if isinstance(choice, Folded):
         return engine_amounts(readout_plan(network, choice), family)
+    if network.reads_membranes:  # a register, and for the largest a comparison like argmax's
+        compared = network.score_width * network.n_classes
+        peaks = compared * (network.readout_mode is ReadoutMode.PEAK)
+        return Amounts({Logic.STAGE: 1, Logic.TOURNAMENT: peaks})
     amounts = matrix_amounts(network.readout_weights, network.readout_biases, choice.sums, 1)
     amounts[Logic.STAGE] += 1
     if network.readout_mode is ReadoutMode.COUNT:

@@ -183,11 +183,12 @@ def _layers_at(
 def _readout(network: FixedPointNetwork, budget: Budget, own: PipelineDepths) -> _Part:
     """What the readout may be."""
     folded: list[tuple[Choices, float]] = []
-    for banks in () if budget.style is Style.SPATIAL else BANKS:
+    style = Style.SPATIAL if network.reads_membranes else budget.style
+    for banks in () if style is Style.SPATIAL else BANKS:
         choice = Folded(lanes=network.n_classes, banks=banks)
         delay = engine_delay(readout_plan(network, choice), budget.family)
         folded.append(({0: choice}, delay))
-    return _Part.of(folded, [0], own.readout, own.least[-2], budget.style)
+    return _Part.of(folded, [0], own.readout, own.least[-2], style)
 
 
 def _candidates(

@@ -183,11 +183,17 @@ class _Readout:
 
     def __init__(self, network: FixedPointNetwork, sums: Sums) -> None:
         self._accumulates = network.readout_mode is ReadoutMode.COUNT
+        self._peaks = network.readout_mode is ReadoutMode.PEAK
         self._width = network.score_width
-        self._graph = _slowest_graph(network.readout_weights, network.readout_biases, sums, 1)
+        self._graph = None
+        if not network.reads_membranes:
+            self._graph = _slowest_graph(network.readout_weights, network.readout_biases, sums, 1)
 
     def delay(self, model: DelayModel, registers: int) -> float:
         """Longest delay between two registers."""
+        if self._graph is None:  # membranes: for the largest, a comparator and two multiplexers
+            compares = model.sum_of(self._width) + 2 * model.lookup
+            return model.register + self._peaks * compares
         if not self._accumulates:
             return model.register + _longest(self._graph, model, registers + 1)
         accumulates = model.lookup + model.sum_of(self._width)
