@@ -46,6 +46,16 @@ def test_pixels_of_an_image_share_a_range() -> None:
     assert interface.constant_features == []  # though the first pixel alone says little
 
 
+def test_columns_without_a_background_are_channels_with_a_range_of_their_own() -> None:
+    series = np.array([[[0.0, 10.0], [5.0, 30.0]], [[10.0, 20.0], [0.0, 10.0]]])
+    interface = fitted(series)
+    assert (interface.low.tolist(), interface.high.tolist()) == ([0, 10, 0, 10], [10, 30, 10, 30])
+    assert (interface.shape, interface.n_inputs) == ((2, 2), 4)
+    assert interface.scaled(series)[0].tolist() == [0.0, 0.0, 0.5, 1.0]
+    dark = fitted(np.maximum(series - [0.0, 10.0], 0.0))  # the same, with one
+    assert (set(dark.low), set(dark.high)) == ({0.0}, {20.0})
+
+
 def test_channels_of_a_series_have_a_range_over_all_steps() -> None:
     series = np.array([[[0.0, 10.0], [5.0, 30.0]], [[10.0, 20.0], [0.0, 10.0]]])
     interface = fitted(series, SERIES)

@@ -21,6 +21,9 @@ from convexon.store.untrusted import require_line
 ClassName = bool | int | float | str
 """What a class may be called in a file."""
 
+_BACKGROUND = 0.25
+"""Share of the range of all values within which the columns of an image have their least ones."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Interface:
@@ -76,8 +79,10 @@ class Interface:
     ) -> Interface:
         """Return the interface of training samples.
 
-        Features of a table have units of their own, and each is scaled by its own range. The pixels
-        of an image, shape (samples, height, width) or more, share one.
+        Features of a table have units of their own, and each is scaled by its own range; so have
+        the channels of a series, the last axis. The pixels of an image share one range. Samples of
+        two axes or more are images unless the least values of their columns lie further apart than
+        a quarter of the whole range: pixels have a background in common, channels have not.
 
         Parameters
         ----------
@@ -94,12 +99,14 @@ class Interface:
         if not CODINGS[coding].scaled:
             return cls(coding=coding, shape=x.shape[1:], classes=classes)
         known = finite(x)
-        if CODINGS[coding].per_step or x.ndim == 2:
-            rows = known.reshape(-1, x.shape[-1])
-            low, high = rows.min(axis=0), rows.max(axis=0)
-        else:
+        rows = known.reshape(-1, x.shape[-1])
+        low, high = rows.min(axis=0), rows.max(axis=0)
+        if not CODINGS[coding].per_step and x.ndim > 2:
+            # Halved first: the difference of two large numbers could overflow.
+            if np.ptp(0.5 * low) <= _BACKGROUND * (0.5 * high.max() - 0.5 * low.min()):
+                low, high = low.min(), high.max()
             n_inputs = math.prod(x.shape[1:])
-            low, high = np.full(n_inputs, known.min()), np.full(n_inputs, known.max())
+            low, high = np.resize(low, n_inputs), np.resize(high, n_inputs)
         return cls(coding=coding, shape=x.shape[1:], classes=classes, low=low, high=high)
 
     @property
