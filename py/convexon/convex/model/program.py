@@ -16,7 +16,7 @@ packed: whatever offers what `PackedColumns` asks for.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -226,19 +226,24 @@ class ConvexProgram(Problem):
 
     def _over_blocks(
         self, columns: NDArray[np.intp], function: Callable[[Block], _Result]
-    ) -> list[_Result]:
+    ) -> Iterator[_Result]:
         """``function`` of each block of the columns, in their order; on all cores where it pays.
 
         ``columns`` ascend. The blocks are the same for any number of cores, so results are too.
+        Few results are held at once: over many rows, those of all blocks would take more memory
+        than the dictionary.
         """
         width = max(1, _BLOCK_ENTRIES // self.n_rows)
         parts = (columns[first : first + width] for first in range(0, len(columns), width))
         blocks = [_as_slice(part) for part in parts]
         if len(blocks) < 2:
-            return [function(block) for block in blocks]
+            yield from map(function, blocks)
+            return
         # Unpacking, conversion and BLAS release the interpreter's lock.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(function, blocks))
+        cores = os.cpu_count() or 1
+        with ThreadPoolExecutor(cores) as pool:
+            for first in range(0, len(blocks), cores):
+                yield from pool.map(function, blocks[first : first + cores])
 
 
 def _columns_of(matrix: NDArray[np.generic], columns: Block) -> NDArray[np.generic]:

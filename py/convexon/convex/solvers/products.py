@@ -8,7 +8,7 @@ NumPy arrays of float64 on either device, whatever the matrix is held in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,6 @@ class Products:
 
     def __init__(self, D: Floats) -> None:
         self._D: Any = np.asfortranarray(D)
-        self._squares: Any = None
         self.shape = (D.shape[0], D.shape[1])
         self.dtype = D.dtype
         self.unit = float(np.finfo(D.dtype).eps) / 2  # unit roundoff of the products
@@ -55,9 +54,16 @@ class Products:
 
     def adjoint_squares(self, G: FloatArray) -> FloatArray:
         """``(D * D)^T G``, (A, C)."""
-        if self._squares is None:
-            self._squares = self._D * self._D
-        return self._here(self._squares.T @ self._there(G))
+        there = self._there(G)
+        parts = [self._here(squares.T @ there) for squares in self._squares()]
+        return np.concatenate([np.zeros((0, G.shape[1])), *parts])
+
+    def _squares(self) -> Iterator[Any]:
+        """The squares of D, some columns after others: all of them would take as much as D."""
+        width = max(1, _BLOCK_ENTRIES // max(1, self.shape[0]))
+        for first in range(0, self.shape[1], width):
+            some = self._D[:, first : first + width]
+            yield some * some
 
     def gram(self, parts: Sequence[tuple[FloatArray, Columns]]) -> FloatArray:
         """``B^T B`` with ``B = [diag(r_1) D[:, c_1], diag(r_2) D[:, c_2], ...]``."""
@@ -88,7 +94,7 @@ class Products:
 
     def largest_row(self) -> float:
         """Largest squared norm of a row; zero where there is none."""
-        return 0.0 if 0 in self.shape else float((self._D * self._D).sum(1).max())
+        return 0.0 if 0 in self.shape else float(sum(each.sum(1) for each in self._squares()).max())
 
 
 class TorchProducts(Products):
