@@ -47,14 +47,15 @@ def work(corpus: Path, seed: int, seconds: float, least: int) -> None:
     warnings.simplefilter("error")  # what a library would print of a file is a fault too
     for number in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(number, _hang)
-    before = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    most = before + MOST_MB * 1_000_000
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     found: Counter[str] = Counter()
     faults: list[str] = []
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="convexon-fuzz-") as name:
         fuzzer = Fuzzer(corpus, Path(name), seed)
+        fuzzer.read_all()  # what readers import is no memory that a file takes
+        before = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        most = before + MOST_MB * 1_000_000
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
         for case in fuzzer.cases():
             if time.monotonic() > end and found["files"] >= least:
                 break
