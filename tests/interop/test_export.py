@@ -48,9 +48,8 @@ def random_layer(rng: np.random.Generator, n_inputs: int, n: int, **changes: obj
     if changes.pop("recurrent", False):
         changes["recurrent"] = rng.integers(-8, 8, (n, n))
     members = {"biases": rng.integers(-3, 4, n), "leak": Leak(3, 3), "weight_format": QFormat(4)}
-    return layer_of(
-        rng.integers(-8, 8, (n_inputs, n)), rng.integers(-2, 9, n), **{**members, **changes}
-    )
+    weights = changes.pop("weights", rng.integers(-8, 8, (n_inputs, n)))
+    return layer_of(weights, rng.integers(-2, 9, n), **{**members, **changes})
 
 
 def network(name: str) -> FixedPointNetwork:
@@ -78,6 +77,10 @@ def network(name: str) -> FixedPointNetwork:
         bias_format=QFormat(8, frac=2),
     )
 
+
+CODED = np.zeros((5, 6), dtype=np.int64)
+CODED[:3] = [[1], [4], [2]]
+TRUTH = np.random.default_rng(1).integers(0, 2, (8, 6))
 
 CASES = {
     "last, deep, recurrent": (
@@ -124,6 +127,12 @@ CASES = {
     ),
     "their own leaks": (ReadoutMode.STEP, 4, 1, [[(6, {"leaks": [0, 1, 3, 5, 7, 8]})]]),
     "step, reset to zero": (ReadoutMode.STEP, 2, 2, [[(4, {"reset": Reset.ZERO}), (3, {})]]),
+    "truth tables": (
+        ReadoutMode.STEP,
+        3,
+        1,
+        [[(6, {"weights": CODED, "tables": TRUTH, "biases": [0] * 6, "leak": Leak(0, 0)})]],
+    ),
     "one score": (ReadoutMode.LAST, 1, 1, [[(6, {"reset": Reset.NONE, "saturation": QFormat(3)})]]),
 }
 

@@ -13,6 +13,7 @@ from convexon.plan.mapping import Mapping, Spatial
 from convexon.plan.schedule import Schedule
 from convexon.snn import golden
 from convexon.snn.card import CARD
+from convexon.snn.cells import OWN, cell_layer
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
@@ -159,6 +160,14 @@ def corner_cases() -> dict[str, FixedPointNetwork]:
             (layer_of([[2, -1], [1, 3]], [2, 3], leak=MEMORYLESS),), n_steps=3
         ),
         "one step": network_of((layer_of([[2, -1], [1, 3]], [2, 3]),), n_steps=1),
+        "logic cells": network_of(
+            (
+                cell_layer([[0, 2, 1], [1, OWN, 2]], rng.integers(0, 2, (2, 8)), n_inputs=3),
+                cell_layer([[1, 0], [0, OWN]], [[0, 1, 1, 0], [0, 0, 0, 1]], n_inputs=2),
+            ),
+            n_steps=5,
+            readout_mode=ReadoutMode.COUNT,
+        ),
         "intensities": network_of((layer_of([[2, -1], [1, 3]], [9, 8]),), n_steps=4, input_bits=8),
     }
     for mode in ReadoutMode:

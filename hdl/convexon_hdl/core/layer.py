@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from convexon.plan.adders.graph import Addend, GraphBuilder
 from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.mapping import Sums
-from convexon.snn.network import Layer
+from convexon.snn.network import IntArray, Layer
 from convexon.snn.ranges import LayerRanges
 from convexon_hdl.arith.arithmetic import Operand, add_all, extended, resize
 from convexon_hdl.arith.lowering import lower
@@ -27,6 +27,9 @@ class LIFLayer(wiring.Component):
     neurons, and ``enable`` and ``first`` belong to the step that has passed them. ::
 
         I[j] = sum_i w[i,j] * inputs[i] + sum_k r[k,j] * s[k] + b[j]
+
+    With truth tables I[j] is one bit that its spikes look up, and a bias. Where the neuron forgets
+    at once, that is one LUT and the flip-flop of its spike: a logic cell.
 
     An intensity of k bits uses the array once for every bit plane, shifted by the plane's place:
     exact, and no multiplier. Recurrent spikes are 0 in the first step of an inference; their sum
@@ -79,7 +82,9 @@ class LIFLayer(wiring.Component):
             m.submodules[f"neuron{j}"] = neuron = LIF(parameters, split=self._is_split)
             neurons.append(neuron)
             m.d.comb += [neuron.enable.eq(self.enable), neuron.first.eq(self.first)]
-        if self.registers:
+        if self.layer.tables is not None:
+            self._connect_tables(m, neurons, previous, self.layer.tables)
+        elif self.registers:
             self._connect_ahead(m, neurons, previous)
         else:
             self._connect(m, neurons, previous)
@@ -102,7 +107,33 @@ class LIFLayer(wiring.Component):
 
     @property
     def _is_split(self) -> bool:
-        return bool(self.registers) and self.layer.synapse is None
+        return bool(self.registers) and self.layer.synapse is None and self.layer.tables is None
+
+    def _connect_tables(
+        self, m: Module, neurons: list[LIF], previous: Signal, tables: IntArray
+    ) -> None:
+        """Give each neuron the bit of its table that its spikes address, lowest weight first."""
+        inputs = Chain(self.advance if self.registers else ()).carry(
+            m, self.inputs, 0, self.registers, name="inputs"
+        )
+        for j, neuron in enumerate(neurons):
+            read = sorted(
+                [(addend.weight, inputs[addend.bit]) for addend in self._forward(j)]
+                + [(addend.weight, previous[addend.bit]) for addend in self._lateral(j, 0)],
+                key=lambda pair: pair[0],
+            )
+            # Bits of the code that nothing sets are 0.
+            codes = [0]
+            for weight, _ in read:
+                codes += [code + weight for code in codes]
+            ones = [int(tables[code, j]) for code in codes]
+            looked_up = Operand.constant(ones[0])
+            if len(set(ones)) > 1:
+                table = Const(sum(one << k for k, one in enumerate(ones)), len(ones))
+                looked_up = Operand.bit(table.bit_select(Cat(bit for _, bit in read), 1))
+            total = add_all(m, [looked_up, Operand.constant(self._biases[j])], name=f"current{j}")
+            sized = resize(m, total, self.ranges.current[j], name=f"sum{j}")
+            m.d.comb += neuron.current.eq(sized.value)
 
     def _connect_ahead(self, m: Module, neurons: list[LIF], previous: Signal) -> None:
         """Give each neuron I, of which all but the recurrent part is known a clock ahead.

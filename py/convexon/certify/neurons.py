@@ -125,9 +125,13 @@ def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
     spikes = np.zeros(currents.shape, dtype=np.uint8)
     membranes: Integers = np.zeros(currents.shape, dtype=number)
     for t in range(n_steps):
-        total: Integers = currents[:, t].astype(number) + biases
+        total: Integers = currents[:, t].astype(number)
         if layer.recurrent is not None and t:
             total = total + _product(spikes[:, t - 1], layer.recurrent)
+        if layer.tables is not None:
+            rows = total.astype(np.int64)
+            total = np.take_along_axis(layer.tables, rows, axis=0).astype(number)
+        total = total + biases
         if layer.synapse is not None:
             lost = synaptic * layer.synapse.d >> layer.synapse.f
             total = synaptic = synaptic - lost + total

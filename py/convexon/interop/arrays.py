@@ -36,6 +36,7 @@ def network_of_arrays(
     saturation: int | Sequence[int | None] | None = None,
     synapse: Leak | Sequence[Leak | None] | None = None,
     leaks: npt.ArrayLike | Sequence[npt.ArrayLike | None] | None = None,
+    tables: npt.ArrayLike | Sequence[npt.ArrayLike | None] | None = None,
     input_bits: int = 1,
     readout: ReadoutMode | str = ReadoutMode.COUNT,
     readout_weights: npt.ArrayLike | None = None,
@@ -65,6 +66,9 @@ def network_of_arrays(
     synapse : leak of a synaptic current, where neurons have one
     leaks : integer array, shape (neurons,), optional
         d of each neuron, in place of the leak's d.
+    tables : array of 0 and 1, shape (2**k, neurons), optional
+        Truth tables, for which the weights are powers of two (`convexon.snn.network.Layer`).
+        `convexon.snn.cells.cell_layer` says what a layer of logic cells is.
     input_bits : 1 for spikes, k for intensities of k bits
     readout : what the readout weighs
     readout_weights : integer array, shape (neurons of the last layer, classes), optional
@@ -90,6 +94,7 @@ def network_of_arrays(
         "saturation": _of_all("saturation", saturation, count),
         "synapse": _of_all("synapse", synapse, count),
         "leaks": _of_each("leaks", leaks, count),
+        "tables": _of_each("tables", tables, count),
         "thresholds": _of_each("thresholds", thresholds, count),
     }
     layers = []
@@ -182,6 +187,7 @@ def _layer(
     saturation: int | None,
     synapse: Leak | None,
     leaks: Any,
+    tables: Any,
 ) -> Layer:
     """A layer in the formats that its values ask for."""
     if isinstance(weights, Convolution):
@@ -216,6 +222,7 @@ def _layer(
         else QFormat(require_integer("saturation", saturation)),
         synapse=synapse,
         leaks=None if leaks is None else _table("leaks", leaks),
+        tables=None if tables is None else _table("tables", tables),
     )
 
 

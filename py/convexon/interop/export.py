@@ -37,6 +37,8 @@ def tables(network: FixedPointNetwork) -> Iterator[tuple[str, Matrix, QFormat]]:
                 yield f"{place}_recurrent", layer.recurrent, layer.weight_format
             if layer.leaks is not None:
                 yield f"{place}_leaks", layer.leaks, QFormat(layer.leak.f + 2)
+            if layer.tables is not None:
+                yield f"{place}_tables", layer.tables, QFormat(2)
             yield f"{place}_thresholds", layer.thresholds, layer.threshold_format
             yield f"{place}_biases", layer.biases, layer.threshold_format
     yield "readout_weights", network.readout_weights, network.readout_format
@@ -160,6 +162,11 @@ def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
                 if layer.recurrent is not None
                 else ""
             )
+            looked_up = (
+                f"    current = convexon_{place}_tables[current * {n} + j];\n"
+                if layer.tables is not None
+                else ""
+            )
             synapse = (
                 f"    current += i[j] - convexon_leaked(i[j], {layer.synapse.d}, "
                 f"{layer.synapse.f});\n    i[j] = current;\n"
@@ -175,9 +182,11 @@ def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
                 f"const int64_t *x, int64_t *s, {state}) {{\n"
                 f"  int64_t next[{n}];\n"
                 f"  for (int j = 0; j < {n}; j++) {{\n"
-                f"    int64_t current = convexon_{place}_biases[j];\n"
+                "    int64_t current = 0;\n"
                 f"{_c_synapses(layer, f'convexon_{place}_weights')}"
-                f"{lateral}{synapse}"
+                f"{lateral}{looked_up}"
+                f"    current += convexon_{place}_biases[j];\n"
+                f"{synapse}"
                 f"    int64_t u = {integrated};\n"
                 f"    next[j] = u >= convexon_{place}_thresholds[j];\n"
                 f"    v[j] = {after};\n"

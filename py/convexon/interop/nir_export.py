@@ -173,6 +173,8 @@ def _real_layer(
                     f"neuron {j} of {name} may reach twice its threshold, where this profile's "
                     "tool gives several spikes a step: raise its threshold"
                 )
+    if layer.tables is not None:
+        raise InputError(f"{name} has truth tables, which a NIR graph has no node for")
     ones = np.ones(layer.n_neurons)
     # Half below on integers, unless the reset subtracts the threshold itself.
     below = 0.5 if layer.reset is Reset.ZERO else 0.0

@@ -270,7 +270,8 @@ def engines_at(network: FixedPointNetwork, depth: int) -> list[list[int]]:
             layer.recurrent is None,
             network.feature(b, depth),
         )
-        alone = depth > 0 or isinstance(layer.weights, IntegerConvolution)
+        of_its_own = isinstance(layer.weights, IntegerConvolution) or layer.tables is not None
+        alone = depth > 0 or of_its_own
         shared.setdefault(b if alone else kind, []).append(b)
     return list(shared.values())
 
@@ -303,6 +304,11 @@ def _plan(
 ) -> FoldPlan:
     layers = [network.branches[b].layers[depth] for b in branches]
     layer = merged(layers)
+    if layer.tables is not None:
+        raise InputError(
+            f"branch {branches[0]} layer {depth} has truth tables, which are logic and no weights "
+            "in a memory: map it spatially"
+        )
     if choice.weights is Weights.LOADED:
         inputs = network.input_range if depth == 0 else Interval(0, 1)
         ranges = _ranges_of_any_weights(layer, inputs, network.n_steps)
@@ -391,8 +397,8 @@ def readout_plan(network: FixedPointNetwork, choice: Folded) -> FoldPlan:
 def merged(layers: Sequence[Layer]) -> Layer:
     """One layer that computes all of ``layers`` side by side on the same inputs.
 
-    They must agree in leak, reset, saturation and synapse, and all or none be recurrent and have
-    leaks.
+    They must agree in leak, reset, saturation and synapse, and all or none be recurrent, have leaks
+    and have tables of as many inputs.
     """
     if len(layers) == 1:
         return layers[0]
@@ -416,6 +422,9 @@ def merged(layers: Sequence[Layer]) -> Layer:
         leaks=None
         if first.leaks is None
         else np.concatenate([layer.leak_numerators for layer in layers]),
+        tables=None
+        if first.tables is None
+        else np.concatenate([layer.tables for layer in layers], axis=1),
         weight_format=max((layer.weight_format for layer in layers), key=width),
         threshold_format=max((layer.threshold_format for layer in layers), key=width),
     )

@@ -15,7 +15,8 @@ from convexon.snn.network import FixedPointNetwork
 from convexon.store.codec import Codec, Json
 
 SEMANTICS = {
-    "current": "I = sum_i w[i][j] * x[i] + sum_k r[k][j] * s_before[k] + b[j]",
+    "current": "I = c + b[j], c = sum_i w[i][j] * x[i] + sum_k r[k][j] * s_before[k]; with tables "
+    "I = tables[c][j] + b[j]",
     "synapse": "i = I; with a synapse of leak d_i, f_i: i = i - ((d_i * i) >> f_i) + I",
     "integrate": "u = sat(v - ((d[j] * v) >> f) + i), >> rounds towards minus infinity; with a "
     "late reset u = sat(v - ((d[j] * v) >> f) + i - theta[j] * s_before[j]); d[j] = d, or of leaks",

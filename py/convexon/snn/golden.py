@@ -30,7 +30,7 @@ def neuron_step(
 ) -> tuple[int, tuple[int, int]]:
     """One step of neuron ``j`` from ``state`` = (v, i): returns its spike and its next state."""
     v, before = state
-    current = int(layer.biases[j])
+    current = 0
     if isinstance(layer.weights, IntegerConvolution):
         current += window_sum(layer.weights, j, inputs)
     else:
@@ -38,6 +38,9 @@ def neuron_step(
     if layer.recurrent is not None:
         lateral = layer.recurrent[:, j].tolist()
         current += sum(r * s for r, s in zip(lateral, previous_spikes, strict=True))
+    if layer.tables is not None:
+        current = int(layer.tables[current, j])
+    current += int(layer.biases[j])
     threshold = int(layer.thresholds[j])
     leak = layer.leak_of(j)
 

@@ -26,7 +26,7 @@ from convexon.errors import (
 )
 from convexon.snn.coding import CODINGS, require_bits
 from convexon.snn.convolution import IntegerConvolution
-from convexon.snn.fixed import MAX_INPUT_BITS, Interval, QFormat, width_of
+from convexon.snn.fixed import MAX_INPUT_BITS, Interval, QFormat, Signedness, width_of
 from convexon.snn.interface import Interface
 from convexon.snn.neuron import Feature, Leak, ReadoutMode, Reset
 from convexon.snn.ranges import LayerRanges, layer_ranges, score_range
@@ -36,6 +36,9 @@ FloatArray = npt.NDArray[np.float64]
 
 MAX_SHARED_WIDTH = 32
 """Most bits of a weight that neurons share: so that sums over any window fit 64 bits."""
+
+MAX_TABLE_INPUTS = 6
+"""Most spikes that a truth table is of: those of the widest lookup table of an FPGA."""
 
 MAX_STEPS = 1 << 16
 """Most steps of an inference: the exact ranges are a walk over all of them."""
@@ -93,6 +96,9 @@ class Layer:
     leaks : int64 array, shape (n_neurons,), or None
         d[j] of each neuron, in place of the leak's d.
     synapse : leak of the synaptic current, the same for all neurons; None where there is none
+    tables : int64 array, shape (2**k, n_neurons), or None
+        Truth tables, 0 or 1 for each code of up to 6 spikes, in place of the sum. The weights of a
+        neuron, recurrent ones too, are then different powers of two below 2**k, or 0.
     weight_format, threshold_format : formats that hold the weights (recurrent too), and the
         thresholds and biases
     saturation : membrane format to clamp to. None, the default, computes without clamping.
@@ -116,6 +122,7 @@ class Layer:
     saturation: QFormat | None = None
     synapse: Leak | None = None
     leaks: IntArray | None = None
+    tables: IntArray | None = None
 
     def __post_init__(self) -> None:
         require_type("leak", self.leak, Leak)
@@ -152,6 +159,35 @@ class Layer:
                         "of each neuron, with the leak's f"
                     )
             object.__setattr__(self, "leaks", leaks)
+        if self.tables is not None:
+            object.__setattr__(self, "tables", self._truth_tables(self.tables))
+
+    def _truth_tables(self, tables: npt.ArrayLike) -> IntArray:
+        """Check tables, and that the weights address them."""
+        n_codes = (np.shape(tables) or (0,))[0]
+        if n_codes not in [1 << k for k in range(1, MAX_TABLE_INPUTS + 1)]:
+            raise InputError(
+                f"tables must have 2**k rows, a code each, k from 1 to {MAX_TABLE_INPUTS}, not "
+                f"shape {np.shape(tables)}"
+            )
+        found = integer_array("tables", tables, (n_codes, self.n_neurons))
+        require_fit("tables", found, QFormat(1, signedness=Signedness.UNSIGNED))
+        if isinstance(self.weights, IntegerConvolution):
+            raise InputError("a convolution must not have tables: give its layer a matrix instead")
+        addressed = self.addresses
+        powers = (addressed >= 0) & (addressed < n_codes) & (addressed & (addressed - 1) == 0)
+        twice = np.bitwise_or.reduce(addressed, axis=0) != addressed.sum(axis=0)
+        for j in np.flatnonzero(~powers.all(axis=0) | twice).tolist():
+            raise InputError(
+                f"weights of neuron {j} must be different powers of two below {n_codes}, or 0, to "
+                "address its table"
+            )
+        return found
+
+    @property
+    def addresses(self) -> IntArray:
+        """Weights of a matrix, and recurrent ones below them, shape (sources, n_neurons)."""
+        return self.matrix if self.recurrent is None else np.vstack([self.matrix, self.recurrent])
 
     def _share(self, weights: IntegerConvolution) -> int:
         """Check a convolution, and return the neurons it leads to."""
@@ -249,6 +285,7 @@ class Layer:
             biases=self.biases[neurons],
             recurrent=None if self.recurrent is None else self.recurrent[np.ix_(neurons, neurons)],
             leaks=None if self.leaks is None else self.leaks[neurons],
+            tables=None if self.tables is None else self.tables[:, neurons],
         )
 
 
@@ -368,6 +405,11 @@ class _Hidden:
         widths = {branch.n_inputs for branch in self.branches}
         if len(widths) > 1:
             raise InputError(f"branches must all read the same inputs, not {sorted(widths)} inputs")
+        if self.input_bits > 1 and any(b.layers[0].tables is not None for b in self.branches):
+            raise InputError(
+                f"input_bits must be 1 for a first layer with tables, not {self.input_bits}: a "
+                "truth table is of spikes"
+            )
 
     @property
     def n_inputs(self) -> int:

@@ -3,7 +3,8 @@
 All values are integers in two's complement. For neuron j of a layer, at step t = 1..T of an
 inference, with v[j] = i[j] = 0 and all recurrent spikes 0 before the first step::
 
-    I = sum_i w[i,j] * x[i,t]  +  sum_k r[k,j] * s[k,t-1]  +  b[j]
+    c = sum_i w[i,j] * x[i,t]  +  sum_k r[k,j] * s[k,t-1]
+    I = c + b[j]  |  table[c,j] + b[j]       where the layer has truth tables
     i = I  |  i - ((d_i * i) >> f_i) + I     where the layer has a synaptic current
     u = sat(v - ((d * v) >> f) + i)          leak factor 1 - d / 2**f; >> rounds down (floor)
     s = 1 if u >= theta[j] else 0
@@ -13,6 +14,10 @@ inference, with v[j] = i[j] = 0 and all recurrent spikes 0 before the first step
 
 Neurons may have a d[j] each, over one f. With `Reset.LATE`, theta[j] * s[j,t-1] is taken off within
 u, before it is clamped: the reset of the step before, which has not leaked.
+
+With a truth table the weights are different powers of two, so that c is the code of the spikes
+that a neuron reads, and the table any Boolean function of them, of its own last spike too. Where it
+forgets at once, with theta = 1, that is a *logic cell*: s is the function.
 
 ``x`` is a spike, or an unsigned intensity of k bits. ``sat`` is the identity, unless the layer
 chooses a saturating membrane format, and then clamps to it. This module holds what the contract is

@@ -137,7 +137,9 @@ def layer_ranges(layer: Layer, inputs: Interval, n_steps: int) -> LayerRanges:
     """Ranges of every neuron of ``layer`` when each input takes any value of ``inputs``."""
     currents: list[Interval] = []
     for j, current in enumerate(_synaptic_ranges(layer, inputs)):
-        if layer.recurrent is not None:
+        if layer.tables is not None:
+            current = Interval.hull(layer.tables[:, j].tolist())
+        elif layer.recurrent is not None:
             current = current + weighted_range(layer.recurrent[:, j], Interval(0, 1))
         bias = int(layer.biases[j])
         currents.append(current + Interval(bias, bias))

@@ -50,6 +50,8 @@ def _arithmetic(layer: Layer, input_range: Interval, steps: int) -> _Arithmetic:
     if layer.recurrent is not None:
         current += _magnitude(layer.recurrent)
     current += int(np.abs(layer.biases).max())
+    if layer.tables is not None:
+        current += 1
     product = next(
         (dtype for dtype, bits in _EXACT if current.bit_length() <= bits), np.dtype(np.int64)
     )
@@ -95,10 +97,13 @@ def _steps(
     v = np.zeros((samples, layer.n_neurons), dtype=types.membrane)
     i = np.zeros_like(v)
     fired = np.zeros(v.shape, dtype=np.bool_)
+    neurons = np.arange(layer.n_neurons)
     for t in range(steps):
         current = inputs[:, t].astype(types.current) @ weights
         if lateral is not None:
             current += fired.astype(types.current) @ lateral
+        if layer.tables is not None:
+            current = layer.tables[current.astype(np.intp), neurons]
         u = current.astype(types.membrane)
         u += biases
         if layer.synapse is not None:

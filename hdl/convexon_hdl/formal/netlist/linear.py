@@ -90,7 +90,7 @@ class Table:
         """``function`` of the variables of these names, all of the same delay."""
         support = sorted(variables)
         ones = [
-            int(function(*(values[name] for name in variables))) for values in _assignments(support)
+            int(function(*(values[name] for name in variables))) for values in assignments(support)
         ]
         return cls(tuple((name, clocks) for name in support), tuple(ones))
 
@@ -209,7 +209,7 @@ class Reading:
         support = sorted({v for table in tables for v in table.support})
         self._require_few(support, where[0])
         values = []
-        for assignment in _assignments(support):
+        for assignment in assignments(support):
             ones = [table.at(assignment) for table in tables]
             values.append(_number(ones) - ((ones[-1] << len(ones)) if signed else 0))
         factors = [values[1 << k] - values[0] for k in range(len(support))]
@@ -250,7 +250,7 @@ class Reading:
         tables = [self._table(self.meaning(each)) for each in bits]
         support = tuple(sorted({v for table in tables for v in table.support}))
         self._require_few(support, bit)
-        ones = [function(*(each.at(values) for each in tables)) for values in _assignments(support)]
+        ones = [function(*(each.at(values) for each in tables)) for values in assignments(support)]
         return _reduced(Table(support, tuple(ones)))
 
     def _driven(self, bit: Bit) -> Meaning:
@@ -307,7 +307,7 @@ class Reading:
         return self._composed(logic[1], logic[0], bit)
 
 
-def _assignments(support: Sequence[V]) -> Iterator[dict[V, int]]:
+def assignments(support: Sequence[V]) -> Iterator[dict[V, int]]:
     """Every assignment of a few bits, in the order of `Table.ones`."""
     for index in range(1 << len(support)):
         yield {variable: (index >> k) & 1 for k, variable in enumerate(support)}

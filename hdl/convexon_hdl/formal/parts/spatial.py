@@ -10,6 +10,7 @@ with::
 - *inputs*: tags, and features that pass the stage by, are those of the step r registers ago, and
   all registers of one place have that place's enable (reading);
 - *sum*: the current of a neuron, in the text, is that sum of the payload's own bits (reading);
+- *table*: with truth tables it is what the table says of those bits, and the bias (reading);
 - *neuron*: with any current of the sum's range, a neuron computes the contract (induction).
 """
 
@@ -17,7 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from convexon.snn.fixed import Interval
+import numpy as np
+
+from convexon.snn.fixed import Interval, QFormat, Signedness
 from convexon.snn.network import Layer
 from convexon.snn.neuron import Feature, ReadoutMode
 from convexon_hdl.core.layer import LIFLayer
@@ -30,6 +33,7 @@ from convexon_hdl.formal.netlist.linear import (
     Reading,
     Variable,
     Words,
+    assignments,
     bit_words,
     require_equal,
     single_bits,
@@ -183,7 +187,10 @@ def layer_obligations(pipeline: Pipeline, layer: LIFLayer) -> Iterator[Obligatio
     reading = pipeline.reading(words)  # one for the whole layer, so that shared terms are read once
     for j, neuron in enumerate(emitted.of_type(LIF, layer)):
         where = emitted.path(neuron)
-        yield by_reading("sum", where, _check_sums, pipeline, layer, neuron, j, reading)
+        check, kind = _check_sums, "sum"
+        if layer.layer.tables is not None:
+            check, kind = _check_table, "table"
+        yield by_reading(kind, where, check, pipeline, layer, neuron, j, reading)
         yield by_induction(
             "neuron",
             where,
@@ -230,6 +237,32 @@ def _check_sums(pipeline: Pipeline, layer: LIFLayer, neuron: LIF, j: int, readin
         span = reading.interval(own)
         within = interval.low <= span.low and span.high <= interval.high
         require(within, f"{where} must be in {interval}, and can be {span}")
+
+
+def _check_table(
+    pipeline: Pipeline, layer: LIFLayer, neuron: LIF, j: int, reading: Reading
+) -> None:
+    """Current of neuron ``j``, bit by bit, for every code of what it reads."""
+    of, tables = layer.layer, np.asarray(layer.layer.tables)
+    branch = pipeline.emitted.path(layer).rpartition(".")[2]
+    source = "inputs" if "inputs" in pipeline.fields else branch
+    forward = _forward(of, j, layer.input_bits, source, pipeline.registers)
+    weights = {variable: weight for variable, weight in [*forward, *_lateral(of, j)] if weight}
+    bits = pipeline.emitted.bits(neuron.current)
+    for place, bit in enumerate(bits):
+        own = reading.function((bit,))
+        where = f"{pipeline.emitted.path(neuron)} current bit {place}"
+        require(set(own.support) <= set(weights), f"{where} must read {sorted(weights)} alone")
+        for values in assignments(list(weights)):
+            code = sum(weights[variable] * one for variable, one in values.items())
+            expected = (int(tables[code, j]) + int(of.biases[j])) >> place & 1
+            require(own.at(values) == expected, f"{where} must be {expected} for code {code}")
+    signed, where = neuron.current.shape().signed, f"{pipeline.emitted.path(neuron)} current"
+    held = QFormat(len(bits), signedness=Signedness.SIGNED if signed else Signedness.UNSIGNED)
+    ends = Interval.hull([int(one) + int(of.biases[j]) for one in tables[:, j]])
+    interval = neuron.parameters.current
+    require(held.interval | ends == held.interval, f"{where} must hold {ends}")
+    require(interval | ends == interval, f"{where} must be in {interval}, and can be {ends}")
 
 
 def _forward(

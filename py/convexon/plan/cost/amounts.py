@@ -147,17 +147,32 @@ def spatial_amounts(
     """Amounts of a spatial layer: its adder graph, and a step of each neuron."""
     layer, ranges = network.branches[branch].layers[depth], network.ranges[branch][depth]
     planes = network.input_bits if depth == 0 else 1
-    amounts = matrix_amounts(layer.matrix, layer.biases, choice.sums, planes)
-    if layer.recurrent is not None:
+    if layer.tables is not None:
+        amounts = Amounts({Logic.LOOKUP: int(table_luts(layer).sum())})
+    else:
+        amounts = matrix_amounts(layer.matrix, layer.biases, choice.sums, planes)
+    if layer.recurrent is not None and layer.tables is None:
         none = np.zeros_like(layer.biases)
         amounts += matrix_amounts(layer.recurrent, none, choice.sums, 1)
     low, high = np.array([(u.low, u.high) for u in ranges.integrated], dtype=np.int64).T
     kept = np.array([width_of(v) for v in ranges.membrane], dtype=np.int64)
     synaptic = np.array([width_of(i) for i in ranges.synaptic], dtype=np.int64)
-    is_split = choice.registers > 0 and layer.synapse is None
+    is_split = choice.registers > 0 and layer.synapse is None and layer.tables is None
     each = update_amounts(layer, low, high, kept, synaptic, is_split=is_split)
     neurons = {logic: int(n.sum()) for logic, n in each.items()}
     return amounts + Amounts({Logic.STAGE: 1, **neurons})
+
+
+def table_luts(layer: Layer) -> IntArray:
+    """LUT4s of the truth table of each neuron, (neurons,).
+
+    One of up to 4 inputs, and twice as many for each input more. A spike of the layer's own is an
+    input with whether the step begins, which one neuron's share.
+    """
+    read = np.count_nonzero(layer.addresses, axis=0)
+    if layer.recurrent is not None:
+        read += layer.recurrent.any(axis=0)
+    return np.asarray(1 << np.maximum(0, read - LUT_INPUTS))
 
 
 def update_amounts(
@@ -179,6 +194,8 @@ def update_amounts(
     decides = (high >= layer.thresholds) & (layer.thresholds > low)
     one = np.ones(layer.n_neurons, dtype=np.int64)
     if not layer.keeps_membrane and layer.synapse is None:  # of two values a bit of the sum
+        if layer.tables is not None:  # a spike is what the table says
+            return {}
         return {Logic.NEURON: one, Logic.COMPARE: bits * (decides & (high - low > 1))}
     amounts = {
         Logic.NEURON: one,

@@ -164,7 +164,8 @@ def _layers_at(
     if depth:
         spikes = float(np.mean([activity.layers[b][depth - 1] for b in branches]))
     folded: list[tuple[Choices, float]] = []
-    if budget.style is not Style.SPATIAL:
+    in_logic = any(network.branches[b].layers[depth].tables is not None for b in branches)
+    if budget.style is Style.FOLDED or (budget.style is Style.ANY and not in_logic):
         powers = (most if budget.lanes is None else 1).bit_length()
         for folds, banks in product([1 << k for k in range(powers)], BANKS):
             choices = folded_choices(

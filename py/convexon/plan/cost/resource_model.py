@@ -22,6 +22,7 @@ from convexon.plan.cost.amounts import (
     Logic,
     bit_lengths,
     table_amounts,
+    table_luts,
     update_amounts,
 )
 from convexon.plan.family import Family
@@ -83,14 +84,15 @@ def neuron_sites(
     Membranes are taken to reach what all steps that they integrate bring together, inputs from 0 to
     ``reach``. No graph is built, so that many neurons can be weighed.
     """
-    weights = layer.matrix
-    if layer.recurrent is not None:
-        weights = np.vstack([weights, layer.recurrent])
+    weights = layer.addresses
     most = reach.high * (n_steps if layer.keeps_membrane else 1)
     low = most * np.minimum(weights, 0).sum(axis=0)
     high = most * np.maximum(weights, 0).sum(axis=0)
     kept = 1 + np.maximum(bit_lengths(high), bit_lengths(~low))
-    amounts = table_amounts(weights, reach.high.bit_length())
+    if layer.tables is not None:
+        amounts, low, high = {Logic.LOOKUP: table_luts(layer)}, 0 * low, 1 + 0 * high
+    else:
+        amounts = table_amounts(weights, reach.high.bit_length())
     amounts |= update_amounts(layer, low, high, kept)
     sites = resource_model(family).sites
     total = np.zeros(layer.n_neurons)

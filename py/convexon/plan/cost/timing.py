@@ -139,6 +139,8 @@ class _Layer:
         self._layer = layer = network.branches[b].layers[depth]
         self._ranges = network.ranges[b][depth]
         planes = network.input_bits if depth == 0 else 1
+        if layer.tables is not None:  # as the sum of as many inputs
+            sums = Sums.TABLES
         self._forward = _slowest_graph(layer.matrix, layer.biases, sums, planes)
         self._lateral = (
             None
@@ -156,7 +158,7 @@ class _Layer:
             if lateral:  # its tables join those of the inputs in one tree
                 current = max(current, lateral) + model.adder
             return self._loop(model, current, is_split=False)
-        is_split = self._layer.synapse is None
+        is_split = self._layer.synapse is None and self._layer.tables is None
         below = 0.0
         if is_split:
             below = model.sum_of(max(map(width_of, self._ranges.current)))  # I - theta, after I

@@ -187,7 +187,7 @@ def site_on(
 def _threshold(layer: Layer) -> bool:
     """Whether ``layer`` is of recurrent threshold units without biases."""
     forgets = not layer.keeps_membrane and layer.synapse is None
-    plain = (layer.reset, layer.saturation) == (Reset.NONE, None)
+    plain = (layer.reset, layer.saturation, layer.tables) == (Reset.NONE, None, None)
     return forgets and plain and not layer.biases.any()
 
 

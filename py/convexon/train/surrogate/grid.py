@@ -69,6 +69,8 @@ class WeightGrid:
 
     def require(self, layer: Layer) -> None:
         """Raise `InputError` unless the weights of ``layer`` are on the grid."""
+        if layer.tables is not None:
+            raise InputError("a layer of truth tables must be left as it is: it has no gradient")
         for name, weights, limit in (
             ("weights", layer.matrix, self.fan_in),
             ("recurrent", layer.recurrent, self.lateral),
