@@ -6,7 +6,8 @@
 
 Rows of MNIST: 6,000 training images in T = 4 chunks, any idx folder of 28 x 28 images in its place.
 Ternary threshold neurons see rectangles of the image; 8,192 are drawn, selected by the residual and
-weighed by the convex program (examples/mnist_convex.py).
+weighed by the convex program (examples/mnist_convex.py). Methods cell and cell2048 have logic cells
+instead, which pricing finds: 1,024 and 2,048 at most.
 
 Rows of the small data (benchmarks/small_data.py): `SolveSettings` as they come, beside logistic
 regression on raw values, a random reservoir, and surrogate gradient with as many neurons of the
@@ -45,12 +46,21 @@ convex = example("mnist_convex")
 RESULT = Path(__file__).parent / "results" / "engine.json"
 READOUT_BITS = 8
 
+CELLS = {"cell": {"neurons": 1024, "cells": True}, "cell2048": {"neurons": 2048, "cells": True}}
+WHOLE = {"shifts": ((0, 0),), "selected_on": 60_000}
 LARGE = {
-    "mnist6000": ({"neurons": 1024}, 6000),
-    "mnist6000-256": ({"neurons": 256, "drawn": 32}, 6000),
+    "mnist6000": (6000, {"cvx": {"neurons": 1024}, **CELLS}),
+    "mnist6000-256": (6000, {"cvx": {"neurons": 256, "drawn": 32}}),
 }
-FULL = {"mnist60000": ({"neurons": 1024, "shifts": ((0, 0),), "selected_on": 60_000}, 60_000)}
-"""What the plan has of its own, and training images, by name of a row."""
+FULL = {
+    "mnist60000": (
+        60_000,
+        {"cvx": {"neurons": 1024, **WHOLE}, **{name: own | WHOLE for name, own in CELLS.items()}},
+    )
+}
+"""Training images, and what the plan of each method has of its own, by name of a row."""
+
+SEEDS = 3
 
 UNITS = {"test": "share", "neurons": "neurons", "fan_in": "synapses", "seconds": "seconds"}
 
@@ -61,8 +71,20 @@ Values = Mapping[str, Mapping[str, float]]
 """By method, a value for some of `UNITS`."""
 
 
-def on_mnist(folder: Path, own: Mapping[str, object], n_train: int, seed: int) -> Values:
-    """Fit the convex network of one seed, and test it on all test images."""
+def on_mnist(
+    folder: Path,
+    n_train: int,
+    methods: Mapping[str, Mapping[str, object]],
+    seed: int,
+    known: Values,
+) -> Values:
+    """Fit the convex network of one seed by each method, and test it on all test images."""
+    wanted = {method: own for method, own in methods.items() if method not in known}
+    return {method: fitted(folder, n_train, own, seed) for method, own in wanted.items()}
+
+
+def fitted(folder: Path, n_train: int, own: Mapping[str, object], seed: int) -> Mapping[str, float]:
+    """Fit the convex network of one plan, and test it."""
     plan = convex.ConvexPlan(seed=seed, **own)
     images, labels = convex.load_digits(folder, "train")
     test = convex.sequential(*convex.load_digits(folder, "test"), n_steps=plan.n_steps)
@@ -72,11 +94,13 @@ def on_mnist(folder: Path, own: Mapping[str, object], n_train: int, seed: int) -
     seconds = time.perf_counter() - began
     card = quantize(network, bits=READOUT_BITS)
     reached = accuracy(card, test.inputs, test.labels)
-    return {"cvx": {"test": reached, "seconds": seconds, **size_of(card)}}
+    return {"test": reached, "seconds": seconds, **size_of(card)}
 
 
-def on_small(name: str, seed: int) -> Values:
+def on_small(name: str, seed: int, known: Values) -> Values:
     """Fit by every method on one split."""
+    if known:
+        return {}
     settings, samples = SolveSettings(seed=seed), small_data.samples(name)
     with tempfile.TemporaryDirectory(prefix="convexon-bench-") as folder:
         run = Run(Path(folder) / "run")
@@ -129,10 +153,15 @@ def size_of(card: FixedPointNetwork) -> dict[str, float]:
 def figures_of(row: str, seeds: Sequence[Values]) -> list[Figure]:
     """Each seed's values, their means, and how sure the mean accuracy is."""
     found = []
-    for method, units in seeds[0].items():
+    numbers: dict[str, int] = {}
+    for method, units in {m: units for values in seeds for m, units in values.items()}.items():
+        measured = {seed: v[method] for seed, v in enumerate(seeds) if method in v}
+        numbers[method] = len(measured)
         for name in units:
-            values = [values[method][name] for values in seeds]
-            found += [(method, f"{name}.seed{seed}", v, name) for seed, v in enumerate(values)]
+            values = [each[name] for each in measured.values()]
+            found += [
+                (method, f"{name}.seed{seed}", each[name], name) for seed, each in measured.items()
+            ]
             found.append((method, name, float(np.mean(values)), name))
             if name == "test" and len(values) > 1:
                 error = float(np.std(values, ddof=1) / np.sqrt(len(values)))
@@ -143,7 +172,7 @@ def figures_of(row: str, seeds: Sequence[Values]) -> list[Figure]:
             value=round(value, 4),
             unit=UNITS[kind],
             kind=FigureKind.MEASURED,
-            source=f"benchmarks/engine.py, {len(seeds)} seeds, {READOUT_BITS}-bit readout",
+            source=f"benchmarks/engine.py, {numbers[method]} seeds, {READOUT_BITS}-bit readout",
         )
         for method, name, value, kind in found
     ]
@@ -160,12 +189,12 @@ def known_values(row: str, seed: int) -> Values:
     return found
 
 
-def measure(row: str, fit: Callable[[int], Values], n_seeds: int) -> None:
-    """Measure a row seed by seed, and write it after each."""
-    seeds: list[Values] = []
+def measure(row: str, fit: Callable[[int, Values], Values], n_seeds: int) -> None:
+    """Measure of a row what is not known, seed by seed, and write it after each."""
+    seeds = [known_values(row, seed) for seed in range(SEEDS)]
     for seed in range(n_seeds):
-        seeds.append(known_values(row, seed) or fit(seed))
-        tests = {method: values["test"] for method, values in seeds[-1].items()}
+        seeds[seed] = {**seeds[seed], **fit(seed, seeds[seed])}
+        tests = {method: values["test"] for method, values in seeds[seed].items()}
         print(f"{row}, seed {seed}: {tests}", flush=True)
         known = read_figures(RESULT) if RESULT.exists() else {}
         found = {figure.name: figure for figure in figures_of(row, seeds)}
@@ -178,6 +207,8 @@ def main() -> None:
     options.add_argument("--data", type=Path, default=os.environ.get("CONVEXON_DATA"))
     options.add_argument("--full", action="store_true", help="all 60,000 images, one seed")
     options.add_argument("--only", nargs="+", choices=(*LARGE, *small_data.DATA))
+    options.add_argument("--seeds", type=int, default=SEEDS, choices=range(1, SEEDS + 1))
+    options.add_argument("--methods", nargs="+", help="of MNIST, some: cvx, cell, cell2048")
     given = options.parse_args()
     large = FULL if given.full else LARGE
     rows = list(FULL) if given.full else given.only or [*LARGE, *small_data.DATA]
@@ -185,11 +216,12 @@ def main() -> None:
         options.error("--data must name the folder with the idx files, or set CONVEXON_DATA")
     for row in rows:
         if row in large:
-            own, n_train = large[row]
-            fit = partial(on_mnist, Path(given.data), own, n_train)
-            measure(row, fit, 1 if given.full else 3)
+            n_train, methods = large[row]
+            asked = {m: own for m, own in methods.items() if m in (given.methods or methods)}
+            fit = partial(on_mnist, Path(given.data), n_train, asked)
+            measure(row, fit, 1 if given.full else given.seeds)
         else:
-            measure(row, partial(on_small, row), 3)
+            measure(row, partial(on_small, row), given.seeds)
 
 
 if __name__ == "__main__":

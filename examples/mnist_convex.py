@@ -4,7 +4,9 @@ FOLDER holds MNIST's idx files. An image comes in chunks, and a delay line bring
 last step. The threshold neurons above it see rectangles of the image: each weighs the difference of
 two training digits of different classes there. Eight times as many are drawn as are kept; those are
 kept that explain most of what the ones before left open; and the convex program weighs them.
-Digits that are shifted by a pixel are further rows. Validation digits choose the regularisation.
+With `--cells` the neurons are logic cells, one LUT each: Boolean functions of four pixels of a
+rectangle of 3 x 3, of which pricing finds the best for what is left, out of more than four billion. Digits
+that are shifted by a pixel are further rows. Validation digits choose the regularisation.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from convexon.train.columns.dictionary import build_dictionary
 from convexon.train.columns.rows import distinct_rows
 from convexon.train.fit import best_on_path, rebuilding
 from convexon.train.master import program_over
-from convexon.train.pursuit import Pursuit, pursue
+from convexon.train.pricing.cells import CellPricing
+from convexon.train.pricing.site import site_on
+from convexon.train.pursuit import Pursuit, pursue, pursue_priced
 from convexon.train.witnesses.threshold import delay_line
 from convexon.train.witnesses.witness import Field, WitnessFamily, draw_branch
 
@@ -54,6 +58,7 @@ class ConvexPlan:
     shifts: tuple[tuple[int, int], ...] = SHIFTS
     selected_on: int = 30_000  # rows that select neurons, at most
     rhos: tuple[float, ...] = RHOS
+    cells: bool = False  # whether the neurons are logic cells
     seed: int = 0
 
 
@@ -83,8 +88,7 @@ def selected(
     generator: np.random.Generator,
 ) -> Layer:
     """Return the neurons of the last layer drawn that together explain most of the rows."""
-    count = min(plan.selected_on, fit_on.n_samples)
-    some = fit_on.take(np.sort(generator.permutation(fit_on.n_samples)[:count]))
+    some = some_of(fit_on, plan, generator)
     rows = distinct_rows(some, MODE)
     columns = build_dictionary([drawn], some, MODE, rows=rows)
     kept = pursue(
@@ -95,12 +99,33 @@ def selected(
     return family.layer(last.weights[:, neurons], last.thresholds[neurons])
 
 
+def priced_cells(
+    line: Layer,
+    fit_on: SpikeDataset,
+    family: WitnessFamily,
+    plan: ConvexPlan,
+    generator: np.random.Generator,
+) -> Layer:
+    """Return logic cells on the pixels, each block the best for what the ones before left open."""
+    some = some_of(fit_on, plan, generator)
+    site = site_on(some, distinct_rows(some, MODE), family, trunk=[line])
+    oracle = CellPricing(exact=False)
+    wanted = Pursuit(keep=plan.neurons)
+    return pursue_priced(site, oracle, N_CLASSES, wanted, generator=generator)
+
+
+def some_of(fit_on: SpikeDataset, plan: ConvexPlan, generator: np.random.Generator) -> SpikeDataset:
+    """Return the rows that select neurons."""
+    count = min(plan.selected_on, fit_on.n_samples)
+    return fit_on.take(np.sort(generator.permutation(fit_on.n_samples)[:count]))
+
+
 def fit_convex(
     images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
     labels: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
     plan: ConvexPlan,
 ) -> Network:
-    """Draw, select, and weigh; a share of the digits chooses the regularisation."""
+    """Draw and select, or price, and weigh; a share of the digits chooses the regularisation."""
     count = round(VALIDATION_SHARE * len(labels))
     held = balanced_subset(labels, count, seed=plan.seed + 1)
     rest = np.setdiff1d(np.arange(len(labels)), held)
@@ -114,14 +139,18 @@ def fit_convex(
     seeing: WitnessFamily = replace(family, field=Field(places=pixels(plan.n_steps)))
     generator = np.random.default_rng([plan.seed, 29])
     line = delay_line(fit_on.n_inputs, fit_on.n_steps)
-    drawn = draw_branch(
-        [seeing],
-        chunks(((0, 0),), rest),
-        widths=[plan.drawn * plan.neurons],
-        generator=generator,
-        trunk=[line],
-    )
-    branch = Branch((line, selected(drawn, fit_on, family, plan, generator)))
+    if plan.cells:
+        last = priced_cells(line, fit_on, seeing, plan, generator)
+    else:
+        drawn = draw_branch(
+            [seeing],
+            chunks(((0, 0),), rest),
+            widths=[plan.drawn * plan.neurons],
+            generator=generator,
+            trunk=[line],
+        )
+        last = selected(drawn, fit_on, family, plan, generator)
+    branch = Branch((line, last))
     rows = distinct_rows(fit_on, MODE)
     dictionary = build_dictionary([branch], fit_on, MODE, rows=rows)
     problem = rows.problem(Softmax(), GroupL2(), min(plan.rhos), n_outputs=N_CLASSES)
@@ -142,13 +171,16 @@ def main() -> None:
     options.add_argument("--train", type=int, default=2000, help="training digits")
     options.add_argument("--steps", type=int, default=4, help="T, chunks of an image")
     options.add_argument("--neurons", type=int, default=1024, help="most last-layer neurons")
+    options.add_argument("--cells", action="store_true", help="logic cells, one LUT a neuron")
     given = options.parse_args()
     if given.data is None:
         options.error("--data must name the folder with MNIST's idx files, or set CONVEXON_DATA")
     images, labels = load_digits(Path(given.data), "train")
     chosen = balanced_subset(labels, given.train, seed=given.seed)
     images, labels = images[chosen], labels[chosen]
-    plan = ConvexPlan(neurons=given.neurons, n_steps=given.steps, seed=given.seed)
+    plan = ConvexPlan(
+        neurons=given.neurons, n_steps=given.steps, cells=given.cells, seed=given.seed
+    )
     network = fit_convex(images, labels, plan)
     train = sequential(images, labels, n_steps=given.steps, name="sequential MNIST, train")
     test_images, test_labels = load_digits(Path(given.data), "test")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from forgery import Forger, optimal_run
-from tampering import windowed_run
+from tampering import cells_run, windowed_run
 
 from convexon.certify.certificate import Certificate, SampleMargins
 from convexon.certify.check import check_file
@@ -74,6 +74,7 @@ BASES: dict[str, Callable[[Path], Path]] = {
     "optimal": optimal_run,
     "costly": lambda path: optimal_run(path, cost="events"),
     "windows": windowed_run,
+    "cells": cells_run,
 }
 """Runs that are forged."""
 
@@ -486,6 +487,21 @@ def other_thresholds_of_the_witnesses(f: Forger) -> None:
     layer_of(f, "branches", thresholds=first_layer(f, "branches").thresholds * 0)
 
 
+@attack(failed("columns"), base="cells")
+def another_truth_table(f: Forger) -> None:
+    """A bit of a cell's truth table flipped in branches.json, network and card."""
+    for name in ("branches", "network", "card"):
+        value = f.get(name)
+        branches = list(value if isinstance(value, tuple) else value.branches)
+        place = next(b for b, branch in enumerate(branches) if branch.layers[-1].tables is not None)
+        *below, last = branches[place].layers
+        flipped = last.tables.copy()
+        flipped[:, 0] ^= 1
+        branches[place] = Branch((*below, replace(last, tables=flipped)))
+        own = tuple(branches)
+        f.set(name, own if isinstance(value, tuple) else replace(value, branches=own))
+
+
 @attack("branches must read the 3 inputs")
 def witnesses_of_other_inputs(f: Forger) -> None:
     """Branches that read fewer inputs than a sample has."""
@@ -855,6 +871,18 @@ def windows_of_inputs_that_are_not_there(f: Forger) -> None:
 def windows_on_a_trunk_that_is_not_there(f: Forger) -> None:
     """Windows above the layers of a branch that there is not."""
     one_set(f, branch=1000)
+
+
+@attack(failed("windows"), base="cells")
+def a_louder_dual_over_cells(f: Forger) -> None:
+    """A dual vector over logic cells that leaves the constraints by a millionth."""
+    windowed(f, dual=f.get("certificate").windows.dual * (1 + 1e-6))
+
+
+@attack(failed("windows"), base="cells")
+def cells_of_inputs_that_are_not_there(f: Forger) -> None:
+    """Logic cells that read inputs which no sample has."""
+    one_set(f, inputs=f.get("certificate").windows.sets[0].inputs + 1000)
 
 
 @attack("W must be finite float64 of at most 1e\\+60")

@@ -202,6 +202,10 @@ class Judge:
             below = self.branches("branches")[part["branch"]][:-1]
             n_inputs = len(below[-1]["thresholds"]) if below else len(samples[0][0])
             found: list[list[int]] = []
+            if part["kind"] == "cellset":
+                if not self.is_cells(part, self.certificate[f"{place}.inputs"], below, dual):
+                    return False
+                continue
             vectors = (
                 (window, vector)
                 for window in self.certificate[f"{place}.inputs"]
@@ -228,6 +232,27 @@ class Judge:
             if len(found) != part["n_neurons"] or self.excess(dual, found, least):
                 return False
         return True
+
+    def is_cells(self, part: Any, sets: Any, below: Any, dual: Matrix) -> bool:
+        """Every truth table of the sets of inputs, by what is shown with each code."""
+        limit, count = Fraction(self.s["rho"]) * Fraction(self.s["min_weight"]), 0
+        for inputs in sets:
+            sums = [[Fraction(0)] * len(dual[0]) for _ in range(1 << len(inputs))]
+            for row, own in zip(self.rows, dual, strict=True):
+                signal = row["input"]
+                for layer in below:
+                    signal = steps_of(layer, signal)[0]
+                for step in signal if self.mode == "count" else signal[-1:]:
+                    code = sum(step[i] << k for k, i in enumerate(inputs))
+                    sums[code] = [a + b for a, b in zip(sums[code], own, strict=True)]
+            reached = [[Fraction(0)] * len(dual[0])]
+            for vector in sums:
+                moved = [[a + b for a, b in zip(r, vector, strict=True)] for r in reached]
+                reached += moved if any(vector) else []  # what is never shown doubles what is there
+            count += 1 << len(sums)
+            if any(beyond(self.s["penalty"], score, limit) for score in reached):
+                return False
+        return count == part["n_neurons"]
 
     # -- rounding ---------------------------------------------------------------------------------
 
@@ -339,7 +364,7 @@ class Judge:
             layers = []
             for k, layer in enumerate(branch["layers"]):
                 inside = {}
-                for key in ("weights", "thresholds", "biases", "recurrent"):
+                for key in ("weights", "thresholds", "biases", "recurrent", "tables"):
                     inside[key] = layer.get(key, file.arrays.get(f"{at}{b}.layers.{k}.{key}"))
                 layers.append({**layer, **inside})
             found.append(layers)
@@ -578,11 +603,12 @@ def steps_of(layer: dict[str, Any], signal: Any) -> tuple[list[list[int]], list[
     for step in signal:
         now = []
         for j in range(k):
-            current = layer["biases"][j] + sum(
-                row[j] * x for row, x in zip(layer["weights"], step, strict=True)
-            )
+            current = sum(row[j] * x for row, x in zip(layer["weights"], step, strict=True))
             lateral = layer["recurrent"] or []
             current += sum(row[j] * s for row, s in zip(lateral, before, strict=False))
+            if layer.get("tables"):
+                current = layer["tables"][current][j]
+            current += layer["biases"][j]
             u = clamped(layer, v[j] - math.floor(Fraction(d * v[j], 2**f)) + current)
             fires = int(u >= layer["thresholds"][j])
             now.append(fires)
@@ -624,4 +650,5 @@ def tree(layers: list[dict[str, Any]], depth: int, j: int) -> Any:
     rows = enumerate(layer["weights"])
     reads = [(row[j], tree(layers, depth - 1, i)) for i, row in rows if row[j]]
     about = [layer[key] for key in ("leak", "reset", "saturation", "recurrent")]
+    about.append([row[j] for row in layer["tables"] or []])
     return (layer["thresholds"][j], layer["biases"][j], about, sorted(reads, key=repr))

@@ -71,6 +71,12 @@ def windowed_run(path: Path) -> Path:
     return small_run(path, loss="softmax", oracle="windows", steps=2, witnesses=6)
 
 
+def cells_run(path: Path) -> Path:
+    """A run with logic cells, and a bound over all of them."""
+    members = {"pricing_rounds": 1, "selection_rho": 0.01, "readout": "last"}
+    return small_run(path, loss="softmax", oracle="cells", steps=2, witnesses=6, **members)
+
+
 def grouped_run(path: Path) -> Path:
     """A fit with one output, a row-group penalty and pricing, as the examples leave it."""
     samples = small_samples(2)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from judge import Judge
-from tampering import RUNS, Outcome, Trial, tampers
+from tampering import RUNS, Outcome, Trial, cells_run, tampers
 
 from convexon.certify.check import check_file
 
@@ -20,11 +20,16 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_the_judge_agrees_on_what_was_not_tampered_with(run: Path) -> None:
+    assert disagreements(run) == []
+
+
+def disagreements(run: Path) -> list[str]:
+    """Claims that were checked, and that the judge finds false."""
     judge = Judge(run)
     findings = check_file(run).findings
     checked = [found.claim for found in findings if found.checked]
     assert len(checked) >= 10
-    assert [claim for claim in checked if not judge.is_true(claim)] == []
+    return [claim for claim in checked if not judge.is_true(claim)]
 
 
 def test_no_tamper_is_believed_nor_breaks_the_checker(run: Path, tmp_path: Path) -> None:
@@ -36,3 +41,7 @@ def test_no_tamper_is_believed_nor_breaks_the_checker(run: Path, tmp_path: Path)
     assert outcome.total >= SAMPLE
     assert outcome.false == []
     assert outcome.tracebacks == []
+
+
+def test_the_judge_agrees_on_logic_cells(tmp_path: Path) -> None:
+    assert disagreements(cells_run(tmp_path / "run")) == []

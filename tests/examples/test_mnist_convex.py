@@ -79,3 +79,11 @@ def test_more_drawn_for_each_that_is_kept_say_more() -> None:
         data = convex.sequential(images, labels, n_steps=plan.n_steps)
         reached.append(accuracy(card, data.inputs, data.labels))
     assert reached[1] > reached[0]
+
+
+def test_logic_cells_tell_digits_apart_too() -> None:
+    plan = replace(PLAN, neurons=32, cells=True, shifts=((0, 0),))
+    card = quantize(convex.fit_convex(*digits(300, seed=1), plan), bits=8)
+    test = convex.sequential(*digits(200, seed=2), n_steps=PLAN.n_steps)
+    assert card.n_cells == card.n_features <= 32
+    assert accuracy(card, test.inputs, test.labels) > 0.7

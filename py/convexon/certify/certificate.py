@@ -19,6 +19,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from convexon.certify.cells import CellSet
 from convexon.certify.dyadic import FloatArray
 from convexon.certify.statement import IntArray, Statement, require_floats, require_text
 from convexon.certify.windows import WindowSet
@@ -94,11 +95,11 @@ class UniversalBound:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WindowBound:
-    """A lower bound over any number of neurons on windows, beside the dictionary's columns.
+    """A lower bound over any number of neurons of few inputs, beside the dictionary's columns.
 
     Members
     -------
-    sets : tuple of WindowSet
+    sets : tuple of WindowSet and CellSet
         The neurons.
     lower_bound : float
         No network of columns of these neurons and of the dictionary has a smaller objective.
@@ -106,7 +107,7 @@ class WindowBound:
         A dual vector that is feasible over all of them and attains `lower_bound`.
     """
 
-    sets: tuple[WindowSet, ...]
+    sets: tuple[WindowSet | CellSet, ...]
     lower_bound: float
     dual: FloatArray
 
@@ -362,6 +363,6 @@ def _counts(certificate: Certificate) -> Json:
 
 
 CERTIFICATE: Codec[Certificate] = Codec(
-    Certificate, "convexon.certificate", 4, derived=_counts, made_by="convexon solve"
+    Certificate, "convexon.certificate", 5, derived=_counts, made_by="convexon solve"
 )
 """File form of a `Certificate`."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from convexon.certify.cells import CellSet, violating_cell
 from convexon.certify.certificate import Certificate, Rounded, SampleMargins, WindowBound
 from convexon.certify.columns import Columns
 from convexon.certify.costs import LEAST, weights_of
@@ -438,7 +439,10 @@ def _windows(e: Evidence, bound: WindowBound) -> str:
                 penalty=penalty,
                 limit=limit,
             )
-            found = check.violation(windows)
+            if isinstance(windows, CellSet):
+                found = violating_cell(check, windows)
+            else:
+                found = check.violation(windows)
             if found is not None:
                 raise _fail("windows", f"a neuron violates the dual constraint: {found}")
     except InputError as error:

@@ -158,12 +158,7 @@ class WindowCheck:
         if not windows.any_threshold and count * n_codes > MOST_RUNS:
             raise InputError(f"windows must leave at most {MOST_RUNS} runs, not {count * n_codes}")
         neurons = (_Levels if windows.any_threshold else _Table)(windows, courses, self.mode)
-        # Sums of as many units as there can be stay below 2**52.
-        most = neurons.largest * float(np.abs(self.dual).sum()) * (1.0 + 1e-9)
-        exponent = min(51 - math.frexp(most)[1], MOST_EXPONENT)
-        units = np.rint(np.ldexp(self.dual, exponent))
-        slack = 0.5 * neurons.largest * len(units) + 1.0
-        limit = float(self.limit.fractions()[0] * (1 - 2.0**-50)) * 2.0**exponent
+        units, slack, limit = self.scaled(neurons.largest)
         for first in range(0, len(windows.inputs), _AT_ONCE):
             part = windows.inputs[first : first + _AT_ONCE]
             sums = _sums(shown, part, units, len(courses))
@@ -178,6 +173,19 @@ class WindowCheck:
                             f"{part[window].tolist()}"
                         )
         return None
+
+    def scaled(self, largest: int) -> tuple[FloatArray, float, float]:
+        """Return the dual vector in integer units, how far a score of them is off, and the limit.
+
+        No column has an entry above ``largest``.
+        """
+        # Sums of as many units as there can be stay below 2**52.
+        most = largest * float(np.abs(self.dual).sum()) * (1.0 + 1e-9)
+        exponent = min(51 - math.frexp(most)[1], MOST_EXPONENT)
+        units = np.rint(np.ldexp(self.dual, exponent))
+        slack = 0.5 * largest * len(units) + 1.0
+        limit = float(self.limit.fractions()[0] * (1 - 2.0**-50)) * 2.0**exponent
+        return units, slack, limit
 
     def _courses(self, windows: WindowSet) -> tuple[Signal, IntArray]:
         """What single inputs show where it matters, (V, steps), and which of it, (n, inputs)."""

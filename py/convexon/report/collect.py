@@ -295,6 +295,8 @@ def _network(content: RunContent) -> Iterator[Figure]:
     source = f"silicon card {content.card_digest[:19]}"
     yield Figure("network.branches", len(card.branches), "branches", MEASURED, source)
     yield Figure("network.neurons", card.n_neurons, "neurons", MEASURED, source)
+    if card.n_cells:
+        yield Figure("network.cells", card.n_cells, "logic cells", MEASURED, source)
     yield Figure("network.synapses", card.n_synapses, "synapses", MEASURED, source)
     bits = max(layer.weight_format.width for branch in card.branches for layer in branch.layers)
     yield Figure("network.weight_bits", bits, "bits", MEASURED, source)

@@ -254,8 +254,12 @@ def _title(content: RunContent) -> str:
 
 def _lead(content: RunContent) -> str:
     card = content.card
+    others = card.n_neurons - card.n_cells
+    kinds = f"{others} LIF neurons" if others or not card.n_cells else ""
+    if card.n_cells:
+        kinds = " and ".join(filter(None, [kinds, f"{card.n_cells} logic cells"]))
     return (
-        f"A spiking network of {card.n_neurons} LIF neurons in {len(card.branches)} parallel "
+        f"A spiking network of {kinds} in {len(card.branches)} parallel "
         f"branches, with {card.n_synapses} synapses and {card.n_steps} steps. "
         f"Silicon card {content.card_digest}."
     )

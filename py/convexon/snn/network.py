@@ -437,6 +437,12 @@ class _Hidden:
         return self.readout_mode.feature is Feature.MEMBRANE
 
     @property
+    def n_cells(self) -> int:
+        """Neurons that fire by a truth table: logic cells, which are no LIF neurons."""
+        layers = (layer for branch in self.branches for layer in branch.layers)
+        return sum(layer.n_neurons for layer in layers if layer.tables is not None)
+
+    @property
     def depth(self) -> int:
         """Layers of the deepest branch."""
         return max(branch.depth for branch in self.branches)

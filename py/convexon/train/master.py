@@ -11,6 +11,7 @@ import numpy.typing as npt
 from convexon.convex.model.problem import Problem
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import Solution, solve
+from convexon.plan.fold import merged
 from convexon.snn.network import Branch, Layer
 from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.dictionary import SpikeDictionary, distinct_columns
@@ -104,22 +105,20 @@ class Master:
         return key not in self.known or weight < self.known[key] * (1.0 - 1e-9)
 
     def dictionary(self) -> tuple[tuple[Branch, ...], tuple[Site, ...], SpikeDictionary]:
-        """Return a branch for each site, those sites, and the columns with their neurons."""
-        members: dict[int, list[int]] = {}
-        for j, (site, _) in enumerate(self.places):
-            members.setdefault(id(site), []).append(j)
+        """Return a branch for each site, those sites, and the columns with their neurons.
+
+        Logic cells have a branch of their own.
+        """
+        members: dict[tuple[int, bool], list[int]] = {}
+        for j, (site, layer) in enumerate(self.places):
+            members.setdefault((id(site), layer.tables is None), []).append(j)
         witnesses = np.zeros((len(self.places), 2), dtype=np.int64)
         branches: list[Branch] = []
         sites: list[Site] = []
         for b, columns in enumerate(members.values()):
             site = self.places[columns[0]][0]
             sites.append(site)
-            layers = [self.places[j][1] for j in columns]
-            side_by_side = site.family.layer(
-                np.concatenate([layer.matrix for layer in layers], axis=1),
-                np.concatenate([layer.thresholds for layer in layers]),
-            )
-            branches.append(site.branch(side_by_side))
+            branches.append(site.branch(merged([self.places[j][1] for j in columns])))
             first = site.first_neuron
             witnesses[columns] = [(b, first + k) for k in range(len(columns))]
         _, counts = distinct_columns(self.columns)

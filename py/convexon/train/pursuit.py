@@ -4,6 +4,7 @@ The row-group program selects too, but it has to weigh every drawn column at onc
 taken in blocks: those that go along best with what the ones before leave unexplained, near twins
 left out, and all weights fitted anew by least squares after each block (orthogonal matching
 pursuit). The certified program is solved over what is kept; its bound covers all that was drawn.
+Nothing need be drawn where an oracle prices: it proposes each block for what is left.
 """
 
 from __future__ import annotations
@@ -15,8 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve
 
+from convexon.convex.model.penalty import GroupL2
 from convexon.errors import InputError
+from convexon.plan.fold import merged
+from convexon.snn.network import Layer
 from convexon.train.columns.bits import BitColumns
+from convexon.train.pricing.oracle import Oracle
+from convexon.train.pricing.site import PricingProblem, Site
 
 Float32 = npt.NDArray[np.float32]
 
@@ -74,16 +80,14 @@ def pursue(
     Raises `InputError` if no column fires in some rows, and is silent in others.
     """
     n = columns.n_rows
-    share = np.ones(n) if counts is None else counts.astype(np.float64)
-    root = np.sqrt(share / share.mean()).astype(np.float32)
-    targets = root[:, None] * np.eye(n_classes, dtype=np.float32)[labels]
+    root = _root(np.ones(n) if counts is None else counts)
     mean, spread = _moments(columns, root)
     alive = spread > np.sqrt(plan.rare * (1 - plan.rare)) * np.sqrt(n)
     if not alive.any():
         raise InputError("columns must fire in some rows and be silent in others: draw more")
-    fit = _Fit(root, targets)
+    fit = _Fit.of(root, labels, n_classes)
     taken: list[int] = []
-    twins = slice(None, None, max(1, -(-n // _TWIN_ROWS)))
+    twins = _compared(n)
     while len(taken) < plan.keep:
         pull = _pull(columns, root, mean, fit.residual) / np.maximum(spread, 1.0)
         pull[~alive] = -1.0
@@ -102,6 +106,68 @@ def pursue(
     return np.array(taken, dtype=np.intp)
 
 
+def pursue_priced(
+    site: Site,
+    oracle: Oracle,
+    n_classes: int,
+    plan: Pursuit,
+    *,
+    generator: np.random.Generator,
+    progress: Callable[[int], None] | None = None,
+) -> Layer:
+    """Return the neurons that an oracle proposes for a site, block by block.
+
+    The rows are the site's. ``progress`` is called with the neurons taken so far.
+
+    Raises `InputError` if the oracle proposes none that fires in some rows and not in others.
+    """
+    rows = site.rows
+    root = _root(rows.counts)
+    fit = _Fit.of(root, rows.labels, n_classes)
+    blocks: list[Layer] = []
+    taken, twins = 0, _compared(rows.n_rows)
+    while taken < plan.keep:
+        asked = PricingProblem(
+            dual=(root[:, None] * fit.residual).astype(np.float64),
+            penalty=GroupL2(),
+            rho=float(np.finfo(np.float32).tiny),  # the longest of all, whatever their length
+            n_wanted=_PROPOSED * plan.block,
+        )
+        layer = oracle.propose(asked, site, generator).layer
+        if layer is None:
+            break
+        features = site.features(layer).astype(np.float32)
+        share = features.mean(axis=0)
+        alive = np.flatnonzero((share > plan.rare) & (share < site.max_feature - plan.rare))
+        wanted = min(plan.block, plan.keep - taken)
+        fresh = alive[_distinct(features[twins, alive], plan.twins, wanted)]
+        if not len(fresh):
+            break
+        fit.add(root[:, None] * features[:, fresh], plan.ridge)
+        blocks.append(layer.restricted(fresh, np.arange(layer.n_inputs)))
+        taken += len(fresh)
+        if progress is not None:
+            progress(taken)
+    if not blocks:
+        raise InputError("neurons must fire in some rows and be silent in others: none does")
+    return merged(blocks)
+
+
+_PROPOSED = 8
+"""Neurons that are proposed for each that is taken."""
+
+
+def _root(counts: npt.NDArray[np.int64] | npt.NDArray[np.float64]) -> Float32:
+    """Square roots of the samples that rows stand for, of mean 1 before."""
+    share = counts.astype(np.float64)
+    return np.asarray(np.sqrt(share / share.mean()), dtype=np.float32)
+
+
+def _compared(n_rows: int) -> slice:
+    """Rows on which columns are compared."""
+    return slice(None, None, max(1, -(-n_rows // _TWIN_ROWS)))
+
+
 class _Fit:
     """Least squares of the targets on the columns so far, the always-firing one first.
 
@@ -113,6 +179,11 @@ class _Fit:
         self._gram = np.array([[float(root @ root)]])
         self._moments = np.asarray(root[None] @ targets, dtype=np.float64)
         self.residual = targets - root[:, None] * (self._moments / self._gram).astype(np.float32)
+
+    @classmethod
+    def of(cls, root: Float32, labels: npt.NDArray[np.int64], n_classes: int) -> _Fit:
+        """Return the fit of classes by the always-firing column alone."""
+        return cls(root, root[:, None] * np.eye(n_classes, dtype=np.float32)[labels])
 
     def add(self, block: Float32, ridge: float) -> None:
         """Take in a block of columns, (n, k), and leave what all of them do not explain."""

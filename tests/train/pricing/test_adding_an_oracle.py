@@ -21,6 +21,7 @@ from convexon.train.claims import certified
 from convexon.train.fit import Plan, fit
 from convexon.train.generation import GenerationBudget
 from convexon.train.pricing.ascent import SurrogateAscent
+from convexon.train.pricing.cells import CellPricing
 from convexon.train.pricing.enumeration import Enumeration
 from convexon.train.pricing.local import LocalSearch
 from convexon.train.pricing.milp import MixedIntegerProgram
@@ -95,6 +96,7 @@ def test_every_built_in_oracle_has_a_name_and_needs_nothing_else() -> None:
         "milp": MixedIntegerProgram,
         "enumeration": Enumeration,
         "windows": WindowPricing,
+        "cells": CellPricing,
     }
     assert list(ORACLES) == [*kinds, "given"]
     for name, kind in kinds.items():

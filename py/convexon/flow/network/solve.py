@@ -85,9 +85,11 @@ class Solved:
         c, drawn = self.certificate.value, self.drawn
         test = drawn.test
         told = "" if test is None else f", {100 * self.accuracy(test.value):.2f} % test"
+        card = self.card.value
+        cells = f" ({card.n_cells} of them logic cells)" if card.n_cells else ""
         return (
             f"solve: {drawn.dictionary.value.n_columns} columns, "
-            f"{self.card.value.n_neurons} neurons, gap {c.gap:.1e}, primal {c.primal:.6f}, "
+            f"{card.n_neurons} neurons{cells}, gap {c.gap:.1e}, primal {c.primal:.6f}, "
             f"accuracy {100 * self.accuracy(drawn.train.value):.2f} % train{told}"
         )
 

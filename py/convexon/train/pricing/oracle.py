@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from convexon.certify.cells import CellSet
 from convexon.certify.windows import WindowSet
 from convexon.errors import InputError
 from convexon.registry import Registry
@@ -59,9 +60,9 @@ class Exhaustive(Protocol):
 
 @runtime_checkable
 class Windowed(Protocol):
-    """An oracle that is exact over neurons on windows, and can state them for a checker."""
+    """An oracle that is exact over neurons of few inputs, and can state them for a checker."""
 
-    def set_of(self, site: Site, branch: int) -> WindowSet:
+    def set_of(self, site: Site, branch: int) -> WindowSet | CellSet:
         """Return the set that it prices on a site, which is the trunk of ``branch``."""
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from convexon.errors import InputError, require_positive
 from convexon.snn.network import Layer
 from convexon.train.pricing.ascent import SurrogateAscent
+from convexon.train.pricing.cells import CellPricing
 from convexon.train.pricing.enumeration import Enumeration
 from convexon.train.pricing.local import LocalSearch
 from convexon.train.pricing.milp import MixedIntegerProgram
@@ -79,4 +80,5 @@ ORACLES.add("ascent", SurrogateAscent)
 ORACLES.add("milp", MixedIntegerProgram)
 ORACLES.add("enumeration", Enumeration)
 ORACLES.add("windows", WindowPricing)
+ORACLES.add("cells", CellPricing)
 ORACLES.add("given", GivenNeurons)

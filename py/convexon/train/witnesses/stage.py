@@ -19,7 +19,8 @@ from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.columns.rows import Rows, distinct_rows
 from convexon.train.cost import SiliconCost
 from convexon.train.generation import GenerationBudget, Round, generate
-from convexon.train.pricing.oracle import Windowed
+from convexon.train.pricing.cells import CellPricing
+from convexon.train.pricing.oracle import Oracle, Windowed
 from convexon.train.pricing.oracles import ORACLES
 from convexon.train.pricing.site import PricingProblem, Site, site_on
 from convexon.train.selection import Pool
@@ -57,10 +58,12 @@ def witnesses_for(
     def watch(record: Round) -> None:
         progress.advance(f"{record.n_columns} columns, largest ratio {record.largest_ratio:.2f}")
 
+    oracle = ORACLES[settings.oracle]()
+    sites = {_place(oracle, site): site for site in _sites(settings, drawn, train, rows, shape)}
     priced = generate(
         rows.problem(Softmax(), GroupL2(), settings.selection_rho, n_outputs=train.n_classes),
-        _sites(settings, drawn, train, rows, shape),
-        [ORACLES[settings.oracle]()],
+        list(sites.values()),
+        [oracle],
         budget=GenerationBudget(
             max_rounds=settings.pricing_rounds + 1,
             columns_per_round=_COLUMNS_PER_ROUND,
@@ -136,7 +139,7 @@ def window_bound(
     rows = distinct_rows(train, settings.readout)
     every = _sites(settings, branches, train, rows, shape)
     # The first branch of each leak is drawn, and has the trunk of those that pricing added.
-    first = {site.family.leak: b for b, site in reversed(list(enumerate(every)))}
+    first = {_place(oracle, site): b for b, site in reversed(list(enumerate(every)))}
     sites = [(b, every[b]) for b in sorted(first.values())]
     asked = PricingProblem(dual=dual, penalty=program.penalty, rho=program.rho, n_wanted=1)
     generator = np.random.default_rng(settings.seed)
@@ -151,6 +154,11 @@ def window_bound(
     )
 
 
+def _place(oracle: Oracle, site: Site) -> object:
+    """What tells sites of an oracle apart: a leak, which has a trunk; of logic cells the trunk."""
+    return site.trunk if isinstance(oracle, CellPricing) else site.family.leak
+
+
 def _sites(
     settings: SolveSettings,
     branches: Branches,
@@ -161,19 +169,21 @@ def _sites(
     """Return for each branch the site that its last layer stands on, its neurons weighed.
 
     The mean neuron of the first branch, which is drawn, has a weight of one. Fields are of samples
-    of the shape, where branches have one layer.
+    of the shape, where branches have one layer. Logic cells may stand where the first family does.
     """
     shape = shape if settings.depth == 1 else ()
-    families = {family.leak: family for family in settings.families(train.n_inputs, shape)}
+    every = settings.families(train.n_inputs, shape)
+    families = {family.leak: family for family in every}
     sites = [
         site_on(
             train,
             rows,
-            families[branch.layers[-1].leak],
+            every[0] if last.tables is not None else families[last.leak],
             trunk=branch.layers[:-1],
-            name=f"leak {branch.layers[-1].leak.factor:g}",
+            name=f"leak {last.leak.factor:g}",
         )
         for branch in branches
+        for last in branch.layers[-1:]
     ]
     if settings.cost is None:
         return sites
