@@ -360,6 +360,20 @@ def digits() -> str:
     return table(("method", "n = 6,000: test %", "neurons", "n = 60,000: test %", "neurons"), rows)
 
 
+def digits_cells() -> str:
+    """Return sequential MNIST by logic cells, which are no LIF neurons."""
+    figures = figures_of("engine")
+    rows = []
+    for method, most in (("cell", "1,024"), ("cell2048", "2,048")):
+        row = [f"at most {most}"]
+        for data in ("mnist6000", "mnist60000"):
+            name = f"engine.{data}.{method}"
+            row += [share(figures, f"{name}.test"), number(figures, f"{name}.neurons", ".0f")]
+        rows.append(tuple(row))
+    header = ("logic cells", "n = 6,000: test %", "cells", "n = 60,000: test %", "cells")
+    return table(header, rows)
+
+
 SMALL_DATA = (
     ("digits", "8 x 8 digits"),
     ("wine", "wine"),
@@ -533,6 +547,7 @@ TABLES: dict[str, Callable[[], str]] = {
         strings,
         automata,
         digits,
+        digits_cells,
         interchange,
         small,
         readout,

@@ -5,8 +5,8 @@ last step. The threshold neurons above it see rectangles of the image: each weig
 two training digits of different classes there. Eight times as many are drawn as are kept; those are
 kept that explain most of what the ones before left open; and the convex program weighs them.
 With `--cells` the neurons are logic cells, one LUT each: Boolean functions of four pixels of a
-rectangle of 3 x 3, of which pricing finds the best for what is left, out of more than four billion. Digits
-that are shifted by a pixel are further rows. Validation digits choose the regularisation.
+rectangle of 3 x 3, of which pricing finds the best for what is left, out of more than four billion.
+Digits that are shifted by a pixel are further rows. Validation digits choose the regularisation.
 """
 
 from __future__ import annotations
