@@ -25,6 +25,7 @@ from convexon.plan.image import loaded_plans, weight_image
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.plan.schedule import Schedule
 from convexon.snn import golden
+from convexon.snn.cells import OWN, cell_layer
 from convexon.snn.decision import Decision, Rule, decided_trace
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
@@ -119,6 +120,33 @@ def states_network(seed: int = 12) -> FixedPointNetwork:
         (layer(rng, 5, 3, recurrent=True, synapse=Leak(1, 1), reset=Reset.LATE),),
         (layer(rng, 5, 4, recurrent=False, leaks=np.array([0, 1, 2, 4])),),
         mode=ReadoutMode.STEP,
+    )
+
+
+def cells_network(seed: int = 8) -> FixedPointNetwork:
+    """Logic cells, some of which read their own last spike."""
+    rng = np.random.default_rng(seed)
+    reads = [rng.permutation(6)[:4] for _ in range(6)]
+    for own in reads[:2]:
+        own[3] = OWN
+    cells = cell_layer(reads, rng.integers(0, 2, (6, 16)), n_inputs=6)
+    return network(rng, (cells,), mode=ReadoutMode.STEP)
+
+
+def integrating_network(seed: int = 9) -> FixedPointNetwork:
+    """Leaky integrators behind a layer that spikes, whose largest membranes are the scores."""
+    rng = np.random.default_rng(seed)
+    hidden = layer(rng, 5, 4, recurrent=False)
+    last = layer(rng, 4, 3, recurrent=False, reset=Reset.NONE)
+    return FixedPointNetwork(
+        branches=(Branch((hidden, last)),),
+        n_steps=6,
+        input_bits=1,
+        readout_mode=ReadoutMode.PEAK,
+        readout_weights=np.eye(3, dtype=np.int64),
+        readout_biases=np.zeros(3, dtype=np.int64),
+        readout_format=QFormat(2),
+        bias_format=QFormat(2),
     )
 
 
@@ -336,6 +364,14 @@ def subjects() -> list[Subject | AxiSubject]:
             of=states_network(),
             mapping=Mapping(layers=((Folded(lanes=3),), (Folded(lanes=2),))),
             within="lane|updater",
+        ),
+        Subject(name="cells", of=cells_network(), mapping=Mapping.spatial(cells_network())),
+        Subject(
+            name="integrators",
+            of=integrating_network(),
+            mapping=Mapping.spatial(integrating_network()),
+            within="readout|stage1",
+            count=10,
         ),
         Subject(
             name="folded",
