@@ -2,19 +2,22 @@
 
     pip install --group bench        # data that packages ship
     --data FOLDER                    # MNIST's idx files, or set CONVEXON_DATA
-    --full                           # all 60,000 images of MNIST alone, one seed
+    --full                           # all 60,000 images of MNIST alone
+    --seeds N --methods NAME ...     # fewer than three seeds; some methods of MNIST's rows
 
 Rows of MNIST: 6,000 training images in T = 4 chunks, any idx folder of 28 x 28 images in its place.
-Ternary threshold neurons see rectangles of the image; 8,192 are drawn, selected by the residual and
+Ternary threshold neurons see rectangles of the image; many are drawn, selected by the residual and
 weighed by the convex program (examples/mnist_convex.py). Methods cell and cell2048 have logic cells
-instead, which pricing finds: 1,024 and 2,048 at most.
+instead, which pricing finds: 1,024 and 2,048 at most. Beside them: surrogate gradient with as many
+neurons, the same bits and wall time, its rate chosen on validation; its hybrids with the convex
+program, which get a third more; a random reservoir; and logistic regression.
 
 Rows of the small data (benchmarks/small_data.py): `SolveSettings` as they come, beside logistic
 regression on raw values, a random reservoir, and surrogate gradient with as many neurons of the
 same kind, bits and wall time.
 
 Everything is chosen on validation samples, over three seeds. benchmarks/results/engine.json is
-written after each seed; a seed that stands there is not measured again.
+written after each seed; what stands there is not measured again.
 """
 
 from __future__ import annotations
@@ -27,16 +30,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import mnist_sequential
 import numpy as np
 import small_data
 from example import example
 
+from convexon.data.dataset import SpikeDataset
 from convexon.flow.network.baselines import baselines
 from convexon.flow.network.solve import Solved, solve
 from convexon.flow.run import Run
 from convexon.quantizer.readout import quantize
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.snn.network import FixedPointNetwork
+from convexon.snn.network import FixedPointNetwork, Network
 from convexon.snn.simulate import accuracy
 from convexon.train.selection import validation_split
 from convexon.train.settings import SolveSettings
@@ -55,14 +60,23 @@ LARGE = {
 FULL = {
     "mnist60000": (
         60_000,
-        {"cvx": {"neurons": 1024, **WHOLE}, **{name: own | WHOLE for name, own in CELLS.items()}},
+        {
+            "cvx": {"neurons": 1024, **WHOLE},
+            **{name: own | WHOLE for name, own in CELLS.items()},
+        },
     )
 }
 """Training images, and what the plan of each method has of its own, by name of a row."""
 
+METHODS = ("cvx", *CELLS, "sg", "baselines")
+"""Of MNIST's rows; `sg` brings its hybrids too, and `baselines` are reservoir and logistic."""
+
 SEEDS = 3
 
 UNITS = {"test": "share", "neurons": "neurons", "fan_in": "synapses", "seconds": "seconds"}
+
+SHARE_OF_SURROGATE = 0.75
+"""Of the seconds that `examples/mnist.py` gets: the rest is for fine-tuning."""
 
 LEAST_SECONDS = 20.0
 """That surrogate training gets where the convex program took less."""
@@ -74,33 +88,67 @@ Values = Mapping[str, Mapping[str, float]]
 def on_mnist(
     folder: Path,
     n_train: int,
-    methods: Mapping[str, Mapping[str, object]],
+    plans: Mapping[str, Mapping[str, object]],
+    asked: Sequence[str],
     seed: int,
     known: Values,
 ) -> Values:
-    """Fit the convex network of one seed by each method, and test it on all test images."""
-    wanted = {method: own for method, own in methods.items() if method not in known}
-    return {method: fitted(folder, n_train, own, seed) for method, own in wanted.items()}
+    """Measure by the methods that are asked for what is not known of one seed."""
+    found = dict(known)
+    for method, own in plans.items():
+        if method in asked and method not in known:
+            found[method] = convex_network(folder, n_train, own, seed)
+    train, test = mnist_sequential.data_of(
+        folder, n_train=n_train, n_steps=mnist_sequential.N_STEPS, seed=seed
+    )
+    if "sg" in asked and "sg" not in known and "cvx" in found:
+        neurons = int(plans["cvx"]["neurons"])
+        found |= surrogate(train, test, neurons, found["cvx"]["seconds"], seed)
+    if "baselines" in asked and "logistic" not in known:
+        for name, reached in mnist_sequential.baselines(train, test, seed=seed):
+            found[name] = {"test": reached}
+    return found
 
 
-def fitted(folder: Path, n_train: int, own: Mapping[str, object], seed: int) -> Mapping[str, float]:
-    """Fit the convex network of one plan, and test it."""
+def convex_network(
+    folder: Path, n_train: int, own: Mapping[str, object], seed: int
+) -> Mapping[str, float]:
+    """Fit the convex network of one plan, and test it on all test images."""
     plan = convex.ConvexPlan(seed=seed, **own)
     images, labels = convex.load_digits(folder, "train")
     test = convex.sequential(*convex.load_digits(folder, "test"), n_steps=plan.n_steps)
     chosen = convex.balanced_subset(labels, n_train, seed=seed)
     began = time.perf_counter()
     network = convex.fit_convex(images[chosen], labels[chosen], plan)
-    seconds = time.perf_counter() - began
+    return tested(network, test, time.perf_counter() - began)
+
+
+def surrogate(
+    train: SpikeDataset, test: SpikeDataset, neurons: int, seconds: float, seed: int
+) -> Values:
+    """Train by surrogate gradient in so many seconds; its hybrids get a third more to fine-tune."""
+    began = time.perf_counter()
+    fitted = mnist_sequential.fit_digits(
+        train, seed=seed, n_neurons=neurons, seconds=seconds / SHARE_OF_SURROGATE
+    )
+    elapsed = time.perf_counter() - began
+    return {
+        name: tested(network, test, seconds if name == "sg" else elapsed)
+        for name, network in fitted.steps.items()
+    }
+
+
+def tested(network: Network, test: SpikeDataset, seconds: float) -> Mapping[str, float]:
+    """Measure the card of a network on test images."""
     card = quantize(network, bits=READOUT_BITS)
     reached = accuracy(card, test.inputs, test.labels)
     return {"test": reached, "seconds": seconds, **size_of(card)}
 
 
 def on_small(name: str, seed: int, known: Values) -> Values:
-    """Fit by every method on one split."""
+    """Fit by every method on one split, unless that is known."""
     if known:
-        return {}
+        return known
     settings, samples = SolveSettings(seed=seed), small_data.samples(name)
     with tempfile.TemporaryDirectory(prefix="convexon-bench-") as folder:
         run = Run(Path(folder) / "run")
@@ -193,7 +241,7 @@ def measure(row: str, fit: Callable[[int, Values], Values], n_seeds: int) -> Non
     """Measure of a row what is not known, seed by seed, and write it after each."""
     seeds = [known_values(row, seed) for seed in range(SEEDS)]
     for seed in range(n_seeds):
-        seeds[seed] = {**seeds[seed], **fit(seed, seeds[seed])}
+        seeds[seed] = fit(seed, seeds[seed])
         tests = {method: values["test"] for method, values in seeds[seed].items()}
         print(f"{row}, seed {seed}: {tests}", flush=True)
         known = read_figures(RESULT) if RESULT.exists() else {}
@@ -205,10 +253,10 @@ def main() -> None:
     """Measure, and write the figures."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--data", type=Path, default=os.environ.get("CONVEXON_DATA"))
-    options.add_argument("--full", action="store_true", help="all 60,000 images, one seed")
+    options.add_argument("--full", action="store_true", help="all 60,000 images")
     options.add_argument("--only", nargs="+", choices=(*LARGE, *small_data.DATA))
     options.add_argument("--seeds", type=int, default=SEEDS, choices=range(1, SEEDS + 1))
-    options.add_argument("--methods", nargs="+", help="of MNIST, some: cvx, cell, cell2048")
+    options.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     given = options.parse_args()
     large = FULL if given.full else LARGE
     rows = list(FULL) if given.full else given.only or [*LARGE, *small_data.DATA]
@@ -216,12 +264,11 @@ def main() -> None:
         options.error("--data must name the folder with the idx files, or set CONVEXON_DATA")
     for row in rows:
         if row in large:
-            n_train, methods = large[row]
-            asked = {m: own for m, own in methods.items() if m in (given.methods or methods)}
-            fit = partial(on_mnist, Path(given.data), n_train, asked)
-            measure(row, fit, 1 if given.full else given.seeds)
+            n_train, plans = large[row]
+            fit = partial(on_mnist, Path(given.data), n_train, plans, given.methods)
         else:
-            measure(row, partial(on_small, row), given.seeds)
+            fit = partial(on_small, row)
+        measure(row, fit, given.seeds)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,8 @@ SOLVER_ROWS = (
     ("agreement.programs", "random programs compared with CVXPY and Clarabel"),
     ("agreement.max_relative_error", "largest relative difference of the objectives"),
     ("solver.seconds", "softmax l1, n = 1000, P = 256, C = 10: seconds"),
+    ("solver.full.seconds", "softmax, row-group l2, n = 60000, P = 4096, to 1e-3: seconds"),
+    ("solver.full.memory_bytes", "memory of the process meanwhile, bytes"),
     ("solver.speedup.scs", "times faster than CVXPY with SCS, at the gap that SCS reached"),
     ("solver.scs.gap", "relative gap that SCS reached"),
     ("solver.speedup.clarabel", "times faster than CVXPY with Clarabel"),
