@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import threading
 from types import FrameType
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_SOON = 0.01
+"""Seconds after which a signal comes again whose exception was lost."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -41,6 +47,7 @@ def as_interrupts() -> None:
     for number in _STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
+    sys.unraisablehook = _again
 
 
 def at_the_end() -> None:
@@ -53,3 +60,14 @@ def at_the_end() -> None:
 def _stop(number: int, frame: FrameType | None) -> None:
     at_the_end()
     raise Stopped(number)
+
+
+def _again(lost: sys.UnraisableHookArgs) -> None:
+    """Send a signal once more that came within a finalizer, where Python drops what is raised."""
+    if not isinstance(lost.exc_value, Stopped):
+        sys.__unraisablehook__(lost)
+        return
+    as_interrupts()
+    again = threading.Timer(_SOON, os.kill, (os.getpid(), lost.exc_value.number))
+    again.daemon = True
+    again.start()
