@@ -44,8 +44,11 @@ from toy import toy_arrays
             ["--coding", "morse"],
             "--coding must be one of threshold, latency, intensity, .*, not 'morse'",
         ),
-        (["--readout", "loud"], "--readout must be one of last, sign, count, step, not 'loud'"),
-        (["--readout", "step"], "--readout must give one decision a sample: last, sign or count"),
+        (["--readout", "loud"], "--readout must be one of last, sign, count, .*, not 'loud'"),
+        (
+            ["--readout", "step"],
+            "--readout must be last, sign or count, which give one decision a sample .*, not step",
+        ),
         (["--depth", "2", "--hidden", "2"], "--fan-in must be at most the 2 hidden .*, not 3"),
     ],
     ids=" ".join,

@@ -113,7 +113,7 @@ def test_a_board_is_an_axis_and_has_its_family(data: Path) -> None:
         ({"sweep": {"alphabet": 4}}, "alphabet must be text, not 4"),
         ({"sweep": {"alphabet": "int1"}}, "weight_bits must be 2 to 16, not 1"),
         ({"sweep": {"coding": "morse"}}, "coding must be one of threshold, .*, not 'morse'"),
-        ({"sweep": {"readout": "step"}}, "readout must give one decision .*"),
+        ({"sweep": {"readout": "step"}}, "readout must be last, sign or count, .*"),
         ({"sweep": {"readout_bits": [8, 1]}}, "readout_bits must be an integer of 2 to 24, not 1"),
         ({"sweep": {"family": "z80"}}, "family must be one of ecp5, ice40, gowin, not 'z80'"),
         ({"sweep": {"board": "z80"}}, "board must be one of .*, icebreaker, .*, not 'z80'"),

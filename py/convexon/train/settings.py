@@ -57,7 +57,9 @@ class SolveSettings(Settings):
         "for two classes.",
         names=LOSSES.__iter__,
     )
-    readout: ReadoutMode = setting(ReadoutMode.COUNT, "What the readout weighs.")
+    readout: ReadoutMode = setting(
+        ReadoutMode.COUNT, "What the readout weighs: last, sign or count, where it is solved for."
+    )
     witnesses: int = setting(2000, "Witnesses to draw, over all families.", least=1, most=1 << 24)
     fan_in: int = setting(8, "Synapses of a neuron; clipped to the inputs.", least=1)
     sight: Sight | None = setting(
@@ -122,9 +124,11 @@ class SolveSettings(Settings):
             raise InputError(
                 f"cost must be left out with oracle {self.oracle}, whose neurons have one weight"
             )
-        if self.readout is ReadoutMode.STEP:
-            raise InputError("readout must give one decision a sample: last, sign or count")
-        self.readout.require_weighed("a network that is solved")
+        if self.readout not in (ReadoutMode.LAST, ReadoutMode.SIGN, ReadoutMode.COUNT):
+            raise InputError(
+                "readout must be last, sign or count, which give one decision a sample and are "
+                f"weighed, not {self.readout.value}"
+            )
 
     def families(self, n_inputs: int, shape: tuple[int, ...] = ()) -> tuple[WitnessFamily, ...]:
         """Families of witnesses, a branch each: one integrates, one leaks a quarter a step.
