@@ -285,6 +285,18 @@ def test_a_convolution_with_a_late_reset_keeps_its_kernel() -> None:
     assert found.layers[0].after.mean() < 0.01
 
 
+def test_the_thresholds_of_channels_are_moved_where_that_restores_spikes() -> None:
+    kernel = np.random.default_rng(3).normal(0, 0.5, (4, 1, 3, 3))
+    own = layer(INPUTS, 16, weights=Convolution(kernel, Windows(shape=(1, 4, 4))))
+    coarse = HiddenSettings(bits=3)
+    found = quantize_network(network(own), spikes(), coarse).layers[0]
+    (shared,) = quantize_network(network(own), spikes(), coarse).card.branches[0].layers
+    assert found.moved > 0
+    assert all(len(set(channel)) == 1 for channel in shared.thresholds.reshape(4, -1).tolist())
+    fed = replace(coarse, rounding=Rounding.FEEDBACK)
+    assert found.after.mean() < quantize_network(network(own), spikes(), fed).layers[0].after.mean()
+
+
 def test_each_neuron_may_have_a_leak_of_its_own() -> None:
     real = network(layer(INPUTS, 8, leak=np.linspace(0.5, 0.95, 8)))
     found = quantize_network(real, spikes(), HiddenSettings(bits=12, guard_bits=8))

@@ -60,6 +60,9 @@ _SAMPLES = 256
 _MOVES = 64
 """Most weights of a neuron that the search tries to move at once."""
 
+_SHIFTS, _TRIES = (0.3, 0.06), 9
+"""How far a channel's threshold is moved, as shares of it, and how many places are tried."""
+
 _ROUNDS = 8
 """Most moves of one neuron."""
 
@@ -137,7 +140,7 @@ class LayerRounding:
         """One row a column of weights: of the neurons that share it."""
         return per_neuron.reshape(self.weights.shape[1], -1)
 
-    def _each(self, per_column: FloatArray) -> FloatArray:
+    def _each(self, per_column: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """One value a neuron."""
         return per_column if self.shared is None else self.shared.each(per_column)
 
@@ -163,9 +166,10 @@ class LayerRounding:
         scales, weights = self._best_of_scales()
         layer = self._layer(weights, scales)
         moved = 0
-        # A neuron that others write to, or share their weights with, cannot be moved by itself.
-        if layer.recurrent is None and self.shared is None and self.scored is None:
-            layer, moved = self._searched(layer)
+        # A neuron that others write to cannot be moved by itself.
+        if layer.recurrent is None and self.scored is None:
+            alone = self.shared is None
+            layer, moved = self._searched(layer) if alone else self._shifted(layer)
         return layer, self._clipped(scales), moved
 
     def _clipped(self, scales: FloatArray) -> int:
@@ -256,6 +260,30 @@ class LayerRounding:
             leaks = None if leaks is None else np.append(leaks, 0)
         found = self._integer_layer(forward, thresholds, offsets, leaks, lateral)
         return found if fires.all() else _unreached(found, self.reach, self.signal.shape[1])
+
+    def _shifted(self, layer: Layer) -> tuple[Layer, int]:
+        """Move the thresholds of a convolution's channels to where they restore most spikes."""
+        ones = np.ones(self.weights.shape[1])
+        thresholds, least = layer.thresholds.astype(np.float64), self._wrong(layer, ones)
+        for reach in _SHIFTS:
+            around = thresholds.copy()
+            for shift in np.linspace(-reach, reach, _TRIES):
+                tried = np.rint(around + shift * np.abs(around))
+                wrong = self._wrong(self._with_thresholds(layer, tried), ones)
+                neurons = self._each(wrong < least)
+                thresholds[neurons], least = tried[neurons], np.minimum(wrong, least)
+        found = self._with_thresholds(layer, thresholds)
+        moved = self._by_column(found.thresholds != layer.thresholds)[:, 0]
+        return found, int(moved.sum())
+
+    @staticmethod
+    def _with_thresholds(layer: Layer, thresholds: FloatArray) -> Layer:
+        held = np.concatenate([thresholds, layer.biases])
+        return replace(
+            layer,
+            thresholds=thresholds.astype(np.int64),
+            threshold_format=QFormat.covering(Interval.hull([int(held.min()), int(held.max())])),
+        )
 
     def _searched(self, layer: Layer) -> tuple[Layer, int]:
         """Move thresholds, then single weights, as long as a step restores spikes."""
