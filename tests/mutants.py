@@ -34,6 +34,12 @@ def leaked_toward_zero(m: Module, membrane: Operand, leak: Leak) -> Operand:
     return node(m, membrane.value - loss, membrane.interval, name="leaked")
 
 
+def leaked_down(m: Module, membrane: Operand, leak: Leak) -> Operand:
+    """What is left of v rounded down, whatever its sign."""
+    left = (membrane.value * ((1 << leak.f) - leak.d)) >> leak.f
+    return node(m, left, membrane.interval, name="leaked")
+
+
 def reset_of(
     m: Module, integrated: Operand, threshold: Operand, spike: Value, reset: Reset, start: Operand
 ) -> Operand:
@@ -54,6 +60,7 @@ ComparesAfterReset = mutated(
     LIFUpdate, FIRES, "integrated.value - threshold.value >= threshold.value"
 )
 LeakTowardZero = mutated(LIFUpdate, "neuron.leaked(", "leaked(", leaked=leaked_toward_zero)
+LeakDown = mutated(LIFUpdate, "neuron.leaked(", "leaked(", leaked=leaked_down)
 LeaksAfterCurrent = mutated(
     LIFUpdate,
     'add_all(m, [held, current], name="total")',

@@ -14,7 +14,7 @@ from convexon.snn.coding import INTENSITY, THRESHOLD
 from convexon.snn.fixed import QFormat
 from convexon.snn.interface import Interface
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
-from convexon.snn.neuron import INTEGRATE, Feature, Leak, ReadoutMode, Reset
+from convexon.snn.neuron import INTEGRATE, Feature, Leak, LeakRounding, ReadoutMode, Reset
 from convexon.snn.trace import LayerTrace, SpikeTrace
 
 WEIGHED = tuple(mode for mode in ReadoutMode if mode.feature is not Feature.MEMBRANE)
@@ -83,9 +83,9 @@ def weights(*shape: int) -> st.SearchStrategy[np.ndarray]:
 
 @st.composite
 def leaks(draw: st.DrawFn) -> Leak:
-    """Leaks from the pure integrator to the memoryless unit."""
+    """Leaks from the pure integrator to the memoryless unit, of either rounding."""
     f = draw(st.integers(0, 5))
-    return Leak(draw(st.integers(0, 1 << f)), f)
+    return Leak(draw(st.integers(0, 1 << f)), f, draw(st.sampled_from(LeakRounding)))
 
 
 @st.composite

@@ -18,6 +18,7 @@ _DOOR = {
     "SpikingClassifier": "convexon.api.estimator",
     "Network": "convexon.api.network",
     "Leak": "convexon.snn.neuron",
+    "LeakRounding": "convexon.snn.neuron",
     "Convolution": "convexon.snn.convolution",
     "Windows": "convexon.snn.convolution",
     "load": "convexon.api.network",
@@ -40,6 +41,7 @@ __all__ = [
     "ConvexonError",
     "Convolution",
     "Leak",
+    "LeakRounding",
     "Network",
     "Registry",
     "Run",
@@ -67,7 +69,7 @@ if TYPE_CHECKING:
     from convexon.errors import ConvexonError
     from convexon.registry import Registry
     from convexon.snn.convolution import Convolution, Windows
-    from convexon.snn.neuron import Leak
+    from convexon.snn.neuron import Leak, LeakRounding
     from convexon.train.settings import SolveSettings
 
 

@@ -28,7 +28,7 @@ from convexon.plan.mapping import Folded, Mapping, Spatial, Sums, Weights
 from convexon.snn.decision import Decision, Rule
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
-from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon.snn.neuron import INTEGRATE, Leak, LeakRounding, ReadoutMode, Reset
 from convexon.snn.ranges import neuron_ranges
 from convexon.snn.seeded import seeded_weights
 from convexon_hdl.accelerator import Accelerator
@@ -157,6 +157,10 @@ def neuron_parameters(
 
 def _neurons() -> Iterator[Obligation]:
     """Both neurons, with every reset and kind of leak, with and without saturation."""
+    for reset in Reset:
+        leak = Leak(3, 3, LeakRounding.ZERO)
+        rounded = neuron_parameters(leak, reset, threshold=20, synapse=leak)
+        yield _neuron(f"3/2^3 towards zero {reset.value} with a current", rounded, split=False)
     for leak in (INTEGRATE, Leak(1, 2), Leak(5, 3)):
         for reset in Reset:
             for saturation in (None, QFormat(5)):

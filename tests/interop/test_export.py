@@ -16,7 +16,7 @@ from convexon.interop.export import as_c_header, as_csv, as_hex, tables, write_e
 from convexon.snn import golden
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
-from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.snn.neuron import MEMORYLESS, Leak, LeakRounding, ReadoutMode, Reset
 from strategies import layer_of, readout_of
 
 DIGEST = "sha256:0123abcd"
@@ -131,6 +131,12 @@ CASES = {
         4,
         1,
         [[(6, {"reset": Reset.LATE, "synapse": Leak(1, 1)})]],
+    ),
+    "with leaks towards zero": (
+        ReadoutMode.COUNT,
+        4,
+        1,
+        [[(6, {"leak": Leak(3, 3, LeakRounding.ZERO), "synapse": Leak(1, 2, LeakRounding.ZERO)})]],
     ),
     "v of the last step": (
         ReadoutMode.MEMBRANE,

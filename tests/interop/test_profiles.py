@@ -13,8 +13,11 @@ from convexon.data.samples import Samples
 from convexon.errors import InputError
 from convexon.interop.nir import from_nir
 from convexon.interop.profiles import PROFILES
+from convexon.quantizer.settings import HiddenSettings, Rounding
 from convexon.quantizer.trained import quantize_trained
+from convexon.snn.neuron import LeakRounding
 from convexon.snn.real import stack_spikes
+from convexon.snn.simulate import run
 from nir_graphs import graph_of, lif
 
 TRACES = Path(__file__).parent / "traces"
@@ -184,9 +187,22 @@ def test_states_of_loihi_become_integers() -> None:
     graph = graph_of(nir.Linear(np.array([[0.9, -0.4, 0.7], [0.3, 0.8, -0.6]])), lif(2, tau=1e-3))
     inputs = (np.random.default_rng(3).random((8, 30, 3)) < 0.4).astype(np.uint8)
     made = quantize_trained(from_nir(graph, profile="loihi"), Samples.of(inputs))
-    assert "n1: the leak rounds down, not towards zero" in made.quantized.notes
+    assert "n1: states round towards zero, in units of the guard bits" in made.quantized.notes
     assert made.quantized.layers[0].real_rate > 0.02
     assert made.calibration.disagreement.mean() < 0.05
+
+
+def test_integers_of_loihi_are_its_own() -> None:
+    """Weights of 8 bits below the point and states of 6 more: no spike of two layers differs."""
+    graph, arrays = recorded("loihi-lif")
+    real = from_nir(graph, profile="loihi")
+    samples = Samples.of(arrays["inputs"].astype(np.uint8))
+    exact = HiddenSettings(bits=12, guard_bits=6, rounding=Rounding.NEAREST)
+    made = quantize_trained(real, samples, settings=exact)
+    layers = made.card.branches[0].layers
+    assert {layer.leak.rounding for layer in layers} == {LeakRounding.ZERO}
+    spikes = run(made.card, arrays["inputs"].astype(np.uint8)).layers[0][-1].spikes
+    np.testing.assert_array_equal(spikes, arrays["spikes"])
 
 
 def lateral(node: nir.NIRNode, bias: float) -> nir.NIRGraph:

@@ -106,11 +106,12 @@ def test_card_is_one_readable_file(path: Path) -> None:
     first, second = content["branches"][0]["layers"]
     assert first["weights"] == [[1, -2], [3, 0]]
     assert (first["thresholds"], first["biases"]) == ([2, -3], [0, 0])
-    assert (first["leak"], first["reset"]) == ({"d": 3, "f": 4}, "zero")
+    leak = {"d": 3, "f": 4, "rounding": "down"}
+    assert (first["leak"], first["reset"]) == (leak, "zero")
     assert first["weight_format"] == {"width": 8, "frac": 0, "signedness": "signed"}
     assert (second["recurrent"], second["saturation"]["width"]) == ([[-1]], 5)
     assert (first["leaks"], second["leaks"]) == ([3, 16], None)
-    assert (first["synapse"], second["synapse"]) == (None, {"d": 1, "f": 2})
+    assert (first["synapse"], second["synapse"]) == (None, {**leak, "d": 1, "f": 2})
     assert content["readout_mode"] == "count"
     # Scores: 1 + 7 * 4 at most, 2 - 8 * 4 at least.
     assert (derived["n_classes"], derived["score_width"]) == (2, 6)
@@ -124,6 +125,7 @@ def test_semantics_state_every_part_of_the_contract() -> None:
         "current",
         "synapse",
         "integrate",
+        "rounding",
         "fire",
         "reset",
         "start",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -14,7 +15,7 @@ from convexon.errors import FormatError, InputError
 from convexon.snn import golden, simulate
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
-from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
+from convexon.snn.neuron import MEMORYLESS, Leak, LeakRounding, ReadoutMode, Reset
 from convexon.snn.trace import SpikeTrace
 from strategies import equal, layer_of, network_of, networks_with_inputs
 
@@ -166,6 +167,21 @@ def test_saturation_clamps_before_the_comparison_and_after_the_reset() -> None:
     assert history(low, [[1], [1]]) == ([0, 0], [-6, -8])
     gains_by_reset = layer_of([[5]], [-4], saturation=four_bits)
     assert history(gains_by_reset, [[1]]) == ([1], [7])
+
+
+@pytest.mark.parametrize(
+    ("rounding", "expected"),
+    [(LeakRounding.DOWN, [5, 4, -4, -3, -2]), (LeakRounding.ZERO, [5, 3, -5, -3, -2])],
+)
+def test_a_leak_rounds_as_it_says(rounding: LeakRounding, expected: list[int]) -> None:
+    """A quarter is lost, of membrane and synaptic current alike."""
+    layer = layer_of(
+        [[5], [-7]], [99], leak=Leak(1, 2, rounding), synapse=MEMORYLESS, reset=Reset.NONE
+    )
+    inputs = [[1, 0], [0, 0], [0, 1], [0, 0], [0, 0]]
+    assert history(layer, inputs)[1] == expected
+    current = dataclasses.replace(layer, leak=MEMORYLESS, synapse=Leak(1, 2, rounding))
+    assert history(current, inputs)[1] == expected
 
 
 def test_every_inference_starts_from_nothing() -> None:

@@ -51,7 +51,7 @@ def reachable(layer: Layer, input_bits: int, n_steps: int) -> tuple[set[int], se
     for t in range(n_steps):
         after = set()
         for v, current in itertools.product(now, currents):
-            u = v - ((layer.leak.d * v) >> layer.leak.f) + current
+            u = golden.leaked(v, layer.leak) + current
             u -= late * (t > 0 and v >= threshold)
             all_u.add(u)
             u = golden.saturate(u, layer)

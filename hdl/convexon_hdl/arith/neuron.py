@@ -5,15 +5,16 @@ from __future__ import annotations
 from amaranth.hdl import Const, Module, Mux, Value
 
 from convexon.snn.fixed import Interval
-from convexon.snn.neuron import Leak, Reset
+from convexon.snn.neuron import Leak, LeakRounding, Reset
 from convexon.snn.ranges import leaked as leaked_value
-from convexon_hdl.arith.arithmetic import Operand, multiply, node, resize, subtract
+from convexon_hdl.arith.arithmetic import Operand, add_all, multiply, node, resize, subtract
 
 
 def leaked(m: Module, membrane: Operand, leak: Leak) -> Operand:
-    """Return v - ((d * v) >> f); the shift rounds toward minus infinity.
+    """Return v - ((d * v) >> f); the shift rounds toward minus infinity, or as the leak says.
 
-    Nothing for d = 0 and for d = 2**f; otherwise one adder for each signed digit of d.
+    Nothing for d = 0 and for d = 2**f; otherwise one adder for each signed digit of d, and one
+    where what is left rounds towards zero.
     """
     if leak.d == 1 << leak.f:
         return Operand.constant(0)
@@ -23,6 +24,10 @@ def leaked(m: Module, membrane: Operand, leak: Leak) -> Operand:
     twos = (leak.d & -leak.d).bit_length() - 1
     product = multiply(m, membrane, leak.d >> twos, name="leak_product")
     shift = leak.f - twos
+    if leak.rounding is LeakRounding.ZERO:  # what is lost of a positive v rounds up
+        most = (1 << shift) - 1
+        bump = node(m, Mux(membrane.value < 0, 0, most), Interval(0, most), name="leak_bump")
+        product = add_all(m, [product, bump], name="leak_rounded")
     loss = Operand(
         product.value >> shift,
         Interval(product.interval.low >> shift, product.interval.high >> shift),

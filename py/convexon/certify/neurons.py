@@ -18,7 +18,7 @@ from convexon.certify.statement import IntArray
 from convexon.errors import InputError, require_within
 from convexon.snn.convolution import MAX_UNROLLED, IntegerConvolution
 from convexon.snn.network import Branch, Layer
-from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.snn.neuron import Leak, LeakRounding, ReadoutMode, Reset
 
 Signal = npt.NDArray[np.uint8]
 Integers = npt.NDArray[Any]
@@ -133,11 +133,10 @@ def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
             total = np.take_along_axis(layer.tables, rows, axis=0).astype(number)
         total = total + biases
         if layer.synapse is not None:
-            lost = synaptic * layer.synapse.d >> layer.synapse.f
-            total = synaptic = synaptic - lost + total
+            total = synaptic = _left(synaptic, layer.synapse, layer.synapse.d) + total
         if layer.reset is Reset.LATE and t:
             total = total - thresholds * spikes[:, t - 1]
-        u = _saturated(layer, v - (v * leaks >> layer.leak.f) + total)
+        u = _saturated(layer, _left(v, layer.leak, leaks) + total)
         fires = u >= thresholds
         match layer.reset:
             case Reset.SUBTRACT:
@@ -187,6 +186,16 @@ def matrix_of(layer: Layer) -> IntArray:
             row, column = cells[0][:, None] + down, cells[1] + right
             matrix[(channel * sides[0] + row) * sides[1] + column, neurons] = kernel[o, i, m, n]
     return matrix
+
+
+def _left(state: Integers, leak: Leak, d: Any) -> Integers:
+    """What a leak leaves of a state, of d in place of its own."""
+    if leak.rounding is LeakRounding.DOWN:
+        left: Integers = state - (state * d >> leak.f)
+    else:
+        kept = (1 << leak.f) - d
+        left = np.where(state < 0, -(-state * kept >> leak.f), state * kept >> leak.f)
+    return left
 
 
 def _saturated(layer: Layer, values: Integers) -> Integers:

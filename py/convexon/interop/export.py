@@ -20,7 +20,7 @@ from convexon.snn.coding import CODINGS, Coding
 from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork, Layer
-from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.snn.neuron import Leak, LeakRounding, ReadoutMode, Reset
 from convexon.store.artefact import atomic_write
 
 Matrix = npt.NDArray[np.int64]
@@ -132,6 +132,11 @@ static inline int64_t convexon_leaked(int64_t v, int64_t d, int f) {
   return quotient - (product % unit < 0);
 }
 
+/* The same, away from zero: so that what is left of v rounds towards it. */
+static inline int64_t convexon_leaked_zero(int64_t v, int64_t d, int f) {
+  return v - v * (((int64_t)1 << f) - d) / ((int64_t)1 << f);
+}
+
 static inline int64_t convexon_clamp(int64_t x, int64_t low, int64_t high) {
   return x < low ? low : x > high ? high : x;
 }
@@ -168,13 +173,13 @@ def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
                 else ""
             )
             synapse = (
-                f"    current += i[j] - convexon_leaked(i[j], {layer.synapse.d}, "
+                f"    current += i[j] - {_c_leaked(layer.synapse)}(i[j], {layer.synapse.d}, "
                 f"{layer.synapse.f});\n    i[j] = current;\n"
                 if layer.synapse is not None
                 else ""
             )
             d = layer.leak.d if layer.leaks is None else f"convexon_{place}_leaks[j]"
-            leaked = f"convexon_leaked(v[j], {d}, {layer.leak.f})"
+            leaked = f"{_c_leaked(layer.leak)}(v[j], {d}, {layer.leak.f})"
             integrated = clamp % f"v[j] - {leaked} + current{taken}"
             state = "int64_t *v" if layer.synapse is None else "int64_t *v, int64_t *i"
             yield (
@@ -193,6 +198,12 @@ def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
                 f"  }}\n"
                 f"  for (int j = 0; j < {n}; j++) s[j] = next[j];\n}}\n\n"
             )
+
+
+def _c_leaked(leak: Leak) -> str:
+    """Return the function of what a leak takes."""
+    suffix = "" if leak.rounding is LeakRounding.DOWN else "_zero"
+    return f"convexon_leaked{suffix}"
 
 
 def _c_synapses(layer: Layer, table: str) -> str:

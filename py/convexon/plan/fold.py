@@ -132,7 +132,7 @@ class FoldPlan:
     def leaks(self) -> tuple[Leak, ...]:
         """Leaks that its neurons have, the fastest last."""
         layer = self.layer
-        return tuple(Leak(int(d), layer.leak.f) for d in np.unique(layer.leak_numerators))
+        return tuple(layer.leak.of(int(d)) for d in np.unique(layer.leak_numerators))
 
     @property
     def constants(self) -> dict[str, list[int]]:

@@ -225,7 +225,7 @@ def _require_contract(layer: RealLayer, target: Spikes) -> list[str]:
     if layer.lateral_biases is not None and layer.lateral_biases.any():
         notes.append(f"{layer.name}: a neuron more, which always fires, carries the lateral bias")
     if layer.unit is not None:
-        notes.append(f"{layer.name}: the leak rounds down, not towards zero")
+        notes.append(f"{layer.name}: states round towards zero, in units of the guard bits")
     if layer.floor is not None:
         notes.append(f"{layer.name}: the membrane has no least value")
     return notes

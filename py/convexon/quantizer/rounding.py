@@ -13,7 +13,7 @@ from convexon.quantizer.settings import Grid, HiddenSettings, Rounding
 from convexon.snn.convolution import Convolution, IntegerConvolution
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.network import FloatArray, IntArray, Layer
-from convexon.snn.neuron import Leak, Reset
+from convexon.snn.neuron import Leak, LeakRounding, Reset
 from convexon.snn.ranges import layer_ranges
 from convexon.snn.real import Real, RealLayer
 from convexon.snn.simulate import layer_spikes, layer_trace
@@ -25,14 +25,21 @@ LEAK_SPREAD = 1e-3
 """Most that the leak factors of neurons may differ which share one integer leak."""
 
 
+def _nearest(layer: RealLayer, factor: float) -> Leak:
+    """The integer leak of a factor; where states have a unit, exact and rounded as they are."""
+    if layer.unit is None:
+        return Leak.nearest(factor)
+    return Leak.nearest(factor, tolerance=0.0, rounding=LeakRounding.ZERO)
+
+
 def _leaks_of(layer: RealLayer) -> tuple[Leak, IntArray | None]:
     """The integer leak of a layer; with d of each neuron where their factors differ."""
     factors = layer.leak.astype(np.float64)
-    leak = Leak.nearest(float(factors.min() + factors.max()) / 2)
-    if np.ptp(factors) <= LEAK_SPREAD:
+    leak = _nearest(layer, float(factors.min() + factors.max()) / 2)
+    if np.ptp(factors) <= (LEAK_SPREAD if layer.unit is None else 0.0):
         return leak, None
-    f = max(Leak.nearest(float(factor)).f for factor in factors)
-    return Leak(0, f), np.rint(np.ldexp(1.0 - factors, f)).astype(np.int64)
+    f = max(_nearest(layer, float(factor)).f for factor in factors)
+    return Leak(0, f, leak.rounding), np.rint(np.ldexp(1.0 - factors, f)).astype(np.int64)
 
 
 def _synapse_of(layer: RealLayer) -> Leak | None:
@@ -45,7 +52,7 @@ def _synapse_of(layer: RealLayer) -> Leak | None:
             f"synapse of {layer.name} must be the same for all its neurons, not {low:.4g} to "
             f"{high:.4g}: train one synaptic time constant a layer"
         )
-    return Leak.nearest((low + high) / 2)
+    return _nearest(layer, (low + high) / 2)
 
 
 _CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
@@ -133,6 +140,9 @@ class LayerRounding:
         self.finest = self.limit / np.where(
             largest > 0, largest, self._by_column(layer.thresholds)[:, 0]
         )
+        if layer.unit is not None:  # where the weights fit, the last guard bit is that unit
+            own = 1.0 / (layer.unit * (1 << settings.guard_bits))
+            self.finest = np.where(self.finest >= own, own, self.finest)
         if scored is not None:
             self.finest[:] = self.limit / (float(largest.max()) or 1.0)
 

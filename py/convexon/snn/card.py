@@ -20,6 +20,7 @@ SEMANTICS = {
     "synapse": "i = I; with a synapse of leak d_i, f_i: i = i - ((d_i * i) >> f_i) + I",
     "integrate": "u = sat(v - ((d[j] * v) >> f) + i), >> rounds towards minus infinity; with a "
     "late reset u = sat(v - ((d[j] * v) >> f) + i - theta[j] * s_before[j]); d[j] = d, or of leaks",
+    "rounding": "down: as above; zero: a leak leaves (2^f - d) * v / 2^f, rounded towards zero",
     "fire": "s = 1 if u >= theta[j] else 0",
     "reset": "subtract: v = sat(u - theta[j] * s); zero: v = 0 if s else u; none: v = u; "
     "late: v = u",

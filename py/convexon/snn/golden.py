@@ -13,7 +13,7 @@ import numpy.typing as npt
 from convexon.errors import FormatError
 from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.network import FixedPointNetwork, Layer
-from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.snn.neuron import Leak, LeakRounding, ReadoutMode, Reset
 from convexon.snn.trace import LayerTrace, SpikeTrace
 
 
@@ -23,6 +23,14 @@ def saturate(value: int, layer: Layer) -> int:
         return value
     limits = layer.saturation.interval
     return min(max(value, limits.low), limits.high)
+
+
+def leaked(value: int, leak: Leak) -> int:
+    """What a leak leaves of a state."""
+    if leak.rounding is LeakRounding.ZERO:
+        size = (((1 << leak.f) - leak.d) * abs(value)) >> leak.f
+        return size if value >= 0 else -size
+    return value - ((leak.d * value) >> leak.f)
 
 
 def neuron_step(
@@ -46,9 +54,9 @@ def neuron_step(
 
     i = current
     if layer.synapse is not None:
-        i = before - ((layer.synapse.d * before) >> layer.synapse.f) + current
+        i = leaked(before, layer.synapse) + current
     late = threshold * previous_spikes[j] if layer.reset is Reset.LATE else 0
-    u = saturate(v - ((leak.d * v) >> leak.f) + i - late, layer)
+    u = saturate(leaked(v, leak) + i - late, layer)
     s = 1 if u >= threshold else 0
     if layer.reset is Reset.SUBTRACT:
         v = saturate(u - threshold * s, layer)

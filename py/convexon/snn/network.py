@@ -209,7 +209,7 @@ class Layer:
 
     def leak_of(self, j: int) -> Leak:
         """Leak of neuron ``j``."""
-        return self.leak if self.leaks is None else Leak(int(self.leaks[j]), self.leak.f)
+        return self.leak if self.leaks is None else self.leak.of(int(self.leaks[j]))
 
     @property
     def leak_numerators(self) -> IntArray:

@@ -7,6 +7,7 @@ inference, with v[j] = i[j] = 0 and all recurrent spikes 0 before the first step
     I = c + b[j]  |  table[c,j] + b[j]       where the layer has truth tables
     i = I  |  i - ((d_i * i) >> f_i) + I     where the layer has a synaptic current
     u = sat(v - ((d * v) >> f) + i)          leak factor 1 - d / 2**f; >> rounds down (floor)
+                                             LeakRounding.ZERO: what is left rounds towards zero
     s = 1 if u >= theta[j] else 0
     v = sat(u - theta[j] * s)                Reset.SUBTRACT
       | 0 if s else u                        Reset.ZERO
@@ -30,11 +31,11 @@ certificates in `convexon.certify.neurons`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import SupportsFloat
 
-from convexon.errors import FormatError, InputError, require_integer
+from convexon.errors import FormatError, InputError, require_integer, require_type
 
 MAX_LEAK_SHIFT = 16
 """Largest f of a leak d / 2**f. Sixteen bits resolve time constants up to 65,536 steps."""
@@ -91,9 +92,20 @@ class ReadoutMode(Enum):
             )
 
 
+class LeakRounding(Enum):
+    """How a leak rounds.
+
+    ``DOWN``: what it takes, d * v / 2**f. ``ZERO``: what it leaves, (2**f - d) * v / 2**f, towards
+    zero, as Loihi does.
+    """
+
+    DOWN = "down"
+    ZERO = "zero"
+
+
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Leak factor 1 - d / 2**f.
+    """Leak factor 1 - d / 2**f, and how it rounds.
 
     ``d = 0`` is a pure integrator; ``d = 2**f`` forgets everything: the memoryless threshold unit
     of arXiv:2303.03382; f = 10, d = 10 is about the 0.99 of arXiv:2605.08022.
@@ -105,13 +117,14 @@ class Leak:
     Raises
     ------
     InputError
-        If d or f is not an integer.
+        If d or f is not an integer, or the rounding no `LeakRounding`.
     FormatError
         If f lies outside 0..16, or d outside 0..2**f.
     """
 
     d: int
     f: int
+    rounding: LeakRounding = LeakRounding.DOWN
     error: float = field(default=0.0, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -121,13 +134,21 @@ class Leak:
             except InputError as error:
                 raise InputError(f"{error}: Leak.nearest takes a real factor") from None
             object.__setattr__(self, name, value)
+        require_type("leak rounding", self.rounding, LeakRounding)
         if not 0 <= self.f <= MAX_LEAK_SHIFT:
             raise FormatError(f"leak f must be 0 to {MAX_LEAK_SHIFT}, not {self.f!r}")
         if not 0 <= self.d <= 1 << self.f:
             raise FormatError(f"leak d must be 0 to 2**f = {1 << self.f}, not {self.d!r}")
 
     @classmethod
-    def nearest(cls, factor: float, *, bits: int = MAX_LEAK_SHIFT, tolerance: float = 1e-3) -> Leak:
+    def nearest(
+        cls,
+        factor: float,
+        *,
+        bits: int = MAX_LEAK_SHIFT,
+        tolerance: float = 1e-3,
+        rounding: LeakRounding = LeakRounding.DOWN,
+    ) -> Leak:
         """Return the shortest leak whose factor is near enough to a real one.
 
         Parameters
@@ -149,12 +170,16 @@ class Leak:
         if not 0 <= most <= MAX_LEAK_SHIFT:
             raise FormatError(f"bits must be 0 to {MAX_LEAK_SHIFT}, not {most!r}")
         lost = 1.0 - float(factor)
-        nearest = (cls(round(math.ldexp(lost, f)), f) for f in range(most + 1))
+        nearest = (cls(round(math.ldexp(lost, f)), f, rounding) for f in range(most + 1))
         by_error = {each: abs((1.0 - each.factor) - lost) for each in nearest}
         enough = (each for each, error in by_error.items() if error <= tolerance * lost)
         leak = next(enough, min(by_error, key=by_error.__getitem__))
         object.__setattr__(leak, "error", leak.factor - float(factor))
         return leak
+
+    def of(self, d: int) -> Leak:
+        """The leak of another d."""
+        return replace(self, d=d)
 
     @property
     def factor(self) -> float:

@@ -1,9 +1,10 @@
 """Exact interval analysis of a layer over the T steps of an inference.
 
-The leak map v - ((d * v) >> f) is monotone (it equals ceil(v * (1 - d / 2**f))), as are saturation
-and, piecewise, the reset. The image of an interval under one step is therefore given by its ends,
-and T steps give the hull of every value that the membrane can take, and a synaptic current before
-it. The analysis is per neuron, so a quiet neuron gets a narrow register.
+The leak map v - ((d * v) >> f) is monotone (it equals ceil(v * (1 - d / 2**f))), as are the one
+that rounds towards zero, saturation and, piecewise, the reset. The image of an interval under one
+step is therefore given by its ends, and T steps give the hull of every value that the membrane can
+take, and a synaptic current before it. The analysis is per neuron, so a quiet neuron gets a narrow
+register.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import Interval, QFormat, width_of
-from convexon.snn.neuron import Leak, Reset
+from convexon.snn.neuron import Leak, LeakRounding, Reset
 
 if TYPE_CHECKING:
     from convexon.snn.network import Layer
@@ -62,7 +63,9 @@ class LayerRanges:
 
 
 def leaked(value: int, leak: Leak) -> int:
-    """One end of an interval after the leak, v - ((d * v) >> f)."""
+    """One end of an interval after the leak."""
+    if leak.rounding is LeakRounding.ZERO and value > 0:
+        return (value * ((1 << leak.f) - leak.d)) >> leak.f
     return value - ((leak.d * value) >> leak.f)
 
 

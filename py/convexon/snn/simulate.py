@@ -20,7 +20,7 @@ from convexon.errors import FormatError
 from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import MAX_WIDTH, Interval, width_of
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
-from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.snn.neuron import Leak, LeakRounding, ReadoutMode, Reset
 from convexon.snn.ranges import layer_ranges
 from convexon.snn.trace import LayerTrace, SpikeTrace
 
@@ -107,9 +107,9 @@ def _steps(
         u = current.astype(types.membrane)
         u += biases
         if layer.synapse is not None:
-            _add_leaked(u, i, synapse, layer.synapse.f)
+            _add_leaked(u, i, synapse, layer.synapse)
             i = u.copy()
-        _add_leaked(u, v, leaks, layer.leak.f)
+        _add_leaked(u, v, leaks, layer.leak)
         if layer.reset is Reset.LATE:
             u -= np.where(fired, thresholds, types.membrane.type(0))
         _saturate(u, layer)
@@ -124,14 +124,19 @@ def _steps(
 
 
 def _add_leaked(
-    total: npt.NDArray[Any], state: npt.NDArray[Any], d: npt.NDArray[Any], f: int
+    total: npt.NDArray[Any], state: npt.NDArray[Any], d: npt.NDArray[Any], leak: Leak
 ) -> None:
-    """Add to ``total`` in place what a leak leaves of a state."""
+    """Add to ``total`` in place what a leak leaves of a state, with ``d`` in place of its own."""
+    f = leak.f
     if (d == 1 << f).all():
         return
     total += state
     if d.any():
-        total -= (state * d) >> f
+        product = state * d
+        lost = product >> f
+        if leak.rounding is LeakRounding.ZERO:
+            lost = np.where(product > 0, -(-product >> f), lost)
+        total -= lost
 
 
 def layer_trace(layer: Layer, inputs: npt.NDArray[np.uint8], input_range: Interval) -> LayerTrace:

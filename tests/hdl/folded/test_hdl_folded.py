@@ -26,7 +26,7 @@ from convexon.plan.schedule import Schedule
 from convexon.snn import golden
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.neuron import Feature, Leak, ReadoutMode, Reset
+from convexon.snn.neuron import Feature, Leak, LeakRounding, ReadoutMode, Reset
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.folded import engine, scanner
 from convexon_hdl.folded.accumulator import EventAccumulator
@@ -226,7 +226,7 @@ def case(seed: int, **changes: Any) -> Case:
         "bits": int(rng.integers(1, 4)),
         "recurrent": bool(rng.integers(2)),
         "saturation": (None, QFormat(5))[rng.integers(2)],
-        "synapse": (None, Leak(1, 2))[seed % 2],
+        "synapse": (None, Leak(1, 2, LeakRounding.ZERO))[seed % 2],
         "reset": list(Reset)[rng.integers(len(Reset))],
         "mode": (ReadoutMode.COUNT, ReadoutMode.SIGN)[rng.integers(2)],
         "activity": float(rng.random()),
@@ -237,7 +237,7 @@ def case(seed: int, **changes: Any) -> Case:
         rng,
         chosen["n_inputs"],
         chosen["n"],
-        leak=Leak(int(rng.integers(0, 9)), 3),
+        leak=Leak(int(rng.integers(0, 9)), 3, list(LeakRounding)[seed % 2]),
         reset=chosen["reset"],
         recurrent=chosen["recurrent"],
         saturation=chosen["saturation"],

@@ -13,7 +13,7 @@ from proof_bench import Subject, replaced
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.neuron import Leak, LeakRounding, ReadoutMode, Reset
 from convexon_hdl.emit.emitter import emit
 from convexon_hdl.formal.network import left_to_simulation, obligations
 from convexon_hdl.formal.obligation import prove_all, report_on
@@ -40,7 +40,9 @@ def network(mode: ReadoutMode = ReadoutMode.COUNT) -> FixedPointNetwork:
         random_layer(rng, 5, 4, saturation=QFormat(5), synapse=synapse, leaks=[0, 3, 1, 3]),
         random_layer(rng, 4, 3),
     )
-    wide = (random_layer(rng, 5, 2, recurrent=True, reset=Reset.ZERO, synapse=synapse),)
+    zero = Leak(3, 3, LeakRounding.ZERO)
+    kinds = {"leak": zero, "synapse": zero, "reset": Reset.ZERO}
+    wide = (random_layer(rng, 5, 2, recurrent=True, **kinds),)
     return random_network(rng, (deep, wide), mode=mode, n_steps=3, input_bits=2)
 
 

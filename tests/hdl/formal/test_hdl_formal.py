@@ -26,7 +26,7 @@ from convexon.plan.adders.sums import weighted_sums
 from convexon.plan.mapping import Mapping, Spatial, Sums
 from convexon.snn.fixed import Interval, QFormat, width_of
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon.snn.neuron import INTEGRATE, Leak, LeakRounding, ReadoutMode, Reset
 from convexon.snn.ranges import neuron_ranges, reset_range
 from convexon.train.witnesses.alphabet import Alphabet
 from convexon.train.witnesses.witness import WitnessFamily, draw_branch
@@ -41,6 +41,7 @@ from convexon_hdl.formal.specs.contract import NeuronSpecification
 from convexon_hdl.formal.specs.handshake import StreamSpecification
 from mutants import (
     KeepsCurrent,
+    LeakDown,
     SeesOldCurrent,
     SplitKeepsThreshold,
     SplitStrictThreshold,
@@ -56,7 +57,7 @@ def verdict_on(choice: NeuronParameters, neuron: wiring.Component | None = None)
 
 
 @pytest.mark.parametrize(
-    "obligation", leading(component_obligations(), 45), ids=lambda each: f"{each.kind} {each.where}"
+    "obligation", leading(component_obligations(), 49), ids=lambda each: f"{each.kind} {each.where}"
 )
 def test_component_is_proved(obligation: Obligation) -> None:
     assert obligation.check() is Verdict.PROVED
@@ -187,6 +188,12 @@ class ForgetfulLIF(LIF):
 def test_neuron_that_fires_too_late_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convexon_hdl.core.lif.LIFUpdate", StrictThreshold)
     choice = neuron_parameters(Leak(1, 3), Reset.SUBTRACT)
+    assert verdict_on(choice) is Verdict.REFUTED
+
+
+def test_leak_that_rounds_otherwise_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = neuron_parameters(Leak(3, 3, LeakRounding.ZERO), Reset.NONE)
+    monkeypatch.setattr("convexon_hdl.core.lif.LIFUpdate", LeakDown)
     assert verdict_on(choice) is Verdict.REFUTED
 
 

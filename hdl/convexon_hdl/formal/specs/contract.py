@@ -20,7 +20,7 @@ from amaranth.lib import wiring
 
 from convexon.errors import InputError
 from convexon.snn.fixed import Interval, width_of
-from convexon.snn.neuron import Leak, Reset
+from convexon.snn.neuron import Leak, LeakRounding, Reset
 from convexon.snn.ranges import ZERO, held_range, leaked_range, reset_range
 from convexon_hdl.core.lif import NeuronParameters
 from convexon_hdl.formal.specs.blocks import (
@@ -94,7 +94,10 @@ def _roomy(span: Interval, leak: Leak) -> Shape:
 
 
 def _leaked(value: Value, leak: Leak) -> Value:
-    return value - ((value * leak.d) >> leak.f)
+    if leak.rounding is LeakRounding.DOWN:
+        return value - ((value * leak.d) >> leak.f)
+    left = value * ((1 << leak.f) - leak.d)
+    return Mux(left < 0, -(-left >> leak.f), left >> leak.f)
 
 
 def _synaptic(m: Module, leak: Leak, start: Value, current: Value, span: Interval) -> Signal:

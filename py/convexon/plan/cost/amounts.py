@@ -22,7 +22,7 @@ from convexon.plan.windows import WindowPlan
 from convexon.snn.decision import Decision, Rule
 from convexon.snn.fixed import Interval, ceil_log2, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
-from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.neuron import Leak, LeakRounding, ReadoutMode, Reset
 
 IntArray = npt.NDArray[np.int64]
 
@@ -249,15 +249,16 @@ def table_amounts(weights: IntArray, planes: int) -> dict[Logic, IntArray]:
 
 
 def leak_digits(leak: Leak) -> int:
-    """Adders of a leak: one for each signed digit of d."""
-    return 0 if leak.d == 0 or leak.forgets else len(signed_digits(leak.d))
+    """Adders of a leak: one for each signed digit of d, and one to round towards zero."""
+    if leak.d == 0 or leak.forgets:
+        return 0
+    return len(signed_digits(leak.d)) + (leak.rounding is LeakRounding.ZERO)
 
 
 def leak_adders_of(layer: Layer) -> IntArray:
     """Adders of the leak of every neuron; one number, shape (), where it is the same for all."""
-    f = layer.leak.f
     numerators, places = np.unique(layer.leak_numerators, return_inverse=True)
-    digits = np.array([leak_digits(Leak(int(d), f)) for d in numerators], dtype=np.int64)
+    digits = np.array([leak_digits(layer.leak.of(int(d))) for d in numerators], dtype=np.int64)
     return np.asarray(digits[places.reshape(layer.leak_numerators.shape)])
 
 

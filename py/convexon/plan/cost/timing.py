@@ -23,7 +23,7 @@ from convexon.plan.mapping import MAX_REGISTERS, Spatial, Sums
 from convexon.plan.windows import WindowPlan
 from convexon.snn.fixed import ceil_log2, width_of
 from convexon.snn.network import FixedPointNetwork, Layer
-from convexon.snn.neuron import Leak, ReadoutMode, Reset
+from convexon.snn.neuron import Leak, LeakRounding, ReadoutMode, Reset
 from convexon.snn.ranges import LayerRanges
 
 MAX_GRAPH_SYNAPSES = 4000
@@ -214,15 +214,15 @@ def _synaptic_delay(layer: Layer, ranges: LayerRanges, model: DelayModel, curren
 
 def most_leak_adders(layer: Layer) -> int:
     """The same of the slowest of a layer's neurons."""
-    return max(leak_adders(Leak(int(d), layer.leak.f)) for d in np.unique(layer.leak_numerators))
+    return max(leak_adders(layer.leak.of(int(d))) for d in np.unique(layer.leak_numerators))
 
 
 def leak_adders(leak: Leak) -> int:
-    """Adders in a row from v to v - ((d * v) >> f)."""
+    """Adders in a row from v to what the leak leaves of it."""
     if leak.d in (0, 1 << leak.f):
         return 0
     digits = len(signed_digits(leak.d))
-    return 1 + ceil_log2(digits)
+    return 1 + ceil_log2(digits) + (leak.rounding is LeakRounding.ZERO)
 
 
 def _decision_delay(network: FixedPointNetwork, model: DelayModel, registers: int) -> float:

@@ -19,7 +19,7 @@ from scipy.sparse import coo_array
 
 from convexon.convex.model.penalty import Cone
 from convexon.errors import InputError, SolverError
-from convexon.snn.neuron import ReadoutMode, Reset
+from convexon.snn.neuron import LeakRounding, ReadoutMode, Reset
 from convexon.train.pricing.oracle import Proposal, proposed
 from convexon.train.pricing.site import PricingProblem, Site
 
@@ -72,6 +72,8 @@ def _require_linear(problem: PricingProblem, site: Site) -> None:
         raise InputError(f"alphabet must be all integers of a range, not {alphabet.name}")
     if site.family.lateral:
         raise InputError("lateral must be 0 for the mixed-integer program: one neuron is priced")
+    if site.family.leak.rounding is not LeakRounding.DOWN:
+        raise InputError("leak must round down for the mixed-integer program, not towards zero")
     if site.mode is ReadoutMode.SIGN:
         raise InputError("readout_mode must be last, step or count for the mixed-integer program")
 

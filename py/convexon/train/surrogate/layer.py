@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from convexon.errors import FormatError
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.network import Layer
-from convexon.snn.neuron import Leak, Reset
+from convexon.snn.neuron import Leak, LeakRounding, Reset
 from convexon.train.surrogate.grid import WeightGrid, straight_through
 
 _EXACT = ((torch.float32, 24), (torch.float64, 53))
@@ -62,13 +62,16 @@ def spikes_of(excess: Tensor) -> Tensor:
 
 
 class _Leak(torch.autograd.Function):
-    """v - floor(d * v / 2**f) forward, the real leak factor backward."""
+    """What a leak leaves of v forward, of d in place of its own; the real leak factor backward."""
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, d: Tensor | int, f: int) -> Tensor:
-        ctx.factor = 1.0 - d / (1 << f)
+    def forward(ctx: Any, v: Tensor, d: Tensor | int, leak: Leak) -> Tensor:
+        ctx.factor = 1.0 - d / (1 << leak.f)
         # The product is exact by the layer's bound, and a division by a power of two always is.
-        return v - torch.floor(v * d / (1 << f))
+        lost = v * d / (1 << leak.f)
+        if leak.rounding is LeakRounding.ZERO:
+            return v - torch.where(lost > 0, torch.ceil(lost), torch.floor(lost))
+        return v - torch.floor(lost)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
@@ -183,9 +186,9 @@ class SpikingLayer(nn.Module):
                 total = total + nn.functional.linear(s, lateral)
             i = total
             if self.synapse is not None:
-                i = _Leak.apply(before, self.synapse.d, self.synapse.f) + total
+                i = _Leak.apply(before, self.synapse.d, self.synapse) + total
             before = i
-            u = _Leak.apply(v, self.leaks, self.leak.f) + i
+            u = _Leak.apply(v, self.leaks, self.leak) + i
             if self.reset is Reset.LATE:
                 u = u - thresholds * s.detach()
             s, v = self._fire(u, thresholds)
@@ -247,7 +250,7 @@ def _reach(start: Layer, grid: WeightGrid, drive: Drive) -> int:
         current = _kept(current, start.synapse, drive.n_steps)
     # A reset by subtraction raises the membrane only where a threshold is negative.
     push = current + max(0, -int(start.thresholds.min()))
-    slowest = Leak(int(start.leak_numerators.min()), start.leak.f)
+    slowest = start.leak.of(int(start.leak_numerators.min()))
     # A late reset is made after the leak, and may leave as much below 0.
     membrane = _kept(push, slowest, drive.n_steps) * (2 if start.reset is Reset.LATE else 1)
     return membrane + current
