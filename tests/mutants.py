@@ -68,7 +68,7 @@ LeaksAfterCurrent = mutated(
 )
 ResetsBeforeStep = mutated(
     LIFUpdate,
-    "neuron.after_reset(m, integrated, threshold, self.spike, parameters.reset)",
+    "neuron.after_reset(m, integrated, threshold, self.spike, parameters.reset, to)",
     f"reset_of(m, integrated, threshold, self.spike, parameters.reset, {MEMBRANE})",
     reset_of=reset_of,
 )

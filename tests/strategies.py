@@ -95,6 +95,8 @@ def layers(draw: st.DrawFn, n_inputs: int, n_neurons: int) -> Layer:
     recurrent = draw(st.booleans())
     leak = draw(leaks())
     own = integers(0, 1 << leak.f, n_neurons)
+    reset = draw(st.sampled_from(Reset))
+    resets = st.none() | integers(-2, 1, n_neurons)
     return Layer(
         weights=draw(weights(n_inputs, n_neurons)),
         thresholds=draw(integers(-6, 12, n_neurons)),
@@ -102,7 +104,8 @@ def layers(draw: st.DrawFn, n_inputs: int, n_neurons: int) -> Layer:
         recurrent=draw(weights(n_neurons, n_neurons)) if recurrent else None,
         leak=leak,
         leaks=draw(st.none() | own),
-        reset=draw(st.sampled_from(Reset)),
+        reset=reset,
+        resets=draw(resets) if reset is Reset.ZERO else None,
         weight_format=QFormat(4),
         threshold_format=QFormat(5),
         saturation=None if width is None else QFormat(width),

@@ -130,6 +130,7 @@ def neuron_parameters(
     threshold: int = 5,
     saturation: QFormat | None = None,
     synapse: Leak | None = None,
+    reset_to: int = 0,
 ) -> NeuronParameters:
     """A neuron with currents of -7 to 9, sized for `STEPS` steps."""
     current = Interval(-7, 9)
@@ -141,8 +142,10 @@ def neuron_parameters(
         saturation=saturation,
         n_steps=STEPS,
         synapse=synapse,
+        reset_to=reset_to,
     )
     return NeuronParameters(
+        reset_to=reset_to,
         threshold=threshold,
         leak=leak,
         reset=reset,
@@ -161,6 +164,9 @@ def _neurons() -> Iterator[Obligation]:
         leak = Leak(3, 3, LeakRounding.ZERO)
         rounded = neuron_parameters(leak, reset, threshold=20, synapse=leak)
         yield _neuron(f"3/2^3 towards zero {reset.value} with a current", rounded, split=False)
+    for split in (False, True):
+        to_two = neuron_parameters(Leak(1, 2), Reset.ZERO, saturation=QFormat(5), reset_to=2)
+        yield _neuron("1/2^2 zero in 5 bits, to 2", to_two, split=split)
     for leak in (INTEGRATE, Leak(1, 2), Leak(5, 3)):
         for reset in Reset:
             for saturation in (None, QFormat(5)):

@@ -32,6 +32,7 @@ def random_layer(
     saturation: QFormat | None = None,
     synapse: Leak | None = None,
     leaks: Any = None,
+    resets: Any = None,
     weight_bits: int = 4,
 ) -> Layer:
     """Layer with random weights, some of them zero, thresholds and biases."""
@@ -53,6 +54,7 @@ def random_layer(
         saturation=saturation,
         synapse=synapse,
         leaks=leaks,
+        resets=resets,
     )
 
 

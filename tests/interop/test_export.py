@@ -138,6 +138,12 @@ CASES = {
         1,
         [[(6, {"leak": Leak(3, 3, LeakRounding.ZERO), "synapse": Leak(1, 2, LeakRounding.ZERO)})]],
     ),
+    "with resets": (
+        ReadoutMode.COUNT,
+        3,
+        1,
+        [[(5, {"reset": Reset.ZERO, "resets": range(-2, 3)})]],
+    ),
     "v of the last step": (
         ReadoutMode.MEMBRANE,
         3,

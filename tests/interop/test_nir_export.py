@@ -147,6 +147,15 @@ def test_what_a_profile_cannot_say_is_refused(
     assert str(refused.value).startswith(told)
 
 
+def test_resets_to_a_value_come_back_where_the_tool_reads_them() -> None:
+    own = card(resets=[np.arange(14) % 4 - 1, None])
+    graph = to_nir(own)
+    assert graph.nodes["n0"].v_reset.tolist() == (np.arange(14) % 4 - 1).tolist()
+    same_spikes(own, from_nir(graph, dt=1e-3))
+    with pytest.raises(InputError, match=r"^the profile norse cannot say the resets of layer0"):
+        to_nir(own, profile="norse")
+
+
 @pytest.mark.parametrize("mode", ["membrane", "peak"])
 @pytest.mark.parametrize("head", ["I", "LI", "CubaLI"])
 def test_leaky_integrators_come_back_with_equal_scores(head: str, mode: str) -> None:

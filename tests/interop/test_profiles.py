@@ -101,6 +101,34 @@ def test_the_euler_reading_is_the_equation() -> None:
     assert stack_spikes(real.layers, inputs[None, :, None])[0][0, :, 0].tolist() == expected
 
 
+@pytest.mark.parametrize("kind", ["IF", "LIF", "CubaLIF"])
+def test_the_euler_reading_resets_to_v_reset(kind: str) -> None:
+    """By hand: v begins at 0, and is v_reset after a spike."""
+    ends = {"v_threshold": np.array([1.0, 1.0]), "v_reset": np.array([0.25, -0.5])}
+    ones = np.ones(2)
+    node = {
+        "IF": nir.IF(r=1e3 * ones, **ends),
+        "LIF": nir.LIF(tau=2e-3 * ones, r=2 * ones, v_leak=0 * ones, **ends),
+        "CubaLIF": nir.CubaLIF(
+            tau_syn=2e-3 * ones, tau_mem=2e-3 * ones, r=4 * ones, v_leak=0 * ones, **ends
+        ),
+    }[kind]
+    real = from_nir(graph_of(nir.Linear(np.array([[0.75], [0.75]])), node), dt=1e-3)
+    v, i, expected = np.zeros(2), np.zeros(2), []
+    inputs = np.array([1, 1, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 0, 1, 0, 0, 1, 0, 1])
+    for x in 0.75 * inputs:
+        i = 0.5 * i + 0.5 * x if kind == "CubaLIF" else x + 0 * i
+        v = v + x if kind == "IF" else 0.5 * v + (2 if kind == "CubaLIF" else 1) * i
+        expected.append((v > 1).astype(int))
+        v = np.where(v > 1, ends["v_reset"], v)
+    spikes = stack_spikes(real.layers, inputs[None, :, None])[0][0]
+    assert (np.array(expected)[:, 0] != np.array(expected)[:, 1]).any()
+    assert spikes.tolist() == np.array(expected).tolist()
+    made = quantize_trained(real, Samples.of(inputs[None, :, None].astype(np.uint8)))
+    assert made.card.branches[0].layers[0].resets is not None
+    assert made.calibration.first is None
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_step_longer_than_a_time_constant_is_refused(profile: str) -> None:
     node = cuba() if profile == "lava-dl" else lif(2, tau=1e-3, r=1.0)
@@ -114,7 +142,6 @@ def test_a_step_longer_than_a_time_constant_is_refused(profile: str) -> None:
 @pytest.mark.parametrize(
     ("profile", "change", "message"),
     [
-        ("nir-euler", {"v_reset": 0.3}, "v_reset of n1 must be 0, not 0.3: "),
         ("snntorch", {"v_leak": 0.1}, "v_leak of n1 must be 0, not 0.1: "),
         ("snntorch-nir", {"v_leak": 0.1}, "v_leak of n1 must be 0, not 0.1: "),
         ("sinabs", {"v_leak": 0.1}, "v_leak of n1 must be 0, not 0.1: "),

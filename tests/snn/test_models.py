@@ -184,6 +184,14 @@ def test_a_leak_rounds_as_it_says(rounding: LeakRounding, expected: list[int]) -
     assert history(current, inputs)[1] == expected
 
 
+def test_a_reset_to_zero_may_leave_another_value() -> None:
+    layer = layer_of([[4, 4]], [6, 6], reset=Reset.ZERO, resets=[3, -2])
+    assert history(layer, [[1], [1], [1], [1]])[1] == [[4, 4], [3, -2], [3, 2], [3, -2]]
+    for changes in ({"reset": Reset.NONE}, {"saturation": QFormat(2)}, {"resets": [0]}):
+        with pytest.raises((InputError, FormatError), match=r"^resets"):
+            dataclasses.replace(layer, **changes)
+
+
 def test_every_inference_starts_from_nothing() -> None:
     network = network_of((layer_of([[5]], [7], recurrent=[[3]]),), n_steps=2)
     inputs = np.array([[[1], [1]], [[0], [0]]], dtype=np.uint8)

@@ -49,13 +49,18 @@ def fired(integrated: Operand, threshold: Operand) -> Value:
 
 
 def after_reset(
-    m: Module, integrated: Operand, threshold: Operand, spike: Value, reset: Reset
+    m: Module,
+    integrated: Operand,
+    threshold: Operand,
+    spike: Value,
+    reset: Reset,
+    to: Operand,
 ) -> Operand:
-    """Return v after the reset, before it is clamped again."""
+    """Return v after the reset, before it is clamped again; one to zero leaves ``to``."""
     if integrated.interval.high < threshold.interval.low or reset in (Reset.NONE, Reset.LATE):
         return integrated
     if reset is Reset.ZERO:
-        return chosen(m, spike, Operand.constant(0), integrated)
+        return chosen(m, spike, to, integrated)
     above = subtract(m, integrated, threshold, name="above_threshold")
     return chosen(m, spike, above, integrated)
 

@@ -45,6 +45,8 @@ class NeuronParameters:
     synapse: Leak | None = None
     synaptic: Interval = ZERO
     """Range of i, where the neuron has a synaptic current."""
+    reset_to: int = 0
+    """What a reset to zero leaves."""
 
     @classmethod
     def of(cls, layer: Layer, ranges: LayerRanges, j: int) -> NeuronParameters:
@@ -63,6 +65,7 @@ class NeuronParameters:
             lateral=lateral,
             synapse=layer.synapse,
             synaptic=ranges.synaptic[j] if layer.synapse is not None else ZERO,
+            reset_to=layer.reset_of(j),
         )
 
     @property
@@ -88,7 +91,7 @@ class LIFUpdate(wiring.Component):
 
         u = sat(v - ((d * v) >> f) + current)      - theta * fired within, with a late reset
         spike = u >= theta
-        next_membrane = sat(u - theta * spike) | 0 if spike else u | u
+        next_membrane = sat(u - theta * spike) | reset_to if spike else u | u
 
     Exact for every v and current that can occur in an inference: the widths follow from their
     ranges. The current is I, or i where the neuron has a synaptic current.
@@ -137,7 +140,8 @@ class LIFUpdate(wiring.Component):
         integrated = resize(m, integrated, parameters.integrated, name="integrated")
         integrated = saturate(m, integrated, limits, name="integrated_saturated")
         m.d.comb += self.spike.eq(neuron.fired(integrated, threshold))
-        after = neuron.after_reset(m, integrated, threshold, self.spike, parameters.reset)
+        to = Operand.constant(parameters.reset_to)
+        after = neuron.after_reset(m, integrated, threshold, self.spike, parameters.reset, to)
         after = saturate(m, after, limits, name="after_reset_saturated")
         after = resize(m, after, parameters.membrane, name="after_reset_resized")
         m.d.comb += self.next_membrane.eq(after.value)
@@ -193,7 +197,7 @@ class SplitUpdate(LIFUpdate):
         resets = parameters.reset in (Reset.SUBTRACT, Reset.ZERO)
         if integrated.interval.high >= parameters.threshold and resets:
             if parameters.reset is Reset.ZERO:
-                above = Operand.constant(0)
+                above = Operand.constant(parameters.reset_to)
             elif limits is not None:  # u was clamped before theta was taken off
                 above = saturate(m, above, limits + below, name="above_clamped")
                 above = saturate(m, above, limits, name="above_saturated")

@@ -30,7 +30,7 @@ class LIFLane(wiring.Component):
         u = sat(v - ((d * v) >> f) + sum + bias | next_synaptic)
             less theta if v >= theta, with a late reset: then the step before has fired
         spike = u >= theta
-        next_membrane = sat(u - theta * spike) | 0 if spike else u | u
+        next_membrane = sat(u - theta * spike) | reset_to if spike else u | u
 
     Where ``first`` is high, v and i are 0, whatever ``membrane`` and ``synaptic`` say. Threshold
     and bias are inputs, as they differ from neuron to neuron; where all are equal they are
@@ -51,10 +51,13 @@ class LIFLane(wiring.Component):
         self.membrane_interval = Interval.union(plan.ranges.membrane)
         membrane = signed(width_of(self.membrane_interval))
         self.synaptic_interval = Interval.union(plan.ranges.synaptic or plan.ranges.current)
-        synaptic = {}
+        more: dict[str, wiring.Member] = {}
+        self.reset_interval = Interval.hull([0] if plan.layer.resets is None else plan.layer.resets)
+        if plan.layer.resets is not None:
+            more["reset_to"] = In(signed(width_of(self.reset_interval)))
         if plan.layer.synapse is not None:
             state = signed(width_of(self.synaptic_interval))
-            synaptic = {"synaptic": In(state), "next_synaptic": Out(state)}
+            more |= {"synaptic": In(state), "next_synaptic": Out(state)}
         super().__init__(
             {
                 "first": In(1),
@@ -64,7 +67,7 @@ class LIFLane(wiring.Component):
                 "threshold": In(signed(width_of(self.threshold_interval))),
                 "spike": Out(1),
                 "next_membrane": Out(membrane),  # v after the reset
-                **synaptic,  # i before and after the step
+                **more,  # what a reset leaves; i before and after the step
                 **({"leak": In(range(len(plan.leaks)))} if len(plan.leaks) > 1 else {}),
             }
         )
@@ -87,6 +90,9 @@ class LIFLane(wiring.Component):
         current = registered(m, total, name="current_1")
         remaining = registered(m, self._leaked(m, start), name="remaining_1")
         threshold = registered(m, threshold, name="threshold_1")
+        to = Operand.constant(0)
+        if layer.resets is not None:
+            to = registered(m, _input(self.reset_to, self.reset_interval), name="reset_1")
 
         integrated = add_all(m, [remaining, current], name="integrated")
         range_of_u = Interval.union(ranges.integrated)
@@ -94,10 +100,11 @@ class LIFLane(wiring.Component):
         integrated = saturate(m, integrated, limits, name="integrated_saturated")
         integrated = registered(m, integrated, name="integrated_2")
         threshold = registered(m, threshold, name="threshold_2")
+        to = registered(m, to, name="reset_2")
 
         spike = Signal(name="fired")
         m.d.comb += spike.eq(fired(integrated, threshold))
-        after = after_reset(m, integrated, threshold, spike, layer.reset)
+        after = after_reset(m, integrated, threshold, spike, layer.reset, to)
         after = saturate(m, after, limits, name="after_reset_saturated")
         after = resize(m, after, self.membrane_interval, name="after_reset_resized")
         m.d.sync += [self.spike.eq(spike), self.next_membrane.eq(after.value)]

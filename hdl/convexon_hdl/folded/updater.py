@@ -77,7 +77,7 @@ class Updater(wiring.Component):
         sums = [delayed(m, buffer.sums[k], name=f"sum{k}") for k in range(updates)]
         first = delayed(m, buffer.first, name="first_read")
         lanes = []
-        for k, (threshold, bias, leak) in enumerate(constants):
+        for k, (threshold, bias, leak, *resets) in enumerate(constants):
             m.submodules[f"lane{k}"] = lane = LIFLane(plan)
             m.d.comb += lane.first.eq(first)
             for name, size in states.items():
@@ -90,6 +90,8 @@ class Updater(wiring.Component):
             ]
             if len(plan.leaks) > 1:
                 m.d.comb += lane.leak.eq(leak)
+            for reset_to in resets:
+                m.d.comb += lane.reset_to.eq(reset_to)
             lanes.append(lane)
         m.d.comb += [
             self.spikes.eq(Cat(lane.spike for lane in lanes)),

@@ -142,7 +142,7 @@ def run(layer: Layer, signal: Signal) -> tuple[Signal, Integers]:
             case Reset.SUBTRACT:
                 v = _saturated(layer, np.where(fires, u - thresholds, u))
             case Reset.ZERO:
-                v = np.where(fires, 0, u)
+                v = np.where(fires, 0 if layer.resets is None else layer.resets.astype(number), u)
             case Reset.NONE | Reset.LATE:
                 v = u
         spikes[:, t], membranes[:, t] = fires, v
@@ -222,8 +222,9 @@ def _magnitude(weights: IntArray) -> int:
 def _number(layer: Layer, n_steps: int, most: int) -> type:
     """A type that holds every membrane, and its product with the leak; currents reach ``most``."""
     lateral = 0 if layer.recurrent is None else _magnitude(layer.recurrent)
-    ends = [abs(n) for n in (*layer.biases.tolist(), *layer.thresholds.tolist())]
-    step = most + lateral + 2 * max(ends)
+    resets = [] if layer.resets is None else layer.resets.tolist()
+    ends = [abs(n) for n in (*layer.biases.tolist(), *layer.thresholds.tolist(), *resets)]
+    step = most + lateral + 3 * max(ends)
     shift = layer.leak.f
     if layer.synapse is not None:  # a current that is kept adds up over the steps too
         step, shift = n_steps * step, max(shift, layer.synapse.f)

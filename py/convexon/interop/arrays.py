@@ -36,6 +36,7 @@ def network_of_arrays(
     saturation: int | Sequence[int | None] | None = None,
     synapse: Leak | Sequence[Leak | None] | None = None,
     leaks: npt.ArrayLike | Sequence[npt.ArrayLike | None] | None = None,
+    resets: npt.ArrayLike | Sequence[npt.ArrayLike | None] | None = None,
     tables: npt.ArrayLike | Sequence[npt.ArrayLike | None] | None = None,
     input_bits: int = 1,
     readout: ReadoutMode | str = ReadoutMode.COUNT,
@@ -66,6 +67,8 @@ def network_of_arrays(
     synapse : leak of a synaptic current, where neurons have one
     leaks : integer array, shape (neurons,), optional
         d of each neuron, in place of the leak's d.
+    resets : integer array, shape (neurons,), optional
+        What a reset to zero sets each membrane to, in place of 0.
     tables : array of 0 and 1, shape (2**k, neurons), optional
         Truth tables, for which the weights are powers of two (`convexon.snn.network.Layer`).
         `convexon.snn.cells.cell_layer` says what a layer of logic cells is.
@@ -94,6 +97,7 @@ def network_of_arrays(
         "saturation": _of_all("saturation", saturation, count),
         "synapse": _of_all("synapse", synapse, count),
         "leaks": _of_each("leaks", leaks, count),
+        "resets": _of_each("resets", resets, count),
         "tables": _of_each("tables", tables, count),
         "thresholds": _of_each("thresholds", thresholds, count),
     }
@@ -187,6 +191,7 @@ def _layer(
     saturation: int | None,
     synapse: Leak | None,
     leaks: Any,
+    resets: Any,
     tables: Any,
 ) -> Layer:
     """A layer in the formats that its values ask for."""
@@ -208,6 +213,9 @@ def _layer(
     levels = integer_array("thresholds", np.full(n, theta) if theta.ndim == 0 else theta, (n,))
     given = np.zeros(n, np.int64) if biases is None else _table("biases", biases)
     offsets = integer_array("biases", _of_neurons(weights, given), (n,))
+    to = None
+    if resets is not None:
+        to = integer_array("resets", _of_neurons(weights, _table("resets", resets)), (n,))
     return Layer(
         weights=forward,
         recurrent=lateral,
@@ -216,12 +224,13 @@ def _layer(
         leak=leak,
         reset=_choice(Reset, reset, "reset"),
         weight_format=_format_of(stored, *(() if lateral is None else (lateral,))),
-        threshold_format=_format_of(levels, offsets),
+        threshold_format=_format_of(levels, offsets, *(() if to is None else (to,))),
         saturation=None
         if saturation is None
         else QFormat(require_integer("saturation", saturation)),
         synapse=synapse,
         leaks=None if leaks is None else _table("leaks", leaks),
+        resets=to,
         tables=None if tables is None else _table("tables", tables),
     )
 

@@ -37,6 +37,8 @@ def tables(network: FixedPointNetwork) -> Iterator[tuple[str, Matrix, QFormat]]:
                 yield f"{place}_recurrent", layer.recurrent, layer.weight_format
             if layer.leaks is not None:
                 yield f"{place}_leaks", layer.leaks, QFormat(layer.leak.f + 2)
+            if layer.resets is not None:
+                yield f"{place}_resets", layer.resets, layer.threshold_format
             if layer.tables is not None:
                 yield f"{place}_tables", layer.tables, QFormat(2)
             yield f"{place}_thresholds", layer.thresholds, layer.threshold_format
@@ -151,9 +153,10 @@ def _c_layers(network: FixedPointNetwork) -> Iterator[str]:
             place = f"branch{b}_layer{depth}"
             limits = layer.saturation.interval if layer.saturation else None
             clamp = f"convexon_clamp(%s, {limits.low}, {limits.high})" if limits else "%s"
+            to = f"convexon_{place}_resets[j]"
             after = {
                 Reset.SUBTRACT: clamp % f"u - convexon_{place}_thresholds[j] * next[j]",
-                Reset.ZERO: "next[j] ? 0 : u",
+                Reset.ZERO: f"next[j] ? {'0' if layer.resets is None else to} : u",
                 Reset.NONE: "u",
                 Reset.LATE: "u",
             }[layer.reset]

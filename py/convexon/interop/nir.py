@@ -378,6 +378,7 @@ def _layer(flat: _Flat, name: str, below: str, profile: Profile, dt: float) -> R
         unit=found.unit,
         floor=found.floor,
         synapse=found.synapse,
+        resets=found.resets,
     )
 
 

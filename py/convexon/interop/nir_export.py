@@ -194,6 +194,7 @@ def _real_layer(
         several=profile.several and not integrates,
         lateral=None if layer.recurrent is None else layer.recurrent.astype(np.float64),
         synapse=None if layer.synapse is None else layer.synapse.factor * ones,
+        resets=None if layer.resets is None else layer.resets.astype(np.float64),
     )
 
 
@@ -265,7 +266,8 @@ def _node(
 def _candidates(layer: RealLayer, dt: float) -> Iterator[tuple[str, dict[str, Real]]]:
     """Parameters to try: leaks as Euler steps, then as exponentials."""
     ones = np.ones(layer.n_neurons)
-    ends = {"v_threshold": layer.thresholds * ones, "v_reset": 0.0 * ones}
+    resets = 0.0 * ones if layer.resets is None else layer.resets
+    ends = {"v_threshold": layer.thresholds * ones, "v_reset": resets}
     spikes = "F"
     if np.isinf(layer.thresholds).all():
         ends, spikes = {}, ""
@@ -324,7 +326,7 @@ def _require_same(layer: RealLayer, back: RealLayer, least: Real | None, profile
             )
     if not np.allclose(_matrix(layer), _matrix(back), rtol=1e-9):
         raise InputError(f"the profile {profile} cannot say the weights of {layer.name}")
-    for name in ("thresholds", "biases", "lateral", "lateral_biases"):
+    for name in ("thresholds", "biases", "lateral", "lateral_biases", "resets"):
         each = [getattr(which, name) for which in (layer, back)]
         mine, theirs = (np.zeros(1) if value is None else value for value in each)
         if not np.allclose(mine, theirs, rtol=1e-9):

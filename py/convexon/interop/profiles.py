@@ -74,6 +74,7 @@ class Dynamics:
     weight_unit: float | None = None
     floor: Real | None = None
     synapse: Real | None = None
+    resets: Real | None = None
 
 
 class Profile(ABC):
@@ -231,24 +232,28 @@ class NirEuler(Profile):
 
     integrators = INTEGRATORS
 
+    def _reset(self, node: Node, found: Dynamics) -> Dynamics:
+        """With resets to v_reset, where it is not 0."""
+        return replace(found, resets=node["v_reset"]) if node["v_reset"].any() else found
+
     def _lif(self, node: Node, dt: float) -> Dynamics:
-        node.require_zero("v_reset")
         share = dt / node["tau"]
-        return self._as(
+        found = self._as(
             node,
             leak=1 - share,
             thresholds=node["v_threshold"],
             gain=share * node["r"],
             offset=share * node["v_leak"],
         )
+        return self._reset(node, found)
 
     def _if(self, node: Node, dt: float) -> Dynamics:
-        node.require_zero("v_reset")
-        return self._as(node, leak=_one(node), thresholds=node["v_threshold"], gain=dt * node["r"])
+        found = self._as(node, leak=_one(node), thresholds=node["v_threshold"], gain=dt * node["r"])
+        return self._reset(node, found)
 
     def _cubalif(self, node: Node, dt: float) -> Dynamics:
-        node.require_zero("v_reset", "v_leak")
-        return self._euler_cubalif(node, dt)
+        node.require_zero("v_leak")
+        return self._reset(node, self._euler_cubalif(node, dt))
 
 
 class SnnTorch(Profile):

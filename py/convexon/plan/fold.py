@@ -143,11 +143,14 @@ class FoldPlan:
         layer = self.layer
         places = {leak.d: place for place, leak in enumerate(self.leaks)}
         leaks = np.broadcast_to(layer.leak_numerators, (layer.n_neurons,))
-        return {
+        told = {
             "thresholds": self.of_places(layer.thresholds.tolist()),
             "biases": self.of_places(layer.biases.tolist()),
             "leaks": self.of_places([places[d] for d in leaks.tolist()]),
         }
+        if layer.resets is not None:
+            told["resets"] = self.of_places(layer.resets.tolist())
+        return told
 
     @property
     def spacing(self) -> int:
@@ -264,12 +267,8 @@ def engines_at(network: FixedPointNetwork, depth: int) -> list[list[int]]:
             continue
         layer = branch.layers[depth]
         of_neurons = (layer.leak, layer.reset, layer.saturation, layer.synapse)
-        kind = (
-            *of_neurons,
-            layer.leaks is None,
-            layer.recurrent is None,
-            network.feature(b, depth),
-        )
+        have = (layer.leaks is None, layer.resets is None, layer.recurrent is None)
+        kind = (*of_neurons, *have, network.feature(b, depth))
         of_its_own = isinstance(layer.weights, IntegerConvolution) or layer.tables is not None
         alone = depth > 0 or of_its_own
         shared.setdefault(b if alone else kind, []).append(b)
@@ -397,8 +396,8 @@ def readout_plan(network: FixedPointNetwork, choice: Folded) -> FoldPlan:
 def merged(layers: Sequence[Layer]) -> Layer:
     """One layer that computes all of ``layers`` side by side on the same inputs.
 
-    They must agree in leak, reset, saturation and synapse, and all or none be recurrent, have leaks
-    and have tables of as many inputs.
+    They must agree in leak, reset, saturation and synapse, and all or none be recurrent, have
+    leaks, have resets, and have tables of as many inputs.
     """
     if len(layers) == 1:
         return layers[0]
@@ -422,6 +421,7 @@ def merged(layers: Sequence[Layer]) -> Layer:
         leaks=None
         if first.leaks is None
         else np.concatenate([layer.leak_numerators for layer in layers]),
+        resets=None if first.resets is None else np.concatenate([layer.resets for layer in layers]),
         tables=None
         if first.tables is None
         else np.concatenate([layer.tables for layer in layers], axis=1),

@@ -261,6 +261,7 @@ class LayerRounding:
         # On integers u > theta is u >= floor(theta) + 1.
         thresholds = np.floor(level) + 1 if real.strict else np.ceil(level)
         offsets, forward, leaks = np.rint(biases * scaled), weights * guard, self.leaks
+        resets = None if real.resets is None else np.rint(real.resets * scaled)
         if real.lateral_biases is not None and real.lateral_biases.any():
             # A neuron more that fires at every step: like a lateral spike, it is felt one later.
             lateral = np.zeros((len(level), len(level))) if lateral is None else lateral
@@ -268,7 +269,8 @@ class LayerRounding:
             lateral, forward = (np.pad(each, ((0, 0), (0, 1))) for each in (lateral, forward))
             thresholds, offsets = np.append(thresholds, 0.0), np.append(offsets, 0.0)
             leaks = None if leaks is None else np.append(leaks, 0)
-        found = self._integer_layer(forward, thresholds, offsets, leaks, lateral)
+            resets = None if resets is None else np.append(resets, 0.0)
+        found = self._integer_layer(forward, thresholds, offsets, leaks, resets, lateral)
         return found if fires.all() else _unreached(found, self.reach, self.signal.shape[1])
 
     def _shifted(self, layer: Layer) -> tuple[Layer, int]:
@@ -305,7 +307,8 @@ class LayerRounding:
                 w, theta = self._candidates(weights[:, j], float(thresholds[j]))
                 biases = np.full(len(theta), float(layer.biases[j]))
                 leaks = None if self.leaks is None else np.full(len(theta), self.leaks[j])
-                tried = self._integer_layer(w, theta, biases, leaks)
+                to = None if layer.resets is None else np.full(len(theta), float(layer.resets[j]))
+                tried = self._integer_layer(w, theta, biases, leaks, to)
                 spikes = layer_spikes(tried, self.signal, self.reach)
                 wrong = (spikes != self.target[:, :, j : j + 1]).sum(axis=(0, 1))
                 best = int(wrong.argmin())
@@ -314,7 +317,8 @@ class LayerRounding:
                 weights[:, j], thresholds[j] = w[:, best], theta[best]
                 moved += 1
         biases = layer.biases.astype(np.float64)
-        return self._integer_layer(weights, thresholds, biases, self.leaks), moved
+        resets = None if layer.resets is None else layer.resets.astype(np.float64)
+        return self._integer_layer(weights, thresholds, biases, self.leaks, resets), moved
 
     def _candidates(self, weights: FloatArray, threshold: float) -> tuple[FloatArray, FloatArray]:
         """The neuron as it is, then with another threshold, then with one other weight."""
@@ -341,6 +345,7 @@ class LayerRounding:
         thresholds: FloatArray,
         biases: FloatArray,
         leaks: IntArray | None,
+        resets: FloatArray | None,
         lateral: FloatArray | None = None,
     ) -> Layer:
         """A layer with the narrowest formats that hold its integers."""
@@ -365,7 +370,8 @@ class LayerRounding:
             leak=self.leak,
             reset=Reset.LATE if self.layer.late else self.layer.reset,
             weight_format=covering(held),
-            threshold_format=covering(thresholds, biases),
+            threshold_format=covering(thresholds, biases, *([] if resets is None else [resets])),
             synapse=self.synapse,
             leaks=leaks,
+            resets=None if resets is None else resets.astype(np.int64),
         )

@@ -22,8 +22,8 @@ SEMANTICS = {
     "late reset u = sat(v - ((d[j] * v) >> f) + i - theta[j] * s_before[j]); d[j] = d, or of leaks",
     "rounding": "down: as above; zero: a leak leaves (2^f - d) * v / 2^f, rounded towards zero",
     "fire": "s = 1 if u >= theta[j] else 0",
-    "reset": "subtract: v = sat(u - theta[j] * s); zero: v = 0 if s else u; none: v = u; "
-    "late: v = u",
+    "reset": "subtract: v = sat(u - theta[j] * s); zero: v = z[j] if s else u; none: v = u; "
+    "late: v = u; z[j] = 0, or of resets",
     "start": "v = 0, i = 0 and s_before = 0 before the first step of an inference",
     "score": "score[c] = bias[c] + sum_j weight[j][c] * feature[j], j over all last layers",
     "feature": "last: s of step T; sign: v >= 0 after step T; count: sum of s; step: s of each; "

@@ -61,7 +61,7 @@ def neuron_step(
     if layer.reset is Reset.SUBTRACT:
         v = saturate(u - threshold * s, layer)
     elif layer.reset is Reset.ZERO:
-        v = 0 if s else u
+        v = layer.reset_of(j) if s else u
     else:
         v = u
     return s, (v, i)

@@ -95,12 +95,14 @@ class Layer:
     leak, reset : the same for all neurons of the layer
     leaks : int64 array, shape (n_neurons,), or None
         d[j] of each neuron, in place of the leak's d.
+    resets : int64 array, shape (n_neurons,), or None
+        z[j], which a reset to zero sets the membrane to; None for 0. Membranes begin at 0 anyway.
     synapse : leak of the synaptic current, the same for all neurons; None where there is none
     tables : int64 array, shape (2**k, n_neurons), or None
         Truth tables, 0 or 1 for each code of up to 6 spikes, in place of the sum. The weights of a
         neuron, recurrent ones too, are then different powers of two below 2**k, or 0.
     weight_format, threshold_format : formats that hold the weights (recurrent too), and the
-        thresholds and biases
+        thresholds, biases and resets
     saturation : membrane format to clamp to. None, the default, computes without clamping.
 
     Raises
@@ -123,6 +125,7 @@ class Layer:
     synapse: Leak | None = None
     leaks: IntArray | None = None
     tables: IntArray | None = None
+    resets: IntArray | None = None
 
     def __post_init__(self) -> None:
         require_type("leak", self.leak, Leak)
@@ -161,6 +164,13 @@ class Layer:
             object.__setattr__(self, "leaks", leaks)
         if self.tables is not None:
             object.__setattr__(self, "tables", self._truth_tables(self.tables))
+        if self.resets is not None:
+            if self.reset is not Reset.ZERO:
+                raise InputError(f"resets must be None with the reset {self.reset.value}, not zero")
+            resets = integer_array("resets", self.resets, (n,))
+            self._set("resets", resets, self.threshold_format)
+            if self.saturation is not None:
+                require_fit("resets", resets, self.saturation)
 
     def _truth_tables(self, tables: npt.ArrayLike) -> IntArray:
         """Check tables, and that the weights address them."""
@@ -210,6 +220,10 @@ class Layer:
     def leak_of(self, j: int) -> Leak:
         """Leak of neuron ``j``."""
         return self.leak if self.leaks is None else self.leak.of(int(self.leaks[j]))
+
+    def reset_of(self, j: int) -> int:
+        """What a reset to zero sets the membrane of neuron ``j`` to."""
+        return 0 if self.resets is None else int(self.resets[j])
 
     @property
     def leak_numerators(self) -> IntArray:
@@ -285,6 +299,7 @@ class Layer:
             biases=self.biases[neurons],
             recurrent=None if self.recurrent is None else self.recurrent[np.ix_(neurons, neurons)],
             leaks=None if self.leaks is None else self.leaks[neurons],
+            resets=None if self.resets is None else self.resets[neurons],
             tables=None if self.tables is None else self.tables[:, neurons],
         )
 

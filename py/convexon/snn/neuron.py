@@ -10,7 +10,7 @@ inference, with v[j] = i[j] = 0 and all recurrent spikes 0 before the first step
                                              LeakRounding.ZERO: what is left rounds towards zero
     s = 1 if u >= theta[j] else 0
     v = sat(u - theta[j] * s)                Reset.SUBTRACT
-      | 0 if s else u                        Reset.ZERO
+      | z[j] if s else u                     Reset.ZERO; z[j] is 0, unless stated otherwise
       | u                                    Reset.NONE, Reset.LATE
 
 Neurons may have a d[j] each, over one f. With `Reset.LATE`, theta[j] * s[j,t-1] is taken off within

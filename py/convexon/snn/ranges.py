@@ -74,12 +74,12 @@ def leaked_range(interval: Interval, leak: Leak) -> Interval:
     return Interval(leaked(interval.low, leak), leaked(interval.high, leak))
 
 
-def reset_range(integrated: Interval, threshold: int, reset: Reset) -> Interval:
-    """Range of v after the reset, for u in ``integrated``."""
+def reset_range(integrated: Interval, threshold: int, reset: Reset, to: int = 0) -> Interval:
+    """Range of v after the reset, for u in ``integrated``; one to zero leaves ``to``."""
     if reset in (Reset.NONE, Reset.LATE):
         return integrated
     rests, fires = _parted(integrated, threshold)
-    after = [ZERO if reset is Reset.ZERO else _less(part, threshold) for part in fires]
+    after = [Interval(to, to) if reset is Reset.ZERO else _less(part, threshold) for part in fires]
     return Interval.union([*rests, *after])
 
 
@@ -115,6 +115,7 @@ def neuron_ranges(
     saturation: QFormat | None,
     n_steps: int,
     synapse: Leak | None = None,
+    reset_to: int = 0,
 ) -> tuple[Interval, Interval, Interval]:
     """Ranges of u (before saturation), v (after reset) and i of one neuron over ``n_steps``."""
     held = membrane = all_membrane = synaptic = all_synaptic = ZERO
@@ -125,7 +126,7 @@ def neuron_ranges(
         all_synaptic = all_synaptic | synaptic
         integrated = held + synaptic
         after = integrated if saturation is None else integrated.clamped(saturation.interval)
-        membrane = reset_range(after, threshold, reset)
+        membrane = reset_range(after, threshold, reset, reset_to)
         if saturation is not None:
             membrane = membrane.clamped(saturation.interval)
         all_integrated = integrated if all_integrated is None else all_integrated | integrated
@@ -152,9 +153,10 @@ def layer_ranges(layer: Layer, inputs: Interval, n_steps: int) -> LayerRanges:
 def ranges_of_currents(layer: Layer, currents: Sequence[Interval], n_steps: int) -> LayerRanges:
     """Ranges of every neuron of ``layer``, given those of I."""
     leaks = [layer.leak_of(j) for j in range(layer.n_neurons)]
-    kinds = list(zip(currents, layer.thresholds.tolist(), leaks, strict=True))
+    resets = [layer.reset_of(j) for j in range(layer.n_neurons)]
+    kinds = list(zip(currents, layer.thresholds.tolist(), leaks, resets, strict=True))
     known = {  # many neurons are alike
-        (current, threshold, leak): neuron_ranges(
+        (current, threshold, leak, to): neuron_ranges(
             current,
             threshold=threshold,
             leak=leak,
@@ -162,8 +164,9 @@ def ranges_of_currents(layer: Layer, currents: Sequence[Interval], n_steps: int)
             saturation=layer.saturation,
             n_steps=n_steps,
             synapse=layer.synapse,
+            reset_to=to,
         )
-        for current, threshold, leak in dict.fromkeys(kinds)
+        for current, threshold, leak, to in dict.fromkeys(kinds)
     }
     found = [known[kind] for kind in kinds]
     integrated, membrane, synaptic = (tuple(each) for each in zip(*found, strict=True))

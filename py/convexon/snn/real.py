@@ -7,7 +7,7 @@ states 0 before the first step::
     i = alpha[j] * i + x                     where a synaptic current is stated; else i = x
     u = beta[j] * v + i  (- theta[j] * s[j,t-1]    where the reset comes one step late)
     s = 1 if u > theta[j] (or u >= theta[j])  else 0
-    v = u - theta[j] * s  |  0 if s else u  |  u
+    v = u - theta[j] * s  |  z[j] if s else u  |  u
 
 A leaky integrator is a neuron whose threshold is infinite, which never spikes or resets.
 `several` spikes a step are floor(u / theta) of them. Where states have a `unit`, x, alpha[j] * i
@@ -65,6 +65,8 @@ class RealLayer:
         r, from the spike of neuron k one step earlier.
     lateral_biases : float array, shape (neurons,), or None
         c, which comes with the first lateral spikes.
+    resets : float array, shape (neurons,), or None
+        z, which a reset to zero sets v to; None for 0, where states begin anyway.
     synapse : float array, shape (neurons,), or None
         alpha of a synaptic current; None where there is none.
 
@@ -90,6 +92,7 @@ class RealLayer:
     lateral: Real | None = None
     lateral_biases: Real | None = None
     synapse: Real | None = None
+    resets: Real | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.weights, Convolution):
@@ -108,7 +111,8 @@ class RealLayer:
         shapes = {
             "lateral": (n, n),
             **dict.fromkeys(
-                ("biases", "leak", "thresholds", "floor", "lateral_biases", "synapse"), (n,)
+                ("biases", "leak", "thresholds", "floor", "lateral_biases", "synapse", "resets"),
+                (n,),
             ),
         }
         for name, shape in shapes.items():
@@ -129,6 +133,8 @@ class RealLayer:
                 raise InputError(f"{name} of {self.name} must lie in 0..1, a factor a step")
         if (self.thresholds <= 0).any():
             raise InputError(f"thresholds of {self.name} must be positive")
+        if self.resets is not None and self.reset is not Reset.ZERO:
+            raise InputError(f"resets of {self.name} must have a reset to zero to replace")
         if self.reset is Reset.LATE or (self.late and self.reset is not Reset.SUBTRACT):
             raise InputError(f"the late reset of {self.name} must subtract, not {self.reset.value}")
 
@@ -268,7 +274,7 @@ def layer_spikes(layer: RealLayer, inputs: Real) -> tuple[Real, Real]:
         if layer.reset is Reset.SUBTRACT and not layer.late:
             v = u - layer.thresholds * fired
         elif layer.reset is Reset.ZERO:
-            v = np.where(fired > 0, dtype.type(0), u)
+            v = np.where(fired > 0, dtype.type(0) if layer.resets is None else layer.resets, u)
         if layer.floor is not None:
             v = np.maximum(v, layer.floor)
         spikes[:, t], membranes[:, t] = fired, u

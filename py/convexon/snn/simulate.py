@@ -58,7 +58,10 @@ def _arithmetic(layer: Layer, input_range: Interval, steps: int) -> _Arithmetic:
     shift = layer.leak.f
     if layer.synapse is not None:
         current, shift = steps * current, max(shift, layer.synapse.f)
-    membrane = steps * (current + int(np.abs(layer.thresholds).max()))
+    pushed = current + int(np.abs(layer.thresholds).max())
+    if layer.resets is not None:
+        pushed += int(np.abs(layer.resets).max())
+    membrane = steps * pushed
     width = membrane.bit_length() + 1 + shift
     if width <= 31:
         return _Arithmetic(product, np.dtype(np.int32))
@@ -93,6 +96,7 @@ def _steps(
     lateral = None if layer.recurrent is None else layer.recurrent.astype(types.current)
     thresholds, biases = (a.astype(types.membrane) for a in (layer.thresholds, layer.biases))
     leaks = layer.leak_numerators.astype(types.membrane)
+    resets = np.array(0 if layer.resets is None else layer.resets, dtype=types.membrane)
     synapse = np.array(0 if layer.synapse is None else layer.synapse.d, dtype=types.membrane)
     v = np.zeros((samples, layer.n_neurons), dtype=types.membrane)
     i = np.zeros_like(v)
@@ -118,7 +122,7 @@ def _steps(
             u -= np.where(fired, thresholds, types.membrane.type(0))
             _saturate(u, layer)
         elif layer.reset is Reset.ZERO:
-            u[fired] = 0
+            np.copyto(u, resets, where=fired)
         v = u
         yield fired, v
 

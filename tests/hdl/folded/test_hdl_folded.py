@@ -243,6 +243,7 @@ def case(seed: int, **changes: Any) -> Case:
         saturation=chosen["saturation"],
         synapse=chosen["synapse"],
         leaks=None if seed % 3 else rng.integers(0, 9, chosen["n"]),
+        resets=None if chosen["reset"] is not Reset.ZERO else np.arange(chosen["n"]) % 3 - 1,
     )
     network = random_network(
         rng, ((layer,),), mode=chosen["mode"], n_steps=3, input_bits=chosen["bits"]

@@ -41,7 +41,7 @@ def network(mode: ReadoutMode = ReadoutMode.COUNT) -> FixedPointNetwork:
         random_layer(rng, 4, 3),
     )
     zero = Leak(3, 3, LeakRounding.ZERO)
-    kinds = {"leak": zero, "synapse": zero, "reset": Reset.ZERO}
+    kinds = {"leak": zero, "synapse": zero, "reset": Reset.ZERO, "resets": [3, -2]}
     wide = (random_layer(rng, 5, 2, recurrent=True, **kinds),)
     return random_network(rng, (deep, wide), mode=mode, n_steps=3, input_bits=2)
 

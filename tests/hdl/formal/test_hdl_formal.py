@@ -57,7 +57,7 @@ def verdict_on(choice: NeuronParameters, neuron: wiring.Component | None = None)
 
 
 @pytest.mark.parametrize(
-    "obligation", leading(component_obligations(), 49), ids=lambda each: f"{each.kind} {each.where}"
+    "obligation", leading(component_obligations(), 51), ids=lambda each: f"{each.kind} {each.where}"
 )
 def test_component_is_proved(obligation: Obligation) -> None:
     assert obligation.check() is Verdict.PROVED
@@ -189,6 +189,13 @@ def test_neuron_that_fires_too_late_is_refuted(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("convexon_hdl.core.lif.LIFUpdate", StrictThreshold)
     choice = neuron_parameters(Leak(1, 3), Reset.SUBTRACT)
     assert verdict_on(choice) is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_reset_to_another_value_is_refuted(split: bool) -> None:
+    choice = neuron_parameters(Leak(1, 2), Reset.ZERO, reset_to=2)
+    neuron = LIF(dataclasses.replace(choice, reset_to=1), split=split)
+    assert verdict_on(choice, neuron) is Verdict.REFUTED
 
 
 def test_leak_that_rounds_otherwise_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ def check_constants(emitted: Emitted, updater: Updater) -> None:
     plan, path = updater.plan, emitted.path(updater)
     updates, n_groups = plan.choice.updates, plan.folds * plan.groups
     lanes = emitted.of_type(LIFLane, updater)
-    ports = {"thresholds": "threshold", "biases": "bias", "leaks": "leak"}
+    ports = {"thresholds": "threshold", "biases": "bias", "leaks": "leak", "resets": "reset_to"}
     for name, values in plan.constants.items():
         port = ports[name]
         if len(set(values)) == 1:

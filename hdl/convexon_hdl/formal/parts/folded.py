@@ -402,6 +402,7 @@ def lane_obligation(emitted: Emitted, lane: LIFLane) -> Obligation:
             "current": Interval.union(ranges.current),
             "integrated": Interval.union(ranges.integrated),
             **({} if layer.synapse is None else {"synaptic": lane.synaptic_interval}),
+            **({} if layer.resets is None else {"reset_to": lane.reset_interval}),
         },
     )
 

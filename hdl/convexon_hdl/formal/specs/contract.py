@@ -71,13 +71,14 @@ class PlainStep:
         current: Value,
         threshold: Value | int,
         span: Interval,
+        reset_to: Value | int = 0,
     ) -> None:
         shape = _roomy(span, rules.leak)
         self.plain, self.integrated, self.after = (
             Signal(shape, name=name) for name in ("plain", "integrated", "after")
         )
         self.fired = self.integrated >= threshold
-        spared = self.integrated - threshold if rules.reset is Reset.SUBTRACT else 0
+        spared = self.integrated - threshold if rules.reset is Reset.SUBTRACT else reset_to
         reset = Mux(self.fired, spared, self.integrated)
         late = Mux(before, threshold, 0) if rules.reset is Reset.LATE else 0
         keeps = rules.reset in (Reset.NONE, Reset.LATE)
@@ -136,7 +137,8 @@ class NeuronSpecification(Elaboratable):
         rules = Rules(parameters.leak, parameters.reset, parameters.saturation, parameters.synapse)
         spike, enable = Signal(), Signal()
         step = counted(m, self.n_steps, enable)
-        span = parameters.integrated | parameters.membrane
+        to = parameters.reset_to
+        span = parameters.integrated | parameters.membrane | Interval(to, to)
         membrane = Signal(_roomy(span, rules.leak))
         ranges, synaptic_ranges = self._ranges()
         current = self._current(m)
@@ -158,6 +160,7 @@ class NeuronSpecification(Elaboratable):
             current=current,
             threshold=parameters.threshold,
             span=span,
+            reset_to=to,
         )
         m.d.comb += enable.eq(AnySeq(1))
         with m.If(enable):
@@ -207,7 +210,9 @@ class NeuronSpecification(Elaboratable):
             integrated = held + current
             if limits is not None:
                 integrated = integrated.clamped(limits)
-            after = reset_range(integrated, parameters.threshold, parameters.reset)
+            after = reset_range(
+                integrated, parameters.threshold, parameters.reset, parameters.reset_to
+            )
             ranges.append(after if limits is None else after.clamped(limits))
             held = held_range(ranges[-1], parameters.threshold, parameters.leak, parameters.reset)
         membranes, synaptic = ([each[0] | each[-1], *each[1:-1]] for each in (ranges, currents))
@@ -238,12 +243,14 @@ class LaneSpecification(Specification):
     """Which of them, the lane's input ``leak`` says; all have the f of the rules' own."""
     ranges: Mapping[str, Interval]
     """Of the lane's inputs ``membrane``, ``total``, ``bias``, ``threshold`` and, where it has one,
-    ``synaptic``; of ``current`` and ``integrated``."""
+    ``synaptic`` and ``reset_to``; of ``current`` and ``integrated``."""
 
     def state(self, m: Module) -> None:
         """Build the contract, and carry its results as far as the lane's."""
         lane, ranges, values = self.component, self.ranges, {}
-        for name in ("membrane", "total", "bias", "threshold"):
+        for name in ("membrane", "total", "bias", "threshold", "reset_to"):
+            if name not in ranges:
+                continue
             values[name] = anything(m, ranges[name], name=f"any_{name}")
             m.d.comb += getattr(lane, name).eq(values[name])
         m.d.comb += lane.first.eq(AnySeq(1))
@@ -270,6 +277,7 @@ class LaneSpecification(Specification):
             span=Interval.union(
                 ranges[name] for name in ranges if name not in ("total", "bias", "threshold")
             ),
+            reset_to=values.get("reset_to", 0),
         )
         m.d.comb += [
             Assume(within(total, ranges["current"])),

@@ -59,12 +59,12 @@ class GivenNeurons:
         """See `Oracle`; `InputError` if the neurons could not stand on the site."""
         layer = self.layer
         kind = (layer.leak, layer.reset, layer.saturation, layer.synapse)
-        members = (layer.recurrent, layer.leaks, layer.tables)
+        members = (layer.recurrent, layer.leaks, layer.resets, layer.tables)
         others = any(member is not None for member in members) or layer.biases.any()
         if kind != (site.family.leak, site.family.reset, None, None) or others:
             raise InputError(
                 f"layer must have leak and reset of site {site.name}, no biases, no lateral "
-                "weights, no tables and no synaptic current: its neurons would be others there"
+                "weights, resets, tables or synaptic current: its neurons would be others there"
             )
         if self.layer.n_inputs != site.n_inputs:
             raise InputError(

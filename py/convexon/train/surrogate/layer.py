@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convexon.errors import FormatError
+from convexon.errors import FormatError, InputError
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.network import Layer
 from convexon.snn.neuron import Leak, LeakRounding, Reset
@@ -112,6 +112,8 @@ class SpikingLayer(nn.Module):
     ) -> None:
         super().__init__()
         grid.require(start)
+        if start.resets is not None:
+            raise InputError("resets must be None for a layer that is trained")
         self.grid = grid
         self.leak, self.reset, self.saturation = start.leak, start.reset, start.saturation
         self.synapse, self.memoryless = start.synapse, start.memoryless
