@@ -185,6 +185,7 @@ def reading_of(body: str, *, interval: int = 4) -> tuple[Reading, Netlist]:
         ("assign y = x[2] ? 8'd5 : 8'd250;", {"x2": 11}, -6),
         ("wire [1:0] n = x[0] + x[1] + x[2] + x[3]; assign y = {6'b0, n};", None, 0),
         ("wire [2:0] n = x[0] + x[1] + x[2] + x[3]; assign y = {5'b0, n};", "all", 0),
+        ("assign y = {x[0], 7'b0};", {"x0": -128}, 0),
         ("assign y = x[0] & x[1];", None, 0),
     ],
 )  # fmt: skip

@@ -173,6 +173,8 @@ class Reading:
             interval = self.interval(form)
             width = width_of(interval) if signed or interval.low < 0 else interval.high.bit_length()
             fits = width <= len(bits) and (signed or interval.low >= 0)
+            if not fits and signed and len(form.factors) == 1:  # perhaps a lone bit in the sign
+                return self._tried(digits, signed=signed, where=bits)
             what = f"{self._at(bits[0])} must hold {interval}"
             require(fits, f"{what}, which {len(bits)} bits do not")
         return form
