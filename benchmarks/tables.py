@@ -298,6 +298,23 @@ def automata() -> str:
     return table(("automaton", *(label for _, label in chosen)), rows)
 
 
+def paper() -> str:
+    """Return the paper's figures beside ours, by task."""
+    figures = figures_of("paper")
+    tasks = dict.fromkeys(name.removeprefix("paper.").rpartition(".")[0] for name in figures)
+    methods = ("cvx", "sg-cvx", "sg")
+    rows = []
+    for task in dict.fromkeys(each.rpartition(".")[0] for each in tasks):
+        cells = [
+            share(figures, f"paper.{task}.{method}.{side}")
+            for method in methods
+            for side in ("ours", "published")
+        ]
+        rows.append((task.replace(".", ", "), *cells))
+    header = [f"{method}, {side}" for method in methods for side in ("ours", "theirs")]
+    return table(("task", *header), rows)
+
+
 def interchange() -> str:
     """Return networks that other tools trained, by bits."""
     figures = figures_of("interchange")
@@ -548,6 +565,7 @@ TABLES: dict[str, Callable[[], str]] = {
         addition,
         strings,
         automata,
+        paper,
         digits,
         digits_cells,
         interchange,
