@@ -140,9 +140,9 @@ def test_neuron_of_a_drawn_card_with_a_range_of_another_is_refuted() -> None:
     assert verdict_on(cramped) is Verdict.REFUTED
 
 
-def one_too_narrow(integrated: Interval, threshold: int, reset: Reset) -> Interval:
+def one_too_narrow(integrated: Interval, threshold: int, reset: Reset, to: int) -> Interval:
     """Range of the membrane after the reset, without its highest value."""
-    right = reset_range(integrated, threshold, reset)
+    right = reset_range(integrated, threshold, reset, to)
     return Interval(right.low, right.high - 1)
 
 

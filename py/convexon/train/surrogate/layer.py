@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convexon.errors import FormatError, InputError
+from convexon.errors import FormatError
 from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.network import Layer
 from convexon.snn.neuron import Leak, LeakRounding, Reset
@@ -100,6 +100,7 @@ class SpikingLayer(nn.Module):
 
     biases: Tensor
     leaks: Tensor
+    resets: Tensor
     floors: Tensor
 
     def __init__(
@@ -112,8 +113,6 @@ class SpikingLayer(nn.Module):
     ) -> None:
         super().__init__()
         grid.require(start)
-        if start.resets is not None:
-            raise InputError("resets must be None for a layer that is trained")
         self.grid = grid
         self.leak, self.reset, self.saturation = start.leak, start.reset, start.saturation
         self.synapse, self.memoryless = start.synapse, start.memoryless
@@ -131,6 +130,9 @@ class SpikingLayer(nn.Module):
         self.latent_recurrent = None if recurrent is None else nn.Parameter(_floats(recurrent.T))
         self.register_buffer("biases", _floats(start.biases))
         self.register_buffer("leaks", _floats(start.leak_numerators))
+        self.has_resets = start.resets is not None
+        resets = [start.reset_of(j) for j in range(start.n_neurons)]
+        self.register_buffer("resets", _floats(np.array(resets)))
         self.register_buffer("floors", _floats(np.minimum(start.thresholds, 1)))
 
     @property
@@ -206,7 +208,7 @@ class SpikingLayer(nn.Module):
             return s, u
         fired = s.detach()
         if self.reset is Reset.ZERO:
-            return s, u * (1.0 - fired)
+            return s, u * (1.0 - fired) + self.resets * fired
         return s, self._saturated(u - thresholds * fired)
 
     def _saturated(self, values: Tensor) -> Tensor:
@@ -220,7 +222,8 @@ class SpikingLayer(nn.Module):
         """Return the integer layer that `forward` computes now."""
         thresholds = _integers(self.thresholds)
         biases = _integers(self.biases)
-        reach = Interval.hull([0, *thresholds.tolist(), *biases.tolist()])
+        resets = _integers(self.resets)
+        reach = Interval.hull([0, *thresholds.tolist(), *biases.tolist(), *resets.tolist()])
         narrowest = (self.grid.alphabet.format, QFormat.covering(reach))
         weight_format, threshold_format = self.formats or narrowest
         lateral = None
@@ -238,6 +241,7 @@ class SpikingLayer(nn.Module):
             saturation=self.saturation,
             synapse=self.synapse,
             leaks=_integers(self.leaks) if self.has_leaks else None,
+            resets=resets if self.has_resets else None,
         )
 
 
@@ -252,6 +256,7 @@ def _reach(start: Layer, grid: WeightGrid, drive: Drive) -> int:
         current = _kept(current, start.synapse, drive.n_steps)
     # A reset by subtraction raises the membrane only where a threshold is negative.
     push = current + max(0, -int(start.thresholds.min()))
+    push += max(abs(start.reset_of(j)) for j in range(start.n_neurons))
     slowest = start.leak.of(int(start.leak_numerators.min()))
     # A late reset is made after the leak, and may leave as much below 0.
     membrane = _kept(push, slowest, drive.n_steps) * (2 if start.reset is Reset.LATE else 1)

@@ -77,6 +77,10 @@ class SpikingBranch(nn.Module):
             return spikes_of(membranes[:, -1:])
         if mode is ReadoutMode.COUNT:
             return spikes.sum(dim=1, keepdim=True)
+        if mode is ReadoutMode.MEMBRANE:
+            return membranes[:, -1:]
+        if mode is ReadoutMode.PEAK:
+            return membranes.amax(dim=1, keepdim=True)
         return spikes
 
     def traces(self, inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
