@@ -1,6 +1,7 @@
 """Programs: construction, objective, rho_max, and the errors that bad input causes."""
 
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -121,3 +122,18 @@ def test_blocks_give_what_whole_matrices_do():
     np.testing.assert_allclose(program.correlate(dual), D.T @ dual, rtol=1e-12)
     np.testing.assert_allclose(program.correlate(dual, some), D.T[some] @ dual, rtol=1e-12)
     np.testing.assert_allclose(program.column_norms(weights) ** 2, weights @ D**2, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_predictions_of_many_rows_are_summed_as_they_are_made():
+    rng = np.random.default_rng(4)
+    D = BitColumns.pack(rng.integers(0, 2, (4000, 200)))
+    program = ConvexProgram(
+        features=D, targets=rng.integers(0, 8, 4000), loss=Softmax(), penalty=L1(), rho=0.1
+    )
+    W = rng.normal(size=(200, 8))
+    tracemalloc.start()
+    Z = program.predict(W)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 150 * Z.nbytes  # one for each block of columns would be 200 of them

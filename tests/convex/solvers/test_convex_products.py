@@ -33,11 +33,14 @@ def test_products_are_those_of_the_matrix(device, dtype, close):
     np.testing.assert_allclose(gram, B.T @ B, close, close)
 
 
-def test_moments_are_summed_over_blocks_of_rows(monkeypatch):
+def test_moments_and_squares_are_made_in_blocks(monkeypatch):
     monkeypatch.setattr(products_module, "_BLOCK_ENTRIES", 10)
     rng = np.random.default_rng(1)
     D, weights = rng.normal(size=(9, 4)), rng.random(9)
     np.testing.assert_allclose(Products(D).moments(weights), D.T * weights @ D)
+    G = rng.normal(size=(9, 2))
+    np.testing.assert_allclose(Products(D).adjoint_squares(G), (D * D).T @ G)
+    assert Products(D).largest_row() == pytest.approx((D * D).sum(axis=1).max())
 
 
 @pytest.mark.parametrize("penalty", PENALTY_NAMES)
