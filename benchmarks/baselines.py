@@ -23,9 +23,9 @@ from convexon.convex.model.penalty import L1
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.snn.fixed import Interval, QFormat, width_of
+from convexon.snn.models.simulate import accuracy
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
-from convexon.snn.simulate import accuracy
 from convexon.train.baseline import random_reservoir
 from convexon.train.columns.dictionary import build_dictionary, patterns
 from convexon.train.columns.rows import distinct_rows

@@ -35,7 +35,7 @@ from convexon.flow.hardware.synthesize import synthesize_stage
 from convexon.flow.run import Run
 from convexon.plan.cost.budget import Budget
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.snn import simulate
+from convexon.snn.models import simulate
 from convexon_boards.board import Board
 from convexon_boards.capacity import budget_of
 from convexon_boards.catalogue import BOARDS, board_of

@@ -35,7 +35,7 @@ from convexon.data.dataset import SpikeDataset
 from convexon.data.split import stratified
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn.interface import Interface
-from convexon.snn.simulate import accuracy
+from convexon.snn.models.simulate import accuracy
 from convexon.train.columns.rows import distinct_rows
 from convexon.train.fit import Fitted, rebuilding
 from convexon.train.generation import Round

@@ -31,7 +31,7 @@ from convexon.plan.schedule import Schedule
 from convexon.quantizer.hidden import Calibration, quantize_network
 from convexon.quantizer.settings import HiddenSettings, Rounding
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.snn import simulate
+from convexon.snn.models import simulate
 from convexon.snn.network import FixedPointNetwork
 from convexon_boards.design import shell
 from convexon_boards.families import part_of

@@ -33,7 +33,7 @@ from convexon.flow.run import Run
 from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.snn import simulate
+from convexon.snn.models import simulate
 from convexon.snn.network import FixedPointNetwork
 from convexon_boards.board import Part
 from convexon_boards.energy.device import DEVICES

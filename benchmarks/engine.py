@@ -44,8 +44,8 @@ from convexon.flow.run import Run
 from convexon.quantizer.readout import quantize
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn.coding import INTENSITY
+from convexon.snn.models.simulate import accuracy
 from convexon.snn.network import FixedPointNetwork, Network
-from convexon.snn.simulate import accuracy
 from convexon.train.selection import validation_split
 from convexon.train.settings import SolveSettings
 

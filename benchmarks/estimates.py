@@ -34,8 +34,8 @@ from convexon.plan.family import Family
 from convexon.plan.image import image_where_loaded
 from convexon.plan.schedule import Schedule
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.snn import simulate as model
 from convexon.snn.decision import decided_trace
+from convexon.snn.models import simulate as model
 from convexon.store.artefact import atomic_write, digest_of, pretty
 from convexon_boards.tools.synthesis import FLOW_VERSION, synthesize
 from convexon_hdl.emit.bundle import RtlBundle

@@ -54,8 +54,8 @@ from convexon.quantizer.record import QUANTIZATION, LayerRecord, QuantizationRec
 from convexon.quantizer.trained import Choice, Difference
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn.card import CARD
+from convexon.snn.models.trace import TRACE
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.trace import TRACE
 from convexon.store.artefact import digest_of, load, save
 from convexon.store.codec import Codec
 from convexon.sweeps.point import EXPLORATION, OBJECTIVES, POINT, Exploration, Point

@@ -31,8 +31,8 @@ from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping
 from convexon.plan.schedule import Schedule
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.snn import simulate as model
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import simulate as model
 from convexon.snn.network import Branch, FixedPointNetwork
 from convexon_boards.tools.synthesis import synthesize
 from convexon_hdl.emit.emitter import emit

@@ -29,7 +29,7 @@ from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.plan.schedule import Schedule
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.snn import simulate as model
+from convexon.snn.models import simulate as model
 from convexon.snn.network import FixedPointNetwork
 from convexon_boards.board import Part
 from convexon_boards.families import part_of

@@ -26,7 +26,7 @@ from real_files import network_of, read_arrays
 import convexon as cx
 from convexon.errors import InputError
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.snn.real import RealNetwork, stack_spikes
+from convexon.snn.models.real import RealNetwork, stack_spikes
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "build" / "interchange"

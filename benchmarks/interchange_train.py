@@ -31,7 +31,7 @@ from sinabs.activation import SingleSpike
 from spikingjelly.activation_based import functional, neuron
 
 from convexon.interop.modules import from_torch
-from convexon.snn.real import RealNetwork
+from convexon.snn.models.real import RealNetwork
 
 FOLDER = Path(__file__).parent.parent / "build" / "interchange"
 STEPS = 10

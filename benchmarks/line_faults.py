@@ -31,7 +31,7 @@ from convexon.link.protocol import ESCAPE, ESCAPED, FLAG, HEADER_BYTES, NONCE_BY
 from convexon.link.session import Patience, Session
 from convexon.link.transport import Transport, open_port
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
-from convexon.snn import golden
+from convexon.snn.models import golden
 
 ROOT = Path(__file__).parent.parent
 sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "link")]

@@ -24,10 +24,10 @@ from convexon.errors import MismatchError
 from convexon.plan.image import loaded_plans, weight_image
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.cells import OWN, cell_layer
 from convexon.snn.decision import Decision, Rule, decided_trace
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.snn.seeded import seeded_weights

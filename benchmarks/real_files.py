@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from convexon.snn.convolution import Convolution, Windows
+from convexon.snn.models.real import RealLayer, RealNetwork
 from convexon.snn.neuron import ReadoutMode, Reset
-from convexon.snn.real import RealLayer, RealNetwork
 
 
 def arrays_of(network: RealNetwork) -> dict[str, np.ndarray]:

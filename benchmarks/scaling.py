@@ -31,7 +31,7 @@ from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.convex.solvers.solver import solve
 from convexon.report.figure import Figure, FigureKind, write_figures
-from convexon.snn.simulate import accuracy
+from convexon.snn.models.simulate import accuracy
 from convexon.train.columns.dictionary import build_dictionary
 from convexon.train.columns.rows import distinct_rows
 from convexon.train.fit import rebuilding

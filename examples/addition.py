@@ -24,9 +24,9 @@ from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
+from convexon.snn.models.simulate import decisions, scores
 from convexon.snn.network import FixedPointNetwork, Network
 from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.snn.simulate import decisions, scores
 from convexon.train.columns.rows import Rows
 from convexon.train.fit import Fitted, Plan, fit
 from convexon.train.generation import GenerationBudget, Round

@@ -21,9 +21,9 @@ from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
+from convexon.snn.models.simulate import accuracy
 from convexon.snn.network import Branch, Network
 from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
-from convexon.snn.simulate import accuracy
 from convexon.train.columns.dictionary import SpikeDictionary, build_dictionary
 from convexon.train.columns.rows import Rows, distinct_rows
 from convexon.train.fit import best_on_path, rebuilding

@@ -19,9 +19,9 @@ from convexon.quantizer.readout import quantize, quantize_readout, sample_margin
 from convexon.snn.card import CARD
 from convexon.snn.coding import DIRECT
 from convexon.snn.interface import Interface
+from convexon.snn.models.simulate import accuracy
 from convexon.snn.network import FixedPointNetwork, Network
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.simulate import accuracy
 from convexon.store.codec import Codec
 from convexon.train.claims import certified
 from convexon.train.columns.dictionary import DICTIONARY, SpikeDictionary, patterns

@@ -10,10 +10,10 @@ import numpy as np
 from convexon.data.encoder import encode_transfers
 from convexon.plan.mapping import Mapping
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.decision import decided_trace
+from convexon.snn.models import golden
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.trace import SpikeTrace
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.bench.job import SMOOTH, Traffic

@@ -13,11 +13,11 @@ from convexon.errors import MissingToolError
 from convexon.plan.mapping import Folded, Mapping, Weights
 from convexon.plan.pipeline import Cycles
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
-from convexon.snn.trace import SpikeTrace
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.bench.job import SMOOTH, Traffic

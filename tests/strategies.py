@@ -13,9 +13,9 @@ from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.snn.coding import INTENSITY, THRESHOLD
 from convexon.snn.fixed import QFormat
 from convexon.snn.interface import Interface
+from convexon.snn.models.trace import LayerTrace, SpikeTrace
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
 from convexon.snn.neuron import INTEGRATE, Feature, Leak, LeakRounding, ReadoutMode, Reset
-from convexon.snn.trace import LayerTrace, SpikeTrace
 
 WEIGHED = tuple(mode for mode in ReadoutMode if mode.feature is not Feature.MEMBRANE)
 """Readouts that weigh features; the others pass membranes on."""
@@ -194,7 +194,7 @@ def copied(trace: SpikeTrace) -> SpikeTrace:
 
 
 def equal(a: SpikeTrace, b: SpikeTrace) -> bool:
-    """Whether two traces hold the same, compared without `convexon.snn.trace`."""
+    """Whether two traces hold the same, compared without `convexon.snn.models.trace`."""
     pairs = [(a.scores, b.scores), (a.labels, b.labels)]
     for one, other in zip(a.layers, b.layers, strict=True):
         for x, y in zip(one, other, strict=True):

@@ -30,7 +30,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def test_the_modules_are_found() -> None:
-    assert {"py/convexon/snn/golden.py", "sim/convexon_sim/bench/bench.py"} <= set(
+    assert {"py/convexon/snn/models/golden.py", "sim/convexon_sim/bench/bench.py"} <= set(
         map(name_of, MODULES)
     )
 
@@ -77,8 +77,8 @@ def test_programs_are_started_by_one_module_alone() -> None:
 
 
 def test_the_golden_model_and_the_hardware_share_no_code() -> None:
-    golden = (ROOT / "py/convexon/snn/golden.py").read_text(encoding="utf-8")
-    assert "convexon.snn.simulate" not in re.findall(
+    golden = (ROOT / "py/convexon/snn/models/golden.py").read_text(encoding="utf-8")
+    assert "convexon.snn.models.simulate" not in re.findall(
         r"^(?:from|import) (\S+)", golden, re.MULTILINE
     )
     for path in (ROOT / "hdl").rglob("*.py"):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.plan.pipeline import Cycles
-from convexon.snn.trace import (
+from convexon.snn.models.trace import (
     LayerTrace,
     Mismatch,
     SpikeTrace,

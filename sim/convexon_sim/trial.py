@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from convexon.errors import InputError
 from convexon.plan.pipeline import Cycles
-from convexon.snn.trace import SpikeTrace
+from convexon.snn.models.trace import SpikeTrace
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.verification import Verification

@@ -36,9 +36,9 @@ from convexon.report.document import REPORT_SCRIPTS
 from convexon.report.figure import Figure, FigureKind, read_figures
 from convexon.report.stage import report_stage
 from convexon.snn.card import CARD
+from convexon.snn.models.simulate import run
+from convexon.snn.models.trace import first_mismatch
 from convexon.snn.network import Branch, FixedPointNetwork
-from convexon.snn.simulate import run
-from convexon.snn.trace import first_mismatch
 from convexon.store.artefact import load, save
 from convexon.train.settings import SolveSettings
 from convexon_hdl.emit.emitter import emit

@@ -20,7 +20,7 @@ from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.errors import ArtefactError, InputError, LinkError, MismatchError
 from convexon.flow.hardware.emit import emit_stage
 from convexon.flow.hardware.verify import verify_stage
-from convexon.snn.trace import SpikeTrace
+from convexon.snn.models.trace import SpikeTrace
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.simulator import SimulatorKind
 from toy import toy_arrays, toy_settings

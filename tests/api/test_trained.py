@@ -19,7 +19,7 @@ from convexon.cli import app
 from convexon.errors import InputError
 from convexon.flow.run import Run
 from convexon.snn.card import CARD
-from convexon.snn.real import RealLayer, RealNetwork, stack_spikes
+from convexon.snn.models.real import RealLayer, RealNetwork, stack_spikes
 from nir_graphs import graph_of, lif
 from tiers import exhaustive
 

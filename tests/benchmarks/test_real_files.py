@@ -8,8 +8,8 @@ import numpy as np
 
 import scripts  # noqa: F401  (benchmarks are on the path then)
 from convexon.snn.convolution import Convolution, Windows
+from convexon.snn.models.real import RealLayer, RealNetwork, scores, stack_spikes
 from convexon.snn.neuron import Reset
-from convexon.snn.real import RealLayer, RealNetwork, scores, stack_spikes
 
 from real_files import arrays_of, network_of, read_arrays  # isort: skip
 

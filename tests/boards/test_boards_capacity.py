@@ -12,7 +12,7 @@ from convexon.plan.cost.budget import Budget, fastest_within
 from convexon.plan.cost.mapping_cost import Activity, mapping_cost
 from convexon.plan.family import Family
 from convexon.plan.mapping import Style
-from convexon.snn import simulate
+from convexon.snn.models import simulate
 from convexon_boards.capacity import LINK_BLOCKS, LINK_LUTS, budget_of
 from convexon_boards.catalogue import BOARDS, board_of
 from strategies import layer_of, network_of

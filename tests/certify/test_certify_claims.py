@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from convex_programs import LOSS_NAMES, PENALTY_NAMES
 from convexon.certify.certificate import CERTIFICATE, Certificate
 from convexon.certify.check import Verdict, check
-from convexon.certify.columns import Columns
-from convexon.certify.dyadic import Dyadic
+from convexon.certify.exact.dyadic import Dyadic
+from convexon.certify.exact.losses import DOWN, EXACT_LOSSES, UP
+from convexon.certify.exact.penalties import EXACT_PENALTIES
 from convexon.certify.finding import Finding
 from convexon.certify.links import LINKS
-from convexon.certify.losses import DOWN, EXACT_LOSSES, UP
-from convexon.certify.penalties import EXACT_PENALTIES
-from convexon.certify.rows import require_rows, rows_of
+from convexon.certify.network.columns import Columns
+from convexon.certify.network.rows import require_rows, rows_of
 from convexon.certify.statement import Statement
 from convexon.convex.model.loss import LOSSES
 from convexon.convex.model.penalty import PENALTIES

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexon.certify import neurons
-from convexon.certify.costs import weights_of
-from convexon.certify.neurons import columns_of, weighed_of
-from convexon.certify.windows import WindowSet
+from convexon.certify.network import neurons
+from convexon.certify.network.costs import weights_of
+from convexon.certify.network.neurons import columns_of, weighed_of
+from convexon.certify.network.windows import WindowSet
 from convexon.errors import InputError
-from convexon.snn import golden
 from convexon.snn.convolution import Convolution
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden
+from convexon.snn.models.simulate import features
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
-from convexon.snn.simulate import features
 from convolutions import WINDOWS, convolutional
 from strategies import WEIGHED, layer_of, network_of, networks_with_inputs
 

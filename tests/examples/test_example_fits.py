@@ -7,8 +7,8 @@ import pytest
 
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
+from convexon.snn.models.simulate import accuracy
 from convexon.snn.neuron import MEMORYLESS
-from convexon.snn.simulate import accuracy
 from convexon.train.fit import Fitted, fit
 from scripts import example
 

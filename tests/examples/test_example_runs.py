@@ -14,8 +14,8 @@ import pytest
 from convexon.certify.check import check_file
 from convexon.data.dataset import DATASET
 from convexon.snn.card import CARD
+from convexon.snn.models.simulate import accuracy, scores
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.simulate import accuracy, scores
 from convexon.store.artefact import load
 from convexon.train.columns.rows import distinct_rows
 from convexon.train.solved import NETWORK

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from convexon.quantizer.readout import quantize
-from convexon.snn.simulate import accuracy, spikes_of
+from convexon.snn.models.simulate import accuracy, spikes_of
 from scripts import example
 
 convex = example("mnist_convex")

@@ -24,9 +24,9 @@ from convexon.errors import InputError, SolverError
 from convexon.flow.network import solve as flow
 from convexon.flow.network.solve import Solved, held_out
 from convexon.flow.run import Run
-from convexon.snn import golden
+from convexon.snn.models import golden
+from convexon.snn.models.simulate import run
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.simulate import run
 from convexon.store.artefact import load
 from convexon.train import selection
 from convexon.train.columns.dictionary import DICTIONARY, patterns

@@ -20,9 +20,9 @@ from convexon.plan.mapping import MAPPING, Mapping
 from convexon.snn.card import CARD
 from convexon.snn.coding import quantized
 from convexon.snn.decision import Decision, Rule
+from convexon.snn.models.trace import TRACE
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.trace import TRACE
 from convexon.store.artefact import load, save
 from sim_bench import icarus, small_network
 from strategies import interface_of

@@ -13,8 +13,8 @@ import pytest
 from convexon.errors import ArtefactError, MismatchError, MissingToolError, ToolError
 from convexon.flow.hardware.verify import VerifyResult, chosen_simulators
 from convexon.flow.run import Made
-from convexon.snn.divergence import first_divergence
-from convexon.snn.trace import LayerTrace, SpikeTrace
+from convexon.snn.models.divergence import first_divergence
+from convexon.snn.models.trace import LayerTrace, SpikeTrace
 from convexon.store.artefact import Record, load, save
 from convexon_sim import simulator
 from convexon_sim.simulator import INSTALL, SimulatorKind

@@ -12,9 +12,9 @@ from amaranth.sim import Simulator
 
 from convexon.plan.mapping import Mapping
 from convexon.snn.fixed import QFormat
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
-from convexon.snn.trace import SpikeTrace
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.core.layer import LIFLayer
 from convexon_hdl.core.stage import Stage

@@ -18,10 +18,10 @@ from convexon.plan.image import loaded_plans, weight_image
 from convexon.plan.mapping import Mapping
 from convexon.plan.pipeline import Cycles
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.decision import decided_trace
+from convexon.snn.models import golden
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.trace import SpikeTrace
 from convexon_boards.tools.synthesis import Netlist
 from convexon_hdl.emit.bundle import RtlBundle
 from strategies import image_words

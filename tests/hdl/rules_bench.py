@@ -13,10 +13,10 @@ from hdl_bench import words_of
 from convexon.data.encoder import Encoder, encode_levels
 from convexon.plan.mapping import Mapping, Spatial
 from convexon.plan.pipeline import Cycles
-from convexon.snn import golden
 from convexon.snn.decision import Decision, decided_trace
+from convexon.snn.models import golden
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.trace import SpikeTrace
 from convexon_hdl.accelerator import Accelerator
 
 

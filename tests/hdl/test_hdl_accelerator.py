@@ -20,8 +20,8 @@ from hdl_bench import (
 
 from convexon.plan.mapping import Mapping
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden
 from convexon.snn.network import Branch, FixedPointNetwork
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
 from convexon_hdl.accelerator import Accelerator

@@ -23,9 +23,9 @@ from convexon.plan.family import Family
 from convexon.plan.fold import engines_at, plans_at, readout_plan
 from convexon.plan.mapping import PLAIN, Folded, Mapping, Spatial, Style, Weights
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.decision import Decision, Rule
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon_hdl.accelerator import require_mappable

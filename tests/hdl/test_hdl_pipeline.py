@@ -15,8 +15,8 @@ from hdl_bench import WatchedAccelerator, WatchedStage, random_layer, random_net
 from convexon.errors import InputError
 from convexon.plan.mapping import Folded, Mapping, Spatial, Sums
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon_hdl.core.readout import Argmax, Readout

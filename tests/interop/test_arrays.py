@@ -11,8 +11,8 @@ import pytest
 
 import convexon as cx
 from convexon.errors import FormatError, InputError
-from convexon.snn import golden
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden
 from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from convexon.errors import ArtefactError
 from convexon.interop.export import as_c_header, as_csv, as_hex, tables, write_exports
-from convexon.snn import golden
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
 from convexon.snn.neuron import MEMORYLESS, Leak, LeakRounding, ReadoutMode, Reset
 from strategies import layer_of, readout_of

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from convexon.cli import app
 from convexon.errors import InputError
 from convexon.interop.exported import read_exported
+from convexon.snn.models.real import scores, stack_spikes
 from convexon.snn.neuron import Reset
-from convexon.snn.real import scores, stack_spikes
 
 TRACES = Path(__file__).parent / "traces"
 

@@ -12,8 +12,8 @@ import pytest
 from convexon.interop.export import as_c_header
 from convexon.snn.coding import CODINGS
 from convexon.snn.interface import Interface
+from convexon.snn.models.simulate import run
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.simulate import run
 from small_run import small_network
 
 MAIN = """

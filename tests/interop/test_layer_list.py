@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from convexon.cli import app
 from convexon.errors import InputError
 from convexon.interop.layer_list import read_layer_list
+from convexon.snn.models.real import stack_spikes
 from convexon.snn.neuron import Reset
-from convexon.snn.real import stack_spikes
 
 TRACES = Path(__file__).parent / "traces"
 LIST = """\

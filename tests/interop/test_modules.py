@@ -15,7 +15,7 @@ import torch
 
 from convexon.errors import InputError
 from convexon.interop.modules import from_torch
-from convexon.snn.real import stack_spikes
+from convexon.snn.models.real import stack_spikes
 from stand_ins import HIDDEN, MODULES, OUTPUTS, jelly, norse, recurrent, sinabs, snntorch
 
 TRACES = Path(__file__).parent / "traces"

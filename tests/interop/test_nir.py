@@ -16,7 +16,7 @@ import torch
 from convexon.errors import InputError
 from convexon.interop.nir import LINEAR, REFUSED, SPIKING, STRUCTURE, from_nir, read_nir
 from convexon.interop.profiles import INTEGRATORS
-from convexon.snn.real import layer_spikes, outputs, scores, stack_spikes
+from convexon.snn.models.real import layer_spikes, outputs, scores, stack_spikes
 from nir_graphs import graph_of, lif
 
 GRAPHS = ("braille_noDelay_bias_zero.nir", "cnn_sinabs.nir", "lif_norse.nir")

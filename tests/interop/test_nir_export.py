@@ -15,10 +15,10 @@ from convexon.cli import app
 from convexon.errors import InputError
 from convexon.interop.nir import from_nir
 from convexon.interop.nir_export import LeakExport, to_nir
+from convexon.snn.models.real import RealLayer, RealNetwork, outputs, scores, stack_spikes
+from convexon.snn.models.simulate import run
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.snn.real import RealLayer, RealNetwork, outputs, scores, stack_spikes
-from convexon.snn.simulate import run
 
 TRACES = Path(__file__).parent / "traces"
 RECORDED = {

@@ -15,9 +15,9 @@ from convexon.interop.nir import from_nir
 from convexon.interop.profiles import PROFILES
 from convexon.quantizer.settings import HiddenSettings, Rounding
 from convexon.quantizer.trained import quantize_trained
+from convexon.snn.models.real import stack_spikes
+from convexon.snn.models.simulate import run
 from convexon.snn.neuron import LeakRounding
-from convexon.snn.real import stack_spikes
-from convexon.snn.simulate import run
 from nir_graphs import graph_of, lif
 
 TRACES = Path(__file__).parent / "traces"

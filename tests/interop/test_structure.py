@@ -18,8 +18,8 @@ from convexon.quantizer.hidden import Calibration, quantize_network
 from convexon.quantizer.settings import HiddenSettings, Rounding
 from convexon.snn.convolution import Convolution, IntegerConvolution, Windows
 from convexon.snn.fixed import Interval
-from convexon.snn.real import RealLayer, layer_spikes
-from convexon.snn.simulate import layer_spikes as integer_spikes
+from convexon.snn.models.real import RealLayer, layer_spikes
+from convexon.snn.models.simulate import layer_spikes as integer_spikes
 from nir_graphs import graph_of, lif
 
 IMAGE = (2, 8, 6)

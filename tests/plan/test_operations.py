@@ -20,11 +20,11 @@ from convexon.plan.operations import (
     operations_of,
     read_bit,
 )
-from convexon.snn import golden
 from convexon.snn.fixed import width_of
+from convexon.snn.models import golden
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.trace import SpikeTrace
 from strategies import layer_of, network_of, networks_with_inputs
 
 

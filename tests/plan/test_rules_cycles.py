@@ -17,12 +17,12 @@ from convexon.plan.mapping import MAPPING, Folded, Mapping, Spatial
 from convexon.plan.mapping_file import parse_mapping
 from convexon.plan.pipeline import run_pipeline, spatial_cycles, steps_used
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.decision import Decision, Rule, decided_trace
-from convexon.snn.divergence import first_divergence
+from convexon.snn.models import golden
+from convexon.snn.models.divergence import first_divergence
+from convexon.snn.models.trace import TRACE, SpikeTrace, differing_samples, first_mismatch
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.trace import TRACE, SpikeTrace, differing_samples, first_mismatch
 from convexon.store.artefact import load, save
 from strategies import layer_of, network_of, networks_with_inputs
 

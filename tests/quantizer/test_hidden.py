@@ -18,10 +18,10 @@ from convexon.quantizer.hidden import (
 )
 from convexon.quantizer.settings import Grid, HiddenSettings, Rounding
 from convexon.snn.convolution import Convolution, IntegerConvolution, Windows
+from convexon.snn.models.real import RealLayer, RealNetwork, outputs, stack_spikes
+from convexon.snn.models.real import scores as real_scores
+from convexon.snn.models.simulate import decisions, run, scores
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
-from convexon.snn.real import RealLayer, RealNetwork, outputs, stack_spikes
-from convexon.snn.real import scores as real_scores
-from convexon.snn.simulate import decisions, run, scores
 
 SAMPLES, STEPS, INPUTS = 40, 12, 16
 

@@ -23,8 +23,8 @@ from convexon.quantizer.readout import (
     rounded_readout,
     sample_margins,
 )
-from convexon.snn import simulate
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import simulate
 from convexon.snn.network import Branch, Network
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.train.columns.dictionary import SpikeDictionary, build_dictionary

@@ -16,8 +16,8 @@ from convexon.data.dataset import DATASET
 from convexon.errors import InputError
 from convexon.flow.run import Run
 from convexon.report.page import value_text
-from convexon.snn import golden
 from convexon.snn.card import CARD
+from convexon.snn.models import golden
 from convexon.store.artefact import load
 from convexon.sweeps.executor import ProcessExecutor
 from convexon.sweeps.point import EXPLORATION, Exploration

@@ -16,7 +16,7 @@ from convexon.flow.run import Run
 from convexon.report.packed import packed_traces
 from convexon.report.recording import GOLDEN, Recording, recording_of
 from convexon.snn.card import CARD
-from convexon.snn.trace import TRACE, LayerTrace, SpikeTrace, differing_samples
+from convexon.snn.models.trace import TRACE, LayerTrace, SpikeTrace, differing_samples
 from convexon.store.artefact import save
 
 

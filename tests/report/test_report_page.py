@@ -16,7 +16,7 @@ from convexon.data.dataset import DATASET
 from convexon.flow.run import Run
 from convexon.report.stage import report_stage
 from convexon.snn.card import CARD
-from convexon.snn.trace import TRACE, SpikeTrace, first_mismatch
+from convexon.snn.models.trace import TRACE, SpikeTrace, first_mismatch
 from convexon.store.artefact import save
 
 TABLE = (

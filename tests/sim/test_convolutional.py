@@ -14,10 +14,10 @@ from convexon.plan.cost.mapping_cost import Activity, mapping_cost
 from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping, Style
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden, simulate
 from convexon.snn.convolution import Convolution, IntegerConvolution, Windows
+from convexon.snn.models import golden, simulate
+from convexon.snn.models.real import RealLayer, RealNetwork
 from convexon.snn.network import Branch, FixedPointNetwork
-from convexon.snn.real import RealLayer, RealNetwork
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.bench.job import Traffic
 from convexon_sim.judge import observe

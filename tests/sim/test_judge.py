@@ -10,7 +10,7 @@ import pytest
 from amaranth.hdl import Const, Value
 
 from convexon.plan.mapping import Mapping
-from convexon.snn import golden
+from convexon.snn.models import golden
 from convexon_hdl.core.readout import Argmax
 from convexon_hdl.emit.emitter import emit
 from convexon_sim import judge

@@ -11,8 +11,8 @@ from convexon.errors import InputError
 from convexon.plan.image import fingerprint, weight_image
 from convexon.plan.mapping import Folded, Mapping, Weights
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Leak, ReadoutMode
 from convexon.snn.seeded import seeded_weights

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from convexon.plan.mapping import Mapping, Spatial
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.card import CARD
 from convexon.snn.cells import OWN, cell_layer
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
 from convexon.store.artefact import canonical

@@ -13,8 +13,8 @@ import pytest
 
 from convexon.errors import InputError, ToolError
 from convexon.plan.pipeline import Cycles
-from convexon.snn import golden
-from convexon.snn.trace import SpikeTrace
+from convexon.snn.models import golden
+from convexon.snn.models.trace import SpikeTrace
 from convexon_hdl.emit.bundle import RtlBundle
 from convexon_sim import build, simulator
 from convexon_sim.bench import runner

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 
 from convexon.errors import ArtefactError
-from convexon.snn import golden
 from convexon.snn.card import CARD, SEMANTICS
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.store.artefact import digest_of, load, save

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convexon.certify.neurons import run as checked
+from convexon.certify.network.neurons import run as checked
 from convexon.errors import ConvexonError
 from convexon.interop.arrays import network_of_arrays
 from convexon.plan.cost.amounts import table_luts
@@ -15,10 +15,10 @@ from convexon.plan.cost.resource_model import neuron_sites
 from convexon.plan.family import Family
 from convexon.plan.fold import plans_at
 from convexon.plan.mapping import Folded
-from convexon.snn import golden, simulate
 from convexon.snn.card import CARD
 from convexon.snn.cells import OWN, cell_layer, tables_of_integers
 from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.models import golden, simulate
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
 from convexon.snn.neuron import ReadoutMode
 from convexon.store.artefact import load, save

@@ -15,10 +15,10 @@ import convexon as cx
 from convexon.errors import ConvexonError, FormatError, InputError
 from convexon.interop.export import as_c_header, tables
 from convexon.plan.operations import operations_of
-from convexon.snn import golden, simulate
 from convexon.snn.card import CARD, schema
 from convexon.snn.convolution import NO_PADDING, IntegerConvolution, Windows
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden, simulate
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
 from convexon.store.artefact import load, save
 from convolutions import WINDOWS, convolution_of, convolutional, spikes_for

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from convexon.errors import InputError
 from convexon.plan.pipeline import spatial_cycles
-from convexon.snn import golden
 from convexon.snn.decision import (
     Decision,
     Rule,
@@ -22,6 +21,7 @@ from convexon.snn.decision import (
     margins,
     step_scores,
 )
+from convexon.snn.models import golden
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
 from convexon.store.codec import from_json, to_json

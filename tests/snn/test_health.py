@@ -10,7 +10,7 @@ import pytest
 from convexon.data.samples import Samples
 from convexon.flow.network.solve import fit
 from convexon.flow.run import Keeper
-from convexon.snn.health import notices
+from convexon.snn.models.health import notices
 from convexon.snn.network import FixedPointNetwork
 from strategies import interface_of, layer_of, network_of
 from toy import toy_arrays, toy_settings

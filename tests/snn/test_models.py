@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convexon.errors import FormatError, InputError
-from convexon.snn import golden, simulate
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden, simulate
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
 from convexon.snn.neuron import MEMORYLESS, Leak, LeakRounding, ReadoutMode, Reset
-from convexon.snn.trace import SpikeTrace
 from strategies import equal, layer_of, network_of, networks_with_inputs
 
 QUARTER = Leak(1, 2)

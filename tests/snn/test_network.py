@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convexon.errors import FormatError, InputError
-from convexon.snn import simulate
 from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.models import simulate
 from convexon.snn.network import Branch, FixedPointNetwork, Network
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode
 from strategies import branches, layer_of, network_of

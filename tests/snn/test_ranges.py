@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexon.snn import golden, simulate
 from convexon.snn.fixed import Interval, QFormat, width_of
+from convexon.snn.models import golden, simulate
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, Reset
 from convexon.snn.ranges import layer_ranges, leaked, reset_range, weighted_range

@@ -13,11 +13,12 @@ from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.plan.fold import plans_at, readout_plan
 from convexon.plan.mapping import Folded, Weights
-from convexon.snn import golden, seeded
+from convexon.snn import seeded
 from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.models import golden
+from convexon.snn.models.simulate import layer_spikes
 from convexon.snn.neuron import Leak, Reset
 from convexon.snn.seeded import identify, seeded_weights, taps
-from convexon.snn.simulate import layer_spikes
 from convexon.train.witnesses.alphabet import Alphabet
 from convexon.train.witnesses.witness import (
     Guide,

@@ -12,11 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convexon.errors import InputError
-from convexon.snn import simulate
 from convexon.snn.fixed import QFormat
-from convexon.snn.network import FixedPointNetwork
-from convexon.snn.neuron import ReadoutMode
-from convexon.snn.trace import (
+from convexon.snn.models import simulate
+from convexon.snn.models.trace import (
     TRACE,
     LayerTrace,
     Mismatch,
@@ -24,6 +22,8 @@ from convexon.snn.trace import (
     first_mismatch,
     mismatched_samples,
 )
+from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import ReadoutMode
 from convexon.store.artefact import load, save
 from strategies import copied, equal, layer_of, network_of, networks_with_inputs
 

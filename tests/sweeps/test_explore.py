@@ -33,8 +33,8 @@ from convexon.plan.fold import engines_at
 from convexon.plan.mapping import MAPPING, Folded, Spatial, Style
 from convexon.plan.operations import neutral_energy, operations_of
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden, simulate
 from convexon.snn.card import CARD
+from convexon.snn.models import golden, simulate
 from convexon.store.artefact import load
 from convexon.sweeps import work
 from convexon.sweeps.executor import ProcessExecutor

@@ -11,9 +11,9 @@ from convexon.convex.model.losses import Squared
 from convexon.convex.model.penalty import L1
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
+from convexon.snn.models.simulate import accuracy
 from convexon.snn.network import FixedPointNetwork, Network
 from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
-from convexon.snn.simulate import accuracy
 from convexon.train.columns.dictionary import build_dictionary
 from convexon.train.columns.rows import distinct_rows, input_numbers
 from convexon.train.fit import Plan, best_on_path, fit, rebuilding

@@ -15,9 +15,9 @@ from convexon.convex.model.problem import Problem
 from convexon.convex.solvers.solver import solve
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
+from convexon.snn.models.simulate import layer_spikes, scores
 from convexon.snn.network import Layer
 from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.snn.simulate import layer_spikes, scores
 from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.dictionary import simulate_columns
 from convexon.train.columns.rows import Rows, distinct_rows

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.plan.operations import EnergyRange
 from convexon.plan.switching import Switching, Watch
-from convexon.snn.trace import SpikeTrace
+from convexon.snn.models.trace import SpikeTrace
 from convexon.store.codec import Codec
 from convexon.store.untrusted import Amount
 from convexon_boards.board import Part

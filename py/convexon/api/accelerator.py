@@ -40,7 +40,7 @@ from convexon.plan.schedule import Schedule
 from convexon.settings import choice
 from convexon.snn.card import CARD
 from convexon.snn.decision import Decision
-from convexon.snn.simulate import run as simulated
+from convexon.snn.models.simulate import run as simulated
 from convexon.tools.scratch import Scratch
 from convexon_boards.board import Board
 from convexon_boards.built import Build

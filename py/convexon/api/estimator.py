@@ -19,8 +19,8 @@ from convexon.api.network import Network
 from convexon.api.run import Run
 from convexon.certify.certificate import Certificate
 from convexon.certify.check import check
-from convexon.certify.columns import Columns
 from convexon.certify.finding import Finding
+from convexon.certify.network.columns import Columns
 from convexon.data.labels import MULTI_LABEL, Numbered, numbered
 from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import InputError

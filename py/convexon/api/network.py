@@ -13,9 +13,9 @@ from convexon.errors import InputError
 from convexon.interop.arrays import network_of_arrays
 from convexon.snn.card import CARD
 from convexon.snn.interface import Interface
+from convexon.snn.models.simulate import run
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.simulate import run
-from convexon.snn.trace import SpikeTrace
 from convexon.store.artefact import load as load_artefact
 from convexon.store.artefact import save
 

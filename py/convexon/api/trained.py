@@ -28,8 +28,8 @@ from convexon.quantizer.trained import (
 from convexon.report.quantization import front_drawing
 from convexon.report.svg import alone
 from convexon.settings import choice, settings_of
+from convexon.snn.models.real import RealNetwork
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.real import RealNetwork
 from convexon.store.artefact import atomic_write
 
 if TYPE_CHECKING:

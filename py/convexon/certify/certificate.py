@@ -19,10 +19,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from convexon.certify.cells import CellSet
-from convexon.certify.dyadic import FloatArray
+from convexon.certify.exact.dyadic import FloatArray
+from convexon.certify.network.cells import CellSet
+from convexon.certify.network.windows import WindowSet
 from convexon.certify.statement import IntArray, Statement, require_floats, require_text
-from convexon.certify.windows import WindowSet
 from convexon.errors import InputError
 from convexon.store.codec import Codec, Json
 

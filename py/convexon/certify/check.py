@@ -1,10 +1,9 @@
 """The independent checker: every claim of a certificate, from the files and exact arithmetic.
 
 It takes nothing from the solver. `check` shows that the figures follow from the dictionary's
-columns: what `convexon.certify.losses` and `convexon.certify.penalties` compute anew, sharing no
-code with `convexon.convex`, are exact rationals, or decimals rounded against the claim. That
-columns, targets and weights are those of the card and of its samples is shown by
-`convexon.certify.links`.
+columns: what `convexon.certify.exact` computes anew, sharing no code with `convexon.convex`, are
+exact rationals, or decimals rounded against the claim. That columns, targets and weights are those
+of the card and of its samples is shown by `convexon.certify.links`.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from convexon.certify.certificate import (
     Rounded,
     gap_above,
 )
-from convexon.certify.columns import Columns
-from convexon.certify.dyadic import Dyadic, FloatArray
+from convexon.certify.exact.dyadic import Dyadic, FloatArray
+from convexon.certify.exact.losses import EXACT_LOSSES
+from convexon.certify.exact.margins import require_margins
+from convexon.certify.exact.objective import objective
+from convexon.certify.exact.penalties import EXACT_PENALTIES
 from convexon.certify.finding import Finding
 from convexon.certify.folder import DICTIONARY, Folder, NotHere
 from convexon.certify.links import LINKS, Evidence, linked
-from convexon.certify.losses import EXACT_LOSSES
-from convexon.certify.margins import require_margins
-from convexon.certify.objective import objective
-from convexon.certify.penalties import EXACT_PENALTIES
+from convexon.certify.network.columns import Columns
 from convexon.errors import ArtefactError, ClaimError, InputError
 
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from convexon.certify.columns import Columns
-from convexon.certify.dyadic import FloatArray
+from convexon.certify.exact.dyadic import FloatArray
+from convexon.certify.network.columns import Columns
 from convexon.certify.statement import IntArray
 from convexon.errors import ArtefactError, InputError
 from convexon.snn.fixed import QFormat

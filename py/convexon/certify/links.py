@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.certify.cells import CellSet, violating_cell
 from convexon.certify.certificate import Certificate, Rounded, SampleMargins, WindowBound
-from convexon.certify.columns import Columns
-from convexon.certify.costs import LEAST, weights_of
-from convexon.certify.dyadic import Dyadic, FloatArray, power_of_two
+from convexon.certify.exact.dyadic import Dyadic, FloatArray, power_of_two
+from convexon.certify.exact.losses import EXACT_LOSSES
+from convexon.certify.exact.margins import require_margins
+from convexon.certify.exact.objective import nearest, objective
+from convexon.certify.exact.penalties import EXACT_PENALTIES
 from convexon.certify.finding import Finding
 from convexon.certify.folder import (
     BRANCHES,
@@ -32,14 +33,13 @@ from convexon.certify.folder import (
     NotHere,
     Solution,
 )
-from convexon.certify.losses import EXACT_LOSSES
-from convexon.certify.margins import require_margins
-from convexon.certify.neurons import Signal, below, columns_of
-from convexon.certify.objective import nearest, objective
-from convexon.certify.penalties import EXACT_PENALTIES
-from convexon.certify.rows import DataRows, require_rows, rows_of
+from convexon.certify.network.cells import CellSet, violating_cell
+from convexon.certify.network.columns import Columns
+from convexon.certify.network.costs import LEAST, weights_of
+from convexon.certify.network.neurons import Signal, below, columns_of
+from convexon.certify.network.rows import DataRows, require_rows, rows_of
+from convexon.certify.network.windows import WindowCheck
 from convexon.certify.statement import IntArray, Statement
-from convexon.certify.windows import WindowCheck
 from convexon.data.dataset import DATASET, SpikeDataset
 from convexon.data.samples import SAMPLES
 from convexon.errors import ArtefactError, ClaimError, InputError

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from convexon.certify.dyadic import FloatArray
-from convexon.certify.losses import EXACT_LOSSES
-from convexon.certify.penalties import EXACT_PENALTIES
+from convexon.certify.exact.dyadic import FloatArray
+from convexon.certify.exact.losses import EXACT_LOSSES
+from convexon.certify.exact.penalties import EXACT_PENALTIES
 from convexon.errors import InputError
 
 IntArray = npt.NDArray[np.int64]

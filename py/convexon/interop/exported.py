@@ -22,8 +22,8 @@ import numpy as np
 
 from convexon.errors import ConvexonError, InputError, MissingToolError
 from convexon.interop.neuron_rule import Values, rule_of
+from convexon.snn.models.real import RealLayer, RealNetwork, stack_spikes
 from convexon.snn.neuron import Reset
-from convexon.snn.real import RealLayer, RealNetwork, stack_spikes
 from convexon.store.untrusted import (
     LIMIT_VARIABLE,
     limit_bytes,

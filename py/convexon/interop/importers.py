@@ -19,8 +19,8 @@ from convexon.interop.profiles import PROFILES
 from convexon.registry import Registry
 from convexon.settings import Settings, setting
 from convexon.snn.card import CARD
+from convexon.snn.models.real import RealNetwork
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.real import RealNetwork
 from convexon.store.artefact import load
 
 

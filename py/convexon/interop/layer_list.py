@@ -19,7 +19,7 @@
 
 A layer may have ``gain``, which multiplies what comes in, ``lateral``, weights of shape (neurons,
 neurons) from its own spikes one step earlier, and ``synapse``, the leak of a synaptic current.
-`convexon.snn.real` states what each does. No pickle is run: torch loads tensors alone.
+`convexon.snn.models.real` states what each does. No pickle is run: torch loads tensors alone.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ import numpy as np
 
 from convexon.errors import InputError, MissingToolError
 from convexon.settings import choice
+from convexon.snn.models.real import Real, RealLayer, RealNetwork
 from convexon.snn.neuron import Reset
-from convexon.snn.real import Real, RealLayer, RealNetwork
 from convexon.store.archive import read_npz
 from convexon.store.untrusted import LIMIT_VARIABLE, limit_bytes, open_regular, printable, read_toml
 

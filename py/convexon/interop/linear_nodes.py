@@ -20,7 +20,7 @@ from convexon.interop.synapses import (
     weighed,
 )
 from convexon.snn.convolution import NO_PADDING, Convolution, Pair
-from convexon.snn.real import Real
+from convexon.snn.models.real import Real
 
 LINEAR = ("Linear", "Affine", "Scale", "Conv1d", "Conv2d", "SumPool2d", "AvgPool2d", "Flatten")
 

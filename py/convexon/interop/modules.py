@@ -27,8 +27,8 @@ from convexon.interop.synapses import (
     weighed,
 )
 from convexon.snn.convolution import NO_PADDING, Pair
+from convexon.snn.models.real import Real, RealLayer, RealNetwork
 from convexon.snn.neuron import Reset
-from convexon.snn.real import Real, RealLayer, RealNetwork
 
 if TYPE_CHECKING:
     import torch

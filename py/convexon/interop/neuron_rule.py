@@ -32,7 +32,7 @@ _FIRST, _PROBES = 10, 200
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rule:
-    """What a neuron does in a step, as `convexon.snn.real` states it.
+    """What a neuron does in a step, as `convexon.snn.models.real` states it.
 
     Members
     -------

@@ -20,8 +20,8 @@ from convexon.errors import ConvexonError, InputError, MissingToolError
 from convexon.interop.linear_nodes import LINEAR, linear, numbers_of, spread_over
 from convexon.interop.profiles import INTEGRATORS, PROFILES, Node, Profile
 from convexon.interop.synapses import Synapses, require_size
+from convexon.snn.models.real import Real, RealLayer, RealNetwork
 from convexon.snn.neuron import Feature, ReadoutMode
-from convexon.snn.real import Real, RealLayer, RealNetwork
 from convexon.store.untrusted import LIMIT_VARIABLE, limit_bytes, open_regular, printable
 
 if TYPE_CHECKING:

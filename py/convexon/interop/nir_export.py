@@ -20,10 +20,10 @@ from convexon.interop.nir import DEFAULT_PROFILE, from_nir, nir_package
 from convexon.interop.profiles import PROFILES, Dynamics, Node, Profile
 from convexon.snn.convolution import Convolution
 from convexon.snn.fixed import Interval
+from convexon.snn.models.real import Real, RealLayer, RealNetwork
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import Feature, Leak, ReadoutMode, Reset
 from convexon.snn.ranges import LayerRanges
-from convexon.snn.real import Real, RealLayer, RealNetwork
 from convexon.store.artefact import atomic_write
 from convexon.tools.scratch import Scratch
 

@@ -2,8 +2,8 @@
 
 NIR states differential equations; it states neither the step nor how a membrane is reset, and each
 tool fills that in by itself. A profile is one tool's reading: order, comparison, reset, leak and
-input scale, as a layer of `convexon.snn.real`. docs/import.md has them as a table, each row tested
-against spikes that the tool itself produced.
+input scale, as a layer of `convexon.snn.models.real`. docs/import.md has them as a table, each row
+tested against spikes that the tool itself produced.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
+from convexon.snn.models.real import Real
 from convexon.snn.neuron import Reset
-from convexon.snn.real import Real
 
 INTEGRATORS = ("I", "LI", "CubaLI")
 """Kinds of nodes that never spike; their membranes are read."""
@@ -55,7 +55,7 @@ class Node:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dynamics:
-    """What a node does in a step, as members of `convexon.snn.real.RealLayer`.
+    """What a node does in a step, as members of `convexon.snn.models.real.RealLayer`.
 
     ``gain`` multiplies everything that comes in, and ``offset`` is added to it. Weights are then
     rounded towards zero to multiples of ``weight_unit``, where there is one.
@@ -83,7 +83,7 @@ class Profile(ABC):
     Members
     -------
     strict, reset, late, several, delayed
-        As for `convexon.snn.real.RealLayer`.
+        As for `convexon.snn.models.real.RealLayer`.
     dt : float or None
         The step in seconds that the tool takes by itself; None where it has to be known.
     lateral, lateral_bias, bias : bool

@@ -14,7 +14,7 @@ import numpy as np
 
 from convexon.errors import InputError
 from convexon.snn.convolution import MAX_UNROLLED, NO_PADDING, Convolution, Pair, Windows
-from convexon.snn.real import Real
+from convexon.snn.models.real import Real
 
 Operation = Callable[[Convolution], Convolution | None]
 """What a linear operation makes of a convolution before it; None where that is no convolution."""

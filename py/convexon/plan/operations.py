@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import width_of
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.trace import SpikeTrace
 
 IntArray = npt.NDArray[np.int64]
 

@@ -22,9 +22,9 @@ import numpy.typing as npt
 from convexon.plan.fold import FoldPlan, plans_at, readout_plan
 from convexon.plan.mapping import Mapping, Spatial, registers_in
 from convexon.snn.decision import decide, step_scores
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.trace import SpikeTrace
 
 IntArray = npt.NDArray[np.int64]
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from convexon.errors import InputError
 from convexon.plan.mapping import Mapping, registers_in
 from convexon.plan.pipeline import Cycles, run_pipeline, spatial_cycles, steps_used
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.trace import SpikeTrace
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,9 +27,9 @@ from convexon.quantizer.settings import HiddenSettings
 from convexon.snn.convolution import Convolution
 from convexon.snn.fixed import Interval
 from convexon.snn.interface import Interface
+from convexon.snn.models.real import Real, RealLayer, RealNetwork, outputs
+from convexon.snn.models.simulate import layer_spikes
 from convexon.snn.network import Branch, FixedPointNetwork, FloatArray, Layer
-from convexon.snn.real import Real, RealLayer, RealNetwork, outputs
-from convexon.snn.simulate import layer_spikes
 
 Spikes = npt.NDArray[np.uint8]
 

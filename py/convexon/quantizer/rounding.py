@@ -12,11 +12,11 @@ from convexon.errors import FormatError, InputError
 from convexon.quantizer.settings import Grid, HiddenSettings, Rounding
 from convexon.snn.convolution import Convolution, IntegerConvolution
 from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.models.real import Real, RealLayer
+from convexon.snn.models.simulate import layer_spikes, layer_trace
 from convexon.snn.network import FloatArray, IntArray, Layer
 from convexon.snn.neuron import Leak, LeakRounding, Reset
 from convexon.snn.ranges import layer_ranges
-from convexon.snn.real import Real, RealLayer
-from convexon.snn.simulate import layer_spikes, layer_trace
 
 Spikes = npt.NDArray[np.uint8]
 

@@ -23,10 +23,10 @@ from convexon.quantizer.settings import HiddenSettings, InputSettings
 from convexon.snn.coding import CODINGS, DIRECT, INTENSITY, SERIES
 from convexon.snn.convolution import Convolution
 from convexon.snn.interface import ClassName, Interface
+from convexon.snn.models.real import Real, RealNetwork, layer_spikes, outputs, scores
+from convexon.snn.models.simulate import accuracy, decisions
+from convexon.snn.models.simulate import scores as integer_scores
 from convexon.snn.network import FixedPointNetwork, FloatArray
-from convexon.snn.real import Real, RealNetwork, layer_spikes, outputs, scores
-from convexon.snn.simulate import accuracy, decisions
-from convexon.snn.simulate import scores as integer_scores
 from convexon.store.untrusted import Count, Share
 
 LEVELS = (INTENSITY, SERIES)

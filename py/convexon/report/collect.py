@@ -20,9 +20,9 @@ from convexon.quantizer.record import QUANTIZATION, QuantizationRecord
 from convexon.report.built import build_figures, builds_in, energies_in, energy_figures
 from convexon.report.figure import Figure, FigureKind
 from convexon.snn.card import CARD
+from convexon.snn.models.simulate import run
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.simulate import run
-from convexon.snn.trace import SpikeTrace
 from convexon.store.codec import Codec
 from convexon.train.baseline import BASELINES, Baselines
 from convexon.train.columns.dictionary import DICTIONARY, SpikeDictionary

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from convexon.report.recording import GOLDEN, Recording
-from convexon.snn.trace import SpikeTrace, differing_samples
+from convexon.snn.models.trace import SpikeTrace, differing_samples
 from convexon.store.codec import Json
 
 MOST_BYTES = 2 << 20

@@ -12,11 +12,11 @@ from convexon.flow.hardware.stimulus import Stimulus, stimulus_of
 from convexon.flow.run import Made, Run
 from convexon.plan.mapping import MAPPING, Mapping
 from convexon.report.collect import SIMULATORS, bundle_of_card, current
-from convexon.snn import simulate
 from convexon.snn.card import CARD
 from convexon.snn.decision import decided_trace
+from convexon.snn.models import simulate
+from convexon.snn.models.trace import TRACE, SpikeTrace
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.trace import TRACE, SpikeTrace
 
 GOLDEN = "golden model"
 MODEL = "vectorised model, which the tests hold equal to the golden one"

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from convexon.errors import InputError
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.trace import SpikeTrace
 
 IntArray = npt.NDArray[np.int64]
 

@@ -23,9 +23,9 @@ forgets at once, with theta = 1, that is a *logic cell*: s is the function.
 ``x`` is a spike, or an unsigned intensity of k bits. ``sat`` is the identity, unless the layer
 chooses a saturating membrane format, and then clamps to it. This module holds what the contract is
 parametrised by. It is computed five times, by programs that share no arithmetic: plainly in
-`convexon.snn.golden`, vectorised in `convexon.snn.simulate`, in hardware by
+`convexon.snn.models.golden`, vectorised in `convexon.snn.models.simulate`, in hardware by
 `convexon_hdl.core.lif`, in C by the header of `convexon.interop.export`, and by the checker of
-certificates in `convexon.certify.neurons`.
+certificates in `convexon.certify.network.neurons`.
 """
 
 from __future__ import annotations

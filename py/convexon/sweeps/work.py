@@ -31,8 +31,8 @@ from convexon.plan.mapping import MAPPING
 from convexon.plan.operations import SOURCE, neutral_energy, operations_of
 from convexon.report.figure import Figure, FigureKind
 from convexon.settings import settings_of
-from convexon.snn import simulate
 from convexon.snn.card import CARD
+from convexon.snn.models import simulate
 from convexon.snn.network import FixedPointNetwork
 from convexon.store.artefact import DRAFT, atomic_write, digest_of, open_artefact, save
 from convexon.store.codec import Codec, to_json

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from convexon.data.dataset import SpikeDataset
 from convexon.snn.fixed import Interval, QFormat, width_of
+from convexon.snn.models.simulate import branch_trace
 from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
-from convexon.snn.simulate import branch_trace
 from convexon.store.codec import Codec
 from convexon.store.untrusted import Amount, Count, Share
 from convexon.train.columns.dictionary import patterns

@@ -17,9 +17,9 @@ from convexon.convex.solvers.solver import path
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.quantizer.readout import quantize
+from convexon.snn.models.simulate import accuracy
 from convexon.snn.network import Branch, FixedPointNetwork, Network
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.simulate import accuracy
 from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.columns.rows import Rows, distinct_rows
 from convexon.train.generation import Generated, GenerationBudget, Round, deepened, generate

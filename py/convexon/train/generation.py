@@ -31,8 +31,8 @@ from convexon.convex.model.problem import Problem
 from convexon.convex.solvers.solver import Solution
 from convexon.errors import InputError, require_positive
 from convexon.snn.fixed import Interval
+from convexon.snn.models.simulate import layer_spikes
 from convexon.snn.network import Branch
-from convexon.snn.simulate import layer_spikes
 from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.master import Candidate, Master, columns_on
 from convexon.train.pricing.oracle import Oracle, Proposal

@@ -17,7 +17,7 @@ from convexon.convex.solvers.solver import gap_target, path, solve
 from convexon.data.split import apart, stratified
 from convexon.errors import InputError, SolverError
 from convexon.progress import Progress
-from convexon.snn.simulate import decisions
+from convexon.snn.models.simulate import decisions
 from convexon.train.columns.dictionary import SpikeDictionary
 from convexon.train.columns.rows import Rows
 from convexon.train.master import program_over

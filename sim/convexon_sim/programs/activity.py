@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from convexon.errors import InputError, MismatchError, ToolError
 from convexon.plan.switching import Switching, Watch
-from convexon.snn.trace import SpikeTrace, first_mismatch
+from convexon.snn.models.trace import SpikeTrace, first_mismatch
 from convexon.tools.process import run
 from convexon.tools.scratch import Scratch
 from convexon_sim.bench.packing import field_of, unpack_field

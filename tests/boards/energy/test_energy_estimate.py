@@ -23,7 +23,7 @@ from convexon.plan.family import Family
 from convexon.plan.mapping import Mapping
 from convexon.plan.switching import Switching
 from convexon.report.figure import read_figures
-from convexon.snn.simulate import run
+from convexon.snn.models.simulate import run
 from convexon.store.artefact import load, save
 from convexon_boards.board import Part
 from convexon_boards.catalogue import board_of

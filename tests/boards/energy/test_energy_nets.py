@@ -13,7 +13,7 @@ from convexon.errors import InputError, MismatchError
 from convexon.plan.cost.resources import CellReport
 from convexon.plan.family import Family
 from convexon.plan.mapping import Mapping
-from convexon.snn.simulate import run
+from convexon.snn.models.simulate import run
 from convexon_boards.energy.device import device_of
 from convexon_boards.energy.estimate import energy_of
 from convexon_boards.energy.nets import Driver, nets_of, watch_of

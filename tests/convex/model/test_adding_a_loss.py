@@ -18,10 +18,10 @@ from numpy.typing import ArrayLike
 from convex_programs import program_bound
 from convexon.certify.certificate import Certificate
 from convexon.certify.check import check
-from convexon.certify.columns import Columns
-from convexon.certify.dyadic import Dyadic
-from convexon.certify.losses import EXACT_LOSSES, Counts, ExactLoss, Rounding
-from convexon.certify.penalties import EXACT_PENALTIES, ExactPenalty
+from convexon.certify.exact.dyadic import Dyadic
+from convexon.certify.exact.losses import EXACT_LOSSES, Counts, ExactLoss, Rounding
+from convexon.certify.exact.penalties import EXACT_PENALTIES, ExactPenalty
+from convexon.certify.network.columns import Columns
 from convexon.convex.model.loss import (
     LOSSES,
     UNIT,

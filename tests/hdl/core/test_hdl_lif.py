@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 from amaranth.sim import Simulator
 
-from convexon.snn import golden
 from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.models import golden
 from convexon.snn.network import Layer
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, LeakRounding, Reset
 from convexon_hdl.core.lif import LIFUpdate, NeuronParameters, SplitUpdate

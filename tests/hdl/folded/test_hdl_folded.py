@@ -23,8 +23,8 @@ from convexon.plan.fold import FoldPlan, plans_at
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.plan.pipeline import Engine
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Feature, Leak, LeakRounding, ReadoutMode, Reset
 from convexon_hdl.accelerator import Accelerator

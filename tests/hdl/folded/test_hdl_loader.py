@@ -19,11 +19,11 @@ from convexon.plan.fold import FoldPlan, plans_at
 from convexon.plan.image import MAGIC, weight_image
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.decision import Decision, Rule
+from convexon.snn.models import golden
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import Branch, FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.trace import SpikeTrace
 from convexon_boards.tools.synthesis import synthesize_verilog
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi.accelerator import AxiAccelerator

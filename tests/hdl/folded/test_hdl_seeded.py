@@ -13,8 +13,8 @@ from convexon.plan.family import Family
 from convexon.plan.fold import FoldPlan, plans_at
 from convexon.plan.mapping import Folded, Mapping, Spatial, Weights
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.fixed import QFormat
+from convexon.snn.models import golden
 from convexon.snn.network import Branch, FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.snn.seeded import seeded_weights

@@ -15,7 +15,7 @@ from convexon.plan.fold import plans_at
 from convexon.plan.mapping import Folded, Weights
 from convexon.plan.pipeline import Engine
 from convexon.plan.windows import Loop, Walk, WindowPlan
-from convexon.snn import golden
+from convexon.snn.models import golden
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Reset
 from convexon_hdl.folded import engine, updater, windows

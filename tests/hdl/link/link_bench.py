@@ -15,8 +15,8 @@ from amaranth.sim import Simulator
 from convexon.link.frame import Frame, FrameReader, encode
 from convexon.link.protocol import Kind
 from convexon.plan.mapping import Mapping
-from convexon.snn import golden
 from convexon.snn.decision import Decision, decided_trace
+from convexon.snn.models import golden
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
 from convexon_hdl.accelerator import Accelerator

@@ -37,8 +37,8 @@ from convexon.link.protocol import (
 )
 from convexon.plan.image import weight_image
 from convexon.plan.mapping import Folded, Mapping, Weights
-from convexon.snn import golden
 from convexon.snn.decision import Decision, Rule, decided_trace
+from convexon.snn.models import golden
 from convexon.snn.neuron import ReadoutMode
 from convexon_hdl.link import frame
 from convexon_hdl.link.endpoint import Endpoint

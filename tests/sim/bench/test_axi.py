@@ -17,9 +17,9 @@ from convexon.plan.image import weight_image
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.plan.schedule import Schedule
 from convexon.snn.decision import Decision, Rule
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.trace import SpikeTrace
 from convexon.store.artefact import pretty
 from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.axi import accelerator as axi_accelerator

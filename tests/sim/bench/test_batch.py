@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from convexon.snn import golden
+from convexon.snn.models import golden
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Reset
 from convexon_sim.bench.batch import Instance, combine, renamed

@@ -15,11 +15,11 @@ from amaranth.hdl import Const, Module, Signal, Value
 from convexon.plan.mapping import Mapping
 from convexon.plan.pipeline import Cycles
 from convexon.plan.schedule import Schedule
-from convexon.snn import golden
 from convexon.snn.fixed import width_of
+from convexon.snn.models import golden
+from convexon.snn.models.trace import SpikeTrace, first_mismatch, mismatched_samples
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import ReadoutMode, Reset
-from convexon.snn.trace import SpikeTrace, first_mismatch, mismatched_samples
 from convexon_hdl.core.lif import LIFUpdate
 from convexon_hdl.core.readout import Argmax
 from convexon_hdl.core.stage import Stage

@@ -12,9 +12,9 @@ from convexon.errors import InputError
 from convexon.plan.image import weight_image
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.plan.pipeline import Cycles
-from convexon.snn import golden
 from convexon.snn.decision import Decision, Rule
-from convexon.snn.trace import first_mismatch, mismatched_samples
+from convexon.snn.models import golden
+from convexon.snn.models.trace import first_mismatch, mismatched_samples
 from convexon_sim.bench.job import Traffic
 from convexon_sim.bench.packing import unpack
 from convexon_sim.bench.runner import observe_all

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import FormatError, InputError
-from convexon.snn import golden, simulate
 from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.models import golden, simulate
 from convexon.snn.network import Branch, FixedPointNetwork
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.store.artefact import load, save

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from convexon.certify.check import check
-from convexon.certify.columns import Columns
+from convexon.certify.network.columns import Columns
 from convexon.convex.model.losses import Squared
 from convexon.convex.model.penalty import L1
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
+from convexon.snn.models.simulate import accuracy
 from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset
-from convexon.snn.simulate import accuracy
 from convexon.train.claims import certified
 from convexon.train.fit import Plan, fit
 from convexon.train.generation import GenerationBudget

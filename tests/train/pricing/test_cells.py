@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convexon.certify.cells import violating_cell
-from convexon.certify.dyadic import Dyadic
-from convexon.certify.penalties import EXACT_PENALTIES
-from convexon.certify.windows import WindowCheck
+from convexon.certify.exact.dyadic import Dyadic
+from convexon.certify.exact.penalties import EXACT_PENALTIES
+from convexon.certify.network.cells import violating_cell
+from convexon.certify.network.windows import WindowCheck
 from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import L1, GroupL2, GroupLInf, Penalty
 from convexon.data.dataset import SpikeDataset

@@ -13,9 +13,9 @@ from convexon.convex.model.penalty import L1, GroupL2
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.plan.adders.graph import signed_digits
-from convexon.snn import golden
+from convexon.snn.models import golden
+from convexon.snn.models.simulate import layer_features
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.snn.simulate import layer_features
 from convexon.train.columns.rows import distinct_rows
 from convexon.train.cost import CostKind, SiliconCost, costs_of
 from convexon.train.pricing.ascent import SurrogateAscent

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 
 from convexon.data.dataset import SpikeDataset
+from convexon.snn.models.simulate import accuracy
 from convexon.snn.neuron import MEMORYLESS, Reset
-from convexon.snn.simulate import accuracy
 from convexon.train.witnesses.alphabet import Alphabet
 from convexon.train.witnesses.witness import Guide, WitnessFamily
 

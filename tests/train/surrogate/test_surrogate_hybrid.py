@@ -10,9 +10,9 @@ from surrogate_tasks import family, first_and_last, majority, parity, right
 
 from convexon.errors import InputError
 from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.models.simulate import layer_features
 from convexon.snn.network import Branch, Network
 from convexon.snn.neuron import MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.snn.simulate import layer_features
 from convexon.train.witnesses.alphabet import TERNARY
 from strategies import layer_of
 

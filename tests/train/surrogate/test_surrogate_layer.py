@@ -8,9 +8,9 @@ from hypothesis.extra import numpy as npst
 
 from convexon.errors import FormatError, InputError
 from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.models.simulate import branch_trace, features
 from convexon.snn.network import Branch
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, ReadoutMode, Reset
-from convexon.snn.simulate import branch_trace, features
 from convexon.train.witnesses.alphabet import TERNARY, Alphabet
 from strategies import branches, layer_of
 

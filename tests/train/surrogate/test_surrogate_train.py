@@ -8,8 +8,8 @@ import pytest
 from surrogate_tasks import dataset, family, parity, right, running_and, strings
 
 from convexon.errors import InputError
+from convexon.snn.models.simulate import branch_trace, decisions, features
 from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
-from convexon.snn.simulate import branch_trace, decisions, features
 from convexon.train.witnesses.alphabet import TERNARY, Alphabet
 
 torch = pytest.importorskip("torch")

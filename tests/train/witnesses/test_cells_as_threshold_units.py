@@ -7,8 +7,8 @@ import pytest
 
 from convexon.snn.cells import OWN, cell_layer
 from convexon.snn.fixed import Interval
+from convexon.snn.models.simulate import layer_spikes, spikes_of
 from convexon.snn.network import Branch
-from convexon.snn.simulate import layer_spikes, spikes_of
 from convexon.train.witnesses.threshold import threshold_layer
 
 RNG = np.random.default_rng(2)

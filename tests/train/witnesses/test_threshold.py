@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from lif_as_threshold import refined, relay, unrolled
 
 from convexon.errors import InputError
-from convexon.snn import golden
 from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.models import golden
+from convexon.snn.models.simulate import layer_spikes
 from convexon.snn.neuron import Leak, Reset
-from convexon.snn.simulate import layer_spikes
 from convexon.train.witnesses.threshold import delay_line, threshold_layer
 from strategies import layer_of
 

@@ -24,7 +24,7 @@ def predict(run: Path, data: str, output: Path | None) -> None:
     from convexon.api.network import Network, load
     from convexon.cli.console import Console
     from convexon.data.loading import load_samples
-    from convexon.snn.health import notices
+    from convexon.snn.models.health import notices
     from convexon.store.artefact import atomic_write
 
     network: Network = load(run if run.is_file() else run / "card.json")

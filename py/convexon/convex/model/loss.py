@@ -14,7 +14,7 @@ place.
 
 A loss is one class, and `LOSSES` knows it by name. It is refused unless it states all that a
 certificate, the universal bound and the quantizer need. The checker of certificates shares no code
-with the solver, so it has an evaluation of its own (`convexon.certify.losses.EXACT_LOSSES`).
+with the solver, so it has an evaluation of its own (`convexon.certify.exact.losses.EXACT_LOSSES`).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ too, and drives the synapses of those that stay to one magnitude). A dual point 
 when the dual norm of each row of ``D^T lambda`` is at most ``rho * w_j``.
 
 A penalty is one class, and `PENALTIES` knows it by name. The checker of certificates has an
-evaluation of its own (`convexon.certify.penalties.EXACT_PENALTIES`).
+evaluation of its own (`convexon.certify.exact.penalties.EXACT_PENALTIES`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from convexon.flow.hardware.emit import emitted
 from convexon.flow.hardware.stimulus import stimulus_of
 from convexon.flow.run import Made, Run
 from convexon.progress import QUIET, Progress
-from convexon.snn import simulate
+from convexon.snn.models import simulate
 from convexon_boards.board import Board, Part
 from convexon_boards.energy.device import device_of
 from convexon_boards.energy.estimate import ENERGY, EnergyEstimate, energy_on

@@ -21,9 +21,9 @@ from convexon.link.session import Counts, Patience, Session
 from convexon.link.transport import Connection, Transport, open_port, require_serial
 from convexon.plan.image import image_where_loaded
 from convexon.progress import QUIET, Progress
-from convexon.snn import simulate
 from convexon.snn.decision import decided_trace
-from convexon.snn.trace import SpikeTrace, first_mismatch, mismatched_samples
+from convexon.snn.models import simulate
+from convexon.snn.models.trace import SpikeTrace, first_mismatch, mismatched_samples
 from convexon_boards.board import Board
 from convexon_boards.build import results_of
 from convexon_boards.design.clocking import clocking
@@ -112,7 +112,7 @@ def run_stage(
 ) -> BoardRun:
     """Send the samples ``name`` of ``folder`` over ``transport``, and compare all answers.
 
-    Expectations come from `convexon.snn.simulate`, which equals the golden model and is faster. The
+    Expectations come from the vectorised model, which equals the golden one and is faster. The
     board must hold the bundle of ``folder``; weights that are loaded at run time are sent first.
 
     Parameters

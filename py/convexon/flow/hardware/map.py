@@ -20,11 +20,11 @@ from convexon.plan.mapping_file import read_mapping
 from convexon.plan.pipeline import Cycles
 from convexon.plan.schedule import Schedule
 from convexon.progress import QUIET, Progress
-from convexon.snn import simulate
 from convexon.snn.card import CARD
 from convexon.snn.decision import Decision, decided_trace
+from convexon.snn.models import simulate
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.trace import SpikeTrace
 from convexon.store.codec import to_json
 from convexon_hdl.accelerator import require_mappable
 

@@ -17,10 +17,10 @@ from convexon.flow.run import Made, Run
 from convexon.plan.image import image_where_loaded
 from convexon.progress import QUIET, Progress
 from convexon.settings import choice
-from convexon.snn import golden, simulate
 from convexon.snn.decision import decided_trace
-from convexon.snn.divergence import Divergence, first_divergence
-from convexon.snn.trace import TRACE, SpikeTrace
+from convexon.snn.models import golden, simulate
+from convexon.snn.models.divergence import Divergence, first_divergence
+from convexon.snn.models.trace import TRACE, SpikeTrace
 from convexon.store.codec import to_json
 from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.judge import observe
@@ -219,7 +219,7 @@ class VolumeResult:
 def volume_stage(folder: Run, *, progress: Progress = QUIET) -> VolumeResult:
     """Run the training and then the test samples, and compare everything.
 
-    Expectations come from `convexon.snn.simulate`, which equals the golden model and is faster.
+    Expectations come from the vectorised model, which equals the golden one and is faster.
 
     Raises
     ------

@@ -16,8 +16,8 @@ from convexon.quantizer.record import QUANTIZATION, QuantizationRecord, record_o
 from convexon.quantizer.settings import HiddenSettings, InputSettings
 from convexon.quantizer.trained import Trained, quantize_trained
 from convexon.snn.card import CARD
+from convexon.snn.models.real import RealNetwork
 from convexon.snn.network import FixedPointNetwork
-from convexon.snn.real import RealNetwork
 from convexon.store.untrusted import printable
 
 CALIBRATION_SEED = 0

@@ -33,10 +33,10 @@ from convexon.quantizer.readout import (
 from convexon.quantizer.settings import ReadoutRounding
 from convexon.snn.card import CARD
 from convexon.snn.coding import CODINGS
-from convexon.snn.health import notices
 from convexon.snn.interface import Interface
+from convexon.snn.models.health import notices
+from convexon.snn.models.simulate import run as simulated
 from convexon.snn.network import FixedPointNetwork, Network
-from convexon.snn.simulate import run as simulated
 from convexon.train.claims import Scope, Weighed, certificate_of
 from convexon.train.columns.dictionary import (
     DICTIONARY,

@@ -29,9 +29,9 @@ from convexon.plan.family import Family
 from convexon.plan.fold import plans_at, readout_plan
 from convexon.plan.mapping import LayerMapping, Mapping, Spatial
 from convexon.snn.decision import Decision
+from convexon.snn.models.trace import SpikeTrace
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.trace import SpikeTrace
 
 
 @dataclass(frozen=True, kw_only=True)

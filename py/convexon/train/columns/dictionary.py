@@ -18,9 +18,9 @@ import numpy.typing as npt
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError, require_counts, require_within
 from convexon.snn.fixed import Interval
+from convexon.snn.models.simulate import layer_features, spikes_of
 from convexon.snn.network import Branch
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.simulate import layer_features, spikes_of
 from convexon.store.codec import Codec
 from convexon.store.untrusted import Count, Within
 from convexon.train.columns.bits import BitColumns

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from convexon.certify.cells import MOST_CELLS, CellSet
+from convexon.certify.network.cells import MOST_CELLS, CellSet
 from convexon.convex.model.penalty import GroupL2, Penalty
 from convexon.errors import InputError
 from convexon.snn.cells import cell_layer

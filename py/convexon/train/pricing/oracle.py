@@ -11,8 +11,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from convexon.certify.cells import CellSet
-from convexon.certify.windows import WindowSet
+from convexon.certify.network.cells import CellSet
+from convexon.certify.network.windows import WindowSet
 from convexon.errors import InputError
 from convexon.registry import Registry
 from convexon.snn.network import Layer

@@ -19,9 +19,9 @@ from convexon.convex.model.penalty import Penalty
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.snn.fixed import Interval
+from convexon.snn.models.simulate import layer_features, layer_spikes, spikes_of
 from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import MEMORYLESS, ReadoutMode, Reset, in_words
-from convexon.snn.simulate import layer_features, layer_spikes, spikes_of
 from convexon.train.columns.rows import Rows
 from convexon.train.witnesses.threshold import threshold_layer
 from convexon.train.witnesses.witness import WitnessFamily

@@ -27,11 +27,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from convexon.certify.windows import MOST_CODES, MOST_VECTORS, WindowSet
+from convexon.certify.network.windows import MOST_CODES, MOST_VECTORS, WindowSet
 from convexon.convex.model.penalty import Penalty
 from convexon.errors import InputError
+from convexon.snn.models.simulate import layer_features
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.simulate import layer_features
 from convexon.train.columns.parallel import on_all_cores, usable_cores
 from convexon.train.pricing.oracle import Proposal
 from convexon.train.pricing.site import PricingProblem, Site

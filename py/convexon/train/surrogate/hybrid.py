@@ -15,9 +15,9 @@ import numpy as np
 
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
+from convexon.snn.models.simulate import accuracy
 from convexon.snn.network import Branch, Layer, Network
 from convexon.snn.neuron import ReadoutMode
-from convexon.snn.simulate import accuracy
 from convexon.train.columns.dictionary import patterns
 from convexon.train.surrogate.model import LayerPlan, SpikingNetwork, drawn_network, network_from
 from convexon.train.surrogate.train import Lesson, Training, TrainingPlan, tuned

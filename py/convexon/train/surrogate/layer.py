@@ -1,8 +1,8 @@
 """The LIF layer in torch: the integers of `convexon.snn.neuron` forward, a surrogate backward.
 
 Every quantity of the forward pass is an integer held by a float. Which float type holds all of them
-exactly follows from a bound over everything that training may reach, so the spikes are those of
-`convexon.snn.simulate`, bit for bit, at each moment of the training. Backward, the floor of the
+exactly follows from a bound over everything that training may reach, so the spikes are those of the
+vectorised model, bit for bit, at each moment of the training. Backward, the floor of the
 leak and the rounding of weights and thresholds are passed straight through, the reset is taken as
 given, and the step function has the slope of a smooth one.
 """

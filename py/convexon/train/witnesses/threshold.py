@@ -37,10 +37,10 @@ import numpy.typing as npt
 
 from convexon.errors import InputError
 from convexon.snn.fixed import Interval, QFormat, width_of
+from convexon.snn.models.simulate import layer_spikes
 from convexon.snn.network import Layer
 from convexon.snn.neuron import MEMORYLESS, Reset
 from convexon.snn.ranges import weighted_range
-from convexon.snn.simulate import layer_spikes
 from convexon.train.witnesses.alphabet import Alphabet
 
 IntArray = npt.NDArray[np.int64]

@@ -21,10 +21,10 @@ import numpy.typing as npt
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.snn.fixed import Interval, QFormat, width_of
+from convexon.snn.models.simulate import layer_spikes, layer_trace
 from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import Leak, Reset
 from convexon.snn.seeded import MAX_BITS, MAX_NEURONS, seeded_weights
-from convexon.snn.simulate import layer_spikes, layer_trace
 from convexon.train.witnesses.alphabet import Alphabet
 
 IntArray = npt.NDArray[np.int64]

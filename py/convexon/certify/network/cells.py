@@ -4,7 +4,7 @@ A cell's column is a sum of what its truth table picks, so that its scores are t
 vector over the codes that it fires for. Each set of inputs has 2**16 tables of 4 inputs. They are
 walked code by code, and a table that is begun is given up where not even the rest of the positive
 or of the negative sums, output by output, can take it to the limit. Sums are of integers, as in
-`convexon.certify.windows`, and what comes near the limit is computed as it is, exactly.
+`convexon.certify.network.windows`, and what comes near the limit is computed as it is, exactly.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexon.certify.columns import Columns
-from convexon.certify.dyadic import Dyadic, FloatArray
-from convexon.certify.neurons import weighed_of
-from convexon.certify.penalties import ExactPenalty
+from convexon.certify.exact.dyadic import Dyadic, FloatArray
+from convexon.certify.exact.penalties import ExactPenalty
+from convexon.certify.network.columns import Columns
+from convexon.certify.network.neurons import weighed_of
+from convexon.certify.network.windows import WindowCheck
 from convexon.certify.statement import IntArray
-from convexon.certify.windows import WindowCheck
 from convexon.errors import InputError
 from convexon.snn.fixed import QFormat
 from convexon.snn.network import Branch, Layer

@@ -2,7 +2,7 @@
 
 One neuron, one step, one line per equation, on Python's unbounded integers. It is the reference
 that everything else is compared with, and is written to be read, not to be fast;
-`convexon.snn.simulate` is the fast one.
+`convexon.snn.models.simulate` is the fast one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from convexon.errors import FormatError
 from convexon.snn.convolution import IntegerConvolution
+from convexon.snn.models.trace import LayerTrace, SpikeTrace
 from convexon.snn.network import FixedPointNetwork, Layer
 from convexon.snn.neuron import Leak, LeakRounding, ReadoutMode, Reset
-from convexon.snn.trace import LayerTrace, SpikeTrace
 
 
 def saturate(value: int, layer: Layer) -> int:

@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from convexon.certify.dyadic import Dyadic, FloatArray
-from convexon.certify.losses import DOWN, EXACT_LOSSES, UP
-from convexon.certify.penalties import EXACT_PENALTIES
+from convexon.certify.exact.dyadic import Dyadic, FloatArray
+from convexon.certify.exact.losses import DOWN, EXACT_LOSSES, UP
+from convexon.certify.exact.penalties import EXACT_PENALTIES
 from convexon.certify.statement import Statement
 from convexon.snn.fixed import QFormat
 

@@ -21,7 +21,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from convexon.certify.dyadic import Dyadic, FloatArray, ObjectArray
+from convexon.certify.exact.dyadic import Dyadic, FloatArray, ObjectArray
 from convexon.errors import InputError
 from convexon.registry import Registry
 

@@ -1,6 +1,6 @@
 """The vectorised model: the contract of `convexon.snn.neuron` on whole sets of samples at once.
 
-Tested equal to `convexon.snn.golden`, bit for bit, and used wherever many samples are simulated:
+Tested equal to the golden model, bit for bit, and used wherever many samples are simulated:
 dictionaries, traces, accuracy. Before it computes in int64 it proves from the exact ranges that no
 sum can leave int64.
 """
@@ -19,10 +19,10 @@ import numpy.typing as npt
 from convexon.errors import FormatError
 from convexon.snn.convolution import IntegerConvolution
 from convexon.snn.fixed import MAX_WIDTH, Interval, width_of
+from convexon.snn.models.trace import LayerTrace, SpikeTrace
 from convexon.snn.network import Branch, FixedPointNetwork, Layer, Network
 from convexon.snn.neuron import Leak, LeakRounding, ReadoutMode, Reset
 from convexon.snn.ranges import layer_ranges
-from convexon.snn.trace import LayerTrace, SpikeTrace
 
 _EXACT = ((np.dtype(np.float32), 24), (np.dtype(np.float64), 53))
 """Floating-point types with the bits up to which their integers are exact: their matrix products
@@ -250,7 +250,7 @@ def features(mode: ReadoutMode, last: LayerTrace) -> npt.NDArray[np.int64]:
 
 
 def decisions(scores: npt.NDArray[np.int64] | npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Class of the largest score on the last axis; `convexon.snn.golden.decide` states the rule."""
+    """Class of the largest score on the last axis; `golden.decide` states the rule."""
     if scores.shape[-1] == 1:
         return np.asarray(scores[..., 0] > 0, dtype=np.int64)
     return np.asarray(scores.argmax(axis=-1), dtype=np.int64)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from convexon.snn.trace import SpikeTrace, differences, require_one_shape
+from convexon.snn.models.trace import SpikeTrace, differences, require_one_shape
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convexon.certify.dyadic import FloatArray
-from convexon.certify.neurons import Signal, below, matrix_of
+from convexon.certify.exact.dyadic import FloatArray
+from convexon.certify.network.neurons import Signal, below, matrix_of
 from convexon.certify.statement import IntArray
 from convexon.errors import InputError
 from convexon.plan.cost.resource_model import neuron_sites

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexon.certify.columns import Columns
-from convexon.certify.dyadic import Dyadic, FloatArray
-from convexon.certify.neurons import Signal, weighed_of
-from convexon.certify.penalties import ExactPenalty
+from convexon.certify.exact.dyadic import Dyadic, FloatArray
+from convexon.certify.exact.penalties import ExactPenalty
+from convexon.certify.network.columns import Columns
+from convexon.certify.network.neurons import Signal, weighed_of
 from convexon.certify.statement import IntArray
 from convexon.errors import InputError
 from convexon.snn.fixed import QFormat

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from convexon.certify.certificate import SampleMargins
-from convexon.certify.dyadic import Dyadic, FloatArray, ObjectArray
+from convexon.certify.exact.dyadic import Dyadic, FloatArray, ObjectArray
 from convexon.errors import ClaimError
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from convexon.certify.dyadic import FloatArray
-from convexon.certify.losses import EXACT_LOSSES
+from convexon.certify.exact.dyadic import FloatArray
+from convexon.certify.exact.losses import EXACT_LOSSES
 from convexon.certify.statement import IntArray, Statement
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import ClaimError

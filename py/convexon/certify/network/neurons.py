@@ -1,8 +1,8 @@
 """The checker's own model of the neuron: what witnesses do on samples, from the contract alone.
 
 `convexon.snn.neuron` states the contract. The models that the solver's columns come from
-(`convexon.snn.golden`, `convexon.snn.simulate`) are not used, so that a column which they had
-wrong would be told here. The currents of all steps are one product, the membranes a scan over it.
+(`convexon.snn.models`) are not used, so that a column which they had wrong would be told here. The
+currents of all steps are one product, the membranes a scan over it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convexon.certify.columns import Columns
+from convexon.certify.network.columns import Columns
 from convexon.certify.statement import IntArray
 from convexon.errors import InputError, require_within
 from convexon.snn.convolution import MAX_UNROLLED, IntegerConvolution

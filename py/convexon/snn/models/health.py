@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from convexon.snn.models.simulate import run
 from convexon.snn.network import FixedPointNetwork
 from convexon.snn.neuron import Feature
-from convexon.snn.simulate import run
 
 _NAMED = 8
 """Most places that one line names."""

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from convexon.certify.dyadic import Dyadic, FloatArray
+from convexon.certify.exact.dyadic import Dyadic, FloatArray
 from convexon.errors import InputError
 from convexon.registry import Registry
 

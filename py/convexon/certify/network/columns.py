@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from convexon.certify.dyadic import Dyadic, Limbs
+from convexon.certify.exact.dyadic import Dyadic, Limbs
 from convexon.errors import InputError
 
 _BLOCK_ENTRIES = 1 << 23

@@ -1,0 +1,1 @@
+"""Losses, penalties and margins, in exact or directed-rounding arithmetic."""
