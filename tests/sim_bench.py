@@ -25,7 +25,7 @@ from convexon_sim.bench.runner import simulate_all
 from convexon_sim.simulator import Simulator, SimulatorKind, find
 from convexon_sim.trial import Trial
 from convexon_sim.verification import Verification
-from strategies import layer_of, network_of
+from strategies import layer_of, network_of, readout_of
 
 SIMULATIONS: Counter[str] = Counter()
 """How often each simulator compared at least one sample."""
@@ -51,9 +51,7 @@ def small_network(mode: ReadoutMode = ReadoutMode.COUNT) -> FixedPointNetwork:
     return network_of(
         (layer,),
         n_steps=4,
-        readout_mode=mode,
-        readout_weights=[[3, -2], [-1, 4], [2, 1]],
-        readout_biases=[1, -1],
+        **readout_of(mode, np.array([[3, -2], [-1, 4], [2, 1]]), np.array([1, -1])),
     )
 
 

@@ -24,13 +24,14 @@ from convexon.train.columns.dictionary import (
     SpikeDictionary,
     build_dictionary,
     patterns,
+    simulate_columns,
 )
 from convexon.train.witnesses.alphabet import TERNARY, Alphabet
 from convexon.train.witnesses.witness import (
     WitnessFamily,
     draw_branch,
 )
-from strategies import branches, layer_of
+from strategies import WEIGHED, branches, layer_of
 
 FAMILY = WitnessFamily(
     fan_in=3, alphabet=Alphabet.integers(3), leak=Leak(1, 2), reset=Reset.SUBTRACT
@@ -66,9 +67,14 @@ def feature_of(branch: Branch, neuron: int, data: SpikeDataset, mode: ReadoutMod
     return golden.run(network, data.inputs).scores.ravel().tolist()
 
 
+def test_no_column_is_a_membrane() -> None:
+    with pytest.raises(InputError, match=r"^readout must be .* for columns, not peak"):
+        simulate_columns([], dataset(6, 3, 1), ReadoutMode.PEAK)
+
+
 @given(
     st.lists(branches(3), min_size=1, max_size=3),
-    st.sampled_from(ReadoutMode),
+    st.sampled_from(WEIGHED),
     st.integers(1, 2),
 )
 def test_every_column_is_what_its_witness_does(

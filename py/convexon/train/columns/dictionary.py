@@ -100,7 +100,8 @@ def simulate_columns(
 
     Simulation goes chunk by chunk, and only packed bits are kept.
 
-    Raises `FormatError` if counts do not fit 8 bits (T above 255), or membranes do not fit 64.
+    Raises `InputError` if the readout takes membranes, and `FormatError` if counts do not fit 8
+    bits (T above 255), or membranes do not fit 64.
 
     Parameters
     ----------
@@ -108,6 +109,7 @@ def simulate_columns(
     executor : what runs the chunks; the columns are the same, whatever it is
     progress : called with (chunks done, chunks in all)
     """
+    mode.require_weighed("columns")
     inputs = dataset.inputs
     stepwise = mode is ReadoutMode.STEP
     if rows is not None and not stepwise:
