@@ -264,6 +264,13 @@ def test_an_empty_label_is_missing_and_no_class(tmp_path: Path, name: str, cell:
         from_file(path)
 
 
+def test_an_empty_line_of_csv_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("a,b,label\n1,2,x\n\n3,4,y\n\n", encoding="utf-8")
+    data = from_file(path)
+    assert (data.values.tolist(), data.classes) == ([[1, 2], [3, 4]], ("x", "y"))
+
+
 def test_csv_with_a_byte_order_mark_and_quotes_is_read(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_bytes('\ufeff"x",label\r\n"1","salt, pepper"\r\n2,plain\r\n'.encode())

@@ -96,6 +96,7 @@ def test_the_command_goes_on_from_a_state_dict(
         (("fc1.weight", "fc9.weight"), "layer 0 names fc9.weight, which model.npz has not: it has"),
         (("fc1.weight", "fc1.bias"), r"fc1.bias must have shape \(neurons, inputs\), not \(14,\)"),
         (("1.0", "true"), "threshold of layer 0 must be a number, or name an array, not True"),
+        (("1.0", "1" + "0" * 400), "threshold of layer 0 must be a number, .*, not 1000"),
         (("1.0", "-1.0"), "thresholds of layer 0 must be positive"),
         (('"n1.beta"', '"fc2.bias"'), "leak of layer 0 must be one number, or 14, not of shape"),
         (("late = true", "late = 1"), "late of layer 0 must be true or false, not 1"),

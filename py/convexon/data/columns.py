@@ -8,6 +8,7 @@ and the columns of `convexon.data.events.COLUMNS`, it is an event.
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,17 +84,20 @@ def _cells(
 ) -> npt.NDArray[Any]:
     """Some columns, shape (rows, columns)."""
     try:
-        return np.loadtxt(
-            path,
-            dtype=kind,
-            delimiter=separator,
-            skiprows=1,
-            usecols=places,
-            ndmin=2,
-            comments=None,
-            quotechar='"',
-            encoding="utf-8-sig",
-        )
+        with warnings.catch_warnings():
+            # An empty line is no row; numpy tells of it in terms of its own arguments.
+            warnings.simplefilter("ignore", UserWarning)
+            return np.loadtxt(
+                path,
+                dtype=kind,
+                delimiter=separator,
+                skiprows=1,
+                usecols=places,
+                ndmin=2,
+                comments=None,
+                quotechar='"',
+                encoding="utf-8-sig",
+            )
     except UnicodeDecodeError as error:
         raise ArtefactError(f"{path} is no text in UTF-8: {error}") from error
     except ValueError as error:

@@ -155,10 +155,11 @@ class _Arrays:
         value = entry.get(key, default)
         if isinstance(value, str):
             found: Any = self._named(value, place)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
+        elif isinstance(value, float) or (type(value) is int and value.bit_length() < 64):
             found = float(value)
         else:
-            raise InputError(f"{key} of {place} must be a number, or name an array, not {value!r}")
+            told = printable(repr(value))[:40]
+            raise InputError(f"{key} of {place} must be a number, or name an array, not {told}")
         shape = np.shape(found)
         if shape not in ((), (1,), (n,)):
             raise InputError(f"{key} of {place} must be one number, or {n}, not of shape {shape}")
