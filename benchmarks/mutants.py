@@ -103,8 +103,12 @@ def main() -> None:
         print(f"{subject.name}: {score(counts)}", flush=True)
         every += counts
     print(score(every))
-    if only:
-        return
+    if not only:
+        keep(every)
+
+
+def keep(every: Counter[str]) -> None:
+    """Write the figures."""
     source = (
         f"benchmarks/mutants.py, Icarus, then convexon prove, seed {SEED}; "
         "those proved equal or right are not of the total"

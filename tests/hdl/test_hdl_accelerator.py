@@ -28,7 +28,7 @@ from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.core.readout import Argmax, Readout
 from convexon_hdl.core.sequencer import Sequencer
 from convexon_hdl.core.stage import Stage
-from mutants import mutated
+from faulty_parts import mutated
 
 
 def _networks() -> dict[str, FixedPointNetwork]:

@@ -23,7 +23,7 @@ from convexon_hdl.core.readout import Argmax
 from convexon_hdl.core.sequencer import Sequencer, Undecided
 from convexon_hdl.formal.prover import Verdict, prove
 from convexon_hdl.formal.specs.handshake import StreamSpecification
-from mutants import mutated
+from faulty_parts import mutated
 
 CERTAIN = Decision(rule=Rule.CERTAIN)
 THRESHOLD = Decision(rule=Rule.THRESHOLD, threshold=9)

@@ -17,7 +17,7 @@ from convexon.snn.network import FixedPointNetwork
 from convexon_hdl.core.encoder import LevelEncoder
 from convexon_hdl.formal.prover import Verdict, prove
 from convexon_hdl.formal.specs.handshake import StreamSpecification
-from mutants import mutated
+from faulty_parts import mutated
 
 
 def encoder_of(kind: EncoderKind, bits: int) -> Encoder:

@@ -13,7 +13,7 @@ from convexon.snn.models import golden
 from convexon.snn.network import Layer
 from convexon.snn.neuron import INTEGRATE, MEMORYLESS, Leak, LeakRounding, Reset
 from convexon_hdl.core.lif import LIFUpdate, NeuronParameters, SplitUpdate
-from mutants import (
+from faulty_parts import (
     ComparesAfterReset,
     ForgetsLateReset,
     IgnoresSaturation,

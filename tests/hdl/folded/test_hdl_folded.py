@@ -32,7 +32,7 @@ from convexon_hdl.folded import engine, scanner
 from convexon_hdl.folded.accumulator import EventAccumulator
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.scanner import EventScanner
-from mutants import mutated
+from faulty_parts import mutated
 from tiers import leading
 
 LIMIT = 4000

@@ -30,7 +30,7 @@ from convexon_hdl.axi.accelerator import AxiAccelerator
 from convexon_hdl.emit.emitter import to_verilog
 from convexon_hdl.folded.loader import Loader, LoadGate
 from convexon_hdl.folded.weights import WeightBank
-from mutants import mutated
+from faulty_parts import mutated
 from strategies import image_words
 
 RNG = np.random.default_rng(6)

@@ -23,7 +23,7 @@ from convexon_hdl.accelerator import Accelerator
 from convexon_hdl.emit.emitter import to_verilog
 from convexon_hdl.folded.engine import FoldedEngine
 from convexon_hdl.folded.seeded import SeededBank
-from mutants import mutated
+from faulty_parts import mutated
 
 RNG = np.random.default_rng(12)
 SEED = 2024

@@ -24,7 +24,7 @@ from convexon_hdl.folded.lane import LIFLane
 from convexon_hdl.folded.walk import AddressWalk
 from convexon_hdl.folded.windows import PixelLoader, WindowAccumulator
 from convolutions import convolutional, spikes_for
-from mutants import mutated
+from faulty_parts import mutated
 from tiers import leading
 
 # name, lanes, updates, bits of an input, reset

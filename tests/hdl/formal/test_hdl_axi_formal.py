@@ -22,7 +22,7 @@ from convexon_hdl.axi.packing import ResultPacker
 from convexon_hdl.formal.prover import Verdict, prove
 from convexon_hdl.formal.specs.handshake import SkidSpecification, StreamSpecification
 from convexon_hdl.streams import SkidBuffer
-from mutants import mutated
+from faulty_parts import mutated
 
 PACKET = PacketFormat(width=2, bits=5, n_transfers=3)
 

@@ -39,7 +39,7 @@ from convexon_hdl.formal.obligation import Obligation
 from convexon_hdl.formal.prover import Verdict, prove
 from convexon_hdl.formal.specs.contract import NeuronSpecification
 from convexon_hdl.formal.specs.handshake import StreamSpecification
-from mutants import (
+from faulty_parts import (
     KeepsCurrent,
     LeakDown,
     SeesOldCurrent,

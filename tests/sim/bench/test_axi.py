@@ -34,7 +34,7 @@ from convexon_sim.bench.packing import pack
 from convexon_sim.bench.runner import CocotbTests, probed, run_bench
 from convexon_sim.build import bench_program
 from convexon_sim.simulator import Simulator, SimulatorKind, find
-from mutants import mutated
+from faulty_parts import mutated
 from rules_cases import Case
 from sim_bench import icarus, loaded_mapping, other_weights, rich_network, small_network
 from strategies import image_words

@@ -25,7 +25,7 @@ from convexon_hdl.core.readout import Argmax
 from convexon_hdl.core.stage import Stage
 from convexon_sim.bench.job import SMOOTH, Traffic
 from convexon_sim.simulator import Simulator, SimulatorKind, find
-from mutants import ComparesAfterReset, LeakTowardZero, ResetsBeforeStep, StrictThreshold
+from faulty_parts import ComparesAfterReset, LeakTowardZero, ResetsBeforeStep, StrictThreshold
 from sim_bench import (
     SIMULATIONS,
     icarus,
