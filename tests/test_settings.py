@@ -97,6 +97,7 @@ def test_values_are_converted_where_that_is_exact(name: str, value: Any, expecte
         ("limit", -1, "limit must be an integer of at least 0, not -1"),
         ("tries", (), "tries must hold a value, not none"),
         ("tries", (0.1, -1.0), "tries must be a number above 0 that is finite, not -1.0"),
+        ("tries", 1 << 64, f"tries must be a number above 0 that is finite, not {1 << 64}"),
         ("tries", "0.1", "tries must be a number above 0 that is finite, not '0.1'"),
         ("kind", "c", "kind must be one of a, b, not 'c'"),
         ("kind", 3, "kind must be one of a, b, not 3"),

@@ -88,7 +88,7 @@ class Setting:
                 return self.hint(plain)
             except ValueError:
                 raise self._error(value) from None
-        if self.hint is float and type(plain) is int:
+        if self.hint is float and type(plain) is int and plain.bit_length() < 64:
             plain = float(plain)
         elif self.hint is int and type(plain) is float and plain.is_integer():
             plain = int(plain)

@@ -410,6 +410,12 @@ def test_a_file_of_parameters_that_are_no_numbers_is_refused(
         read_nir(file, dt=1e-4)
 
 
+def test_weights_beyond_float32_are_read_without_a_word() -> None:
+    window = nir.Conv2d((3, 3), np.full((2, 1, 2, 2), 1e300), 1, 0, 1, 1, np.zeros(2))
+    network = from_nir(graph_of(window, lif(8), shape=(1, 3, 3)), dt=1e-4)
+    assert float(network.layers[0].columns.max()) > 1e290
+
+
 @pytest.mark.parametrize("groups", [0, 2, 1 << 31])
 def test_groups_that_do_not_divide_the_channels_are_refused(groups: int) -> None:
     window = nir.Conv2d((3, 3), np.ones((2, 1, 2, 2)), 1, 0, 1, groups, np.zeros(2))

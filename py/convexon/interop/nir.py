@@ -320,7 +320,7 @@ def _through(flat: _Flat, name: str) -> _Map:
         return _Map({name: Synapses.of_layer(shape, name)}, {}, shape)
     came = flat.maps[name]
     node_map = linear(name, node, came.shape)
-    shape = node_map.apply(np.zeros((1, *came.shape), dtype=np.float32)).shape[1:]
+    shape = node_map.apply(np.zeros((1, *came.shape), dtype=np.float64)).shape[1:]
 
     def apply(rows: Real) -> Real:
         require_size(name, len(rows), math.prod(shape))
