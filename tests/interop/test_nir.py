@@ -412,7 +412,8 @@ def test_a_file_of_parameters_that_are_no_numbers_is_refused(
 
 def test_weights_beyond_float32_are_read_without_a_word() -> None:
     window = nir.Conv2d((3, 3), np.full((2, 1, 2, 2), 1e300), 1, 0, 1, 1, np.zeros(2))
-    network = from_nir(graph_of(window, lif(8), shape=(1, 3, 3)), dt=1e-4)
+    neurons = nir.LIF(*(np.full((2, 2, 2), each) for each in (1e-2, 10.0, 0.0, 1.0)))
+    network = from_nir(graph_of(window, neurons, shape=(1, 3, 3)), dt=1e-4)
     assert float(network.layers[0].columns.max()) > 1e290
 
 
