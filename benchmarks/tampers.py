@@ -1,6 +1,6 @@
 """Try to cheat `convexon certify`: `python benchmarks/tampers.py [--every N]`.
 
-Every leaf of certificate, card, network, dictionary and solution of five runs is changed to values
+Every leaf of certificate, card, network, dictionary and solution of each of `RUNS` is changed to values
 small, large and special, digests made again; and every attack of docs/certificates.md is tried. A
 judge that shares nothing with Convexon says of whatever was accepted whether it is true. Both are
 in tests/certify. Writes the figures trust.tampers and trust.attacks to
@@ -73,7 +73,7 @@ def main() -> None:
         ("attacks.total", len(attacks), "attacks"),
         ("attacks.stopped", sum(attacks), "attacks"),
     ]
-    source = "benchmarks/tampers.py, five certificates"
+    source = f"benchmarks/tampers.py, {len(RUNS)} certificates"
     figures = {
         f"trust.{name}": Figure(
             name=f"trust.{name}", value=value, unit=unit, kind=FigureKind.MEASURED, source=source
