@@ -67,7 +67,7 @@ FULL = {
     "mnist60000": (
         60_000,
         {
-            "cvx": {"neurons": 1024, **WHOLE},
+            "cvx": {"neurons": 1024, "drawn": 32, "rhos": (1e-4, 3e-5)},
             **{name: own | WHOLE for name, own in CELLS.items()},
         },
     )

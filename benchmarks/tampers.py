@@ -1,9 +1,9 @@
 """Try to cheat `convexon certify`: `python benchmarks/tampers.py [--every N]`.
 
 Every leaf of certificate, card, network, dictionary and solution of each of `RUNS` is changed to
-values small, large and special, digests made again; and every attack of docs/certificates.md is tried. A
-judge that shares nothing with Convexon says of whatever was accepted whether it is true. Both are
-in tests/certify. Writes the figures trust.tampers and trust.attacks to
+values small, large and special, digests made again; and every attack of docs/certificates.md is
+tried. A judge that shares nothing with Convexon says of whatever was accepted whether it is true.
+Both are in tests/certify. Writes the figures trust.tampers and trust.attacks to
 benchmarks/results/trust.json, beside those of others.
 """
 
