@@ -94,6 +94,8 @@ class Setting:
             plain = int(plain)
         if type(plain) is not self.hint:
             raise self._error(value)
+        if type(plain) is int and plain.bit_length() > 64:
+            raise self._error(value)
         if self.hint in (int, float):
             self._require_bounds(plain, value)
         elif self.names is not None and plain not in self.choices:

@@ -112,13 +112,13 @@ class FoldedEngine(wiring.Component):
 
     def _by_neuron(self, collected: Value) -> Value:
         """What was collected place by place, in the order of the neurons."""
+        order = self.plan.places.argsort().tolist()
         if self.feature is Feature.MEMBRANE:
             size = self.plan.ranges.membrane_width
-            places = self.plan.places.argsort().tolist()
-            return Cat(extended(collected.word_select(k, size), self.width) for k in places)
+            return Cat(extended(collected.word_select(k, size), self.width) for k in order)
         if not isinstance(self.plan, WindowPlan):
             return collected
-        return Cat(collected[place] for place in self.plan.places.argsort().tolist())
+        return Cat(collected[place] for place in order)
 
     def _permissions(self, m: Module, accumulator: EventAccumulator, completes: Signal) -> None:
         """When the accumulator may take a step, and when it may hand one over."""
