@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -408,6 +410,16 @@ def test_a_file_of_parameters_that_are_no_numbers_is_refused(
         made[f"node/nodes/{place}"] = value
     with pytest.raises(InputError, match=told):
         read_nir(file, dt=1e-4)
+
+
+def test_a_file_that_kills_the_library_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "net.nir"
+    nir.write(file, graph_of(nir.Affine(np.ones((3, 2)), np.zeros(3)), lif(3)))
+    monkeypatch.setattr("nir.read", lambda _: os.kill(os.getpid(), signal.SIGSEGV))
+    with pytest.raises(InputError, match=r"net\.nir is damaged: the HDF5 library does not live"):
+        read_nir(file)
 
 
 def test_weights_beyond_float32_are_read_without_a_word() -> None:

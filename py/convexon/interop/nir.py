@@ -23,6 +23,7 @@ from convexon.interop.synapses import Synapses, require_size
 from convexon.snn.models.real import Real, RealLayer, RealNetwork
 from convexon.snn.neuron import Feature, ReadoutMode
 from convexon.store.untrusted import LIMIT_VARIABLE, limit_bytes, open_regular, printable
+from convexon.tools.process import survives
 
 if TYPE_CHECKING:
     import nir
@@ -57,9 +58,15 @@ def read_nir(
         open_regular(path).close()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}: give a NIR graph") from None
-    try:
+
+    def read() -> nir.NIRGraph:
         _require_within_limit(path)
-        graph = nir.read(path)
+        return nir.read(path)
+
+    if not survives(read):
+        raise InputError(f"{path} is damaged: the HDF5 library does not live through it")
+    try:
+        graph = read()
     except Exception as error:  # what a broken file makes h5py raise is not documented
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} is no NIR graph that nir {nir.version} reads: {told}") from error

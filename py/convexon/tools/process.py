@@ -7,6 +7,7 @@ pipe of ours, and kills the group when no one can write to it any more.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import selectors
 import signal
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
@@ -326,6 +328,26 @@ def _output(program: subprocess.Popen[bytes], name: str, deadline: float) -> str
                     f"{name} wrote more than {MOST_OUTPUT >> 20} MiB of messages, and was stopped"
                 )
     raise TimeoutError
+
+
+def survives(work: Callable[[], object]) -> bool:
+    """Whether a copy of this process lives through ``work``, whatever that raises.
+
+    For libraries in C that a broken file may kill. Where there are no copies, on Windows, True.
+    """
+    if not hasattr(os, "fork"):
+        return True
+    with warnings.catch_warnings():
+        # The copy has no other threads; it does this work alone, and ends.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        try:
+            faulthandler.disable()
+            work()
+        finally:
+            os._exit(0)
+    return not os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
 def end_with(parent: int) -> None:
