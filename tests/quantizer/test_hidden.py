@@ -297,6 +297,17 @@ def test_the_thresholds_of_channels_are_moved_where_that_restores_spikes() -> No
     assert found.after.mean() < quantize_network(network(own), spikes(), fed).layers[0].after.mean()
 
 
+def test_a_convolution_may_reset_to_a_value() -> None:
+    kernel = np.random.default_rng(3).normal(0, 0.5, (4, 1, 3, 3))
+    shared = Convolution(kernel, Windows(shape=(1, 4, 4)))
+    own = layer(INPUTS, 16, weights=shared, reset=Reset.ZERO, resets=np.full(16, -3.0))
+    (found,) = (
+        quantize_network(network(own), spikes(), HiddenSettings(bits=3)).card.branches[0].layers
+    )
+    assert found.resets is not None
+    assert (found.resets < 0).all()
+
+
 def test_each_neuron_may_have_a_leak_of_its_own() -> None:
     real = network(layer(INPUTS, 8, leak=np.linspace(0.5, 0.95, 8)))
     found = quantize_network(real, spikes(), HiddenSettings(bits=12, guard_bits=8))

@@ -290,7 +290,8 @@ class LayerRounding:
 
     @staticmethod
     def _with_thresholds(layer: Layer, thresholds: FloatArray) -> Layer:
-        held = np.concatenate([thresholds, layer.biases])
+        resets = [] if layer.resets is None else [layer.resets]
+        held = np.concatenate([thresholds, layer.biases, *resets])
         return replace(
             layer,
             thresholds=thresholds.astype(np.int64),

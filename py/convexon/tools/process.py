@@ -347,7 +347,12 @@ def survives(work: Callable[[], object]) -> bool:
             work()
         finally:
             os._exit(0)
-    return not os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    try:
+        return not os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    except BaseException:  # a signal to this process alone: the copy goes with it
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
 
 
 def end_with(parent: int) -> None:
