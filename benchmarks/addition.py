@@ -5,15 +5,15 @@ ten times the length, 1000 sums each. ``joint`` is the share of steps at which b
 are right, ``sequence`` that of wholly right sums. Then the harder task, where no carry is an input.
 
 Beside Convexon's method: the paper's (CVX); surrogate gradient, once with its leak chosen on
-validation as ours is (``sg``) and once with the paper's leak (``sg_leaky``); a ridge reservoir; and
-logistic regression on the input of a step. Writes benchmarks/results/addition.json.
+validation as ours is (``sg``) and once with the paper's leak (``sg_leaky``); the neurons of that
+one, weighed by the convex program (``sg_cvx``); our solution, trained further (``cvx_sg``); a ridge
+reservoir; and logistic regression on the input of a step. Writes benchmarks/results/addition.json.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 from baselines import (
@@ -22,10 +22,13 @@ from baselines import (
     paper_method,
     ridge_reservoir,
     surrogate_gradient,
+    trained_further,
+    weighed,
 )
 from cells import Cells, Measure, arguments
 from example import example
 
+from convexon.data.dataset import SpikeDataset
 from convexon.snn.neuron import MEMORYLESS, Leak
 
 sums = example("addition")
@@ -80,22 +83,25 @@ def baseline(task: Addition, fit: Callable[..., Decide]) -> Measure:
 
 def baselines_of(task: Addition, sg_seconds: float) -> Mapping[str, tuple[str, Measure]]:
     """Return settings and measurement of every baseline."""
+    trained_for = partial(
+        surrogate_gradient, widths=WIDTHS, seconds=sg_seconds, learning_rates=SG_RATES
+    )
 
     def sg(leaks: tuple[Leak, ...]) -> Measure:
         return baseline(
             task,
             lambda train, validation, seed: decider(
-                surrogate_gradient(
-                    train,
-                    validation,
-                    widths=WIDTHS,
-                    seconds=sg_seconds,
-                    seed=seed,
-                    leaks=leaks,
-                    learning_rates=SG_RATES,
-                )
+                trained_for(train, validation, seed=seed, leaks=leaks)
             ),
         )
+
+    def sg_cvx(train: SpikeDataset, validation: SpikeDataset, seed: int) -> Decide:
+        start = trained_for(train, validation, seed=seed, leaks=(PAPER_LEAK,))
+        return decider(weighed(start, train, validation, rhos=CVX_RHOS, max_seconds=CVX_SECONDS))
+
+    def cvx_sg(train: SpikeDataset, validation: SpikeDataset, seed: int) -> Decide:
+        start = sums.fit_addition(task, seed=seed)[0].network
+        return decider(trained_further(start, train, validation, seconds=sg_seconds, seed=seed))
 
     width = "/".join(map(str, WIDTHS))
     trained = f"K 2, P {width}, rates {SG_RATES}, {sg_seconds:g} s in all on a shared core"
@@ -121,6 +127,11 @@ def baselines_of(task: Addition, sg_seconds: float) -> Mapping[str, tuple[str, M
             sg((MEMORYLESS if task.carry_input else Leak(1, 1), PAPER_LEAK)),
         ),
         "sg_leaky": (f"{trained}, leak 0.99", sg((PAPER_LEAK,))),
+        "sg_cvx": (
+            f"neurons of sg_leaky, softmax, rho of {CVX_RHOS}, {CVX_SECONDS:g} s a program",
+            baseline(task, sg_cvx),
+        ),
+        "cvx_sg": (f"our solution, {sg_seconds:g} s in all", baseline(task, cvx_sg)),
         "reservoir": (
             f"{WIDTHS[-1]} neurons, alpha chosen on validation",
             baseline(
@@ -135,7 +146,8 @@ def baselines_of(task: Addition, sg_seconds: float) -> Mapping[str, tuple[str, M
             baseline(task, lambda train, validation, seed: logistic_on_raw(train, validation)),
         ),
     }
-    return methods if task.carry_input else {k: methods[k] for k in methods if k != "sg_leaky"}
+    stated = ("sg_leaky", "sg_cvx", "cvx_sg")  # of the paper's task alone
+    return methods if task.carry_input else {k: methods[k] for k in methods if k not in stated}
 
 
 def main() -> None:
@@ -156,8 +168,7 @@ def main() -> None:
                 if options.only not in ("", method):
                     continue
                 cells.measure(f"{name}.{method}", how, measure)
-    partly = options.quick or options.only
-    cells.write(Path(tempfile.gettempdir()) / "convexon-addition.json" if partly else None)
+    cells.write()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@
 - ridge regression on a random LIF reservoir;
 - logistic regression on the raw input;
 - surrogate gradient end to end through K parallel LIF branches, by `convexon.train.surrogate` (the
-  torch extra).
+  torch extra);
+- the paper's hybrids: neurons that surrogate gradient trained, weighed by the convex program
+  (SG-CVX), and a convex solution that surrogate gradient trains further (CVX then SG).
 """
 
 from __future__ import annotations
@@ -107,18 +109,19 @@ def paper_method(
     generator = np.random.default_rng([seed, 5])
     top = int(train.inputs.max(initial=1))
     branches = [gaussian_branch(train.n_inputs, shares, top, generator) for _ in range(n_branches)]
-    return _best_readout(branches, train, validation, rhos, max_seconds)
+    mode = ReadoutMode.STEP if train.has_step_labels else ReadoutMode.SIGN
+    return _best_readout(branches, mode, train, validation, rhos, max_seconds)
 
 
 def _best_readout(
     branches: Sequence[Branch],
+    mode: ReadoutMode,
     train: SpikeDataset,
     validation: SpikeDataset,
     rhos: Sequence[float],
     max_seconds: float | None,
 ) -> Network:
     """Network of the strength that is best on validation."""
-    mode = ReadoutMode.STEP if train.has_step_labels else ReadoutMode.SIGN
     rows = distinct_rows(train, mode)
     dictionary = build_dictionary(branches, train, mode, rows=rows)
     loss: Loss = Hinge() if train.n_classes == 2 else Softmax()
@@ -334,6 +337,37 @@ def surrogate_gradient(
         for leak in leaks
     ]
     return max(trained, key=lambda training: training.best.merit).network
+
+
+def weighed(
+    network: Network,
+    train: SpikeDataset,
+    validation: SpikeDataset,
+    *,
+    rhos: Sequence[float] = PAPER_RHOS,
+    max_seconds: float | None = None,
+) -> Network:
+    """Weigh the neurons of a trained network by the convex program (the paper's SG-CVX).
+
+    Loss, penalty and choice of rho are those of `paper_method`, whose errors it raises.
+    """
+    mode = network.readout_mode
+    return _best_readout(network.branches, mode, train, validation, rhos, max_seconds)
+
+
+def trained_further(
+    network: Network, train: SpikeDataset, validation: SpikeDataset, *, seconds: float, seed: int
+) -> Network:
+    """Train a convex solution by surrogate gradient, its rate chosen on validation (CVX then SG).
+
+    On validation it is never worse than ``network``. Raises as
+    `convexon.train.surrogate.hybrid.fine_tune`.
+    """
+    from convexon.train.surrogate.hybrid import fine_tune
+    from convexon.train.surrogate.train import Lesson, TrainingPlan
+
+    plan = TrainingPlan(epochs=1000, seconds=seconds, batch_size=SURROGATE_BATCH, seed=seed)
+    return fine_tune(network, Lesson(train=train, validation=validation), plan).network
 
 
 def _stack(layers: Sequence[tuple[int, int]], leak: Leak) -> list[LayerPlan]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from convexon.report.figure import Figure, FigureKind, write_figures
+from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 
 ROOT = Path(__file__).parent
 CACHE = ROOT.parent / "build" / "benchmarks"
@@ -35,6 +36,7 @@ class Cells:
     ) -> None:
         self.name, self.seeds, self.settings = name, seeds, settings
         self._fresh, self._known_alone = options.fresh, options.known
+        self._quick, self._only = options.quick, options.only
         self._figures: list[Figure] = []
 
     def measure(self, cell: str, how: str, measure: Measure) -> None:
@@ -85,9 +87,18 @@ class Cells:
         key = f"{cell}, seed {seed}; {self.settings}; {how}"
         return CACHE / self.name / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
-    def write(self, path: Path | None = None) -> None:
-        """Write the figures to ``path``, or to the benchmark's file of results."""
-        write_figures(self._figures, path or ROOT / "results" / f"{self.name}.json")
+    def write(self) -> None:
+        """Write the benchmark's file of results; with ``--only`` all others stay in it.
+
+        ``--quick`` writes a file for temporary ones instead.
+        """
+        path = ROOT / "results" / f"{self.name}.json"
+        figures = {figure.name: figure for figure in self._figures}
+        if self._quick:
+            path = Path(tempfile.gettempdir()) / f"convexon-{self.name}.json"
+        elif self._only:
+            figures = dict(read_figures(path)) | figures
+        write_figures(figures.values(), path)
 
 
 def arguments(description: str | None, *, sg_seconds: float, seeds: int) -> argparse.Namespace:
@@ -102,7 +113,7 @@ def arguments(description: str | None, *, sg_seconds: float, seeds: int) -> argp
         default=sg_seconds,
         help="wall time of a surrogate-gradient baseline, for all of its settings",
     )
-    parser.add_argument("--only", default="", help="measure this method alone; no results")
+    parser.add_argument("--only", default="", help="measure this method alone")
     parser.add_argument("--quick", action="store_true", help="a few cells, one seed; no results")
     parser.add_argument("--fresh", action="store_true", help="measure known cells again")
     parser.add_argument(

@@ -241,6 +241,8 @@ METHODS = (
     ("cvx", "CVX as in the paper"),
     ("sg", "surrogate gradient"),
     ("sg_leaky", "surrogate gradient, leak 0.99"),
+    ("sg_cvx", "SG-CVX"),
+    ("cvx_sg", "CVX, then SG"),
     ("reservoir", "reservoir, ridge"),
     ("logistic", "logistic on raw input"),
 )
@@ -302,7 +304,7 @@ def paper() -> str:
     """Return the paper's figures beside ours, by task."""
     figures = figures_of("paper")
     tasks = dict.fromkeys(name.removeprefix("paper.").rpartition(".")[0] for name in figures)
-    methods = ("cvx", "sg-cvx", "sg")
+    methods = ("cvx", "sg-cvx", "cvx-sg", "sg")
     rows = []
     for task in dict.fromkeys(each.rpartition(".")[0] for each in tasks):
         cells = [

@@ -32,7 +32,7 @@ def memory(depth: int, width: int, *, writable: bool) -> str:
     )
 
 
-@pytest.mark.parametrize("family", leading(Family, 2))
+@pytest.mark.parametrize("family", leading(Family))
 @pytest.mark.parametrize(
     ("depth", "width", "blocks"), [(16, 8, False), (32, 8, False), (512, 8, True)]
 )
@@ -90,7 +90,7 @@ def outputs(verilog: str, depth: int, width: int, folder: Path) -> list[str]:
 
 
 @needs_icarus
-@pytest.mark.parametrize("family", leading(Family, 2))
+@pytest.mark.parametrize("family", leading(Family))
 @pytest.mark.parametrize(
     ("depth", "width", "writable"),
     [

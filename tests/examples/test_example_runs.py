@@ -129,12 +129,17 @@ def test_the_form_that_was_enumerated_is_named(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("automata --symbols 1", "n_symbols must be at least 2, not 1"),
-        ("automata --length 0", "length must be at least 1, not 0"),
-        ("xor --length 2", "test strings must have both labels, not one: take longer strings"),
         ("xor --length 3", "validation samples must have all 2 classes"),
-        ("xor --layers 1", "n_layers must be at least 2, taps and units, not 1"),
-        ("xor --length 5 --readout-bits 1", "bits must be 2 to 24, not 1"),
         ("addition --base 1", "base must be 2 to 16, not 1"),
+        *(
+            pytest.param(*case, marks=exhaustive)
+            for case in (
+                ("automata --length 0", "length must be at least 1, not 0"),
+                ("xor --length 2", "test strings must have both labels, not one: take longer str"),
+                ("xor --layers 1", "n_layers must be at least 2, taps and units, not 1"),
+                ("xor --length 5 --readout-bits 1", "bits must be 2 to 24, not 1"),
+            )
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_line(tmp_path: Path, line: str, message: str) -> None:
@@ -148,7 +153,7 @@ def test_what_does_not_fit_is_refused_in_a_line(tmp_path: Path, line: str, messa
     ("n_train", "message"),
     [
         (50, "train must be at least 100, of which 10% are to choose on"),
-        (5000, "train must be at most the 120 digits in "),
+        pytest.param(5000, "train must be at most the 120 digits in ", marks=exhaustive),
     ],
 )
 def test_digits_that_are_too_few_are_refused(tmp_path: Path, n_train: int, message: str) -> None:

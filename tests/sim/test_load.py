@@ -22,6 +22,7 @@ from convexon_sim.bench.runner import simulate_all
 from convexon_sim.trial import Trial
 from sim_bench import icarus, inputs_of, loaded_mapping, other_weights, rich_network, small_network
 from strategies import image_words, layer_of, network_of
+from tiers import exhaustive
 
 pytestmark = pytest.mark.usefixtures("build_cache")
 
@@ -62,7 +63,14 @@ def test_one_accelerator_runs_two_networks(network: FixedPointNetwork) -> None:
     assert other.first is not None
 
 
-@pytest.mark.parametrize(("lanes", "banks"), [(6, 1), (6, 2), (2, 1), (4, 3)])
+@pytest.mark.parametrize(
+    ("lanes", "banks"),
+    [
+        *((6, 2), (4, 3)),
+        pytest.param(6, 1, marks=exhaustive),
+        pytest.param(2, 1, marks=exhaustive),
+    ],
+)
 def test_seeded_weights_in_verilog_are_those_of_the_generator(lanes: int, banks: int) -> None:
     layer = layer_of(
         seeded_weights(31, 40, [2, 3, 5, 7, 11, 13], bits=4),

@@ -193,7 +193,7 @@ MUTANTS = {
 @pytest.mark.parametrize("fault", leading(MUTANTS, 4))
 def test_faulty_windows_are_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place, mutant = MUTANTS[fault]
-    network, plan, inputs = case_of("padded", seed=5)  # no weight at the end is 0
+    network, plan, inputs = case_of("padded", seed=4)  # no weight at the end is 0
     unit = mutant if mutant.__name__ == "FoldedEngine" else FoldedEngine
     monkeypatch.setattr(place, mutant.__name__, mutant)
     transfers = transfers_of(plan, inputs)

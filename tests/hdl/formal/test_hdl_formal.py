@@ -57,7 +57,7 @@ def verdict_on(choice: NeuronParameters, neuron: wiring.Component | None = None)
 
 
 @pytest.mark.parametrize(
-    "obligation", leading(component_obligations(), 51), ids=lambda each: f"{each.kind} {each.where}"
+    "obligation", leading(component_obligations(), 30), ids=lambda each: f"{each.kind} {each.where}"
 )
 def test_component_is_proved(obligation: Obligation) -> None:
     assert obligation.check() is Verdict.PROVED
