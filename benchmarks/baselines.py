@@ -349,10 +349,14 @@ def weighed(
 ) -> Network:
     """Weigh the neurons of a trained network by the convex program (the paper's SG-CVX).
 
-    Loss, penalty and choice of rho are those of `paper_method`, whose errors it raises.
+    Loss, penalty and choice of rho are those of `paper_method`. Where training has left no neuron
+    that is worth a weight, ``network`` stays as it is.
     """
     mode = network.readout_mode
-    return _best_readout(network.branches, mode, train, validation, rhos, max_seconds)
+    try:
+        return _best_readout(network.branches, mode, train, validation, rhos, max_seconds)
+    except InputError:
+        return network
 
 
 def trained_further(

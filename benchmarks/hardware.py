@@ -47,7 +47,7 @@ ICE40UP5K = part_of("iCE40UP5K-SG48")
 LFE5U_25F = part_of("LFE5U-25F-6")
 
 ROOT = Path(__file__).parent
-sys.path.append(str(ROOT.parent / "tests" / "hdl"))
+sys.path += [str(ROOT.parent / "tests"), str(ROOT.parent / "tests" / "hdl")]
 from component_proofs import prove_components  # noqa: E402
 
 RESULT = ROOT / "results" / "hardware.json"

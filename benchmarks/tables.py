@@ -301,17 +301,14 @@ def automata() -> str:
 
 
 def paper() -> str:
-    """Return the paper's figures beside ours, by task."""
+    """Return the paper's figures beside ours, by task; nothing where nothing is published."""
     figures = figures_of("paper")
     tasks = dict.fromkeys(name.removeprefix("paper.").rpartition(".")[0] for name in figures)
     methods = ("cvx", "sg-cvx", "cvx-sg", "sg")
     rows = []
     for task in dict.fromkeys(each.rpartition(".")[0] for each in tasks):
-        cells = [
-            share(figures, f"paper.{task}.{method}.{side}")
-            for method in methods
-            for side in ("ours", "published")
-        ]
+        names = [f"paper.{task}.{m}.{side}" for m in methods for side in ("ours", "published")]
+        cells = [share(figures, name) if name in figures else "" for name in names]
         rows.append((task.replace(".", ", "), *cells))
     header = [f"{method}, {side}" for method in methods for side in ("ours", "theirs")]
     return table(("task", *header), rows)
