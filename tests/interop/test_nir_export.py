@@ -89,6 +89,7 @@ def test_a_card_is_read_back_with_equal_spikes(name: str, profile: str, tmp_path
     [
         {"recurrent": [np.random.default_rng(1).integers(-4, 5, (14, 14)), None]},
         {"leak": [MEMORYLESS, INTEGRATE]},
+        {"leak": Leak(0, 3), "leaks": [np.array([0, 8] * 7), np.array([8, 0, 0, 8, 0])]},
         {"readout_weights": np.arange(15).reshape(5, 3) - 7, "readout_biases": [1, -2, 3]},
     ],
 )

@@ -1,7 +1,6 @@
 """Programs of `torch.export`, as networks of real numbers: a neuron is known by what it computes.
 
-The archive is read here, its graph as JSON, its tensors as bytes: `torch.export.load` would
-unpickle what a stranger wrote. Of the graph only operators that are listed here are run, in
+The archive is read without pickle (`convexon.interop.exported_file`), and its operators are run in
 float64. Between neurons they must be linear, and the matrix is what they make of unit inputs. A
 neuron is a module that compares, of whatever class: `convexon.interop.neuron_rule` finds what it
 does by asking it.
@@ -10,7 +9,6 @@ does by asking it.
 from __future__ import annotations
 
 import math
-import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -20,30 +18,26 @@ from typing import Any
 
 import numpy as np
 
-from convexon.errors import ConvexonError, InputError, MissingToolError
+from convexon.errors import ConvexonError, InputError
+from convexon.interop.exported_file import (
+    COMPARES,
+    IGNORED,
+    WEIGHTS,
+    Node,
+    Ref,
+    node_of,
+    read_archive,
+    torch_package,
+)
 from convexon.interop.neuron_rule import Values, rule_of
+from convexon.interop.skips import Reading, in_a_row
+from convexon.interop.synapses import Synapses, summed
 from convexon.snn.models.real import RealLayer, RealNetwork, stack_spikes
 from convexon.snn.neuron import Reset
-from convexon.store.untrusted import (
-    LIMIT_VARIABLE,
-    limit_bytes,
-    open_regular,
-    parse_json,
-    printable,
-)
+from convexon.store.untrusted import LIMIT_VARIABLE, limit_bytes, printable
 
-_WEIGHTS = frozenset({"linear", "addmm", "mm", "matmul", "conv1d", "conv2d", "convolution"})
-_COMPARES = frozenset({"gt", "ge", "lt", "le", "heaviside"})
-_OTHERS = re.compile(
-    "add|sub|rsub|mul|div|neg|reciprocal|sigmoid|exp|clamp|where|to|clone|detach|alias|contiguous|"
-    "zeros|ones|full|new_zeros|new_ones|zeros_like|ones_like|full_like|t|transpose|permute|view|reshape|_unsafe_view|flatten|"
-    "unflatten|squeeze|unsqueeze|select|slice|expand|cat|stack|sum|mean|dropout|batch_norm|"
-    "avg_pool1d|avg_pool2d|pad|constant_pad_nd|lift_fresh_copy|logical_not|bitwise_not"
-)
-_IGNORED = "_assert_tensor_metadata"
-_FLOATS = {6: "<f2", 7: "<f4", 8: "<f8"}
-_DTYPES = {**_FLOATS, 1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 12: "?"}
-"""Types of tensors by their number in the archive."""
+_SAMPLE = "the sample"
+"""What calls the sample, or what is cut out of it for a step, among the names of modules."""
 
 _MAX_NODES = 100_000
 _DAMAGES = (
@@ -64,7 +58,7 @@ def read_exported(path: Path) -> RealNetwork:
         If torch is not installed.
     """
     try:
-        return _Program.read(path).network(printable(path.name))
+        return _Program(*read_archive(path)).network(printable(path.name))
     except OSError as error:
         told = error.strerror or error
         raise InputError(f"{path} cannot be read: {told}: give a program of torch.export") from None
@@ -75,26 +69,6 @@ def read_exported(path: Path) -> RealNetwork:
         raise InputError(
             f"{path} is no program of torch.export that is known here: {told}"
         ) from None
-
-
-@dataclass(frozen=True)
-class _Ref:
-    """A tensor by its name."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class _Node:
-    """One operator: what it reads and gives, and the calls of modules that it belongs to."""
-
-    operator: str
-    overload: str
-    arguments: tuple[Any, ...]
-    keywords: Mapping[str, Any]
-    gives: tuple[str, ...]
-    stack: tuple[tuple[str, str], ...]  # of each module around it the call and the path
-    reads: frozenset[str]
 
 
 @dataclass
@@ -110,7 +84,7 @@ class _Calls:
     state: list[str] = field(default_factory=list)
     spikes: list[str] = field(default_factory=list)
 
-    def take(self, key: str, node: _Node) -> None:
+    def take(self, key: str, node: Node) -> None:
         """Add a node to its call."""
         if key not in self.keys:
             self.keys.append(key)
@@ -126,18 +100,18 @@ class _Program:
     """A graph of operators, with its tensors."""
 
     def __init__(self, content: Any, tensors: Mapping[str, Any]) -> None:
-        self._torch = _torch()
+        self._torch = torch_package()
         graph = content["graph_module"]["graph"]
         if len(graph["nodes"]) > _MAX_NODES:
             raise InputError(f"it must have at most {_MAX_NODES:,} operators")
-        nodes = [_node(each) for each in graph["nodes"]]
-        self._nodes = [each for each in nodes if each.operator != _IGNORED]
+        nodes = [node_of(each) for each in graph["nodes"]]
+        self._nodes = [each for each in nodes if each.operator != IGNORED]
         self._shapes = {
             name: tuple(int(length["as_int"]) for length in meta["sizes"])
             for name, meta in graph["tensor_values"].items()
         }
         self._known, self._inputs = {}, []
-        self._orders: dict[tuple[tuple[str, ...], frozenset[str]], list[_Node]] = {}
+        self._orders: dict[tuple[tuple[str, ...], frozenset[str]], list[Node]] = {}
         for spec in content["graph_module"]["signature"]["input_specs"]:
             ((kind, value),) = spec.items()
             if kind == "user_input":
@@ -153,28 +127,6 @@ class _Program:
         self._outputs = [str(each["as_tensor"]["name"]) for each in graph["outputs"]]
         if len(self._inputs) != 1:
             raise InputError(f"it must take one tensor, not {len(self._inputs)}")
-
-    @classmethod
-    def read(cls, path: Path) -> _Program:
-        """Read the archive, within the limits on sizes."""
-        with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
-            entries = {each.filename: each for each in archive.infolist()}
-            if sum(each.file_size for each in entries.values()) > limit_bytes():
-                raise InputError(
-                    f"it unpacks to more than {limit_bytes():,} bytes: raise {LIMIT_VARIABLE}"
-                )
-            name = next((each for each in entries if each.endswith("models/model.json")), None)
-            if name is None:
-                raise InputError("it must hold models/model.json, as torch.export.save writes it")
-            head = name.removesuffix("models/model.json")
-            tensors: dict[str, Any] = {}
-            for kind, folder in (("weights", "weights"), ("constants", "constants")):
-                config = f"{head}data/{folder}/model_{kind}_config.json"
-                if config in entries:
-                    for each, meta in _json(archive.read(config))["config"].items():
-                        data = archive.read(f"{head}data/{folder}/{meta['path_name']}")
-                        tensors[each] = _tensor(each, meta, data)
-            return cls(_json(archive.read(name)), tensors)
 
     # -- what the graph computes -------------------------------------------------------------------
 
@@ -197,7 +149,7 @@ class _Program:
         def value(argument: Any) -> Any:
             if isinstance(argument, list):
                 return [value(each) for each in argument]
-            return values[argument.name] if isinstance(argument, _Ref) else argument
+            return values[argument.name] if isinstance(argument, Ref) else argument
 
         for node in self._order(tuple(names), frozenset(given)):
             overload = getattr(getattr(aten, node.operator), node.overload)
@@ -208,7 +160,7 @@ class _Program:
             values[node.gives[0]] = found.double() if found.is_floating_point() else found
         return [values[name] for name in names]
 
-    def _order(self, wanted: tuple[str, ...], given: frozenset[str]) -> list[_Node]:
+    def _order(self, wanted: tuple[str, ...], given: frozenset[str]) -> list[Node]:
         """The operators that tensors are made by, where some are given."""
         if (wanted, given) in self._orders:
             return self._orders[wanted, given]
@@ -220,17 +172,21 @@ class _Program:
         self._orders[wanted, given] = found[::-1]
         return self._orders[wanted, given]
 
+    def _size(self, name: str) -> int:
+        """Numbers of one sample of a tensor."""
+        return math.prod(self._shapes[name][1:])
+
     def _full(self, name: str, numbers: Values) -> Any:
         """A tensor of the shape of ``name``, each of whose samples holds ``numbers``."""
         shape = self._shapes[name]
         one = self._torch.tensor(np.broadcast_to(numbers, (math.prod(shape[1:]),)).copy())
         return one.reshape(shape[1:]).expand(shape).clone()
 
-    def _linear(self, source: str, wanted: str) -> tuple[Values, Values]:
-        """Matrix, (inputs, outputs), and bias of what is made of one tensor."""
+    def _linear(self, source: str, wanted: str, others: Mapping[str, Any]) -> tuple[Values, Values]:
+        """Matrix, (inputs, outputs), and bias of what is made of one tensor beside ``others``."""
         shape = self._shapes[source]
         batch, size = shape[0], math.prod(shape[1:])
-        n = math.prod(self._shapes[wanted][1:])
+        n = self._size(wanted)
         if 8 * size * n > limit_bytes():
             raise InputError(f"a matrix of {size} x {n} is too large: raise {LIMIT_VARIABLE}")
 
@@ -240,7 +196,7 @@ class _Program:
                 block = np.zeros((batch, size))
                 part = rows[begin : begin + batch]
                 block[: len(part)] = part
-                given = {source: self._torch.tensor(block).reshape(shape)}
+                given = {**others, source: self._torch.tensor(block).reshape(shape)}
                 done.append(self._run([wanted], given)[0].reshape(batch, -1)[: len(part)])
             return np.concatenate([np.asarray(each) for each in done])
 
@@ -251,6 +207,21 @@ class _Program:
             raise InputError(f"what is between {source} and {wanted} must be linear")
         return matrix, bias
 
+    def _current(self, wanted: str, sources: list[str]) -> tuple[dict[str, Values], Values]:
+        """What a tensor is of several: a matrix of each, and a bias."""
+        sizes = {each: self._size(each) for each in sources}
+        rest = {each: self._full(each, np.zeros(size)) for each, size in sizes.items()}
+        found = {each: self._linear(each, wanted, rest) for each in sources}
+        bias = found[sources[0]][1]
+        trial = {each: np.linspace(-3, 5, size) for each, size in sizes.items()}
+        total = bias + np.sum([trial[each] @ found[each][0] for each in sources], axis=0)
+        given = {each: self._full(each, values) for each, values in trial.items()}
+        computed = np.asarray(self._run([wanted], given)[0]).reshape(-1, len(bias))
+        if not np.allclose(computed, total, rtol=1e-6, atol=1e-6):
+            told = " and ".join(sources)
+            raise InputError(f"what is between {told} and {wanted} must be linear")
+        return {each: matrix for each, (matrix, _) in found.items()}, bias
+
     # -- the network -------------------------------------------------------------------------------
 
     def network(self, name: str) -> RealNetwork:
@@ -259,23 +230,30 @@ class _Program:
         start = self._steps()
         spikes = {each for neuron in neurons for each in neuron.spikes}
         ends = start | spikes | {each for neuron in neurons for each in neuron.state}
+        known = dict.fromkeys(start, _SAMPLE)  # names of sources, by the tensors of a step
         row: list[_Calls] = []
-        layers: list[RealLayer] = []
-        below = start
+        readings: list[Reading] = []
         while len(row) < len(neurons):
             above = [
                 (each, sources)
                 for each in neurons
-                if each not in row and (sources := self._sources(each.current[1], ends)) <= below
+                if each not in row
+                and (sources := self._sources(each.current[1], ends))
+                and sources <= known.keys()
             ]
-            if len(above) != 1 or len(above[0][1]) != 1:
+            if not above:
                 at = row[-1].path if row else "the input"
-                raise InputError(f"{at} must be read by one module of neurons, and by nothing else")
-            neuron, (source,) = above[0]
-            layers.append(self._layer(neuron, *self._linear(source, neuron.current[1])))
+                raise InputError(
+                    f"{at} must be read by a module of neurons, which reads nothing but what those "
+                    "below it give in the same step"
+                )
+            neuron, sources = above[0]
+            readings.append(self._reading(neuron, {each: known[each] for each in sorted(sources)}))
             row.append(neuron)
-            below = {neuron.spikes[1]}
-        weights, biases = self._readout(row[-1], ends)
+            known[neuron.spikes[1]] = neuron.path
+        output, biases = self._readout(row, ends)
+        (size,) = {self._size(each) for each in start}
+        layers, weights = in_a_row(readings, (_SAMPLE, (size,)), output)
         self._require_same(layers, row, ends)
         return RealNetwork(
             layers=tuple(replace(each, weights=each.weights.astype(np.float32)) for each in layers),
@@ -295,19 +273,25 @@ class _Program:
                 others |= node.reads
         return cut & others
 
-    def _require_same(self, layers: list[RealLayer], row: list[_Calls], ends: set[str]) -> None:
+    def _require_same(
+        self, layers: tuple[RealLayer, ...], row: list[_Calls], ends: set[str]
+    ) -> None:
         """The program itself must spike as the layers that were read do, at every step."""
         rng, (name,) = np.random.default_rng(0), self._inputs
-        given = {name: self._torch.tensor(rng.normal(0, 2, self._shapes[name]))}
+        values = rng.normal(0, 2, self._shapes[name])
+        if layers[0].relays:  # spikes alone pass a layer
+            values = (values > 0).astype(np.float64)
+        given = {name: self._torch.tensor(values)}
         sources = [self._sources(each, ends) for each in row[0].current]
         steps = self._run([each for found in sources for each in found], given)
-        inputs, wanted = (
+        inputs, *wanted = (
             np.stack([np.asarray(each).reshape(len(each), -1) for each in tensors], axis=1)
-            for tensors in (steps, self._run(row[-1].spikes, given))
+            for tensors in (steps, *(self._run(each.spikes, given) for each in row))
         )
-        found = stack_spikes(layers, inputs)[-1]
-        if found.shape != wanted.shape or (found != wanted).any():
-            raise InputError("it must do the same at each step, and does not")
+        for found, its in zip(stack_spikes(layers, inputs), wanted, strict=True):
+            own = found[..., : its.shape[-1]]
+            if own.shape != its.shape or (own != its).any():
+                raise InputError("it must do the same at each step, and does not")
 
     def _neurons(self) -> list[_Calls]:
         """Modules that compare, and hold no weights."""
@@ -315,16 +299,14 @@ class _Program:
         for node in self._nodes:
             for _, path in node.stack:
                 holds.setdefault(path, set()).add(node.operator)
-        compares = {
-            path for path, held in holds.items() if held & _COMPARES and not held & _WEIGHTS
-        }
+        compares = {path for path, held in holds.items() if held & COMPARES and not held & WEIGHTS}
         neurons: dict[str, _Calls] = {}
         for node in self._nodes:
             inside = next((each for each in node.stack if each[1] in compares), None)
             if inside is not None:
                 key, path = inside
                 neurons.setdefault(path, _Calls(path)).take(key, node)
-            elif node.operator in _COMPARES:
+            elif node.operator in COMPARES:
                 raise InputError(
                     f"{node.gives[0]} compares outside of a module of neurons alone: give neurons "
                     "modules of their own"
@@ -369,9 +351,10 @@ class _Program:
         last = (neuron.gives[-1] & outside) - set(neuron.state)
         neuron.spikes += sorted(last, key=lambda each: made[each] != alike)[:1]
 
-    def _layer(self, neuron: _Calls, matrix: Values, bias: Values) -> RealLayer:
-        """What a neuron does, found by asking it."""
-        n = matrix.shape[1]
+    def _reading(self, neuron: _Calls, sources: Mapping[str, str]) -> Reading:
+        """What a neuron reads of tensors, by the names of what gives them, and what it does."""
+        matrices, bias = self._current(neuron.current[1], list(sources))
+        n = len(bias)
 
         def step(x: Values, v: Values, is_first: bool) -> tuple[Values, Values]:
             call = 0 if is_first else 1
@@ -383,9 +366,12 @@ class _Program:
             return fired, left
 
         rule = rule_of(step, n, strict=neuron.is_strict, name=neuron.path)
-        return RealLayer(
+        parts = summed(
+            {name: Synapses(matrices[each] * rule.gain)} for each, name in sources.items()
+        )
+        layer = RealLayer(
             name=neuron.path,
-            weights=matrix * rule.gain,
+            weights=next(iter(parts.values())).weights,
             biases=bias * rule.gain + rule.offset,
             leak=np.clip(rule.leak, 0, 1),
             thresholds=rule.threshold,
@@ -393,118 +379,58 @@ class _Program:
             strict=neuron.is_strict,
             late=rule.late and rule.reset is Reset.SUBTRACT,
         )
+        return Reading(layer=layer, parts=parts, shape=(n,))
 
-    def _responses(self, output: str, spikes: list[str], n: int) -> tuple[Values, Values, Values]:
-        """An output without spikes, and what each neuron's adds in the first and second step."""
-        rest = {each: self._full(each, np.zeros(n)) for each in spikes}
+    def _responses(
+        self, output: str, row: list[_Calls], place: int
+    ) -> tuple[Values, Values, Values]:
+        """An output without spikes, and what those of a layer add in the first and second step."""
+        rest = {
+            name: self._full(name, np.zeros(self._size(name)))
+            for each in row
+            for name in each.spikes
+        }
         silent = np.asarray(self._run([output], rest)[0])
 
         def of_step(name: str) -> Values:
-            units = [{**rest, name: self._full(name, unit)} for unit in np.eye(n)]
+            units = [{**rest, name: self._full(name, unit)} for unit in np.eye(self._size(name))]
             return np.array([np.asarray(self._run([output], each)[0]) - silent for each in units])
 
-        return silent, of_step(spikes[0]), of_step(spikes[1])
+        first, second = row[place].spikes[:2]
+        return silent, of_step(first), of_step(second)
 
-    def _readout(self, last: _Calls, ends: set[str]) -> tuple[Values, Values]:
+    def _readout(self, row: list[_Calls], ends: set[str]) -> tuple[dict[str, Synapses], Values]:
         """Weights and biases of one step: outputs are of each step, or their sum or mean."""
         for output in self._outputs:
-            if self._sources(output, ends) != set(last.spikes):
+            sources = self._sources(output, ends)
+            read = [each for each in row if sources.intersection(each.spikes)]
+            if not read or sources != {name for each in read for name in each.spikes}:
                 continue
-            n, n_steps = math.prod(self._shapes[last.spikes[0]][1:]), len(last.spikes)
-            silent, first, second = self._responses(output, last.spikes, n)
-            batch = self._shapes[last.spikes[0]][0]
-            if silent.shape[:1] == (batch,) and np.allclose(first, second):
-                return first[:, 0].reshape(n, -1), silent[0].reshape(-1) / n_steps
-            for axis in (0, 1):
-                if silent.shape[axis : axis + 1] != (n_steps,):
-                    continue
-                one, two = np.take(first, 0, axis + 1), np.take(second, 1, axis + 1)
-                if np.allclose(one, two) and np.allclose(first.sum(axis + 1), one):
-                    told = np.take(silent, 0, axis)
-                    return one[:, 0].reshape(n, -1), told[0].reshape(-1)
+            found = [self._step_of(output, read, place) for place in range(len(read))]
+            if any(each is None for each in found):
+                continue
+            steps = [each for each in found if each is not None]
+            parts = {
+                each.path: Synapses(weights) for each, (weights, _) in zip(read, steps, strict=True)
+            }
+            return parts, steps[0][1]
         raise InputError(
             "it must return what its last neurons give, of each step or their sum or mean"
         )
 
-
-def _json(data: bytes) -> Any:
-    """Parse JSON, less what is of several lines."""
-    return parse_json(data.decode(), without=("stack_trace", "guards_code"))
-
-
-def _tensor(name: str, meta: Mapping[str, Any], data: bytes) -> Any:
-    """A tensor of its bytes."""
-    if meta["use_pickle"]:
-        raise InputError(f"{name} is kept as a pickle, which is not read: save plain tensors")
-    shape = tuple(int(length["as_int"]) for length in meta["tensor_meta"]["sizes"])
-    strides = tuple(int(length["as_int"]) for length in meta["tensor_meta"]["strides"])
-    kind = _DTYPES.get(meta["tensor_meta"]["dtype"])
-    if kind is None:
-        raise InputError(f"{name} must be of numbers that are no complex ones")
-    array = np.zeros(0, dtype=kind) if 0 in shape else np.frombuffer(data, dtype=kind)
-    whole = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    if array.size != math.prod(shape) or any(
-        stride != step
-        for stride, step, length in zip(strides, whole, shape, strict=True)
-        if length > 1
-    ):
-        raise InputError(f"{name} must be kept whole: make it contiguous before the export")
-    floats = meta["tensor_meta"]["dtype"] in _FLOATS
-    wide = array.astype(np.float64) if floats else array.copy()
-    return _torch().from_numpy(wide.reshape(shape))
-
-
-def _node(content: Mapping[str, Any]) -> _Node:
-    """One operator of the graph."""
-    target = str(content["target"])
-    head, _, name = target.partition("torch.ops.aten.")
-    operator, _, overload = name.partition(".")
-    known = operator in (*_WEIGHTS, *_COMPARES, _IGNORED) or _OTHERS.fullmatch(operator)
-    if head or not known:
-        raise InputError(f"{target} is no operator that is known here")
-    arguments, keywords = [], {}
-    for each in content["inputs"]:
-        ((kind, value),) = each["arg"].items()
-        if kind in ("as_device", "as_layout", "as_memory_format"):
-            continue
-        if each["kind"] == 1:
-            arguments.append(_argument(kind, value))
-        elif each["name"] != "pin_memory":
-            keywords[str(each["name"])] = _argument(kind, value)
-    if operator == "to":  # devices are one here
-        kinds = [each for each in arguments if not isinstance(each, _Ref | bool)]
-        operator, overload = ("to", "dtype") if kinds else ("alias", "default")
-        arguments, keywords = [arguments[0], *kinds[:1]], {}
-    gives = tuple(str(each["as_tensor"]["name"]) for each in content["outputs"])
-    calls = [each.split(",") for each in content["metadata"].get("nn_module_stack", "").split(";")]
-    stack = tuple((each[0], each[1]) for each in calls if len(each) >= 3 and each[1])
-    flat = [*arguments, *keywords.values()]
-    held = [each for value in flat for each in (value if isinstance(value, list) else [value])]
-    reads = frozenset(each.name for each in held if isinstance(each, _Ref))
-    return _Node(operator, overload, tuple(arguments), keywords, gives, stack, reads)
-
-
-def _argument(kind: str, value: Any) -> Any:
-    """An argument of an operator."""
-    if kind == "as_none":
+    def _step_of(self, output: str, read: list[_Calls], place: int) -> tuple[Values, Values] | None:
+        """Weights of one layer's spikes in an output of one step, and its bias; None of others."""
+        spikes = read[place].spikes
+        n, n_steps = self._size(spikes[0]), len(spikes)
+        silent, first, second = self._responses(output, read, place)
+        batch = self._shapes[spikes[0]][0]
+        if silent.shape[:1] == (batch,) and np.allclose(first, second):
+            return first[:, 0].reshape(n, -1), silent[0].reshape(-1) / n_steps
+        for axis in (0, 1):
+            if silent.shape[axis : axis + 1] != (n_steps,):
+                continue
+            one, two = np.take(first, 0, axis + 1), np.take(second, 1, axis + 1)
+            if np.allclose(one, two) and np.allclose(first.sum(axis + 1), one):
+                told = np.take(silent, 0, axis)
+                return one[:, 0].reshape(n, -1), told[0].reshape(-1)
         return None
-    if kind == "as_tensor":
-        return _Ref(str(value["name"]))
-    if kind == "as_tensors":
-        return [_Ref(str(each["name"])) for each in value]
-    if kind == "as_scalar_type":
-        torch = _torch()
-        return {12: torch.bool, 5: torch.int64}.get(value, torch.float64)
-    if kind == "as_ints" and math.prod(map(abs, value)) * 8 > limit_bytes():
-        raise InputError(f"a tensor of {value} is too large: raise {LIMIT_VARIABLE}")
-    if kind in ("as_int", "as_float", "as_bool", "as_ints", "as_floats", "as_string"):
-        return value
-    raise InputError(f"{kind} is no argument that is known here")
-
-
-def _torch() -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingToolError("torch is not installed: pip install 'convexon[torch]'") from error
-    return torch

@@ -1,24 +1,25 @@
 """NIR, the neuromorphic intermediate representation, as networks of real numbers.
 
 A graph is read from its input to its output. Linear nodes between two spiking ones, in a row or
-side by side, are one matrix; convolutions are unrolled. A spiking node that reads itself has
-lateral weights. Whatever has no counterpart is refused by the node's name: nothing is dropped.
+side by side, are one map. A spiking node that reads itself has lateral weights; what it reads from
+further below than the layer beneath it passes the layers between (`convexon.interop.skips`).
+Whatever has no counterpart is refused by the node's name: nothing is dropped.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from convexon.errors import ConvexonError, InputError, MissingToolError
+from convexon.interop.dynamics import INTEGRATORS, Node, Profile
 from convexon.interop.linear_nodes import LINEAR, linear, numbers_of, spread_over
-from convexon.interop.profiles import INTEGRATORS, PROFILES, Node, Profile
+from convexon.interop.profiles import PROFILES
+from convexon.interop.skips import Reading, in_a_row, in_order
 from convexon.interop.synapses import Synapses, require_size
 from convexon.snn.models.real import Real, RealLayer, RealNetwork
 from convexon.snn.neuron import Feature, ReadoutMode
@@ -129,15 +130,17 @@ def from_nir(
     reading = PROFILES[profile]
     step = _step(flat, reading, dt)
     order = _order(flat)
-    layers = tuple(_layer(flat, each, below, reading, step) for below, each in pairwise(order))
-    if not layers:
+    if len(order) == 1:
         raise InputError("the graph must have a spiking node between its input and its output")
-    weights, biases = _readout(flat, order[-1])
+    readings = [_reading(flat, each, reading, step) for each in order[1:]]
+    came = _map(flat, flat.the("Output"))
+    layers, weights = in_a_row(readings, (order[0], _shape_of(flat, order[0])), came.parts)
+    biases = sum(came.biases.values()) if came.biases else np.zeros(weights.shape[1])
     ends_in_spikes = type(flat.nodes[order[-1]]).__name__ in SPIKING
     return RealNetwork(
         layers=layers,
         readout_weights=weights,
-        readout_biases=biases,
+        readout_biases=np.asarray(biases),
         readout_mode=ReadoutMode.COUNT if ends_in_spikes else ReadoutMode(integrators),
         origin=f"{name or 'a NIR graph'} by {profile}, dt = {step:g} s",
     )
@@ -226,32 +229,19 @@ def _end(graph: nir.NIRGraph, prefix: str, name: str, kind: str) -> str:
 
 
 def _order(flat: _Flat) -> list[str]:
-    """Input, then the spiking nodes in the order in which they read each other."""
-    order = [flat.the("Input")]
+    """Input, then the layers, each behind those that it reads."""
     reads = {
         name: {source for source in _map(flat, name).parts if source != name}
         for name, node in flat.nodes.items()
         if type(node).__name__ in LAYERS
     }
-    for name, sources in reads.items():
-        if len(sources) != 1:
-            told = " and ".join(sorted(sources)) or "nothing"
-            raise InputError(f"{name} must read one layer besides itself, not {told}")
-    while True:
-        above = [name for name, sources in reads.items() if sources == {order[-1]}]
-        if len(above) > 1:
-            raise InputError(f"{order[-1]} must be read by one layer, not {' and '.join(above)}")
-        if not above:
-            break
-        order.append(above[0])
-        if len(order) > len(reads) + 1:
-            raise InputError(f"{order[-1]} reads a layer above it: only a layer itself may be read")
-    left = sorted(set(reads) - set(order))
-    if left:
-        raise InputError(f"{left[0]} must be reached from the input")
+    order = in_order(reads, flat.the("Input"))
+    output = flat.the("Output")
     for name in order[1:]:
         kind = type(flat.nodes[name]).__name__
-        if kind in INTEGRATORS and flat.out_of[name] != [flat.the("Output")]:
+        if kind not in INTEGRATORS:
+            continue
+        if flat.out_of[name] != [output] or set(_map(flat, output).parts) != {name}:
             raise InputError(
                 f"{name} is a {kind}, a leaky integrator without spikes: it must be the last, read "
                 "by the output alone"
@@ -354,7 +344,7 @@ def _shape_of(flat: _Flat, name: str) -> tuple[int, ...]:
     return shape
 
 
-def _layer(flat: _Flat, name: str, below: str, profile: Profile, dt: float) -> RealLayer:
+def _reading(flat: _Flat, name: str, profile: Profile, dt: float) -> Reading:
     """The layer of one spiking node, with all that is linear before it."""
     came = _map(flat, name)
     node = flat.nodes[name]
@@ -366,12 +356,15 @@ def _layer(flat: _Flat, name: str, below: str, profile: Profile, dt: float) -> R
     others = [bias for key, bias in came.biases.items() if key != name]
     biases = found.gain * np.sum(others, axis=0) + found.offset if others else found.offset
     profile.require_biases(name, biases)
-    weights = came.parts[below].scaled(found.gain)
+    parts = {key: each.scaled(found.gain) for key, each in came.parts.items() if key != name}
     if (unit := found.weight_unit) is not None:
-        weights = weights.mapped(lambda each: np.trunc(each / unit) * unit)
-    return RealLayer(
+        parts = {
+            key: each.mapped(lambda weight: np.trunc(weight / unit) * unit)
+            for key, each in parts.items()
+        }
+    layer = RealLayer(
         name=name,
-        weights=weights.simplest,
+        weights=next(iter(parts.values())).weights,
         biases=biases,
         lateral=None if lateral is None else lateral.matrix * found.gain,
         lateral_biases=found.gain * came.biases[name] if name in came.biases else None,
@@ -387,6 +380,7 @@ def _layer(flat: _Flat, name: str, below: str, profile: Profile, dt: float) -> R
         synapse=found.synapse,
         resets=found.resets,
     )
+    return Reading(layer=layer, parts=parts, shape=_shape_of(flat, name))
 
 
 _PARAMETERS = ("tau", "tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in")
@@ -420,17 +414,6 @@ def _step(flat: _Flat, profile: Profile, dt: float | None) -> float:
                 taus.append(np.ravel(tau + 0.0 * r))
                 scales.append(np.ravel(r + 0.0 * tau))
     return profile.step(np.concatenate(taus), np.concatenate(scales))
-
-
-def _readout(flat: _Flat, last: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Weights and biases of what is linear between the last layer and the output."""
-    came = _map(flat, flat.the("Output"))
-    if set(came.parts) != {last}:
-        told = " and ".join(sorted(came.parts))
-        raise InputError(f"the output must read the last layer, {last}, not {told}")
-    weights = came.parts[last].matrix
-    biases = sum(came.biases.values()) if came.biases else np.zeros(weights.shape[1])
-    return weights, np.asarray(biases)
 
 
 def nir_package() -> Any:

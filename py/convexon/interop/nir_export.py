@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexon.errors import InputError
+from convexon.interop.dynamics import Dynamics, Node, Profile
 from convexon.interop.nir import DEFAULT_PROFILE, from_nir, nir_package
-from convexon.interop.profiles import PROFILES, Dynamics, Node, Profile
+from convexon.interop.profiles import PROFILES
 from convexon.snn.convolution import Convolution
 from convexon.snn.fixed import Interval
 from convexon.snn.models.real import Real, RealLayer, RealNetwork
@@ -151,8 +152,10 @@ def _real_layer(
     *,
     integrates: bool,
 ) -> RealLayer:
-    for kind, each in (("leak", layer.leak), ("synapse", layer.synapse)):
-        if each is not None and _rounds(each) and leak is LeakExport.EXACT:
+    leaks = [layer.leak.of(d) for d in np.unique(layer.leak_numerators).tolist()]
+    currents = [] if layer.synapse is None else [layer.synapse]
+    for kind, several in (("leak", leaks), ("synapse", currents)):
+        if leak is LeakExport.EXACT and any(map(_rounds, several)):
             raise InputError(
                 f"the {kind} of {name} rounds its product down, which NIR cannot say: take leak "
                 "real, and spikes may differ where a membrane is within a rounding of its threshold"
@@ -187,7 +190,7 @@ def _real_layer(
         name=name,
         weights=layer.matrix.astype(np.float64),
         biases=layer.biases.astype(np.float64),
-        leak=layer.leak.factor * ones,
+        leak=(1.0 - np.ldexp(layer.leak_numerators.astype(float), -layer.leak.f)) * ones,
         thresholds=thresholds - below,
         reset=layer.reset,
         strict=profile.strict,

@@ -7,7 +7,7 @@ says what becomes of a convolution behind it; where that is none, all is one mat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +29,14 @@ def require_size(name: str, rows: int, columns: int) -> None:
         )
 
 
+def image_of(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Channels, rows and columns of a shape; a signal of one axis is an image of height 1."""
+    if len(shape) not in (2, 3):
+        return None
+    channels, *lengths = shape
+    return channels, lengths[0] if len(shape) == 3 else 1, lengths[-1]
+
+
 @dataclass(frozen=True, eq=False)
 class Synapses:
     """A linear map from a layer's spikes.
@@ -43,10 +51,8 @@ class Synapses:
     @classmethod
     def of_layer(cls, shape: tuple[int, ...], name: str) -> Synapses:
         """What a layer of ``shape`` hands on, unchanged."""
-        if len(shape) in (2, 3):
-            # A signal of one axis is an image of height 1.
-            channels, *lengths = shape
-            image = (channels, lengths[0] if len(shape) == 3 else 1, lengths[-1])
+        if (image := image_of(shape)) is not None:
+            channels, *_ = image
             kernel = np.ones((channels, 1, 1, 1), dtype=np.float32)
             return cls(Convolution(kernel, Windows(shape=image, groups=channels)))
         size = math.prod(shape)
@@ -88,6 +94,12 @@ class Synapses:
         return Synapses(function(own))
 
     @property
+    def n_outputs(self) -> int:
+        """Size of the result."""
+        own = self.weights
+        return own.n_outputs if isinstance(own, Convolution) else int(own.shape[1])
+
+    @property
     def matrix(self) -> Real:
         """The map as a matrix."""
         own = self.weights
@@ -99,6 +111,15 @@ class Synapses:
         own = self.weights
         is_alone = isinstance(own, Convolution) and _is_cells(own) and own.windows.pool == (1, 1)
         return self.matrix if is_alone else own
+
+
+def summed(maps: Iterable[Mapping[str, Synapses]]) -> dict[str, Synapses]:
+    """Return the sum of maps from several sources, by their names."""
+    total: dict[str, Synapses] = {}
+    for each in maps:
+        for name, part in each.items():
+            total[name] = total[name].plus(part) if name in total else part
+    return total
 
 
 def correlated(

@@ -130,14 +130,19 @@ def quantize_network(
     """
     chosen = settings or HiddenSettings()
     inputs = calibration.inputs
+    _require_spikes(real.layers[0], calibration)
     targets, wanted = outputs(real, calibration.real)
     notes: list[str] = []
     layers: list[Layer] = []
     changes = []
     reach = Interval(0, (1 << calibration.bits) - 1)
     signal, plain_signal, real_signal = inputs, inputs, calibration.real
+    below = 0
     for depth, (layer, target) in enumerate(zip(real.layers, targets, strict=True)):
         notes.extend(_require_contract(layer, target))
+        if below or layer.relays:
+            _require_zeros(layer, chosen.bits_of(depth, len(real.layers)))
+        below = layer.relays
         folded = _folded(layer, calibration) if depth == 0 else layer
         given = inputs.astype(np.float64) if depth == 0 else real_signal
         own = replace(chosen, bits=(chosen.bits_of(depth, len(real.layers)),))
@@ -229,6 +234,25 @@ def _require_contract(layer: RealLayer, target: Spikes) -> list[str]:
     if layer.floor is not None:
         notes.append(f"{layer.name}: the membrane has no least value")
     return notes
+
+
+def _require_spikes(first: RealLayer, calibration: Calibration) -> None:
+    """Refuse intensities where a layer above the first reads the input: they cannot pass it."""
+    as_they_are = (calibration.scale == 1).all() and not calibration.offset.any()
+    if first.relays and not (calibration.bits == 1 and as_they_are):
+        raise InputError(
+            f"inputs must be spikes, as a layer above {first.name} reads them past it: a spike of "
+            f"{first.name} hands on one bit a step, not {calibration.bits}"
+        )
+
+
+def _require_zeros(layer: RealLayer, bits: int) -> None:
+    """Refuse weights of 1 bit, -1 and 1, where neurons must not read what passes by."""
+    if bits == 1:
+        raise InputError(
+            f"bits of {layer.name} must be 2 or more: spikes pass it, or a layer below it, which "
+            "only weights of 0 leave alone"
+        )
 
 
 def _require_alive(change: LayerChange, settings: HiddenSettings) -> None:

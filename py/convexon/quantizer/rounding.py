@@ -145,6 +145,19 @@ class LayerRounding:
             self.finest = np.where(self.finest >= own, own, self.finest)
         if scored is not None:
             self.finest[:] = self.limit / (float(largest.max()) or 1.0)
+        # A relay repeats its spike at the largest weight, and is left as it is.
+        self.searched = np.arange(len(self.finest)) < len(self.finest) - self._n_relaying
+        self.finest[~self.searched] = self.limit
+        if layer.relays and layer.late and self.limit << settings.guard_bits < 2:
+            raise InputError(
+                f"guard_bits must be 1 or more, or bits 3: {layer.name} hands on spikes past a "
+                "late reset, from which a weight of 1 does not keep them"
+            )
+
+    @property
+    def _n_relaying(self) -> int:
+        """Columns of weights, the last ones, of neurons that repeat a spike."""
+        return self.layer.relays // (1 if self.shared is None else self.shared.spread)
 
     def _by_column(self, per_neuron: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """One row a column of weights: of the neurons that share it."""
@@ -219,7 +232,7 @@ class LayerRounding:
                 carried -= np.outer(read, result[i])
             else:
                 result[i] = plain[i]
-        return result
+        return np.where(self.searched, result, plain)
 
     def _best_of_scales(self) -> tuple[FloatArray, FloatArray]:
         """For each neuron the scale and rounding whose spikes differ least from the real ones."""
@@ -229,7 +242,7 @@ class LayerRounding:
             scales = self.finest / clip
             for weights in (self._rounded(scales), self._fed_back(scales)):
                 wrong = self._wrong(self._layer(weights, scales), scales)
-                better = wrong < least
+                better = (wrong < least) & self.searched
                 least = np.where(better, wrong, least)
                 kept[:, better] = weights[:, better]
                 kept_scales[better] = scales[better]
@@ -282,7 +295,7 @@ class LayerRounding:
             for shift in np.linspace(-reach, reach, _TRIES):
                 tried = np.rint(around + shift * np.abs(around))
                 wrong = self._wrong(self._with_thresholds(layer, tried), ones)
-                neurons = self._each(wrong < least)
+                neurons = self._each((wrong < least) & self.searched)
                 thresholds[neurons], least = tried[neurons], np.minimum(wrong, least)
         found = self._with_thresholds(layer, thresholds)
         moved = self._by_column(found.thresholds != layer.thresholds)[:, 0]
@@ -303,7 +316,7 @@ class LayerRounding:
         weights = layer.matrix.astype(np.float64)
         thresholds = layer.thresholds.astype(np.float64)
         moved = 0
-        for j in range(layer.n_neurons):
+        for j in np.flatnonzero(self.searched).tolist():
             for _ in range(_ROUNDS):
                 w, theta = self._candidates(weights[:, j], float(thresholds[j]))
                 biases = np.full(len(theta), float(layer.biases[j]))

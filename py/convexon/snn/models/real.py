@@ -69,6 +69,9 @@ class RealLayer:
         z, which a reset to zero sets v to; None for 0, where states begin anyway.
     synapse : float array, shape (neurons,), or None
         alpha of a synaptic current; None where there is none.
+    relays : int
+        How many of the neurons, the last ones, do nothing but repeat a spike that passes the layer
+        on its way to one above. Integers keep that at any number of bits.
 
     Raises
     ------
@@ -93,6 +96,7 @@ class RealLayer:
     lateral_biases: Real | None = None
     synapse: Real | None = None
     resets: Real | None = None
+    relays: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.weights, Convolution):
@@ -251,7 +255,17 @@ def layer_spikes(layer: RealLayer, inputs: Real) -> tuple[Real, Real]:
         Spikes that come out in each step; more than one only where several are allowed.
     membranes : float array, of the same shape
         u, before the reset.
+
+    Raises
+    ------
+    InputError
+        If the layer hands on its inputs past itself, and they are no spikes.
     """
+    if layer.relays and not _are_spikes(inputs, most=_MOST_SPIKES if layer.several else 1):
+        raise InputError(
+            f"inputs of {layer.name} must be spikes, which it hands on past itself: values of "
+            "several bits cannot pass a layer"
+        )
     dtype = layer.columns.dtype
     samples, steps, _ = inputs.shape
     spikes = np.zeros((samples, steps, layer.n_neurons), dtype=np.uint8)
@@ -281,6 +295,11 @@ def layer_spikes(layer: RealLayer, inputs: Real) -> tuple[Real, Real]:
     if layer.delayed:
         spikes[:, 1:], spikes[:, 0] = spikes[:, :-1].copy(), 0
     return spikes, membranes
+
+
+def _are_spikes(inputs: Real, *, most: int) -> bool:
+    """Whether inputs are numbers of spikes, at most so many."""
+    return bool(((inputs >= 0) & (inputs <= most) & (inputs == np.rint(inputs))).all())
 
 
 def _whole(layer: RealLayer, state: Real) -> Real:
