@@ -139,3 +139,19 @@ MODULES: dict[str, Callable[[int], torch.nn.Module]] = {
     "norse-lif": norse("LIFBoxCell"),
     "norse-iaf": norse("IAFCell"),
 }
+
+HEADS: dict[str, tuple[Callable[[int], torch.nn.Module], Callable[[int], torch.nn.Module]]] = {
+    "norse-li": (norse("LIFBoxCell", v_leak=0.2), norse("LICell", tau_syn_inv=200.0)),
+    "norse-li-box": (norse("LIFBoxCell"), norse("LIBoxCell")),
+    "snntorch-leaky": (
+        snntorch("Leaky", beta=torch.tensor(0.9)),
+        snntorch("Leaky", beta=lambda n: torch.linspace(0.5, 0.9, n), reset_mechanism="none"),
+    ),
+    "snntorch-synaptic": (
+        snntorch("Leaky", beta=torch.tensor(0.9)),
+        snntorch(
+            "Synaptic", alpha=torch.tensor(0.7), beta=torch.tensor(0.8), reset_mechanism="none"
+        ),
+    ),
+}
+"""Hidden neurons, and those whose membranes are the scores."""

@@ -30,6 +30,7 @@ from convexon.report.svg import alone
 from convexon.settings import choice, settings_of
 from convexon.snn.models.real import RealNetwork
 from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import READINGS
 from convexon.store.artefact import atomic_write
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def from_nir(
     *,
     profile: str = nir.DEFAULT_PROFILE,
     dt: float | None = None,
-    integrators: str = nir.READINGS[0],
+    integrators: str = READINGS[0],
 ) -> RealNetwork:
     """Read a NIR graph, or the file of one; `convexon.interop.nir.from_nir` states the rest."""
     if isinstance(graph, str | Path):
@@ -72,9 +73,11 @@ def to_nir(
     return nir_export.write_nir(inner, Path(path), profile=profile, dt=dt, leak=chosen)
 
 
-def from_torch(model: torch.nn.Module, sample: Any) -> RealNetwork:
+def from_torch(
+    model: torch.nn.Module, sample: Any, *, integrators: str = READINGS[0]
+) -> RealNetwork:
     """Read a PyTorch module; `convexon.interop.modules.from_torch` states what can be read."""
-    return modules.from_torch(model, sample)
+    return modules.from_torch(model, sample, integrators=integrators)
 
 
 class BitWidths(tuple[Choice, ...]):

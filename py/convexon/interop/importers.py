@@ -14,13 +14,14 @@ from typing import ClassVar
 from convexon.errors import InputError
 from convexon.interop.exported import read_exported
 from convexon.interop.layer_list import read_layer_list
-from convexon.interop.nir import DEFAULT_PROFILE, READINGS, read_nir
+from convexon.interop.nir import DEFAULT_PROFILE, read_nir
 from convexon.interop.profiles import PROFILES
 from convexon.registry import Registry
 from convexon.settings import Settings, setting
 from convexon.snn.card import CARD
 from convexon.snn.models.real import RealNetwork
 from convexon.snn.network import FixedPointNetwork
+from convexon.snn.neuron import READINGS
 from convexon.store.artefact import load
 
 

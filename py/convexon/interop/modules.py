@@ -28,16 +28,19 @@ from convexon.interop.synapses import (
     summed,
     weighed,
 )
-from convexon.interop.torch_calls import SAMPLE, Call, lead_of, traced
+from convexon.interop.torch_calls import SAMPLE, Call, Trace, lead_of, traced
 from convexon.interop.torch_neurons import Neurons, array, reader
 from convexon.snn.convolution import NO_PADDING, Pair
 from convexon.snn.models.real import Real, RealLayer, RealNetwork
+from convexon.snn.neuron import ReadoutMode, reading_of
 
 if TYPE_CHECKING:
     import torch
 
 
-def from_torch(model: torch.nn.Module, sample: Any) -> RealNetwork:
+def from_torch(
+    model: torch.nn.Module, sample: Any, *, integrators: str = ReadoutMode.MEMBRANE.value
+) -> RealNetwork:
     """Return a trained model as a network of real numbers.
 
     Parameters
@@ -48,6 +51,9 @@ def from_torch(model: torch.nn.Module, sample: Any) -> RealNetwork:
         Dropout does nothing here, and BatchNorm is folded, with its running statistics.
     sample : tensor or array
         What the model takes, such as random numbers; its shape is what matters.
+    integrators : str
+        What is read of leaky integrators at the end, or of neurons without a reset whose membranes
+        the model returns: of `convexon.snn.neuron.READINGS`.
 
     Raises
     ------
@@ -57,6 +63,7 @@ def from_torch(model: torch.nn.Module, sample: Any) -> RealNetwork:
     ConvexonError
         If torch is not installed.
     """
+    reading = reading_of(integrators)
     torch = _torch()
     try:
         copied = copy.deepcopy(model).eval()
@@ -64,9 +71,9 @@ def from_torch(model: torch.nn.Module, sample: Any) -> RealNetwork:
         raise InputError(
             "the model holds state of a training step: reset or detach its states first"
         ) from error
-    calls = traced(torch, copied, sample)
-    graph = _Graph(torch, lead=lead_of(calls))
-    for call in calls:
+    trace = traced(torch, copied, sample, reading)
+    graph = _Graph(torch, trace, reading)
+    for call in trace.calls:
         graph.take(call)
     return graph.network(type(model).__name__)
 
@@ -82,12 +89,13 @@ class _Signal:
 class _Graph:
     """Layers as they are met, and what linear modules give."""
 
-    def __init__(self, torch: Any, *, lead: int) -> None:
-        self._torch, self._lead = torch, lead
+    def __init__(self, torch: Any, trace: Trace, integrators: ReadoutMode) -> None:
+        self._torch, self._lead = torch, lead_of(trace.calls)
         self._readings: list[Reading] = []
         self._signals: dict[str, _Signal] = {}
         self._given: Shape = ()
-        self._last = SAMPLE
+        self._last = trace.calls[-1].name
+        self._mode = integrators if trace.membranes else ReadoutMode.COUNT
 
     def take(self, call: Call) -> None:
         """Go on with one module."""
@@ -101,8 +109,18 @@ class _Graph:
         if found is None:
             self._signals[call.name] = self._linear(call, shape, given)
         else:
-            self._neurons(call, found(call.module, call.name), shape, given)
-        self._last = call.name
+            self._neurons(call, self._read(call, found(call.module, call.name)), shape, given)
+
+    def _read(self, call: Call, found: Neurons) -> Neurons:
+        """What neurons do; the last may be leaky integrators, and are where membranes are read."""
+        if call.name == self._last and self._mode is not ReadoutMode.COUNT:
+            return found.as_integrators(call.name)
+        if found.integrate:
+            kind = type(call.module).__name__
+            raise InputError(
+                f"{call.name} is a {kind}, a leaky integrator without spikes: it must be the last"
+            )
+        return found
 
     def _signal(self, name: str, shape: Shape) -> _Signal:
         """What a module gives to one that takes it in a shape; neurons, their spikes."""
@@ -151,6 +169,7 @@ class _Graph:
             thresholds=spread(found.thresholds),
             floor=None if found.floor is None else spread(found.floor),
             synapse=None if found.synapse is None else spread(found.synapse),
+            resets=None if found.resets is None else spread(found.resets),
             lateral=None if found.lateral is None else found.lateral(size),
             reset=found.reset,
             strict=found.strict,
@@ -169,6 +188,7 @@ class _Graph:
             layers=layers,
             readout_weights=weights,
             readout_biases=np.zeros(weights.shape[1]) if last.bias is None else last.bias,
+            readout_mode=self._mode,
             origin=f"the PyTorch module {name}",
         )
 

@@ -22,7 +22,7 @@ from convexon.interop.profiles import PROFILES
 from convexon.interop.skips import Reading, in_a_row, in_order
 from convexon.interop.synapses import Synapses, require_size
 from convexon.snn.models.real import Real, RealLayer, RealNetwork
-from convexon.snn.neuron import Feature, ReadoutMode
+from convexon.snn.neuron import ReadoutMode, reading_of
 from convexon.store.untrusted import LIMIT_VARIABLE, limit_bytes, open_regular, printable
 from convexon.tools.process import survives
 
@@ -38,9 +38,6 @@ REFUSED = {
     "Delay": "the step of the delayed spikes is not stated by NIR",
 }
 """The other node types of NIR, each with the reason why it is refused."""
-
-READINGS = tuple(mode.value for mode in ReadoutMode if mode.feature is Feature.MEMBRANE)
-"""What may be read of leaky integrators: their membranes after the last step, or the largest."""
 
 MAX_NODES = 10_000
 MAX_NESTING = 32
@@ -113,7 +110,7 @@ def from_nir(
         The step in seconds. By default what the profile's tool takes: for most ``tau / r`` where
         that is one number for all leaky nodes, as tools write it.
     integrators : str
-        What is read where the graph ends in leaky integrators: of `READINGS`.
+        What is read where the graph ends in leaky integrators: of `convexon.snn.neuron.READINGS`.
     name : str
         What messages call the graph.
 
@@ -124,8 +121,7 @@ def from_nir(
     """
     if profile not in PROFILES:
         raise InputError(f"profile must be one of {', '.join(PROFILES)}, not {profile!r}")
-    if integrators not in READINGS:
-        raise InputError(f"integrators must be {' or '.join(READINGS)}, not {integrators!r}")
+    of_integrators = reading_of(integrators)
     flat = _flattened(graph)
     reading = PROFILES[profile]
     step = _step(flat, reading, dt)
@@ -141,7 +137,7 @@ def from_nir(
         layers=layers,
         readout_weights=weights,
         readout_biases=np.asarray(biases),
-        readout_mode=ReadoutMode.COUNT if ends_in_spikes else ReadoutMode(integrators),
+        readout_mode=ReadoutMode.COUNT if ends_in_spikes else of_integrators,
         origin=f"{name or 'a NIR graph'} by {profile}, dt = {step:g} s",
     )
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from convexon.errors import InputError
 from convexon.interop.torch_neurons import kind_of, reader, steps_inside
+from convexon.snn.neuron import ReadoutMode
 
 SAMPLE = "the sample"
 """What calls the sample, or a step of it, among the names of modules."""
@@ -61,7 +62,8 @@ class Call:
     """One call of a leaf module: what it read and what it gave.
 
     ``reads`` are the names of the modules whose results it reads the sum of, or `SAMPLE`; ``place``
-    counts the calls of all modules.
+    counts the calls of all modules. ``left`` is the last tensor that came with what it gave, such
+    as membranes.
     """
 
     name: str
@@ -69,16 +71,29 @@ class Call:
     read: Seen
     gave: Seen
     place: int
+    left: Seen | None = None
     reads: tuple[str, ...] = ()
 
 
-def traced(torch: Any, model: Any, sample: Any) -> list[Call]:
-    """Run the model, and return the first call of each leaf module, in order.
+@dataclass(frozen=True)
+class Trace:
+    """The first call of each leaf module, in order, and what the model returns of the last.
+
+    ``membranes`` tells whether that are its membranes, and not what it gives to modules.
+    """
+
+    calls: list[Call]
+    membranes: bool
+
+
+def traced(torch: Any, model: Any, sample: Any, integrators: ReadoutMode) -> Trace:
+    """Run the model, and return what its leaf modules read and give.
 
     Raises
     ------
     InputError
-        If the model does not run, or ``forward`` computes outside of modules.
+        If the model does not run, or ``forward`` computes outside of modules, or returns another
+        reading of membranes than ``integrators``.
     """
     found: dict[str, list[Call]] = {}
     sums: list[_Sum] = []
@@ -96,7 +111,10 @@ def traced(torch: Any, model: Any, sample: Any) -> list[Call]:
             first = gave[0] if isinstance(gave, tuple) else gave
             if reading:
                 place = sum(map(len, found.values()))
-                call = Call(name, module, reading[0], Seen.now(first), place)
+                rest = gave[1:] if isinstance(gave, tuple) else ()
+                others = [Seen.now(each) for each in rest if isinstance(each, torch.Tensor)]
+                left = others[-1] if others else None
+                call = Call(name, module, reading[0], Seen.now(first), place, left)
                 found.setdefault(name, []).append(call)
 
         handles.append(module.register_forward_pre_hook(before))
@@ -120,8 +138,8 @@ def traced(torch: Any, model: Any, sample: Any) -> list[Call]:
     if not found:
         raise InputError("the model must call modules in its forward")
     row = _followed(list(found.values()), sums, start)
-    _require_returned(torch, result, found[row[-1].name], lead=lead_of(row))
-    return row
+    last = _Returned(torch, result, found[row[-1].name], lead_of(row))
+    return Trace(row, last.are_membranes(integrators))
 
 
 def _leaves(torch: Any, model: Any) -> Iterator[tuple[str, Any]]:
@@ -259,22 +277,74 @@ def _is_step_of(read: Seen, sample: Seen) -> bool:
     return any(bool((mine == its.unsqueeze(axis)).all()) for axis in axes)
 
 
-def _require_returned(torch: Any, result: Any, last: list[Call], *, lead: int) -> None:
-    """The model must return what its last module gives: of each step, or their sum or mean."""
-    steps = torch.stack([call.gave.tensor for call in last])
-    ways = [steps[-1], *(steps.movedim(0, axis) for axis in range(steps.ndim))]
-    for axis in range(lead + 1 if lead > 1 else 1):
-        ways += [steps.sum(axis), steps.mean(axis)]
-    for each in _tensors(torch, result):
-        values = each.detach().to(steps.dtype).flatten()
-        if any(
-            len(values) == way.numel() and torch.allclose(values, way.flatten()) for way in ways
-        ):
-            return
-    raise InputError(
-        f"the model must return what {last[0].name} gives, of each step or their sum or mean: "
-        "what the forward computes after it belongs into a module"
-    )
+@dataclass(frozen=True)
+class _Returned:
+    """What a model returns, beside the calls of its last module."""
+
+    torch: Any
+    result: Any
+    last: list[Call]
+    lead: int
+
+    def are_membranes(self, integrators: ReadoutMode) -> bool:
+        """Whether membranes are returned, in the reading asked for, and not what modules get.
+
+        Raises `InputError` if it is neither, or another reading.
+        """
+        name, module = self.last[0].name, self.last[0].module
+        neurons = None if (found := reader(module, name)) is None else found(module, name)
+        integrate = neurons is not None and neurons.integrate
+        steps = self._stacked([call.gave for call in self.last])
+        sums = [way for axis in self._axes for way in (steps.sum(axis), steps.mean(axis))]
+        if not integrate and self._is_one_of([steps[-1], *self._all(steps), *sums]):
+            return False
+        left = [call.left for call in self.last if call.left is not None]
+        if integrate or (neurons is not None and left):
+            membranes = steps if integrate else self._stacked(left)
+            if self._is_read(membranes, integrators):
+                return True
+        told = "the membranes of {}, of each step, of the last, or the largest"
+        told = told if integrate else "what {} gives, of each step or their sum or mean"
+        raise InputError(
+            f"the model must return {told.format(name)}: what the forward computes after it "
+            "belongs into a module"
+        )
+
+    def _is_read(self, membranes: Any, integrators: ReadoutMode) -> bool:
+        """Whether these are returned; raises `InputError` if in another reading."""
+        ways = {
+            ReadoutMode.PEAK: [membranes.amax(axis) for axis in self._axes],
+            ReadoutMode.MEMBRANE: [membranes.select(axis, -1) for axis in self._axes],
+        }
+        if self._is_one_of([*self._all(membranes), *ways[integrators]]):
+            return True
+        other = next((mode for mode in ways if self._is_one_of(ways[mode])), None)
+        if other is not None:
+            raise InputError(
+                f"the model returns membranes of {self.last[0].name} by another reading than "
+                f"{integrators.value}: take integrators={other.value!r}"
+            )
+        return False
+
+    @property
+    def _axes(self) -> range:
+        """Axes of calls, and where modules take all steps at once, of samples and steps."""
+        return range(self.lead + 1 if self.lead > 1 else 1)
+
+    def _stacked(self, seen: list[Seen]) -> Any:
+        return self.torch.stack([each.tensor for each in seen])
+
+    def _all(self, steps: Any) -> list[Any]:
+        """All steps, wherever their axis lies."""
+        return [steps.movedim(0, axis) for axis in range(steps.ndim)]
+
+    def _is_one_of(self, ways: list[Any]) -> bool:
+        for each in _tensors(self.torch, self.result):
+            for way in ways:
+                values = each.detach().to(way.dtype).flatten()
+                if len(values) == way.numel() and self.torch.allclose(values, way.flatten()):
+                    return True
+        return False
 
 
 def _tensors(torch: Any, result: Any) -> Iterator[Any]:

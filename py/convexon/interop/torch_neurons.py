@@ -6,7 +6,7 @@ No framework is imported: a neuron is known by its class and its members.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,20 +20,35 @@ from convexon.snn.neuron import Reset
 class Neurons:
     """What a neuron module does in a step; arrays are broadcast to the shape of its neurons.
 
-    ``gain`` multiplies what comes in, and ``offset`` is added to it.
+    ``gain`` multiplies what comes in, and ``offset`` is added to it. Leaky integrators, which give
+    their membranes, have infinite thresholds.
     """
 
     leak: Real
     thresholds: Real
     reset: Reset
-    strict: bool
+    strict: bool = True
     late: bool = False
     several: bool = False
     gain: Real | float = 1.0
     offset: Real | float = 0.0
     floor: Real | None = None
     synapse: Real | None = None
+    resets: Real | None = None
     lateral: Callable[[int], Real] | None = None
+
+    @property
+    def integrate(self) -> bool:
+        """Whether they never spike."""
+        return bool(np.isinf(self.thresholds).all())
+
+    def as_integrators(self, name: str) -> Neurons:
+        """What neurons do whose membranes are read; raises `InputError` if a spike changes them."""
+        told = "must have no reset (reset_mechanism='none') for its membranes to be the scores"
+        _require(self.reset is Reset.NONE, name, told)
+        told = "must not read its own spikes for its membranes to be the scores"
+        _require(self.lateral is None, name, told)
+        return replace(self, thresholds=np.full(1, np.inf))
 
 
 Reader = Callable[[Any, str], Neurons]
@@ -81,7 +96,7 @@ def steps_inside(module: Any) -> bool:
     """Whether the module takes all steps in one call, samples and steps ahead of features."""
     kind = kind_of(module)
     return getattr(module, "step_mode", None) == "m" or (
-        kind is not None and _key(kind) in (("sinabs", "LIF"), ("sinabs", "IAF"))
+        kind is not None and _key(kind) in (("sinabs", "LIF"), ("sinabs", "IAF"), ("norse", "LI"))
     )
 
 
@@ -221,14 +236,39 @@ def _norse(module: Any, name: str) -> Neurons:
         reset = Reset.SUBTRACT
     if _called(kind_of(module)).startswith("IAF"):
         return Neurons(leak=np.ones(1), thresholds=array(p.v_th), reset=reset, strict=True)
-    share = (float(module.dt) * array(p.tau_mem_inv)).astype(np.float64)
+    share = _share(module, p.tau_mem_inv)
+    base = array(p.v_leak)
+    if base.any():
+        told = "must have v_leak 0, or a reset to zero"
+        _require(reset is Reset.ZERO, name, told)
+    # Measured from v_leak, where it starts and to which it leaks, the membrane is one of ours.
     return Neurons(
         leak=1 - share,
-        thresholds=array(p.v_th),
+        thresholds=array(p.v_th) - base,
         reset=reset,
         strict=True,
         gain=share,
-        offset=share * array(p.v_leak),
+        resets=-base if base.any() else None,
+    )
+
+
+def _share(module: Any, inverse: Any) -> Real:
+    """Share of a time constant that a step takes."""
+    return np.asarray((float(module.dt) * array(inverse)).astype(np.float64))
+
+
+def _norse_integrator(module: Any, name: str) -> Neurons:
+    """Leaky integrators: the current is added to before it moves the membrane, and then decays."""
+    p = module.p
+    _require(not array(p.v_leak).any(), name, "must have v_leak 0")
+    share = _share(module, p.tau_mem_inv)
+    has_current = hasattr(p, "tau_syn_inv")
+    return Neurons(
+        leak=1 - share,
+        thresholds=np.full(1, np.inf),
+        reset=Reset.NONE,
+        gain=share,
+        synapse=1 - _share(module, p.tau_syn_inv) if has_current else None,
     )
 
 
@@ -242,5 +282,6 @@ _READERS: Mapping[tuple[str, str], Reader] = {
     },
     **{("sinabs", kind): _sinabs for kind in ("LIF", "IAF", "LIFSqueeze", "IAFSqueeze")},
     **{("norse", kind): _norse for kind in ("LIFBoxCell", "IAFCell")},
+    **{("norse", kind): _norse_integrator for kind in ("LICell", "LIBoxCell", "LI")},
 }
 """Neuron modules by their framework and class."""

@@ -92,6 +92,17 @@ class ReadoutMode(Enum):
             )
 
 
+READINGS = tuple(mode.value for mode in ReadoutMode if mode.feature is Feature.MEMBRANE)
+"""What may be read of leaky integrators: their membranes after the last step, or the largest."""
+
+
+def reading_of(integrators: str) -> ReadoutMode:
+    """Return what is read of leaky integrators; raises `InputError` if it is none of `READINGS`."""
+    if integrators not in READINGS:
+        raise InputError(f"integrators must be {' or '.join(READINGS)}, not {integrators!r}")
+    return ReadoutMode(integrators)
+
+
 class LeakRounding(Enum):
     """How a leak rounds.
 
