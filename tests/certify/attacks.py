@@ -31,7 +31,8 @@ from convexon.quantizer.readout import (
     rounded_readout,
     sample_margins,
 )
-from convexon.snn.fixed import QFormat
+from convexon.snn.fixed import Interval, QFormat
+from convexon.snn.models.simulate import branch_trace
 from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import Leak, ReadoutMode, Reset
 from convexon.train.claims import Scope, Weighed, certificate_of
@@ -1037,6 +1038,56 @@ def another_readout_mode(f: Forger) -> None:
     """Network and card that weigh the sign of the membrane in place of the spike."""
     for name in ("network", "card"):
         f.change(name, readout_mode=ReadoutMode.SIGN)
+
+
+def membranes_read(f: Forger, mode: ReadoutMode) -> None:
+    """Put a sound card of two of its neurons, whose membranes are the scores, in its place."""
+    card = f.get("card")
+    layer = first_layer(f, "card").restricted(np.arange(2), np.arange(card.n_inputs))
+    f.change(
+        "card",
+        branches=(Branch((replace(layer, reset=Reset.NONE),)),),
+        readout_mode=mode,
+        readout_weights=np.eye(2, dtype=np.int64),
+        readout_biases=np.zeros(2, dtype=np.int64),
+    )
+
+
+@attack(failed("card"))
+def scores_that_are_membranes(f: Forger) -> None:
+    """A card whose scores are membranes, which nothing weighs, in place of the weighed spikes."""
+    membranes_read(f, ReadoutMode.MEMBRANE)
+
+
+@attack(failed("card"))
+def scores_that_are_the_largest_membranes(f: Forger) -> None:
+    """A card whose scores are the largest membranes, the recipe too, and no branches."""
+    membranes_read(f, ReadoutMode.PEAK)
+    settings(f, "certificate", readout=ReadoutMode.PEAK.value)
+    f.remove("branches")
+
+
+@attack("readout_weights must be the identity, and readout_biases 0, for the readout membrane")
+def membranes_that_are_weighed(f: Forger) -> None:
+    """A network and a card that weigh membranes in place of spikes."""
+    for name in ("network", "card"):
+        f.raw(name).head["content"]["readout_mode"] = ReadoutMode.MEMBRANE.value
+
+
+@attack(failed("columns"))
+def membranes_in_the_columns(f: Forger) -> None:
+    """Columns of membranes in place of spikes, all solved anew."""
+    train, branches = f.get("train"), f.get("branches")
+    rows = distinct_rows(train, ReadoutMode.LAST)
+    inputs = train.inputs[rows.samples]
+    reached = [branch_trace(each, inputs, Interval(0, 1))[-1].membranes[:, -1] for each in branches]
+    places = np.cumsum([0, *(each.n_outputs for each in branches)])[
+        f.get("dictionary").witnesses.T[0]
+    ]
+    values = np.concatenate(reached, axis=1)[:, places + f.get("dictionary").witnesses.T[1]]
+    columns = np.minimum(values - values.min(), 7).astype(np.uint8)
+    f.change("dictionary", max_feature=7)
+    solved_anew(f, columns=columns, max_feature=7)
 
 
 @attack(failed("card"))

@@ -75,9 +75,14 @@ class Evidence:
 
     @cached_property
     def card(self) -> FixedPointNetwork:
-        """The network in integers, which reads the samples that were fitted."""
+        """The network in integers, which reads the samples that were fitted, and weighs columns."""
         card, _ = self.folder.read("card", CARD)
         _require_reads("card", card, self.train)
+        if card.reads_membranes:
+            told = (
+                f"its scores are membranes ({card.readout_mode.value}), which no column is made of"
+            )
+            raise _fail("card", told)
         return card
 
     @cached_property
