@@ -377,6 +377,16 @@ def test_other_loops_and_loose_ends_are_refused(edges: tuple[str, ...], told: st
         from_nir(g, dt=DT)
 
 
+def test_a_row_that_hands_on_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of few weights may say that all its layers are read at its end."""
+    monkeypatch.setattr("convexon.interop.skips.MAX_UNROLLED", 170)
+    g = unused_left_out(CASES["two layers"])
+    with pytest.raises(InputError, match=r"^layers that spikes pass must have at most 170 weights"):
+        from_nir(g, dt=DT)
+    monkeypatch.setattr("convexon.interop.skips.MAX_UNROLLED", 10_000)
+    assert from_nir(g, dt=DT).layers[2].weights.size == 120
+
+
 def test_lateral_weights_and_their_bias_stay_within_the_layer() -> None:
     nodes = {**DENSE, "back": affine(4, 4, 11)}
     g = unused_left_out(Case(graph(nodes, ROW, "a skip d", "b back b", given=(5,)), ()))

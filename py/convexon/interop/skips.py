@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 from itertools import accumulate
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from convexon.errors import InputError
 from convexon.interop.synapses import Synapses, image_of, require_size
-from convexon.snn.convolution import Convolution, Pair, Windows
+from convexon.snn.convolution import MAX_UNROLLED, Convolution, Pair, Windows
 from convexon.snn.models.real import Real, RealLayer
 
 Shape = tuple[int, ...]
@@ -79,18 +80,31 @@ def in_order(reads: Mapping[str, set[str]], start: str) -> list[str]:
     InputError
         If layers read each other in a circle, or are not reached from ``start``.
     """
-    order, left = [start], dict(reads)
-    while ready := [name for name, read in left.items() if read and read <= set(order)]:
-        order.append(ready[0])
-        del left[ready[0]]
-    lost = min((name for name, read in left.items() if not read & set(left)), default=None)
-    if lost is not None:
-        raise InputError(f"{lost} must be reached from the input")
-    for name, read in left.items():
-        raise InputError(
-            f"{name} reads {min(read & set(left))}, which is not below it: only a layer itself may "
-            "be read from above"
-        )
+    order, names = [start], list(reads)
+    place = {name: k for k, name in enumerate(names)}
+    missing = {name: len(sources) for name, sources in reads.items()}
+    readers: dict[str, list[str]] = {}
+    for name, sources in reads.items():
+        for source in sources:
+            readers.setdefault(source, []).append(name)
+    ready: list[int] = []
+    for source in order:  # grows while it is walked
+        for name in readers.get(source, ()):
+            missing[name] -= 1
+            if not missing[name]:
+                heappush(ready, place[name])
+        if ready:
+            order.append(names[heappop(ready)])
+    left = reads.keys() - set(order)
+    for name in names:
+        if name in left and not reads[name] & left:
+            raise InputError(f"{name} must be reached from the input")
+    for name in names:
+        if name in left:
+            raise InputError(
+                f"{name} reads {min(reads[name] & left)}, which is not below it: only a layer "
+                "itself may be read from above"
+            )
     return order
 
 
@@ -112,36 +126,31 @@ def in_a_row(
     InputError
         If a layer is read by nothing, or one between cannot repeat spikes; it names the layer.
     """
-    names = [given[0], *(each.layer.name for each in readings)]
     of_source = {each.layer.name: each.layer for each in readings}
-    shapes = [given[1], *(each.shape for each in readings)]
     stacked = [*(each.parts for each in readings), output]
-    last = {
-        name: max((k for k, parts in enumerate(stacked, 1) if name in parts), default=0)
-        for name in names
-    }
-    for name in names[1:]:
-        if not last[name]:
+    last = {name: k for k, parts in enumerate(stacked, 1) for name in parts}
+    for name in of_source:
+        if name not in last:
             raise InputError(f"{name} must be read by a layer or by the output: nothing is dropped")
-    blocks = [
-        [
-            _Block(each, shapes[at])
-            for at, each in enumerate(names[: k + 1])
-            if at == k or last[each] > k
-        ]
-        for k in range(len(names))
-    ]
-    # A layer's own spikes lead, and those that it repeats follow.
-    blocks = [[*each[-1:], *each[:-1]] for each in blocks]
-    layers = []
-    for below, above, reading in zip(blocks, blocks[1:], readings, strict=False):
-        passing = above[1:]
+    below = [_Block(*given)]
+    layers: list[RealLayer] = []
+    n_weights = 0
+    for k, reading in enumerate(readings, 1):
+        # A layer's own spikes lead, and those that it repeats follow.
+        passing = [each for each in (*below[1:], below[0]) if last.get(each.name, 0) > k]
         for each in passing:
             _require_repeats(reading.layer, each.name, of_source.get(each.name))
         repeated = [{each.name: each.unchanged} for each in passing]
         weights = _beside(reading.layer.name, below, [reading.parts, *repeated])
         layers.append(_with_relays(reading.layer, weights, sum(each.size for each in passing)))
-    readout = _matrix("the readout", blocks[-1], [output])
+        n_weights += layers[-1].columns.size if passing else 0
+        if n_weights > MAX_UNROLLED:
+            raise InputError(
+                f"layers that spikes pass must have at most {MAX_UNROLLED} weights in all, which "
+                f"is too few at {reading.layer.name}: skip fewer layers"
+            )
+        below = [_Block(reading.layer.name, reading.shape), *passing]
+    readout = _matrix("the readout", below, [output])
     return tuple(layers), readout
 
 

@@ -225,6 +225,8 @@ def _require_contract(layer: RealLayer, target: Spikes) -> list[str]:
             "thresholds up"
         )
     notes = []
+    if layer.relays:
+        notes.append(f"{layer.name}: {layer.relays} neurons more hand on spikes that pass it")
     if layer.several:
         notes.append(f"{layer.name}: one spike a step at most, which sufficed for all samples")
     if layer.lateral_biases is not None and layer.lateral_biases.any():
