@@ -284,6 +284,19 @@ def test_integers_repeat_every_spike(name: str, settings: str) -> None:
     )
 
 
+def test_what_is_told_of_a_layer_is_of_its_own_neurons() -> None:
+    _, real = read("two layers")
+    found = cx.quantize(real, calibrate=spikes_of(40, STEPS, 5), bits=3, least_rate=0.0)
+    assert [change.neurons for change in found.layers] == [6, 4, 6, 3]
+    told = {change.name: change.time_constant[0] for change in found.layers}
+    assert told == {name: pytest.approx(-1 / np.log(0.9), rel=1e-5) for name in "abcd"}
+    notes = [f"{name}: 6 neurons more hand on spikes that pass it" for name in "bc"]
+    assert list(found.notes) == notes
+    first = found.calibration.first
+    assert first is not None
+    assert first.layer == "a"
+
+
 def test_a_late_reset_is_no_hindrance_but_for_the_coarsest_grid() -> None:
     g = unused_left_out(CASES["two layers"])
     real = from_nir(g, dt=DT, profile="snntorch")

@@ -38,6 +38,8 @@ Spikes = npt.NDArray[np.uint8]
 class LayerChange:
     """What quantization did to one layer.
 
+    Relays, which only hand on spikes, do not count.
+
     Members
     -------
     name : str
@@ -131,7 +133,7 @@ def quantize_network(
     chosen = settings or HiddenSettings()
     inputs = calibration.inputs
     _require_spikes(real.layers[0], calibration)
-    targets, wanted = outputs(real, calibration.real)
+    targets, given_last = outputs(real, calibration.real)
     notes: list[str] = []
     layers: list[Layer] = []
     changes = []
@@ -145,10 +147,10 @@ def quantize_network(
         below = layer.relays
         folded = _folded(layer, calibration) if depth == 0 else layer
         given = inputs.astype(np.float64) if depth == 0 else real_signal
-        own = replace(chosen, bits=(chosen.bits_of(depth, len(real.layers)),))
+        bits = replace(chosen, bits=(chosen.bits_of(depth, len(real.layers)),))
         is_read = real.reads_membranes and depth == len(real.layers) - 1
-        scored = wanted if is_read else None
-        work = LayerRounding(folded, own, signal, given, target, reach, scored)
+        scored = given_last if is_read else None
+        work = LayerRounding(folded, bits, signal, given, target, reach, scored)
         found, saturated, moved = work.quantized()
         signal = layer_spikes(found, signal, reach)[..., : layer.n_neurons]
         plain_signal = layer_spikes(work.nearest(), plain_signal, reach)[..., : layer.n_neurons]
@@ -157,16 +159,21 @@ def quantize_network(
             found = replace(found, weights=np.pad(found.matrix, ((0, more), (0, 0))))
         layers.append(found)
         real_signal, reach = target.astype(np.float64), Interval(0, 1)
+        own = layer.n_own
+        wanted, got, plain = (each[..., :own] for each in (target, signal, plain_signal))
         change = LayerChange(
             name=layer.name,
-            neurons=layer.n_neurons,
-            before=(plain_signal != target).mean(axis=(0, 2)),
-            after=(signal != target).mean(axis=(0, 2)),
-            real_rate=float(target.mean()),
-            rate=float(signal.mean()),
+            neurons=own,
+            before=(plain != wanted).mean(axis=(0, 2)),
+            after=(got != wanted).mean(axis=(0, 2)),
+            real_rate=float(wanted.mean()),
+            rate=float(got.mean()),
             saturated=saturated,
-            silent=int((target.any(axis=(0, 1)) & ~signal.any(axis=(0, 1))).sum()),
-            time_constant=(_time_constant(layer.leak), _time_constant(_factors(found))),
+            silent=int((wanted.any(axis=(0, 1)) & ~got.any(axis=(0, 1))).sum()),
+            time_constant=(
+                _time_constant(layer.leak[:own]),
+                _time_constant(_factors(found).reshape(-1)[:own]),
+            ),
             moved=moved,
         )
         _require_alive(change, chosen)

@@ -258,9 +258,12 @@ def _compared(
     data = calibration_of(interface, samples, card.n_steps, card.input_bits)
     read = _read(interface, samples, data)
     spikes, given = outputs(real, read)
-    # A layer of integers may have a neuron more, last, which carries a lateral bias.
-    pairs = zip(spikes, card_spikes(hidden, data), strict=True)
-    own = [mine[..., : theirs.shape[2]] for theirs, mine in pairs]
+    # Behind a layer's own neurons are relays, and of integers one that carries a lateral bias.
+    sizes = [layer.n_own for layer in real.layers]
+    theirs, own = (
+        [each[..., :size] for each, size in zip(found, sizes, strict=True)]
+        for found in (spikes, card_spikes(hidden, data))
+    )
     named = decisions(scores(real, given))
     labels = samples.labels
     if labels is not None:
@@ -268,7 +271,7 @@ def _compared(
     integers = decisions(integer_scores(card, data.inputs))[:, -1]
     return Comparison(
         names=tuple(layer.name for layer in real.layers),
-        disagreement=disagreement(spikes, own),
+        disagreement=disagreement(theirs, own),
         real=None if labels is None else float((named == labels).mean()),
         integer=None if labels is None else accuracy(card, data.inputs, labels),
         same=float((named == integers).mean()),
@@ -282,7 +285,7 @@ def _first_difference(
     """The first spike that differs, by sample, then step, then layer."""
     found = []
     for depth, (theirs, mine) in enumerate(zip(spikes, own, strict=True)):
-        where = np.argwhere(theirs != mine)
+        where = np.argwhere(theirs[..., : mine.shape[2]] != mine)
         if len(where):
             sample, step, neuron = where[0].tolist()
             found.append((sample, step, depth, neuron))

@@ -155,6 +155,11 @@ class RealLayer:
         return own.n_outputs if isinstance(own, Convolution) else int(own.shape[1])
 
     @property
+    def n_own(self) -> int:
+        """Number of neurons, the first ones, that are not relays."""
+        return self.n_neurons - self.relays
+
+    @property
     def columns(self) -> Real:
         """Weights in one column for each neuron, or for each channel of neurons that share them."""
         own = self.weights
