@@ -46,8 +46,13 @@ def toy_file(folder: Path) -> Path:
 
 
 def toy_settings(**changes: Any) -> SolveSettings:
-    """Few witnesses of small fan-in over few steps, unless ``changes`` say otherwise."""
+    """Few witnesses of small fan-in over few steps, unless ``changes`` say otherwise.
+
+    Features are spikes and witnesses differences, as of images: small hardware.
+    """
     members: dict[str, Any] = {
+        "coding": THRESHOLD,
+        "guide": "difference",
         "steps": 5,
         "witnesses": 60,
         "fan_in": 3,

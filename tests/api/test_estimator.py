@@ -267,11 +267,23 @@ def test_each_feature_of_wine_has_its_own_scale() -> None:
     train, test = Samples.of(*load_wine(return_X_y=True)).split(seed=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no input is silent
-        fitted = cx.SpikingClassifier(random_state=0, witnesses=1000, fan_in=4, max_neurons=64).fit(
-            train.values, train.labels
-        )
+        fitted = cx.SpikingClassifier(
+            **{"random_state": 0, "witnesses": 1000, "fan_in": 4, "max_neurons": 64},
+            **{"coding": "threshold", "guide": "difference"},
+        ).fit(train.values, train.labels)
     assert fitted.score(train.values, train.labels) == 1.0
     assert fitted.score(test.values, test.labels) >= 52 / 53
+
+
+def test_a_table_is_levels_unless_it_is_said_otherwise() -> None:
+    train, test = Samples.of(*load_wine(return_X_y=True)).split(seed=0)
+    fitted = cx.SpikingClassifier(random_state=0, witnesses=200).fit(train.values, train.labels)
+    card = fitted.network_.card
+    assert (card.input_bits, card.interface.coding) == (8, "intensity")
+    assert max(np.abs(layer.matrix).max() for b in card.branches for layer in b.layers) == 31
+    assert fitted.score(test.values, test.labels) > 0.9
+    spikes = clone(fitted).set_params(bits=1).fit(train.values, train.labels).network_.card
+    assert (spikes.input_bits, spikes.interface.coding) == (1, "threshold")
 
 
 def test_fan_in_is_clipped_to_the_features() -> None:

@@ -177,7 +177,7 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return X
         network = getattr(self, "network_", None)
         n_steps = None if network is None else network.card.n_steps
-        return rectangular(X, hold=CODINGS[self.settings().coding].scaled, n_steps=n_steps)
+        return rectangular(X, hold=CODINGS[self.settings().known_coding].scaled, n_steps=n_steps)
 
     def _keep(self, made: Solved) -> None:
         """Take from a solve what the estimator offers."""

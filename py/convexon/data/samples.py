@@ -133,6 +133,11 @@ class Samples:
         return int(self.values.shape[0])
 
     @property
+    def is_table(self) -> bool:
+        """Whether a sample is a row of features, in no order and each with units of its own."""
+        return self.values.ndim == 2 and not self.are_spikes
+
+    @property
     def digest(self) -> str:
         """Hash of all that the samples are but their name: what a file holds counts."""
         arrays = (self.values, self.labels, self.groups, self.held_out)

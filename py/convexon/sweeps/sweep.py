@@ -173,7 +173,7 @@ class Sweep:
             members["rho"] = self.rho
         most = {coding: CODINGS[coding].max_bits for coding in self.axes.get("coding", ())}
         if max(most.values(), default=1) > 1:  # then bits are of the codings that have levels
-            members["bits"] = min(members.get("bits", SolveSettings.bits), most[members["coding"]])
+            members["bits"] = min(members.get("bits") or 1, most[members["coding"]])
         solve = SolveSettings(**members)
         if solve.depth == 1:  # there is no layer below the last
             return replace(solve, hidden=SolveSettings.hidden)

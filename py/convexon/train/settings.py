@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from convexon.convex.model.loss import LOSSES
+from convexon.data.samples import Samples
 from convexon.errors import InputError
 from convexon.quantizer.settings import ReadoutRounding
 from convexon.settings import Settings, setting
-from convexon.snn.coding import CODINGS, THRESHOLD, require_bits
+from convexon.snn.coding import CODINGS, INTENSITY, THRESHOLD, require_bits
 from convexon.snn.network import MAX_STEPS
 from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.train.cost import CostKind
 from convexon.train.pricing.oracle import Windowed
 from convexon.train.pricing.oracles import ORACLES
 from convexon.train.witnesses.alphabet import Alphabet
-from convexon.train.witnesses.witness import Field, WitnessFamily
+from convexon.train.witnesses.witness import Field, Guide, WitnessFamily
+
+
+class WitnessGuide(Enum):
+    """What a drawn witness follows: two samples' difference, or the direction of a class."""
+
+    DIFFERENCE = "difference"
+    DIRECTION = "direction"
 
 
 class ProgramSolver(Enum):
@@ -41,6 +49,13 @@ class Selection(Enum):
     RESIDUAL = "residual"
 
 
+_TABLE_BITS = 8
+"""Bits of a table's values, where they are left open."""
+
+_FAN_IN, _DIRECTION_FAN_IN = 8, 64
+"""Synapses where they are left open: of a difference, and, at most, of a direction."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SolveSettings(Settings):
     """Every choice of the stage; what a step reads of them is part of what it makes.
@@ -48,9 +63,20 @@ class SolveSettings(Settings):
     Raises `InputError` if a member is out of its range.
     """
 
-    coding: str = setting(THRESHOLD, "What a value becomes over the steps.", names=CODINGS.__iter__)
+    coding: str | None = setting(
+        None,
+        "What a value becomes over the steps; by default intensity where samples are a table, else "
+        "threshold.",
+        names=CODINGS.__iter__,
+    )
     steps: int = setting(8, "T, the steps of an inference.", least=1, most=MAX_STEPS)
-    bits: int = setting(1, "Bits of an input; 1 for spikes.", least=1, most=8)
+    bits: int | None = setting(
+        None,
+        "Bits of an input; 1 for spikes. By default 8 where the coding of a table is left open, "
+        "else 1.",
+        least=1,
+        most=8,
+    )
     loss: str = setting(
         "squared",
         "Loss of the certified program. Squared separates each class by regression; logistic is "
@@ -61,14 +87,28 @@ class SolveSettings(Settings):
         ReadoutMode.COUNT, "What the readout weighs: last, sign or count, where it is solved for."
     )
     witnesses: int = setting(2000, "Witnesses to draw, over all families.", least=1, most=1 << 24)
-    fan_in: int = setting(8, "Synapses of a neuron; clipped to the inputs.", least=1)
+    fan_in: int | None = setting(
+        None,
+        "Synapses of a neuron, at most; clipped to the inputs. By default 64 along directions, "
+        "else 8.",
+        least=1,
+    )
     sight: Sight | None = setting(
         None,
         "Inputs that a witness may see; by default a rectangle where samples are images, else all.",
     )
+    guide: WitnessGuide | None = setting(
+        None,
+        "What a witness follows: the difference of two samples, or the direction in which a class "
+        "lies; by default direction where samples are a table, else difference.",
+    )
     depth: int = setting(1, "Layers of a branch.", least=1, most=64)
     hidden: int = setting(128, "Neurons of each layer below the last.", least=1, most=1 << 16)
-    alphabet: str = setting("ternary", "Hidden weights: ternary, intB or pow2-B of B bits.")
+    alphabet: str | None = setting(
+        None,
+        "Hidden weights: ternary, intB or pow2-B of B bits; by default int6 along directions, else "
+        "ternary.",
+    )
     pricing_rounds: int = setting(
         0, "Rounds of column generation that add to the drawn witnesses.", least=0
     )
@@ -112,12 +152,13 @@ class SolveSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_bits(self.coding, self.bits)
-        if self.depth > 1 and self.fan_in > self.hidden:
+        require_bits(self.known_coding, self.known_bits)
+        fan_in = self.known_fan_in
+        if self.depth > 1 and fan_in > self.hidden:
             raise InputError(
-                f"fan_in must be at most the {self.hidden} hidden neurons below, not {self.fan_in}"
+                f"fan_in must be at most the {self.hidden} hidden neurons below, not {fan_in}"
             )
-        _ = self.families(self.fan_in)  # they check fan_in and alphabet
+        _ = self.families(fan_in)  # they check fan_in and alphabet
         if self.bit_penalty > 0.0 and self.readout_rounding is not ReadoutRounding.DESCENT:
             raise InputError("bit_penalty must be 0 where readout_rounding is not descent")
         if self.cost is not None and issubclass(ORACLES[self.oracle], Windowed):
@@ -130,6 +171,52 @@ class SolveSettings(Settings):
                 f"weighed, not {self.readout.value}"
             )
 
+    def on(self, samples: Samples) -> SolveSettings:
+        """Return the settings for these samples: what is left open is chosen.
+
+        A table's values come in as levels, and its witnesses follow directions. Pricing, and
+        oracles over windows, look for neurons of few small weights: with them a table is like other
+        samples.
+        """
+        windows = issubclass(ORACLES[self.oracle], Windowed)
+        table = samples.is_table and not windows and not self.pricing_rounds
+        levels = table and self.coding is None and self.bits is None
+        chosen = replace(
+            self,
+            coding=INTENSITY if levels else self.known_coding,
+            bits=_TABLE_BITS if levels else self.known_bits,
+            guide=self.guide or (WitnessGuide.DIRECTION if table else WitnessGuide.DIFFERENCE),
+        )
+        fan_in = chosen.known_fan_in
+        if self.fan_in is None and chosen.guide is WitnessGuide.DIRECTION:
+            fan_in = min(fan_in, samples.values[0].size)  # no notice of what nobody asked for
+        return replace(chosen, alphabet=chosen.known_alphabet, fan_in=fan_in)
+
+    @property
+    def known_coding(self) -> str:
+        """The coding; that of other samples than tables where it is left open."""
+        return THRESHOLD if self.coding is None else self.coding
+
+    @property
+    def known_bits(self) -> int:
+        """Bits of an input; 1 where they are left open."""
+        return 1 if self.bits is None else self.bits
+
+    @property
+    def known_fan_in(self) -> int:
+        """Synapses of a neuron; those of the guide where they are left open."""
+        if self.fan_in is not None:
+            return self.fan_in
+        if self.guide is not WitnessGuide.DIRECTION:
+            return _FAN_IN
+        return _DIRECTION_FAN_IN if self.depth == 1 else min(_DIRECTION_FAN_IN, self.hidden)
+
+    @property
+    def known_alphabet(self) -> str:
+        """The hidden weights; those of the guide where they are left open."""
+        along = self.guide is WitnessGuide.DIRECTION
+        return self.alphabet or ("int6" if along else "ternary")
+
     def families(self, n_inputs: int, shape: tuple[int, ...] = ()) -> tuple[WitnessFamily, ...]:
         """Families of witnesses, a branch each: one integrates, one leaks a quarter a step.
 
@@ -141,13 +228,14 @@ class SolveSettings(Settings):
         often = 6.0 if self.readout is ReadoutMode.COUNT else 1.0
         return tuple(
             WitnessFamily(
-                fan_in=min(self.fan_in, n_inputs),
-                alphabet=Alphabet.parse(self.alphabet),
+                fan_in=min(self.known_fan_in, n_inputs),
+                alphabet=Alphabet.parse(self.known_alphabet),
                 leak=leak,
                 reset=Reset.SUBTRACT,
                 at_last=self.readout is ReadoutMode.LAST,
                 spikes_per_sample=often,
                 field=field,
+                guide=Guide.DIFFERENCE if self.guide is None else Guide(self.guide.value),
             )
             for leak in (INTEGRATE, Leak(1, 2))
         )

@@ -32,6 +32,7 @@ def baselines(
         If the folder cannot be written.
     """
     began = time.monotonic()
+    settings = settings.on(samples)
     train, test = held_out(run, settings, samples)
     spikes = train_spikes(run, settings, train, train), test_spikes(run, settings, test, train)
     progress.begin("logistic regression on raw features, random reservoir with ridge readout")

@@ -96,7 +96,7 @@ class Solved:
     @property
     def notices(self) -> list[str]:
         """What was clipped, inputs that never spike, and layers that tell nothing, a line each."""
-        train, fan_in = self.drawn.train.value, self.settings.fan_in
+        train, fan_in = self.drawn.train.value, self.settings.known_fan_in
         clipped = f"fan_in {fan_in} is clipped to the {train.n_inputs} inputs"
         told = [clipped] if fan_in > train.n_inputs else []
         if train.n_steps != self.settings.steps:
@@ -143,6 +143,7 @@ def solve(
     """
     if not replace:
         require_same(run, samples)
+    settings = settings.on(samples)
     train, test = held_out(run, settings, samples)
     return fit(run, train, test, settings, progress=progress, executor=executor)
 
@@ -156,6 +157,7 @@ def draw(
     executor: Executor = THREADS,
 ) -> Drawn:
     """Run `solve` up to the spike dictionary, which settings of the solver share."""
+    settings = settings.on(samples)
     train, test = held_out(run, settings, samples)
     return _drawn(run, train, test, settings, progress, executor)
 
@@ -170,7 +172,7 @@ def fit(
     executor: Executor = THREADS,
 ) -> Solved:
     """Fit a network to training samples; raises as `solve`. Test samples have no say in it."""
-    began = time.monotonic()
+    began, settings = time.monotonic(), settings.on(train.value)
     drawn = _drawn(run, train, test, settings, progress, executor)
     found = weigh(run, drawn, train, settings, progress=progress)
     if not found.card.reused:
@@ -267,9 +269,9 @@ def require_same(run: Run, samples: Samples) -> None:
 
 def interface_of(settings: SolveSettings, train: Samples) -> Interface:
     """Ranges and class names of the training samples; spikes are taken as they are."""
-    if train.are_spikes and CODINGS[settings.coding].scaled:
-        raise InputError(f"coding must be direct for spikes, not {settings.coding}")
-    return Interface.fitted(train.values, coding=settings.coding, classes=train.classes)
+    if train.are_spikes and CODINGS[settings.known_coding].scaled:
+        raise InputError(f"coding must be direct for spikes, not {settings.known_coding}")
+    return Interface.fitted(train.values, coding=settings.known_coding, classes=train.classes)
 
 
 # -- the steps -------------------------------------------------------------------------------------
@@ -286,9 +288,9 @@ def _spikes(
 ) -> SpikeDataset:
     """Encode samples, scaled by the range of each feature in the training samples."""
     interface = interface_of(settings, reference.value)
-    per_step = CODINGS[settings.coding].per_step  # then a sample says how many steps it has
+    per_step = CODINGS[settings.known_coding].per_step  # then a sample says how many steps it has
     n_steps = interface.shape[0] if per_step else settings.steps
-    return samples.value.encoded(interface, n_steps=n_steps, bits=settings.bits)
+    return samples.value.encoded(interface, n_steps=n_steps, bits=settings.known_bits)
 
 
 train_spikes = stage("train", DATASET)(_spikes)
@@ -311,7 +313,7 @@ def witnesses(
 def _shape(settings: SolveSettings, samples: Samples) -> tuple[int, ...]:
     """Shape of a sample whose features are a network's inputs, else none."""
     # Steps of a series or of spikes are no side of an image.
-    return () if CODINGS[settings.coding].per_step else samples.values.shape[1:]
+    return () if CODINGS[settings.known_coding].per_step else samples.values.shape[1:]
 
 
 @stage("dictionary", DICTIONARY)

@@ -96,7 +96,8 @@ def _draw(settings: SolveSettings, train: SpikeDataset, shape: tuple[int, ...]) 
     families = settings.families(train.n_inputs, shape)
     if settings.sight is Sight.RECTANGLE and all(family.field is None for family in families):
         raise InputError(
-            f"sight must be all for the coding {settings.coding}, which reads series and no image"
+            f"sight must be all for the coding {settings.known_coding}, which reads series and "
+            "no image"
         )
     counts = [len(part) for part in np.array_split(np.arange(settings.witnesses), len(families))]
     below = settings.depth - 1

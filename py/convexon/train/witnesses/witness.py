@@ -26,6 +26,7 @@ from convexon.snn.network import Branch, Layer
 from convexon.snn.neuron import Leak, Reset
 from convexon.snn.seeded import MAX_BITS, MAX_NEURONS, seeded_weights
 from convexon.train.witnesses.alphabet import Alphabet
+from convexon.train.witnesses.direction import random_direction
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -44,12 +45,15 @@ CALIBRATION_SAMPLES = 2048
 class Guide(Enum):
     """How the weights of a witness are drawn.
 
-    ``DIFFERENCE``: along the difference of two samples of different classes. ``BLIND``: inputs and
-    values at random, whatever the data. ``SEEDED``: all inputs, with weights of neurons at random
-    of those that `convexon.snn.seeded` makes of a seed, which hardware makes without a memory.
+    ``DIFFERENCE``: along the difference of two samples of different classes. ``DIRECTION``: along a
+    direction in which a class lies (`convexon.train.witnesses.direction`), on at most so many
+    inputs. ``BLIND``: inputs and values at random, whatever the data. ``SEEDED``: all inputs, with
+    weights of neurons at random of those that `convexon.snn.seeded` makes of a seed, which hardware
+    makes without a memory.
     """
 
     DIFFERENCE = "difference"
+    DIRECTION = "direction"
     BLIND = "blind"
     SEEDED = "seeded"
 
@@ -111,8 +115,8 @@ class WitnessFamily:
     # layer. With a full leak this is the recurrent threshold layer of arXiv:2605.08022.
     lateral: int = 0
     guide: Guide = Guide.DIFFERENCE
-    # Of `Guide.DIFFERENCE`: where a witness may look. The fan-in is then the most that it reads:
-    # inputs in which its two samples agree are left out.
+    # Of `Guide.DIFFERENCE` and `DIRECTION`: where a witness may look. The fan-in is then the most
+    # that it reads: inputs in which its two samples agree are left out.
     field: Field | None = None
     # Of `Guide.SEEDED`, for which it must be given. The fan-in is then the inputs, and the alphabet
     # that of the integers of 2 to 8 bits.
@@ -228,6 +232,8 @@ def draw_layer(
         weights = _seeded_weights(family, family.seed, (n_inputs, n_neurons), generator)
     elif family.guide is Guide.DIFFERENCE:
         weights = _difference_weights(family, signal, labels, n_neurons, generator)
+    elif family.guide is Guide.DIRECTION:
+        weights = _direction_weights(family, signal, labels, n_neurons, generator)
     else:
         weights = _blind_weights(family.alphabet, (n_inputs, n_neurons), family.fan_in, generator)
     # Other signs would not be made of the seed.
@@ -255,9 +261,7 @@ def _difference_weights(
     generator: np.random.Generator,
 ) -> IntArray:
     """Weights along differences of samples of different classes, on a few inputs each."""
-    # A neuron without memory that is read at the last step sees what is there then.
-    last = family.memoryless and family.at_last
-    activity = signal[:, -1].astype(np.float64) if last else signal.mean(axis=1)
+    activity = _activity(family, signal)
     n, n_inputs = activity.shape
     weights = np.zeros((n_inputs, n_witnesses), dtype=np.int64)
     floor = 0.02 * max(float(activity.max()), 1e-9)
@@ -280,6 +284,38 @@ def _difference_weights(
         silent = rounded == 0
         rounded[silent] = generator.choice(np.array([-1, 1]), int(silent.sum()))
         weights[chosen, p] = rounded
+    return weights
+
+
+def _activity(family: WitnessFamily, signal: UInt8Array) -> FloatArray:
+    """What each input shows of each sample, (samples, inputs): the mean of its steps.
+
+    A neuron without memory that is read at the last step sees what is there then.
+    """
+    if family.memoryless and family.at_last:
+        return signal[:, -1].astype(np.float64)
+    return np.asarray(signal.mean(axis=1), dtype=np.float64)
+
+
+def _direction_weights(
+    family: WitnessFamily,
+    signal: UInt8Array,
+    labels: IntArray,
+    n_witnesses: int,
+    generator: np.random.Generator,
+) -> IntArray:
+    """Weights along directions of classes, signed so that most samples reach a threshold."""
+    activity = _activity(family, signal)
+    activity /= max(float(activity.max()), 1e-9)
+    weights = np.zeros((activity.shape[1], n_witnesses), dtype=np.int64)
+    places = np.arange(len(weights))
+    for p in range(n_witnesses):
+        if family.field is not None:
+            places = family.field.drawn(generator)
+        seen, direction = random_direction(activity, labels, places, family.fan_in, generator)
+        rounded = family.alphabet.nearest(direction * family.alphabet.largest)
+        weights[seen, p] = rounded if rounded.any() else 1
+    weights[:, np.median(activity @ weights, axis=0) < 0] *= -1
     return weights
 
 
