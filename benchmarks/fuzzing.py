@@ -54,6 +54,7 @@ from convexon.quantizer.record import QUANTIZATION, LayerRecord, QuantizationRec
 from convexon.quantizer.trained import Choice, Difference
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn.card import CARD
+from convexon.snn.coding import THRESHOLD
 from convexon.snn.models.trace import TRACE
 from convexon.snn.network import FixedPointNetwork
 from convexon.store.artefact import digest_of, load, save
@@ -62,7 +63,7 @@ from convexon.sweeps.point import EXPLORATION, OBJECTIVES, POINT, Exploration, P
 from convexon.sweeps.sweep import read_sweep, sweep_from
 from convexon.train.baseline import BASELINES, Baseline, Baselines
 from convexon.train.columns.dictionary import DICTIONARY
-from convexon.train.settings import SolveSettings
+from convexon.train.settings import SolveSettings, WitnessGuide
 from convexon.train.solved import BRANCHES, NETWORK, SOLVED
 from convexon_boards.built import BUILD, Build, CriticalPath, Route, RouteReport
 from convexon_boards.catalogue import read_board
@@ -171,7 +172,15 @@ def write_corpus(folder: Path) -> None:
     rows = [",".join(map(str, (*row, label))) for row, label in zip(features, labels, strict=True)]
     (folder / "data.csv").write_text("\n".join(["a,b,c,d,e,f,label", *rows]))
     run = Run(folder)
-    settings = SolveSettings(steps=3, witnesses=30, fan_in=3, max_neurons=5, rho=(0.01,))
+    settings = SolveSettings(
+        coding=THRESHOLD,
+        guide=WitnessGuide.DIFFERENCE,
+        steps=3,
+        witnesses=30,
+        fan_in=3,
+        max_neurons=5,
+        rho=(0.01,),
+    )
     solve(run, Samples.of(features, labels, name="fuzz"), settings)
     card, record = load(CARD, run.file("card"))
     emit_stage(run)

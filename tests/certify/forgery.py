@@ -180,6 +180,8 @@ def optimal_samples() -> Samples:
 def optimal_settings(**changes: Any) -> SolveSettings:
     """Settings under which the weights are globally optimal on `optimal_samples`."""
     members: dict[str, Any] = {
+        "coding": "threshold",
+        "guide": "difference",
         "steps": 1,
         "witnesses": 300,
         "fan_in": 2,

@@ -61,7 +61,10 @@ def small_samples(n_classes: int) -> Samples:
 
 def small_run(path: Path, n_classes: int = 3, **changes: Any) -> Path:
     """A run of the whole chain on `small_samples`."""
-    members = {"steps": 3, "witnesses": 14, "fan_in": 2, "max_neurons": 5, "rho": (0.01,)}
+    members = {
+        **{"coding": "threshold", "guide": "difference", "steps": 3, "witnesses": 14},
+        **{"fan_in": 2, "max_neurons": 5, "rho": (0.01,)},
+    }
     solve(Run(path), small_samples(n_classes), SolveSettings(**{**members, **changes}))
     return path
 

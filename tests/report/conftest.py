@@ -99,6 +99,8 @@ def explored(root: Path, data: Path) -> Path:
             "rho": [0.01],
             "sweep": {
                 "steps": 4,
+                "coding": "threshold",
+                "guide": "difference",
                 "witnesses": 40,
                 "fan_in": 3,
                 "max_neurons": [4, 8],

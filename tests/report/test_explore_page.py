@@ -24,7 +24,8 @@ from convexon.sweeps.point import EXPLORATION, Exploration
 from convexon.sweeps.stage import explore_stage
 from convexon.sweeps.sweep import sweep_from
 
-SMALL = {"steps": 4, "witnesses": 40, "fan_in": 3, "max_neurons": 4}
+SPIKES = {"coding": "threshold", "guide": "difference"}
+SMALL = {**SPIKES, "steps": 4, "witnesses": 40, "fan_in": 3, "max_neurons": 4}
 
 DRAWN = (
     "return arguments[0].data.slice(0, 2).map((t) => "
