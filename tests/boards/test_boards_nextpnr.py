@@ -88,6 +88,18 @@ def test_small_network_is_routed(bundle: RtlBundle, part: Part, tmp_path: Path) 
 
 
 @needs_nextpnr
+def test_nets_of_a_large_design_are_routed_together(
+    bundle: RtlBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netlist = synthesize_verilog(shell.in_shell(bundle), shell.TOP, Family.ICE40)
+    log = place(netlist, ICE40UP5K, target_mhz=50.0, seed=1).log
+    assert "Running router2" not in log
+    monkeypatch.setattr(nextpnr, "_LARGE", netlist.cells.lut4_sites + netlist.cells.ff - 1)
+    log = place(netlist, ICE40UP5K, target_mhz=50.0, seed=1).log
+    assert "Running router2" in log
+
+
+@needs_nextpnr
 def test_too_large_a_design_is_told_by_how_much() -> None:
     size = 6000
     text = (

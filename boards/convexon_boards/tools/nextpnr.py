@@ -24,6 +24,13 @@ from convexon_hdl.emit.bundle import RtlBundle
 _SITES = re.compile(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", re.MULTILINE)
 """A line of the device's utilisation: name of the site, used, available."""
 
+_LARGE = 30_000
+"""LUT sites and flip-flops of a netlist from which nets are routed together, by router2.
+
+nextpnr's other router lays them one by one and rips up what is in the way: with 37,000 it had not
+ended after half an hour, where router2 took a few minutes.
+"""
+
 
 @dataclass(frozen=True)
 class Constraints:
@@ -166,6 +173,8 @@ def place(
         *("--json", "netlist.json", "--report", "report.json"),
         *("--freq", f"{target_mhz:g}", "--seed", str(seed), "--timing-allow-fail"),
     ]
+    if netlist.cells.lut4_sites + netlist.cells.ff > _LARGE:
+        arguments += ["--router", "router2"]
     if constraints is not None:
         inputs[constraints.name] = constraints.text
         arguments += [*constraints.options, tools.design_option, "design"]
