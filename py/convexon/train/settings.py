@@ -128,7 +128,7 @@ class SolveSettings(Settings):
         0.003, "Regularisation strength of the selecting program.", above=0
     )
     rho: tuple[float, ...] = setting(
-        (1e-2, 5e-3, 2e-3),
+        (5e-3, 2e-3, 1e-3),
         "Regularisation strength of the l1 penalty; of several, validation chooses.",
         above=0,
     )
