@@ -276,6 +276,46 @@ def test_lateral_weights_and_late_resets_are_kept() -> None:
         assert found.card.branches[0].layers[0].recurrent is not None
 
 
+def test_what_one_lateral_weight_loses_another_makes_up_for() -> None:
+    """Two neurons fire at every step, and 0.4 of each fires a third one: to nearest both are 0."""
+    weights, lateral = np.eye(3)[[0, 2]], np.zeros((3, 3))
+    weights[0, 1] = 1.0
+    lateral[:2, 2] = 0.4
+    own = layer(
+        2,
+        3,
+        weights=weights,
+        biases=np.zeros(3),
+        leak=np.zeros(3),
+        thresholds=np.full(3, 0.7),
+        lateral=lateral,
+    )
+    data = spikes(n_inputs=2)
+    data.inputs[..., 0], data.inputs[..., 1] = 1, 0
+    for rounding, wanted in ((Rounding.NEAREST, [0, 0, 0]), (Rounding.FEEDBACK, [0, 1, 0])):
+        chosen = HiddenSettings(bits=2, guard_bits=0, rounding=rounding, least_rate=0.0)
+        found = quantize_network(network(own), data, chosen)
+        recurrent = found.card.branches[0].layers[0].recurrent
+        assert recurrent is not None
+        assert recurrent[:, 2].tolist() == wanted
+        assert found.layers[0].silent == (rounding is Rounding.NEAREST)
+    assert found.layers[0].after.max() == 0
+
+
+def test_neurons_that_read_each_other_are_searched_too() -> None:
+    """Weights and thresholds move, and spikes of samples that had no say are kept better."""
+    lateral = np.random.default_rng(5).normal(0, 0.3, (24, 24))
+    real = network(layer(INPUTS, 24, gain=2.0, lateral=lateral, late=True))
+    other = spikes(seed=9)
+    targets = stack_spikes(real.layers, other.real)
+    wrong = []
+    for rounding in (Rounding.NEAREST, Rounding.SEARCH):
+        found = quantize_network(real, spikes(), HiddenSettings(bits=3, rounding=rounding))
+        assert bool(found.layers[0].moved) is (rounding is Rounding.SEARCH)
+        wrong.append(disagreement(targets, card_spikes(found.card, other)).mean())
+    assert wrong[1] < 0.7 * wrong[0]
+
+
 def test_a_convolution_with_a_late_reset_keeps_its_kernel() -> None:
     kernel = np.random.default_rng(3).normal(0, 0.5, (2, 1, 2, 2))
     own = layer(INPUTS, 18, weights=Convolution(kernel, Windows(shape=(1, 4, 4))), late=True)

@@ -9,7 +9,8 @@ What changes is the rounding of weights, and it is chosen where it matters, by s
 2. its threshold, then single weights, are moved by a step where that restores spikes.
 
 Layers are done from the input on, each on the integer spikes of the one below and towards the real
-spikes, so that a later layer makes up for what an earlier one lost.
+spikes, so that a later layer makes up for what an earlier one lost. Where neurons read each other's
+spikes, each is rounded on those that the real layer has: lateral weights are weights like others.
 """
 
 from __future__ import annotations

@@ -85,8 +85,22 @@ def _unreached(layer: Layer, reach: Interval, n_steps: int) -> Layer:
     )
 
 
+def _a_step_earlier(spikes: Spikes) -> Spikes:
+    """At each step the spikes of the one before; none at the first."""
+    return np.concatenate([np.zeros_like(spikes[:, :1]), spikes[:, :-1]], axis=1)
+
+
+def _each_step(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """One row a sample and step."""
+    samples, steps, width = values.shape
+    return values.reshape(samples * steps, width)
+
+
 class LayerRounding:
     """One layer on its way to integers.
+
+    Neurons that read each other's spikes are rounded each by itself, on the spikes that the real
+    layer had: lateral weights are then weights of inputs more. The loop is closed at the end.
 
     Parameters
     ----------
@@ -123,19 +137,21 @@ class LayerRounding:
             self.limit = 1 << (self.limit.bit_length() - 1)
         # Files are often sorted by class: look at samples from everywhere.
         looked_at = np.linspace(0, len(signal) - 1, min(len(signal), _SAMPLES)).astype(np.intp)
-        self.signal, self.target = signal[looked_at], target[looked_at]
+        self.target = target[looked_at]
+        fed = _a_step_earlier(target) if layer.lateral is not None else target[..., :0]
+        ticks = _a_step_earlier(np.ones_like(self.target[..., : self._has_lateral_biases]))
+        self.signal = np.concatenate([signal[looked_at], fed[looked_at], ticks], axis=2)
         self.scored = None if scored is None else scored[looked_at]
         self.shared = layer.weights if isinstance(layer.weights, Convolution) else None
-        self.weights = layer.columns.astype(np.float64)
+        lateral = [] if layer.lateral is None else [layer.lateral]
+        self.weights = np.concatenate([layer.columns, *lateral]).astype(np.float64)
         self.leak, self.leaks = _leaks_of(layer)
         self.synapse = _synapse_of(layer)
         stride = max(1, -(-signal.shape[0] * signal.shape[1] // _ROWS))
-        rows = slice(None, None, stride)
-        self.rows = self._read(signal.reshape(-1, signal.shape[2])[rows])
-        self.given = self._read(given.reshape(-1, given.shape[2])[rows])
+        rows, wanted, before = (_each_step(each)[::stride] for each in (signal, given, fed))
+        self.rows = self._read(np.concatenate([rows, before], axis=1))
+        self.given = self._read(np.concatenate([wanted, before], axis=1))
         largest = np.abs(self.weights).max(axis=0)
-        if layer.lateral is not None:
-            largest = np.maximum(largest, np.abs(layer.lateral).max(axis=0))
         # A neuron without weights lives on its bias: any scale does.
         self.finest = self.limit / np.where(
             largest > 0, largest, self._by_column(layer.thresholds)[:, 0]
@@ -153,6 +169,11 @@ class LayerRounding:
                 f"guard_bits must be 1 or more, or bits 3: {layer.name} hands on spikes past a "
                 "late reset, from which a weight of 1 does not keep them"
             )
+
+    @property
+    def _has_lateral_biases(self) -> bool:
+        """Whether an input that spikes from the second step on carries biases."""
+        return self.layer.lateral_biases is not None and bool(self.layer.lateral_biases.any())
 
     @property
     def _n_relaying(self) -> int:
@@ -177,7 +198,7 @@ class LayerRounding:
 
     def nearest(self) -> Layer:
         """The layer with each weight at the nearest integer, at the finest scale."""
-        return self._layer(self._rounded(self.finest), self.finest)
+        return self._looped(self._layer(self._rounded(self.finest), self.finest))
 
     def quantized(self) -> tuple[Layer, int, int]:
         """Return the layer, how many of its weights are clipped, and how many steps were made."""
@@ -185,15 +206,14 @@ class LayerRounding:
             return self.nearest(), 0, 0
         if self.settings.rounding is Rounding.FEEDBACK:
             fed = self._fed_back(self.finest)
-            return self._layer(fed, self.finest), self._clipped(self.finest), 0
+            return self._looped(self._layer(fed, self.finest)), self._clipped(self.finest), 0
         scales, weights = self._best_of_scales()
         layer = self._layer(weights, scales)
         moved = 0
-        # A neuron that others write to cannot be moved by itself.
-        if layer.recurrent is None and self.scored is None:
+        if self.scored is None:
             alone = self.shared is None
             layer, moved = self._searched(layer) if alone else self._shifted(layer)
-        return layer, self._clipped(scales), moved
+        return self._looped(layer), self._clipped(scales), moved
 
     def _clipped(self, scales: FloatArray) -> int:
         return int((np.abs(self.weights * scales) > self.limit + 0.5).sum())
@@ -257,7 +277,7 @@ class LayerRounding:
             found = layer_trace(layer, self.signal, self.reach).membranes
             error = found / (scales[0] * (1 << self.settings.guard_bits)) - self.scored
             return np.full(len(scales), float(np.square(error).mean()))
-        spikes = layer_spikes(layer, self.signal, self.reach)[..., : self.target.shape[2]]
+        spikes = layer_spikes(layer, self.signal, self.reach)
         return np.asarray(self._by_column((spikes != self.target).sum(axis=(0, 1))).sum(axis=1))
 
     def _layer(self, weights: FloatArray, scales: FloatArray) -> Layer:
@@ -265,26 +285,41 @@ class LayerRounding:
         real = self.layer
         guard = 1 << self.settings.guard_bits
         scaled = self._each(scales) * guard
-        biases = real.biases.astype(np.float64)
-        lateral = None
-        if real.lateral is not None:
-            lateral = self._on_grid(real.lateral * scales) * guard
+        biases = np.rint(real.biases.astype(np.float64) * scaled)
         fires = np.isfinite(real.thresholds)
         level = np.where(fires, real.thresholds, 0.0) * scaled
         # On integers u > theta is u >= floor(theta) + 1.
         thresholds = np.floor(level) + 1 if real.strict else np.ceil(level)
-        offsets, forward, leaks = np.rint(biases * scaled), weights * guard, self.leaks
         resets = None if real.resets is None else np.rint(real.resets * scaled)
-        if real.lateral_biases is not None and real.lateral_biases.any():
-            # A neuron more that fires at every step: like a lateral spike, it is felt one later.
-            lateral = np.zeros((len(level), len(level))) if lateral is None else lateral
-            lateral = np.vstack([lateral, np.rint(real.lateral_biases * scaled)])
-            lateral, forward = (np.pad(each, ((0, 0), (0, 1))) for each in (lateral, forward))
-            thresholds, offsets = np.append(thresholds, 0.0), np.append(offsets, 0.0)
-            leaks = None if leaks is None else np.append(leaks, 0)
-            resets = None if resets is None else np.append(resets, 0.0)
-        found = self._integer_layer(forward, thresholds, offsets, leaks, resets, lateral)
+        forward = weights * guard
+        if real.lateral_biases is not None and self._has_lateral_biases:
+            forward = np.vstack([forward, np.rint(real.lateral_biases * scaled)])
+        found = self._integer_layer(forward, thresholds, biases, self.leaks, resets)
         return found if fires.all() else _unreached(found, self.reach, self.signal.shape[1])
+
+    def _looped(self, alone: Layer) -> Layer:
+        """The layer whose neurons read their own spikes, in place of those of the real layer."""
+        real, n = self.layer, alone.n_neurons
+        if real.lateral is None and not self._has_lateral_biases:
+            return alone
+        forward, lateral = np.split(alone.matrix, [real.n_inputs])
+        if real.lateral is None:
+            lateral = np.concatenate([np.zeros((n, n), dtype=np.int64), lateral])
+        # A neuron more that fires at every step: like a lateral spike, it is felt one later.
+        more = len(lateral) - n
+
+        def padded(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return np.pad(array, [*[(0, 0)] * (array.ndim - 1), (0, more)])
+
+        return replace(
+            alone,
+            weights=padded(forward),
+            recurrent=padded(lateral),
+            thresholds=padded(alone.thresholds),
+            biases=padded(alone.biases),
+            leaks=None if alone.leaks is None else padded(alone.leaks),
+            resets=None if alone.resets is None else padded(alone.resets),
+        )
 
     def _shifted(self, layer: Layer) -> tuple[Layer, int]:
         """Move the thresholds of a convolution's channels to where they restore most spikes."""
@@ -360,11 +395,9 @@ class LayerRounding:
         biases: FloatArray,
         leaks: IntArray | None,
         resets: FloatArray | None,
-        lateral: FloatArray | None = None,
     ) -> Layer:
         """A layer with the narrowest formats that hold its integers."""
-        held = weights if lateral is None else np.concatenate([weights, lateral])
-        largest = max(float(np.abs(held).max()), float(np.abs(thresholds).max()), 1.0)
+        largest = max(float(np.abs(weights).max()), float(np.abs(thresholds).max()), 1.0)
         if largest >= 2.0**52:
             raise FormatError("weights and thresholds must stay below 2**52 at the chosen bits")
 
@@ -380,10 +413,9 @@ class LayerRounding:
             weights=integers,
             thresholds=thresholds.astype(np.int64),
             biases=biases.astype(np.int64),
-            recurrent=None if lateral is None else lateral.astype(np.int64),
             leak=self.leak,
             reset=Reset.LATE if self.layer.late else self.layer.reset,
-            weight_format=covering(held),
+            weight_format=covering(weights),
             threshold_format=covering(thresholds, biases, *([] if resets is None else [resets])),
             synapse=self.synapse,
             leaks=leaks,
