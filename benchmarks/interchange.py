@@ -5,7 +5,8 @@
 Networks are those of `interchange_train.py`, in build/interchange, and NIR graphs below the folder
 CONVEXON_DATA, with spikes that `interchange_graphs.py` recorded of them. Each is compared with what
 its tool did, quantized on samples of its training part at several bits, and simulated in Verilator
-on its whole test set.
+on its whole test set. Of networks that were trained from several seeds (--seeds of
+`interchange_train.py`) the means at 8 bits are written too.
 Figures are written after each network; those of networks that are not named are kept.
 """
 
@@ -27,6 +28,9 @@ import convexon as cx
 from convexon.errors import InputError
 from convexon.report.figure import Figure, FigureKind, read_figures, write_figures
 from convexon.snn.models.real import RealNetwork, stack_spikes
+
+Make = Callable[[str, float, str, str], Figure]
+"""A figure of one network: what it tells, value, unit and source."""
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "build" / "interchange"
@@ -169,11 +173,34 @@ def measured(name: str) -> Iterator[Figure]:
         print(f"{name}, {bits} bits: {change.real} -> {change.integer}", flush=True)
         if bits == HARDWARE_BITS:
             yield from in_hardware(made.network, case, figure)
+    yield from over_seeds(name, figure)
 
 
-def in_hardware(
-    network: cx.Network, case: Case, figure: Callable[[str, float, str, str], Figure]
-) -> Iterator[Figure]:
+def over_seeds(name: str, figure: Make) -> Iterator[Figure]:
+    """Mean accuracies of a network that was trained from several seeds, at the most bits."""
+    names = [name, *sorted(path.stem for path in FOLDER.glob(f"{name}.*.npz"))]
+    if len(names) == 1:
+        return
+    found = []
+    for each in names:
+        case = trained(each)
+        made = cx.quantize(
+            case.network,
+            calibrate=case.calibrate,
+            labels=case.calibrate_labels,
+            bits=BITS[0],
+            **case.coding,
+        )
+        change = made.compare(case.test, case.labels)
+        found.append((change.real, change.integer, change.same))
+        print(f"{each}, {BITS[0]} bits: {change.real} -> {change.integer}", flush=True)
+    source = f"mean over {len(names)} seeds, {len(case.test)} test samples each"
+    told = ("accuracy.float", f"accuracy.{BITS[0]}bit", f"same_decisions.{BITS[0]}bit")
+    for what, value in zip(told, np.mean(found, axis=0).tolist(), strict=True):
+        yield figure(f"seeds.{what}", value, "1", source)
+
+
+def in_hardware(network: cx.Network, case: Case, figure: Make) -> Iterator[Figure]:
     """Verilog of the network, every test sample of it simulated."""
     is_large = network.card.n_neurons > LARGE
     limits = {} if is_large else {"luts": LUTS}
@@ -197,7 +224,9 @@ def main() -> None:
     """Measure the named networks, or all that were recorded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME")
-    names = parser.parse_args().names or sorted(path.stem for path in FOLDER.glob("*.npz"))
+    names = parser.parse_args().names or sorted(
+        path.stem for path in FOLDER.glob("*.npz") if "." not in path.stem
+    )
     for name in names:
         found: dict[str, Figure] = {}
         try:

@@ -1,12 +1,13 @@
 """Train small networks in snnTorch, Norse, SpikingJelly and sinabs, and record what they do.
 
-    PYTHONPATH=py python benchmarks/interchange_train.py [NAME ...]
+    PYTHONPATH=py python benchmarks/interchange_train.py [--seeds N] [NAME ...]
 
 It runs in an environment that has those tools, mlxtend, aeon and seglearn, which need not be
 Convexon's own, and writes build/interchange/NAME.npz: the network as `convexon.interop.modules`
 reads the tool's own module, samples, and the spikes of every layer that the tool itself produced on
 the test samples. Both compute in float64 there, so that the order of a sum decides no spike. A
-network whose file is there is not trained again.
+network whose file is there is not trained again. With --seeds N each is trained from N seeds; files
+of the second on are NAME.1.npz, NAME.2.npz and so on.
 """
 
 from __future__ import annotations
@@ -365,12 +366,12 @@ def recorded(model: Module, network: RealNetwork, x: Tensor) -> dict[str, np.nda
     return {**spikes, "scores": scores.numpy()}
 
 
-def record(name: str) -> None:
-    """Train one network, and write its file."""
-    net, file = NETS[name], FOLDER / f"{name}.npz"
-    split = DATA[net.data]()
+def record(name: str, turn: int = 0) -> None:
+    """Train one network from a seed of this turn, and write its file."""
+    net, file = NETS[name], FOLDER / (f"{name}.{turn}.npz" if turn else f"{name}.npz")
+    split, seed = DATA[net.data](), sum(name.encode()) + turn * 10_000
     started = time.monotonic()
-    model = known(net, file) if file.exists() else trained(net, split, seed=sum(name.encode()))
+    model = known(net, file) if file.exists() else trained(net, split, seed=seed)
     took = time.monotonic() - started
     forget(model)
     fresh = net.make().state_dict()
@@ -391,7 +392,8 @@ def record(name: str) -> None:
     right = float((found["scores"].argmax(1) == split.test_labels).mean())
     rates = [round(float(found[f"spikes.{each.name}"].mean()), 3) for each in network.layers]
     print(
-        f"{name}: accuracy {right:.4f}, spikes a neuron and step {rates}, {took:.0f} s", flush=True
+        f"{file.stem}: accuracy {right:.4f}, spikes a neuron and step {rates}, {took:.0f} s",
+        flush=True,
     )
     FOLDER.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
@@ -411,6 +413,9 @@ def record(name: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*NETS, []], metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N")
     torch.set_num_threads(1)
-    for each in parser.parse_args().names or NETS:
-        record(each)
+    chosen = parser.parse_args()
+    for each in chosen.names or NETS:
+        for turn in range(chosen.seeds):
+            record(each, turn)
