@@ -75,20 +75,22 @@ def window_sum(weights: IntegerConvolution, j: int, inputs: list[int]) -> int:
     _, _, across = weights.shape
     output, place = divmod(j, weights.spread)
     row, column = divmod(place, across)
+    kernel = weights.kernel[output].tolist()
     first_channel = output // (n_outputs // windows.groups) * n_channels
+    (high, wide), (pool_high, pool_wide) = windows.pooled, windows.pool
     total = 0
-    for i in range(n_channels):
-        for m in range(n_rows):
-            y = row * windows.stride[0] + m * windows.dilation[0] - windows.padding[0][0]
-            for n in range(n_columns):
-                x = column * windows.stride[1] + n * windows.dilation[1] - windows.padding[1][0]
-                if not (0 <= y < windows.pooled[0] and 0 <= x < windows.pooled[1]):
-                    continue
-                weight = int(weights.kernel[output, i, m, n])
-                for down in range(windows.pool[0]):
-                    for right in range(windows.pool[1]):
-                        line = (first_channel + i) * height + y * windows.pool[0] + down
-                        total += weight * inputs[line * width + x * windows.pool[1] + right]
+    for m in range(n_rows):
+        y = row * windows.stride[0] + m * windows.dilation[0] - windows.padding[0][0]
+        for n in range(n_columns):
+            x = column * windows.stride[1] + n * windows.dilation[1] - windows.padding[1][0]
+            if not (0 <= y < high and 0 <= x < wide):
+                continue
+            for i in range(n_channels):
+                for down in range(pool_high):
+                    line = (first_channel + i) * height + y * pool_high + down
+                    for right in range(pool_wide):
+                        pixel = inputs[line * width + x * pool_wide + right]
+                        total += kernel[i][m][n] * pixel
     return total
 
 
