@@ -168,7 +168,7 @@ def test_another_package_adds_a_coding_to_the_command_line(tmp_path: Path) -> No
         assert done.returncode == 0, done.stderr
         return " ".join(done.stdout.split())
 
-    assert "crossing-4, dark; threshold by default" in told("solve", "--help")
+    assert "crossing-4, dark. --steps" in told("solve", "--help")
     small = ("--witnesses", "20", "--max-neurons", "8", "--steps", "2", "--rho", "0.01")
     assert "solve: " in told("solve", str(tmp_path / "run"), "--coding", "dark", *small)
 
