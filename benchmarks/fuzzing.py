@@ -36,9 +36,9 @@ from convexon.flow.hardware.emit import Design, emit_stage
 from convexon.flow.hardware.verify import golden_trace
 from convexon.flow.network.solve import solve
 from convexon.flow.run import Run
-from convexon.interop.exported import read_exported
 from convexon.interop.layer_list import read_layer_list
 from convexon.interop.nir import read_nir
+from convexon.interop.pytorch.exported import read_exported
 from convexon.interop.signing import sign
 from convexon.link.codec import read_results
 from convexon.link.frame import Frame, FrameReader, encode

@@ -3,11 +3,11 @@
     PYTHONPATH=py python benchmarks/interchange_train.py [--seeds N] [NAME ...]
 
 It runs in an environment that has those tools, mlxtend, aeon and seglearn, which need not be
-Convexon's own, and writes build/interchange/NAME.npz: the network as `convexon.interop.modules`
-reads the tool's own module, samples, and the spikes of every layer that the tool itself produced on
-the test samples. Both compute in float64 there, so that the order of a sum decides no spike. A
-network whose file is there is not trained again. With --seeds N each is trained from N seeds; files
-of the second on are NAME.1.npz, NAME.2.npz and so on.
+Convexon's own, and writes build/interchange/NAME.npz: the network as `cx.from_torch` reads the
+tool's own module, samples, and the spikes of every layer that the tool itself produced on the test
+samples. Both compute in float64 there, so that the order of a sum decides no spike. A network whose
+file is there is not trained again. With --seeds N each is trained from N seeds; files of the second
+on are NAME.1.npz, NAME.2.npz and so on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from real_files import arrays_of
 from sinabs.activation import SingleSpike
 from spikingjelly.activation_based import functional, neuron
 
-from convexon.interop.modules import from_torch
+from convexon.interop.pytorch.modules import from_torch
 from convexon.snn.models.real import RealNetwork
 
 FOLDER = Path(__file__).parent.parent / "build" / "interchange"

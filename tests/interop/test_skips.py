@@ -20,10 +20,10 @@ from torch import nn
 import convexon as cx
 from convexon.api.accelerator import Accelerator
 from convexon.errors import InputError
-from convexon.interop.exported import read_exported
-from convexon.interop.modules import from_torch
 from convexon.interop.nir import from_nir
 from convexon.interop.nir_export import to_nir
+from convexon.interop.pytorch.exported import read_exported
+from convexon.interop.pytorch.modules import from_torch
 from convexon.plan.family import Family
 from convexon.plan.mapping import Folded, Mapping, Spatial
 from convexon.quantizer.hidden import Calibration, quantize_network

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 import convexon as cx
-from convexon.interop.modules import from_torch
 from convexon.interop.nir import from_nir, read_nir
+from convexon.interop.pytorch.modules import from_torch
 from convexon.quantizer.hidden import Calibration, quantize_network
 from convexon.quantizer.settings import HiddenSettings, Rounding
 from convexon.snn.convolution import Convolution, IntegerConvolution, Windows

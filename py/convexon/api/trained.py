@@ -15,7 +15,8 @@ from convexon.errors import InputError
 from convexon.flow.network.readout import with_readout
 from convexon.flow.network.solve import Solved
 from convexon.flow.run import Keeper
-from convexon.interop import modules, nir, nir_export
+from convexon.interop import nir, nir_export
+from convexon.interop.pytorch import modules
 from convexon.quantizer.hidden import LayerChange
 from convexon.quantizer.settings import HiddenSettings, InputSettings
 from convexon.quantizer.trained import (
@@ -76,7 +77,7 @@ def to_nir(
 def from_torch(
     model: torch.nn.Module, sample: Any, *, integrators: str = READINGS[0]
 ) -> RealNetwork:
-    """Read a PyTorch module; `convexon.interop.modules.from_torch` states what can be read."""
+    """Read a PyTorch module; `convexon.interop.pytorch.modules` states what can be read."""
     return modules.from_torch(model, sample, integrators=integrators)
 
 

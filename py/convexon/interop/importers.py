@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from convexon.errors import InputError
-from convexon.interop.exported import read_exported
 from convexon.interop.layer_list import read_layer_list
 from convexon.interop.nir import DEFAULT_PROFILE, read_nir
 from convexon.interop.profiles import PROFILES
+from convexon.interop.pytorch.exported import read_exported
 from convexon.registry import Registry
 from convexon.settings import Settings, setting
 from convexon.snn.card import CARD
@@ -120,7 +120,7 @@ class ExportedImporter(Importer):
     suffixes = (".pt2",)
 
     def read(self, path: Path, reading: ReadingSettings) -> RealNetwork:
-        """Read the program; raises as `convexon.interop.exported.read_exported`."""
+        """Read the program; raises as `convexon.interop.pytorch.exported.read_exported`."""
         return read_exported(path)
 
 

@@ -1,9 +1,9 @@
 """PyTorch modules, as networks of real numbers: snnTorch, SpikingJelly, sinabs, Norse.
 
 The model runs once on a sample, and what each of its leaf modules reads and gives is followed from
-the first to the last (`convexon.interop.torch_calls`). So kinds of reset, delays and learned
+the first to the last (`convexon.interop.pytorch.calls`). So kinds of reset, delays and learned
 constants come from the modules themselves, which no exchange format carries
-(`convexon.interop.torch_neurons`).
+(`convexon.interop.pytorch.neurons`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexon.errors import InputError, MissingToolError
+from convexon.interop.pytorch.calls import SAMPLE, Call, Trace, lead_of, traced
+from convexon.interop.pytorch.neurons import Neurons, array, reader
 from convexon.interop.skips import Reading, Shape, in_a_row
 from convexon.interop.synapses import (
     Operation,
@@ -28,8 +30,6 @@ from convexon.interop.synapses import (
     summed,
     weighed,
 )
-from convexon.interop.torch_calls import SAMPLE, Call, Trace, lead_of, traced
-from convexon.interop.torch_neurons import Neurons, array, reader
 from convexon.snn.convolution import NO_PADDING, Pair
 from convexon.snn.models.real import Real, RealLayer, RealNetwork
 from convexon.snn.neuron import ReadoutMode, reading_of

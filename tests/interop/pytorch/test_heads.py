@@ -15,13 +15,13 @@ import torch
 
 import convexon as cx
 from convexon.errors import InputError
-from convexon.interop.modules import from_torch
+from convexon.interop.pytorch.modules import from_torch
 from convexon.snn.models.real import outputs, scores
 from convexon.snn.models.simulate import scores as integer_scores
 from convexon.snn.neuron import ReadoutMode
 from stand_ins import HEADS, HIDDEN, OUTPUTS, norse, recurrent, snntorch
 
-TRACES = Path(__file__).parent / "traces"
+TRACES = Path(__file__).parents[1] / "traces"
 
 Read = Callable[[list[torch.Tensor]], Any]
 
@@ -82,7 +82,7 @@ def test_membranes_are_those_of_the_tool(name: str) -> None:
 def test_every_recorded_head_is_read_and_on_the_page() -> None:
     recorded = {path.stem.removeprefix("head-") for path in TRACES.glob("head-*.npz")}
     assert recorded == set(HEADS)
-    page = (Path(__file__).parent.parent.parent / "docs" / "import.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "import.md").read_text()
     assert {name for name in HEADS if f"`test_heads[{name}]`" in page} == set(HEADS)
 
 

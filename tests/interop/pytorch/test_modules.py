@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from convexon.errors import InputError
-from convexon.interop.modules import from_torch
+from convexon.interop.pytorch.modules import from_torch
 from convexon.snn.models.real import stack_spikes
 from stand_ins import HIDDEN, MODULES, OUTPUTS, jelly, norse, recurrent, sinabs, snntorch
 
-TRACES = Path(__file__).parent / "traces"
+TRACES = Path(__file__).parents[1] / "traces"
 
 
 class Stack(torch.nn.Module):
@@ -305,5 +305,5 @@ def test_parameters_of_a_channel_are_those_of_its_neurons() -> None:
 
 
 def test_the_page_names_every_module_and_its_test() -> None:
-    page = (Path(__file__).parent.parent.parent / "docs" / "import.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "import.md").read_text()
     assert {name for name in MODULES if f"`test_modules[{name}]`" in page} == set(MODULES)

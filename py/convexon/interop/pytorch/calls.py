@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from convexon.errors import InputError
-from convexon.interop.torch_neurons import kind_of, reader, steps_inside
+from convexon.interop.pytorch.neurons import kind_of, reader, steps_inside
 from convexon.snn.neuron import ReadoutMode
 
 SAMPLE = "the sample"

@@ -16,11 +16,11 @@ from click.testing import CliRunner
 
 from convexon.cli import app
 from convexon.errors import InputError
-from convexon.interop.exported import read_exported
+from convexon.interop.pytorch.exported import read_exported
 from convexon.snn.models.real import scores, stack_spikes
 from convexon.snn.neuron import Reset
 
-TRACES = Path(__file__).parent / "traces"
+TRACES = Path(__file__).parents[1] / "traces"
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """Programs of `torch.export`, as networks of real numbers: a neuron is known by what it computes.
 
-The archive is read without pickle (`convexon.interop.exported_file`), and its operators are run in
-float64. Between neurons they must be linear, and the matrix is what they make of unit inputs. A
-neuron is a module that compares, of whatever class: `convexon.interop.neuron_rule` finds what it
-does by asking it.
+The archive is read without pickle (`convexon.interop.pytorch.exported_file`), and its operators are
+run in float64. Between neurons they must be linear, and the matrix is what they make of unit
+inputs. A neuron is a module that compares, of whatever class: `convexon.interop.neuron_rule` finds
+what it does by asking it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from convexon.errors import ConvexonError, InputError
-from convexon.interop.exported_file import (
+from convexon.interop.neuron_rule import Values, rule_of
+from convexon.interop.pytorch.exported_file import (
     COMPARES,
     IGNORED,
     WEIGHTS,
@@ -29,7 +30,6 @@ from convexon.interop.exported_file import (
     read_archive,
     torch_package,
 )
-from convexon.interop.neuron_rule import Values, rule_of
 from convexon.interop.skips import Reading, in_a_row
 from convexon.interop.synapses import Synapses, summed
 from convexon.snn.models.real import RealLayer, RealNetwork, stack_spikes

@@ -1,0 +1,1 @@
+"""Models of PyTorch: modules, which are run once, and programs of torch.export."""
