@@ -53,7 +53,7 @@ NOT_ASKED = {
 
 
 def test_the_conventions_of_scikit_learn_are_kept() -> None:
-    results = check_estimator(small(), on_skip=None, on_fail=None)
+    results = check_estimator(small(witnesses=16), on_skip=None, on_fail=None)
     assert len(results) > 50
     other = {r["check_name"]: r["exception"] for r in results if r["status"] != "passed"}
     assert set(other) <= set(NOT_ASKED), other
