@@ -142,6 +142,7 @@ def fit_digits(
     seconds: float,
     rhos: Sequence[float] = RHOS,
     learning_rates: Sequence[float] = LEARNING_RATES,
+    fit_on: SpikeDataset | None = None,
 ) -> DigitsFit:
     """Fit the hybrid: surrogate witnesses, convex program, fine-tuning.
 
@@ -156,8 +157,12 @@ def fit_digits(
     rhos, learning_rates : sequences of float
         Strengths of the row-group penalty, and rates of surrogate training that share its time, to
         choose from on validation.
+    fit_on : SpikeDataset, optional
+        In place of the digits of ``train`` that are not held back to choose on, such as these and
+        jittered ones.
     """
-    fit_on, chosen_on = parts(train, seed=seed)
+    rest, chosen_on = parts(train, seed=seed)
+    fit_on = rest if fit_on is None else fit_on
     lower = Branch((delay_line(train.n_inputs, train.n_steps),))
     lesson = Lesson(train=fit_on, validation=chosen_on)
     plan = TrainingPlan(

@@ -6,25 +6,28 @@ two training digits of different classes there. Eight times as many are drawn as
 kept that explain most of what the ones before left open; and the convex program weighs them.
 With `--cells` the neurons are logic cells, one LUT each: Boolean functions of four pixels of a
 rectangle of 3 x 3, of which pricing finds the best for what is left, out of more than four billion.
-Digits that are shifted by a pixel are further rows. Validation digits choose the regularisation.
+Each neuron then changes a synapse at a time, as far as the loss falls, in a few sweeps over all of
+them. Digits that are jittered are further rows. Digits held back choose the regularisation.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from mnist import MODE, VALIDATION_SHARE, units
-from mnist_data import N_CLASSES, balanced_subset, load_digits, sequential
+from mnist_data import N_CLASSES, balanced_subset, jittered, load_digits, sequential
 from run_folder import keep, parser, script
 
 from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
+from convexon.convex.solvers.solver import solve
 from convexon.data.dataset import SpikeDataset
 from convexon.snn.network import Branch, Layer, Network
+from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.dictionary import build_dictionary
 from convexon.train.columns.rows import distinct_rows
 from convexon.train.fit import best_on_path, rebuilding
@@ -32,18 +35,17 @@ from convexon.train.master import program_over
 from convexon.train.pricing.cells import CellPricing
 from convexon.train.pricing.site import site_on
 from convexon.train.pursuit import Pursuit, pursue, pursue_priced
+from convexon.train.refinement import Refinement, refine
 from convexon.train.witnesses.threshold import delay_line
 from convexon.train.witnesses.witness import Field, WitnessFamily, draw_branch
 
 SIDE = 28
-SHIFTS = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
-"""Pixels down and right by which training digits are shifted."""
 
 RHOS = (3e-4, 1e-4)
 """Strengths of the row-group penalty to choose from."""
 
-TOLERANCE = 1e-2
-"""Duality gap of the programs that choose rho."""
+TOLERANCE, SWEPT = 1e-2, 3e-2
+"""Duality gaps of the programs that choose rho, and that neurons are refined for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,29 +57,20 @@ class ConvexPlan:
     fan_in: int = 64  # of a neuron, at most
     bits: int = 2  # of a hidden weight
     n_steps: int = 4  # T, chunks of an image
-    shifts: tuple[tuple[int, int], ...] = SHIFTS
-    selected_on: int = 30_000  # rows that select neurons, at most
+    copies: int = 10  # rows of a digit: itself, and jittered
+    selected_on: int = 30_000  # rows that select neurons, and that refine them in a sweep, at most
     rhos: tuple[float, ...] = RHOS
+    sweeps: int = 8  # of refinement
     cells: bool = False  # whether the neurons are logic cells
     seed: int = 0
 
 
-def pixels(n_steps: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def pixels(n_steps: int) -> npt.NDArray[np.int64]:
     """Return the delay line's unit that holds each pixel at the last step, (28, 28)."""
     chunk = -(-SIDE * SIDE // n_steps)
     pixel = np.arange(SIDE * SIDE)
     ago = n_steps - 1 - pixel // chunk
     return (ago * chunk + pixel % chunk).reshape(SIDE, SIDE)
-
-
-def shifted(
-    images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], down: int, right: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Return images (samples, 784) moved by some pixels; what comes in is black."""
-    grid = images.reshape(-1, SIDE, SIDE)
-    padded = np.pad(grid, ((0, 0), (1, 1), (1, 1)))
-    moved = padded[:, 1 - down : 1 - down + SIDE, 1 - right : 1 - right + SIDE]
-    return np.ascontiguousarray(moved).reshape(images.shape)
 
 
 def selected(
@@ -114,42 +107,84 @@ def priced_cells(
     return pursue_priced(site, oracle, N_CLASSES, wanted, generator=generator)
 
 
+def refined(
+    line: Layer,
+    last: Layer,
+    digits: Digits,
+    family: WitnessFamily,
+    plan: ConvexPlan,
+    generator: np.random.Generator,
+) -> Layer:
+    """Return the neurons after their sweeps of refinement, each on digits jittered anew."""
+    count, weights = min(plan.selected_on, plan.copies * len(digits.labels)), None
+    for _ in range(plan.sweeps):
+        some = digits.fresh(count, generator)
+        rows = distinct_rows(some, MODE)
+        site = site_on(some, rows, family, trunk=[line])
+        problem = rows.problem(Softmax(), GroupL2(), min(plan.rhos), n_outputs=N_CLASSES)
+        columns = BitColumns.pack(site.features(last))
+        program = program_over(problem, columns, np.ones(last.n_neurons))
+        weights = solve(program, tolerance=SWEPT, start=weights).W
+        last = refine(site, last, weights, problem, Refinement(), generator=generator)
+    return last
+
+
 def some_of(fit_on: SpikeDataset, plan: ConvexPlan, generator: np.random.Generator) -> SpikeDataset:
     """Return the rows that select neurons."""
     count = min(plan.selected_on, fit_on.n_samples)
     return fit_on.take(np.sort(generator.permutation(fit_on.n_samples)[:count]))
 
 
-def fit_convex(
-    images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
-    labels: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-    plan: ConvexPlan,
-) -> Network:
-    """Draw and select, or price, and weigh; a share of the digits chooses the regularisation."""
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """Training digits, as rows of a program."""
+
+    images: npt.NDArray[np.uint8]  # (samples, 784)
+    labels: npt.NDArray[np.int64]
+    n_steps: int
+
+    def rows(self, copies: int, generator: np.random.Generator) -> SpikeDataset:
+        """Return every digit as it is, and jittered, ``copies`` times in all."""
+        every = [self.images, *(jittered(self.images, generator) for _ in range(copies - 1))]
+        labels = np.tile(self.labels, copies)
+        return sequential(np.concatenate(every), labels, n_steps=self.n_steps)
+
+    def fresh(self, count: int, generator: np.random.Generator) -> SpikeDataset:
+        """Return ``count`` digits at random, each jittered."""
+        chosen = generator.integers(len(self.labels), size=count)
+        moved = jittered(self.images[chosen], generator)
+        return sequential(moved, self.labels[chosen], n_steps=self.n_steps)
+
+
+def held_back(
+    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], plan: ConvexPlan
+) -> tuple[Digits, SpikeDataset]:
+    """Return the digits to fit on, and those that choose the regularisation."""
     count = round(VALIDATION_SHARE * len(labels))
     held = balanced_subset(labels, count, seed=plan.seed + 1)
     rest = np.setdiff1d(np.arange(len(labels)), held)
+    chosen_on = sequential(images[held], labels[held], n_steps=plan.n_steps)
+    return Digits(images[rest], labels[rest], plan.n_steps), chosen_on
 
-    def chunks(chosen: Sequence[tuple[int, int]], part: object) -> SpikeDataset:
-        rows = np.concatenate([shifted(images[part], *shift) for shift in chosen])
-        return sequential(rows, np.tile(labels[part], len(chosen)), n_steps=plan.n_steps)
 
-    fit_on, chosen_on = chunks(plan.shifts, rest), chunks(((0, 0),), held)
+def fit_convex(
+    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], plan: ConvexPlan
+) -> Network:
+    """Draw and select, or price; refine; weigh."""
+    digits, chosen_on = held_back(images, labels, plan)
+    generator = np.random.default_rng([plan.seed, 29])
+    fit_on = digits.rows(plan.copies, generator)
     family = units(bits=plan.bits, fan_in=plan.fan_in)
     seeing: WitnessFamily = replace(family, field=Field(places=pixels(plan.n_steps)))
-    generator = np.random.default_rng([plan.seed, 29])
     line = delay_line(fit_on.n_inputs, fit_on.n_steps)
     if plan.cells:
         last = priced_cells(line, fit_on, seeing, plan, generator)
     else:
-        drawn = draw_branch(
-            [seeing],
-            chunks(((0, 0),), rest),
-            widths=[plan.drawn * plan.neurons],
-            generator=generator,
-            trunk=[line],
-        )
+        widths = [plan.drawn * plan.neurons]
+        plain = digits.rows(1, generator)
+        drawn = draw_branch([seeing], plain, widths=widths, generator=generator, trunk=[line])
         last = selected(drawn, fit_on, family, plan, generator)
+    last = refined(line, last, digits, seeing, plan, generator)
     branch = Branch((line, last))
     rows = distinct_rows(fit_on, MODE)
     dictionary = build_dictionary([branch], fit_on, MODE, rows=rows)

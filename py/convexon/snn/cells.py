@@ -69,6 +69,21 @@ def cell_layer(reads: npt.ArrayLike, tables: npt.ArrayLike, *, n_inputs: int) ->
     )
 
 
+def reads_and_tables(layer: Layer) -> tuple[IntArray, IntArray]:
+    """Return what `cell_layer` makes a layer of: reads (neurons, k) and tables (neurons, 2**k).
+
+    `OWN` stands for an input that none of the layer's is: a cell's own last spike, or none at all.
+
+    Raises `InputError` if the layer has no logic cells.
+    """
+    if layer.tables is None:
+        raise InputError("layer must have tables: its neurons are no logic cells")
+    n_codes = layer.tables.shape[0]
+    weighs = layer.matrix[None] == (1 << np.arange(n_codes.bit_length() - 1))[:, None, None]
+    reads = np.where(weighs.any(axis=1), weighs.argmax(axis=1), OWN)
+    return reads.T.astype(np.int64), layer.tables.T.astype(np.int64)
+
+
 def tables_of_integers(numbers: Sequence[int], k: int) -> IntArray:
     """Truth tables of k inputs as `cell_layer` takes them, from integers: bit c is that of code c.
 

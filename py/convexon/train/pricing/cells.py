@@ -187,12 +187,7 @@ class _Coded:
             shown = site.signal[:, -1]
         self.n_rows = len(shown)
         windows, members = _windows_of(site)
-        rows = np.sort(windows[:, members], axis=2).reshape(-1, members.shape[1])
-        _, first = np.unique(rows, axis=0, return_index=True)
-        self._chosen = np.sort(first)  # each set once, in the first window that has it
-        self.inputs = np.ascontiguousarray(
-            windows[:, members].reshape(rows.shape)[self._chosen]
-        ).astype(np.int64)
+        self._chosen, self.inputs = _sets_of(windows, members)
         self._window = self._chosen // len(members)
         self.n_neurons = len(self.inputs) << (1 << members.shape[1])
         places = 1 << np.arange(windows.shape[1])
@@ -231,6 +226,22 @@ class _Coded:
         counts = np.diff(np.append(starts, len(order)))
         rank[by_window] = np.arange(len(order)) - np.repeat(starts, counts)
         return np.asarray(order[np.argsort(rank, kind="stable")[:wanted]])
+
+
+def input_sets(site: Site) -> IntArray:
+    """Return the sets of inputs that a cell may read on a site, (sets, k), each once.
+
+    Raises `InputError` where there are too many.
+    """
+    return _sets_of(*_windows_of(site))[1]
+
+
+def _sets_of(windows: IntArray, members: IntArray) -> tuple[npt.NDArray[np.intp], IntArray]:
+    """Place of each set in the first window that has it, and its inputs, (sets, k)."""
+    every = windows[:, members].reshape(-1, members.shape[1])
+    _, first = np.unique(np.sort(every, axis=1), axis=0, return_index=True)
+    chosen = np.sort(first)
+    return chosen, np.ascontiguousarray(every[chosen]).astype(np.int64)
 
 
 def _windows_of(site: Site) -> tuple[IntArray, IntArray]:
