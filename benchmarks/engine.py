@@ -64,7 +64,7 @@ PLANS: Mapping[str, Mapping[str, object]] = {
     "cell": {"neurons": 1024, "cells": True},
     "cell2048": {"neurons": 2048, "cells": True},
 }
-WHOLE = {"copies": 5, "selected_on": 60_000, "sweeps": 6, "rhos": (1e-4, 3e-5)}
+WHOLE = {"copies": 5, "selected_on": 60_000, "rhos": (1e-4, 5e-5)}
 LARGE = {
     "mnist6000": (6000, PLANS),
     "mnist6000-256": (6000, {"cvx": {"neurons": 256}}),

@@ -114,8 +114,11 @@ def refined(
     family: WitnessFamily,
     plan: ConvexPlan,
     generator: np.random.Generator,
-) -> Layer:
-    """Return the neurons after their sweeps of refinement, each on digits jittered anew."""
+) -> tuple[Layer, npt.NDArray[np.float64] | None]:
+    """Return the neurons after their sweeps of refinement, each on digits jittered anew.
+
+    And the readout weights that the last sweep began with.
+    """
     count, weights = min(plan.selected_on, plan.copies * len(digits.labels)), None
     for _ in range(plan.sweeps):
         some = digits.fresh(count, generator)
@@ -126,7 +129,7 @@ def refined(
         program = program_over(problem, columns, np.ones(last.n_neurons))
         weights = solve(program, tolerance=SWEPT, start=weights).W
         last = refine(site, last, weights, problem, Refinement(), generator=generator)
-    return last
+    return last, weights
 
 
 def some_of(fit_on: SpikeDataset, plan: ConvexPlan, generator: np.random.Generator) -> SpikeDataset:
@@ -184,17 +187,20 @@ def fit_convex(
         plain = digits.rows(1, generator)
         drawn = draw_branch([seeing], plain, widths=widths, generator=generator, trunk=[line])
         last = selected(drawn, fit_on, family, plan, generator)
-    last = refined(line, last, digits, seeing, plan, generator)
+    last, start = refined(line, last, digits, seeing, plan, generator)
     branch = Branch((line, last))
     rows = distinct_rows(fit_on, MODE)
     dictionary = build_dictionary([branch], fit_on, MODE, rows=rows)
     problem = rows.problem(Softmax(), GroupL2(), min(plan.rhos), n_outputs=N_CLASSES)
+    if start is not None:
+        start = start[np.append(dictionary.witnesses[:, 1], -1)]
     return best_on_path(
         program_over(problem, dictionary.bits, np.ones(dictionary.n_columns)),
         rebuilding([branch], dictionary, chosen_on, MODE),
         chosen_on,
         rhos=plan.rhos,
         tolerance=TOLERANCE,
+        start=start,
     )
 
 

@@ -149,6 +149,7 @@ def best_on_path(
     *,
     rhos: Sequence[float],
     tolerance: float,
+    start: FloatArray | None = None,
     max_seconds: float | None = None,
 ) -> Network:
     """Weigh the columns of a program anew for every rho; return the network best on validation.
@@ -159,10 +160,11 @@ def best_on_path(
     time was set.
 
     The program is over a dictionary and, last, the always-firing column; its own rho does not
-    matter. The time is for each rho; the best weights that were found by then are taken.
+    matter. The largest rho starts from ``start``, (P + 1, C), or from zeros. The time is for each
+    rho; the best weights that were found by then are taken.
     """
     ordered = sorted(rhos, reverse=True)
-    solutions = path(program, ordered, tolerance=tolerance, max_seconds=max_seconds)
+    solutions = path(program, ordered, tolerance=tolerance, start=start, max_seconds=max_seconds)
     networks = [rebuild(solution.W) for solution in solutions if solution.W[:-1].any()]
     if not networks:
         raise InputError(f"rhos must leave a neuron active, not {tuple(rhos)!r}: lower them")

@@ -149,20 +149,20 @@ def path(
     rhos: Iterable[float],
     *,
     tolerance: float = 1e-6,
+    start: ArrayLike | None = None,
     max_seconds: float | None = None,
     progress: Progress | None = None,
 ) -> tuple[Solution, ...]:
     """Solve a program for each of several rho, in their order; its own rho does not matter.
 
-    Each solution starts from that of the next larger rho, which has fewer active columns. The
-    options are those of `solve`, for each rho, and so is what is raised; an `InputError` says where
-    a rho is not positive and finite, or there is none.
+    Each solution starts from that of the next larger rho, which has fewer active columns, and the
+    first from ``start``. The options are those of `solve`, for each rho, and so is what is raised;
+    an `InputError` says where a rho is not positive and finite, or there is none.
     """
     values = [float(rho) for rho in rhos]
     if not values or not all(0.0 < rho < np.inf for rho in values):
         raise InputError(f"rhos must be positive finite numbers, one or more, not {values!r}")
     solved: dict[float, Solution] = {}
-    start = None
     for rho in sorted(set(values), reverse=True):
         solved[rho] = solve(
             replace(program, rho=rho),
