@@ -128,7 +128,8 @@ def refined(
         columns = BitColumns.pack(site.features(last))
         program = program_over(problem, columns, np.ones(last.n_neurons))
         weights = solve(program, tolerance=SWEPT, start=weights).W
-        last = refine(site, last, weights, problem, Refinement(), generator=generator)
+        hidden, intercept = weights[:-1], weights[-1]
+        last = refine(site, last, hidden, intercept, problem, Refinement(), generator=generator)
     return last, weights
 
 

@@ -1,15 +1,16 @@
 """Refinement: neurons that follow the loss they leave, one at a time.
 
 Pricing asks what a new column would do to the objective at first order. Of a column that has its
-weights W_j more is known: whether a row is better off with the neuron's spike or without it is the
-difference of two losses, exact however far the step. The neuron whose spikes gather most of these
-differences is the best there is in this place, while the other neurons and all readout weights stay
-as they are. Here each neuron in turn climbs towards it by single changes of what it is, so the
-objective of the convex program falls with every neuron that changes, and falls again when the
-program is solved anew over the columns. No gradient goes through a spike, and a certificate is that
-of the program over the columns in the end.
+weights W_j more is known: what a row loses with the neuron's spike and without it, or at any count
+of spikes, exactly, however far the step.
 
-    gains_i = loss_i(scores without the spike) - loss_i(scores with it),    sum of gains_i z_i: up
+    table[z, i] = loss_i(scores of the others + z W_j)
+
+The neuron whose column z has the least sum of table[z_i, i] is the best there is in this place,
+while the other neurons and all readout weights stay as they are. Here each neuron in turn goes
+there by single changes of what it is, so the objective of the convex program falls with every
+neuron that changes, and falls again when the program is solved anew over the columns. No gradient
+goes through a spike, and a certificate is that of the program over the columns in the end.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from convexon.convex.model.problem import Problem
 from convexon.errors import InputError, require_positive
 from convexon.snn.cells import cell_layer, reads_and_tables
 from convexon.snn.network import Layer
+from convexon.snn.neuron import ReadoutMode
 from convexon.train.pricing.cells import SIZE, input_sets
 from convexon.train.pricing.site import Site
 from convexon.train.witnesses.witness import Field
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-Spikes = npt.NDArray[np.bool_]
+Column = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class Refinement:
     Raises `InputError` if a member is out of its range.
     """
 
-    moves: int = 5  # changes of one weight, or of one input of a cell
+    moves: int = 5  # changes of one weight, of one input of a cell, or of a threshold
     rare: float = 0.01  # share of the rows that a neuron must fire in, and be silent in
 
     def __post_init__(self) -> None:
@@ -54,6 +56,7 @@ def refine(
     site: Site,
     layer: Layer,
     W: FloatArray,
+    rest: FloatArray,
     problem: Problem,
     plan: Refinement,
     *,
@@ -67,10 +70,11 @@ def refine(
     site : Site
         Where the neurons stand; its rows are those of the problem.
     layer : Layer
-        k threshold units of the site's family, or k logic cells.
-    W : float array, shape (k + 1, C)
-        Readout weights of the neurons and, last, of the column that always fires. A neuron without
-        a weight stays as it is.
+        k neurons of the site's family, or k logic cells.
+    W : float array, shape (k, C)
+        Their readout weights. A neuron without any stays as it is.
+    rest : float array, shape (C,) or (m, C)
+        What all else adds to the scores: the intercept, and other neurons.
     problem : Problem
         Whose loss falls.
     plan : Refinement
@@ -78,36 +82,39 @@ def refine(
     progress : callable, optional
         Called with the neurons that have had their turn.
 
-    Raises `InputError` if a neuron keeps a membrane between steps, reads neurons beside it, or is
-    read by more than one spike.
+    Raises `InputError` if a neuron reads neurons beside it, a cell keeps a membrane or reads its
+    own last spike, or the readout is neither of last steps, of steps, nor of counts.
     """
-    if not site.memoryless or site.beside is not None:
+    if site.beside is not None or site.mode not in _MODES:
         raise InputError(
-            "refinement takes neurons without a memory that are read at one step: a full leak, "
-            "none beside them, and a readout of last or step"
+            "refinement takes neurons with none beside them, and a readout of last, step or count"
         )
     neurons: _Neurons
-    if layer.tables is None:
+    if layer.tables is not None:
+        neurons = _Cells(site, layer, plan)
+    elif site.memoryless:
         neurons = _ThresholdUnits(site, layer, plan)
     else:
-        neurons = _Cells(site, layer, plan)
-    fires = site.features(layer).astype(np.bool_)
-    scores = fires.astype(np.float64) @ W[:-1] + W[-1]
-    losses = _losses(problem, scores)
+        neurons = _Simulated(site, layer, plan, generator)
+    features = site.features(layer)
+    scores = features.astype(np.float64) @ W + rest
     for turn, j in enumerate(generator.permutation(layer.n_neurons), start=1):
         if W[j].any():
-            side = np.where(fires[:, j], -1.0, 1.0)  # to the other side of what the neuron does
-            moved = scores + side[:, None] * W[j]
-            others = _losses(problem, moved)
-            gains = side * (losses - others)
-            spikes = neurons.improved(int(j), fires[:, j], gains)
-            if spikes is not None:
-                changed = np.flatnonzero(spikes != fires[:, j])
-                scores[changed], losses[changed] = moved[changed], others[changed]
-                fires[:, j] = spikes
+            column = features[:, j]
+            others = scores - column[:, None] * W[j]
+            table = np.stack(
+                [_losses(problem, others + z * W[j]) for z in range(site.max_feature + 1)]
+            )
+            new = neurons.improved(int(j), column, table)
+            if new is not None:
+                features[:, j] = new
+                scores = others + new[:, None] * W[j]
         if progress is not None:
             progress(turn)
     return neurons.layer()
+
+
+_MODES = (ReadoutMode.LAST, ReadoutMode.STEP, ReadoutMode.COUNT)
 
 
 def _losses(problem: Problem, scores: FloatArray) -> FloatArray:
@@ -120,8 +127,11 @@ def _losses(problem: Problem, scores: FloatArray) -> FloatArray:
 class _Neurons(Protocol):
     """The neurons of a layer while they change."""
 
-    def improved(self, j: int, fires: Spikes, gains: FloatArray) -> Spikes | None:
-        """Change neuron j so that its spikes gather more, and return these; None if none do."""
+    def improved(self, j: int, column: Column, table: FloatArray) -> Column | None:
+        """Change neuron j so that it loses less, and return its column; None if nothing does.
+
+        ``table`` (values, m) is what each row loses at each value that its entry may have.
+        """
 
     def layer(self) -> Layer:
         """Return the neurons as they are now."""
@@ -152,11 +162,12 @@ class _ThresholdUnits:
     def layer(self) -> Layer:
         return self._family.layer(self._weights, self._thresholds)
 
-    def improved(self, j: int, fires: Spikes, gains: FloatArray) -> Spikes | None:
+    def improved(self, j: int, column: Column, table: FloatArray) -> Column | None:
+        gains = table[0] - table[1]  # of each row, if it fires
         seen = _near(self._family.field, np.flatnonzero(self._weights[:, j]), len(self._weights))
         inputs, weights = self._inputs[seen], self._weights[seen, j]
         membranes = self._membranes[j]
-        threshold, best, found = int(self._thresholds[j]), float(gains[fires].sum()), False
+        threshold, best, found = int(self._thresholds[j]), float(column @ gains), False
         for move in range(self._plan.moves + 1):
             levels = _Levels(membranes, gains)
             level, reached = levels.best(self._plan.rare, self._least)
@@ -172,7 +183,7 @@ class _ThresholdUnits:
             weights = weights.copy()
             weights[place] += step
             membranes = membranes + step * inputs[place].astype(membranes.dtype)
-        return self._membranes[j] >= self._thresholds[j] if found else None
+        return (self._membranes[j] >= threshold).astype(np.uint8) if found else None
 
     def _best_change(
         self,
@@ -257,10 +268,75 @@ def _near(field: Field | None, used: IntArray, n_inputs: int) -> IntArray:
     return np.asarray(field.places[height, width].ravel())
 
 
+class _Simulated:
+    """Neurons of any other kind: what a change brings is seen by simulating it.
+
+    A move tries the neighbours in the alphabet of each weight, and a few other thresholds.
+    """
+
+    def __init__(
+        self, site: Site, layer: Layer, plan: Refinement, generator: np.random.Generator
+    ) -> None:
+        self._site, self._plan, self._generator = site, plan, generator
+        self._weights, self._thresholds = layer.matrix.copy(), layer.thresholds.copy()
+
+    def layer(self) -> Layer:
+        return self._site.family.layer(self._weights, self._thresholds)
+
+    def improved(self, j: int, column: Column, table: FloatArray) -> Column | None:
+        rows, found = np.arange(len(column)), None
+        least = float(table[column, rows].sum()) - _LEAST_GAIN
+        for _ in range(self._plan.moves):
+            weights, thresholds = self._changed(self._weights[:, j], int(self._thresholds[j]))
+            if not len(thresholds):
+                break
+            columns = self._site.features(self._site.family.layer(weights, thresholds))
+            lost = table[columns, rows[:, None]].sum(axis=0)
+            fires = np.count_nonzero(columns, axis=0) / len(rows)
+            lost[(fires < self._plan.rare) | (columns.min(axis=0) > 0)] = np.inf
+            top = int(lost.argmin())
+            if lost[top] >= least:
+                break
+            least, found = float(lost[top]) - _LEAST_GAIN, columns[:, top]
+            self._weights[:, j], self._thresholds[j] = weights[:, top], thresholds[top]
+        return found
+
+    def _changed(self, weights: IntArray, threshold: int) -> tuple[IntArray, IntArray]:
+        """Return the neuron with one thing changed, (inputs, k) weights and (k,) thresholds."""
+        family = self._site.family
+        values, seen = (
+            family.alphabet.values,
+            _near(family.field, np.flatnonzero(weights), len(weights)),
+        )
+        if len(seen) > _TRIED:
+            seen = self._generator.choice(seen, _TRIED, replace=False)
+        at = np.searchsorted(values, weights[seen])
+        places = np.concatenate([seen, seen])
+        targets = values[np.concatenate([at - 1, at + 1]).clip(0, len(values) - 1)]
+        used = np.count_nonzero(weights)
+        grown = used + (weights[places] == 0) - (targets == 0)
+        allowed = (targets != weights[places]) & (grown >= 1) & (grown <= max(used, family.fan_in))
+        places, targets = places[allowed], targets[allowed]
+        step = max(1, abs(threshold) // 16)
+        others = np.array([threshold + k * step for k in _AROUND if threshold + k * step >= 1])
+        every = np.repeat(weights[:, None], len(places) + len(others), axis=1)
+        every[places, np.arange(len(places))] = targets
+        return every, np.concatenate([np.full(len(places), threshold), others]).astype(np.int64)
+
+
+_TRIED = 64
+"""Weights of a neuron that a move tries to change, at most; a random part where there are more."""
+
+_AROUND = (-3, -1, 1, 3)
+"""Other thresholds that a move tries, in sixteenths of what it is."""
+
+
 class _Cells:
     """Logic cells that change an input at a time; the table that is best there comes with it."""
 
     def __init__(self, site: Site, layer: Layer, plan: Refinement) -> None:
+        if not site.memoryless:
+            raise InputError("refinement takes cells that are read at one step: last or step")
         self._plan, self._n_inputs = plan, layer.n_inputs
         self._reads, self._tables = reads_and_tables(layer)
         self._inputs = np.ascontiguousarray(site.last_step().T)
@@ -274,24 +350,23 @@ class _Cells:
     def layer(self) -> Layer:
         return cell_layer(self._reads, self._tables, n_inputs=self._n_inputs)
 
-    def improved(self, j: int, fires: Spikes, gains: FloatArray) -> Spikes | None:
-        best, found, spikes = float(gains[fires].sum()), False, fires
-        least, n_codes = self._plan.rare * len(fires), self._tables.shape[1]
+    def improved(self, j: int, column: Column, table: FloatArray) -> Column | None:
+        gains, m, n_codes = table[0] - table[1], len(column), self._tables.shape[1]
+        best, found, least = float(column @ gains), None, self._plan.rare * m
         for _ in range(self._plan.moves):
             kept = np.isin(self._sets, self._reads[j]).sum(axis=1)
-            moved = False
+            better = False
             for reads in self._sets[kept >= self._sets.shape[1] - 1]:
                 codes = self._codes(reads)
-                table = np.bincount(codes, weights=gains, minlength=n_codes) > 0
-                every = table[codes]
-                reached = float(gains[every].sum())
-                if reached > best + _LEAST_GAIN and least <= every.sum() <= len(fires) - least:
-                    best, moved, new = reached, True, (reads, table, every)
-            if not moved:
+                fires = (np.bincount(codes, weights=gains, minlength=n_codes) > 0).astype(np.uint8)
+                spikes = fires[codes]
+                reached = float(spikes @ gains)
+                if reached > best + _LEAST_GAIN and least <= spikes.sum() <= m - least:
+                    best, better, new = reached, True, (reads, fires, spikes)
+            if not better:
                 break
-            self._reads[j], self._tables[j], spikes = new
-            found = True
-        return spikes if found else None
+            self._reads[j], self._tables[j], found = new
+        return found
 
     def _codes(self, reads: IntArray) -> npt.NDArray[np.uint8]:
         codes = np.zeros(self._inputs.shape[1], dtype=np.uint8)
