@@ -24,6 +24,7 @@ from convexon.errors import InputError, SolverError
 from convexon.flow.network import solve as flow
 from convexon.flow.network.solve import Solved, held_out
 from convexon.flow.run import Run
+from convexon.progress import QUIET
 from convexon.snn.models import golden
 from convexon.snn.models.simulate import run
 from convexon.snn.neuron import ReadoutMode
@@ -35,6 +36,7 @@ from convexon.train.cost import CostKind
 from convexon.train.selection import validation_split
 from convexon.train.settings import ProgramSolver, SolveSettings
 from convexon.train.solved import BRANCHES, NETWORK, SOLVED
+from convexon.train.witnesses import stage
 from toy import N_INPUTS, toy_arrays, toy_file, toy_samples, toy_settings
 
 ARTEFACTS = (
@@ -467,6 +469,10 @@ def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(
             "fan_in must be at most the 4 hidden neurons below, not 5",
         ),
         ({"pricing_rounds": -1}, "pricing_rounds must be an integer of at least 0, not -1"),
+        (
+            {"refine_sweeps": 1, "readout": "sign"},
+            "refine_sweeps must be 0 for a readout of signs, not 1",
+        ),
         ({"seed": -1}, "seed must be an integer of at least 0, not -1"),
     ],
     ids=str,
@@ -532,6 +538,55 @@ def test_deep_branches_and_priced_witnesses_are_certified_too(
     test = result.drawn.test.value
     slow, fast = golden.run(result.card.value, test.inputs), run(result.card.value, test.inputs)
     assert np.array_equal(slow.scores, fast.scores)
+
+
+@pytest.mark.parametrize(
+    "own", [{}, {"readout": "last"}, {"depth": 2, "hidden": 12, "pricing_rounds": 1}], ids=str
+)
+def test_refined_witnesses_join_the_drawn_ones_and_are_certified(
+    settings: SolveSettings, tmp_path: Path, own: dict[str, object]
+) -> None:
+    drawn = replace(settings, **own)
+    refined = replace(drawn, refine_sweeps=2)
+    before = flow.solve(Run(tmp_path / "drawn"), toy_samples(), drawn)
+    after = flow.solve(Run(tmp_path / "refined"), toy_samples(), refined)
+    n_families = len(drawn.families(N_INPUTS))
+    old, new = (found.drawn.branches.value for found in (before, after))
+    assert len(old) < len(new) <= len(old) + n_families
+    for mine, other in zip(new, old[:n_families], strict=False):
+        assert np.array_equal(mine.layers[-1].matrix, other.layers[-1].matrix)
+    dictionary, solution = after.drawn.dictionary.value, after.solution.value
+    used = dictionary.witnesses[solution.columns, 0]
+    assert (used >= n_families).any()  # refined neurons were preferred to drawn ones
+    check_file(tmp_path / "refined")
+    test = after.drawn.test.value
+    slow, fast = golden.run(after.card.value, test.inputs), run(after.card.value, test.inputs)
+    assert np.array_equal(slow.scores, fast.scores)
+
+
+def test_refinement_does_not_look_at_what_rho_is_chosen_on(
+    settings: SolveSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other labels there change no neuron; other labels elsewhere do."""
+    refined = replace(settings, refine_sweeps=1)
+    samples = toy_samples()
+    interface = flow.interface_of(refined, samples)
+    train = samples.encoded(interface, n_steps=refined.steps, bits=1)
+    rows = distinct_rows(train, refined.readout)
+    apart = fit, held = selection.rows_apart(refined, rows)
+    monkeypatch.setattr(stage, "rows_apart", lambda *_: apart)
+
+    def neurons(labels: np.ndarray) -> list[bytes]:
+        given = replace(rows, labels=labels)
+        made = stage.witnesses_for(refined, train, (), given, QUIET)
+        return [branch.layers[-1].matrix.tobytes() for branch in made]
+
+    known = neurons(rows.labels)
+    for part, same in ((held, True), (fit, False)):
+        labels = rows.labels.copy()
+        labels[part] = labels[part][::-1]
+        assert not np.array_equal(labels, rows.labels)
+        assert (neurons(labels) == known) is same
 
 
 def test_samples_that_repeat_are_merged(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def solve_program(settings: SolveSettings, pool: Pool, progress: Progress) -> So
     rho = max(validation, key=lambda r: (validation[r], r))  # of equals, the sparser network
 
     progress.begin("selecting columns (row-group program)")
-    columns = _select(settings, pool, None, watch)
+    columns = select(settings, pool, None, watch)
     progress.begin("solving the l1 program")
     program = pool.restricted(columns).program(settings.loss, L1(), rho)
     W, dual, gap, history = _solved(settings, program, watch)
@@ -138,11 +138,9 @@ def _validate(
 ) -> dict[float, float]:
     """Validation accuracy of each rho, columns selected and weights fitted without that share."""
     rows = pool.rows
-    fit, held = validation_split(rows.labels, rows.subjects, seed=settings.seed)
-    # Rows of one input with another label must not be on both sides.
-    fit = fit[~np.isin(rows.groups[fit], rows.groups[held])]
+    fit, held = rows_apart(settings, rows)
     progress.begin("choosing rho on validation")
-    chosen = pool.restricted(_select(settings, pool, fit, watch))
+    chosen = pool.restricted(select(settings, pool, fit, watch))
     held_columns = chosen.dictionary.with_intercept().rows(held).dense().astype(np.float64)
     rhos = sorted(settings.rho, reverse=True)
     program = chosen.program(settings.loss, L1(), rhos[0], rows=fit)
@@ -154,10 +152,19 @@ def _validate(
     return accuracy
 
 
-def _select(settings: SolveSettings, pool: Pool, rows: Indices | None, watch: Watch) -> Indices:
-    """Strongest columns of the row-group program over ``rows``, as many as neurons are allowed.
+def rows_apart(settings: SolveSettings, rows: Rows) -> tuple[Indices, Indices]:
+    """Return rows to fit on, and those on which rho is chosen; no input is on both sides."""
+    fit, held = validation_split(rows.labels, rows.subjects, seed=settings.seed)
+    return fit[~np.isin(rows.groups[fit], rows.groups[held])], held
 
-    Or, where that is asked for, those that say most of what the ones before left open.
+
+def select(settings: SolveSettings, pool: Pool, rows: Indices | None, watch: Watch) -> Indices:
+    """Return the strongest columns of the row-group program, as many as neurons are allowed.
+
+    Or, where that is asked for, those that say most of what the ones before left open. It is over
+    ``rows``, all of them where None.
+
+    Raises `InputError` if no column is left.
     """
     if settings.selection is Selection.RESIDUAL:
         fitted = pool.rows if rows is None else pool.rows.take(rows)

@@ -109,6 +109,12 @@ class SolveSettings(Settings):
         "Hidden weights: ternary, intB or pow2-B of B bits; by default int6 along directions, else "
         "ternary.",
     )
+    refine_sweeps: int = setting(
+        0,
+        "Sweeps of refinement: the neurons that the drawn witnesses would give change a synapse at "
+        "a time, as far as the loss falls, and join them.",
+        least=0,
+    )
     pricing_rounds: int = setting(
         0, "Rounds of column generation that add to the drawn witnesses.", least=0
     )
@@ -161,6 +167,10 @@ class SolveSettings(Settings):
         _ = self.families(fan_in)  # they check fan_in and alphabet
         if self.bit_penalty > 0.0 and self.readout_rounding is not ReadoutRounding.DESCENT:
             raise InputError("bit_penalty must be 0 where readout_rounding is not descent")
+        if self.refine_sweeps and self.readout is ReadoutMode.SIGN:
+            raise InputError(
+                f"refine_sweeps must be 0 for a readout of signs, not {self.refine_sweeps}"
+            )
         if self.cost is not None and issubclass(ORACLES[self.oracle], Windowed):
             raise InputError(
                 f"cost must be left out with oracle {self.oracle}, whose neurons have one weight"

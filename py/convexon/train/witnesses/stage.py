@@ -12,18 +12,24 @@ from convexon.convex.model.loss import FloatArray
 from convexon.convex.model.losses import Softmax
 from convexon.convex.model.penalty import GroupL2
 from convexon.convex.model.program import ConvexProgram
+from convexon.convex.solvers.record import GapRecord
+from convexon.convex.solvers.solver import solve
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import InputError
 from convexon.progress import Progress
-from convexon.train.columns.dictionary import SpikeDictionary
+from convexon.snn.network import Layer
+from convexon.train.columns.bits import BitColumns
+from convexon.train.columns.dictionary import SpikeDictionary, build_dictionary
 from convexon.train.columns.rows import Rows, distinct_rows
 from convexon.train.cost import SiliconCost
 from convexon.train.generation import GenerationBudget, Round, generate
+from convexon.train.master import program_over
 from convexon.train.pricing.cells import CellPricing
 from convexon.train.pricing.oracle import Oracle, Windowed
 from convexon.train.pricing.oracles import ORACLES
 from convexon.train.pricing.site import PricingProblem, Site, site_on
-from convexon.train.selection import Pool
+from convexon.train.refinement import Refinement, refine
+from convexon.train.selection import SELECTION_TOLERANCE, Pool, rows_apart, select
 from convexon.train.settings import Sight, SolveSettings
 from convexon.train.solved import Branches
 from convexon.train.witnesses.witness import WitnessFamily, draw_branch
@@ -38,21 +44,24 @@ def witnesses_for(
     rows: Rows,
     progress: Progress,
 ) -> Branches:
-    """Return drawn branches, one a family, then priced ones where rounds of pricing are asked for.
+    """Return drawn branches, one a family, then refined and priced ones where these are asked for.
 
     ``shape`` is that of a raw sample whose features are the inputs, else empty.
 
     The drawn witnesses are shared out evenly. Pricing adds what the selecting program lacks: it
     grows a dictionary of its own, by the oracle that is asked for, whose neurons join the drawn
-    ones. Drawing and pricing see all training samples, those too on which rho is chosen later; test
-    samples are never seen.
+    ones. Drawing and pricing see all training samples, those too on which rho is chosen later, and
+    refinement all others; test samples are never seen.
 
     Raises `InputError` if rectangles are asked for where the samples are no images, and
     `SolverError` if a master's gap is not reached.
     """
     drawn = _draw(settings, train, shape)
+    refined: Branches = ()
+    if settings.refine_sweeps:
+        refined = _refine(settings, train, shape, rows, drawn, progress)
     if not settings.pricing_rounds:
-        return drawn
+        return (*drawn, *refined)
     progress.begin("pricing witnesses")
 
     def watch(record: Round) -> None:
@@ -72,7 +81,58 @@ def witnesses_for(
         generator=np.random.default_rng([settings.seed, 3]),
         progress=watch,
     )
-    return (*drawn, *priced.branches)
+    return (*drawn, *refined, *priced.branches)
+
+
+def _refine(
+    settings: SolveSettings,
+    train: SpikeDataset,
+    shape: tuple[int, ...],
+    rows: Rows,
+    drawn: Branches,
+    progress: Progress,
+) -> Branches:
+    """Select neurons among those drawn, and refine them for what the selecting program leaves.
+
+    Each sweep solves that program over the neurons as they are, and gives each of them its turn.
+    Rows on which rho is chosen are not looked at.
+    """
+    fit, _ = rows_apart(settings, rows)
+    seen = rows.take(fit)
+    progress.begin("refining witnesses")
+
+    def watch(record: GapRecord) -> None:
+        progress.advance(f"gap {record.gap:.1e}")
+
+    dictionary = build_dictionary(drawn, train, settings.readout, rows=seen)
+    pool = pool_for(settings, train, seen, drawn, dictionary)
+    chosen = dictionary.witnesses[select(settings, pool, None, watch)]
+    sites = _sites(settings, drawn, train, seen, shape)
+    standing: list[tuple[Site, Layer]] = []
+    for b, (site, branch) in enumerate(zip(sites, drawn, strict=True)):
+        neurons = np.sort(chosen[chosen[:, 0] == b, 1])
+        if len(neurons):
+            last = branch.layers[-1]
+            standing.append((site, last.restricted(neurons, np.arange(last.n_inputs))))
+    problem = seen.problem(Softmax(), GroupL2(), settings.selection_rho, n_outputs=train.n_classes)
+    generator = np.random.default_rng([settings.seed, 5])
+    start = None
+    for sweep in range(settings.refine_sweeps):
+        progress.advance(f"sweep {sweep + 1} of {settings.refine_sweeps}")
+        features = [site.features(layer) for site, layer in standing]
+        columns = BitColumns.pack(np.concatenate(features, axis=1), max_value=sites[0].max_feature)
+        weights = np.concatenate([site.weights(layer) for site, layer in standing])
+        program = program_over(problem, columns, weights)
+        start = solve(program, tolerance=SELECTION_TOLERANCE, start=start, progress=watch).W
+        scores = program.predict(start)
+        ends = np.cumsum([layer.n_neurons for _, layer in standing])
+        for k, own in enumerate(np.split(start[:-1], ends[:-1])):
+            site, layer = standing[k]
+            rest = scores - features[k].astype(np.float64) @ own
+            layer = refine(site, layer, own, rest, problem, Refinement(), generator=generator)
+            scores = rest + site.features(layer).astype(np.float64) @ own
+            standing[k] = (site, layer)
+    return tuple(site.branch(layer) for site, layer in standing)
 
 
 def pool_for(
