@@ -24,7 +24,10 @@ from toy import toy_arrays
         (["--steps", "0"], "--steps must be an integer of 1 to 65536, not 0"),
         (["--steps", str(10**12)], "--steps must be an integer of 1 to 65536, not 1000000000000"),
         (["--bits", "0"], "--bits must be an integer of 1 to 8, not 0"),
-        (["--bits", "2"], "--bits must be 1 to 1 for threshold coding, not 2"),
+        (
+            ["--coding", "threshold", "--bits", "2"],
+            "--bits must be 1 to 1 for threshold coding, not 2",
+        ),
         (["--coding", "intensity", "--bits", "9"], "--bits must be an integer of 1 to 8, not 9"),
         (["--fan-in", "0"], "--fan-in must be an integer of at least 1, not 0"),
         (["--alphabet", "int1"], "weight_bits must be 2 to 16, not 1"),

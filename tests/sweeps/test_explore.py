@@ -342,7 +342,9 @@ def test_a_coding_that_suits_no_samples_is_refused_before_anything_is_written(
     data: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=r"^bits must be 1 to 1 for threshold coding, not 2$"):
-        explore_stage(tmp_path / "root", toy_sweep(data, bits=2), executor=ProcessExecutor(1))
+        explore_stage(
+            tmp_path / "root", toy_sweep(Path("digits"), bits=2), executor=ProcessExecutor(1)
+        )
     with pytest.raises(ArtefactError, match="is missing: give an npz with features, series, "):
         explore_stage(tmp_path / "root", toy_sweep(tmp_path / "none"), executor=ProcessExecutor(1))
     assert not (tmp_path / "root").exists()

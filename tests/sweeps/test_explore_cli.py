@@ -86,7 +86,10 @@ def test_points_that_do_not_fit_are_counted_with_their_reason(
             ["--max-neurons", "4", "--max-neurons", "0"],
             "--max-neurons must be an integer of 1 to 65536, not 0",
         ),
-        (["--bits", "2"], "--bits must be 1 to 1 for threshold coding, not 2"),
+        (
+            ["--coding", "threshold", "--bits", "2"],
+            "--bits must be 1 to 1 for threshold coding, not 2",
+        ),
         (["--coding", "morse"], "--coding must be one of threshold, .*, not 'morse'"),
         (["--family", "z80"], "--family must be one of ecp5, ice40, gowin, not 'z80'"),
         (["--mapping", "any", "--lanes", "2"], "--lanes must come with folded mappings: .*"),

@@ -136,7 +136,11 @@ def _job(root: Path, sweep: Sweep) -> Job:
         data = digest_of({"given": [each.record.digest for each in made]})
         return Job(root=root.resolve(), source="", data=data, given=run.path)
     source = sweep.data if sweep.data == EMBEDDED else str(Path(sweep.data).resolve())
-    return Job(root=root.resolve(), source=source, data=load_samples(source).digest)
+    samples = load_samples(source)
+    for point in sweep.points:
+        if point.solve is not None:
+            point.solve.on(samples)  # refuses what no such samples can have before a folder is made
+    return Job(root=root.resolve(), source=source, data=samples.digest)
 
 
 def _compute(

@@ -158,7 +158,8 @@ class SolveSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_bits(self.known_coding, self.known_bits)
+        if self.coding is not None:  # else `on` knows
+            require_bits(self.coding, self.known_bits)
         fan_in = self.known_fan_in
         if self.depth > 1 and fan_in > self.hidden:
             raise InputError(
@@ -187,14 +188,16 @@ class SolveSettings(Settings):
         A table's values come in as levels, and its witnesses follow directions. Pricing, and
         oracles over windows, look for neurons of few small weights: with them a table is like other
         samples.
+
+        Raises `InputError` if the coding of such samples does not give inputs of so many bits.
         """
         windows = issubclass(ORACLES[self.oracle], Windowed)
         table = samples.is_table and not windows and not self.pricing_rounds
-        levels = table and self.coding is None and self.bits is None
+        levels = table and self.coding is None and self.bits != 1  # one bit is a spike
         chosen = replace(
             self,
             coding=INTENSITY if levels else self.known_coding,
-            bits=_TABLE_BITS if levels else self.known_bits,
+            bits=_TABLE_BITS if levels and self.bits is None else self.known_bits,
             guide=self.guide or (WitnessGuide.DIRECTION if table else WitnessGuide.DIFFERENCE),
         )
         fan_in = chosen.known_fan_in

@@ -99,6 +99,14 @@ def test_a_table_comes_in_as_levels_along_directions() -> None:
     assert chosen.on(TABLE) == chosen
 
 
+def test_bits_of_a_table_are_of_levels_unless_one_bit_is_a_spike() -> None:
+    four, one = (SolveSettings(bits=bits).on(TABLE) for bits in (4, 1))
+    assert (four.coding, four.bits) == ("intensity", 4)
+    assert (one.coding, one.bits) == ("threshold", 1)
+    with pytest.raises(InputError, match=r"^bits must be 1 to 1 for threshold coding, not 4$"):
+        SolveSettings(bits=4).on(IMAGES)
+
+
 def test_images_are_spikes_and_differences() -> None:
     chosen = SolveSettings().on(IMAGES)
     assert (chosen.coding, chosen.bits, chosen.fan_in, chosen.alphabet) == (
