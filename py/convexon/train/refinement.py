@@ -358,10 +358,13 @@ class _Cells:
             better = False
             for reads in self._sets[kept >= self._sets.shape[1] - 1]:
                 codes = self._codes(reads)
-                fires = (np.bincount(codes, weights=gains, minlength=n_codes) > 0).astype(np.uint8)
+                sums = np.bincount(codes, weights=gains, minlength=n_codes)
+                reached = float(sums[sums > 0.0].sum())
+                if reached <= best + _LEAST_GAIN:
+                    continue
+                fires = (sums > 0.0).astype(np.uint8)
                 spikes = fires[codes]
-                reached = float(spikes @ gains)
-                if reached > best + _LEAST_GAIN and least <= spikes.sum() <= m - least:
+                if least <= spikes.sum() <= m - least:
                     best, better, new = reached, True, (reads, fires, spikes)
             if not better:
                 break
