@@ -16,15 +16,16 @@ SIDE = convex.SIDE
 
 
 def digits(n: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images of ten templates, one pixel in seven changed."""
-    templates = np.random.default_rng(0).random((10, SIDE * SIDE)) < 0.3
+    """Images of ten templates of 4 x 4 patches, one pixel in seven changed."""
+    patches = np.random.default_rng(0).random((10, 7, 7)) < 0.4
+    templates = np.kron(patches, np.ones((1, 4, 4), dtype=bool)).reshape(10, -1).astype(bool)
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 10
     flips = rng.random((n, SIDE * SIDE)) < 1 / 7
     return (255 * (templates[labels] ^ flips)).astype(np.uint8), labels.astype(np.int64)
 
 
-PLAN = convex.ConvexPlan(neurons=48, drawn=4, shifts=((0, 0), (0, 1)), rhos=(1e-3,))
+PLAN = convex.ConvexPlan(neurons=48, drawn=4, copies=2, sweeps=2, rhos=(1e-3,))
 
 
 @pytest.fixture(scope="module")
@@ -57,32 +58,38 @@ def test_the_delay_line_holds_each_pixel_where_the_field_looks() -> None:
         np.testing.assert_array_equal(seen, images.reshape(-1, SIDE, SIDE) >= 128)
 
 
-def test_images_move_by_a_pixel_and_black_comes_in() -> None:
-    image = np.zeros((1, SIDE, SIDE), dtype=np.uint8)
-    image[0, 5, 0], image[0, SIDE - 1, 7] = 200, 100
-    moved = convex.shifted(image.reshape(1, -1), 1, -1).reshape(SIDE, SIDE)
-    assert not moved.any()
-    moved = convex.shifted(image.reshape(1, -1), -1, 1).reshape(SIDE, SIDE)
-    assert {(r, c): moved[r, c] for r, c in np.argwhere(moved).tolist()} == {
-        (4, 1): 200,
-        (SIDE - 2, 8): 100,
-    }
+def training_accuracy(images: np.ndarray, labels: np.ndarray, plan) -> float:
+    card = quantize(convex.fit_convex(images, labels, plan), bits=8)
+    data = convex.sequential(images, labels, n_steps=plan.n_steps)
+    return accuracy(card, data.inputs, data.labels)
 
 
 def test_more_drawn_for_each_that_is_kept_say_more() -> None:
-    """The program's loss on what was fitted falls where there is more to select from."""
-    images, labels = digits(300, seed=4)
-    reached = []
-    for drawn in (1, 12):
-        plan = replace(PLAN, neurons=6, drawn=drawn, shifts=((0, 0),))
-        card = quantize(convex.fit_convex(images, labels, plan), bits=8)
-        data = convex.sequential(images, labels, n_steps=plan.n_steps)
-        reached.append(accuracy(card, data.inputs, data.labels))
-    assert reached[1] > reached[0]
+    plans = [replace(PLAN, neurons=6, drawn=drawn, copies=1, sweeps=0) for drawn in (1, 12)]
+    few, many = (training_accuracy(*digits(300, seed=4), plan) for plan in plans)
+    assert few < many
+
+
+@pytest.mark.parametrize("cells", [False, True])
+def test_neurons_that_are_refined_say_more(cells: bool) -> None:
+    plans = [replace(PLAN, neurons=6, cells=cells, sweeps=sweeps) for sweeps in (0, 3)]
+    drawn, refined = (training_accuracy(*digits(300, seed=4), plan) for plan in plans)
+    assert drawn < refined
+
+
+def test_rows_are_the_digits_and_jittered_ones() -> None:
+    images, labels = digits(20, seed=5)
+    held = convex.Digits(images, labels, 4)
+    rows = held.rows(3, np.random.default_rng(0))
+    plain = convex.sequential(images, labels, n_steps=4)
+    assert np.array_equal(rows.labels, np.tile(labels, 3))
+    assert np.array_equal(rows.inputs[:20], plain.inputs)
+    assert all(not np.array_equal(rows.inputs[k : k + 20], plain.inputs) for k in (20, 40))
+    assert held.fresh(50, np.random.default_rng(0)).n_samples == 50
 
 
 def test_logic_cells_tell_digits_apart_too() -> None:
-    plan = replace(PLAN, neurons=32, cells=True, shifts=((0, 0),))
+    plan = replace(PLAN, neurons=32, cells=True, copies=1)
     card = quantize(convex.fit_convex(*digits(300, seed=1), plan), bits=8)
     test = convex.sequential(*digits(200, seed=2), n_steps=PLAN.n_steps)
     assert card.n_cells == card.n_features <= 32
