@@ -353,14 +353,17 @@ def digits() -> str:
     rows = [
         (
             label,
-            share(figures, f"engine.mnist6000{few}.cvx.test"),
-            number(figures, f"engine.mnist6000{few}.cvx.neurons", ".0f"),
-            share(figures, f"engine.mnist60000{few}.cvx.test"),
-            number(figures, f"engine.mnist60000{few}.cvx.neurons", ".0f"),
+            share(figures, f"engine.mnist6000{few}.{method}.test"),
+            number(figures, f"engine.mnist6000{few}.{method}.neurons", ".0f"),
+            share(figures, f"engine.mnist60000{few}.{method}.test"),
+            number(figures, f"engine.mnist60000{few}.{method}.neurons", ".0f"),
         )
-        for few, label in (
-            ("", "CVX: witnesses that see rectangles"),
-            ("-256", "the same, at most 256 neurons"),
+        for few, method, label in (
+            ("", "cvx", "CVX: refined witnesses that see rectangles"),
+            ("-256", "cvx", "the same, at most 256 neurons"),
+            ("", "sg", "SG: surrogate gradient, on jittered digits or not"),
+            ("", "sg-cvx", "its SG-CVX"),
+            ("", "cvx-sg", "the same, then fine-tuned"),
         )
     ]
     for name, label in DIGITS:
