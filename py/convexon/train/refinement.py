@@ -44,7 +44,8 @@ class Refinement:
     """
 
     moves: int = 5  # changes of one weight, of one input of a cell, or of a threshold
-    rare: float = 0.01  # share of the rows that a neuron must fire in, and be silent in
+    # Share of the rows that a neuron must fire in, and be silent in; of counts, fire in and vary.
+    rare: float = 0.01
 
     def __post_init__(self) -> None:
         require_positive(moves=self.moves)
@@ -150,7 +151,8 @@ class _ThresholdUnits:
         values = site.last_step()
         self._inputs = np.ascontiguousarray(values.T)  # (inputs, m)
         self._high = int(site.reach.high)
-        reach = self._family.alphabet.largest * self._family.fan_in * self._high
+        fan_in = max(self._family.fan_in, int(np.count_nonzero(self._weights, axis=0).max()))
+        reach = self._family.alphabet.largest * fan_in * self._high  # of a membrane
         exact = np.float32 if reach < 1 << 24 else np.float64
         # A neuron's membranes lie together. Summed exactly, whatever the order.
         membranes = np.rint(self._weights.T.astype(exact) @ self._inputs.astype(exact))
@@ -293,7 +295,9 @@ class _Simulated:
             columns = self._site.features(self._site.family.layer(weights, thresholds))
             lost = table[columns, rows[:, None]].sum(axis=0)
             fires = np.count_nonzero(columns, axis=0) / len(rows)
-            lost[(fires < self._plan.rare) | (columns.min(axis=0) > 0)] = np.inf
+            most = 1.0 - self._plan.rare if self._site.max_feature == 1 else 1.0
+            constant = columns.min(axis=0) == columns.max(axis=0)
+            lost[constant | (fires < self._plan.rare) | (fires > most)] = np.inf
             top = int(lost.argmin())
             if lost[top] >= least:
                 break
@@ -304,10 +308,8 @@ class _Simulated:
     def _changed(self, weights: IntArray, threshold: int) -> tuple[IntArray, IntArray]:
         """Return the neuron with one thing changed, (inputs, k) weights and (k,) thresholds."""
         family = self._site.family
-        values, seen = (
-            family.alphabet.values,
-            _near(family.field, np.flatnonzero(weights), len(weights)),
-        )
+        values = family.alphabet.values
+        seen = _near(family.field, np.flatnonzero(weights), len(weights))
         if len(seen) > _TRIED:
             seen = self._generator.choice(seen, _TRIED, replace=False)
         at = np.searchsorted(values, weights[seen])
