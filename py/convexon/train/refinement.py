@@ -99,17 +99,20 @@ def refine(
         neurons = _Simulated(site, layer, plan, generator)
     features = site.features(layer)
     scores = features.astype(np.float64) @ W + rest
+    losses, rows = _losses(problem, scores), np.arange(len(scores))
+    table = np.empty((site.max_feature + 1, len(rows)))
     for turn, j in enumerate(generator.permutation(layer.n_neurons), start=1):
         if W[j].any():
             column = features[:, j]
             others = scores - column[:, None] * W[j]
-            table = np.stack(
-                [_losses(problem, others + z * W[j]) for z in range(site.max_feature + 1)]
-            )
+            table[column, rows] = losses
+            for further in range(1, len(table)):
+                values = (column.astype(np.intp) + further) % len(table)
+                table[values, rows] = _losses(problem, others + values[:, None] * W[j])
             new = neurons.improved(int(j), column, table)
             if new is not None:
                 features[:, j] = new
-                scores = others + new[:, None] * W[j]
+                scores, losses = others + new[:, None] * W[j], table[new, rows]
         if progress is not None:
             progress(turn)
     return neurons.layer()
