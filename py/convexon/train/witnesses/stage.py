@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -104,6 +105,9 @@ def _refine(
     def watch(record: GapRecord) -> None:
         progress.advance(f"gap {record.gap:.1e}")
 
+    def turned(sweep: int, neurons: int) -> None:
+        progress.advance(f"sweep {sweep + 1} of {settings.refine_sweeps}, {neurons} neurons")
+
     dictionary = build_dictionary(drawn, train, settings.readout, rows=seen)
     pool = pool_for(settings, train, seen, drawn, dictionary)
     chosen = dictionary.witnesses[select(settings, pool, None, watch)]
@@ -118,7 +122,6 @@ def _refine(
     generator = np.random.default_rng([settings.seed, 5])
     start = None
     for sweep in range(settings.refine_sweeps):
-        progress.advance(f"sweep {sweep + 1} of {settings.refine_sweeps}")
         features = [site.features(layer) for site, layer in standing]
         columns = BitColumns.pack(np.concatenate(features, axis=1), max_value=sites[0].max_feature)
         weights = np.concatenate([site.weights(layer) for site, layer in standing])
@@ -129,7 +132,16 @@ def _refine(
         for k, own in enumerate(np.split(start[:-1], ends[:-1])):
             site, layer = standing[k]
             rest = scores - features[k].astype(np.float64) @ own
-            layer = refine(site, layer, own, rest, problem, Refinement(), generator=generator)
+            layer = refine(
+                site,
+                layer,
+                own,
+                rest,
+                problem,
+                Refinement(),
+                generator=generator,
+                progress=partial(turned, sweep),
+            )
             scores = rest + site.features(layer).astype(np.float64) @ own
             standing[k] = (site, layer)
     return tuple(site.branch(layer) for site, layer in standing)
