@@ -55,7 +55,8 @@ def test_a_radius_too_small_is_caught(kind, penalty, monkeypatch):
 
 @pytest.mark.parametrize("penalty", PENALTY_NAMES)
 @pytest.mark.parametrize("kind", SMOOTH)
-def test_screening_drops_columns_on_the_way_and_says_how_many(kind, penalty):
+def test_screening_drops_columns_on_the_way_and_says_how_many(kind, penalty, monkeypatch):
+    monkeypatch.setattr("convexon.convex.solvers.working_set._UNSCREENED", 0)
     program = random_program(kind, penalty, 5, n=60, P=400, share=0.6)
     solution = solve(program, tolerance=1e-9)
     counts = [record.n_screened for record in solution.history]

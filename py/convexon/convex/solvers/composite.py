@@ -131,6 +131,8 @@ class _Iterate:
 def minimize(problem: Composite, W: FloatArray, *, tolerance: float, budget: Budget) -> FloatArray:
     """Minimize ``problem`` from ``W`` to a gap of ``tolerance``, or until the budget is spent."""
     Z = problem.D.forward(W)
+    if problem.gap(W, Z) <= tolerance:
+        return W
     # One sample's constant times the largest share of a row.
     start = problem.loss.smoothness * float(problem.targets.shares.max())
     start *= max(problem.D.largest_row(), 1e-300)

@@ -76,20 +76,24 @@ class Products:
             first += len(columns)
         return self._here(B.T @ B)
 
-    def moments(self, weights: FloatArray) -> FloatArray:
-        """``D^T diag(weights) D`` for non-negative weights; rows of weight zero cost nothing."""
+    def moments(self, weights: FloatArray, *, coarse: bool = False) -> FloatArray:
+        """``D^T diag(weights) D`` for non-negative weights; rows of weight zero cost nothing.
+
+        Where they may be ``coarse`` they are computed in float32, in half the time.
+        """
         total = np.zeros((self.shape[1], self.shape[1]))
         rows = np.flatnonzero(weights)
         height = max(1, _BLOCK_ENTRIES // max(1, self.shape[1]))
         for first in range(0, len(rows), height):
             some = rows[first : first + height]
-            total += self._square(some, np.sqrt(weights[some]))
+            total += self._square(some, np.sqrt(weights[some]), coarse=coarse)
         return total
 
-    def _square(self, rows: Columns, scale: FloatArray) -> FloatArray:
+    def _square(self, rows: Columns, scale: FloatArray, *, coarse: bool) -> FloatArray:
         """``B^T B`` with ``B = diag(scale) D[rows]``."""
         D = self._D if len(rows) == self.shape[0] else self._D[rows]
-        B = self._there(scale)[:, None] * D
+        dtype = np.dtype(np.float32) if coarse else self.dtype
+        B = np.multiply(scale[:, None], D, dtype=dtype, casting="same_kind")
         return self._here(B.T @ B)
 
     def largest_row(self) -> float:
@@ -120,8 +124,9 @@ class TorchProducts(Products):
         B = self._torch.hstack(scaled)
         return self._here(B.T @ B)
 
-    def _square(self, rows: Columns, scale: FloatArray) -> FloatArray:
+    def _square(self, rows: Columns, scale: FloatArray, *, coarse: bool) -> FloatArray:
         B = self._there(scale)[:, None] * self._D[self._there(rows)]
+        B = B.float() if coarse else B
         return self._here(B.T @ B)
 
 

@@ -16,6 +16,12 @@ from convexon.convex.solvers.active_set import LARGEST_GRAM, Quadratic
 from convexon.convex.solvers.composite import Composite, Descent
 from convexon.convex.solvers.products import Products
 
+_RIDGE = 1e-6
+"""Share of a model's largest diagonal entry that is added to all: its moments are in float32.
+
+That moves no optimum: where a model is at its least, so is the loss, whatever its second moments.
+"""
+
 _CARE = 0.1
 """Share of the relative gap to which a model is solved: it is as far from the loss itself."""
 
@@ -43,19 +49,23 @@ class SuccessiveQuadratics(Descent):
     ) -> FloatArray:
         problem = Composite(D, self._loss, self._targets, self._penalty, thresholds)
         if D.shape[1] <= LARGEST_GRAM:
-            W = self._approach(problem, W, tolerance=tolerance)
+            W, reached = self._approach(problem, W, tolerance=tolerance)
+            if reached:
+                return W
         return super().improve(D, thresholds, W, tolerance=tolerance)
 
-    def _approach(self, problem: Composite, W: FloatArray, *, tolerance: float) -> FloatArray:
-        """Step until the gap is there, or rounding lets nothing fall any more."""
+    def _approach(
+        self, problem: Composite, W: FloatArray, *, tolerance: float
+    ) -> tuple[FloatArray, bool]:
+        """Step until the gap is there, and say so; or until rounding lets nothing fall any more."""
         loss, targets = problem.loss, problem.targets
         Z = problem.D.forward(W)
         value = problem.value(W, Z)
         while (gap := problem.gap(W, Z)) > tolerance and not self._budget.spent:
             self._budget.charge()
             gradient = problem.D.adjoint(loss.gradient(Z, targets))
-            gram = problem.D.moments(loss.curvature(Z, targets).diagonal[:, 0])
-            model = Quadratic(gram, (gram @ W - gradient)[:, 0], problem.thresholds)
+            gram = problem.D.moments(loss.curvature(Z, targets).diagonal[:, 0], coarse=True)
+            model = Quadratic(gram, (gram @ W - gradient)[:, 0], problem.thresholds, _RIDGE)
             slack = _CARE * min(1.0, gap / value)
             aim = model.minimize(W[:, 0], slack=slack, budget=self._budget)[:, None] - W
             promised = float((gradient * aim).sum()) + (
@@ -68,6 +78,6 @@ class SuccessiveQuadratics(Descent):
                 if nearer < value + _DESCENT * step * promised:
                     break
             else:
-                return W
+                return W, False
             W, Z, value = W + step * aim, Z + step * across, nearer
-        return W
+        return W, gap <= tolerance

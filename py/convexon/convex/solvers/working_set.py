@@ -27,6 +27,15 @@ Indices = NDArray[np.intp]
 _PATIENCE = 8
 """Rounds without an inner step after which the method says that it has stalled."""
 
+_ROOM = 1.5
+"""Columns of a working set, at least, as a multiple of those with weights."""
+
+_UNSCREENED = 6
+"""Rounds before columns are screened.
+
+Their norms take as long as some rounds do over all columns, and early gaps drop few.
+"""
+
 _FORCING = 0.3
 """Inner tolerance as a share of the gap over all columns: more would be wasted on this set."""
 
@@ -76,6 +85,7 @@ class Judge:
     progress: Callable[[GapRecord], None] | None
     W: FloatArray = field(init=False)
     dual: FloatArray | None = field(init=False, default=None)
+    paired: bool = field(init=False, default=False)  # whether both are of one snapshot
     primal: float = field(init=False, default=np.inf)
     dual_value: float = field(init=False, default=-np.inf)
     history: list[GapRecord] = field(init=False, default_factory=list)
@@ -84,11 +94,14 @@ class Judge:
         """Best gap so far, this snapshot included; its dual point is already feasible."""
         program = self.program
         primal = program.value_at(snapshot.W, snapshot.Z)
-        if primal < self.primal:
-            self.primal, self.W = primal, snapshot.W
         dual_value = program.loss.dual_value(snapshot.dual, program.encoded)
-        if dual_value > self.dual_value:
+        lower, higher = primal < self.primal, dual_value > self.dual_value
+        if lower:
+            self.primal, self.W = primal, snapshot.W
+        if higher:
             self.dual_value, self.dual = dual_value, snapshot.dual
+        if lower or higher:
+            self.paired = lower and higher
         record = GapRecord(
             iteration=self.budget.iterations,
             seconds=self.budget.seconds,
@@ -152,12 +165,15 @@ class _Columns:
     def __init__(self, program: ConvexProgram, size: int, dtype: np.dtype[Any]) -> None:
         self._program, self._size, self._dtype = program, size, dtype
         self._inner_gap = np.inf
+        self._rounds = 0
         self._products: Products | None = None
         loss = program.loss
         self._screen = Screen(program, loss) if isinstance(loss, SmoothLoss) else None
         self.kept: Indices = np.arange(program.n_columns)
         self.working: Indices = np.zeros(0, dtype=np.intp)
         self.scales = self.thresholds = np.zeros(0)
+        # The columns of the last products, scaled; a column is a row, as those are copied fast.
+        self._gathered, self._matrix = self.working, np.zeros((0, program.n_rows), dtype=dtype)
         self._ratios = np.zeros(0)
 
     def feasible(self, dual: FloatArray) -> FloatArray:
@@ -175,7 +191,8 @@ class _Columns:
 
     def narrow(self, snapshot: Snapshot) -> None:
         """Drop the columns that the snapshot proves to be zero in every solution."""
-        if self._screen is None:
+        self._rounds += 1
+        if self._screen is None or self._rounds <= _UNSCREENED:
             return
         program = self._program
         primal = program.value_at(snapshot.W, snapshot.Z)
@@ -204,7 +221,8 @@ class _Columns:
     def choose(self, W: FloatArray, *, gap: float, target: float) -> float:
         """Choose the working set; returns the gap to which it is worth solving."""
         active = np.flatnonzero(W[self.kept].any(axis=1))
-        chosen = self.kept[_chosen(self._ratios, active, size=max(self._size, 2 * len(active)))]
+        size = max(self._size, int(_ROOM * len(active)))
+        chosen = self.kept[_chosen(self._ratios, active, size=size)]
         # The same set again means that this set was not solved well enough yet.
         repeated = np.array_equal(chosen, self.working)
         if len(chosen) == len(self.kept):
@@ -221,10 +239,21 @@ class _Columns:
     def products(self, maker: Maker) -> Products:
         """Products of the working set, made when it has changed."""
         if self._products is None:
-            D, self.scales = self._program.scaled(self.working, self._dtype)
+            self._gather()
             self.thresholds = self._program.rho * self._program.weights[self.working] / self.scales
-            self._products = maker(D)
+            self._products = maker(self._matrix.T)
         return self._products
+
+    def _gather(self) -> None:
+        """Scale the columns of the working set, of those before it only what is new."""
+        stay = np.isin(self.working, self._gathered, assume_unique=True)
+        there = np.searchsorted(self._gathered, self.working[stay])
+        matrix = np.empty((len(self.working), self._program.n_rows), dtype=self._dtype)
+        scales = np.empty(len(self.working))
+        matrix[stay], scales[stay] = self._matrix[there], self.scales[there]
+        new, scales[~stay] = self._program.scaled(self.working[~stay], self._dtype)
+        matrix[~stay] = new.T
+        self._gathered, self._matrix, self.scales = self.working, matrix, scales
 
 
 def _chosen(ratios: FloatArray, active: np.ndarray, *, size: int) -> np.ndarray:
