@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from mnist import MODE, VALIDATION_SHARE, units
-from mnist_data import N_CLASSES, balanced_subset, jittered, load_digits, sequential
+from mnist_data import N_CLASSES, balanced_subset, load_digits, sequential
 from run_folder import keep, parser, script
 
 from convexon.convex.model.losses import Softmax
@@ -31,6 +31,7 @@ from convexon.train.columns.bits import BitColumns
 from convexon.train.columns.dictionary import build_dictionary
 from convexon.train.columns.rows import distinct_rows
 from convexon.train.fit import best_on_path, rebuilding
+from convexon.train.jitter import jittered
 from convexon.train.master import program_over
 from convexon.train.pricing.cells import CellPricing
 from convexon.train.pricing.site import site_on
@@ -149,15 +150,20 @@ class Digits:
 
     def rows(self, copies: int, generator: np.random.Generator) -> SpikeDataset:
         """Return every digit as it is, and jittered, ``copies`` times in all."""
-        every = [self.images, *(jittered(self.images, generator) for _ in range(copies - 1))]
+        every = [self.images, *(_moved(self.images, generator) for _ in range(copies - 1))]
         labels = np.tile(self.labels, copies)
         return sequential(np.concatenate(every), labels, n_steps=self.n_steps)
 
     def fresh(self, count: int, generator: np.random.Generator) -> SpikeDataset:
         """Return ``count`` digits at random, each jittered."""
         chosen = generator.integers(len(self.labels), size=count)
-        moved = jittered(self.images[chosen], generator)
+        moved = _moved(self.images[chosen], generator)
         return sequential(moved, self.labels[chosen], n_steps=self.n_steps)
+
+
+def _moved(images: npt.NDArray[np.uint8], generator: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Return images (samples, 784), each jittered."""
+    return jittered(images.reshape(-1, SIDE, SIDE), generator).reshape(images.shape)
 
 
 def held_back(

@@ -7,13 +7,11 @@ distribution, packed (.gz) or not.
 from __future__ import annotations
 
 import gzip
-import math
 import zlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import affine_transform
 
 from convexon.data.dataset import SpikeDataset
 from convexon.errors import ArtefactError, InputError
@@ -124,29 +122,6 @@ def sequential(
         input_bits=bits,
         name=f"{name}, {n_steps} steps of {chunk} pixels, {bits} bits",
     )
-
-
-_TURN, _STRETCH, _SHEAR, _MOVE = np.deg2rad(10.0), 0.1, 0.1, 1.5
-"""How far a digit is jittered: radians, log of the scale of each side, slant, and pixels."""
-
-
-def jittered(images: UInt8Array, generator: np.random.Generator) -> UInt8Array:
-    """Return images (samples, pixels) turned, stretched, sheared and moved a little, at random."""
-    side = math.isqrt(images.shape[1])
-    grids = images.reshape(-1, side, side)
-    n, middle = len(grids), np.full(2, (side - 1) / 2)
-    turns = generator.uniform(-_TURN, _TURN, n)
-    cos, sin = np.cos(turns), np.sin(turns)
-    turn = np.array([[cos, -sin], [sin, cos]]).transpose(2, 0, 1)
-    shear = np.tile(np.eye(2), (n, 1, 1))
-    shear[:, 0, 1] = generator.uniform(-_SHEAR, _SHEAR, n)
-    scales = np.exp(generator.uniform(-_STRETCH, _STRETCH, (n, 1, 2)))
-    ways = turn @ shear * scales
-    starts = middle - ways @ middle + generator.uniform(-_MOVE, _MOVE, (n, 2))
-    moved = np.empty_like(grids)
-    for grid, way, start, into in zip(grids, ways, starts, moved, strict=True):
-        affine_transform(grid, way, start, output=into, order=1)
-    return moved.reshape(images.shape)
 
 
 def balanced_subset(labels: IntArray, count: int, *, seed: int) -> npt.NDArray[np.intp]:

@@ -62,24 +62,6 @@ def test_chunks_hold_the_image_in_order(n_steps: int, chunk: int) -> None:
     assert np.array_equal(graded.inputs.reshape(12, -1)[:, :784], images // 32)
 
 
-def test_jittered_images_are_nearly_the_same() -> None:
-    """A disc near the middle keeps its size, and its place within what images move by."""
-    row, column = np.indices((28, 28))
-    disc = (255 * ((row - 12) ** 2 + (column - 15) ** 2 < 30)).astype(np.uint8)
-    images = np.tile(disc.ravel(), (50, 1))
-    moved = data.jittered(images, np.random.default_rng(0)).reshape(-1, 28, 28)
-    assert moved.dtype == np.uint8
-    lit = moved >= 128
-    places = np.array([[where.mean() for where in np.nonzero(one)] for one in lit])
-    assert np.abs(places - [12, 15]).max() < 3.0
-    assert np.abs(places - [12, 15]).max(axis=0).min() > 0.5
-    size = lit.sum(axis=(1, 2)) / (disc >= 128).sum()
-    assert ((size > 0.7) & (size < 1.4)).all()
-    assert len(np.unique(lit.reshape(50, -1), axis=0)) > 40
-    again = data.jittered(images, np.random.default_rng(0))
-    assert np.array_equal(again.reshape(moved.shape), moved)
-
-
 def test_balanced_subset_holds_every_class_in_its_share() -> None:
     labels = np.random.default_rng(0).integers(0, 10, 5000)
     chosen = balanced_subset(labels, 1000, seed=1)

@@ -473,6 +473,7 @@ def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(
             {"refine_sweeps": 1, "readout": "sign"},
             "refine_sweeps must be 0 for a readout of signs, not 1",
         ),
+        ({"jitter": -1}, "jitter must be an integer of 0 to 1000, not -1"),
         ({"seed": -1}, "seed must be an integer of at least 0, not -1"),
     ],
     ids=str,
@@ -587,6 +588,25 @@ def test_refinement_does_not_look_at_what_rho_is_chosen_on(
         labels[part] = labels[part][::-1]
         assert not np.array_equal(labels, rows.labels)
         assert (neurons(labels) == known) is same
+
+
+def test_jittered_copies_join_the_training_samples_alone(tmp_path: Path) -> None:
+    """The test stays as it is, no origin is on both sides of validation, all is certified."""
+    features, labels = toy_arrays()
+    samples = Samples.of(features.reshape(len(labels), 2, -1), labels)
+    plain, moved = toy_settings(), toy_settings(jitter=2)
+    before = flow.solve(Run(tmp_path / "plain"), samples, plain)
+    after = flow.solve(Run(tmp_path / "moved"), samples, moved)
+    train, test = after.drawn.train.value, after.drawn.test
+    assert np.array_equal(before.drawn.test.value.inputs, test.value.inputs)
+    n = before.drawn.train.value.n_samples
+    assert train.n_samples == 3 * n
+    assert np.array_equal(train.labels, np.tile(before.drawn.train.value.labels, 3))
+    rows = distinct_rows(train, moved.readout)
+    fit, held = selection.rows_apart(moved, rows)
+    assert not set(rows.subjects[fit]) & set(rows.subjects[held])
+    checked = check_file(tmp_path / "moved").certificate.statement
+    assert checked.counts.sum() == train.n_samples
 
 
 def test_samples_that_repeat_are_merged(tmp_path: Path) -> None:

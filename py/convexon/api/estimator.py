@@ -22,9 +22,9 @@ from convexon.certify.check import check
 from convexon.certify.finding import Finding
 from convexon.certify.network.columns import Columns
 from convexon.data.labels import MULTI_LABEL, Numbered, numbered
-from convexon.data.samples import SAMPLES, Samples
+from convexon.data.samples import Samples
 from convexon.errors import InputError
-from convexon.flow.network.solve import Solved, fit, require_same
+from convexon.flow.network.solve import Solved, all_for_training, fit, require_same
 from convexon.flow.run import Keeper
 from convexon.settings import settings_of
 from convexon.snn.coding import CODINGS
@@ -161,9 +161,7 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if run is not None:
             keeper = run.folder
             require_same(run.folder, samples)
-        train = keeper.keep(
-            "samples-train", SAMPLES, samples, parents={}, recipe={"samples": samples.digest}
-        )
+        train = all_for_training(keeper, settings, samples)
         self._keep(fit(keeper, train, None, settings))
         self.classes_ = np.asarray(samples.classes)
         if odd is not None:

@@ -85,16 +85,20 @@ def apart(
     classes, of_group = np.asarray(labels), np.asarray(groups)
     left = np.bincount(classes)
     held = np.zeros(len(classes), dtype=bool)
-    for group in np.random.default_rng(seed).permutation(np.unique(of_group)):
-        members = of_group == group
+    order = np.argsort(of_group, kind="stable")
+    of_each = np.split(order, np.flatnonzero(np.diff(of_group[order])) + 1)
+    most, count = round(share * len(classes)), 0
+    for group in np.random.default_rng(seed).permutation(len(of_each)):
+        members = of_each[group]
         own = np.bincount(classes[members], minlength=len(left))
         if ((own > 0) & (own == left)).any():
             continue
-        if held.any() and held.sum() + members.sum() > round(share * len(classes)):
+        if count and count + len(members) > most:
             continue
-        held |= members
+        held[members] = True
+        count += len(members)
         left = left - own
-    if not held.any():
+    if not count:
         raise InputError(
             "groups must leave samples of every class when one is held out: each class needs two "
             "groups or more"

@@ -80,9 +80,7 @@ class Interface:
         """Return the interface of training samples.
 
         Features of a table have units of their own, and each is scaled by its own range; so have
-        the channels of a series, the last axis. The pixels of an image share one range. Samples of
-        two axes or more are images unless the least values of their columns lie further apart than
-        a quarter of the whole range: pixels have a background in common, channels have not.
+        the channels of a series, the last axis. The pixels of an image share one (`is_image`).
 
         Parameters
         ----------
@@ -99,11 +97,9 @@ class Interface:
         if not CODINGS[coding].scaled:
             return cls(coding=coding, shape=x.shape[1:], classes=classes)
         known = finite(x)
-        rows = known.reshape(-1, x.shape[-1])
-        low, high = rows.min(axis=0), rows.max(axis=0)
+        low, high = _ranges(known)
         if not CODINGS[coding].per_step and x.ndim > 2:
-            # Halved first: the difference of two large numbers could overflow.
-            if np.ptp(0.5 * low) <= _BACKGROUND * (0.5 * high.max() - 0.5 * low.min()):
+            if is_image(known):
                 low, high = low.min(), high.max()
             n_inputs = math.prod(x.shape[1:])
             low, high = np.resize(low, n_inputs), np.resize(high, n_inputs)
@@ -190,3 +186,22 @@ class Interface:
         """Return the names of classes, in an array of the shape of ``labels``."""
         names: npt.NDArray[Any] = np.array(self.classes)[labels]
         return names
+
+
+def is_image(values: npt.NDArray[np.generic]) -> bool:
+    """Whether samples, shape (samples, ...), are images, and neither a table nor series.
+
+    Samples of two axes or more are images unless the least values of their columns lie further
+    apart than a quarter of the whole range: pixels have a background in common, channels have not.
+    """
+    if values.ndim < 3:
+        return False
+    low, high = _ranges(values.astype(np.float64, copy=False))
+    # Halved first: the difference of two large numbers could overflow.
+    return bool(np.ptp(0.5 * low) <= _BACKGROUND * (0.5 * high.max() - 0.5 * low.min()))
+
+
+def _ranges(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Least and largest value of each place of the last axis."""
+    rows = values.reshape(-1, values.shape[-1])
+    return rows.min(axis=0), rows.max(axis=0)

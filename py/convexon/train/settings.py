@@ -14,6 +14,7 @@ from convexon.snn.coding import CODINGS, INTENSITY, THRESHOLD, require_bits
 from convexon.snn.network import MAX_STEPS
 from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
 from convexon.train.cost import CostKind
+from convexon.train.jitter import require_jitter
 from convexon.train.pricing.oracle import Windowed
 from convexon.train.pricing.oracles import ORACLES
 from convexon.train.witnesses.alphabet import Alphabet
@@ -76,6 +77,13 @@ class SolveSettings(Settings):
         "else 1.",
         least=1,
         most=8,
+    )
+    jitter: int = setting(
+        0,
+        "Copies of each training sample that join it, each moved, stretched and, if an image, "
+        "turned a little at random; series move along time.",
+        least=0,
+        most=1000,
     )
     loss: str = setting(
         "squared",
@@ -189,8 +197,10 @@ class SolveSettings(Settings):
         oracles over windows, look for neurons of few small weights: with them a table is like other
         samples.
 
-        Raises `InputError` if the coding of such samples does not give inputs of so many bits.
+        Raises `InputError` if the coding of such samples does not give inputs of so many bits, or
+        they cannot be jittered.
         """
+        require_jitter(self.jitter, samples)
         windows = issubclass(ORACLES[self.oracle], Windowed)
         table = samples.is_table and not windows and not self.pricing_rounds
         levels = table and self.coding is None and self.bits != 1  # one bit is a spike

@@ -46,6 +46,7 @@ from convexon.train.columns.dictionary import (
 )
 from convexon.train.columns.parallel import THREADS, Executor
 from convexon.train.columns.rows import distinct_rows
+from convexon.train.jitter import with_copies
 from convexon.train.selection import Pool, least_weight, solve_program
 from convexon.train.settings import SolveSettings
 from convexon.train.solved import BRANCHES, NETWORK, SOLVED, Branches, SolvedProgram
@@ -279,8 +280,15 @@ def interface_of(settings: SolveSettings, train: Samples) -> Interface:
 
 @stages(("samples-train", "samples-test"), SAMPLES)
 def held_out(settings: SolveSettings, samples: Samples) -> tuple[Samples, ...]:
-    """Split raw samples by class and seed."""
-    return samples.split(seed=settings.seed)
+    """Split raw samples by class and seed; jittered copies join those for training."""
+    train, test = samples.split(seed=settings.seed)
+    return with_copies(train, settings.jitter, seed=settings.seed), test
+
+
+@stage("samples-train", SAMPLES)
+def all_for_training(settings: SolveSettings, samples: Samples) -> Samples:
+    """Hold nothing out; jittered copies join the samples."""
+    return with_copies(samples, settings.jitter, seed=settings.seed)
 
 
 def _spikes(
