@@ -89,7 +89,7 @@ INPUTS: Mapping[bool, Sequence[dict[str, Any]]] = {
     True: ({}, {"coding": THRESHOLD, "guide": WitnessGuide.DIFFERENCE}),
     False: (JITTERED, {}),
 }
-"""What surrogate gradient tries, by whether samples are a table; the convex program has the first."""
+"""What surrogate gradient tries, by whether samples are a table; the program has the first."""
 
 UNITS = {"test": "share", "neurons": "neurons", "fan_in": "synapses", "seconds": "seconds"}
 

@@ -23,7 +23,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import convexon as cx
 from convexon.api.estimator import FittedCertificate
-from convexon.data.samples import Samples
+from convexon.data.samples import SAMPLES, Samples
 from convexon.errors import ClaimError, InputError
 from convexon.flow.network import solve as flow
 from convexon.flow.run import Run
@@ -338,6 +338,23 @@ def test_it_fits_what_solve_fits_on_its_training_samples(tmp_path: Path) -> None
     assert solved.accuracy(test) == np.mean(
         fitted.predict(toy_samples().split(seed=3)[1].values) == test.labels
     )
+
+
+def test_a_fit_and_a_solve_in_one_folder_have_samples_of_their_own(tmp_path: Path) -> None:
+    """A fit trains on all, a solve holds some out: neither takes the other's for its own."""
+    X, y = toy_arrays()
+    run = cx.Run(tmp_path / "run")
+    settings = toy_settings(seed=0)
+    parameters = {each.name: getattr(settings, each.name) for each in settings_of(SolveSettings)}
+    parameters["random_state"] = parameters.pop("seed")
+    trained = []
+    for step in ("solve", "fit", "solve", "fit"):
+        if step == "solve":
+            run.solve(X, y, settings)
+        else:
+            cx.SpikingClassifier(**parameters).fit(X, y, run=run)
+        trained.append(run.folder.read("samples-train", SAMPLES).value.n_samples)
+    assert trained[0] == trained[2] < trained[1] == trained[3] == len(y)
 
 
 def test_its_certificate_checks_itself_and_no_false_one_passes() -> None:

@@ -200,7 +200,7 @@ class SolveSettings(Settings):
         Raises `InputError` if the coding of such samples does not give inputs of so many bits, or
         they cannot be jittered.
         """
-        require_jitter(self.jitter, samples)
+        require_jitter(self.jitter, samples, self.known_coding)
         windows = issubclass(ORACLES[self.oracle], Windowed)
         table = samples.is_table and not windows and not self.pricing_rounds
         levels = table and self.coding is None and self.bits != 1  # one bit is a spike

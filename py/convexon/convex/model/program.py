@@ -35,8 +35,8 @@ _BLOCK_ENTRIES = 1 << 21
 _READY_ENTRIES = 1 << 23
 """The same where they are float64 already: threads take longer to start than less than that."""
 
-_CACHED_ENTRIES = 1 << 15
-"""Entries that are looked at several times at once: 256 KiB."""
+_CACHED_ENTRIES, _FEWEST = 1 << 15, 32
+"""Entries that are looked at several times at once, 256 KiB; and rows of them, at least."""
 
 _GAPPED = 4
 """Times its own columns that a block may span and still be cheaper to multiply than to gather."""
@@ -61,7 +61,8 @@ class ConvexProgram(Problem):
     """A problem over a dictionary D of columns, (n, P), real and finite, checked at construction.
 
     Spike patterns are {0, 1}, spike counts small integers; an integer or boolean array, or
-    `PackedColumns`, is kept as it is and converted block by block. An intercept is an always-firing
+    `PackedColumns`, is kept as it is and converted block by block. It is not copied, and must not
+    change while the program is in use. An intercept is an always-firing
     column among the others. Penalty weights of the columns, (P,), are positive, and ones where they
     are None.
     """
@@ -162,12 +163,14 @@ class ConvexProgram(Problem):
 
     def column_norms(self, row_weights: FloatArray) -> FloatArray:
         """``sqrt(sum_i r_i D_ij^2)`` for non-negative row weights (n,), shape (P,)."""
-        parts = self._over_blocks(
-            np.arange(self.n_columns),
-            lambda block: sum(
-                row_weights[some] @ np.square(rows) for some, rows in _few_rows(self.take(block))
-            ),
-        )
+
+        def squared(block: Block) -> FloatArray:
+            total = np.zeros(1)
+            for some, rows in _few_rows(self.take(block)):
+                total = total + row_weights[some] @ np.square(rows)
+            return total
+
+        parts = self._over_blocks(np.arange(self.n_columns), squared)
         return np.asarray(np.sqrt(np.concatenate([np.zeros(0), *parts])))
 
     def predict_bounded(self, W: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -175,7 +178,7 @@ class ConvexProgram(Problem):
         rows = np.flatnonzero(W.any(axis=1))
         Z = np.zeros((self.n_rows, W.shape[1]))
         error = np.zeros_like(Z)
-        grain = self._grain
+        grain = Grain(self._grain.integral)  # of few columns the largest entry is soon found
         parts = self._over_blocks(
             rows, lambda some: bounded_product(self.take(some), W[some], grain=grain)
         )
@@ -278,7 +281,7 @@ class Grain:
     def of(cls, A: FloatArray) -> Grain:
         """That of a matrix."""
         integral, largest = True, 0.0
-        for _, rows in _few_rows(A):
+        for _, rows in _few_rows(A.T if A.flags.f_contiguous else A):
             integral = integral and np.array_equal(rows, np.rint(rows))
             largest = max(largest, _largest(rows))
         return cls(integral, largest)
@@ -286,9 +289,10 @@ class Grain:
 
 def _few_rows(A: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
     """Some rows of a matrix after others, each time no more than the processor's cache holds."""
-    height = max(1, _CACHED_ENTRIES // max(1, A.shape[1]))
-    for first in range(0, A.shape[0], height):
-        some = slice(first, first + height)
+    # Where the rows of a column are adjacent, few of them are no shorter way through memory.
+    height = A.shape[0] if A.flags.f_contiguous else _CACHED_ENTRIES // max(1, A.shape[1])
+    for first in range(0, A.shape[0], max(_FEWEST, height)):
+        some = slice(first, first + max(_FEWEST, height))
         yield some, A[some]
 
 

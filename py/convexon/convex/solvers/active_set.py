@@ -54,7 +54,6 @@ class Quadratic:
     gram: FloatArray  # G, symmetric and positive semidefinite, (A, A)
     correlations: FloatArray  # c, (A,)
     thresholds: FloatArray  # t, positive, (A,)
-    ridge: float = _RIDGE
 
     def minimize(self, w: FloatArray, *, slack: float, budget: Budget) -> FloatArray:
         """The minimizer, from ``w`` (A,).
@@ -99,7 +98,7 @@ class Quadratic:
         while True:
             some = np.flatnonzero(signs)
             system = self.gram.take(some, axis=0).take(some, axis=1)
-            system.flat[:: len(some) + 1] += self.ridge * float(self.gram.diagonal().max())
+            system.flat[:: len(some) + 1] += _RIDGE * float(self.gram.diagonal().max())
             slopes = gradient[some] - signs[some] * self.thresholds[some]
             direction = np.zeros_like(w)
             _, direction[some], _ = dposv(system, slopes, lower=True, overwrite_a=True)

@@ -83,11 +83,14 @@ class Products:
         """
         total = np.zeros((self.shape[1], self.shape[1]))
         rows = np.flatnonzero(weights)
+        # Over their largest, so that none that matters is lost in float32.
+        unit = float(weights.max(initial=0.0)) if coarse and len(rows) else 1.0
+        weights = weights / unit
         height = max(1, _BLOCK_ENTRIES // max(1, self.shape[1]))
         for first in range(0, len(rows), height):
             some = rows[first : first + height]
             total += self._square(some, np.sqrt(weights[some]), coarse=coarse)
-        return total
+        return total * unit
 
     def _square(self, rows: Columns, scale: FloatArray, *, coarse: bool) -> FloatArray:
         """``B^T B`` with ``B = diag(scale) D[rows]``."""

@@ -98,7 +98,8 @@ def solve(
 
     Parameters
     ----------
-    start : weights (P, C), such as the solution for a neighbouring rho; zeros where None
+    start : weights (P, C), such as the solution for a neighbouring rho; zeros where None, or where
+        the objective there is lower
     max_seconds : wall time, after which the best that was found is returned, ``converged`` or not
     progress : called with each new record of the history
     device : where products run: NumPy where None, torch on ``"cpu"`` or ``"cuda"``
@@ -111,7 +112,9 @@ def solve(
         )
     W = np.zeros((program.n_columns, program.n_outputs))
     if start is not None:
-        W = program.checked(start, name="start").copy()
+        given = program.checked(start, name="start")
+        if program.objective(given) <= program.objective(W):  # else its curvature may tell nothing
+            W = given.copy()
     maker = products_for(device)
     budget = Budget(MAX_ITERATIONS, max_seconds)
     # The products here are thin; a second BLAS thread gains little on them when it is free, and
@@ -183,8 +186,10 @@ def _certified(judge: Judge, tolerance: float) -> tuple[GapCertificate, FloatArr
     """
     program, given = judge.program, judge.W
     dust = _DUST * np.abs(given).max(initial=0.0)
-    # Of a smooth loss the certificate makes the same dual point as the solver, from the weights.
-    own = None if judge.paired and isinstance(program.loss, SmoothLoss) else judge.dual
+    # Where loss and penalty are smooth on a support, the solver's dual point is minus the gradient
+    # at its weights, and the certificate makes the same one.
+    smooth = isinstance(program.loss, SmoothLoss) and program.penalty.smooth_on_support
+    own = None if judge.paired and smooth else judge.dual
     for W, point in ((np.where(np.abs(given) > dust, given, 0.0), own), (given, judge.dual)):
         judge.W = W
         certificate, dual = certify(program, W, dual=point)

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+
 from convexon.convex.model.loss import FloatArray, Loss, SmoothLoss
 from convexon.convex.model.penalty import Cone, Penalty
 from convexon.convex.solvers.active_set import LARGEST_GRAM, Quadratic
 from convexon.convex.solvers.composite import Composite, Descent
 from convexon.convex.solvers.products import Products
 
-_RIDGE = 1e-6
-"""Share of a model's largest diagonal entry that is added to all: its moments are in float32.
+_RIDGE, _UNIT = 1e-6, 2.0**-24
+"""Share of the largest diagonal entry that is added to moments in float32, at least; and what they
+round by, for each column: with the two of them the model stays convex."""
 
-That moves no optimum: where a model is at its least, so is the loss, whatever its second moments.
-"""
+_PACE = 0.25
+"""Share of the gap that a step on such moments must leave at most; else float64 takes over."""
 
 _CARE = 0.1
 """Share of the relative gap to which a model is solved: it is as far from the loss itself."""
@@ -57,15 +60,26 @@ class SuccessiveQuadratics(Descent):
     def _approach(
         self, problem: Composite, W: FloatArray, *, tolerance: float
     ) -> tuple[FloatArray, bool]:
-        """Step until the gap is there, and say so; or until rounding lets nothing fall any more."""
+        """Step until the gap is there, and say so; or until rounding lets nothing fall any more.
+
+        Second moments only shape a step: where it ends, the loss itself decides. So they are in
+        float32, which takes half the time, until a step shows that this costs it its pace, as on
+        columns that nearly depend on each other.
+        """
         loss, targets = problem.loss, problem.targets
         Z = problem.D.forward(W)
         value = problem.value(W, Z)
+        coarse, before = True, np.inf
         while (gap := problem.gap(W, Z)) > tolerance and not self._budget.spent:
+            coarse, before = coarse and gap <= _PACE * before, gap
             self._budget.charge()
             gradient = problem.D.adjoint(loss.gradient(Z, targets))
-            gram = problem.D.moments(loss.curvature(Z, targets).diagonal[:, 0], coarse=True)
-            model = Quadratic(gram, (gram @ W - gradient)[:, 0], problem.thresholds, _RIDGE)
+            curvature = loss.curvature(Z, targets).diagonal[:, 0]
+            gram = problem.D.moments(curvature, coarse=coarse)
+            if coarse:
+                share = max(_RIDGE, len(gram) * _UNIT)
+                gram.flat[:: len(gram) + 1] += share * float(gram.diagonal().max(initial=0.0))
+            model = Quadratic(gram, (gram @ W - gradient)[:, 0], problem.thresholds)
             slack = _CARE * min(1.0, gap / value)
             aim = model.minimize(W[:, 0], slack=slack, budget=self._budget)[:, None] - W
             promised = float((gradient * aim).sum()) + (
@@ -78,6 +92,8 @@ class SuccessiveQuadratics(Descent):
                 if nearer < value + _DESCENT * step * promised:
                     break
             else:
+                if coarse:
+                    continue  # the gap is as before, which ends that
                 return W, False
             W, Z, value = W + step * aim, Z + step * across, nearer
         return W, gap <= tolerance

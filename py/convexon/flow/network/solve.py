@@ -282,13 +282,22 @@ def interface_of(settings: SolveSettings, train: Samples) -> Interface:
 def held_out(settings: SolveSettings, samples: Samples) -> tuple[Samples, ...]:
     """Split raw samples by class and seed; jittered copies join those for training."""
     train, test = samples.split(seed=settings.seed)
-    return with_copies(train, settings.jitter, seed=settings.seed), test
+    return _with_copies(settings, train), test
 
 
 @stage("samples-train", SAMPLES)
-def all_for_training(settings: SolveSettings, samples: Samples) -> Samples:
-    """Hold nothing out; jittered copies join the samples."""
-    return with_copies(samples, settings.jitter, seed=settings.seed)
+def all_for_training(settings: SolveSettings, samples: Samples, held_out: None = None) -> Samples:
+    """Hold nothing out; the recipe says so, and differs from that of a split of the samples."""
+    del held_out
+    return _with_copies(settings, samples)
+
+
+def _with_copies(settings: SolveSettings, samples: Samples) -> Samples:
+    """Samples and their jittered copies; the seed is read where there are any."""
+    if not settings.jitter:
+        return samples
+    coding = settings.known_coding
+    return with_copies(samples, settings.jitter, coding=coding, seed=settings.seed)
 
 
 def _spikes(
