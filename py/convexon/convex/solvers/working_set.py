@@ -30,6 +30,9 @@ _PATIENCE = 8
 _ROOM = 1.5
 """Columns of a working set, at least, as a multiple of those with weights."""
 
+_GROWTH = 1.15
+"""By which a working set grows from round to round in any case: a round looks at all columns."""
+
 _UNSCREENED = 6
 """Rounds before columns are screened.
 
@@ -231,7 +234,7 @@ class _Columns:
         else:
             before = min(gap, self._inner_gap if repeated else gap)
             self._inner_gap = max(_FORCING * before, 0.2 * target)
-        self._size = 2 * len(chosen) if repeated else len(chosen)
+        self._size = 2 * len(chosen) if repeated else int(_GROWTH * len(chosen))
         if not repeated:
             self.working, self._products = chosen, None
         return self._inner_gap
