@@ -23,6 +23,7 @@ from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.composite import Descent
 from convexon.convex.solvers.products import Products
 from convexon.convex.solvers.record import Budget
+from convexon.convex.solvers.working_set import Sizes
 
 _RIDGE = 1e-12
 """Share of the largest diagonal entry that keeps systems of dependent columns definite.
@@ -140,7 +141,7 @@ class ActiveSet:
     """A `Method` for the squared loss with the l1 norm."""
 
     single: ClassVar[bool] = False
-    first_size: ClassVar[int] = 32
+    sizes: ClassVar[Sizes] = Sizes(32, room=1.5, growth=1.15)
 
     def __init__(self, program: ConvexProgram, *, budget: Budget) -> None:
         self._targets, loss = program.encoded, program.loss

@@ -22,6 +22,7 @@ from convexon.convex.solvers.metric import Model, covering, ridged
 from convexon.convex.solvers.newton import Operator, newton_cost, solver_for
 from convexon.convex.solvers.products import Products
 from convexon.convex.solvers.record import Budget
+from convexon.convex.solvers.working_set import Sizes
 
 _SHORTEST_BURST, _LONGEST_BURST = 20, 320
 """First-order steps between two attempts at Newton steps: more while those fail."""
@@ -60,7 +61,7 @@ class Descent:
     """A `Method` for a `SmoothLoss` and a penalty that is smooth on a support."""
 
     single: ClassVar[bool] = True
-    first_size: ClassVar[int] = 256
+    sizes: ClassVar[Sizes] = Sizes(256)
 
     def __init__(self, program: ConvexProgram, *, budget: Budget) -> None:
         self._loss, self._targets = cast(SmoothLoss, program.loss), program.encoded

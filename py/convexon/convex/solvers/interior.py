@@ -23,6 +23,7 @@ from convexon.convex.solvers.cones import Balls, Move, Polytopes
 from convexon.convex.solvers.newton import Operator, Solve, solver_for
 from convexon.convex.solvers.products import Products
 from convexon.convex.solvers.record import Budget
+from convexon.convex.solvers.working_set import Sizes
 
 _ACCURACY = 1e-6
 """Relative residual of a Newton system that is solved by iteration."""
@@ -290,7 +291,7 @@ class InteriorPoint:
     """A `Method` for a smooth loss or the hinge; it keeps its dual point between working sets."""
 
     single: ClassVar[bool] = False
-    first_size: ClassVar[int] = 256
+    sizes: ClassVar[Sizes] = Sizes(256)
 
     def __init__(self, program: ConvexProgram, *, budget: Budget) -> None:
         self._penalty = program.penalty

@@ -17,6 +17,7 @@ from convexon.convex.model.penalty import Cone, Penalty
 from convexon.convex.solvers.active_set import LARGEST_GRAM, Quadratic
 from convexon.convex.solvers.composite import Composite, Descent
 from convexon.convex.solvers.products import Products
+from convexon.convex.solvers.working_set import Sizes
 
 _RIDGE, _UNIT = 1e-6, 2.0**-24
 """Share of the largest diagonal entry that is added to moments in float32, at least; and what they
@@ -39,7 +40,7 @@ class SuccessiveQuadratics(Descent):
     """A `Method` for smooth losses of one score and l1; `Descent` ends what rounding stops."""
 
     single: ClassVar[bool] = False
-    first_size: ClassVar[int] = 64
+    sizes: ClassVar[Sizes] = Sizes(64, room=1.5, growth=1.15)
 
     @staticmethod
     def lacks(loss: Loss, penalty: Penalty) -> str | None:  # noqa: D102

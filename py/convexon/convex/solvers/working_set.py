@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,6 @@ Indices = NDArray[np.intp]
 _PATIENCE = 8
 """Rounds without an inner step after which the method says that it has stalled."""
 
-_ROOM = 1.5
-"""Columns of a working set, at least, as a multiple of those with weights."""
-
-_GROWTH = 1.15
-"""By which a working set grows from round to round in any case: a round looks at all columns."""
-
 _UNSCREENED = 6
 """Rounds before columns are screened.
 
@@ -43,14 +37,24 @@ _FORCING = 0.3
 """Inner tolerance as a share of the gap over all columns: more would be wasted on this set."""
 
 
+class Sizes(NamedTuple):
+    """How many columns a working set has, at least."""
+
+    first: int  # in the first round: fewer would save nothing
+    room: float = 2.0  # as a multiple of those with weights
+    # As a multiple of the round before. A round looks at all columns, which counts where a method
+    # is fast.
+    growth: float = 1.0
+
+
 class Method(Protocol):
     """Solves a program over a few of its columns; the budget ends it when it is spent."""
 
     single: ClassVar[bool]
     """Whether products in float32 do where the tolerance leaves room for their rounding."""
 
-    first_size: ClassVar[int]
-    """Columns that the first working set should have: fewer would save nothing."""
+    sizes: ClassVar[Sizes]
+    """How many of the columns it should be given at a time."""
 
     def __init__(self, program: ConvexProgram, *, budget: Budget) -> None: ...
 
@@ -134,7 +138,7 @@ def minimize_over_all(
     """
     program, budget = judge.program, judge.budget
     dtype = np.float32 if single and method.single else np.float64
-    columns = _Columns(program, method.first_size, np.dtype(dtype))
+    columns = _Columns(program, method.sizes, np.dtype(dtype))
     idle, spent = 0, -1
     Z = program.predict(W)
     while True:
@@ -165,8 +169,8 @@ def minimize_over_all(
 class _Columns:
     """Which columns are kept by screening, and which of those are in the working set."""
 
-    def __init__(self, program: ConvexProgram, size: int, dtype: np.dtype[Any]) -> None:
-        self._program, self._size, self._dtype = program, size, dtype
+    def __init__(self, program: ConvexProgram, sizes: Sizes, dtype: np.dtype[Any]) -> None:
+        self._program, self._sizes, self._size, self._dtype = program, sizes, sizes.first, dtype
         self._inner_gap = np.inf
         self._rounds = 0
         self._products: Products | None = None
@@ -224,7 +228,7 @@ class _Columns:
     def choose(self, W: FloatArray, *, gap: float, target: float) -> float:
         """Choose the working set; returns the gap to which it is worth solving."""
         active = np.flatnonzero(W[self.kept].any(axis=1))
-        size = max(self._size, int(_ROOM * len(active)))
+        size = max(self._size, int(self._sizes.room * len(active)))
         chosen = self.kept[_chosen(self._ratios, active, size=size)]
         # The same set again means that this set was not solved well enough yet.
         repeated = np.array_equal(chosen, self.working)
@@ -234,7 +238,7 @@ class _Columns:
         else:
             before = min(gap, self._inner_gap if repeated else gap)
             self._inner_gap = max(_FORCING * before, 0.2 * target)
-        self._size = 2 * len(chosen) if repeated else int(_GROWTH * len(chosen))
+        self._size = 2 * len(chosen) if repeated else int(self._sizes.growth * len(chosen))
         if not repeated:
             self.working, self._products = chosen, None
         return self._inner_gap
