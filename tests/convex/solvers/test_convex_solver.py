@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from convex_programs import FEATURES, LOSS_NAMES, PENALTY_NAMES, random_program
 from convexon.convex.model.loss import LOSSES
@@ -14,6 +15,7 @@ from convexon.convex.model.penalty import L1, PENALTIES
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.solver import solve
 from convexon.errors import InputError, SolverError
+from convexon.train.columns.bits import BitColumns
 
 BOTH = [(kind, penalty) for kind in LOSS_NAMES for penalty in PENALTY_NAMES]
 
@@ -92,6 +94,43 @@ def test_rho_above_rho_max_gives_zero(kind, penalty):
     assert not solution.W.any()
     assert solution.iterations == 0
     check_optimality(program, solution)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float64, "packed"])
+@pytest.mark.parametrize(("kind", "penalty"), BOTH)
+def test_rho_max_is_within_its_bound(kind, penalty, dtype):
+    program = random_program(kind, penalty, 3, C=3)
+    weights = np.linspace(0.1, 3.0, program.n_columns)
+    D = program.features
+    kept = BitColumns.pack(D.astype(np.uint8)) if dtype == "packed" else D.astype(dtype)
+    program = replace(program, features=kept, weights=weights, n_classes=None)
+    assert 0.0 < program.rho_max() <= program.rho_max_bound()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_rho_that_rounding_hides_is_refused_and_a_little_more_is_not(dtype):
+    program = random_program("squared", "l1", 4)
+    program = replace(program, features=program.features.astype(dtype))
+    least = 1e-12 * program.rho_max()
+    with pytest.raises(InputError, match=f"^rho must be at least {least:.1e} here, "):
+        solve(replace(program, rho=0.99 * least))
+    solve(replace(program, rho=1.01 * least), max_seconds=0.1)
+
+
+def test_no_product_of_a_solution_runs_on_the_threads_of_blas(monkeypatch):
+    threads = []
+    correlate = ConvexProgram.correlate
+
+    def watched(*given):
+        threads.extend(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+        return correlate(*given)
+
+    monkeypatch.setattr(ConvexProgram, "correlate", watched)
+    program = random_program("logistic", "l1", 5)
+    start = np.ones((program.n_columns, 1))
+    with threadpool_limits(limits=2, user_api="blas"):
+        solve(program, start=start)
+        assert set(threads) == {1}
 
 
 @pytest.mark.parametrize(("kind", "penalty"), BOTH)

@@ -236,6 +236,17 @@ class ConvexProgram(Problem):
         G = self.correlate(self.loss.subgradient(zero, self.encoded))
         return self.penalty.dual_ratio(G, self.weights)
 
+    def rho_max_bound(self) -> float:
+        """No less than `rho_max`, from the largest entry of D, without a product."""
+        largest = self._grain.largest
+        if largest is None:
+            kept = self.features.dtype if isinstance(self.features, np.ndarray) else np.uint8
+            largest = 1.0 if kept == np.bool_ else float(np.iinfo(kept).max)
+        zero = np.zeros((self.n_rows, self.n_outputs))
+        most = largest * np.abs(self.loss.subgradient(zero, self.encoded)).sum(axis=0)
+        least = self.weights.min(initial=np.inf, keepdims=True)
+        return self.penalty.dual_ratio(most[None, :], least)
+
     def _over_blocks(
         self, columns: NDArray[np.intp], function: Callable[[Block], _Result]
     ) -> Iterator[_Result]:

@@ -105,21 +105,12 @@ def solve(
     device : where products run: NumPy where None, torch on ``"cpu"`` or ``"cuda"``
     """
     require_positive(tolerance=tolerance, max_seconds=max_seconds)
-    if program.rho < (least := _LEAST_RHO * program.rho_max()):
-        raise InputError(
-            f"rho must be at least {least:.1e} here, {_LEAST_RHO:g} of the strength at which every "
-            f"weight is zero, not {program.rho!r}: rounding would hide the penalty"
-        )
-    W = np.zeros((program.n_columns, program.n_outputs))
-    if start is not None:
-        given = program.checked(start, name="start")
-        if program.objective(given) <= program.objective(W):  # else its curvature may tell nothing
-            W = given.copy()
     maker = products_for(device)
     budget = Budget(MAX_ITERATIONS, max_seconds)
     # The products here are thin; a second BLAS thread gains little on them when it is free, and
     # when it is not, waiting for it costs many times the product itself.
     with _blas().limit(limits=1, user_api="blas"):
+        W = _first_weights(program, start)
         # Half is left to rounding between the judge's measurement and the certificate.
         target = partial(gap_target, program, tolerance=0.5 * tolerance)
         judge = Judge(program, budget, target, progress)
@@ -176,6 +167,22 @@ def path(
         )
         start = solved[rho].W
     return tuple(solved[rho] for rho in values)
+
+
+def _first_weights(program: ConvexProgram, start: ArrayLike | None) -> FloatArray:
+    """Weights (P, C) to begin with, once rho is known not to be lost in rounding."""
+    lost = program.rho < _LEAST_RHO * program.rho_max_bound()  # a bound costs less
+    if lost and program.rho < (least := _LEAST_RHO * program.rho_max()):
+        raise InputError(
+            f"rho must be at least {least:.1e} here, {_LEAST_RHO:g} of the strength at which every "
+            f"weight is zero, not {program.rho!r}: rounding would hide the penalty"
+        )
+    zeros = np.zeros((program.n_columns, program.n_outputs))
+    if start is None:
+        return zeros
+    given = program.checked(start, name="start")
+    # Where zeros are better, the curvature at the start may tell nothing.
+    return given.copy() if program.objective(given) <= program.objective(zeros) else zeros
 
 
 def _certified(judge: Judge, tolerance: float) -> tuple[GapCertificate, FloatArray]:
