@@ -19,6 +19,7 @@ from tampering import cells_run, windowed_run
 from convexon.certify.certificate import Certificate, SampleMargins
 from convexon.certify.check import check_file
 from convexon.certify.statement import Statement
+from convexon.convex.bounds.gap import certify
 from convexon.convex.model.loss import LOSSES
 from convexon.convex.model.penalty import PENALTIES
 from convexon.convex.model.program import ConvexProgram
@@ -291,9 +292,11 @@ def zeros_that_are_optimal(f: Forger) -> None:
     """Targets a millionth of the labels, for which a readout of zeros is globally optimal."""
     certificate = f.get("certificate")
     s = replace(certificate.statement, targets=certificate.statement.targets * 2.0**-20)
+    program = program_of(s, f.get("dictionary"))
+    _, dual = certify(program, np.zeros((program.n_columns, program.n_outputs)))
     optimal = certificate_of(
-        program_of(s, f.get("dictionary")),
-        Weighed(columns=s.columns, W=np.zeros_like(certificate.W), dual=np.zeros_like(s.targets)),
+        program,
+        Weighed(columns=s.columns, W=np.zeros_like(certificate.W), dual=dual),
         Scope(max_feature=1, about="every column drawn"),
         tolerance=1e-6,
         readout=quantize_readout(certificate.W[:-1] * 0.0, certificate.W[-1] * 0.0, bits=8),

@@ -29,6 +29,7 @@ from convexon.certify.links import LINKS
 from convexon.certify.network.columns import Columns
 from convexon.certify.network.rows import require_rows, rows_of
 from convexon.certify.statement import Statement
+from convexon.convex.bounds.gap import certify
 from convexon.convex.model.loss import LOSSES
 from convexon.convex.model.penalty import PENALTIES
 from convexon.convex.model.program import ConvexProgram
@@ -74,9 +75,11 @@ def problem(
 
 def certified(kind: str, penalty: str, seed: int, *, high: int = 1) -> tuple[Certificate, Columns]:
     program, columns, W = problem(kind, penalty, seed, high=high)
+    own = np.array([0, 2, 3, 6])
+    _, dual = certify(program.restricted(np.append(own, P)), W)
     certificate = certificate_of(
         program,
-        Weighed(columns=np.array([0, 2, 3, 6]), W=W, dual=np.zeros((N, program.n_outputs))),
+        Weighed(columns=own, W=W, dual=dual),
         Scope(max_feature=high),
         tolerance=1e-6,
         readout=quantize_readout(W[:-1], W[-1], bits=8),

@@ -40,9 +40,6 @@ class GapCertificate:
     gap: float  # `primal - dual`, never negative: the weights are within it of the optimum
     relative_gap: float  # the gap over the primal value; zero where both are zero
     rho: float  # regularization strength of the program
-    dual_scale: float  # that made the dual point feasible, in [0, 1]; about one near an optimum
-    # How far the unscaled point exceeded a constraint: `max_j ||D_j^T lambda|| / w_j - rho`, or 0.
-    max_dual_violation_before_scaling: float
     n_rows: int
     n_columns: int
     n_outputs: int
@@ -54,9 +51,9 @@ class GapCertificate:
 def certify(
     program: ConvexProgram, W: ArrayLike, *, dual: ArrayLike | None = None
 ) -> tuple[GapCertificate, FloatArray]:
-    """Certify ``W`` by a dual-feasible point made from ``W`` itself.
+    """Certify ``W`` by a dual-feasible point, made from ``W`` itself where none is given.
 
-    The point is minus a subgradient of the mean loss at ``D W``, scaled until every constraint
+    Such a point is minus a subgradient of the mean loss at ``D W``, scaled until every constraint
     holds. Scaling keeps it in the conjugate's domain, since that domain is convex and contains
     zero; its rounding is then mended in the domain, before the constraints are checked.
 
@@ -65,9 +62,9 @@ def certify(
     Parameters
     ----------
     program, W : the program, and weights (P, C) that claim to solve it
-    dual : A candidate for lambda, shape (n, C), in any state: it is moved into the conjugate's
-        domain and scaled. For hinge this is needed for a small gap, as a subgradient on a kink is
-        not unique.
+    dual : Lambda to take in place of that point, shape (n, C), in any state: it is moved into the
+        conjugate's domain and scaled. For hinge this is needed for a small gap, as a subgradient on
+        a kink is not unique.
 
     Returns
     -------
@@ -76,15 +73,17 @@ def certify(
     """
     values, Y, loss = program.checked(W), program.encoded, program.loss
     Z, error = program.predict_bounded(values)
-    tries = [_approximately_feasible(program, point) for point in _candidates(program, Z, dual)]
-    _, ratio, point = max(tries, key=lambda entry: entry[0])
+    given = -loss.subgradient(Z, Y) if dual is None else _checked_dual(dual, Y.values.shape)
+    point, guess = loss.dual_in_domain(given, Y), 0.0
+    if dual is None:
+        guess = program.penalty.dual_ratio(program.correlate(point), program.weights)
 
     def bounded_ratio(candidate: FloatArray) -> float:
         bounds = program.correlate_bounded(candidate)
         rounding = 1.0 + (8.0 + program.n_outputs) * UNIT
         return program.penalty.dual_ratio(bounds, program.weights) * rounding
 
-    point, scale = feasible_multiple(loss, Y, point, bounded_ratio, limit=program.rho, guess=ratio)
+    point = feasible_multiple(loss, Y, point, bounded_ratio, limit=program.rho, guess=guess)
     plain_dual = loss.dual_value(point, Y)
     dual_value = rounded_dual(loss, Y, point)
     dual_value -= 4.0 * UNIT * abs(dual_value)
@@ -97,8 +96,6 @@ def certify(
         gap=gap,
         relative_gap=gap / primal if primal > 0.0 else gap,
         rho=program.rho,
-        dual_scale=scale,
-        max_dual_violation_before_scaling=max(0.0, ratio - program.rho),
         n_rows=program.n_rows,
         n_columns=program.n_columns,
         n_outputs=program.n_outputs,
@@ -109,17 +106,11 @@ def certify(
     return certificate, point
 
 
-def _candidates(program: ConvexProgram, Z: FloatArray, dual: ArrayLike | None) -> list[FloatArray]:
-    """Dual points to try: minus the subgradient at the predictions ``Z``, and the one given."""
-    Y = program.encoded
-    points = [-program.loss.subgradient(Z, Y)]
-    if dual is not None:
-        given = np.asarray(dual, dtype=np.float64)
-        shape = Y.values.shape
-        if given.shape != shape or not np.isfinite(given).all():
-            raise InputError(f"dual must be finite and of shape {shape!r}, not {given.shape!r}")
-        points.append(given)
-    return points
+def _checked_dual(dual: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
+    given = np.asarray(dual, dtype=np.float64)
+    if given.shape != shape or not np.isfinite(given).all():
+        raise InputError(f"dual must be finite and of shape {shape!r}, not {given.shape!r}")
+    return given
 
 
 def feasible_multiple(
@@ -130,8 +121,10 @@ def feasible_multiple(
     *,
     limit: float,
     guess: float = 0.0,
-) -> tuple[FloatArray, float]:
+) -> FloatArray:
     """A multiple of ``point`` in the conjugate's domain whose ratio is at most ``limit``.
+
+    The factor is at most one; the multiple is rounded within the domain and checked after that.
 
     Parameters
     ----------
@@ -140,11 +133,6 @@ def feasible_multiple(
     ratio : a bound in exact arithmetic on what must be at most ``limit``, a norm but for rounding
     limit : positive
     guess : about the ratio of ``point``, where it is known
-
-    Returns
-    -------
-    tuple[FloatArray, float]
-        The multiple, rounded within the domain and checked after that; and the factor in [0, 1].
     """
     # The bound is a little above the guess; to leave it room at once saves a pass over all columns.
     scale = 1.0 if guess < limit else (limit / guess) * (1.0 - _FIRST_MARGIN)
@@ -154,7 +142,7 @@ def feasible_multiple(
         scale *= (limit / reached) * (1.0 - margin)
         margin = min(4.0 * margin, _MOST_MARGIN)
         scaled = loss.dual_in_domain(scale * point, Y)
-    return scaled, scale
+    return scaled
 
 
 def rounded_dual(loss: Loss, Y: Targets, point: FloatArray) -> float:
@@ -171,14 +159,3 @@ def _rounded_primal(
     fit = exact_sum(Y.counts[:, None] * program.loss.upper_terms(Z, error, Y)) / Y.total
     norms = exact_sum(program.weights * program.penalty.row_norms(W))
     return (fit + program.rho * norms) * (1.0 + (16.0 + program.n_outputs) * UNIT)
-
-
-def _approximately_feasible(
-    program: ConvexProgram, candidate: FloatArray
-) -> tuple[float, float, FloatArray]:
-    """Dual value once scaled, ratio before, and the point in the domain, all but for rounding."""
-    Y = program.encoded
-    point = program.loss.dual_in_domain(candidate, Y)
-    ratio = program.penalty.dual_ratio(program.correlate(point), program.weights)
-    scaled = point * min(1.0, program.rho / ratio) if ratio > 0.0 else point
-    return program.loss.dual_value(scaled, Y), ratio, point

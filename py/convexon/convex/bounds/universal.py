@@ -73,7 +73,7 @@ def universal_bound(
         rounding = 1.0 + (8.0 + Y.n_outputs) * UNIT
         return dual_norm(penalty, _worst_column(point, inputs)) * rounding
 
-    point, _ = feasible_multiple(loss, Y, dual, heaviest, limit=radius, guess=heaviest(dual))
+    point = feasible_multiple(loss, Y, dual, heaviest, limit=radius, guess=heaviest(dual))
     return LowerBound(rounded_dual(loss, Y, point), point)
 
 

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from threadpoolctl import ThreadpoolController
 
 from convexon.convex.bounds.gap import GapCertificate, certify
-from convexon.convex.model.loss import FloatArray, SmoothLoss
+from convexon.convex.model.loss import FloatArray
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.active_set import ActiveSet
 from convexon.convex.solvers.composite import Descent
@@ -193,13 +193,9 @@ def _certified(judge: Judge, tolerance: float) -> tuple[GapCertificate, FloatArr
     """
     program, given = judge.program, judge.W
     dust = _DUST * np.abs(given).max(initial=0.0)
-    # Where loss and penalty are smooth on a support, the solver's dual point is minus the gradient
-    # at its weights, and the certificate makes the same one.
-    smooth = isinstance(program.loss, SmoothLoss) and program.penalty.smooth_on_support
-    own = None if judge.paired and smooth else judge.dual
-    for W, point in ((np.where(np.abs(given) > dust, given, 0.0), own), (given, judge.dual)):
+    for W in (np.where(np.abs(given) > dust, given, 0.0), given):
         judge.W = W
-        certificate, dual = certify(program, W, dual=point)
+        certificate, dual = certify(program, W, dual=judge.dual)
         if certificate.gap <= gap_target(program, certificate.primal, tolerance=tolerance):
             break
     return certificate, dual
