@@ -240,8 +240,8 @@ class ConvexProgram(Problem):
         """No less than `rho_max`, from the largest entry of D, without a product."""
         largest = self._grain.largest
         if largest is None:
-            kept = self.features.dtype if isinstance(self.features, np.ndarray) else np.uint8
-            largest = 1.0 if kept == np.bool_ else float(np.iinfo(kept).max)
+            kept = self.features.dtype if isinstance(self.features, np.ndarray) else np.dtype("u1")
+            largest = 1.0 if kept.kind == "b" else 256.0**kept.itemsize
         zero = np.zeros((self.n_rows, self.n_outputs))
         most = largest * np.abs(self.loss.subgradient(zero, self.encoded)).sum(axis=0)
         least = self.weights.min(initial=np.inf, keepdims=True)
