@@ -6,11 +6,12 @@
 Writes benchmarks/results/solver.json; with --only, what one section measures, and the rest is
 kept. Features are correlated spikes at rates of 0.1 to 0.6, labels come from a planted sparse model
 with noise, and rho is 0.05 of rho_max. Every contender's weights are judged by
-`convexon.convex.certify`: a contender is run at one setting after another, each tighter, until its
-relative gap is at most 1e-6, and only the run that got there counts; one that needs more than 30 s
-short of it is left out. Coordinate descent is met at 1e-3 too. Times are of the processor, as the
-machine may do other work beside, and the best of several runs, of every contender as many while
-they are short, Convexon's before and after each other's; numba compiles before the clock starts.
+`convexon.convex.bounds.gap.certify`: a contender is run at one setting after another, each tighter,
+until its relative gap is at most 1e-6, and only the run that got there counts; one that needs more
+than 30 s short of it is left out. Coordinate descent is met at 1e-3 too. Times are of the
+processor, as the machine may do other work beside, and the best of several runs, of every contender
+as many while they are short, Convexon's before and after each other's; numba compiles before the
+clock starts.
 SCS does not reach 1e-6 in reasonable time: it is given `--scs-seconds`, and Convexon is timed to
 the gap that SCS had reached by then.
 """
@@ -320,7 +321,7 @@ def save(figures: dict[str, float], *, scs_seconds: float) -> None:
     """Write what has been measured beside what is known."""
     source = (
         "benchmarks/solver.py: random spikes, labels of a planted model, rho = 0.05 rho_max, "
-        "relative gap 1e-6 by convexon.convex.certify; SCS, given "
+        "relative gap 1e-6 by convexon.convex.bounds.gap.certify; SCS, given "
         f"{scs_seconds:g} s, at the gap that it had reached by then"
     )
     rows = [

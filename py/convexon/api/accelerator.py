@@ -89,8 +89,8 @@ def compile(
         board's part, less what a link takes, is the budget; a family has none.
     clock : such as ``"12 MHz"``, or in Hz; the board's oscillator by default
     samples : array, optional
-        Raw samples whose spikes say how busy time-multiplexed layers are; without them every input
-        and neuron is taken to spike at every step.
+        Raw samples whose spikes say how busy folded (time-multiplexed) layers are; without them
+        every input and neuron is taken to spike at every step.
     encoder : what makes the steps on chip; the host by default
     decision : when an inference ends; after its last step by default
     limits : ``luts``, ``block_rams``, ``latency_cycles``

@@ -59,6 +59,9 @@ class FittedCertificate:
     def check(self) -> tuple[Finding, ...]:
         """Recompute every claim in exact or directed-rounding arithmetic, sharing no solver code.
 
+        But those of windows and of samples that were not fitted, which need the samples: over a
+        run folder ``convexon certify`` checks them too.
+
         Raises
         ------
         ClaimError

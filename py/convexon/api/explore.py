@@ -80,7 +80,8 @@ def explore(
         share is held out for the test where no split is given.
     targets : boards to fit
     folder : where points are kept and reused; a temporary one by default
-    axes : a value, or a list of values to try, of any setting, and limits such as ``luts``
+    axes : a value, or a list of values to try, of any setting, and limits such as ``luts``; of the
+        values of ``rho`` each network chooses
 
     Raises
     ------

@@ -52,15 +52,15 @@ class Run:
 
         Parameters
         ----------
-        samples : array, series of unequal length, or str
+        samples : array, series of unequal length, str or Path
             Raw samples, or ``digits`` or the path of a file (`convexon.data.loading`).
         labels, groups, split : array or sequence, shape (samples,), optional
             As `convexon.data.samples.Samples.of` takes them; a file has its own.
         replace : whether a folder of other samples may be replaced
         """
         settings = settings or SolveSettings()
-        if isinstance(samples, str):
-            known = load_samples(samples, n_steps=settings.steps)
+        if isinstance(samples, str | Path):
+            known = load_samples(str(samples), n_steps=settings.steps)
         else:
             known = Samples.of(samples, labels, groups=groups, split=split)
         with self.folder.locked(new=True) as folder:

@@ -1,10 +1,10 @@
 """The certificate of a solved program: every figure claimed, and all that is needed to recheck it.
 
-A certificate makes claims of three kinds, and they are different things. The *gap* speaks of the
+A certificate makes claims of four kinds, and they are different things. The *gap* speaks of the
 columns that the weights are over. The bound of a *priced set* speaks of every network whose columns
-are in that set. The *universal* bound speaks of any network whatever, of any depth, width and
-weights, on the same inputs (arXiv:2303.03382). Each bound comes
-with the dual vector that proves it.
+are in that set, and that over *windows* of any number of neurons of the stated sets besides the
+dictionary's. The *universal* bound speaks of any network whatever, of any depth, width and weights,
+on the same inputs (arXiv:2303.03382). Each bound comes with the dual vector that proves it.
 
 A claim may be weaker than the truth, never stronger: upper figures are rounded up and lower ones
 down, and `convexon.certify.check` refuses what is off by a single unit in the last place.
@@ -266,7 +266,7 @@ class Certificate:
 
     @property
     def claims(self) -> tuple[str, ...]:
-        """Names of all that is claimed."""
+        """Names of what the columns decide; `links` has those of windows and margins."""
         rounding = ("score_error", "rounded primal", "objective_change", "margins")
         return (
             *("primal", "dual", "gap"),
@@ -287,8 +287,8 @@ class Certificate:
     def optimal_over(self) -> str | None:
         """Over what a bound closes, so that nothing does better; None where none does.
 
-        Either the universal bound closes, or that of a set that holds every column which any
-        network of some form can have. The gap over a sample of columns never shows it.
+        The universal bound closes, or that over windows, or that of a set that holds every column
+        which any network of some form can have. The gap over a sample of columns never shows it.
         """
         if self.universal is not None and self.closes(self.universal.lower_bound):
             return ANY_NETWORK

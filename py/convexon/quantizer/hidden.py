@@ -6,7 +6,7 @@ What changes is the rounding of weights, and it is chosen where it matters, by s
 
 1. each neuron gets the scale and rounding, to nearest or by error feedback, whose integer spikes
    differ least from the real ones on calibration samples;
-2. its threshold, then single weights, are moved by a step where that restores spikes.
+2. its threshold and single weights are moved, the best step first, as long as that restores spikes.
 
 Layers are done from the input on, each on the integer spikes of the one below and towards the real
 spikes, so that a later layer makes up for what an earlier one lost. Where neurons read each other's
@@ -58,7 +58,7 @@ class LayerChange:
         In steps, of the real leak and of the integers'; infinite without leak. Of the mean, where
         neurons differ.
     moved : int
-        Thresholds and weights that the search moved.
+        Steps of thresholds and weights that the search took.
     """
 
     name: str

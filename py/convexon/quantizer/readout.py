@@ -82,7 +82,7 @@ def quantize_readout(weights: FloatArray, biases: FloatArray, *, bits: int) -> Q
     Raises
     ------
     FormatError
-        If there are fewer than 2 bits, or a weight is too large for them at any step.
+        If bits are not 2 to 24, a weight is too large for them at any step, or a bias does not fit.
     """
     if not 2 <= bits <= 24:
         raise FormatError(f"bits must be 2 to 24, not {bits!r}")

@@ -65,7 +65,7 @@ _SAMPLES = 256
 """Most samples whose spikes the search compares."""
 
 _MOVES = 64
-"""Most weights of a neuron that the search tries to move at once."""
+"""Most weights of a neuron that the search tries to move, each alone, for one step."""
 
 _SHIFTS, _TRIES = (0.3, 0.06), 9
 """How far a channel's threshold is moved, as shares of it, and how many places are tried."""
@@ -347,7 +347,7 @@ class LayerRounding:
         )
 
     def _searched(self, layer: Layer) -> tuple[Layer, int]:
-        """Move thresholds, then single weights, as long as a step restores spikes."""
+        """Move a threshold or a weight, whichever is best, as long as a step restores spikes."""
         weights = layer.matrix.astype(np.float64)
         thresholds = layer.thresholds.astype(np.float64)
         moved = 0

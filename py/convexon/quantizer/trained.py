@@ -167,7 +167,10 @@ def quantize_trained(
     Raises
     ------
     InputError
-        If the samples do not fit the network, or a layer has no counterpart in the contract.
+        If the samples do not fit the network, a layer has no counterpart in the contract, or is
+        silent afterwards.
+    FormatError
+        If a value does not fit.
     """
     chosen = settings or HiddenSettings()
     front: tuple[Choice, ...] = ()

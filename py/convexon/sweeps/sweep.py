@@ -20,8 +20,8 @@
     latency_cycles = 500
     clock = 48                # MHz
 
-Points are all combinations. Every setting of ``convexon solve`` is an axis by its own name; what is
-left out has the value that ``convexon solve`` and ``convexon map`` take by default.
+Points are all combinations. Every setting of ``convexon solve`` but ``rho`` is an axis by its own
+name; what is left out has the value that ``convexon solve`` and ``convexon map`` take by default.
 """
 
 from __future__ import annotations

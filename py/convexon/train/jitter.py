@@ -53,7 +53,8 @@ def with_copies(samples: Samples, copies: int, *, coding: str, seed: int) -> Sam
     Raises
     ------
     InputError
-        If the samples are a table, spikes, or images whose channels come first.
+        If the samples are a table, spikes, intensities that no coding changes, or images whose
+        channels come first.
     """
     require_jitter(copies, samples, coding)
     if not copies:

@@ -44,7 +44,8 @@ class Pursuit:
     block: int = 32  # columns that are taken at once
     twins: float = 0.9  # correlation from which two columns of a block are twins
     ridge: float = 3.0  # added to each column's own second moment
-    rare: float = 0.01  # share of the rows that a column must fire in, and be silent in
+    # Share of the rows that a column must fire in, and be silent in; of counts, as much spread.
+    rare: float = 0.01
 
     def __post_init__(self) -> None:
         for name, low in (("keep", 1), ("block", 1)):

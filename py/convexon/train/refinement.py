@@ -83,8 +83,9 @@ def refine(
     progress : callable, optional
         Called with the neurons that have had their turn.
 
-    Raises `InputError` if a neuron reads neurons beside it, a cell keeps a membrane or reads its
-    own last spike, or the readout is neither of last steps, of steps, nor of counts.
+    Raises `InputError` if a neuron reads neurons beside it; a cell reads its own last spike, is not
+    of the size that `CellPricing` proposes, or is read by counts; or the readout is neither of last
+    steps, of steps, nor of counts.
     """
     if site.beside is not None or site.mode not in _MODES:
         raise InputError(

@@ -66,15 +66,15 @@ class SolveSettings(Settings):
 
     coding: str | None = setting(
         None,
-        "What a value becomes over the steps; by default intensity where samples are a table, else "
-        "threshold.",
+        "What a value becomes over the steps; by default intensity where samples are a table and "
+        "nothing is priced, else threshold.",
         names=CODINGS.__iter__,
     )
     steps: int = setting(8, "T, the steps of an inference.", least=1, most=MAX_STEPS)
     bits: int | None = setting(
         None,
-        "Bits of an input; 1 for spikes. By default 8 where the coding of a table is left open, "
-        "else 1.",
+        "Bits of an input; 1 for spikes. By default 8 where coding is left open and becomes "
+        "intensity, else 1.",
         least=1,
         most=8,
     )
@@ -108,7 +108,8 @@ class SolveSettings(Settings):
     guide: WitnessGuide | None = setting(
         None,
         "What a witness follows: the difference of two samples, or the direction in which a class "
-        "lies; by default direction where samples are a table, else difference.",
+        "lies; by default direction where samples are a table and nothing is priced, else "
+        "difference.",
     )
     depth: int = setting(1, "Layers of a branch.", least=1, most=64)
     hidden: int = setting(128, "Neurons of each layer below the last.", least=1, most=1 << 16)

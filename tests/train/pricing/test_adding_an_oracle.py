@@ -98,7 +98,7 @@ def test_every_built_in_oracle_has_a_name_and_needs_nothing_else() -> None:
         "windows": WindowPricing,
         "cells": CellPricing,
     }
-    assert list(ORACLES) == [*kinds, "given"]
+    assert list(ORACLES) == list(kinds)
     for name, kind in kinds.items():
         assert isinstance(ORACLES[name](), kind)
 
@@ -106,7 +106,6 @@ def test_every_built_in_oracle_has_a_name_and_needs_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ORACLES["given"](), "given must be the neurons to price, not None"),
         (lambda: ORACLES["loacl"], "oracle must be one of local, random, ascent, milp, enum"),
         (
             lambda: ORACLES.add("half", type("Half", (), {"name": "half"})),

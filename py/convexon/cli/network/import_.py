@@ -17,7 +17,8 @@ from convexon.quantizer.settings import HiddenSettings, InputSettings
 @click.option("--format", "kind", help="How to read FILE; by its name where that tells it.")
 @click.option(
     "--data",
-    help="Labelled samples: they become the test samples, and calibrate a network of real numbers.",
+    help="Samples: with labels, of a card the test. A network of real numbers is calibrated on "
+    "them; of labelled ones a share is the test instead.",
 )
 @settings(ReadingSettings, "reading")
 @settings(HiddenSettings, "hidden")

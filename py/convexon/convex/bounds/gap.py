@@ -39,7 +39,7 @@ class GapCertificate:
     dual: float  # objective of the feasible dual point, rounded down
     gap: float  # `primal - dual`, never negative: the weights are within it of the optimum
     relative_gap: float  # the gap over the primal value; zero where both are zero
-    rho: float  # regularization strength of the program
+    rho: float  # regularisation strength of the program
     n_rows: int
     n_columns: int
     n_outputs: int

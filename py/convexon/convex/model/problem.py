@@ -15,7 +15,7 @@ from convexon.errors import InputError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Problem:
-    """One regularized learning task, checked at construction.
+    """One regularised learning task, checked at construction.
 
     Raises `InputError` if any of these does not fit; the text says which, where, and how to mend
     it.

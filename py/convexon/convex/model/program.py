@@ -215,7 +215,7 @@ class ConvexProgram(Problem):
         return values
 
     def objective(self, W: ArrayLike) -> float:
-        """F(W), the regularized mean loss.
+        """F(W), the regularised mean loss.
 
         Raises `InputError` if W is not finite or not of shape (P, C).
         """

@@ -1,9 +1,9 @@
 """The dense products of the inner solver, on the CPU or on a GPU.
 
-What the inner solver does with the n rows of its working set are three products: ``D W``, ``D^T G``
-and Gram matrices of row-scaled columns. They sit behind one small interface, so that the method is
-the same code wherever they run; everything else it touches is small. Arguments and results are
-NumPy arrays of float64 on either device, whatever the matrix is held in.
+What the inner solver does with the n rows of its working set are four products: ``D W``, ``D^T G``,
+``(D * D)^T G`` and Gram matrices of row-scaled columns. They sit behind one small interface, so
+that the method is the same code wherever they run; everything else it touches is small. Arguments
+and results are NumPy arrays of float64 on either device, whatever the matrix is held in.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BLOCK_ENTRIES = 1 << 24
 class Products:
     """A matrix D (n, A) that only its products show, here those of NumPy's BLAS.
 
-    Products are computed in the matrix's own type, float64 or float32.
+    Products are computed in the matrix's own type, float64 or float32, but for coarse moments.
     """
 
     def __init__(self, D: Floats) -> None:

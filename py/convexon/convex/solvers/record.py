@@ -15,7 +15,7 @@ class GapRecord:
 
     iteration: int  # inner iterations so far
     seconds: float  # wall time since the solver started
-    primal: float  # objective of the current weights
+    primal: float  # lowest objective so far
     dual: float  # best dual value so far
     gap: float  # their difference
     n_working: int  # columns in the working set

@@ -1,6 +1,7 @@
 """Convexon's solver, which a certified duality gap ends and nothing else.
 
-First-order steps find the support, Newton steps on the support finish. For the squared loss with
+First-order steps find the support, for softmax with row groups in the metric of second moments,
+and Newton steps on the support finish. For the squared loss with
 the l1 norm an active-set method takes their place, for other losses of one score with that norm
 successive quadratic programs, and where there are kinks besides the zeros of
 the weights, an interior-point method. All work over a few of the columns at a time. The solver
@@ -63,7 +64,7 @@ class Solution:
     W: FloatArray  # weights, shape (P, C)
     dual: FloatArray  # the dual-feasible lambda, shape (n, C)
     certificate: GapCertificate  # the gap between the two, recomputed after the solver had ended
-    history: tuple[GapRecord, ...]  # certified gaps over time, oldest first
+    history: tuple[GapRecord, ...]  # measured gaps over time, oldest first
     converged: bool  # whether the gap reached the tolerance
     iterations: int
     seconds: float
@@ -91,10 +92,10 @@ def solve(
 ) -> Solution:
     """Solve a convex program to a certified duality gap: see `gap_target`.
 
-    Raises `InputError` if the tolerance or the time is not positive, ``start`` has the wrong shape,
-    rho is so small that rounding hides it, or there is no such device; `MissingToolError` if the
-    device needs torch or a GPU that is not there; and `SolverError` if the gap does not reach the
-    tolerance, and no time was given.
+    Raises `InputError` if the tolerance or the time is not positive, ``start`` has the wrong shape
+    or is not finite, rho is so small that rounding hides it, or there is no such device;
+    `MissingToolError` if the device needs torch or a GPU that is not there; and `SolverError` if
+    the gap does not reach the tolerance, and no time was given.
 
     Parameters
     ----------

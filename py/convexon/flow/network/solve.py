@@ -322,7 +322,7 @@ def witnesses(
     *,
     progress: Progress = QUIET,
 ) -> Branches:
-    """Draw witnesses, and price further ones where that is asked for."""
+    """Draw witnesses; refine and price further ones where that is asked for."""
     rows = distinct_rows(train.value, settings.readout)
     return witnesses_for(settings, train.value, _shape(settings, samples.value), rows, progress)
 

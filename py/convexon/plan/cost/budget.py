@@ -64,7 +64,7 @@ class Budget:
 class Limits(Settings):
     """What a mapping may take, as people state it; None is no limit."""
 
-    luts: int | None = setting(None, "Most LUT4s.", least=1)
+    luts: int | None = setting(None, "Most LUT4 sites, those of carry chains included.", least=1)
     block_rams: int | None = setting(None, "Most block RAMs.", least=0)
     latency_cycles: int | None = setting(None, "Most cycles of an inference, on average.", least=1)
     clock: float | None = setting(None, "Clock in MHz that must be kept.", above=0)

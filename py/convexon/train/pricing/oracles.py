@@ -42,11 +42,12 @@ class RandomDraws:
 
 
 class GivenNeurons:
-    """Prices the neurons of a layer, such as a surrogate-trained one (SG-CVX): exact over these."""
+    """Prices the neurons of a layer, such as a surrogate-trained one (SG-CVX): exact over these.
 
-    def __init__(self, layer: Layer | None = None) -> None:
-        if layer is None:
-            raise InputError("given must be the neurons to price, not None")
+    It has no name in `ORACLES`: a setting could not say which neurons.
+    """
+
+    def __init__(self, layer: Layer) -> None:
         self.layer = layer
 
     @property
@@ -81,4 +82,3 @@ ORACLES.add("milp", MixedIntegerProgram)
 ORACLES.add("enumeration", Enumeration)
 ORACLES.add("windows", WindowPricing)
 ORACLES.add("cells", CellPricing)
-ORACLES.add("given", GivenNeurons)
