@@ -95,7 +95,7 @@ class Setting:
         if type(plain) is not self.hint:
             raise self._error(value)
         if type(plain) is int and plain.bit_length() > 64:
-            raise self._error(value)
+            raise InputError(f"{self.name} must be an integer of 64 bits, not {value!r}")
         if self.hint in (int, float):
             self._require_bounds(plain, value)
         elif self.names is not None and plain not in self.choices:

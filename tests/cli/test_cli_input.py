@@ -70,7 +70,7 @@ def test_memory_that_runs_out_is_one_line(
         raise MemoryError
 
     monkeypatch.setattr("convexon.flow.network.solve.build_dictionary", exhausted)
-    message = "memory ran out: lower --steps or --witnesses, or give fewer samples"
+    message = "memory ran out: lower --steps, --witnesses or --jitter, or give fewer samples"
     refused(invoke("solve", tmp_path / "run", "--data", data, *SMALL), message)
 
 
@@ -147,6 +147,19 @@ ONE = "must hold one of features, series, spikes, events"
         (with_arrays(features=FEATURES[:, :0], labels=LABELS), "samples must have shape .*"),
         (with_arrays(features=FEATURES[:, 0], labels=LABELS), "samples must have shape .*"),
         (with_arrays(features=FEATURES * 1j, labels=LABELS), "samples must be numbers, .*"),
+        (
+            with_arrays(features=np.float64(3), labels=LABELS),
+            r"samples must have shape .*, not \(\)",
+        ),
+        (with_arrays(series=FEATURES, labels=LABELS), r"series must have shape .*, not \(108, .*"),
+        (
+            with_labels(lambda y: y.astype(np.uint64) + np.uint64(2**63)),
+            "labels must be integers of 64 bits, .*",
+        ),
+        (
+            with_labels(lambda y: np.array(["a\a", "b", "c"])[y]),
+            r"labels\[\d+\] must be one line .*",
+        ),
         (with_arrays(labels=LABELS), f".*samples.npz {ONE}: {TOLD}"),
         (
             with_arrays(features=FEATURES, spikes=FEATURES, labels=LABELS),
@@ -181,7 +194,7 @@ def test_samples_that_do_not_fit_are_refused_before_anything_is_written(
             with_labels(lambda y: np.where(np.arange(len(y)) == 0, 3, y)),
             "class 3 must have 2 or more samples to be split, not 1",
         ),
-        (with_labels(lambda y: np.zeros_like(y)), "classes must be two or more .*, not .*"),
+        (with_labels(np.zeros_like), "labels must be of two classes or more, not of 0 alone"),
     ],
 )
 def test_samples_that_cannot_be_learnt_are_refused(

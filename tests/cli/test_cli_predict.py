@@ -120,3 +120,14 @@ def test_it_is_what_the_network_says(named: Path) -> None:
     card, _ = load(CARD, named / "card.json")
     assert card.interface is not None
     assert set(card.interface.classes) == set(NAMES.tolist())
+
+
+def test_an_unknown_label_is_refused_before_anything_is_written(
+    named: Path, tmp_path: Path
+) -> None:
+    X, y = toy_arrays()
+    np.savez(tmp_path / "new.npz", features=X, labels=np.where(y == 0, "sugar", NAMES[y]))
+    table = tmp_path / "answers.csv"
+    result = invoke("predict", named, "--data", tmp_path / "new.npz", "--output", table)
+    refused(result, "labels must be of the classes .*, not 'sugar'")
+    assert not table.exists()

@@ -110,9 +110,9 @@ def test_events_are_binned_to_steps(tmp_path: Path, steps: str) -> None:
         ({"lengths": [3, 4]}, "lengths must sum up to the 6 rows there are, not 7"),
         ({"lengths": [6, 0]}, "lengths must be positive integers, one a sample"),
         ({"lengths": [3.0, 3.0]}, "lengths must be positive integers, one a sample"),
-        ({"steps": 2.5}, "steps must be an integer in the file: events are binned to so many st"),
+        ({"steps": 2.5}, "the file must have an integer steps: events are binned to so many"),
         ({"steps": 0}, "n_steps must be at least 1, not 0"),
-        ({"steps": None}, "steps must be an integer in the file: events are binned to so many st"),
+        ({"steps": None}, "the file must have an integer steps: events are binned to so many"),
         ({"sensor": [2]}, "sensor must be two integers, height and width, not [2]"),
         ({"sensor": [1, 2]}, "events of sample 0 must lie on the sensor of 1 rows and 2 columns"),
         ({"sensor": [1 << 20, 1 << 20]}, "events must give at most"),
@@ -208,7 +208,7 @@ def test_rows_that_are_steps_become_series(write: Callable[..., Samples]) -> Non
 
 def test_rows_that_are_events_are_binned(write: Callable[..., Samples], tmp_path: Path) -> None:
     columns = dict(zip(("t", "x", "y", "polarity"), EVENTS.T.tolist(), strict=True))
-    with pytest.raises(InputError, match=r"^steps must be an integer in the file"):
+    with pytest.raises(InputError, match=r"^the file must have an integer steps"):
         write(sample=[0] * 3 + [1] * 3, **columns)
     data = from_file(tmp_path / "any name", n_steps=2)
     path = file_with(tmp_path, events=EVENTS, lengths=[3, 3], steps=2)
@@ -360,3 +360,20 @@ def test_file_is_never_unpickled(tmp_path: Path) -> None:
     features = np.array([[{}], [{}], [{}]], dtype=object)
     unreadable(file_with(tmp_path, features=features, labels=GOOD["labels"]))
     unreadable(file_with(tmp_path, features=GOOD["features"], labels=features[:, 0]))
+
+
+def test_a_parquet_file_with_a_name_twice_or_a_row_of_no_sample_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.parquet"
+    twice = pa.table([pa.array([1.0]), pa.array([2.0])], names=["x", "x"])
+    parquet.write_table(twice, path)
+    with pytest.raises(ArtefactError, match=r"must name each column once, not 'x'$"):
+        from_file(path)
+    rows = {"sample": ["a", None, "b"], "step": [0, 0, 0], "x": [1.0, 2.0, 3.0]}
+    write_parquet(path, rows)
+    with pytest.raises(
+        InputError, match=r"must have a value in column sample of every row: row 1$"
+    ):
+        from_file(path)
+    write_parquet(path, {**rows, "sample": ["a", "a", "b"], "step": [0, None, 0]})
+    with pytest.raises(InputError, match=r"must have a value in column step of every row: row 1$"):
+        from_file(path)

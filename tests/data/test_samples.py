@@ -262,6 +262,12 @@ def test_samples_that_do_not_fit_are_refused(changes: dict[str, Any], message: s
         samples(**changes)
 
 
+@pytest.mark.parametrize("values", [[np.zeros(2), np.ones(3)], [[1.0, 2.0], [3.0]]])
+def test_rows_of_unequal_length_are_refused(values: list[Any]) -> None:
+    with pytest.raises(InputError, match=r"^samples must have rows of equal length$"):
+        Samples.of(values, [0, 1])
+
+
 # Digests
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -470,11 +471,16 @@ def test_a_gap_out_of_reach_is_an_error_and_leaves_no_card(
         ),
         ({"pricing_rounds": -1}, "pricing_rounds must be an integer of at least 0, not -1"),
         (
+            {"oracle": "enumeration"},
+            "pricing_rounds must be 1 or more where the oracle is enumeration: it would not be as",
+        ),
+        (
             {"refine_sweeps": 1, "readout": "sign"},
             "refine_sweeps must be 0 for a readout of signs, not 1",
         ),
         ({"jitter": -1}, "jitter must be an integer of 0 to 1000, not -1"),
         ({"seed": -1}, "seed must be an integer of at least 0, not -1"),
+        ({"seed": 10**20}, "seed must be an integer of 64 bits, not 100000000000000000000"),
     ],
     ids=str,
 )
@@ -607,6 +613,38 @@ def test_jittered_copies_join_the_training_samples_alone(tmp_path: Path) -> None
     assert not set(rows.subjects[fit]) & set(rows.subjects[held])
     checked = check_file(tmp_path / "moved").certificate.statement
     assert checked.counts.sum() == train.n_samples
+
+
+@pytest.mark.parametrize(
+    ("features", "labels", "settings"),
+    [
+        ([[0.0, 1.0], [1.0, 0.0], [0.2, 0.9], [0.9, 0.1]], [0, 1] * 2, {}),  # a row a class
+        ([[0.0], [1.0]] * 20, [0, 1] * 20, {}),  # a binary feature that is the class
+        ([[0.0], [1.0]] * 20, [0, 0, 1, 1, 1, 0, 0, 1] * 5, {}),  # and one that is not
+        (np.random.default_rng(0).random((4, 8, 8)), [0, 1] * 2, {"jitter": 1}),
+    ],
+)
+def test_samples_too_few_to_hold_any_back_are_fitted_all_the_same(
+    tmp_path: Path, features: list[Any], labels: list[int], settings: dict[str, Any]
+) -> None:
+    chosen = toy_settings(max_neurons=4, **settings)
+    result = flow.solve(Run(tmp_path), Samples.of(features, labels), chosen)
+    fit, held = selection.rows_apart(
+        result.settings, distinct_rows(result.drawn.train.value, chosen.readout)
+    )
+    assert len(fit) > 0
+    assert len(held) > 0
+    told = "inputs are too few to hold any back: rho was chosen on what it is fitted to"
+    assert (told in result.notices) is np.array_equal(fit, held)
+    check_file(tmp_path)
+
+
+def test_a_mixed_integer_program_prices_witnesses(tmp_path: Path) -> None:
+    few = toy_settings(witnesses=20, max_neurons=4, oracle="milp", pricing_rounds=1, steps=2)
+    features, labels = toy_arrays()
+    priced = flow.solve(Run(tmp_path), Samples.of(features[:30, :3], labels[:30]), few)
+    assert len(priced.drawn.branches.value) > len(few.families(3))
+    check_file(tmp_path)
 
 
 def test_samples_that_repeat_are_merged(tmp_path: Path) -> None:

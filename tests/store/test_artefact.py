@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -388,6 +389,18 @@ def test_interrupted_write_leaves_no_temporary_file(
         save(THING, Thing("new"), path)
     monkeypatch.undo()
     assert listing(path.parent) == before
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        with pytest.raises(
+            ArtefactError, match=r"cannot be written: it is no file; choose another"
+        ):
+            atomic_write(path, b"x")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def test_written_file_follows_the_umask(tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ def check_file(path: Path) -> Verdict:
     ArtefactError
         If a file is missing, damaged or changed, or is not the one that the certificate names.
     """
-    folder = Folder(path if path.suffix == ".json" else path / "certificate.json")
+    is_file = path.suffix == ".json" and not path.is_dir()
+    folder = Folder(path if is_file else path / "certificate.json")
     certificate, record = folder.first(CERTIFICATE)
     try:
         dictionary, _ = folder.read("dictionary", DICTIONARY)

@@ -123,7 +123,10 @@ class CommandGroup(click.Group):
             sys.stderr.close()
             sys.exit(EXIT_BROKEN_PIPE)
         except MemoryError:
-            _fail("memory ran out: lower --steps or --witnesses, or give fewer samples", EXIT_USAGE)
+            _fail(
+                "memory ran out: lower --steps, --witnesses or --jitter, or give fewer samples",
+                EXIT_USAGE,
+            )
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             told = f"{place}{error.strerror or error}: free space or choose another place"

@@ -8,6 +8,7 @@ and the columns of `convexon.data.events.COLUMNS`, it is an event.
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,11 +73,16 @@ def _require_header(path: Path, header: list[str], first: list[str]) -> None:
             f"{path} must begin with a line of column names, of which one may be label, not with "
             "numbers"
         )
-    twice = [name for name in header if header.count(name) > 1 or not name]
-    if twice:
-        raise ArtefactError(f"{path} must name each column once, not {twice[0]!r}")
+    _require_once(path, header)
     if not first:
         raise ArtefactError(f"{path} must have rows below its line of column names")
+
+
+def _require_once(path: Path, names: list[str]) -> None:
+    """Raise `ArtefactError` unless each column has a name of its own."""
+    twice = [name for name in names if names.count(name) > 1 or not name]
+    if twice:
+        raise ArtefactError(f"{path} must name each column once, not {twice[0]!r}")
 
 
 def _cells(
@@ -102,8 +108,11 @@ def _cells(
         raise ArtefactError(f"{path} is no text in UTF-8: {error}") from error
     except ValueError as error:
         told = ", ".join(f"column {k + 1} is {header[k]}" for k in places[:3])
+        where = re.sub(  # numpy counts these rows from 0, below the header
+            r"at row (\d+), column", lambda row: f"at row {int(row[1]) + 1}, column", str(error)
+        )
         raise ArtefactError(
-            f"{path} must hold a number in every cell of a feature: {error} ({told}); encode "
+            f"{path} must hold a number in every cell of a feature: {where} ({told}); encode "
             "categories as numbers, and fill or drop what is missing"
         ) from None
 
@@ -135,6 +144,8 @@ def read_parquet(path: Path) -> Arrays:
     except ImportError:
         raise ArtefactError(f"{path} is Parquet: pip install pyarrow to read it") from None
     try:
+        names = parquet.read_schema(path).names
+        _require_once(path, names)
         table = parquet.read_table(path)
         columns = {name: table.column(name).to_numpy() for name in table.column_names}
     except (OSError, ValueError, NotImplementedError) as error:
@@ -176,6 +187,8 @@ def _by_sample(rest: Columns, arrays: Arrays, place: str) -> Arrays:
         raise InputError(
             f"{place} must have a column {STEP} beside {SAMPLE}, or {', '.join(COLUMNS)}"
         )
+    for name in (SAMPLE, order_by):
+        _require_present(rest[name], name, place)
     _, first, of_row = np.unique(sample, return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))[of_row.ravel()]  # samples in the order they come in
     order = np.lexsort((np.asarray(rest[order_by]), rank))
@@ -193,6 +206,13 @@ def _by_sample(rest: Columns, arrays: Arrays, place: str) -> Arrays:
         "lengths": lengths,
         **{role: each[heads] for role, each in arrays.items()},
     }
+
+
+def _require_present(column: npt.NDArray[Any], name: str, place: str) -> None:
+    """Raise `InputError` where a row has nothing in a column."""
+    for k, value in enumerate(column.tolist()):
+        if value is None or value != value:
+            raise InputError(f"{place} must have a value in column {name} of every row: row {k}")
 
 
 def _table(columns: Columns, place: str) -> npt.NDArray[Any]:

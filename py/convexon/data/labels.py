@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from convexon.errors import InputError
 from convexon.snn.interface import ClassName
+from convexon.store.untrusted import require_line
 
 PLAIN = (bool, int, float, str)
 """Types of a class's name that a file holds as they are."""
@@ -134,6 +135,10 @@ def _require_one_kind(each: list[Any], what: str) -> None:
             hash(label)
         except TypeError:
             raise InputError(MULTI_LABEL) from None
+        if type(label) is int and label.bit_length() > 63:
+            raise InputError(f"{what} must be integers of 64 bits, or texts, not {label}")
+        if isinstance(label, str):
+            require_line(label, f"{what}[{k}]")
         if type(label) is not type(each[0]):
             raise InputError(
                 f"{what} must be all numbers or all texts, not {each[0]!r} and {label!r}"

@@ -106,6 +106,10 @@ def _values(kind: str, arrays: Arrays, n_steps: int | None) -> npt.NDArray[Any]:
             split_at(values, lengths), n_steps=_steps(arrays, n_steps), sensor=_sensor(arrays)
         )
     if lengths is None:
+        if kind != "features" and values.ndim != 3:
+            raise InputError(
+                f"{kind} must have shape (samples, steps, channels), not {values.shape}"
+            )
         return values
     if kind == "features":
         raise InputError("lengths must be left out for features: name the array series or spikes")
@@ -117,7 +121,7 @@ def _steps(arrays: Arrays, n_steps: int | None) -> int:
     if "steps" in arrays and arrays["steps"].shape == () and arrays["steps"].dtype.kind in "iu":
         return int(arrays["steps"])
     if "steps" in arrays or n_steps is None:
-        raise InputError("steps must be an integer in the file: events are binned to so many steps")
+        raise InputError("the file must have an integer steps: events are binned to so many")
     return n_steps
 
 

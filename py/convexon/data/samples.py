@@ -14,7 +14,7 @@ from convexon.data.split import apart, stratified
 from convexon.errors import InputError
 from convexon.snn.coding import finite
 from convexon.snn.interface import ClassName, Interface
-from convexon.snn.series import is_ragged, rectangular
+from convexon.snn.series import as_array, is_ragged, rectangular
 from convexon.store.artefact import array_digest, digest_of
 from convexon.store.codec import Codec
 
@@ -63,7 +63,9 @@ class Samples:
         if len(shape) < 2 or 0 in shape:
             raise InputError(f"samples must have shape (samples, features), none 0, not {shape}")
         if self.values.dtype.kind not in "biuf":
-            raise InputError(f"samples must be numbers, not {self.values.dtype}")
+            raise InputError(
+                f"samples must be numbers, not {self.values.dtype}: encode categories as numbers"
+            )
         if self.values.dtype.kind == "f":
             finite(self.values, "samples")  # said by the user's own counting, before any split
         for what, each in (("groups", self.groups), ("split", self.held_out)):
@@ -110,7 +112,9 @@ class Samples:
             none of ``classes``.
         """
         is_series = is_ragged(values)
-        x = rectangular(values, hold=not are_spikes) if is_series else np.asarray(values)
+        x = rectangular(values, hold=not are_spikes) if is_series else as_array("samples", values)
+        if x.ndim == 0:
+            raise InputError("samples must have shape (samples, features), not ()")
         held_out = None if split is None else _is_test(split)
         if held_out is not None and held_out.shape == x.shape[:1] and held_out.all():
             raise InputError("split must have samples of train, not of test alone")
@@ -167,11 +171,20 @@ class Samples:
             group with others.
         """
         labels = self.known_labels
+        if len(self.classes) < 2:
+            raise InputError(
+                f"labels must be of two classes or more, not of {self.classes[0]} alone"
+            )
         if self.held_out is not None:
             kept, held = np.flatnonzero(~self.held_out), np.flatnonzero(self.held_out)
             self._require_apart(kept, held)
         elif self.groups is not None:
             kept, held = apart(labels, self.groups, share, seed=seed)
+            if not len(held):
+                raise InputError(
+                    "groups must leave samples of every class when one is held out: each class "
+                    "needs two groups or more"
+                )
         else:
             classes, counts = np.unique(labels, return_counts=True)
             if counts.min() < 2:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from convexon.errors import InputError
-
 Indices = npt.NDArray[np.intp]
 
 
@@ -75,12 +73,7 @@ def apart(
     Returns
     -------
     kept, held : integer arrays
-        Indices of the samples, ascending.
-
-    Raises
-    ------
-    InputError
-        If no group can be held out.
+        Indices of the samples, ascending; none are held where no group can be.
     """
     classes, of_group = np.asarray(labels), np.asarray(groups)
     left = np.bincount(classes)
@@ -98,9 +91,4 @@ def apart(
         held[members] = True
         count += len(members)
         left = left - own
-    if not count:
-        raise InputError(
-            "groups must leave samples of every class when one is held out: each class needs two "
-            "groups or more"
-        )
     return np.flatnonzero(~held), np.flatnonzero(held)

@@ -20,6 +20,7 @@ from convexon.snn.fixed import Interval, QFormat
 from convexon.snn.interface import ClassName, Interface
 from convexon.snn.network import Branch, FixedPointNetwork, IntArray, Layer, integer_array
 from convexon.snn.neuron import INTEGRATE, Leak, ReadoutMode, Reset
+from convexon.snn.series import as_array
 
 E = TypeVar("E", bound=Enum)
 
@@ -109,7 +110,7 @@ def network_of_arrays(
             raise type(error)(f"layer {depth}: {error}" if count > 1 else str(error)) from None
     n_features = layers[-1].n_neurons
     scores = np.eye(n_features, dtype=np.int64) if readout_weights is None else readout_weights
-    table = _table("readout_weights", scores)
+    table = as_array("readout_weights", scores)
     if table.ndim != 2:
         raise InputError(
             f"readout_weights must have shape ({n_features}, classes), not {table.shape}"
@@ -148,15 +149,7 @@ def _layers(weights: Any) -> list[Any]:
 
 
 def _weights(values: Any) -> npt.NDArray[Any] | Convolution:
-    return values if isinstance(values, Convolution) else _table("weights", values)
-
-
-def _table(name: str, values: Any) -> npt.NDArray[Any]:
-    """Rows of equal length as an array."""
-    try:
-        return np.asarray(values)
-    except ValueError:
-        raise InputError(f"{name} must have rows of equal length") from None
+    return values if isinstance(values, Convolution) else as_array("weights", values)
 
 
 def _of_each(name: str, values: Any, count: int) -> list[Any]:
@@ -207,15 +200,15 @@ def _layer(
     lateral = (
         None
         if recurrent is None
-        else integer_array("recurrent", _table("recurrent", recurrent), (n, n))
+        else integer_array("recurrent", as_array("recurrent", recurrent), (n, n))
     )
-    theta = _of_neurons(weights, _table("thresholds", thresholds))
+    theta = _of_neurons(weights, as_array("thresholds", thresholds))
     levels = integer_array("thresholds", np.full(n, theta) if theta.ndim == 0 else theta, (n,))
-    given = np.zeros(n, np.int64) if biases is None else _table("biases", biases)
+    given = np.zeros(n, np.int64) if biases is None else as_array("biases", biases)
     offsets = integer_array("biases", _of_neurons(weights, given), (n,))
     to = None
     if resets is not None:
-        to = integer_array("resets", _of_neurons(weights, _table("resets", resets)), (n,))
+        to = integer_array("resets", _of_neurons(weights, as_array("resets", resets)), (n,))
     return Layer(
         weights=forward,
         recurrent=lateral,
@@ -229,9 +222,9 @@ def _layer(
         if saturation is None
         else QFormat(require_integer("saturation", saturation)),
         synapse=synapse,
-        leaks=None if leaks is None else _table("leaks", leaks),
+        leaks=None if leaks is None else as_array("leaks", leaks),
         resets=to,
-        tables=None if tables is None else _table("tables", tables),
+        tables=None if tables is None else as_array("tables", tables),
     )
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from convexon.errors import InputError
 from convexon.snn.coding import CODINGS, FloatArray, Steps, finite, quantized, require_bits
-from convexon.snn.series import is_ragged, rectangular
+from convexon.snn.series import as_array, is_ragged, rectangular
 from convexon.store.untrusted import require_line
 
 ClassName = bool | int | float | str
@@ -154,10 +154,10 @@ class Interface:
         coding = CODINGS[self.coding]
         if coding.per_step:
             ragged = is_ragged(values)
-            x = values if ragged else np.asarray(values)
+            x = values if ragged else as_array("samples", values)
             if ragged or (x.ndim == 3 and x.shape[1] < self.shape[0] and len(x)):
                 return rectangular(x, hold=coding.scaled, n_steps=self.shape[0])
-        return np.asarray(values)
+        return as_array("samples", values)
 
     def encode(self, values: npt.ArrayLike, *, n_steps: int, bits: int) -> Steps:
         """Return what the network reads, shape (samples, n_steps, inputs).

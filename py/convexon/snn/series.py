@@ -24,6 +24,14 @@ def is_ragged(values: object) -> bool:
     return len(lengths) > 1
 
 
+def as_array(name: str, values: Any) -> npt.NDArray[Any]:
+    """Return values as an array; raises `InputError` where rows differ in length."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError(f"{name} must have rows of equal length") from None
+
+
 def rectangular(
     values: Any, *, hold: bool, n_steps: int | None = None, name: str = "samples"
 ) -> npt.NDArray[Any]:

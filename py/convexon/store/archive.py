@@ -133,7 +133,10 @@ def _header(member: IO[bytes], name: str) -> _Header:
         raise ValueError(f"{name} has a header of another form")
     dtype = np.dtype(found["descr"])
     if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded, as they run what they hold")
+        raise ValueError(
+            "Object arrays cannot be loaded, as they run what they hold: save numbers or texts, "
+            "by .astype(float) or .astype(str)"
+        )
     shape = tuple(int(n.strip().rstrip("L")) for n in found["shape"].split(",") if n.strip())
     if len(shape) > 32 or not dtype.itemsize:
         raise ValueError(f"{name} has no shape that an array can have")

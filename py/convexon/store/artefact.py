@@ -312,6 +312,8 @@ def atomic_write(path: Path, data: bytes) -> None:
         If the folder cannot be made or written, or the disk is full.
     """
     temporary: str | None = None
+    if path.exists() and not path.is_file():  # such as a device, which would be replaced
+        raise ArtefactError(f"{path} cannot be written: it is no file; choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(suffix=DRAFT, prefix=f".{path.name}.", dir=path.parent)

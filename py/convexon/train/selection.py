@@ -153,9 +153,8 @@ def _validate(
 
 
 def rows_apart(settings: SolveSettings, rows: Rows) -> tuple[Indices, Indices]:
-    """Return rows to fit on, and those on which rho is chosen; no input is on both sides."""
-    fit, held = validation_split(rows.labels, rows.subjects, seed=settings.seed)
-    return fit[~np.isin(rows.groups[fit], rows.groups[held])], held
+    """Return rows to fit on, and those on which rho is chosen: see `validation_split`."""
+    return validation_split(rows.labels, rows.subjects, seed=settings.seed, inputs=rows.groups)
 
 
 def select(settings: SolveSettings, pool: Pool, rows: Indices | None, watch: Watch) -> Indices:
@@ -186,9 +185,18 @@ def select(settings: SolveSettings, pool: Pool, rows: Indices | None, watch: Wat
 
 
 def validation_split(
-    labels: Labels, groups: Labels | None, *, seed: int
+    labels: Labels, groups: Labels | None, *, seed: int, inputs: Labels | None = None
 ) -> tuple[Indices, Indices]:
-    """Return training samples to fit on, and those on which the regularisation is chosen."""
+    """Return training samples to fit on, and those on which the regularisation is chosen.
+
+    No group is on both sides, nor an input where their numbers are given; unless there are too few
+    to leave any on each side: then all samples are on both.
+    """
     if groups is not None:
-        return apart(labels, groups, VALIDATION_SHARE, seed=(seed, 1))
-    return stratified(labels, VALIDATION_SHARE, seed=(seed, 1))
+        fit, held = apart(labels, groups, VALIDATION_SHARE, seed=(seed, 1))
+    else:
+        fit, held = stratified(labels, VALIDATION_SHARE, seed=(seed, 1))
+    if inputs is not None:
+        fit = fit[~np.isin(inputs[fit], inputs[held])]
+    every = np.arange(len(labels))
+    return (fit, held) if len(fit) and len(held) else (every, every)

@@ -181,7 +181,13 @@ class SolveSettings(Settings):
             raise InputError(
                 f"refine_sweeps must be 0 for a readout of signs, not {self.refine_sweeps}"
             )
-        if self.cost is not None and issubclass(ORACLES[self.oracle], Windowed):
+        windowed = issubclass(ORACLES[self.oracle], Windowed)  # which bound what was drawn too
+        if not (self.pricing_rounds or windowed or self.oracle == type(self).oracle):
+            raise InputError(
+                f"pricing_rounds must be 1 or more where the oracle is {self.oracle}: it would not "
+                "be asked"
+            )
+        if self.cost is not None and windowed:
             raise InputError(
                 f"cost must be left out with oracle {self.oracle}, whose neurons have one weight"
             )

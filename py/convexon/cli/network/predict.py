@@ -29,6 +29,9 @@ def predict(run: Path, data: str, output: Path | None) -> None:
 
     network: Network = load(run if run.is_file() else run / "card.json")
     samples = load_samples(data, n_steps=network.card.n_steps)
+    truth = None  # else before anything is written: a label may be unknown
+    if samples.labels is not None:
+        truth = samples.named_as(network.classes).known_labels
     scores = network.scores(samples.values)
     answers = network.interface.named(scores.argmax(axis=1))
     table = io.StringIO()
@@ -40,8 +43,7 @@ def predict(run: Path, data: str, output: Path | None) -> None:
     target = folder / "predictions.csv" if output is None else output
     atomic_write(target, table.getvalue().encode())
     right = ""
-    if samples.labels is not None:
-        truth = samples.named_as(network.classes).known_labels
+    if truth is not None:
         right = f", {100 * float((truth == scores.argmax(axis=1)).mean()):.2f} % correct"
     with Console() as console:
         console.line(f"predict: {samples.n_samples} samples{right}, {target}")

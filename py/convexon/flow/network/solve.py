@@ -47,7 +47,7 @@ from convexon.train.columns.dictionary import (
 from convexon.train.columns.parallel import THREADS, Executor
 from convexon.train.columns.rows import distinct_rows
 from convexon.train.jitter import with_copies
-from convexon.train.selection import Pool, least_weight, solve_program
+from convexon.train.selection import Pool, least_weight, rows_apart, solve_program
 from convexon.train.settings import SolveSettings
 from convexon.train.solved import BRANCHES, NETWORK, SOLVED, Branches, SolvedProgram
 from convexon.train.witnesses.reconstruct import kept_neurons, reconstruct
@@ -102,6 +102,10 @@ class Solved:
         told = [clipped] if fan_in > train.n_inputs else []
         if train.n_steps != self.settings.steps:
             told.append(f"steps {self.settings.steps} is set aside: a sample has {train.n_steps}")
+        if np.array_equal(*rows_apart(self.settings, distinct_rows(train, self.settings.readout))):
+            told.append(
+                "inputs are too few to hold any back: rho was chosen on what it is fitted to"
+            )
         return [*told, *notices(self.card.value, train.inputs)]
 
     @property

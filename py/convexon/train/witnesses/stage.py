@@ -11,7 +11,7 @@ from convexon.certify.certificate import WindowBound
 from convexon.convex.bounds.priced import priced_bound
 from convexon.convex.model.loss import FloatArray
 from convexon.convex.model.losses import Softmax
-from convexon.convex.model.penalty import GroupL2
+from convexon.convex.model.penalty import L1, GroupL2
 from convexon.convex.model.program import ConvexProgram
 from convexon.convex.solvers.record import GapRecord
 from convexon.convex.solvers.solver import solve
@@ -26,6 +26,7 @@ from convexon.train.cost import SiliconCost
 from convexon.train.generation import GenerationBudget, Round, generate
 from convexon.train.master import program_over
 from convexon.train.pricing.cells import CellPricing
+from convexon.train.pricing.milp import MixedIntegerProgram
 from convexon.train.pricing.oracle import Oracle, Windowed
 from convexon.train.pricing.oracles import ORACLES
 from convexon.train.pricing.site import PricingProblem, Site, site_on
@@ -70,8 +71,10 @@ def witnesses_for(
 
     oracle = ORACLES[settings.oracle]()
     sites = {_place(oracle, site): site for site in _sites(settings, drawn, train, rows, shape)}
+    # A mixed-integer program prices one score at a time, which is what the l1 norm asks for.
+    penalty = L1() if isinstance(oracle, MixedIntegerProgram) else GroupL2()
     priced = generate(
-        rows.problem(Softmax(), GroupL2(), settings.selection_rho, n_outputs=train.n_classes),
+        rows.problem(Softmax(), penalty, settings.selection_rho, n_outputs=train.n_classes),
         list(sites.values()),
         [oracle],
         budget=GenerationBudget(
