@@ -642,7 +642,8 @@ def test_samples_too_few_to_hold_any_back_are_fitted_all_the_same(
 def test_a_mixed_integer_program_prices_witnesses(tmp_path: Path) -> None:
     few = toy_settings(witnesses=20, max_neurons=4, oracle="milp", pricing_rounds=1, steps=2)
     features, labels = toy_arrays()
-    priced = flow.solve(Run(tmp_path), Samples.of(features[:30, :3], labels[:30]), few)
+    some = np.arange(len(labels)) % 3 == 0
+    priced = flow.solve(Run(tmp_path), Samples.of(features[some, :3], labels[some]), few)
     assert len(priced.drawn.branches.value) > len(few.families(3))
     check_file(tmp_path)
 
