@@ -312,9 +312,9 @@ def atomic_write(path: Path, data: bytes) -> None:
         If the folder cannot be made or written, or the disk is full.
     """
     temporary: str | None = None
-    if path.exists() and not path.is_file():  # such as a device, which would be replaced
-        raise ArtefactError(f"{path} cannot be written: it is no file; choose another name")
     try:
+        if path.exists() and not path.is_file():  # such as a device, which would be replaced
+            raise ArtefactError(f"{path} cannot be written: it is no file; choose another name")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(suffix=DRAFT, prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as stream:
