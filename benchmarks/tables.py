@@ -183,7 +183,7 @@ def certified() -> str:
     forms = (
         ("neurons priced", "set", ",d"),
         ("rho at which it closes", "rho", "g"),
-        ("rho of five that validation chooses", "rho_validation", "g"),
+        ("rho of seven that validation chooses", "rho_validation", "g"),
         ("objective", "primal", ".6f"),
         ("no network goes below", "lower_bound", ".6f"),
         ("relative gap", "gap", ".3%"),
