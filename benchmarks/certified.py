@@ -125,7 +125,7 @@ TASKS = {
         load=partial(mnist, n_train=60_000),
         gap=2e-2,
         goal=1e-2,
-        rhos=(3e-2, 1e-2, 4e-3, 2e-3, 1e-3, 5e-4),
+        rhos=(3e-2, 1e-2, 4e-3),
         per_round=600,
     ),
     "vowels": Task(
