@@ -12,8 +12,8 @@ than 30 s short of it is left out. Coordinate descent is met at 1e-3 too. Times 
 processor, as the machine may do other work beside, and the best of several runs, of every contender
 as many while they are short, Convexon's before and after each other's; numba compiles before the
 clock starts.
-SCS does not reach 1e-6 in reasonable time: it is given `--scs-seconds`, and Convexon is timed to
-the gap that SCS had reached by then.
+SCS is given `--scs-seconds` at most, and Convexon is timed to the gap that SCS had reached by then,
+or to 1e-6 where SCS did better.
 """
 
 from __future__ import annotations
