@@ -23,7 +23,7 @@ from convexon.flow.hardware.verify import verify_stage
 from convexon.snn.models.trace import SpikeTrace
 from convexon_hdl.emit.emitter import emit
 from convexon_sim.simulator import SimulatorKind
-from toy import toy_arrays, toy_settings
+from toy import toy_arrays, toy_file, toy_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # notices on pixels that are dark
 
@@ -256,3 +256,11 @@ def test_a_run_keeps_reuses_and_reports(tmp_path: Path, build_cache: Path) -> No
     assert repr(run) == f"Run({str(tmp_path / 'run')!r})"
     with pytest.raises(InputError, match=r" holds other samples "):
         run.solve(X[1:], names[1:], toy_settings())
+
+
+def test_a_run_takes_a_file_by_its_text_or_its_path(tmp_path: Path) -> None:
+    file = toy_file(tmp_path)
+    run = cx.Run(tmp_path / "run")
+    first = run.solve(file, settings=toy_settings(max_neurons=6))
+    again = run.solve(str(file), settings=toy_settings(max_neurons=6))
+    assert (first.card.reused, again.card.reused) == (False, True)

@@ -255,6 +255,13 @@ def test_csv_that_is_no_table_is_refused(tmp_path: Path, text: str | bytes, mess
     assert "\n" not in str(caught.value)
 
 
+def test_a_cell_that_is_no_number_is_told_by_its_row_below_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("a,b\n1,2\n3,red\n")
+    with pytest.raises(ArtefactError, match=r"'red' to float64 at row 2, column 2\."):
+        from_file(path)
+
+
 @pytest.mark.parametrize("cell", ["", "  ", '""'])
 @pytest.mark.parametrize("name", ["a", "3"])
 def test_an_empty_label_is_missing_and_no_class(tmp_path: Path, name: str, cell: str) -> None:
@@ -371,9 +378,16 @@ def test_a_parquet_file_with_a_name_twice_or_a_row_of_no_sample_is_refused(tmp_p
     rows = {"sample": ["a", None, "b"], "step": [0, 0, 0], "x": [1.0, 2.0, 3.0]}
     write_parquet(path, rows)
     with pytest.raises(
-        InputError, match=r"must have a value in column sample of every row: row 1$"
+        InputError, match=r"must have one value in column sample of every row: row 1$"
+    ):
+        from_file(path)
+    write_parquet(path, {**rows, "sample": [[1, 2], [1, 2], [3, 4]]})
+    with pytest.raises(
+        InputError, match=r"must have one value in column sample of every row: row 0$"
     ):
         from_file(path)
     write_parquet(path, {**rows, "sample": ["a", "a", "b"], "step": [0, None, 0]})
-    with pytest.raises(InputError, match=r"must have a value in column step of every row: row 1$"):
+    with pytest.raises(
+        InputError, match=r"must have one value in column step of every row: row 1$"
+    ):
         from_file(path)

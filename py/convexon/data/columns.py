@@ -209,10 +209,10 @@ def _by_sample(rest: Columns, arrays: Arrays, place: str) -> Arrays:
 
 
 def _require_present(column: npt.NDArray[Any], name: str, place: str) -> None:
-    """Raise `InputError` where a row has nothing in a column."""
+    """Raise `InputError` where a row has nothing in a column, or several things."""
     for k, value in enumerate(column.tolist()):
-        if value is None or value != value:
-            raise InputError(f"{place} must have a value in column {name} of every row: row {k}")
+        if value is None or (isinstance(value, float) and np.isnan(value)) or np.ndim(value):
+            raise InputError(f"{place} must have one value in column {name} of every row: row {k}")
 
 
 def _table(columns: Columns, place: str) -> npt.NDArray[Any]:
